@@ -1,0 +1,40 @@
+# On a bare machine with Python 3.11 or later and make:
+#   make train   installs, trains a LeNet on the embedded digits, evaluates it
+#   make test    runs the whole test suite
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUNS   ?= runs
+
+.PHONY: install train test check bench clean
+
+install: $(VENV)/.installed
+
+# CONSTRAINTS holds the tested versions; empty means the newest that pyproject.toml allows.
+CONSTRAINTS ?= constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[dev]'
+	touch $@
+
+train: install
+	$(BIN)/python train.py --dataset_name=digits --model_name=lenet --train_dir=$(RUNS)/digits \
+	  --batch_size=64 --max_number_of_steps=600 --optimizer=momentum --learning_rate=0.02 \
+	  --learning_rate_decay_type=polynomial --log_every_n_steps=20
+	$(BIN)/python eval.py --dataset_name=digits --dataset_split_name=test --model_name=lenet \
+	  --checkpoint_path=$(RUNS)/digits --eval_dir=$(RUNS)/digits/eval
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(RUNS) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
