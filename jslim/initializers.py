@@ -1,0 +1,274 @@
+"""Initial values of variables, under TF-Slim's and TensorFlow's names and with their formulas.
+
+An initializer is called as `initializer(key, shape, dtype)`, which is JAX's own convention: these
+work as `kernel_init` in Flax, and every function of `jax.nn.initializers` works in jslim. Each is
+immutable and hashes and compares by value, so that it can stand in an `arg_scope`.
+
+Differs from TF-Slim: there are no `seed` and `dtype` arguments. The key comes from the model's
+`init`, the dtype from the variable. Samples are drawn in float32 and then cast to a half dtype.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike, DTypeLike
+
+Initializer = Callable[..., jax.Array]
+
+_MODES = ("FAN_IN", "FAN_OUT", "FAN_AVG")
+
+
+def _draw(
+    sample: Callable[[Any], jax.Array], name: str, shape: Sequence[int], dtype: DTypeLike
+) -> jax.Array:
+    """`sample(dtype)` drawn with at least 32 bits, as `dtype`."""
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"{name}: random values are made for floating point dtypes only, got {dtype.name} "
+            f"for a variable of shape {tuple(shape)}; give it a zeros, ones or constant initializer"
+        )
+    return sample(dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class zeros_initializer:
+    """Fills a variable with 0, whatever its dtype."""
+
+    def __call__(
+        self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        return jnp.zeros(shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class ones_initializer:
+    """Fills a variable with 1, whatever its dtype."""
+
+    def __call__(
+        self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        return jnp.ones(shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
+class constant_initializer:
+    """Fills a variable with a number, or gives it the values of an array.
+
+    Differs from TensorFlow: a list shorter than the variable is an error, where TensorFlow
+    repeats its last number.
+
+    Args:
+      value: A number, or an array or nested list with as many elements as the variable, which
+        is reshaped to the variable's shape in row-major order. It is copied.
+
+    Raises:
+      TypeError: `value` does not hold numbers.
+      ValueError: At the call, when the number of elements differs.
+
+    >>> constant_initializer([1.0, 2.0])(None, (2, 1)).tolist()
+    [[1.0], [2.0]]
+    """
+
+    # Bytes compare and hash by value, and Python keeps their hash.
+    _data: bytes
+    _dtype: np.dtype
+    _shape: tuple[int, ...]
+
+    def __init__(self, value: ArrayLike | Sequence[Any] = 0.0):
+        array = np.asarray(value)
+        if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
+            raise TypeError(
+                "constant_initializer: value must be a number or an array of numbers, "
+                f"got {value!r:.60}"
+            )
+        object.__setattr__(self, "_data", array.tobytes())
+        object.__setattr__(self, "_dtype", array.dtype)
+        object.__setattr__(self, "_shape", array.shape)
+
+    @property
+    def value(self) -> np.ndarray:
+        """The value as a read-only array."""
+        return np.frombuffer(self._data, self._dtype).reshape(self._shape)
+
+    def __repr__(self) -> str:
+        size = math.prod(self._shape)
+        text = self.value.tolist() if size <= 8 else f"{self._dtype.name}{list(self._shape)}"
+        return f"constant_initializer({text})"
+
+    def __call__(
+        self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        value = self.value.astype(jax.dtypes.canonicalize_dtype(dtype))
+        if value.shape == ():
+            return jnp.full(shape, value)
+        if value.size != math.prod(shape):
+            raise ValueError(
+                f"constant_initializer: a variable of shape {tuple(shape)} has "
+                f"{math.prod(shape)} elements, but the value has shape {self._shape}; give as "
+                "many values as elements, or one number"
+            )
+        return jnp.asarray(value.reshape(tuple(shape)))
+
+
+@dataclasses.dataclass(frozen=True)
+class truncated_normal_initializer:
+    """Draws from a normal distribution cut off at two standard deviations.
+
+    Args:
+      mean: Mean of the distribution.
+      stddev: Standard deviation before the cut; that of the samples is 0.8796 of it.
+    """
+
+    mean: float = 0.0
+    stddev: float = 1.0
+
+    def __call__(
+        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        def sample(dtype: Any) -> jax.Array:
+            unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
+            return unit * float(self.stddev) + float(self.mean)
+
+        return _draw(sample, "truncated_normal_initializer", shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class random_normal_initializer:
+    """Draws from a normal distribution.
+
+    Args:
+      mean: Mean of the distribution.
+      stddev: Standard deviation of the distribution.
+    """
+
+    mean: float = 0.0
+    stddev: float = 1.0
+
+    def __call__(
+        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        def sample(dtype: Any) -> jax.Array:
+            unit = jax.random.normal(key, tuple(shape), dtype)
+            return unit * float(self.stddev) + float(self.mean)
+
+        return _draw(sample, "random_normal_initializer", shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class random_uniform_initializer:
+    """Draws from a uniform distribution over `[minval, maxval)`.
+
+    Args:
+      minval: Lower bound, included.
+      maxval: Upper bound, excluded.
+
+    Raises:
+      ValueError: `minval` is above `maxval`.
+    """
+
+    minval: float = 0.0
+    maxval: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.minval > self.maxval:
+            raise ValueError(
+                f"random_uniform_initializer: minval {self.minval} is above maxval "
+                f"{self.maxval}; give them in the other order"
+            )
+
+    def __call__(
+        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        def sample(dtype: Any) -> jax.Array:
+            low, high = float(self.minval), float(self.maxval)
+            return jax.random.uniform(key, tuple(shape), dtype, low, high)
+
+        return _draw(sample, "random_uniform_initializer", shape, dtype)
+
+
+def _fans(shape: Sequence[int]) -> tuple[int, int]:
+    """TF-Slim's count of inputs and outputs of one unit; the kernel's window counts in both."""
+    if not shape:
+        return 1, 1
+    window = math.prod(shape[:-2])
+    return (shape[-2] if len(shape) > 1 else shape[-1]) * window, shape[-1] * window
+
+
+@dataclasses.dataclass(frozen=True)
+class variance_scaling_initializer:
+    """Draws with a variance of `factor / n`, where `n` counts the connections of a unit.
+
+    The defaults are He et al. (2015), https://arxiv.org/abs/1502.01852. Not uniform means a
+    normal distribution cut off at two standard deviations of `sqrt(1.3 * factor / n)`: TF-Slim's
+    rounded correction for the cut, 0.3 % more than that of `jax.nn.initializers`.
+
+    Args:
+      factor: Multiplier of the variance, not negative.
+      mode: What `n` is: `'FAN_IN'` (`shape[-2]` times the kernel's window), `'FAN_OUT'`
+        (`shape[-1]` times the window) or `'FAN_AVG'` (the mean of both).
+      uniform: Draw from `[-limit, limit)` with `limit = sqrt(3 * factor / n)`.
+
+    Raises:
+      TypeError: `mode` is none of the three; at the call, when the dtype is not floating.
+      ValueError: `factor` is negative.
+    """
+
+    factor: float = 2.0
+    mode: str = "FAN_IN"
+    uniform: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in _MODES:
+            raise TypeError(
+                f"variance_scaling_initializer: mode must be one of {', '.join(_MODES)}, "
+                f"got {self.mode!r}"
+            )
+        if not self.factor >= 0:
+            raise ValueError(
+                f"variance_scaling_initializer: factor must not be negative, got {self.factor}"
+            )
+
+    def __call__(
+        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        fan_in, fan_out = _fans(shape)
+        n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2}[self.mode]
+        variance = float(self.factor) / max(n, 1)  # n is 0 only where there is nothing to draw
+
+        def sample(dtype: Any) -> jax.Array:
+            if self.uniform:
+                limit = math.sqrt(3.0 * variance)
+                return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
+            unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
+            return unit * math.sqrt(1.3 * variance)
+
+        return _draw(sample, "variance_scaling_initializer", shape, dtype)
+
+
+def xavier_initializer(uniform: bool = True) -> variance_scaling_initializer:
+    """Gives outputs and gradients about the variance of the inputs; the layers' default.
+
+    Glorot and Bengio (2010), https://proceedings.mlr.press/v9/glorot10a.html.
+
+    Args:
+      uniform: Draw from `[-limit, limit)` with `limit = sqrt(6 / (fan_in + fan_out))`, not from
+        a truncated normal distribution of about the same variance.
+
+    Returns:
+      `variance_scaling_initializer(1.0, 'FAN_AVG', uniform)`.
+    """
+    return variance_scaling_initializer(1.0, "FAN_AVG", uniform)
+
+
+xavier_initializer_conv2d = xavier_initializer
+
+
+def glorot_uniform_initializer() -> variance_scaling_initializer:
+    """TensorFlow's default for a floating variable: the same numbers as `xavier_initializer()`."""
+    return xavier_initializer()

@@ -1,0 +1,178 @@
+"""Penalties on variables: functions of an array that give a scalar to add to the loss.
+
+Each is immutable and hashes and compares by value, so that it can stand in an `arg_scope`. Half
+precision weights are summed in float32, and the penalty is float32.
+
+Differs from TF-Slim: there is no `scope` argument, since there is no graph to name things in.
+"""
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Regularizer = Callable[[jax.Array], jax.Array | None]
+
+
+def _check_scale(where: str, scale: Any) -> None:
+    if isinstance(scale, numbers.Integral):
+        raise ValueError(
+            f"{where} cannot be an integer, got {scale!r}; write it as a float, "
+            f"{float(scale)!r}, to show that it is meant"
+        )
+    if not isinstance(scale, numbers.Real):
+        raise TypeError(
+            f"{where} must be a Python float, got {type(scale).__name__}; a regularizer stands in "
+            "arg_scopes and must hash by value"
+        )
+    if not float(scale) >= 0:
+        raise ValueError(f"{where} must not be negative, got {scale!r}; 0.0 turns it off")
+
+
+def _at_least_float32(weights: jax.Array) -> jax.Array:
+    dtype = jnp.result_type(weights)
+    is_wide = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits >= 32
+    return jnp.asarray(weights, dtype if is_wide else jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class l1_regularizer:
+    """The penalty `scale * sum(|weights|)`, which makes weights exactly zero.
+
+    Args:
+      scale: Multiplier, a float of at least 0.0. At 0.0 the penalty is None: nothing is added.
+
+    Raises:
+      ValueError: `scale` is an integer or negative.
+      TypeError: `scale` is not a number.
+
+    >>> float(l1_regularizer(0.5)(jnp.array([1.0, -2.0])))
+    1.5
+    """
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        _check_scale("l1_regularizer: scale", self.scale)
+
+    def __call__(self, weights: jax.Array) -> jax.Array | None:
+        if self.scale == 0:
+            return None
+        return float(self.scale) * jnp.sum(jnp.abs(_at_least_float32(weights)))
+
+
+@dataclasses.dataclass(frozen=True)
+class l2_regularizer:
+    """The penalty `scale * sum(weights ** 2) / 2`, which is weight decay of `scale` under SGD.
+
+    Args:
+      scale: Multiplier, a float of at least 0.0. At 0.0 the penalty is None: nothing is added.
+
+    Raises:
+      ValueError: `scale` is an integer or negative.
+      TypeError: `scale` is not a number.
+
+    >>> float(l2_regularizer(0.5)(jnp.array([1.0, 2.0])))
+    1.25
+    """
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        _check_scale("l2_regularizer: scale", self.scale)
+
+    def __call__(self, weights: jax.Array) -> jax.Array | None:
+        if self.scale == 0:
+            return None
+        return float(self.scale) * (jnp.sum(jnp.square(_at_least_float32(weights))) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class l1_l2_regularizer:
+    """The sum of `l1_regularizer(scale_l1)` and `l2_regularizer(scale_l2)`.
+
+    Args:
+      scale_l1: Multiplier of the L1 penalty, a float of at least 0.0; 0.0 drops it.
+      scale_l2: Multiplier of the L2 penalty, likewise.
+
+    Raises:
+      ValueError: A scale is an integer or negative.
+      TypeError: A scale is not a number.
+    """
+
+    scale_l1: float = 1.0
+    scale_l2: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_scale("l1_l2_regularizer: scale_l1", self.scale_l1)
+        _check_scale("l1_l2_regularizer: scale_l2", self.scale_l2)
+
+    def __call__(self, weights: jax.Array) -> jax.Array | None:
+        return _sum((l1_regularizer(self.scale_l1), l2_regularizer(self.scale_l2)), weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class _SumRegularizer:
+    """What `sum_regularizer` gives."""
+
+    regularizers: tuple[Regularizer, ...]
+
+    def __repr__(self) -> str:
+        return f"sum_regularizer({list(self.regularizers)})"
+
+    def __call__(self, weights: jax.Array) -> jax.Array | None:
+        return _sum(self.regularizers, weights)
+
+
+def _sum(regularizers: Sequence[Regularizer], weights: jax.Array) -> jax.Array | None:
+    penalties = [regularizer(weights) for regularizer in regularizers]
+    present = [penalty for penalty in penalties if penalty is not None]
+    return sum(present[1:], start=present[0]) if present else None
+
+
+def sum_regularizer(regularizer_list: Sequence[Regularizer | None]) -> Regularizer | None:
+    """A regularizer that adds up the penalties of several.
+
+    Args:
+      regularizer_list: Regularizers; None stands for none and is dropped.
+
+    Returns:
+      A regularizer, or None when no regularizer is left.
+    """
+    present = tuple(regularizer for regularizer in regularizer_list if regularizer is not None)
+    return _SumRegularizer(present) if present else None
+
+
+def apply_regularization(regularizer: Regularizer, weights_list: Any) -> jax.Array:
+    """The sum of `regularizer` over several variables.
+
+    Args:
+      regularizer: A function of an array that gives a scalar, or None which counts as 0.
+      weights_list: The variables: a list, or a dict or tree of them.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ValueError: There are no variables, or the regularizer gives something not a scalar.
+    """
+    weights = jax.tree.leaves(weights_list)
+    if not weights:
+        raise ValueError(
+            "apply_regularization: there are no weights to regularize; give at least one variable"
+        )
+    total = jnp.zeros((), jnp.float32)
+    for array in weights:
+        penalty = regularizer(array)
+        if penalty is None:
+            continue
+        if jnp.shape(penalty) != ():
+            raise ValueError(
+                "apply_regularization: the regularizer must give a scalar, got shape "
+                f"{jnp.shape(penalty)} for weights of shape {jnp.shape(array)}; sum it"
+            )
+        total = total + jnp.asarray(penalty, jnp.float32)
+    return total
