@@ -1,0 +1,238 @@
+"""Makes `nets/*.json`, the golden trees of the networks, and `nets/values/*.json`, their numbers.
+
+Usage, with the Python of an environment that has TF-Slim and its numeric oracle:
+
+    ORACLE=<folder of oracle.py> python tests/golden/make_nets.py [NAME ...]
+
+A tree lists every variable of a network at its default size as `[name, shape, dtype, trainable]`
+in creation order, with the number of parameters and of regularization losses. A values file
+describes what a network computes when its input and variables are seeded: of each array
+its shape, mean, standard deviation, first values and projection on a seeded random direction
+(which any two swapped values change). AlexNet and VGG are TF-Slim's own; LeNet, CifarNet and the
+variants that TF-Slim's package lacks are put together here from its layers.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.environ["ORACLE"])
+import oracle
+import recipe
+from tf_slim.nets import alexnet, vgg
+
+tf, slim = oracle.tf, oracle.slim
+
+FOLDER = pathlib.Path(__file__).parent / "nets"
+SEED = 0
+
+
+def truncated_normal(stddev):
+    return tf.truncated_normal_initializer(stddev=stddev)
+
+
+def lenet(images, num_classes, is_training, weight_decay=0.0):
+    points = {}
+    common = {
+        "weights_regularizer": slim.l2_regularizer(weight_decay),
+        "weights_initializer": truncated_normal(0.1),
+    }
+    with tf.variable_scope("LeNet"), slim.arg_scope([slim.conv2d, slim.fully_connected], **common):
+        net = images
+        for index, depth in ((1, 32), (2, 64)):
+            net = points[f"conv{index}"] = slim.conv2d(net, depth, 5, scope=f"conv{index}")
+            net = points[f"pool{index}"] = slim.max_pool2d(net, 2, scope=f"pool{index}")
+        net = points["Flatten"] = slim.flatten(net)
+        net = points["fc3"] = slim.fully_connected(net, 1024, scope="fc3")
+        net = points["dropout3"] = slim.dropout(net, 1.0, is_training=is_training)
+        net = slim.fully_connected(net, num_classes, activation_fn=None, scope="fc4")
+    points["Logits"], points["Predictions"] = net, tf.nn.softmax(net)
+    return net, points
+
+
+def cifarnet(images, num_classes, is_training, weight_decay=0.004):
+    points = {}
+    dense = {
+        "weights_regularizer": slim.l2_regularizer(weight_decay),
+        "weights_initializer": truncated_normal(0.04),
+        "biases_initializer": tf.constant_initializer(0.1),
+    }
+
+    def normalize(net):
+        return tf.nn.lrn(net, depth_radius=4, bias=1.0, alpha=0.001 / 9, beta=0.75)
+
+    with tf.variable_scope("CifarNet"), slim.arg_scope([slim.fully_connected], **dense):
+        net = points["conv1"] = slim.conv2d(images, 64, 5, scope="conv1")
+        net = points["pool1"] = slim.max_pool2d(net, 2, scope="pool1")
+        net = points["conv2"] = slim.conv2d(normalize(net), 64, 5, scope="conv2")
+        net = points["pool2"] = slim.max_pool2d(normalize(net), 2, scope="pool2")
+        net = points["Flatten"] = slim.flatten(net)
+        net = points["fc3"] = slim.fully_connected(net, 384, scope="fc3")
+        net = points["fc4"] = slim.fully_connected(net, 192, scope="fc4")
+        net = slim.fully_connected(
+            net,
+            num_classes,
+            activation_fn=None,
+            weights_initializer=truncated_normal(1 / 192),
+            weights_regularizer=None,
+            biases_initializer=tf.zeros_initializer(),
+            scope="logits",
+        )
+    points["Logits"], points["Predictions"] = net, tf.nn.softmax(net)
+    return net, points
+
+
+def packaged(function, scope):
+    """A network of TF-Slim's package, under its own arg_scope and without dropout."""
+
+    def build(images, num_classes, is_training):
+        with slim.arg_scope(scope()):
+            return function(images, num_classes, is_training, dropout_keep_prob=1.0)
+
+    return build
+
+
+def vgg_blocks(scope, repetitions, classes_at_any_size=False):
+    """The convolutions of a VGG, and where wanted its classifier with SAME and global pooling."""
+
+    def build(images, num_classes, is_training):
+        del is_training
+        net, points = images, {}
+        with tf.variable_scope(scope):
+            for block, (count, depth) in enumerate(
+                zip(repetitions, (64, 128, 256, 512, 512), strict=True), 1
+            ):
+                with tf.variable_scope(f"conv{block}"):
+                    for index in range(1, count + 1):
+                        name = f"conv{block}_{index}"
+                        net = points[f"{scope}/conv{block}/{name}"] = slim.conv2d(
+                            net, depth, 3, scope=name
+                        )
+                net = points[f"{scope}/pool{block}"] = slim.max_pool2d(net, 2)
+            if classes_at_any_size:
+                net = points[f"{scope}/fc6"] = slim.conv2d(net, 4096, 7, scope="fc6")
+                net = points[f"{scope}/fc7"] = slim.conv2d(net, 4096, 1, scope="fc7")
+                net = points["global_pool"] = tf.reduce_mean(net, [1, 2], keepdims=True)
+                net = slim.conv2d(net, num_classes, 1, activation_fn=None, scope="fc8")
+                net = points[f"{scope}/fc8"] = tf.squeeze(net, [1, 2])
+        return net, points
+
+    return build
+
+
+# {name: (builder, input shape, classes)}
+TREES = {
+    "lenet": (lambda *a: lenet(*a, weight_decay=0.1), (1, 28, 28, 1), 10),
+    "cifarnet": (cifarnet, (1, 32, 32, 3), 10),
+    "alexnet_v2": (
+        packaged(alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope),
+        (1, 224, 224, 3),
+        1000,
+    ),
+    "vgg_a": (packaged(vgg.vgg_a, vgg.vgg_arg_scope), (1, 224, 224, 3), 1000),
+    "vgg_16": (packaged(vgg.vgg_16, vgg.vgg_arg_scope), (1, 224, 224, 3), 1000),
+    "vgg_19": (packaged(vgg.vgg_19, vgg.vgg_arg_scope), (1, 224, 224, 3), 1000),
+}
+
+# {name: (builder, input shape, classes, whether training)}
+VALUES = {
+    "lenet": (lenet, (2, 28, 28, 1), 10, False),
+    "lenet_train": (lambda *a: lenet(*a, weight_decay=0.0005), (4, 28, 28, 1), 10, True),
+    "cifarnet": (cifarnet, (2, 32, 32, 3), 10, False),
+    "cifarnet_train": (cifarnet, (4, 32, 32, 3), 10, True),
+    "alexnet_v2": (TREES["alexnet_v2"][0], (1, 224, 224, 3), 11, False),
+    "vgg_a": (TREES["vgg_a"][0], (1, 224, 224, 3), 11, False),
+    "vgg_a_any_size": (vgg_blocks("vgg_a", (1, 1, 2, 2, 2), True), (1, 64, 96, 3), 11, False),
+    "vgg_16_blocks": (vgg_blocks("vgg_16", (2, 2, 3, 3, 3)), (2, 32, 32, 3), None, False),
+    "vgg_19_blocks": (vgg_blocks("vgg_19", (2, 2, 4, 4, 4)), (2, 32, 32, 3), None, False),
+}
+
+
+def tree(build, shape, num_classes):
+    with tf.Graph().as_default():
+        build(tf.placeholder(tf.float32, shape), num_classes, False)
+        trainable = tf.trainable_variables()
+        losses = len(tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES))
+        variables = [
+            [v.op.name, v.shape.as_list(), v.dtype.base_dtype.name, v in trainable]
+            for v in tf.global_variables()
+        ]
+    sizes = [int(np.prod(shape)) for _, shape, _, _ in variables]
+    return {
+        "image_shape": shape[1:],
+        "num_classes": num_classes,
+        "num_variables": len(variables),
+        "num_parameters": sum(sizes),
+        "num_regularization_losses": losses,
+        "variables": variables,
+    }
+
+
+def describe(array):
+    array = np.asarray(array, np.float64)
+    direction = recipe.uniform(SEED, "projection", array.shape, -1, 1).astype(np.float64)
+    return {
+        "shape": list(array.shape),
+        "mean": array.mean(),
+        "std": array.std(),
+        "projection": (array * direction).sum() / np.sqrt(array.size),
+        "first": array.ravel()[:8].tolist(),
+    }
+
+
+def values(build, shape, num_classes, is_training):
+    out = oracle.run_net(
+        lambda images, training: build(images, num_classes, training),
+        shape,
+        seed=SEED,
+        train=is_training,
+    )
+    described = {
+        "input_shape": shape,
+        "num_classes": num_classes,
+        "seed": SEED,
+        "input": describe(out["input"]),
+        "end_points": {name: describe(value) for name, value in out["end_points"].items()},
+        "logits": describe(out["logits"]),
+    }
+    if is_training:
+        described |= {
+            "labels": out["labels"].tolist(),
+            "loss": float(out["loss"]),
+            "regularization_loss": float(out["reg_loss"]),
+            "gradients": {name: describe(value) for name, value in out["grads"].items()},
+        }
+    return described
+
+
+def write(path, content):
+    """JSON with one entry of every list of variables and of every table on a line."""
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
+            rows = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
+            lines.append(f" {json.dumps(key)}: {{\n{rows}\n }}")
+        elif key == "variables":
+            rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
+            lines.append(f" {json.dumps(key)}: [\n{rows}\n ]")
+        else:
+            lines.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    print(path.relative_to(FOLDER), f"{path.stat().st_size:,} bytes")
+
+
+def main(wanted):
+    for name, case in TREES.items():
+        if not wanted or name in wanted:
+            write(FOLDER / f"{name}.json", tree(*case))
+    for name, case in VALUES.items():
+        if not wanted or name in wanted:
+            write(FOLDER / "values" / f"{name}.json", values(*case))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
