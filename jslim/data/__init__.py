@@ -1,0 +1,22 @@
+"""From images on disk or in memory to batches on the devices.
+
+    dataset = slim.data.get_dataset('digits', 'train')
+    batches = slim.data.batches(dataset, 64, is_training=True, preprocessing_fn=preprocess, seed=0)
+    batches = slim.data.prefetch_to_device(batches, sharding)
+    batch = next(batches)                     # {'image', 'label', 'weights'}, on the devices
+    position = batches.get_state()            # a small dict; goes into the checkpoint
+
+Pillow is imported when the first image file is decoded, Grain when the first batch is read ahead.
+"""
+
+from jslim.data.batching import BatchIterator as BatchIterator
+from jslim.data.batching import batches as batches
+from jslim.data.dataset_factory import get_dataset as get_dataset
+from jslim.data.decode import decode_image as decode_image
+from jslim.data.device import DeviceBatchIterator as DeviceBatchIterator
+from jslim.data.device import prefetch_to_device as prefetch_to_device
+from jslim.data.folder import FolderDataset as FolderDataset
+from jslim.data.sources import ArrayDataset as ArrayDataset
+from jslim.data.sources import Example as Example
+from jslim.data.sources import ImageDataset as ImageDataset
+from jslim.data.sources import digits as digits

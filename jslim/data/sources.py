@@ -1,0 +1,160 @@
+"""Data sets: labelled images with random access, each with a name and the names of its classes."""
+
+import abc
+import functools
+import importlib.resources
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from jslim._errors import did_you_mean
+
+
+class Example(TypedDict):
+    """One record: its image `[height, width, channels]`, its label, and what errors call it."""
+
+    image: np.ndarray
+    label: int
+    record_key: str
+
+
+class ImageDataset(abc.ABC):
+    """One split of a data set: `len()` of it, and the record at any index.
+
+    Reading must be safe in several threads at once.
+
+    Attributes:
+      name: What errors and saved positions call it, such as `'digits/train'`.
+      class_names: The name of each class; the label is the index into it.
+      is_in_memory: Whether reading a record costs next to nothing, so that nothing is gained by
+        reading ahead in threads of its own.
+    """
+
+    is_in_memory = False
+
+    def __init__(self, name: str, class_names: Sequence[str]):
+        self.name = name
+        self.class_names = list(class_names)
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of records."""
+
+    @abc.abstractmethod
+    def __getitem__(self, index: int) -> Example:
+        """The record at `index`, in `[0, len(self))`."""
+
+    @property
+    def num_samples(self) -> int:
+        """The number of records, under TF-Slim's name."""
+        return len(self)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes; labels are below it."""
+        return len(self.class_names)
+
+    @property
+    def labels_to_names(self) -> dict[int, str]:
+        """The class names by label, as TF-Slim's data sets have them."""
+        return dict(enumerate(self.class_names))
+
+
+class ArrayDataset(ImageDataset):
+    """Images that are already in memory; needs no package beyond NumPy.
+
+    Args:
+      images: `[num_samples, height, width, channels]`; any number type, uint8 in `[0, 255]` for the
+        preprocessing functions.
+      labels: Integers `[num_samples]` in `[0, num_classes)`. They are checked batch by batch.
+      num_classes: The number of classes.
+      class_names: The name of each class; by default the labels as text.
+      name: What errors call the data set.
+
+    Raises:
+      ValueError: The shapes do not fit each other, or there is no image.
+    """
+
+    is_in_memory = True
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        num_classes: int,
+        *,
+        class_names: Sequence[str] | None = None,
+        name: str = "arrays",
+    ):
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.ndim != 4:
+            raise ValueError(
+                f"images of {name!r} must be [num_samples, height, width, channels], got shape "
+                f"{images.shape}; add the missing axis, as in images[..., None]."
+            )
+        if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"labels of {name!r} must be integers of shape {images.shape[:1]}, one an image, "
+                f"got {labels.dtype} of shape {labels.shape}."
+            )
+        if not len(images):
+            raise ValueError(f"{name!r} has no image; pass at least one.")
+        if class_names is None:
+            class_names = [str(label) for label in range(num_classes)]
+        if len(class_names) != num_classes:
+            raise ValueError(
+                f"class_names of {name!r} must name the {num_classes} classes, got "
+                f"{len(class_names)} names."
+            )
+        super().__init__(name, class_names)
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example:
+        return {
+            "image": self.images[index],
+            "label": int(self.labels[index]),
+            "record_key": f"{self.name}:{index}",
+        }
+
+
+@functools.cache
+def _load_digits() -> dict[str, np.ndarray]:
+    path = importlib.resources.files("jslim.data") / "digits.npz"
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+DIGITS_SPLITS = ("train", "test")
+
+
+def digits(split_name: str) -> ArrayDataset:
+    """The 1,797 handwritten digits that come with the package, 8x8 grey uint8.
+
+    They are the images of scikit-learn's `load_digits` with their 17 grey levels spread over 0 to
+    255, split once and for all: 1,438 to train on and 359 to test on, every class one fifth in
+    the test split. Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits",
+    UCI Machine Learning Repository, 1998, doi:10.24432/C50P49, licence CC BY 4.0.
+
+    Args:
+      split_name: `'train'` or `'test'`.
+
+    Raises:
+      ValueError: There is no such split.
+    """
+    if split_name not in DIGITS_SPLITS:
+        raise ValueError(
+            f"split name {split_name} was not recognized: 'digits' has the splits "
+            f"{' and '.join(DIGITS_SPLITS)}{did_you_mean(split_name, DIGITS_SPLITS)}"
+        )
+    arrays = _load_digits()
+    return ArrayDataset(
+        arrays[f"{split_name}_images"],
+        arrays[f"{split_name}_labels"],
+        num_classes=10,
+        name=f"digits/{split_name}",
+    )

@@ -1,0 +1,157 @@
+"""Operations on one image `[height, width, channels]` that give the numbers of TensorFlow 1."""
+
+import numpy as np
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises ValueError unless the image has three axes."""
+    if image.ndim != 3:
+        raise ValueError(
+            f"an image to preprocess must be [height, width, channels], got shape {image.shape}; "
+            "pass one image at a time."
+        )
+
+
+def require_generator(rng: np.random.Generator | None, where: str) -> np.random.Generator:
+    """The generator, or a ValueError that says who needs it."""
+    if rng is None:
+        raise ValueError(
+            f"{where} with is_training=True draws random numbers; pass rng, a "
+            "numpy.random.Generator."
+        )
+    return rng
+
+
+def _sample_points(
+    in_size: int, out_size: int, window: slice
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each output pixel in the window: the two input pixels, and the weight of the second."""
+    scale = np.float32(in_size) / np.float32(out_size)
+    points = np.arange(out_size, dtype=np.float32)[window] * scale
+    lower = np.minimum(points.astype(np.int64), in_size - 1)
+    return lower, np.minimum(lower + 1, in_size - 1), points - np.floor(points)
+
+
+def resize_bilinear(
+    image: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> np.ndarray:
+    """Resizes as TF1's `resize_bilinear(align_corners=False)`.
+
+    Output pixel `i` samples the input at `i * in_size / out_size`: pixels are anchored at the
+    corner, not the centre, and nothing is averaged when an image shrinks. `[0, 2]` becomes
+    `[0, 1, 2, 2]` at width 4. Networks trained with TF-Slim expect this; `jax.image.resize` gives
+    other pixels.
+
+    Args:
+      image: `[height, width, channels]`.
+      height: The height to resize to.
+      width: The width to resize to.
+      rows: Which rows of the result to compute; all by default.
+      columns: Which columns of the result to compute; all by default.
+
+    Returns:
+      float32 `[height, width, channels]`, or the asked rows and columns of it.
+    """
+    left, right, x_weight = _sample_points(image.shape[1], width, columns)
+    upper, lower, y_weight = _sample_points(image.shape[0], height, rows)
+    used_rows, positions = np.unique(np.concatenate([upper, lower]), return_inverse=True)
+    source = image[used_rows]
+    lines = _interpolate(source[:, left], source[:, right], x_weight[:, None])
+    upper, lower = np.split(positions, 2)
+    return _interpolate(lines[upper], lines[lower], y_weight[:, None, None])
+
+
+def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`first + (second - first) * weight` in float32, in TensorFlow's order of rounding."""
+    first = first.astype(np.float32, copy=False)
+    second = second.astype(np.float32)
+    second -= first
+    second *= weight
+    second += first
+    return second
+
+
+def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Cuts out or surrounds with zeros, centred, as TF's `resize_image_with_crop_or_pad`.
+
+    Where the margins cannot be equal, the one at the top or left is smaller.
+
+    Args:
+      image: `[height, width, channels]`.
+      height: The height of the result.
+      width: The width of the result.
+
+    Returns:
+      `[height, width, channels]` of the image's dtype.
+    """
+    result = np.zeros((height, width, image.shape[2]), image.dtype)
+    (from_rows, to_rows), (from_columns, to_columns) = (
+        _centred(in_size, out_size)
+        for in_size, out_size in zip(image.shape[:2], (height, width), strict=True)
+    )
+    result[to_rows, to_columns] = image[from_rows, from_columns]
+    return result
+
+
+def _centred(in_size: int, out_size: int) -> tuple[slice, slice]:
+    """What of the input goes where in the output, along one axis."""
+    size = min(in_size, out_size)
+    in_start, out_start = (in_size - size) // 2, (out_size - size) // 2
+    return slice(in_start, in_start + size), slice(out_start, out_start + size)
+
+
+def per_image_standardization(image: np.ndarray) -> np.ndarray:
+    """`(x - mean) / max(stddev, 1 / sqrt(number of values))` over all values of the image.
+
+    An image of one colour becomes zeros. Returns float32 `[height, width, channels]`.
+    """
+    image = image.astype(np.float32, copy=False)
+    smallest = 1 / np.sqrt(np.float32(image.size))
+    return (image - image.mean()) / np.maximum(image.std(), smallest)
+
+
+def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """`(x - mean) * factor + mean` with the mean of each channel; float32, not clipped."""
+    mean = image.mean(axis=(0, 1), dtype=np.float32)
+    return (image - mean) * np.float32(factor) + mean
+
+
+Window = tuple[slice, slice]
+
+
+def central_window(in_height: int, in_width: int, height: int, width: int) -> Window:
+    """The rows and columns of a crop from the centre; see `random_window`."""
+    _check_crop(in_height, in_width, height, width)
+    return _centred(in_height, height)[0], _centred(in_width, width)[0]
+
+
+def random_window(
+    rng: np.random.Generator, in_height: int, in_width: int, height: int, width: int
+) -> Window:
+    """The rows and columns of a crop, every place equally likely.
+
+    Raises:
+      ValueError: The crop is larger than the image.
+    """
+    _check_crop(in_height, in_width, height, width)
+    top = int(rng.integers(in_height - height, endpoint=True))
+    left = int(rng.integers(in_width - width, endpoint=True))
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _check_crop(in_height: int, in_width: int, height: int, width: int) -> None:
+    if height > in_height or width > in_width:
+        raise ValueError(
+            f"a crop of {height}x{width} does not fit into an image that is {in_height}x{in_width} "
+            "by then; use a smaller output size, or make the image larger before."
+        )
+
+
+def random_flip_left_right(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """The image or, with probability one half, its mirror image."""
+    return image[:, ::-1] if rng.random() < 0.5 else image

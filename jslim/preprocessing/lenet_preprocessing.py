@@ -1,0 +1,30 @@
+"""Preprocessing for LeNet."""
+
+import numpy as np
+
+from jslim.preprocessing import images
+
+
+def preprocess_image(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+) -> np.ndarray:
+    """Crops or pads with 0 around the centre, then maps `[0, 255]` to `[-1, 1)`.
+
+    TF-Slim swaps height and width where they differ; here they are what they are called.
+
+    Args:
+      image: `[height, width, channels]` in `[0, 255]`.
+      output_height: The height of the result.
+      output_width: The width of the result.
+      is_training: Of no effect: nothing here is random.
+
+    Returns:
+      float32 `[output_height, output_width, channels]`. Pixel 192 gives 0.5.
+    """
+    del is_training
+    images.check_image(image)
+    image = images.crop_or_pad(image, output_height, output_width)
+    return (image.astype(np.float32) - np.float32(128)) / np.float32(128)

@@ -1,0 +1,67 @@
+"""Preprocessing for VGG and AlexNet."""
+
+import numpy as np
+
+from jslim.preprocessing import images
+
+# Of red, green and blue over ImageNet's training images.
+CHANNEL_MEANS = (123.68, 116.78, 103.94)
+
+
+def preprocess_image(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+    *,
+    resize_side_min: int = 256,
+    resize_side_max: int = 512,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Resizes with the aspect ratio kept, crops, and subtracts ImageNet's mean colour.
+
+    Training: the shorter side becomes `resize_side_min` to `resize_side_max`, every length equally
+    likely; a random crop; a random flip. Evaluation: `resize_side_min` and the centre. Only what is
+    cropped is computed, which changes no number.
+
+    Args:
+      image: `[height, width, 3]` in `[0, 255]`.
+      output_height: The height of the crop.
+      output_width: The width of the crop.
+      is_training: Whether to distort.
+      resize_side_min: The least length of the shorter side, in pixels; that of evaluation.
+      resize_side_max: The greatest length of the shorter side, in pixels.
+      rng: Where the distortions are drawn from; needed in training.
+
+    Returns:
+      float32 `[output_height, output_width, 3]`, from -124 to 151.
+
+    Raises:
+      ValueError: The image has not three channels, the resized image is smaller than the crop, or
+        in training `rng` is None.
+    """
+    images.check_image(image)
+    if image.shape[2] != len(CHANNEL_MEANS):
+        raise ValueError(
+            f"vgg preprocessing needs images of 3 channels, got {image.shape[2]}; convert them to "
+            "RGB, or choose another preprocessing."
+        )
+    generator = images.require_generator(rng, "vgg preprocessing") if is_training else None
+    side = resize_side_min
+    if generator is not None:
+        side = int(generator.integers(resize_side_min, resize_side_max, endpoint=True))
+    height, width = _smallest_size_at_least(image.shape[0], image.shape[1], side)
+    if generator is None:
+        rows, columns = images.central_window(height, width, output_height, output_width)
+    else:
+        rows, columns = images.random_window(generator, height, width, output_height, output_width)
+    image = images.resize_bilinear(image, height, width, rows=rows, columns=columns)
+    if generator is not None:
+        image = images.random_flip_left_right(generator, image)
+    return image - np.array(CHANNEL_MEANS, np.float32)
+
+
+def _smallest_size_at_least(height: int, width: int, side: int) -> tuple[int, int]:
+    """Height and width once the shorter of them is `side`, rounded as TF-Slim's float32 does."""
+    scale = np.float32(side) / np.float32(min(height, width))
+    return int(np.rint(np.float32(height) * scale)), int(np.rint(np.float32(width) * scale))

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from jslim.preprocessing import images
+
+
+@pytest.mark.parametrize("size", [(10, 16), (3, 4), (5, 8), (7, 3), (1, 1), (13, 29)])
+def test_resize_bilinear_equals_tensorflow(golden, size):
+    stored = golden("preprocessing.npz")
+    resized = images.resize_bilinear(stored["small"], *size)
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(resized, stored[f"resize/{size[0]}x{size[1]}"], rtol=1e-6)
+
+
+def test_resize_bilinear_is_anchored_at_the_corner():
+    image = np.array([[0, 1, 2, 3], [8, 9, 10, 11]], np.float32)[..., None]
+    np.testing.assert_array_equal(images.resize_bilinear(image, 1, 2)[..., 0], [[0, 2]])
+    doubled = images.resize_bilinear(image, 2, 8)[..., 0]
+    np.testing.assert_array_equal(doubled[0], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3])
+
+
+def test_resize_bilinear_window_equals_slice_of_the_whole():
+    image = np.random.default_rng(0).integers(0, 256, (13, 17, 3)).astype(np.uint8)
+    whole = images.resize_bilinear(image, 20, 31)
+    rows, columns = slice(3, 14), slice(11, 31)
+    window = images.resize_bilinear(image, 20, 31, rows=rows, columns=columns)
+    np.testing.assert_array_equal(window, whole[rows, columns])
+
+
+@pytest.mark.parametrize("size", [(9, 12), (2, 3), (8, 5), (4, 11), (5, 8)])
+def test_crop_or_pad_equals_tensorflow(golden, size):
+    stored = golden("preprocessing.npz")
+    result = images.crop_or_pad(stored["small"], *size)
+    np.testing.assert_array_equal(result, stored[f"crop_or_pad/{size[0]}x{size[1]}"])
+
+
+def test_per_image_standardization_equals_tensorflow(golden):
+    stored = golden("preprocessing.npz")
+    constant = np.full((4, 4, 3), 7, np.float32)
+    np.testing.assert_array_equal(
+        images.per_image_standardization(constant), stored["standardization/constant"]
+    )
+    # So little contrast that the lower limit of the deviation counts.
+    dim = stored["small"].astype(np.float32) * np.float32(1e-4)
+    np.testing.assert_allclose(
+        images.per_image_standardization(dim), stored["standardization/dim"], rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("factor", [0.2, 1.0, 1.8])
+def test_adjust_contrast_equals_tensorflow(golden, factor):
+    stored = golden("preprocessing.npz")
+    adjusted = images.adjust_contrast(stored["small"].astype(np.float32), factor)
+    np.testing.assert_allclose(adjusted, stored[f"contrast/{factor}"], rtol=1e-5, atol=1e-4)
+
+
+def test_random_window_reaches_every_place_equally_often():
+    rng = np.random.default_rng(0)
+    counts = np.zeros((3, 4))
+    for _ in range(2400):
+        rows, columns = images.random_window(rng, 7, 9, 5, 6)
+        assert (rows.stop - rows.start, columns.stop - columns.start) == (5, 6)
+        counts[rows.start, columns.start] += 1
+    # 200 each are expected, with a standard deviation of 13.5.
+    assert counts.min() > 200 - 5 * 13.5
+    assert counts.max() < 200 + 5 * 13.5
+
+
+@pytest.mark.parametrize("window", [images.central_window, None])
+def test_window_larger_than_the_image_is_an_error(window):
+    window = window or (lambda *sizes: images.random_window(np.random.default_rng(0), *sizes))
+    with pytest.raises(ValueError, match="a crop of 8x4 does not fit into an image that is 7x9"):
+        window(7, 9, 8, 4)
+
+
+def test_random_flip_mirrors_half_of_the_images():
+    rng = np.random.default_rng(0)
+    image = np.arange(6).reshape(2, 3, 1)
+    num_mirrored = 0
+    for _ in range(1000):
+        flipped = images.random_flip_left_right(rng, image)
+        is_mirrored = bool((flipped == image[:, [2, 1, 0]]).all())
+        assert is_mirrored or (flipped == image).all()
+        num_mirrored += is_mirrored
+    assert abs(num_mirrored - 500) < 5 * 15.8
+
+
+def test_check_image_names_the_shape():
+    with pytest.raises(ValueError, match=r"must be \[height, .*got shape \(8, 8\)"):
+        images.check_image(np.zeros((8, 8)))
