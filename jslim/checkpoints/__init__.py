@@ -1,0 +1,33 @@
+"""Checkpoints: saving and restoring training states, and reading variables out of them.
+
+    with CheckpointManager(train_dir, keep=5, save_interval_secs=600) as checkpoints:
+        restored = restore_latest(train_dir, target=jax.eval_shape(make_state))
+        ...
+        checkpoints.maybe_save(step, state, data_state=batches.get_state(), contract={...})
+
+Orbax writes and reads the arrays; that a checkpoint is whole, is the one that was saved and fits
+what it is restored into is looked after here.
+"""
+
+from jslim.checkpoints._assign import InitFn as InitFn
+from jslim.checkpoints._assign import RestoreReport as RestoreReport
+from jslim.checkpoints._assign import assign_from_checkpoint as assign_from_checkpoint
+from jslim.checkpoints._assign import assign_from_checkpoint_fn as assign_from_checkpoint_fn
+from jslim.checkpoints._assign import assign_from_values as assign_from_values
+from jslim.checkpoints._assign import assign_from_values_fn as assign_from_values_fn
+from jslim.checkpoints._format import all_checkpoints as all_checkpoints
+from jslim.checkpoints._format import checkpoint_step as checkpoint_step
+from jslim.checkpoints._format import clear_done as clear_done
+from jslim.checkpoints._format import is_done as is_done
+from jslim.checkpoints._format import latest_checkpoint as latest_checkpoint
+from jslim.checkpoints._format import mark_done as mark_done
+from jslim.checkpoints._format import read_contract as read_contract
+from jslim.checkpoints._manager import CheckpointManager as CheckpointManager
+from jslim.checkpoints._readers import CheckpointReader as CheckpointReader
+from jslim.checkpoints._readers import list_variables as list_variables
+from jslim.checkpoints._readers import load_variables as load_variables
+from jslim.checkpoints._readers import open_checkpoint as open_checkpoint
+from jslim.checkpoints._restore import Restored as Restored
+from jslim.checkpoints._restore import restore as restore
+from jslim.checkpoints._restore import restore_latest as restore_latest
+from jslim.checkpoints._restore import restore_variables as restore_variables

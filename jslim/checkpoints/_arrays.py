@@ -1,0 +1,96 @@
+"""Arrays in and out of a directory: the one file that touches Orbax.
+
+Orbax does not notice a flipped byte, gives the request itself back for a name that it does not
+have, and casts where types differ; so everything that comes out is compared here with what was
+noted when it went in.
+"""
+
+import contextlib
+import logging
+import os
+import pathlib
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from jslim.checkpoints._format import BrokenCheckpoint, Leaf
+
+
+def checksum(array: np.ndarray) -> int:
+    """CRC-32 of the array's bytes in C order."""
+    # Through uint8, because the buffer protocol does not know bfloat16.
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Drops what Orbax logs meanwhile; its failures reach the user as exceptions."""
+    package = os.path.join("", "orbax", "checkpoint", "")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return package not in record.pathname
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def write_arrays(directory: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes `{leaf name: array}` to the new `directory`, as a tree nested at each `/`."""
+    import orbax.checkpoint as ocp
+
+    # Orbax refuses arrays without elements; their shape in meta.json is all there is to them.
+    stored = {name: array for name, array in arrays.items() if array.size}
+    if not stored:
+        return
+    tree = traverse_util.unflatten_dict(stored, sep="/")
+    with _quiet_orbax(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        checkpointer.save(directory.absolute(), args=ocp.args.PyTreeSave(tree))
+
+
+def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np.ndarray]:
+    """Reads these leaves, and no others, and compares them with what was written.
+
+    Returns:
+        `{leaf name: array}`; for a random key, its data.
+
+    Raises:
+        BrokenCheckpoint: one cannot be read, or is not what was written.
+    """
+    leaves = list(leaves)
+    stored = [leaf for leaf in leaves if 0 not in leaf.shape]
+    try:
+        found = _read_stored(directory, stored) if stored else {}
+    except Exception as error:  # A damaged file leads Orbax to raise about anything.
+        reason = " ".join(str(error).split())[:200]
+        raise BrokenCheckpoint(f"{directory.name} cannot be read: {reason}") from error
+    for leaf in leaves:
+        if 0 in leaf.shape:
+            found[leaf.name] = np.zeros(leaf.shape, leaf.dtype)
+        array = found[leaf.name]
+        if (array.shape, str(array.dtype), checksum(array)) != (leaf.shape, leaf.dtype, leaf.crc32):
+            raise BrokenCheckpoint(f"{leaf.name} does not match its checksum")
+    return found
+
+
+def _read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, Any]:
+    import orbax.checkpoint as ocp
+
+    def tree_of(value: Any) -> Any:
+        return traverse_util.unflatten_dict({leaf.name: value for leaf in leaves}, sep="/")
+
+    request = ocp.args.PyTreeRestore(
+        item=tree_of(0),
+        restore_args=tree_of(ocp.RestoreArgs(restore_type=np.ndarray)),
+        partial_restore=True,
+    )
+    with _quiet_orbax(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        found = checkpointer.restore(directory.absolute(), args=request)
+    # A name that Orbax does not find comes back as the request for it, here 0.
+    return {name: np.asarray(a) for name, a in traverse_util.flatten_dict(found, sep="/").items()}

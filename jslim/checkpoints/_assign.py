@@ -1,0 +1,327 @@
+"""Puts values of a checkpoint, or given ones, into the variables of a model."""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jslim._errors import RestoreError, did_you_mean
+from jslim.checkpoints import _trees
+from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
+from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
+
+_logger = logging.getLogger("jslim")
+
+Assign = Callable[[Any, Mapping[str, Any]], Any]
+
+
+class RestoreReport(NamedTuple):
+    """What became of the variables that were to be read from a checkpoint.
+
+    Attributes:
+        path: the checkpoint.
+        loaded: the model's variables that it has values for.
+        missing: the names that it does not have.
+        unused: the names in it that nothing was read from.
+        mismatched: one line for each variable that has another shape or dtype in it, or that is
+            not a variable of the model.
+    """
+
+    path: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """One line with the four counts, and the first names of each."""
+
+        def some(names: tuple[str, ...]) -> str:
+            rest = ", ..." if len(names) > 3 else ""
+            return f" ({', '.join(names[:3])}{rest})" if names else ""
+
+        return (
+            f"checkpoint {self.path}: {len(self.loaded)} loaded, "
+            f"{len(self.missing)} missing{some(self.missing)}, "
+            f"{len(self.mismatched)} mismatched, {len(self.unused)} unused{some(self.unused)}"
+        )
+
+
+class InitFn:
+    """Gives a training state, or a variables tree, the values of a checkpoint.
+
+    Attributes:
+        report: the `RestoreReport` of the last call, None before it.
+    """
+
+    def __init__(
+        self, reader: CheckpointReader, sources: dict[str, str], reshape_variables: bool
+    ) -> None:
+        self.report: RestoreReport | None = None
+        self._reader = reader
+        self._sources = sources
+        self._reshape = reshape_variables
+
+    def __call__(self, state: Any) -> Any:
+        """Returns `state` with the variables read; all that does not fit is named at once.
+
+        Args:
+            state: a training state (with `params`, `batch_stats` and `replace`), or a variables
+                tree; its other parts come back as they are.
+
+        Raises:
+            RestoreError: a variable is missing in the checkpoint or has another shape there, or
+                the model does not have it. Nothing was read.
+        """
+        leaves = _variables(state)
+        held = self._reader.get_variable_to_shape_map()
+        dtypes = self._reader.get_variable_to_dtype_map()
+        present = {v: name for v, name in self._sources.items() if name in held}
+        misfits = _misfits(
+            leaves, {v: (held[name], dtypes[name]) for v, name in present.items()}, self._reshape
+        )
+        self.report = RestoreReport(
+            path=self._reader.path,
+            loaded=tuple(v for v in present if v not in misfits),
+            missing=tuple(dict.fromkeys(n for n in self._sources.values() if n not in held)),
+            unused=tuple(name for name in held if name not in self._sources.values()),
+            mismatched=tuple(misfits.values()),
+        )
+        if self.report.missing or misfits:
+            lines = [_missing_line(name, held) for name in self.report.missing]
+            raise RestoreError(
+                f"{self.report}; leave out what shall not be read, for example with "
+                f"get_variables_to_restore(exclude=[...]):\n  "
+                + "\n  ".join([*lines, *misfits.values()])
+            )
+        values = self._reader.get_tensors(dict.fromkeys(present.values()))
+        return _assigned(state, {v: values[name] for v, name in present.items()})
+
+
+def assign_from_checkpoint_fn(
+    model_path: str | os.PathLike[str],
+    var_list: Any,
+    ignore_missing_vars: bool = False,
+    reshape_variables: bool = False,
+) -> InitFn | None:
+    """Returns an `init_fn` for `learning.train` that reads variables of a checkpoint.
+
+    Differs from TF-Slim: `init_fn(state)` returns the new state; a dtype that differs is an
+    error like a shape that does; all problems are raised at once.
+
+    Args:
+        model_path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+        var_list: what to read: `{name: leaf}` as `get_variables_to_restore` gives it, a list of
+            names, a variables tree, or `{name in the checkpoint: variable name, or several}`.
+        ignore_missing_vars: leaves variables as they are that the checkpoint does not have, with
+            a warning, instead of raising.
+        reshape_variables: also reads an array of another shape with as many elements.
+
+    Returns:
+        The function, whose `report` says afterwards what was read; None when `var_list` names
+        nothing that the checkpoint has and `ignore_missing_vars` is set.
+
+    Raises:
+        ValueError: `var_list` is empty, or reads one variable from two names.
+        RestoreError: there is no such checkpoint, or it is broken.
+    """
+    if not var_list:
+        raise ValueError("var_list cannot be empty")
+    reader = open_checkpoint(model_path)
+    sources = _sources(var_list)
+    if ignore_missing_vars:
+        sources = _without_missing(reader, sources)
+        if not sources:
+            return None
+    return InitFn(reader, sources, reshape_variables)
+
+
+def assign_from_checkpoint(
+    model_path: str | os.PathLike[str], var_list: Any, ignore_missing_vars: bool = False
+) -> tuple[Assign, dict[str, np.ndarray]]:
+    """Reads variables of a checkpoint, and gives the function that assigns them.
+
+    Differs from TF-Slim: instead of `session.run(assign_op, feed_dict)` write
+    `state = assign(state, values)`.
+
+    Args:
+        model_path: as for `assign_from_checkpoint_fn`.
+        var_list: as for `assign_from_checkpoint_fn`; may be empty.
+        ignore_missing_vars: as for `assign_from_checkpoint_fn`.
+
+    Returns:
+        `assign` and `values`, `{variable name: array}`.
+
+    Raises:
+        RestoreError: the checkpoint is missing a variable, or cannot be read.
+    """
+    reader = open_checkpoint(model_path)
+    sources = _sources(var_list)
+    if ignore_missing_vars:
+        sources = _without_missing(reader, sources)
+    missing = [name for name in sources.values() if not reader.has_tensor(name)]
+    if missing:
+        held = reader.get_variable_to_shape_map()
+        raise RestoreError(
+            f"checkpoint {reader.path} is missing {len(missing)} variables:\n  "
+            + "\n  ".join(_missing_line(name, held) for name in dict.fromkeys(missing))
+        )
+    tensors = reader.get_tensors(dict.fromkeys(sources.values()))
+
+    def assign(state: Any, values: Mapping[str, Any]) -> Any:
+        leaves = _variables(state)
+        misfits = _misfits(leaves, {v: (a.shape, str(a.dtype)) for v, a in values.items()}, False)
+        if misfits:
+            raise RestoreError(
+                f"checkpoint {reader.path} does not fit the model:\n  "
+                + "\n  ".join(misfits.values())
+            )
+        return _assigned(state, values)
+
+    return assign, {variable: tensors[name] for variable, name in sources.items()}
+
+
+def assign_from_values(
+    names_to_values: Mapping[str, Any],
+) -> tuple[Assign, dict[str, np.ndarray]]:
+    """Gives the function that assigns values to variables, and the values as arrays.
+
+    Differs from TF-Slim: instead of `session.run(assign_op, feed_dict)` write
+    `state = assign(state, values)`, and a name is that of one variable, never the start of one.
+
+    Args:
+        names_to_values: `{variable name: array}`; an array is given the variable's dtype and
+            shape, which must have as many elements.
+
+    Returns:
+        `assign` and `values`. `assign` raises ValueError for a variable that is not there, and
+        for a value of another size or kind.
+    """
+
+    def assign(state: Any, values: Mapping[str, Any]) -> Any:
+        leaves = _variables(state)
+        given = {}
+        for name, value in values.items():
+            given[name] = np.asarray(value)
+            dtype = leaves[name].dtype if name in leaves else given[name].dtype
+            if np.can_cast(given[name].dtype, dtype, "same_kind"):
+                given[name] = given[name].astype(dtype)
+        misfits = _misfits(leaves, {v: (a.shape, str(a.dtype)) for v, a in given.items()}, True)
+        if misfits:
+            raise ValueError(
+                "assign_from_values: these values cannot be assigned:\n  "
+                + "\n  ".join(misfits.values())
+            )
+        return _assigned(state, given)
+
+    return assign, {name: np.asarray(value) for name, value in names_to_values.items()}
+
+
+def assign_from_values_fn(names_to_values: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Returns an `init_fn` for `learning.train` that assigns these values.
+
+    Args:
+        names_to_values: as for `assign_from_values`.
+    """
+    assign, values = assign_from_values(names_to_values)
+    return lambda state: assign(state, values)
+
+
+def _sources(var_list: Any) -> dict[str, str]:
+    """`{variable name: name in the checkpoint}` for every form of `var_list`."""
+    is_nested = isinstance(var_list, Mapping) and any(
+        isinstance(value, Mapping) for value in var_list.values()
+    )
+    if is_nested or hasattr(var_list, "params"):
+        var_list = _variables(var_list)
+    if isinstance(var_list, Mapping):
+        entries = list(var_list.items())
+    elif isinstance(var_list, list | tuple):
+        entries = [(name, name) for name in var_list]
+    else:
+        raise TypeError(
+            f"var_list must be a list of names, a variables tree or a dict, got {var_list!r}."
+        )
+    sources: dict[str, str] = {}
+    for name, value in entries:
+        if isinstance(value, list | tuple):
+            several = list(value)
+        else:  # A leaf, as in get_variables_to_restore's {name: leaf}, stands for its own name.
+            several = [value if isinstance(value, str) else name]
+        for variable in several:
+            if not isinstance(variable, str):
+                raise TypeError(
+                    f"var_list must name variables, got a {type(variable).__name__}; give names, "
+                    f"{{name: leaf}}, or {{name in the checkpoint: variable name}}."
+                )
+            if sources.setdefault(variable, name) != name:
+                raise ValueError(
+                    f"var_list reads variable {variable!r} from both {sources[variable]!r} and "
+                    f"{name!r}; keep one."
+                )
+    return sources
+
+
+def _without_missing(reader: CheckpointReader, sources: dict[str, str]) -> dict[str, str]:
+    missing = [name for name in dict.fromkeys(sources.values()) if not reader.has_tensor(name)]
+    if missing:
+        _logger.warning(
+            "checkpoint %s does not have %d of the variables, which stay as they are: %s",
+            reader.path,
+            len(missing),
+            ", ".join(missing),
+        )
+    return {variable: name for variable, name in sources.items() if name not in missing}
+
+
+def _missing_line(name: str, held: Mapping[str, Any]) -> str:
+    return f"{name} is not in the checkpoint{did_you_mean(name, held)}"
+
+
+def _collections(state: Any) -> dict[str, Any]:
+    return {collection: getattr(state, collection) for collection in MODEL_COLLECTIONS}
+
+
+def _variables(state: Any) -> dict[str, Any]:
+    """`{variable name: leaf}` of a training state or a variables tree."""
+    if hasattr(state, "params"):
+        state = _collections(state)
+    leaves = _trees.named_leaves(state)
+    return {name: leaves[leaf_name] for name, leaf_name in variable_names(leaves).items()}
+
+
+def _misfits(
+    leaves: Mapping[str, Any], given: Mapping[str, tuple[tuple[int, ...], str]], reshape: bool
+) -> dict[str, str]:
+    """For each variable that cannot take the shape and dtype given for it, a line that says why."""
+    lines = {}
+    for name, (shape, dtype) in given.items():
+        leaf = leaves.get(name)
+        if leaf is None:
+            lines[name] = f"{name} is not a variable of the model{did_you_mean(name, leaves)}"
+            continue
+        fits = tuple(shape) == leaf.shape or (reshape and math.prod(shape) == leaf.size)
+        if not fits or dtype != str(leaf.dtype):
+            lines[name] = (
+                f"{name} is {leaf.dtype} {leaf.shape} in the model, {dtype} {tuple(shape)} given"
+            )
+    return lines
+
+
+def _assigned(state: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of `state` where these variables have these values."""
+    if hasattr(state, "params"):
+        return state.replace(**_assigned(_collections(state), values))
+    leaves = _trees.named_leaves(state)
+    names = {leaf_name: name for name, leaf_name in variable_names(leaves).items()}
+    new_leaves = [
+        _trees.place(np.reshape(values[names[leaf_name]], leaf.shape), None, leaf, None)
+        if names[leaf_name] in values
+        else leaf
+        for leaf_name, leaf in leaves.items()
+    ]
+    return jax.tree.unflatten(jax.tree.structure(state), new_leaves)

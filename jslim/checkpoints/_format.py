@@ -1,0 +1,296 @@
+"""What a checkpoint is on disk: a numbered directory, whole or not there at all.
+
+    train_dir/
+      1200/
+        meta.json       step, contract, position of the data, and per array: name, shape, checksum
+        state/          the arrays, as Orbax writes a tree of them (readable by Orbax alone)
+      training_done.json
+
+`meta.json` is written last into a directory that still has another name, so a step that has its
+number is complete. It carries a checksum of itself and the size of every other file, so that a
+step can be called whole without reading its arrays. When all of it is read, the files' checksums
+are compared first, and for each array that is read, its own.
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import re
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from jslim._errors import RestoreError
+
+FORMAT = 1
+META_FILE = "meta.json"
+STATE_DIRECTORY = "state"
+MODEL_COLLECTIONS = ("params", "batch_stats")
+_DONE_FILE = "training_done.json"
+
+
+class BrokenCheckpoint(RestoreError):
+    """A step is there but is not what was written; an older one may be used instead."""
+
+
+class Leaf(NamedTuple):
+    """One saved array, with the checksum of its bytes in C order.
+
+    A random key is saved as its data, and `prng_impl` names what makes a key of them again.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    crc32: int
+    prng_impl: str | None = None
+
+    def __str__(self) -> str:
+        kind = f" (a {self.prng_impl} key)" if self.prng_impl else ""
+        return f"{self.dtype} {self.shape}{kind}"
+
+
+class File(NamedTuple):
+    """A data file of a checkpoint, as it was written."""
+
+    size: int
+    crc32: int
+
+
+class Meta(NamedTuple):
+    """The contents of `meta.json`; the files are named by their path in the checkpoint."""
+
+    step: int
+    saved_at: float
+    contract: dict[str, Any]
+    data_state: dict[str, Any] | None
+    leaves: dict[str, Leaf]
+    files: dict[str, File]
+
+
+def _checksum(body: Any) -> int:
+    return zlib.crc32(json.dumps(body, sort_keys=True).encode())
+
+
+def _file_checksum(path: pathlib.Path) -> int:
+    crc32 = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            crc32 = zlib.crc32(block, crc32)
+    return crc32
+
+
+def list_files(step_dir: pathlib.Path) -> dict[str, File]:
+    """The data files that stand in `step_dir`."""
+    files = (path for path in (step_dir / STATE_DIRECTORY).rglob("*") if path.is_file())
+    return {
+        path.relative_to(step_dir).as_posix(): File(path.stat().st_size, _file_checksum(path))
+        for path in files
+    }
+
+
+def _jslim_version() -> str:
+    try:
+        return importlib.metadata.version("jslim")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
+    """Writes `meta.json`, which makes a checkpoint of the directory."""
+    body = {
+        "format": FORMAT,
+        "jslim_version": _jslim_version(),
+        **meta._asdict(),
+        "leaves": [leaf._asdict() for leaf in meta.leaves.values()],
+        "files": {name: file._asdict() for name, file in meta.files.items()},
+    }
+    write_json(step_dir / META_FILE, {"crc32": _checksum(body), "body": body})
+
+
+def read_meta(step_dir: pathlib.Path) -> Meta:
+    """Reads `meta.json` and looks whether the data files are there in their full length.
+
+    Raises:
+        BrokenCheckpoint: something is missing, cut short or altered.
+        RestoreError: a newer jslim wrote it.
+    """
+    try:
+        document = json.loads((step_dir / META_FILE).read_bytes())
+        body = document["body"]
+        if document["crc32"] != _checksum(body):
+            raise BrokenCheckpoint(f"{META_FILE} does not match its checksum")
+    except FileNotFoundError:
+        raise BrokenCheckpoint(f"{META_FILE} is missing") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, BrokenCheckpoint):
+            raise
+        raise BrokenCheckpoint(f"{META_FILE} cannot be read: {error}") from error
+    if body["format"] > FORMAT:
+        raise RestoreError(
+            f"checkpoint {step_dir} has format {body['format']}, written by jslim "
+            f"{body['jslim_version']}; this jslim reads up to format {FORMAT}: install a newer one."
+        )
+    leaves = [Leaf(**{**leaf, "shape": tuple(leaf["shape"])}) for leaf in body["leaves"]]
+    meta = Meta(
+        step=body["step"],
+        saved_at=body["saved_at"],
+        contract=body["contract"],
+        data_state=body["data_state"],
+        leaves={leaf.name: leaf for leaf in leaves},
+        files={name: File(**file) for name, file in body["files"].items()},
+    )
+    for name, file in meta.files.items():
+        try:
+            size = (step_dir / name).stat().st_size
+        except OSError:
+            raise BrokenCheckpoint(f"{name} is missing") from None
+        if size != file.size:
+            raise BrokenCheckpoint(f"{name} has {size} bytes where {file.size} were written")
+    return meta
+
+
+def verify_files(step_dir: pathlib.Path, meta: Meta) -> None:
+    """Reads every data file and compares its checksum.
+
+    Orbax would notice part of the damage by itself, but only after half of its reads are under
+    way, and the others then print their failures.
+
+    Raises:
+        BrokenCheckpoint: a file is not what was written, or cannot be read.
+    """
+    for name, file in meta.files.items():
+        try:
+            is_as_written = _file_checksum(step_dir / name) == file.crc32
+        except OSError as error:
+            raise BrokenCheckpoint(f"{name} cannot be read: {error}") from error
+        if not is_as_written:
+            raise BrokenCheckpoint(f"{name} does not match its checksum")
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file that is on the disk, whole, under its name when this returns."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("w") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Everything in `directory` that is named like a step, broken or not, oldest first."""
+    if not directory.is_dir():
+        return []
+    steps = [p for p in directory.iterdir() if re.fullmatch(r"0|[1-9]\d*", p.name) and p.is_dir()]
+    return sorted(steps, key=lambda path: int(path.name))
+
+
+def _is_whole(step_dir: pathlib.Path) -> bool:
+    try:
+        read_meta(step_dir)
+    except BrokenCheckpoint:
+        return False
+    return True
+
+
+def all_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
+    """Paths of the whole checkpoints in `directory`, oldest first.
+
+    Whole means that every file is there in its full length; that the numbers in them are the
+    ones that were written is looked at when they are read.
+    """
+    return [str(path) for path in step_directories(pathlib.Path(directory)) if _is_whole(path)]
+
+
+def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
+    """The path of the newest whole checkpoint in `directory`, or None when there is none.
+
+    As TF-Slim's, the path can be given wherever a checkpoint is wanted. Half-written, emptied and
+    cut-short steps are passed over.
+    """
+    newest_first = reversed(step_directories(pathlib.Path(directory)))
+    return next((str(path) for path in newest_first if _is_whole(path)), None)
+
+
+def find_step(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The step directory that `path` means: itself, or the newest whole one in it.
+
+    Raises:
+        RestoreError: there is no such checkpoint.
+    """
+    path = pathlib.Path(path)
+    if (path / META_FILE).is_file():
+        return path
+    steps = step_directories(path)
+    if steps:
+        newest = latest_checkpoint(path)
+        if newest is None:
+            raise RestoreError(f"none of the {len(steps)} checkpoints in {path} is whole.")
+        return pathlib.Path(newest)
+    if not path.exists():
+        raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
+    raise RestoreError(
+        f"{path} is not a jslim checkpoint; give a training directory, or one of the numbered "
+        f"directories in it, each of which holds a {META_FILE}."
+    )
+
+
+def read_step(step_dir: pathlib.Path) -> Meta:
+    """`read_meta` with the path of the step in the error."""
+    try:
+        return read_meta(step_dir)
+    except BrokenCheckpoint as error:
+        raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
+
+
+def checkpoint_step(path: str | os.PathLike[str]) -> int:
+    """The number of training steps behind the checkpoint at `path`."""
+    return read_step(find_step(path)).step
+
+
+def read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the checkpoint says about itself: network, image size, class names and so on.
+
+    Args:
+        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+
+    Returns:
+        The dict that was given to `CheckpointManager.save`.
+    """
+    return read_step(find_step(path)).contract
+
+
+def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
+    """`{name: leaf name}` where model variables go by the name that TF-Slim gives them.
+
+    `params/vgg_16/conv1/weights` and `batch_stats/...` lose their collection; all other leaves
+    (`step`, `opt_state/...`, `ema_params/...`) keep it, and so do names that would meet.
+    """
+    leaf_names = list(leaf_names)
+
+    def shorten(name: str) -> str:
+        collection, _, rest = name.partition("/")
+        return rest if collection in MODEL_COLLECTIONS and rest else name
+
+    uses = Counter(map(shorten, leaf_names))
+    return {shorten(name) if uses[shorten(name)] == 1 else name: name for name in leaf_names}
+
+
+def mark_done(directory: str | os.PathLike[str], step: int) -> None:
+    """Notes in `directory` that training ended at `step`: what an evaluation loop waits for."""
+    pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+    write_json(pathlib.Path(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
+
+
+def is_done(directory: str | os.PathLike[str]) -> bool:
+    """Whether the training that writes to `directory` has ended."""
+    return (pathlib.Path(directory) / _DONE_FILE).is_file()
+
+
+def clear_done(directory: str | os.PathLike[str]) -> None:
+    """Takes the mark of `mark_done` away, because training goes on."""
+    (pathlib.Path(directory) / _DONE_FILE).unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""Reads checkpoints: all of a training state, its variables, or some arrays by name."""
+
+import logging
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from flax import traverse_util
+
+from jslim._errors import RestoreError, did_you_mean
+from jslim.checkpoints import _arrays, _trees
+from jslim.checkpoints._format import (
+    STATE_DIRECTORY,
+    BrokenCheckpoint,
+    Leaf,
+    Meta,
+    find_step,
+    read_step,
+    step_directories,
+    verify_files,
+)
+
+_logger = logging.getLogger("jslim")
+
+
+class Restored(NamedTuple):
+    """A training state that was read back, and what was saved beside it."""
+
+    state: Any
+    data_state: dict[str, Any] | None
+    contract: dict[str, Any]
+    step: int
+    path: str
+
+
+def restore(path: str | os.PathLike[str], target: Any, shardings: Any = None) -> Restored:
+    """Reads the whole training state, which must be exactly what `target` describes.
+
+    The number of devices may differ from the one that saved it.
+
+    Args:
+        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+        target: a tree of arrays, or of `jax.ShapeDtypeStruct` as `jax.eval_shape` gives it.
+        shardings: one sharding for all leaves, or a tree of them; None puts each leaf where that
+            of `target` lies, and on the default device if it does not say.
+
+    Returns:
+        The state with the structure of `target`, bit for bit as it was saved, and its companions.
+
+    Raises:
+        RestoreError: there is no checkpoint, it is broken, or it holds another state; every
+            difference is named before anything is read.
+    """
+    return _restore_step(find_step(path), target, shardings)
+
+
+def _restore_step(step_dir: pathlib.Path, target: Any, shardings: Any) -> Restored:
+    meta = read_step(step_dir)
+    wanted = {
+        name: (leaf, _trees.describe(name, leaf))
+        for name, leaf in _trees.named_leaves(target).items()
+    }
+    problems = _compare(meta.leaves, {name: described for name, (_, described) in wanted.items()})
+    if problems:
+        raise RestoreError(
+            f"checkpoint {step_dir} does not fit the state it is to be restored into, "
+            f"in {len(problems)} of its leaves:\n  " + "\n  ".join(problems)
+        )
+    stored = read_leaves(step_dir, meta, list(wanted), verify_all=True)
+    if shardings is None:
+        places = [None] * len(wanted)
+    else:
+        places = jax.tree.leaves(jax.tree.broadcast(shardings, target))
+    values = [
+        _trees.place(stored[name], meta.leaves[name].prng_impl, leaf, place)
+        for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
+    ]
+    state = jax.tree.unflatten(jax.tree.structure(target), values)
+    return Restored(state, meta.data_state, meta.contract, meta.step, str(step_dir))
+
+
+def restore_latest(
+    directory: str | os.PathLike[str], target: Any, shardings: Any = None
+) -> Restored | None:
+    """Restores the newest checkpoint whose every number is as it was saved.
+
+    A broken one is left where it is and the one before it is used; a warning of the logger
+    `jslim` says so in one line.
+
+    Args:
+        directory: the training directory.
+        target: as for `restore`.
+        shardings: as for `restore`.
+
+    Returns:
+        The restored state, or None when the directory has no checkpoints.
+
+    Raises:
+        RestoreError: all checkpoints are broken, or the newest that is not holds another state.
+    """
+    broken = []
+    for step_dir in reversed(step_directories(pathlib.Path(directory))):
+        try:
+            restored = _restore_step(step_dir, target, shardings)
+        except BrokenCheckpoint as error:
+            broken.append(str(error))
+            continue
+        for problem in broken:
+            _logger.warning("%s; using %s instead", problem.rstrip("."), step_dir)
+        return restored
+    if broken:
+        raise RestoreError(
+            f"none of the {len(broken)} checkpoints in {directory} can be restored:\n  "
+            + "\n  ".join(broken)
+        )
+    return None
+
+
+def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[str]:
+    """One line for each leaf that only one side has, or that is another array there."""
+    lines = []
+    for name, leaf in wanted.items():
+        if name not in found:
+            near = did_you_mean(name, found.keys() - wanted.keys())
+            lines.append(f"{name}: {leaf} in the state, not in the checkpoint{near}")
+        elif found[name]._replace(crc32=0) != leaf:
+            lines.append(f"{name}: {leaf} in the state, {found[name]} in the checkpoint")
+    for name in found.keys() - wanted.keys():
+        lines.append(f"{name}: {found[name]} in the checkpoint, not in the state")
+    return sorted(lines)
+
+
+def read_leaves(
+    step_dir: pathlib.Path, meta: Meta, names: list[str], *, verify_all: bool = False
+) -> dict[str, Any]:
+    """The arrays of these leaves, verified, with the checkpoint named in any error.
+
+    Args:
+        step_dir: the checkpoint.
+        meta: its meta.
+        names: the leaves that are read.
+        verify_all: reads all files first, to find damage before Orbax does.
+    """
+    try:
+        if verify_all:
+            verify_files(step_dir, meta)
+        leaves = [meta.leaves[name] for name in names]
+        return _arrays.read_arrays(step_dir / STATE_DIRECTORY, leaves)
+    except BrokenCheckpoint as error:
+        raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
+
+
+def restore_variables(
+    path: str | os.PathLike[str], *, use_ema: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Reads the model's variables alone, without the network that they belong to.
+
+    Args:
+        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+        use_ema: takes the moving averages of the parameters instead of the parameters.
+
+    Returns:
+        `{"params": {...}, "batch_stats": {...}}` of NumPy arrays, for `Model.apply`.
+
+    Raises:
+        RestoreError: there is no checkpoint, it is broken, or it holds no such parameters.
+    """
+    step_dir = find_step(path)
+    meta = read_step(step_dir)
+    sources = {"params": "ema_params" if use_ema else "params", "batch_stats": "batch_stats"}
+    names = {
+        f"{collection}/{name.partition('/')[2]}": name
+        for collection, source in sources.items()
+        for name in meta.leaves
+        if name.startswith(f"{source}/")
+    }
+    if not any(name.startswith("params/") for name in names):
+        raise RestoreError(
+            f"checkpoint {step_dir} holds no {sources['params']}; "
+            + (
+                "it was trained without moving averages: read it with use_ema=False."
+                if use_ema
+                else "it was not saved from a training state."
+            )
+        )
+    stored = read_leaves(step_dir, meta, list(names.values()), verify_all=True)
+    tree = traverse_util.unflatten_dict({new: stored[old] for new, old in names.items()}, sep="/")
+    return {collection: tree.get(collection, {}) for collection in sources}

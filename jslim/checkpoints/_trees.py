@@ -1,0 +1,105 @@
+"""Between trees of device arrays and the flat `{leaf name: NumPy array}` that is stored."""
+
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from jslim.checkpoints._format import Leaf
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """`{name: leaf}`, where the name is the path in the tree: `opt_state/0/trace/conv1/weights`.
+
+    Raises:
+        ValueError: two leaves would be stored under one name (Orbax joins a path with dots).
+    """
+    leaves = [
+        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+    uses = Counter(name.replace("/", ".") for name, _ in leaves)
+    for name, _ in leaves:
+        if uses[name.replace("/", ".")] > 1:
+            raise ValueError(
+                f"checkpoint: another leaf of the tree has the name {name!r} too, where '/' and "
+                f"'.' count as the same; rename one of them."
+            )
+    return dict(leaves)
+
+
+def _is_random_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def describe(name: str, leaf: Any) -> Leaf:
+    """Shape and dtype of a leaf as it would be stored, without a checksum.
+
+    Raises:
+        TypeError: the leaf is not an array, a number or a random key.
+    """
+    if _is_random_key(leaf):
+        implementations = []
+
+        def key_data(keys: jax.Array) -> jax.Array:
+            implementations.append(jax.random.key_impl(keys))
+            return jax.random.key_data(keys)
+
+        data = jax.eval_shape(key_data, leaf)
+        return Leaf(name, data.shape, str(data.dtype), 0, str(implementations[0]))
+    if isinstance(leaf, bool | int | float | complex):
+        leaf = np.asarray(leaf)
+    if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype") or leaf.dtype.kind in "OSUM":
+        raise TypeError(
+            f"checkpoint: leaf {name!r} of the state is a {type(leaf).__name__}; "
+            f"only arrays, numbers and random keys can be saved."
+        )
+    return Leaf(name, tuple(leaf.shape), str(leaf.dtype), 0)
+
+
+def copy_to_host(leaves: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The values of `leaves` at this moment, whatever becomes of the device buffers afterwards.
+
+    Raises:
+        ValueError: a leaf has parts on devices of other processes.
+    """
+    on_device = {}
+    for name, leaf in leaves.items():
+        if not isinstance(leaf, jax.Array):
+            continue
+        data = jax.random.key_data(leaf) if _is_random_key(leaf) else leaf
+        if data.is_fully_replicated:
+            data = data.addressable_data(0)
+        elif not data.is_fully_addressable:
+            raise ValueError(
+                f"checkpoint: leaf {name!r} is spread over several processes; "
+                f"only states that each process holds in full can be saved."
+            )
+        data.copy_to_host_async()
+        on_device[name] = data
+
+    def copy(name: str) -> np.ndarray:
+        data = on_device.get(name)
+        if data is None:
+            return np.array(leaves[name])
+        host = np.asarray(data)
+        # On the CPU that is a view of the device's own buffer, which may be donated next.
+        return host.copy() if next(iter(data.devices())).platform == "cpu" else host
+
+    return {name: copy(name) for name in leaves}
+
+
+def place(stored: np.ndarray, prng_impl: str | None, like: Any, sharding: Any) -> Any:
+    """`stored` as the kind of leaf that `like` is, on `sharding` or else where `like` lies."""
+    if isinstance(like, bool | int | float | complex):
+        return stored.item()
+    if isinstance(like, np.ndarray | np.generic) and sharding is None:
+        return stored
+    if sharding is None and not (isinstance(like, jax.Array) and not like.committed):
+        sharding = like.sharding  # None for a ShapeDtypeStruct that says nothing of devices.
+    if prng_impl is None:
+        return jax.device_put(stored, sharding)
+    return jax.device_put(
+        jax.random.wrap_key_data(jax.numpy.asarray(stored), impl=prng_impl), sharding
+    )
