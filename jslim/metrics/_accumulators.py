@@ -1,0 +1,109 @@
+"""The one accumulator of every metric that adds up: a sum held as an unevaluated pair of floats.
+
+A float32 stops counting at 2**24, because adding one to it changes nothing any more. A `Sum` keeps
+what each addition rounds away (Knuth's two-sum) in a second float, which gives 48 bits without
+needing 64-bit types on the device:
+
+- whole numbers (counts of examples, and sums of weights that are whole) are exact up to 2**46;
+- for other numbers n additions leave an error below n * 2**-46 times the sum of the absolute
+  values, so that a million updates stay below the rounding of the float32 that is reported.
+
+What a single batch contributes is summed by XLA in float32 before it is added: exact for truth
+values, and for weights that are whole numbers while the batch adds up to less than 2**24.
+
+Where JAX runs with 64-bit types the pair is of float64.
+
+Reference: T. J. Dekker, "A floating-point technique for extending the available precision",
+Numerische Mathematik 18 (1971); D. E. Knuth, The Art of Computer Programming 2, section 4.2.2.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Sum(NamedTuple):
+    """A sum `high + low`, where `low` is below the last place of `high`; of any shape."""
+
+    high: jax.Array
+    low: jax.Array
+
+
+def statistics_dtype() -> np.dtype:
+    """The type in which metrics compute: float32, or float64 where JAX has 64-bit types."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
+
+
+def zero() -> Sum:
+    """The empty sum."""
+    return Sum(jnp.zeros((), statistics_dtype()), jnp.zeros((), statistics_dtype()))
+
+
+def add(a: Sum, b: Sum) -> Sum:
+    """`a + b`; associative to the bound above, exact for whole numbers."""
+    high, error = _add_exactly(a.high, b.high)
+    return Sum(*_add_exactly(high, error + (a.low + b.low)))
+
+
+def value(total: Sum) -> jax.Array:
+    """The sum as one float, rounded once."""
+    return total.high + total.low
+
+
+def ratio(numerator: Sum, denominator: Sum) -> jax.Array:
+    """`numerator / denominator`, and 0 where the denominator is 0."""
+    divisor = value(denominator)
+    is_zero = divisor == 0
+    return jnp.where(is_zero, 0, value(numerator) / jnp.where(is_zero, 1, divisor))
+
+
+def sum_of(values: jax.Array, weights: jax.Array | None = None) -> Sum:
+    """The sum of all `values`, each times its weight; truth values count as 1 and 0.
+
+    Args:
+        values: An array of any shape and type.
+        weights: None for 1 each, or an array that broadcasts to the shape of `values`. A weight
+            of 0 leaves the value out, even where it is NaN or infinite.
+    """
+    dtype = statistics_dtype()
+    if values.dtype == bool and weights is None:
+        return _from_integer(jnp.sum(values, dtype=jnp.int32))
+    terms = values.astype(dtype)
+    if weights is not None:
+        terms = jnp.where(weights == 0, 0, terms * weights)
+    total = jnp.sum(terms)
+    return Sum(total, jnp.zeros_like(total))
+
+
+def count_of(shape: tuple[int, ...], weights: jax.Array | None = None) -> Sum:
+    """The sum of the weights of an array of this shape, which is its size when there are none."""
+    if weights is not None:
+        return sum_of(jnp.broadcast_to(weights, shape))
+    dtype = statistics_dtype()
+    high = dtype.type(math.prod(shape))
+    low = dtype.type(math.prod(shape) - int(high))
+    return Sum(jnp.asarray(high), jnp.asarray(low))
+
+
+def merge(a: Any, b: Any) -> Any:
+    """Adds two equal trees of sums, sum by sum."""
+    return jax.tree.map(add, a, b, is_leaf=lambda node: isinstance(node, Sum))
+
+
+def _add_exactly(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The rounded sum of two floats and what the rounding took away."""
+    total = a + b
+    b_seen = total - a
+    error = (a - (total - b_seen)) + (b - b_seen)
+    # An infinite sum would leave inf - inf = NaN here and then poison the value.
+    return total, jnp.where(jnp.isfinite(total), error, 0)
+
+
+def _from_integer(number: jax.Array) -> Sum:
+    """A count below 2**31: its upper and lower 16 bits are floats without rounding."""
+    dtype = statistics_dtype()
+    upper = (number >> 16).astype(dtype) * 65536
+    return Sum(*_add_exactly(upper, (number & 0xFFFF).astype(dtype)))

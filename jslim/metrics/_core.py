@@ -1,0 +1,208 @@
+"""What a metric is, and how several become one."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, ParamSpec
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jslim.metrics._inputs import multiply_weights
+
+Parameters = ParamSpec("Parameters")
+
+
+class Metric(NamedTuple):
+    """A streaming metric: four pure functions over a state of fixed shapes and types.
+
+    The state is a pytree of small arrays that stay on the device. It may be donated, put into a
+    checkpoint, carried through `lax.scan`, and merged with the state of other data:
+
+        >>> import jax.numpy as jnp
+        >>> import jslim as slim
+        >>> accuracy = slim.metrics.streaming_accuracy()
+        >>> state = accuracy.init()
+        >>> state = accuracy.update(state, jnp.array([0, 1, 1, 1]), jnp.array([0, 0, 1, 1]))
+        >>> float(accuracy.finalize(state))
+        0.75
+
+    Where TF-Slim's `streaming_accuracy(predictions, labels)` gives a pair of ops over variables,
+    the constructor takes the configuration here, and `update` takes the data: under TF-Slim's
+    argument names and in its order, with `weights` by name only.
+
+    Attributes:
+        init: `init()` gives the state before any data.
+        update: `update(state, *data, weights=None)` gives the state after one more batch. It reads
+            nothing back to the host, so it belongs inside the jitted evaluation step.
+        finalize: `finalize(state)` gives the value; the state stays as it is.
+        merge: `merge(a, b)` gives the state of the data of both. It is associative, and `init()`
+            changes nothing.
+    """
+
+    init: Callable[[], Any]
+    update: Callable[..., Any]
+    finalize: Callable[[Any], Any]
+    merge: Callable[[Any, Any], Any]
+
+    def on(self, select: Callable[..., Any]) -> "Metric":
+        """The same metric on a selection of what `update` is given.
+
+        This is how the metrics of one `aggregate_metric_map` get different data:
+
+            >>> import jax.numpy as jnp
+            >>> import jslim as slim
+            >>> metrics = slim.metrics.aggregate_metric_map({
+            ...     'Accuracy': slim.metrics.streaming_accuracy().on(
+            ...         lambda logits, labels: (jnp.argmax(logits, -1), labels)),
+            ...     'Recall_5': slim.metrics.streaming_recall_at_k(5),
+            ...     'Mean_label': slim.metrics.streaming_mean().on(lambda logits, labels: labels)})
+            >>> logits, labels = jnp.tile(jnp.arange(8.0), (8, 1)), jnp.arange(8)
+            >>> state = metrics.update(metrics.init(), logits, labels)
+            >>> {name: float(value) for name, value in metrics.finalize(state).items()}
+            {'Accuracy': 0.125, 'Recall_5': 0.625, 'Mean_label': 3.5}
+
+        Args:
+            select: Is called with the data of `update` as it was given, by position or by name,
+                but without `weights`. It returns what the metric takes: one array, a tuple by
+                position, or a dict by name. The dict may hold `weights` of this metric's own; they
+                are multiplied with those given to `update` (which so still leave out padding).
+
+        Returns:
+            A metric with the same state, value and merge.
+        """
+
+        def update(state: Any, *data: Any, weights: Any = None, **named_data: Any) -> Any:
+            selected = select(*data, **named_data)
+            if isinstance(selected, Mapping):
+                named = dict(selected)
+                weights = multiply_weights(weights, named.pop("weights", None))
+                return self.update(state, **named, weights=weights)
+            if not isinstance(selected, tuple):
+                selected = (selected,)
+            return self.update(state, *selected, weights=weights)
+
+        return self._replace(update=update)
+
+    def psum(self, state: Any, axis_name: Any) -> Any:
+        """Merges the states of all devices along a mapped axis, as `lax.psum` adds numbers.
+
+        For `jax.shard_map` and `jax.pmap`, after each device has updated a state of its own with
+        its own part of the data. It uses `merge`, because a state is more than plain sums, which
+        `lax.psum` would round. Under `jax.jit` with sharded data nothing of the kind is needed.
+
+        Args:
+            state: The state of this device.
+            axis_name: The name of the mapped axis, or a tuple of names.
+
+        Returns:
+            The state of the data of all devices, the same on each of them.
+        """
+        num_devices, index = lax.axis_size(axis_name), lax.axis_index(axis_name)
+
+        def gather(leaf: jax.Array) -> jax.Array:
+            # A psum of one filled slot each: JAX knows its result to be equal on all devices,
+            # which it does not of lax.all_gather's.
+            slots = jnp.zeros((num_devices, *leaf.shape), leaf.dtype)
+            return lax.psum(slots.at[index].set(leaf), axis_name)
+
+        def merge_next(merged: Any, one: Any) -> tuple[Any, None]:
+            return self.merge(merged, one), None
+
+        return lax.scan(merge_next, self.init(), jax.tree.map(gather, state))[0]
+
+
+def aggregate_metrics(*metrics: Metric) -> Metric:
+    """One metric that gives every one of `metrics` the same data and returns a list of values.
+
+    Args:
+        *metrics: At least one metric; an aggregate counts as one.
+
+    Returns:
+        A metric whose value is a list in the order given; its state is a dict by position.
+
+    Raises:
+        ValueError: If there are no metrics.
+    """
+    if not metrics:
+        raise ValueError("aggregate_metrics: no metrics were given; give one or more.")
+    by_position = _aggregate(dict(enumerate(metrics)))
+    return by_position._replace(finalize=lambda states: list(by_position.finalize(states).values()))
+
+
+def aggregate_metric_map(names_to_metrics: Mapping[str, Metric]) -> Metric:
+    """One metric that gives every metric of a dict the same data and returns a dict of values.
+
+    Metrics that need something else than the rest select it with `Metric.on`.
+
+        >>> import jax.numpy as jnp
+        >>> import jslim as slim
+        >>> metrics = slim.metrics.aggregate_metric_map({
+        ...     'accuracy': slim.metrics.streaming_accuracy(),
+        ...     'mae': slim.metrics.streaming_mean_absolute_error()})
+        >>> state = metrics.update(metrics.init(), jnp.array([0, 3]), jnp.array([0, 1]))
+        >>> {name: float(value) for name, value in metrics.finalize(state).items()}
+        {'accuracy': 0.5, 'mae': 1.0}
+
+    Args:
+        names_to_metrics: A dict of at least one metric by name; an aggregate counts as one.
+
+    Returns:
+        A metric whose state and value are dicts with the names given. (A dict that leaves a jitted
+        function has its names sorted by JAX.)
+
+    Raises:
+        ValueError: If there are no metrics.
+    """
+    if not names_to_metrics:
+        raise ValueError("aggregate_metric_map: the dict holds no metrics; give one or more.")
+    return _aggregate(dict(names_to_metrics))
+
+
+def takes_configuration(
+    constructor: Callable[Parameters, Metric],
+) -> Callable[Parameters, Metric]:
+    """Answers `streaming_accuracy(predictions, labels)`, which is TF-Slim's form, with advice."""
+
+    @functools.wraps(constructor)
+    def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
+        for argument in (*args, *kwargs.values()):
+            shape = getattr(argument, "shape", ())
+            if shape:
+                name = constructor.__name__
+                raise TypeError(
+                    f"{name}() was given data, an array of shape {shape}, but takes "
+                    f"configuration only; give the data to update(): metric = {name}(...), "
+                    "state = metric.update(metric.init(), ...), value = metric.finalize(state)."
+                )
+        return constructor(*args, **kwargs)
+
+    return checked
+
+
+def _aggregate(metrics: Mapping[Any, Metric]) -> Metric:
+    """The aggregate of metrics under their keys, with dicts for state and value."""
+
+    def init() -> dict[Any, Any]:
+        return {key: metric.init() for key, metric in metrics.items()}
+
+    def update(states: dict[Any, Any], *data: Any, weights: Any = None, **named: Any) -> Any:
+        new = {}
+        for key, metric in metrics.items():
+            try:
+                new[key] = metric.update(states[key], *data, weights=weights, **named)
+            except (TypeError, ValueError) as error:
+                error.add_note(
+                    f"In an aggregate, by metric {key!r}, which was given the same data as the "
+                    "others; metric.on(select) gives it data of its own."
+                )
+                raise
+        return new
+
+    def finalize(states: dict[Any, Any]) -> dict[Any, Any]:
+        return {key: metric.finalize(states[key]) for key, metric in metrics.items()}
+
+    def merge(a: dict[Any, Any], b: dict[Any, Any]) -> dict[Any, Any]:
+        return {key: metric.merge(a[key], b[key]) for key, metric in metrics.items()}
+
+    return Metric(init, update, finalize, merge)
