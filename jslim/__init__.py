@@ -20,12 +20,16 @@ from jslim.model import VariableScope as VariableScope
 from jslim.model import assign as assign
 from jslim.model import call_linen as call_linen
 from jslim.model import get_variable_scope as get_variable_scope
+from jslim.model import is_initializing as is_initializing
+from jslim.model import make_rng as make_rng
 from jslim.model import variable_scope as variable_scope
 from jslim.regularizers import *  # noqa: F403
 from jslim.variables import add_model_variable as add_model_variable
 from jslim.variables import filter_variables as filter_variables
+from jslim.variables import get_global_step as get_global_step
 from jslim.variables import get_local_variables as get_local_variables
 from jslim.variables import get_model_variables as get_model_variables
+from jslim.variables import get_or_create_global_step as get_or_create_global_step
 from jslim.variables import get_trainable_variables as get_trainable_variables
 from jslim.variables import get_unique_variable as get_unique_variable
 from jslim.variables import get_variable_full_name as get_variable_full_name

@@ -449,7 +449,8 @@ def _site() -> str:
 def assign(name: str, value: jax.Array) -> None:
     """Gives the variable `name` of the current scope a new value, to be read from then on.
 
-    The new value leaves the model through its collection: with
+    While `Model.init` makes the variables it changes nothing, so that they come out as their
+    initializers made them. The new value leaves the model through its collection: with
     `apply(..., mutable=['batch_stats'])` it comes back, and `learning` always carries it on.
 
     Args:
@@ -469,6 +470,8 @@ def assign(name: str, value: jax.Array) -> None:
         )
     info = run.variables[full]
     _check_shape(full, jax.numpy.shape(value), info.shape)
+    if run.is_initializing:
+        return
     if not run.root.is_mutable_collection(info.collection):
         remedy = (
             f"call apply(..., mutable=[{info.collection!r}]) and keep what it returns, or pass "

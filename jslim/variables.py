@@ -6,8 +6,10 @@ such a dict is accepted wherever a set of variables is wanted. A name is the pat
 its collection, joined by '/': `vgg_16/conv1/conv1_1/weights`.
 """
 
+import contextlib
+import contextvars
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -521,3 +523,34 @@ def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
         return "/".join(keys[1:] if has_collections else keys) in names
 
     return jax.tree_util.tree_map_with_path(is_chosen, tree)
+
+
+# The global step ------------------------------------------------------------------------------
+
+_GLOBAL_STEP: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar(
+    "global_step", default=None
+)
+
+
+@contextlib.contextmanager
+def global_step_is(step: jax.Array) -> Iterator[None]:
+    """Makes `step` the global step of the model functions called in the body."""
+    token = _GLOBAL_STEP.set(step)
+    try:
+        yield
+    finally:
+        _GLOBAL_STEP.reset(token)
+
+
+def get_global_step() -> jax.Array | None:
+    """The number of the training step that runs, int32 scalar; None outside of one.
+
+    Differs from TF-Slim: the step belongs to the `TrainState` and is counted by the train op.
+    """
+    return _GLOBAL_STEP.get()
+
+
+def get_or_create_global_step() -> jax.Array:
+    """The number of the training step that runs, int32 scalar; 0 outside of one."""
+    step = _GLOBAL_STEP.get()
+    return jnp.zeros((), jnp.int32) if step is None else step

@@ -1,0 +1,106 @@
+"""What training and evaluating an image classifier share: data, network, and their contract."""
+
+from typing import Any
+
+from jslim import data
+from jslim._errors import did_you_mean
+from jslim.cli.run import UsageError
+from jslim.data import ImageDataset
+from jslim.nets import nets_factory
+from jslim.preprocessing import preprocessing_factory
+
+
+def open_dataset(values: Any) -> ImageDataset:
+    """The split of the data set that the flags name."""
+    if values.dataset_name is None:
+        raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
+    return data.get_dataset(values.dataset_name, values.dataset_split_name, values.dataset_dir)
+
+
+def check_model_name(name: str) -> str:
+    """`name`, if there is such a network."""
+    names = nets_factory.list_networks()
+    if name not in names:
+        raise UsageError(
+            f"--model_name: there is no network {name!r}{did_you_mean(name, names)} (there are "
+            f"{', '.join(names)})"
+        )
+    return name
+
+
+def make_contract(
+    model_name: str,
+    dataset: ImageDataset,
+    *,
+    image_size: int,
+    preprocessing_name: str,
+    labels_offset: int,
+    has_moving_averages: bool,
+) -> dict[str, Any]:
+    """What is needed to use the weights, as it stands in every checkpoint."""
+    class_names = dataset.class_names[labels_offset:]
+    if not class_names:
+        raise UsageError(
+            f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
+            f"{dataset.name}"
+        )
+    return {
+        "model_name": model_name,
+        "num_classes": len(class_names),
+        "class_names": class_names,
+        "labels_offset": labels_offset,
+        "image_size": image_size,
+        "num_channels": int(dataset[0]["image"].shape[-1]),
+        "preprocessing_name": preprocessing_name,
+        "has_moving_averages": has_moving_averages,
+    }
+
+
+def check_contract(held: dict[str, Any], ours: dict[str, Any], where: str) -> None:
+    """Refuses a checkpoint that was made with another network or for other data.
+
+    Args:
+      held: The contract in the checkpoint.
+      ours: What the flags and the data say; keys that are missing here are not compared.
+      where: The checkpoint, for the error.
+
+    Raises:
+      UsageError: They differ; it names every difference.
+    """
+    differences = [
+        f"{key} is {held[key]!r} there and {value!r} here"
+        for key, value in ours.items()
+        if key in held and held[key] != value
+    ]
+    if differences:
+        raise UsageError(
+            f"the checkpoint in {where} does not fit: {'; '.join(differences)}; give the flags "
+            "and data that it was made with, or another directory"
+        )
+
+
+def host_batches(
+    dataset: ImageDataset,
+    contract: dict[str, Any],
+    values: Any,
+    *,
+    is_training: bool,
+    seed: int = 0,
+) -> data.BatchIterator:
+    """Preprocessed batches of the data set, as the contract asks for them."""
+    preprocess = preprocessing_factory.get_preprocessing(
+        contract["preprocessing_name"], is_training=is_training
+    )
+    size = contract["image_size"]
+
+    def preprocessing_fn(image: Any, rng: Any) -> Any:
+        return preprocess(image, size, size, rng=rng)
+
+    return data.batches(
+        dataset,
+        values.batch_size * values.num_clones,
+        is_training=is_training,
+        preprocessing_fn=preprocessing_fn,
+        seed=seed,
+        num_threads=0 if dataset.is_in_memory else values.num_preprocessing_threads,
+    )

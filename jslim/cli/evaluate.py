@@ -1,0 +1,123 @@
+"""`eval.py`: evaluates an image classifier's checkpoints with TF-Slim's flags."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from jslim import checkpoints, evaluation, learning, metrics
+from jslim._errors import RestoreError
+from jslim.cli import classifier, flags
+from jslim.cli.run import UsageError, run
+from jslim.model import Model
+from jslim.nets import nets_factory
+
+logger = logging.getLogger("jslim")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluates as the command line says; returns the exit code."""
+    return run(evaluate, flags.eval_flags(), argv, flags.DROPPED)
+
+
+def evaluate(values: Any) -> None:
+    """Evaluates one checkpoint, or with `--eval_interval_secs` each new one.
+
+    Raises:
+      UsageError: Flags that make no sense, or data that the checkpoint was not made for.
+      RestoreError: There is no whole checkpoint.
+      DataError: The data cannot be read.
+    """
+    dataset = classifier.open_dataset(values)
+    path = _first_checkpoint(values)
+    contract = checkpoints.read_contract(path)
+    if "model_name" not in contract:
+        raise UsageError(
+            f"{path} does not say which network it is of; evaluate it with "
+            "slim.evaluation.evaluate_once"
+        )
+    classifier.check_contract(contract, _asked_for(values, dataset, contract), path)
+    if values.eval_image_size:
+        contract["image_size"] = values.eval_image_size
+    metric_map = {"Accuracy": metrics.streaming_accuracy().on(_predicted_class)}
+    if contract["num_classes"] > 5:
+        metric_map["Recall_5"] = metrics.streaming_recall_at_k(5)
+    options = {
+        "eval_fn": _eval_fn(contract),
+        "metrics": metrics.aggregate_metric_map(metric_map),
+        "logdir": values.eval_dir,
+        "num_evals": values.max_num_batches,
+        "use_moving_averages": values.moving_average_decay is not None,
+        "mesh": learning.data_mesh(values.num_clones),
+    }
+    with classifier.host_batches(dataset, contract, values, is_training=False) as batches:
+        beginning = batches.get_state()
+
+        def from_the_beginning() -> Any:
+            batches.set_state(beginning)
+            return batches
+
+        options["batches"] = from_the_beginning
+        if not values.eval_interval_secs:
+            _print_values(
+                checkpoints.checkpoint_step(path), evaluation.evaluate_once(path, **options)
+            )
+            return
+        evaluation.evaluation_loop(
+            values.checkpoint_path,
+            eval_interval_secs=values.eval_interval_secs,
+            timeout=values.timeout_secs,
+            on_values=_print_values,
+            **options,
+        )
+
+
+def _first_checkpoint(values: Any) -> str:
+    """The checkpoint that tells what the network is; a loop waits for one."""
+    path = values.checkpoint_path
+    if values.eval_interval_secs:
+        first = evaluation.wait_for_new_checkpoint(path, timeout=values.timeout_secs)
+        if first is None:
+            raise RestoreError(f"no checkpoint came to {path}; is training writing there?")
+        return first
+    if not os.path.exists(path):
+        raise UsageError(f"--checkpoint_path: there is no {path!r}")
+    return checkpoints.find_checkpoint(path)
+
+
+def _asked_for(values: Any, dataset: Any, contract: dict[str, Any]) -> dict[str, Any]:
+    """What the flags and the data say that the contract also says."""
+    offset = values["labels_offset"]
+    asked: dict[str, Any] = {
+        "class_names": dataset.class_names[contract["labels_offset"] :],
+        "num_channels": int(dataset[0]["image"].shape[-1]),
+    }
+    if offset.present:
+        asked["labels_offset"] = offset.value
+    if values.model_name is not None:
+        asked["model_name"] = classifier.check_model_name(values.model_name)
+    if values.preprocessing_name is not None:
+        asked["preprocessing_name"] = values.preprocessing_name
+    if values.moving_average_decay is not None:
+        asked["has_moving_averages"] = True
+    return asked
+
+
+def _eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
+    model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
+
+    def eval_fn(variables: Any, batch: Any) -> Any:
+        logits, _ = model.apply(variables, batch["image"])
+        return logits, batch["label"] - contract["labels_offset"]
+
+    return eval_fn
+
+
+def _predicted_class(logits: Any, labels: Any) -> Any:
+    return jnp.argmax(logits, -1).astype(labels.dtype), labels
+
+
+def _print_values(step: int, values: Any) -> None:
+    print(f"step {step}  " + "  ".join(f"eval/{n}[{float(v):.4f}]" for n, v in values.items()))

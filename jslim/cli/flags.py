@@ -1,0 +1,147 @@
+"""The flags of `train.py` and `eval.py`: TF-Slim's names, defaults and meanings.
+
+Each program has a `FlagValues` of its own, so that importing jslim defines no global flags.
+"""
+
+import os
+
+from absl import flags
+
+_CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME", "~/.cache"), "jslim", "xla"
+)
+
+# TF-Slim's flags that belong to a session, to parameter servers or to a graph.
+_NO_SERVERS = "there are no parameter servers; use --num_clones for several devices; drop it"
+DROPPED = {
+    "master": "there is no TensorFlow session; drop it",
+    "clone_on_cpu": "set JAX_PLATFORMS=cpu in the environment instead",
+    "worker_replicas": _NO_SERVERS,
+    "num_ps_tasks": _NO_SERVERS,
+    "task": _NO_SERVERS,
+    "sync_replicas": "training is always synchronous; drop it",
+    "replicas_to_aggregate": "training is always synchronous; drop it",
+    "num_readers": "use --num_preprocessing_threads; drop it",
+    "quantize_delay": "there is no quantization-aware training; drop it",
+    "quantize": "there is no quantization-aware training; drop it",
+}
+
+
+def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> None:
+    text, integer = _definers(values)
+    text("dataset_name", None, "digits, or folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg.")
+    text("dataset_split_name", split, "The split of the data set.")
+    text("dataset_dir", None, "Where the data set is; digits come with jslim.")
+    text("preprocessing_name", None, "Default: that of the network.")
+    integer("labels_offset", 0, "Is subtracted from the labels (1 to drop a background class).")
+    integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
+    integer("num_clones", 1, "How many devices to use.", lower_bound=1)
+    integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
+    text(
+        "compilation_cache_dir",
+        _CACHE,
+        "Where compiled programs are kept for the next start; '' keeps none.",
+    )
+    flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values, short_name="h")
+
+
+def _definers(values):  # type: ignore[no-untyped-def]
+    def text(name, default, explanation):  # type: ignore[no-untyped-def]
+        flags.DEFINE_string(name, default, explanation, flag_values=values)
+
+    def integer(name, default, explanation, **bounds):  # type: ignore[no-untyped-def]
+        flags.DEFINE_integer(name, default, explanation, flag_values=values, **bounds)
+
+    return text, integer
+
+
+def train_flags() -> flags.FlagValues:
+    """The flags of `train.py`."""
+    values = flags.FlagValues()
+    _define_common(values, batch_size=32, split="train")
+    text, integer = _definers(values)
+
+    def number(name, default, explanation, **bounds):  # type: ignore[no-untyped-def]
+        flags.DEFINE_float(name, default, explanation, flag_values=values, **bounds)
+
+    text("train_dir", "/tmp/tfmodel/", "Where checkpoints and event files go.")
+    text("model_name", "inception_v3", "The network.")
+    integer("train_image_size", None, "Image side in pixels. Default: that of the network.")
+    integer("max_number_of_steps", None, "The step at which to stop. Default: never.")
+    integer("seed", 0, "Of variables, order of the data, augmentation and dropout.")
+    # How often things happen.
+    integer("log_every_n_steps", 10, "Steps from one progress line to the next.", lower_bound=1)
+    number("save_summaries_secs", 600.0, "Seconds between summaries; 0: none.", lower_bound=0.0)
+    number("save_interval_secs", 600.0, "Seconds between checkpoints.", lower_bound=0.0)
+    # The optimizer.
+    number("weight_decay", 0.00004, "Of the network's L2 regularizers.", lower_bound=0.0)
+    text("optimizer", "rmsprop", "adadelta, adagrad, adam, ftrl, momentum, rmsprop or sgd.")
+    number("opt_epsilon", 1.0, "Epsilon of adadelta, adam and rmsprop.")
+    number("adadelta_rho", 0.95, "Decay of adadelta.")
+    number("adagrad_initial_accumulator_value", 0.1, "Start of adagrad's accumulator.")
+    number("adam_beta1", 0.9, "Decay of adam's first moment.")
+    number("adam_beta2", 0.999, "Decay of adam's second moment.")
+    number("ftrl_learning_rate_power", -0.5, "Learning rate power of ftrl.")
+    number("ftrl_initial_accumulator_value", 0.1, "Start of ftrl's accumulator.")
+    number("ftrl_l1", 0.0, "L1 strength of ftrl.")
+    number("ftrl_l2", 0.0, "L2 strength of ftrl.")
+    number("momentum", 0.9, "Of the momentum optimizer.")
+    number("rmsprop_momentum", 0.9, "Momentum of rmsprop.")
+    number("rmsprop_decay", 0.9, "Decay of rmsprop's squared gradients.")
+    number("clip_gradient_norm", 0.0, "Greatest norm of each gradient; 0: none.", lower_bound=0.0)
+    # The learning rate.
+    text("learning_rate_decay_type", "exponential", "fixed, exponential or polynomial.")
+    number("learning_rate", 0.01, "The learning rate to start with.")
+    number("end_learning_rate", 0.0001, "Where the polynomial decay ends.")
+    number("learning_rate_decay_factor", 0.94, "Factor of each exponential decay.")
+    number("num_epochs_per_decay", 2.0, "Epochs after which the learning rate decays.")
+    number("warmup_epochs", 0.0, "Epochs of linear warm-up from 0.", lower_bound=0.0)
+    number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
+    number("moving_average_decay", None, "Keeps moving averages of the variables.")
+    # Fine-tuning.
+    text("checkpoint_path", None, "A checkpoint, or a directory of them, to start from.")
+    text(
+        "checkpoint_exclude_scopes",
+        None,
+        "Comma-separated scopes of variables that are not taken from --checkpoint_path.",
+    )
+    text("trainable_scopes", None, "Comma-separated scopes to train. Default: all.")
+    flags.DEFINE_bool(
+        "ignore_missing_vars",
+        False,
+        "Whether variables that the checkpoint lacks keep their initial values.",
+        flag_values=values,
+    )
+    return values
+
+
+def eval_flags() -> flags.FlagValues:
+    """The flags of `eval.py`."""
+    values = flags.FlagValues()
+    _define_common(values, batch_size=100, split="test")
+    text, integer = _definers(values)
+    text("checkpoint_path", "/tmp/tfmodel/", "A checkpoint, or a directory of them.")
+    text("eval_dir", None, "Where event files go. Default: none are written.")
+    text("model_name", None, "The network. Default: the one the checkpoint names.")
+    integer("eval_image_size", None, "Image side in pixels. Default: the checkpoint's.")
+    integer("max_num_batches", None, "How many batches to evaluate. Default: all.", lower_bound=1)
+    integer(
+        "eval_interval_secs",
+        0,
+        "Above 0: evaluate every new checkpoint, at most once in so many seconds, until training "
+        "has ended.",
+        lower_bound=0,
+    )
+    integer("timeout_secs", None, "How long to wait for a new checkpoint. Default: for ever.")
+    flags.DEFINE_float(
+        "moving_average_decay",
+        None,
+        "If given, the moving averages of the variables are evaluated.",
+        flag_values=values,
+    )
+    return values
+
+
+def scopes_of(text: str | None) -> list[str]:
+    """The parts of a comma-separated list, stripped; empty ones are left out."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

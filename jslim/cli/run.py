@@ -1,0 +1,85 @@
+"""How a command line program of jslim starts and how it fails."""
+
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+# Each is a fault of what was given, which its message explains; others keep their traceback.
+_USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
+
+
+class UsageError(ValueError):
+    """A flag, or flags together, that make no sense."""
+
+
+def run(
+    program: Callable[[flags.FlagValues], None],
+    values: flags.FlagValues,
+    argv: Sequence[str] | None = None,
+    dropped: dict[str, str] | None = None,
+) -> int:
+    """Parses the flags, sets up logging and the compilation cache, and runs `program`.
+
+    Args:
+      program: Gets the parsed flags.
+      values: The flags that are defined.
+      argv: The command line with the program's name first; default `sys.argv`.
+      dropped: TF-Slim's flags that jslim does not have, each with what to do instead.
+
+    Returns:
+      The exit code: 0; 2 after one sentence on stderr where the input was at fault.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    try:
+        rest = values(argv)
+        if len(rest) > 1:
+            raise UsageError(f"unexpected argument {rest[1]!r}; flags start with --")
+    except (flags.Error, UsageError) as error:
+        return _fail(argv, _explain(error, dropped or {}))
+    if values["help"].value:
+        print(values.main_module_help() or values.get_help())
+        return 0
+    _log_to_stderr()
+    _use_compilation_cache(values["compilation_cache_dir"].value)
+    try:
+        program(values)
+    except _USER_ERRORS as error:
+        if os.environ.get("JSLIM_TRACEBACK"):
+            raise
+        return _fail(argv, str(error))
+    return 0
+
+
+def _explain(error: Exception, dropped: dict[str, str]) -> str:
+    name = getattr(error, "flagname", None)
+    if isinstance(error, flags.UnrecognizedFlagError) and name in dropped:
+        return f"--{name} is TF-Slim's, but not jslim's: {dropped[name]}"
+    return str(error)
+
+
+def _fail(argv: Sequence[str], message: str) -> int:
+    print(f"{pathlib.Path(argv[0]).name}: {message}", file=sys.stderr)
+    return 2
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("jslim")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+def _use_compilation_cache(directory: str) -> None:
+    if not directory:
+        return
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

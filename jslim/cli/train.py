@@ -1,0 +1,169 @@
+"""`train.py`: trains an image classifier with TF-Slim's flags."""
+
+import inspect
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
+from jslim.cli import classifier, flags
+from jslim.cli.run import UsageError, run
+from jslim.nets import nets_factory
+from jslim.variables import get_variables_to_restore, match
+
+logger = logging.getLogger("jslim")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains as the command line says; returns the exit code."""
+    return run(train, flags.train_flags(), argv, flags.DROPPED)
+
+
+def train(values: Any) -> None:
+    """Trains as the flags say.
+
+    Raises:
+      UsageError: Flags that make no sense together, or that do not fit a checkpoint.
+      DataError: The data cannot be read.
+    """
+    model_name = classifier.check_model_name(values.model_name)
+    dataset = classifier.open_dataset(values)
+    mesh = learning.data_mesh(values.num_clones)
+    contract = classifier.make_contract(
+        model_name,
+        dataset,
+        image_size=values.train_image_size or nets_factory.default_image_size(model_name),
+        preprocessing_name=values.preprocessing_name or model_name,
+        labels_offset=values.labels_offset,
+        has_moving_averages=values.moving_average_decay is not None,
+    )
+    resumed_from = checkpoints.latest_checkpoint(values.train_dir)
+    if resumed_from is not None:
+        classifier.check_contract(
+            checkpoints.read_contract(resumed_from), contract, values.train_dir
+        )
+    learning_rate = _learning_rate(values, dataset.num_samples)
+    train_op = learning.create_train_op(
+        _loss_function(values, contract, learning_rate),
+        _optimizer(values, learning_rate),
+        variables_to_train=flags.scopes_of(values.trainable_scopes) or None,
+        clip_gradient_norm=values.clip_gradient_norm,
+        moving_average_decay=values.moving_average_decay,
+        mesh=mesh,
+    )
+    host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
+    batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
+    with batches:
+        _say_what_happens(values, dataset, contract, resumed_from)
+        learning.train(
+            train_op,
+            batches,
+            values.train_dir,
+            number_of_steps=values.max_number_of_steps,
+            log_every_n_steps=values.log_every_n_steps,
+            rng=values.seed,
+            init_fn=_init_fn(values),
+            save_summaries_secs=values.save_summaries_secs,
+            save_interval_secs=values.save_interval_secs,
+            contract=contract,
+        )
+
+
+def _say_what_happens(
+    values: Any, dataset: Any, contract: dict[str, Any], resumed_from: str | None
+) -> None:
+    if resumed_from is not None:
+        start = f"going on from {resumed_from}"
+        if values.checkpoint_path:
+            start += " (--checkpoint_path is not read again)"
+    elif values.checkpoint_path:
+        start = f"starting from the variables of {values.checkpoint_path}"
+    else:
+        start = "starting from scratch"
+    logger.info(
+        "%s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s), %s",
+        contract["model_name"],
+        dataset.name,
+        dataset.num_samples,
+        contract["num_classes"],
+        values.batch_size * values.num_clones,
+        values.num_clones,
+        jax.device_count(),
+        jax.default_backend(),
+        start,
+    )
+
+
+def _learning_rate(values: Any, num_samples: int) -> optax.Schedule:
+    steps_per_epoch = num_samples / values.batch_size
+    return optimizers.get_learning_rate(
+        values.learning_rate_decay_type,
+        values.learning_rate,
+        decay_steps=max(1, int(steps_per_epoch * values.num_epochs_per_decay)),
+        decay_factor=values.learning_rate_decay_factor,
+        end_learning_rate=values.end_learning_rate,
+        warmup_steps=steps_per_epoch * values.warmup_epochs,
+    )
+
+
+def _optimizer(values: Any, learning_rate: optax.Schedule) -> optax.GradientTransformation:
+    # The flags and the keyword arguments have the same names.
+    parameters = inspect.signature(optimizers.get_optimizer).parameters.values()
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return optimizers.get_optimizer(
+        values.optimizer, learning_rate, **{name: values[name].value for name in names}
+    )
+
+
+def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.Schedule) -> Any:
+    num_classes = contract["num_classes"]
+    network = nets_factory.get_network_fn(
+        contract["model_name"], num_classes, values.weight_decay, is_training=True
+    )
+
+    def total_loss(batch: Any) -> Any:
+        logits, end_points = network(batch["image"])
+        labels = batch["label"] - contract["labels_offset"]
+        one_hot = layers.one_hot_encoding(labels, num_classes)
+        options = {"weights": batch["weights"], "label_smoothing": values.label_smoothing}
+        if "AuxLogits" in end_points:
+            auxiliary = dict(options, weights=0.4 * batch["weights"], scope="aux_loss")
+            losses.softmax_cross_entropy(end_points["AuxLogits"], one_hot, **auxiliary)
+        losses.softmax_cross_entropy(logits, one_hot, **options)
+        accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
+        summaries.scalar("batch_accuracy", accuracy)
+        summaries.scalar("learning_rate", learning_rate(learning.get_or_create_global_step()))
+        for name, loss in losses.named_losses().items():
+            summaries.scalar(f"losses/{name}", loss)
+        return losses.get_total_loss(), {"accuracy": accuracy}
+
+    return total_loss
+
+
+def _init_fn(values: Any) -> Any:
+    """Reads `--checkpoint_path` into a fresh state; None where there is nothing to read."""
+    if not values.checkpoint_path:
+        for name in ("checkpoint_exclude_scopes", "ignore_missing_vars"):
+            if values[name].value:
+                raise UsageError(f"--{name} goes with --checkpoint_path, which is not given")
+        return None
+    if not os.path.exists(values.checkpoint_path):
+        raise UsageError(f"--checkpoint_path: there is no {values.checkpoint_path!r}")
+    excluded = flags.scopes_of(values.checkpoint_exclude_scopes)
+
+    def init_fn(state: Any) -> Any:
+        if excluded:
+            match(state.variables, excluded, "--checkpoint_exclude_scopes")
+        wanted = get_variables_to_restore(state.variables, exclude=excluded or None)
+        assign = checkpoints.assign_from_checkpoint_fn(
+            values.checkpoint_path, wanted, ignore_missing_vars=values.ignore_missing_vars
+        )
+        return state if assign is None else assign(state)
+
+    return init_fn

@@ -1,0 +1,266 @@
+"""Evaluation: the metrics of one checkpoint, or of every new one while training runs.
+
+    values = slim.evaluation.evaluate_once(checkpoint_path, eval_fn, batches, metrics)
+
+`eval_fn(variables, batch)` returns what `metrics.update` takes after the state: a tuple such as
+`(predictions, labels)`, or a dict such as `{'predictions': ..., 'labels': ..., 'weights': ...}`.
+Where it gives no weights, those of the batch count: the batches of `jslim.data` have weight 0 in
+the rows that only fill up the last one, so that they change nothing.
+"""
+
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jslim import checkpoints
+from jslim._errors import RestoreError
+from jslim.learning.step import data_mesh, shard_batch
+from jslim.metrics import Metric
+from jslim.summaries import SummaryWriter
+
+logger = logging.getLogger("jslim")
+
+EvalFn = Callable[[Any, Any], Any]
+Batches = Iterable[Any] | Callable[[], Iterable[Any]]
+
+
+class _Evaluator:
+    """Runs `eval_fn` and metrics over batches, compiled once for all checkpoints."""
+
+    def __init__(self, eval_fn: EvalFn, metrics: Metric, mesh: Mesh | None):
+        self._metrics = metrics
+        self._mesh = mesh or data_mesh(1)
+        self._whole = NamedSharding(self._mesh, PartitionSpec())
+
+        @functools.partial(jax.jit, donate_argnums=1, out_shardings=self._whole)
+        def update(variables: Any, state: Any, batch: Any) -> Any:
+            data = eval_fn(variables, batch)
+            weights = batch.get("weights") if isinstance(batch, Mapping) else None
+            if isinstance(data, Mapping):
+                return metrics.update(state, **{"weights": weights, **data})
+            data = data if isinstance(data, tuple) else (data,)
+            return metrics.update(state, *data, weights=weights)
+
+        self._update = update
+
+    def run(self, variables: Any, batches: Batches, num_evals: int | None) -> Any:
+        variables = jax.device_put(variables, self._whole)
+        state = jax.device_put(self._metrics.init(), self._whole)
+        count = 0
+        for batch in batches() if callable(batches) else batches:
+            state = self._update(variables, state, shard_batch(batch, self._mesh))
+            count += 1
+            if count == num_evals:
+                break
+        if not count or (num_evals is not None and count < num_evals):
+            raise ValueError(
+                f"evaluation: the batches ended after {count}"
+                + (f", but num_evals asks for {num_evals}" if num_evals else "; there is no data")
+                + "; a generator can be used once only: pass a list, a loader or a function"
+            )
+        return jax.tree.map(np.asarray, self._metrics.finalize(state))
+
+
+def evaluate_once(
+    checkpoint_path: str | os.PathLike[str],
+    eval_fn: EvalFn,
+    batches: Batches,
+    metrics: Metric,
+    *,
+    logdir: str | os.PathLike[str] | None = None,
+    num_evals: int | None = None,
+    use_moving_averages: bool = False,
+    mesh: Mesh | None = None,
+) -> Any:
+    """Evaluates one checkpoint.
+
+    The result does not depend on the batch size or the number of devices, up to rounding.
+
+    Differs from TF-Slim: the data is given as batches and ends by itself, so `num_evals` may be
+    left out; there is no session, and no ops to run before or after.
+
+    Args:
+      checkpoint_path: A checkpoint, or a directory of them, whose newest whole one is taken.
+      eval_fn: `eval_fn(variables, batch)` gives what `metrics.update` takes after the state, as
+        a tuple or as a dict of keyword arguments; `batch['weights']` is added if it gives no
+        weights. It is jitted.
+      batches: An iterable of batches, or a function that gives one.
+      metrics: A metric, or several from `aggregate_metric_map`.
+      logdir: Where to write the values for TensorBoard, under the checkpoint's step.
+      num_evals: How many batches; None means all.
+      use_moving_averages: Whether to use the parameters' moving averages, if it has them.
+      mesh: The devices, from `learning.data_mesh(n)`; default the first device.
+
+    Returns:
+      `metrics.finalize`'s values on the host: for a metric map `{name: value}`.
+
+    Raises:
+      RestoreError: There is no such checkpoint, or it is broken.
+      ValueError: There are fewer batches than `num_evals`, or none.
+    """
+    evaluator = _Evaluator(eval_fn, metrics, mesh)
+    return _evaluate(evaluator, checkpoint_path, batches, logdir, num_evals, use_moving_averages)
+
+
+def _evaluate(
+    evaluator: _Evaluator,
+    checkpoint_path: str | os.PathLike[str],
+    batches: Batches,
+    logdir: str | os.PathLike[str] | None,
+    num_evals: int | None,
+    use_moving_averages: bool,
+) -> Any:
+    step = checkpoints.checkpoint_step(checkpoint_path)
+    variables = checkpoints.load_model_variables(
+        checkpoint_path, use_moving_averages=use_moving_averages
+    )
+    started = time.perf_counter()
+    values = evaluator.run(variables, batches, num_evals)
+    logger.info("evaluated step %d in %.1f s", step, time.perf_counter() - started)
+    if logdir is not None and jax.process_index() == 0:
+        with SummaryWriter(logdir) as writer:
+            for name, value in _scalars(values).items():
+                writer.scalar(step, name, value)
+    return values
+
+
+def _scalars(values: Any) -> dict[str, float]:
+    if not isinstance(values, Mapping):
+        values = (
+            {"value": values}
+            if not isinstance(values, (list, tuple))
+            else {f"value_{index}": value for index, value in enumerate(values)}
+        )
+    return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
+
+
+def wait_for_new_checkpoint(
+    checkpoint_dir: str | os.PathLike[str],
+    last_checkpoint: str | None = None,
+    seconds_to_sleep: float = 1.0,
+    timeout: float | None = None,
+) -> str | None:
+    """Waits until the newest whole checkpoint is another one than `last_checkpoint`.
+
+    Differs from TF-Slim: it also ends when training has ended and nothing new can come.
+
+    Args:
+      checkpoint_dir: The directory that training writes to; it need not exist yet.
+      last_checkpoint: The path that was last seen, or None.
+      seconds_to_sleep: Seconds between two looks.
+      timeout: Seconds after which to give up; None waits for ever.
+
+    Returns:
+      The checkpoint's path, or None after the timeout or the end of training.
+    """
+    give_up = None if timeout is None else time.monotonic() + timeout
+    said = False
+    while True:
+        # Asked first: training marks its end after its last checkpoint is whole.
+        is_done = checkpoints.is_done(checkpoint_dir)
+        newest = checkpoints.latest_checkpoint(checkpoint_dir)
+        if newest is not None and newest != last_checkpoint:
+            return newest
+        if is_done:
+            logger.info("training in %s has ended, and so does waiting for it", checkpoint_dir)
+            return None
+        if not said:
+            logger.info(
+                "waiting for %s in %s%s",
+                f"a checkpoint newer than {last_checkpoint}" if last_checkpoint else "a checkpoint",
+                checkpoint_dir,
+                "" if timeout is None else f", for {timeout:g} s at the most",
+            )
+            said = True
+        if give_up is not None and time.monotonic() + seconds_to_sleep > give_up:
+            logger.info("no new checkpoint in %s within %g s", checkpoint_dir, timeout)
+            return None
+        time.sleep(seconds_to_sleep)
+
+
+def checkpoints_iterator(
+    checkpoint_dir: str | os.PathLike[str],
+    min_interval_secs: float = 0.0,
+    timeout: float | None = None,
+    timeout_fn: Callable[[], bool] | None = None,
+) -> Iterator[str]:
+    """Yields each new newest checkpoint until training has ended; it may skip some.
+
+    Args:
+      checkpoint_dir: The directory that training writes to.
+      min_interval_secs: The least number of seconds from one yield to the next.
+      timeout: Seconds to wait for a new one; None waits until training has ended.
+      timeout_fn: Called after a timeout: True stops, False waits on. Without it a timeout stops.
+
+    Yields:
+      Paths of checkpoints.
+    """
+    last: str | None = None
+    while True:
+        newest = wait_for_new_checkpoint(checkpoint_dir, last, timeout=timeout)
+        if newest is None:
+            ended = checkpoints.is_done(checkpoint_dir)
+            if ended or timeout_fn is None or timeout_fn():
+                return
+            continue
+        yielded = time.monotonic()
+        last = newest
+        yield newest
+        time.sleep(max(0.0, yielded + min_interval_secs - time.monotonic()))
+
+
+def evaluation_loop(
+    checkpoint_dir: str | os.PathLike[str],
+    eval_fn: EvalFn,
+    batches: Batches,
+    metrics: Metric,
+    *,
+    logdir: str | os.PathLike[str] | None = None,
+    num_evals: int | None = None,
+    eval_interval_secs: float = 60.0,
+    max_number_of_evaluations: int | None = None,
+    timeout: float | None = None,
+    timeout_fn: Callable[[], bool] | None = None,
+    use_moving_averages: bool = False,
+    mesh: Mesh | None = None,
+    on_values: Callable[[int, Any], None] | None = None,
+) -> Any:
+    """Evaluates every new checkpoint, and ends when training has ended.
+
+    The last checkpoint of a training run is always evaluated. One that is deleted or broken
+    before it could be read is passed over with one line in the log.
+
+    Args:
+      checkpoint_dir: The directory that training writes to.
+      eval_fn, batches, metrics, logdir, num_evals, use_moving_averages, mesh: As for
+        `evaluate_once`; `batches` is gone through once for each checkpoint.
+      eval_interval_secs: The least number of seconds from one evaluation to the next.
+      max_number_of_evaluations: Stops after so many; None means no limit.
+      timeout: Seconds to wait for a new checkpoint; None waits until training has ended.
+      timeout_fn: Called after a timeout: True stops, False waits on.
+      on_values: Called with `(step, values)` after each evaluation.
+
+    Returns:
+      The values of the last evaluation, or None if there was none.
+    """
+    evaluator = _Evaluator(eval_fn, metrics, mesh)
+    values, count = None, 0
+    for path in checkpoints_iterator(checkpoint_dir, eval_interval_secs, timeout, timeout_fn):
+        try:
+            values = _evaluate(evaluator, path, batches, logdir, num_evals, use_moving_averages)
+        except RestoreError as error:
+            logger.warning("checkpoint %s is passed over: %s", path, error)
+            continue
+        count += 1
+        if on_values is not None:
+            on_values(checkpoints.step_of(path), values)
+        if count == max_number_of_evaluations:
+            break
+    return values

@@ -1,0 +1,19 @@
+"""Training: `create_train_op` makes the step, `train` runs it and keeps checkpoints.
+
+    train_op = slim.learning.create_train_op(total_loss, optax.sgd(1e-3))
+    state = slim.learning.train(train_op, batches, logdir, number_of_steps=1000)
+
+or by hand:
+
+    state = train_op.init(jax.random.key(0), batch)
+    state, outputs = train_op(state, batch)
+"""
+
+from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
+from jslim.learning.gradients import multiply_gradients as multiply_gradients
+from jslim.learning.loop import train as train
+from jslim.learning.state import TrainState as TrainState
+from jslim.learning.step import TrainOp as TrainOp
+from jslim.learning.step import create_train_op as create_train_op
+from jslim.learning.step import data_mesh as data_mesh
+from jslim.learning.step import shard_batch as shard_batch

@@ -1,0 +1,340 @@
+"""`train`: runs a train op over batches, with checkpoints, exact resume, summaries and progress."""
+
+import collections
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jslim import checkpoints
+from jslim._errors import ScopeError
+from jslim.learning.progress import Meter, ProgressLine
+from jslim.learning.signals import TerminationSignals
+from jslim.learning.state import TrainState
+from jslim.learning.step import Outputs, TrainOp
+from jslim.summaries import NullWriter, SummaryWriter
+
+logger = logging.getLogger("jslim")
+
+# How far the host may run ahead of the device: each step in flight holds its batch in memory.
+_STEPS_IN_FLIGHT = 16
+
+TrainStepFn = Callable[[TrainOp, TrainState, Any], tuple[TrainState, Outputs, bool]]
+
+
+def train(
+    train_op: TrainOp,
+    batches: Iterable[Any],
+    logdir: str | os.PathLike[str] | None,
+    *,
+    number_of_steps: int | None = None,
+    log_every_n_steps: int = 10,
+    rng: jax.Array | int = 0,
+    init_fn: Callable[[Any], Any] | None = None,
+    save_summaries_secs: float | None = 600.0,
+    save_interval_secs: float = 600.0,
+    max_to_keep: int = 5,
+    contract: Mapping[str, Any] | None = None,
+    train_step_fn: TrainStepFn | None = None,
+    summary_writer: Any = None,
+) -> TrainState:
+    """Trains until `number_of_steps`, the end of the data, SIGTERM, or for ever.
+
+    Where `logdir` holds a checkpoint, training continues from the newest whole one and ends with
+    the parameters that a run without a break would have had, to the bit, if `batches` has
+    `get_state()` and `set_state(state)` (those of `jslim.data` do). Otherwise it starts from
+    `train_op.init` and `init_fn`. A checkpoint is written at the start, every
+    `save_interval_secs`, on SIGTERM or Ctrl-C (the step is finished and saved first), and at the
+    end.
+
+    Differs from TF-Slim: restarting a finished run takes no further step; it returns the state
+    and not the loss; `log_every_n_steps` is 10 by default and not 1, since a log line waits for
+    the device; what belongs to a session or a graph is gone.
+
+    Args:
+      train_op: From `create_train_op`.
+      batches: An iterable of what the loss function takes, host arrays or device arrays.
+      logdir: Where checkpoints and event files go; None keeps nothing.
+      number_of_steps: The step at which to stop, counted over all runs; None means no limit.
+      log_every_n_steps: Steps from one progress line to the next.
+      rng: A key or a seed: variables and dropout come from it.
+      init_fn: Takes the fresh `TrainState` and gives one, or a variables tree to put in it, as
+        `assign_from_checkpoint_fn` does. Not called when training resumes.
+      save_summaries_secs: Seconds between summaries; None or 0 writes no event files.
+      save_interval_secs: Seconds between checkpoints.
+      max_to_keep: How many checkpoints to keep, the newest.
+      contract: What is needed to use the checkpoints (network, image size, class names, ...),
+        stored in each; JSON values.
+      train_step_fn: Called for each step in place of `train_op(state, batch)`, with
+        `(train_op, state, batch)`; gives `(state, outputs, should_stop)`.
+      summary_writer: Where summaries go; default a `SummaryWriter` on `logdir`.
+
+    Returns:
+      The final `TrainState`.
+
+    Raises:
+      ValueError: `number_of_steps` is not positive, or another number makes no sense; the batches
+        are empty.
+      TypeError: `train_op` is not one.
+      FloatingPointError: The loss is NaN or infinite; the last checkpoint is from before that.
+      RestoreError: `logdir` holds checkpoints of another model.
+    """
+    _check_arguments(train_op, number_of_steps, log_every_n_steps, save_interval_secs, max_to_keep)
+    loader = iter(batches)
+    resumes_data = hasattr(loader, "get_state") and hasattr(loader, "set_state")
+    key = jax.random.key(rng) if isinstance(rng, int) else rng
+    if hasattr(loader, "element_spec"):
+        example, first = _property(loader.element_spec), None
+    else:
+        example = first = next(loader, None)
+    if example is None:
+        raise ValueError("train: the batches are empty; there is nothing to train on")
+
+    manager = None
+    restored = None
+    if logdir is not None:
+        manager = checkpoints.CheckpointManager(
+            logdir, keep=max_to_keep, save_interval_secs=save_interval_secs
+        )
+        target = train_op.init_shapes(key, example)
+        restored = checkpoints.restore_latest(logdir, target)
+    if restored is not None:
+        state, data_state = restored.state, restored.data_state
+        logger.info("going on from step %d of %s", restored.step, logdir)
+        if resumes_data and data_state is not None:
+            loader.set_state(data_state)  # type: ignore[attr-defined]
+        else:
+            logger.warning(
+                "the batches have no get_state and set_state, or the checkpoint has no position "
+                "of theirs: the data starts over"
+            )
+    else:
+        state = _initialize(train_op, key, example, init_fn)
+    writer = summary_writer
+    if writer is None:
+        writer = _default_writer(logdir, save_summaries_secs)
+    loop = _Loop(
+        train_op,
+        state,
+        _rewound(first, loader) if first is not None else loader,
+        (lambda: loader.get_state()) if resumes_data else lambda: None,  # type: ignore[attr-defined]
+        manager,
+        dict(contract or {}),
+        writer,
+        number_of_steps,
+        log_every_n_steps,
+        save_summaries_secs or float("inf"),
+        train_step_fn,
+    )
+    try:
+        return loop.run(is_resumed=restored is not None)
+    finally:
+        loop.progress.close()
+        writer.close()
+        if manager is not None:
+            manager.close()
+
+
+def _property(value: Any) -> Any:
+    return value() if callable(value) else value
+
+
+def _rewound(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _check_arguments(
+    train_op: Any,
+    number_of_steps: int | None,
+    log_every_n_steps: int,
+    save_interval_secs: float,
+    max_to_keep: int,
+) -> None:
+    if not isinstance(train_op, TrainOp):
+        raise TypeError(
+            "train: train_op must come from slim.learning.create_train_op, got "
+            f"{type(train_op).__name__}"
+        )
+    for name, value, least in (
+        ("number_of_steps", number_of_steps, 1),
+        ("log_every_n_steps", log_every_n_steps, 1),
+        ("save_interval_secs", save_interval_secs, 0),
+        ("max_to_keep", max_to_keep, 1),
+    ):
+        if value is not None and value < least:
+            raise ValueError(f"train: {name} must be at least {least}, got {value}")
+
+
+def _initialize(
+    train_op: TrainOp, key: jax.Array, example: Any, init_fn: Callable[[Any], Any] | None
+) -> TrainState:
+    state = train_op.init(key, example)
+    if init_fn is None:
+        return state
+    given = init_fn(state)
+    if isinstance(given, Mapping):
+        given = state.replace_variables(dict(given))
+    if not isinstance(given, TrainState):
+        raise ScopeError(
+            "train: init_fn must give back a TrainState or a variables tree {'params': ..., "
+            f"'batch_stats': ...}}, got {type(given).__name__}"
+        )
+    if given.ema_params is not None:
+        # The averages start from the values that training starts from.
+        given = given.replace(ema_params={"params": given.params, "batch_stats": given.batch_stats})
+    # A copy: two leaves that share a buffer could not both be donated.
+    return jax.tree.map(
+        lambda leaf: jax.device_put(leaf, train_op.state_sharding, may_alias=False), given
+    )
+
+
+def _default_writer(logdir: Any, save_summaries_secs: float | None) -> Any:
+    if logdir is None or not save_summaries_secs or jax.process_index() != 0:
+        return NullWriter()
+    try:
+        return SummaryWriter(logdir)
+    except ImportError as error:
+        logger.warning("no event files are written: %s", error)
+        return NullWriter()
+
+
+class _Loop:
+    """The state of one call of `train`, one method for each thing that happens in a step."""
+
+    def __init__(
+        self,
+        train_op: TrainOp,
+        state: TrainState,
+        batches: Iterator[Any],
+        get_data_state: Callable[[], Any],
+        manager: Any,
+        contract: dict[str, Any],
+        writer: Any,
+        last_step: int | None,
+        log_every_n_steps: int,
+        save_summaries_secs: float,
+        train_step_fn: TrainStepFn | None,
+    ):
+        self.train_op = train_op
+        self.state = state
+        self.step = int(state.step)
+        self.batches = batches
+        self.get_data_state = get_data_state
+        self.manager = manager
+        self.contract = contract
+        self.writer = writer
+        self.last_step = last_step
+        self.log_every_n_steps = log_every_n_steps
+        self.save_summaries_secs = save_summaries_secs
+        self.train_step_fn = train_step_fn
+        self.progress = ProgressLine(last_step)
+        self.meter = Meter(last_step)
+        self.losses: collections.deque[tuple[int, jax.Array]] = collections.deque()
+        self.next_summaries = time.monotonic() + save_summaries_secs
+
+    def run(self, is_resumed: bool) -> TrainState:
+        if self.manager is not None:
+            if self.last_step is None or self.step < self.last_step:
+                checkpoints.clear_done(self.manager.directory)
+            if not is_resumed:
+                self._save()
+        should_stop = False
+        with TerminationSignals() as signals:
+            is_first = True
+            while not should_stop and (self.last_step is None or self.step < self.last_step):
+                if signals.received is not None:
+                    break
+                waiting_since = time.perf_counter()
+                batch = next(self.batches, None)
+                if batch is None:
+                    break
+                waited = time.perf_counter() - waiting_since
+                should_stop = self._take_step(batch)
+                self.meter.count(_num_examples(batch), waited)
+                if is_first:
+                    # The first step compiles; the rates are those of the steps after it.
+                    self.losses[-1][1].block_until_ready()
+                    self.meter.restart()
+                    is_first = False
+                if self.step % self.log_every_n_steps == 0:
+                    self._log()
+                if self.manager is not None and self.manager.should_save():
+                    self._check_losses()
+                    self._save()
+            self._finish(interrupted=signals.received is not None)
+        return self.state
+
+    def _take_step(self, batch: Any) -> bool:
+        should_stop = False
+        if self.train_step_fn is not None:
+            self.state, outputs, should_stop = self.train_step_fn(self.train_op, self.state, batch)
+        elif self.train_op.records_summaries and time.monotonic() >= self.next_summaries:
+            self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
+            self.writer.write(self.step + 1, summaries)
+            self.next_summaries = time.monotonic() + self.save_summaries_secs
+        else:
+            self.state, outputs = self.train_op(self.state, batch)
+        self.step += 1
+        self.losses.append((self.step, outputs["loss"]))
+        if len(self.losses) > _STEPS_IN_FLIGHT:
+            self.losses[-_STEPS_IN_FLIGHT][1].block_until_ready()
+        return should_stop
+
+    def _check_losses(self) -> float:
+        """The newest loss, after making sure that none since the last check is NaN or infinite."""
+        steps = [step for step, _ in self.losses]
+        values = [float(loss) for loss in jax.device_get([loss for _, loss in self.losses])]
+        self.losses.clear()
+        if self.train_op.check_numerics:
+            for step, value in zip(steps, values, strict=True):
+                if not np.isfinite(value):
+                    kept = "nothing was saved"
+                    if self.manager is not None:
+                        self.manager.wait()
+                        newest = checkpoints.latest_checkpoint(self.manager.directory)
+                        kept = f"the newest checkpoint is {newest}"
+                    raise FloatingPointError(
+                        f"train: the loss of step {step} is {value}; training stopped, {kept}; "
+                        "lower the learning rate, or clip gradients with clip_gradient_norm"
+                    )
+        return values[-1] if values else float("nan")
+
+    def _log(self) -> None:
+        report = self.meter.report(self.step, self._check_losses())
+        if jax.process_index() != 0:
+            return
+        self.progress.show(report)
+        self.writer.scalar(self.step, "total_loss", report.loss)
+        self.writer.scalar(self.step, "global_step/sec", report.steps_per_sec)
+        self.writer.scalar(self.step, "images/sec", report.examples_per_sec)
+        self.writer.scalar(self.step, "data_wait", report.data_wait)
+
+    def _save(self) -> None:
+        self.manager.save(
+            self.step, self.state, data_state=self.get_data_state(), contract=self.contract
+        )
+
+    def _finish(self, interrupted: bool) -> None:
+        if self.losses:
+            self._check_losses()
+        jax.block_until_ready(self.state.params)
+        self.progress.close()
+        self.writer.flush()
+        if self.manager is None:
+            return
+        self._save()
+        self.manager.wait()
+        if interrupted:
+            logger.warning("interrupted: step %d is saved; start again to continue", self.step)
+        else:
+            checkpoints.mark_done(self.manager.directory, self.step)
+
+
+def _num_examples(batch: Any) -> int:
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
+    return next((shape[0] for shape in shapes if shape), 1)

@@ -1,0 +1,112 @@
+"""The progress of a training run: one line that is rewritten on a terminal, log lines elsewhere."""
+
+import logging
+import sys
+import time
+from typing import Any, NamedTuple
+
+logger = logging.getLogger("jslim")
+
+
+class Report(NamedTuple):
+    """What a progress line says."""
+
+    step: int
+    loss: float
+    examples_per_sec: float
+    steps_per_sec: float
+    data_wait: float  # share of the time since the last report spent waiting for data, 0 to 1
+    seconds_left: float | None
+
+
+class Meter:
+    """Counts steps, examples and the time spent waiting for data between two reports.
+
+    Args:
+      last_step: The step at which training will end, or None.
+    """
+
+    def __init__(self, last_step: int | None):
+        self._last_step = last_step
+        self.restart()
+        self._total_steps, self._total_seconds = 0, 0.0
+
+    def restart(self) -> None:
+        """Forgets what was counted since the last report (the first step compiles)."""
+        self._since = time.perf_counter()
+        self._steps = self._examples = 0
+        self._waited = 0.0
+
+    def count(self, examples: int, seconds_waited: float) -> None:
+        self._steps += 1
+        self._examples += examples
+        self._waited += seconds_waited
+
+    def report(self, step: int, loss: float) -> Report:
+        """The report of the steps since the last one; the counting starts again."""
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        steps_per_sec = self._steps / seconds
+        self._total_steps += self._steps
+        self._total_seconds += seconds
+        seconds_left = None
+        if self._last_step is not None and self._total_steps:
+            per_step = self._total_seconds / self._total_steps
+            seconds_left = max(self._last_step - step, 0) * per_step
+        made = Report(
+            step,
+            loss,
+            self._examples / seconds,
+            steps_per_sec,
+            min(self._waited / seconds, 1.0),
+            seconds_left,
+        )
+        self.restart()
+        return made
+
+
+class ProgressLine:
+    """Shows reports on `stream`: rewritten in place on a terminal, else as INFO log lines.
+
+    Args:
+      last_step: The step at which training will end, or None.
+      stream: Default `sys.stderr`.
+    """
+
+    def __init__(self, last_step: int | None, stream: Any = None):
+        self._last_step = last_step
+        self._stream = sys.stderr if stream is None else stream
+        self._is_terminal = bool(getattr(self._stream, "isatty", lambda: False)())
+        self._is_open = False
+
+    def show(self, report: Report) -> None:
+        line = format_report(report, self._last_step)
+        if not self._is_terminal:
+            logger.info(line)
+            return
+        self._stream.write(f"\r\x1b[K{line}")
+        self._stream.flush()
+        self._is_open = True
+
+    def close(self) -> None:
+        """Ends the line, so that what is written next starts on one of its own."""
+        if self._is_open:
+            self._stream.write("\n")
+            self._stream.flush()
+            self._is_open = False
+
+
+def format_report(report: Report, last_step: int | None) -> str:
+    """`step 120/600  loss 0.3456  5432 images/s  waiting for data 3%  0:12 left`."""
+    of = f"/{last_step}" if last_step is not None else ""
+    parts = [
+        f"step {report.step}{of}",
+        f"loss {report.loss:.4f}",
+        f"{report.examples_per_sec:.0f} images/s",
+        f"waiting for data {report.data_wait:.0%}",
+    ]
+    if report.seconds_left is not None:
+        minutes, seconds = divmod(round(report.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        parts.append(f"{clock} left")
+    return "  ".join(parts)
