@@ -1,0 +1,38 @@
+"""Losses: one scalar each, also collected by the model that runs, as in TF-Slim.
+
+    slim.losses.softmax_cross_entropy(logits, labels)
+    slim.losses.add_loss(my_own_loss)
+    total = slim.losses.get_total_loss()        # both, and the regularization losses
+
+Predictions or logits come first and labels second. Inside a model function each loss is added to
+the collection 'losses' of that model under TF-Slim's name (`softmax_cross_entropy_loss/value`);
+anywhere else a loss function just returns its value. All are computed and returned in float32,
+whatever they are given.
+
+Weights are a scalar or line up with the first axes of the losses: of losses `[batch, height,
+width]` weights `[batch]` weigh whole examples, weights `[batch, height]` whole rows. The weighted
+losses are summed and divided by the number of elements whose weight is not zero (not by the sum
+of the weights); with nothing to count the loss is 0. Differs from TF-Slim: a weight counts for
+all the elements that it is broadcast to, also along axes of size 1 (there weights of shape `[1]`
+counted as one example).
+"""
+
+from jslim.losses._classification import hinge_loss as hinge_loss
+from jslim.losses._classification import log_loss as log_loss
+from jslim.losses._classification import sigmoid_cross_entropy as sigmoid_cross_entropy
+from jslim.losses._classification import softmax_cross_entropy as softmax_cross_entropy
+from jslim.losses._classification import (
+    sparse_softmax_cross_entropy as sparse_softmax_cross_entropy,
+)
+from jslim.losses._collections import add_loss as add_loss
+from jslim.losses._collections import apply_regularization as apply_regularization
+from jslim.losses._collections import get_losses as get_losses
+from jslim.losses._collections import get_regularization_loss as get_regularization_loss
+from jslim.losses._collections import get_regularization_losses as get_regularization_losses
+from jslim.losses._collections import get_total_loss as get_total_loss
+from jslim.losses._regression import absolute_difference as absolute_difference
+from jslim.losses._regression import cosine_distance as cosine_distance
+from jslim.losses._regression import mean_pairwise_squared_error as mean_pairwise_squared_error
+from jslim.losses._regression import mean_squared_error as mean_squared_error
+from jslim.losses._regression import sum_of_squares as sum_of_squares
+from jslim.losses._weighting import compute_weighted_loss as compute_weighted_loss

@@ -1,0 +1,246 @@
+"""Losses of classifiers: cross entropies and the hinge loss."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jslim.losses._weighting import (
+    as_array,
+    as_pair,
+    as_weights,
+    elementwise,
+    known,
+    weighted_mean,
+)
+
+
+def softmax_cross_entropy(
+    logits: Any,
+    onehot_labels: Any,
+    weights: Any = 1.0,
+    label_smoothing: float = 0,
+    scope: str | None = None,
+) -> jax.Array:
+    """The mean cross entropy between softmax(logits) and distributions over classes.
+
+    Gradients reach the logits only, as in TF-Slim. A logit of minus infinity rules its class out.
+
+    Args:
+      logits: `[batch, num_classes]`, or with more axes before the last.
+      onehot_labels: The same shape; any real, integer or bool type.
+      weights: Scalar, or `[batch]`: see `jslim.losses`.
+      label_smoothing: In [0, 1]: the share of each label's mass that is spread over all classes.
+      scope: Name for `get_losses`; default `softmax_cross_entropy_loss`, numbered if taken.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ValueError: Shapes differ, weights do not fit, or label_smoothing is out of range.
+      TypeError: Logits or labels are a tuple: what a network returned was not unpacked.
+
+    >>> round(float(softmax_cross_entropy([[1., 2., 3.], [0., 0., 0.]], [[0, 0, 1], [1, 0, 0]])), 6)
+    0.753109
+    """
+    op = "softmax_cross_entropy"
+    logits, labels = as_pair(op, "logits", logits, "onehot_labels", onehot_labels)
+    _check_has_classes(op, logits)
+    scope = scope or "softmax_cross_entropy_loss"
+    with jax.named_scope(scope):
+        labels = _smooth(op, labels, label_smoothing, towards=1 / logits.shape[-1])
+        labels = jax.lax.stop_gradient(labels)
+        # A class without mass adds nothing, also where it is ruled out: 0 * -inf would be nan.
+        products = jnp.where(labels == 0, 0, labels * jax.nn.log_softmax(logits))
+        return weighted_mean(op, -jnp.sum(products, axis=-1), weights, scope)
+
+
+def sparse_softmax_cross_entropy(
+    logits: Any, labels: Any, weights: Any = 1.0, scope: str | None = None
+) -> jax.Array:
+    """The mean cross entropy between softmax(logits) and class numbers.
+
+    A label outside [0, num_classes) raises where its value is known; inside `jit` nothing can
+    raise, and it makes the loss NaN. Differs from TF-Slim: such a label is allowed where its
+    weight is 0, so that `weights=labels != 255` leaves out what 255 marks.
+
+    Args:
+      logits: `[batch, num_classes]`, or with more axes before the last.
+      labels: Integers, `[batch]` or `[batch, 1]`.
+      weights: Scalar, or `[batch]`: see `jslim.losses`.
+      scope: Name for `get_losses`; default `sparse_softmax_cross_entropy_loss`.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ValueError: Shapes do not fit, or a label that is known is out of range.
+      TypeError: Labels are not integers, or logits are a tuple.
+
+    >>> round(float(sparse_softmax_cross_entropy([[1., 2., 3.], [0., 0., 0.]], [2, 0])), 6)
+    0.753109
+    """
+    op = "sparse_softmax_cross_entropy"
+    logits = as_array(op, "logits", logits)
+    _check_has_classes(op, logits)
+    given, labels = labels, as_array(op, "labels", labels, dtype=None)
+    if not (jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool):
+        raise TypeError(
+            f"{op}: labels must be integers, the numbers of the classes, got {labels.dtype}; "
+            "one-hot or soft labels go to softmax_cross_entropy"
+        )
+    rows, num_classes = logits.shape[:-1], logits.shape[-1]
+    if labels.shape not in (rows, (*rows, 1)):
+        raise ValueError(
+            f"{op}: labels must have shape {rows} or {(*rows, 1)} for logits of shape "
+            f"{logits.shape}, got {labels.shape}; one-hot labels go to softmax_cross_entropy"
+        )
+    labels = labels.reshape(rows).astype(jnp.int32)
+    row_weights = as_weights(op, weights, rows)
+    _check_known_labels(op, known(given), known(weights), row_weights.shape, rows, num_classes)
+    scope = scope or "sparse_softmax_cross_entropy_loss"
+    with jax.named_scope(scope):
+        is_label = jax.nn.one_hot(labels, num_classes, dtype=bool)
+        losses = -jnp.sum(jax.nn.log_softmax(logits), axis=-1, where=is_label)
+        is_valid = (labels >= 0) & (labels < num_classes)
+        losses = jnp.where(is_valid | (row_weights == 0), losses, jnp.nan)
+        return weighted_mean(op, losses, row_weights, scope)
+
+
+def sigmoid_cross_entropy(
+    logits: Any,
+    multi_class_labels: Any,
+    weights: Any = 1.0,
+    label_smoothing: float = 0,
+    scope: str | None = None,
+) -> jax.Array:
+    """The mean cross entropy of independent yes-or-no decisions, `sigmoid(logits)` each.
+
+    Args:
+      logits: `[batch, num_classes]`, or any other shape.
+      multi_class_labels: The same shape, in [0, 1].
+      weights: Scalar, `[batch]` or up to the full shape: see `jslim.losses`.
+      label_smoothing: In [0, 1]: how far labels are moved towards 0.5.
+      scope: Name for `get_losses`; default `sigmoid_cross_entropy_loss`.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ValueError: Shapes differ, weights do not fit, or label_smoothing is out of range.
+      TypeError: Logits or labels are a tuple.
+
+    >>> round(float(sigmoid_cross_entropy([[0., 2.]], [[1, 0]])), 6)
+    1.410038
+    """
+    op = "sigmoid_cross_entropy"
+    arrays = as_pair(op, "logits", logits, "multi_class_labels", multi_class_labels)
+
+    def cross_entropy(x: jax.Array, z: jax.Array) -> jax.Array:
+        z = _smooth(op, z, label_smoothing, towards=0.5)
+        # log(1 + e^x) - x z without overflow, and without losing log(1 + e^-x) beside a large x.
+        # JAX's derivative of |x| at 0 is 1, that of min(x, -x) is 0, as the gradient needs there.
+        return jnp.maximum(x, 0) - x * z + jnp.log1p(jnp.exp(jnp.minimum(x, -x)))
+
+    return elementwise(op, cross_entropy, arrays, weights, scope or "sigmoid_cross_entropy_loss")
+
+
+def log_loss(
+    predictions: Any,
+    labels: Any = None,
+    weights: Any = 1.0,
+    epsilon: float = 1e-7,
+    scope: str | None = None,
+) -> jax.Array:
+    """The mean cross entropy of yes-or-no decisions whose probabilities are given.
+
+    Given logits use `sigmoid_cross_entropy`, which is exact where probabilities saturate.
+
+    Args:
+      predictions: Probabilities in [0, 1], any shape.
+      labels: The same shape, in [0, 1].
+      weights: Scalar, `[batch]` or up to the full shape: see `jslim.losses`.
+      epsilon: Added to what goes into a logarithm, so that 0 is allowed.
+      scope: Name for `get_losses`; default `log_loss`.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ValueError: Shapes differ, labels are missing, or weights do not fit.
+      TypeError: Predictions or labels are a tuple.
+
+    >>> round(float(log_loss([0.9, 0.1], [1, 0])), 6)
+    0.10536
+    """
+    arrays = as_pair("log_loss", "predictions", predictions, "labels", labels)
+
+    def cross_entropy(p: jax.Array, z: jax.Array) -> jax.Array:
+        return -z * jnp.log(p + epsilon) - (1 - z) * jnp.log(1 - p + epsilon)
+
+    return elementwise("log_loss", cross_entropy, arrays, weights, scope or "log_loss")
+
+
+def hinge_loss(logits: Any, labels: Any = None, scope: str | None = None) -> jax.Array:
+    """The hinge losses `max(0, 1 - logits * (2 * labels - 1))`, element by element.
+
+    As in TF-Slim they are neither averaged nor collected: for that give them to
+    `compute_weighted_loss`.
+
+    Args:
+      logits: Any shape; above 0 means yes.
+      labels: The same shape, 0 or 1.
+      scope: Names the operations in a profile; default `hinge_loss`.
+
+    Returns:
+      Float32, the shape of `logits`.
+
+    Raises:
+      ValueError: Shapes differ, or labels are missing.
+      TypeError: Logits or labels are a tuple.
+
+    >>> hinge_loss([2., 0.5, -1.], [1, 1, 0]).tolist()
+    [0.0, 0.5, 0.0]
+    """
+    logits, labels = as_pair("hinge_loss", "logits", logits, "labels", labels)
+    with jax.named_scope(scope or "hinge_loss"):
+        return jax.nn.relu(1 - (2 * labels - 1) * logits)
+
+
+def _check_has_classes(op: str, logits: jax.Array) -> None:
+    if logits.ndim < 2:
+        raise ValueError(
+            f"{op}: logits must be [batch, num_classes], got shape {logits.shape}; add a batch axis"
+        )
+
+
+def _smooth(op: str, labels: jax.Array, label_smoothing: float, towards: float) -> jax.Array:
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"{op}: label_smoothing must be in [0, 1], got {label_smoothing}; 0 turns it off"
+        )
+    if label_smoothing == 0:
+        return labels
+    return labels * (1 - label_smoothing) + label_smoothing * towards
+
+
+def _check_known_labels(
+    op: str,
+    labels: np.ndarray | None,
+    weights: np.ndarray | None,
+    weights_shape: tuple[int, ...],
+    rows: tuple[int, ...],
+    num_classes: int,
+) -> None:
+    """Raises for a label out of range that counts; what is being traced is not known."""
+    if labels is None or weights is None:
+        return
+    labels = labels.reshape(rows)
+    is_wrong = ((labels < 0) | (labels >= num_classes)) & (weights.reshape(weights_shape) != 0)
+    if is_wrong.any():
+        index = [int(i) for i in np.argwhere(is_wrong)[0]]
+        raise ValueError(
+            f"{op}: labels must be in [0, {num_classes}), got {labels[tuple(index)]} at {index}; "
+            "fix the labels, give the network more classes, or give such examples weight 0"
+        )

@@ -1,0 +1,193 @@
+"""The losses that the running model has collected."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jslim import model as _model
+from jslim import regularizers as _regularizers
+from jslim._arg_scope import add_arg_scope
+from jslim._errors import ScopeError
+from jslim.model import LOSSES, REGULARIZATION_LOSSES
+from jslim.variables import get_variables, named
+
+# The graph collection in which TF looks for weights to regularize.
+_WEIGHTS = "weights"
+
+
+@add_arg_scope
+def add_loss(loss: Any, loss_collection: str | None = LOSSES, *, scope: str | None = None) -> None:
+    """Adds a loss that was computed elsewhere to the losses of the running model.
+
+    All losses pass through here, so `arg_scope([add_loss], loss_collection='other')` diverts
+    those of the loss functions too, and `loss_collection=None` keeps them out of any collection.
+
+    Args:
+      loss: A scalar.
+      loss_collection: The collection to add it to; None adds it to none.
+      scope: Name for `get_losses`, under the current variable scope; default `loss`.
+
+    Raises:
+      ScopeError: Outside a model function, or inside a JAX transformation within one.
+      ValueError: `loss` is not a scalar.
+    """
+    if loss_collection is None:
+        return
+    _model.frame("add_loss")
+    if jnp.shape(loss) != ():
+        raise ValueError(
+            f"add_loss: a loss must be a scalar, got shape {jnp.shape(loss)}; average it, or use "
+            "compute_weighted_loss"
+        )
+    name = f"{_model.unique_op_name(scope or 'loss')}/value"
+    _model.collect(loss_collection, name, jnp.asarray(loss, jnp.float32))
+
+
+def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Array:
+    """The sum of `regularizer` over several variables; the running model collects it.
+
+    Inside a model function the sum joins the regularization losses, once for each call.
+
+    Args:
+      regularizer: `f(array) -> scalar or None`, None counting as 0.
+      weights_list: The variables: a list, or a dict or tree of them. Default: those that were
+        made with `variables_collections=['weights']`.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ScopeError: Outside a model function without `weights_list`.
+      ValueError: There are no variables, or the regularizer gives something not a scalar.
+    """
+    if weights_list is None:
+        weights_list = get_variables(collection=_WEIGHTS)
+    penalty = _regularizers.apply_regularization(regularizer, weights_list)
+    if _model.is_running():
+        name = _model.unique_op_name("get_regularization_penalty")
+        _model.collect(REGULARIZATION_LOSSES, name, penalty)
+    return penalty
+
+
+def get_losses(*args: Any, scope: Any = None, loss_collection: str = LOSSES) -> list[jax.Array]:
+    """`get_losses([collections,] scope=None, loss_collection='losses')`: what was collected.
+
+    Args:
+      *args: Where no model function is running, first the collections that
+        `apply(..., mutable=['losses', 'regularization_losses'])` returned; then the others.
+      scope: A regular expression that the name starts with ('aux', 'task_b/'), or a
+        `VariableScope`.
+      loss_collection: The collection that `add_loss` was given.
+
+    Returns:
+      Scalars, in the order in which they were added (`jit` returns them sorted by name).
+
+    Raises:
+      ScopeError: Outside a model function without collections.
+    """
+    collections, (scope, loss_collection) = _split("get_losses", args, (scope, loss_collection))
+    return _select("get_losses", collections, loss_collection, scope)
+
+
+def get_regularization_losses(*args: Any, scope: Any = None) -> list[jax.Array]:
+    """`get_regularization_losses([collections,] scope=None)`: one for each regularized variable.
+
+    They are named after the variable (`conv1/weights/Regularizer`), and one variable counts once
+    however often it is used. Arguments, result and errors are those of `get_losses`.
+    """
+    what = "get_regularization_losses"
+    collections, (scope,) = _split(what, args, (scope,))
+    return _select(what, collections, REGULARIZATION_LOSSES, scope)
+
+
+def get_regularization_loss(
+    *args: Any, scope: Any = None, name: str = "total_regularization_loss"
+) -> jax.Array:
+    """`get_regularization_loss([collections,] scope=None)`: the sum of the regularization losses.
+
+    Arguments and errors are those of `get_regularization_losses`; `name` names the sum in a
+    profile.
+
+    Returns:
+      A float32 scalar; 0 where nothing is regularized.
+    """
+    what = "get_regularization_loss"
+    collections, (scope, name) = _split(what, args, (scope, name))
+    return _sum(_select(what, collections, REGULARIZATION_LOSSES, scope), name)
+
+
+def get_total_loss(
+    *args: Any, add_regularization_losses: bool = True, name: str = "total_loss"
+) -> jax.Array:
+    """`get_total_loss([collections,] add_regularization_losses=True)`: the sum of all losses.
+
+    Args:
+      *args: Where no model function is running, first the collections that
+        `apply(..., mutable=['losses', 'regularization_losses'])` returned; then the others.
+      add_regularization_losses: Whether the regularization losses count.
+      name: Names the sum in a profile.
+
+    Returns:
+      A float32 scalar.
+
+    Raises:
+      ScopeError: Outside a model function without collections.
+      ValueError: Nothing was collected.
+    """
+    what = "get_total_loss"
+    collections, (add_regularization_losses, name) = _split(
+        what, args, (add_regularization_losses, name)
+    )
+    losses = _select(what, collections, LOSSES, None)
+    if add_regularization_losses:
+        losses += _select(what, collections, REGULARIZATION_LOSSES, None)
+    if not losses:
+        raise ValueError(
+            "get_total_loss: no loss was collected; call a loss function such as "
+            "softmax_cross_entropy, or add_loss, in this model function first"
+        )
+    return _sum(losses, name)
+
+
+def _split(
+    what: str, args: tuple[Any, ...], keywords: tuple[Any, ...]
+) -> tuple[Mapping[str, Any] | None, tuple[Any, ...]]:
+    """The collections, if they were given first, and the other arguments in order."""
+    collections = None
+    if args and isinstance(args[0], Mapping):
+        collections, *rest = args
+        args = tuple(rest)
+    if len(args) > len(keywords):
+        raise TypeError(
+            f"{what} takes at most {len(keywords)} positional arguments after the collections, "
+            f"got {len(args)}"
+        )
+    return collections, (*args, *keywords[len(args) :])
+
+
+def _select(
+    what: str, collections: Mapping[str, Any] | None, collection: str, scope: Any
+) -> list[jax.Array]:
+    """The losses in `collection` whose name starts with `scope`."""
+    if collections is not None:
+        held = named(collections.get(collection, {}))
+    elif not _model.is_running():
+        raise ScopeError(
+            f"{what}: outside a model function the collections come first: {what}(collections), "
+            "where _, collections = model.apply(..., mutable=['losses', 'regularization_losses'])"
+        )
+    elif collection == REGULARIZATION_LOSSES:
+        held = _model.regularization_losses()
+    else:
+        held = _model.collected(collection)
+    # TF's losses are called `name:0`, and its patterns are matched against that.
+    starts = re.compile(getattr(scope, "name", scope) or "")
+    return [loss for name, loss in held.items() if starts.match(f"{name}:0")]
+
+
+def _sum(losses: list[jax.Array], name: str) -> jax.Array:
+    with jax.named_scope(name):
+        return sum((jnp.asarray(loss, jnp.float32) for loss in losses), jnp.zeros((), jnp.float32))

@@ -1,0 +1,118 @@
+"""What all losses share: checking their arguments, and the weighted mean."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jslim import model as _model
+from jslim.losses._collections import add_loss
+
+
+def as_array(op: str, name: str, value: Any, dtype: Any = jnp.float32) -> jax.Array:
+    """`value` as an array of `dtype` (its own if None), or an error that says what it is."""
+    if value is None:
+        raise ValueError(f"{op}: {name} is missing; give an array")
+    if isinstance(value, (tuple, dict)):
+        raise TypeError(
+            f"{op}: {name} must be one array, got a {type(value).__name__}; a network function "
+            "returns (logits, end_points), so unpack it: logits, end_points = "
+            "vgg.vgg_16(images)"
+        )
+    return jnp.asarray(value, dtype)
+
+
+def as_pair(
+    op: str, name: str, value: Any, labels_name: str, labels: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Predictions and labels as float32 arrays of one shape."""
+    first, second = as_array(op, name, value), as_array(op, labels_name, labels)
+    if first.shape != second.shape:
+        hint = "reshape one of them"
+        if op == "softmax_cross_entropy" and second.ndim < first.ndim:
+            hint = "class numbers go to sparse_softmax_cross_entropy, or through one_hot_encoding"
+        raise ValueError(
+            f"{op}: {name} and {labels_name} must have the same shape, got {first.shape} and "
+            f"{second.shape}; {hint}"
+        )
+    return first, second
+
+
+def as_weights(op: str, weights: Any, shape: tuple[int, ...]) -> jax.Array:
+    """Weights in float32 with as many axes as `shape`, each of that length or of length 1."""
+    if weights is None:
+        raise ValueError(f"{op}: weights is None; give 1.0 to weigh every element alike")
+    weights = jnp.asarray(weights, jnp.float32)
+    given = weights.shape
+    while len(given) > len(shape) and given[-1] == 1:
+        given = given[:-1]
+    fits = len(given) <= len(shape) and all(
+        length in (1, wanted) for length, wanted in zip(given, shape, strict=False)
+    )
+    if not fits:
+        accepted = ["a scalar", *(f"of shape {shape[: i + 1]}" for i in range(len(shape)))]
+        raise ValueError(
+            f"{op}: weights must be {' or '.join(accepted)} (or have length 1 along some of those "
+            f"axes), got shape {weights.shape}; weights line up with the first axes"
+        )
+    return weights.reshape(given + (1,) * (len(shape) - len(given)))
+
+
+def known(value: Any) -> np.ndarray | None:
+    """`value` as a NumPy array, or None where a trace or another process has it."""
+    try:
+        return np.asarray(value) if getattr(value, "is_fully_addressable", True) else None
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        return None
+
+
+def elementwise(
+    op: str,
+    formula: Callable[[jax.Array, jax.Array], jax.Array],
+    arrays: tuple[jax.Array, jax.Array],
+    weights: Any,
+    scope: str,
+) -> jax.Array:
+    """The weighted mean of `formula(predictions, labels)`, collected."""
+    with jax.named_scope(scope):
+        return weighted_mean(op, formula(*arrays), weights, scope)
+
+
+def weighted_mean(op: str, losses: jax.Array, weights: Any, scope: str) -> jax.Array:
+    """The mean of `losses` over the elements whose weight is not 0, collected."""
+    weights = as_weights(op, weights, losses.shape)
+    elements_per_weight = losses.size // max(weights.size, 1)
+    num_present = jnp.sum(weights != 0, dtype=jnp.float32) * elements_per_weight
+    total = jnp.sum(losses * weights)
+    return collect(jnp.where(num_present > 0, total / jnp.maximum(num_present, 1), 0.0), scope)
+
+
+def collect(loss: jax.Array, scope: str) -> jax.Array:
+    """`loss`, which the running model collects if there is one."""
+    if _model.is_running():
+        add_loss(loss, scope=scope)
+    return loss
+
+
+def compute_weighted_loss(losses: Any, weights: Any = 1.0, scope: str | None = None) -> jax.Array:
+    """The weighted mean of element-wise losses, collected like any other loss.
+
+    Args:
+      losses: Any shape, `[batch, ...]`.
+      weights: Scalar, `[batch]` or up to the full shape: see `jslim.losses`.
+      scope: Name for `get_losses`; default `weighted_loss`.
+
+    Returns:
+      A float32 scalar (TF-Slim gives the type of `losses`).
+
+    Raises:
+      ValueError: Weights are None or do not fit.
+      TypeError: Losses are a tuple.
+
+    >>> float(compute_weighted_loss([4., 2., 9.], weights=[1., 2., 0.]))
+    4.0
+    """
+    op = "compute_weighted_loss"
+    return weighted_mean(op, as_array(op, "losses", losses), weights, scope or "weighted_loss")
