@@ -18,6 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+__all__ = [
+    "constant_initializer",
+    "glorot_uniform_initializer",
+    "ones_initializer",
+    "random_normal_initializer",
+    "random_uniform_initializer",
+    "truncated_normal_initializer",
+    "variance_scaling_initializer",
+    "xavier_initializer",
+    "xavier_initializer_conv2d",
+    "zeros_initializer",
+]
+
 Initializer = Callable[..., jax.Array]
 
 _MODES = ("FAN_IN", "FAN_OUT", "FAN_AVG")

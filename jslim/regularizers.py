@@ -14,6 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "apply_regularization",
+    "l1_l2_regularizer",
+    "l1_regularizer",
+    "l2_regularizer",
+    "sum_regularizer",
+]
+
 Regularizer = Callable[[jax.Array], jax.Array | None]
 
 

@@ -1,0 +1,203 @@
+"""How convolutions and pools are computed, chosen per backend: the one place that does so.
+
+XLA's CPU backend has a fast path for ordinary convolutions only. Measured on two cores (jax
+0.10.2, batch 8; `benchmarks/convolutions.py` prints the ratios), against XLA's own operation:
+
+    depthwise 3x3 as shifted multiply-adds      10 to 25 times as fast, with gradients 4 to 25
+    1x1 convolution as a matrix product         1.2 to 2 times, with gradients 2 to 6
+    max pool of windows up to 3x3 by shifts     1 to 3 times, with gradients 2 to 15
+    average pool of windows up to 3x3, same     0.8 to 2 times, with gradients 1 to 8
+
+For larger pooling windows the gradient of the shifts costs more than it saves. Other backends get
+XLA's operations. The backend is `jax.default_backend()`: asking for the platform that a trace is
+lowered for would trace every layer once per platform, and either way the numbers are equal.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from jslim.layers._common import Windows
+
+_MOST_SHIFTS_OF_A_POOL = 9
+
+
+def _is_cpu(backend: str | None) -> bool:
+    return (backend or jax.default_backend()) == "cpu"
+
+
+def _spec(channels_first: bool, kernel: str = "HWIO") -> tuple[str, str, str]:
+    layout = "NCHW" if channels_first else "NHWC"
+    return layout, kernel, layout
+
+
+def _spatial_axes(channels_first: bool) -> tuple[int, int]:
+    return (2, 3) if channels_first else (1, 2)
+
+
+def _pad(inputs: jax.Array, windows: Windows, channels_first: bool, value: float) -> jax.Array:
+    if not any(map(any, windows.padding)):
+        return inputs
+    config = [(0, 0, 0)] * inputs.ndim
+    for axis, (before, after) in zip(_spatial_axes(channels_first), windows.padding, strict=True):
+        config[axis] = (before, after, 0)
+    return lax.pad(inputs, np.asarray(value, inputs.dtype), config)
+
+
+def _shifts(inputs: jax.Array, windows: Windows, channels_first: bool) -> Iterator[jax.Array]:
+    """What all windows see, for each position in the window in row-major order."""
+    axes = _spatial_axes(channels_first)
+    for position in itertools.product(*map(range, windows.size)):
+        start, limit, stride = [0] * inputs.ndim, list(inputs.shape), [1] * inputs.ndim
+        for i, axis in enumerate(axes):
+            start[axis] = position[i] * windows.rate[i]
+            stride[axis] = windows.stride[i]
+            limit[axis] = start[axis] + (windows.count[i] - 1) * stride[axis] + 1
+        yield lax.slice(inputs, start, limit, stride)
+
+
+def convolve(
+    inputs: jax.Array,
+    kernel: jax.Array,
+    windows: Windows,
+    channels_first: bool,
+    backend: str | None = None,
+) -> jax.Array:
+    """Cross-correlation with a kernel `[height, width, in, out]`."""
+    if windows.size == (1, 1) and not channels_first and _is_cpu(backend):
+        # A 1x1 window never needs padding, so a stride only leaves pixels out.
+        (pixels,) = _shifts(inputs, windows, channels_first)
+        matrix = lax.reshape(kernel, kernel.shape[2:])
+        return lax.dot_general(pixels, matrix, (((3,), (0,)), ((), ())))
+    return lax.conv_general_dilated(
+        inputs,
+        kernel,
+        windows.stride,
+        windows.padding,
+        rhs_dilation=windows.rate,
+        dimension_numbers=_spec(channels_first),
+    )
+
+
+def convolve_depthwise(
+    inputs: jax.Array,
+    kernel: jax.Array,
+    windows: Windows,
+    channels_first: bool,
+    backend: str | None = None,
+) -> jax.Array:
+    """Each channel by filters of its own, `[height, width, channels, multiplier]`.
+
+    Output channel `c * multiplier + m` is input channel `c` by its filter `m`.
+    """
+    height, width, channels, multiplier = kernel.shape
+    if not _is_cpu(backend):
+        return lax.conv_general_dilated(
+            inputs,
+            lax.reshape(kernel, (height, width, 1, channels * multiplier)),
+            windows.stride,
+            windows.padding,
+            rhs_dilation=windows.rate,
+            dimension_numbers=_spec(channels_first),
+            feature_group_count=channels,
+        )
+    # Sums of half precision products are kept in float32, as convolutions keep them.
+    dtype = inputs.dtype if inputs.dtype.itemsize >= 4 else np.dtype(np.float32)
+    padded = lax.convert_element_type(_pad(inputs, windows, channels_first, 0), dtype)
+    taps = lax.convert_element_type(
+        lax.reshape(kernel, (height * width, channels, multiplier)), dtype
+    )
+    axis = 1 if channels_first else 3
+    shape = [inputs.shape[0], *windows.count]
+    shape.insert(axis, channels)
+    with_multiplier = [*shape[: axis + 1], multiplier, *shape[axis + 1 :]]
+    others = [i for i in range(5) if i != axis + 1]
+    products = [
+        lax.mul(
+            lax.broadcast_in_dim(seen, with_multiplier, others),
+            lax.broadcast_in_dim(
+                lax.slice_in_dim(taps, index, index + 1), with_multiplier, (0, axis, axis + 1)
+            ),
+        )
+        for index, seen in enumerate(_shifts(padded, windows, channels_first))
+    ]
+    shape[axis] = channels * multiplier
+    outputs = lax.reshape(functools.reduce(lax.add, products), shape)
+    return lax.convert_element_type(outputs, inputs.dtype)
+
+
+def convolve_transposed(
+    inputs: jax.Array,
+    kernel: jax.Array,
+    stride: tuple[int, int],
+    is_same: bool,
+    channels_first: bool,
+) -> jax.Array:
+    """The gradient of a convolution by its inputs, kernel `[height, width, out, in]`."""
+    padding = []
+    for axis, size, step in zip(
+        _spatial_axes(channels_first), kernel.shape[:2], stride, strict=True
+    ):
+        # What the convolution would have padded before and after, SAME at length * step.
+        overlap = max(size - step, 0)
+        before = overlap // 2 if is_same else 0
+        length = inputs.shape[axis] * step + (0 if is_same else overlap)
+        spread_length = (inputs.shape[axis] - 1) * step + 1
+        padding.append((size - 1 - before, length - spread_length + before))
+    return lax.conv_general_dilated(
+        inputs,
+        lax.rev(kernel, (0, 1)),
+        (1, 1),
+        padding,
+        lhs_dilation=stride,
+        dimension_numbers=_spec(channels_first, "HWOI"),
+    )
+
+
+def _reduce_windows(
+    inputs: jax.Array,
+    windows: Windows,
+    channels_first: bool,
+    start: float,
+    combine: Callable[[Any, Any], Any],
+) -> jax.Array:
+    size, stride, padding = [1] * 4, [1] * 4, [(0, 0)] * 4
+    for i, axis in enumerate(_spatial_axes(channels_first)):
+        size[axis], stride[axis] = windows.size[i], windows.stride[i]
+        padding[axis] = windows.padding[i]
+    return lax.reduce_window(
+        inputs, np.asarray(start, inputs.dtype)[()], combine, size, stride, padding
+    )
+
+
+def _first_largest(first: jax.Array, second: jax.Array) -> jax.Array:
+    # A select and not lax.max: the whole gradient goes to the first of equals, as in TensorFlow.
+    # `second != second` is its NaN, which must win too.
+    larger = lax.bitwise_or(lax.gt(second, first), lax.ne(second, second))
+    return lax.select(larger, second, first)
+
+
+def pool_max(
+    inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
+) -> jax.Array:
+    """The largest value of each window; padding never wins."""
+    if math.prod(windows.size) > _MOST_SHIFTS_OF_A_POOL or not _is_cpu(backend):
+        return _reduce_windows(inputs, windows, channels_first, -np.inf, lax.max)
+    padded = _pad(inputs, windows, channels_first, -np.inf)
+    return functools.reduce(_first_largest, _shifts(padded, windows, channels_first))
+
+
+def pool_sum(
+    inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
+) -> jax.Array:
+    """The sum of each window."""
+    if math.prod(windows.size) > _MOST_SHIFTS_OF_A_POOL or not _is_cpu(backend):
+        return _reduce_windows(inputs, windows, channels_first, 0.0, lax.add)
+    padded = _pad(inputs, windows, channels_first, 0.0)
+    return functools.reduce(lax.add, _shifts(padded, windows, channels_first))

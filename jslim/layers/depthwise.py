@@ -1,0 +1,211 @@
+"""Convolutions that keep the channels apart: separable ones, and one filter for all channels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from jax import lax
+
+from jslim._arg_scope import add_arg_scope
+from jslim.layers import _common, _lowering, utils
+from jslim.layers._common import (
+    XAVIER,
+    ZEROS,
+    Activation,
+    Collections,
+    Initializer,
+    Normalizer,
+    Pair,
+    Parameters,
+    Regularizer,
+    Windows,
+)
+from jslim.model import Reuse, variable_scope
+
+
+@add_arg_scope
+def convolution2d_in_plane(
+    inputs: jax.Array,
+    kernel_size: Pair,
+    stride: Pair = 1,
+    padding: str = "SAME",
+    activation_fn: Activation = jax.nn.relu,
+    normalizer_fn: Normalizer = None,
+    normalizer_params: Mapping[str, Any] | None = None,
+    weights_initializer: Initializer = XAVIER,
+    weights_regularizer: Regularizer = None,
+    biases_initializer: Initializer = ZEROS,
+    biases_regularizer: Regularizer = None,
+    reuse: Reuse = None,
+    variables_collections: Collections = None,
+    outputs_collections: str | Sequence[str] | None = None,
+    trainable: bool = True,
+    scope: str | None = None,
+    *,
+    dtype: Any = None,
+    param_dtype: Any = None,
+) -> jax.Array:
+    """Convolves every channel with one and the same 2-D filter. Also called `conv2d_in_plane`.
+
+    Args:
+      inputs: `[batch, height, width, channels]`.
+      kernel_size: Height and width of the filter, in pixels; one number for both.
+      stride: Step from one window to the next, in pixels.
+      padding: 'SAME' (default) or 'VALID'.
+      activation_fn: Function of the result, default ReLU; None for a linear layer.
+      normalizer_fn: Called instead of adding biases, as `normalizer_fn(outputs, **params)`.
+      normalizer_params: Arguments for it.
+      weights_initializer: For `weights`, `[height, width, 1, 1]`; default Xavier uniform.
+      weights_regularizer: Penalty on `weights`.
+      biases_initializer: For `biases`, `[channels]`; default zeros. None for no biases.
+      biases_regularizer: Penalty on `biases`.
+      reuse: True reads the variables that an earlier layer of this `scope` made.
+      variables_collections: Collections for all variables, or a dict of them by variable name.
+      outputs_collections: Collections to add the result to.
+      trainable: Whether the variables are trained.
+      scope: Name of the variable scope, default `ConvInPlane`, made unique.
+      dtype: What to compute in, default that of `inputs`.
+      param_dtype: What the variables are stored in, default at least float32.
+
+    Returns:
+      `[batch, new_height, new_width, channels]`.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: They are not images, an argument is not one of the above, or the window does
+        not fit.
+    """
+    with variable_scope(scope, "ConvInPlane", reuse=reuse) as sc:
+        where = f"conv2d_in_plane at {sc.name!r}"
+        images, windows = _common.images_and_windows(
+            where, inputs, dtype, kernel_size, stride, padding, 1, channels_first=False
+        )
+        parameters = Parameters(images.dtype, param_dtype, trainable, variables_collections)
+        shape = (*windows.size, 1, 1)
+        weights = parameters("weights", shape, weights_initializer, weights_regularizer)
+        every_channel = (*windows.size, images.shape[3], 1)
+        weights = lax.broadcast_in_dim(weights, every_channel, range(4))
+        outputs = _common.finish(
+            _lowering.convolve_depthwise(images, weights, windows, channels_first=False),
+            parameters,
+            3,
+            biases_initializer,
+            biases_regularizer,
+            normalizer_fn,
+            normalizer_params,
+            activation_fn,
+        )
+        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+
+
+@add_arg_scope
+def separable_convolution2d(
+    inputs: jax.Array,
+    num_outputs: int | None,
+    kernel_size: Pair,
+    depth_multiplier: int = 1,
+    stride: Pair = 1,
+    padding: str = "SAME",
+    data_format: str = "NHWC",
+    rate: Pair = 1,
+    activation_fn: Activation = jax.nn.relu,
+    normalizer_fn: Normalizer = None,
+    normalizer_params: Mapping[str, Any] | None = None,
+    weights_initializer: Initializer = XAVIER,
+    pointwise_initializer: Initializer = None,
+    weights_regularizer: Regularizer = None,
+    biases_initializer: Initializer = ZEROS,
+    biases_regularizer: Regularizer = None,
+    reuse: Reuse = None,
+    variables_collections: Collections = None,
+    outputs_collections: str | Sequence[str] | None = None,
+    trainable: bool = True,
+    scope: str | None = None,
+    *,
+    dtype: Any = None,
+    param_dtype: Any = None,
+) -> jax.Array:
+    """Filters each channel by itself, then mixes the channels by a 1x1 convolution.
+
+    There are no biases, normalizer or activation between the two. Also called `separable_conv2d`.
+
+    Args:
+      inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
+      num_outputs: Number of filters of the 1x1 convolution; None leaves that out.
+      kernel_size: Height and width of the depthwise kernel, in pixels; one number for both.
+      depth_multiplier: Number of depthwise filters for each channel.
+      stride: Step from one window to the next, in pixels.
+      padding: 'SAME' (default) or 'VALID'.
+      data_format: 'NHWC' or 'NCHW'.
+      rate: Step between the pixels of a window (atrous convolution); not together with `stride`.
+      activation_fn: Function of the result, default ReLU; None for a linear layer.
+      normalizer_fn: Called instead of adding biases, as `normalizer_fn(outputs, **params)`.
+      normalizer_params: Arguments for it.
+      weights_initializer: For `depthwise_weights`, `[height, width, channels, depth_multiplier]`;
+        default Xavier uniform.
+      pointwise_initializer: For `pointwise_weights`, `[1, 1, channels * depth_multiplier,
+        num_outputs]`; default that of the depthwise weights.
+      weights_regularizer: Penalty on both of these.
+      biases_initializer: For `biases`, one for each output channel; default zeros. None for none.
+      biases_regularizer: Penalty on `biases`.
+      reuse: True reads the variables that an earlier layer of this `scope` made.
+      variables_collections: Collections for all variables, or a dict of them by variable name,
+        in which 'weights' stands for both kernels.
+      outputs_collections: Collections to add the result to.
+      trainable: Whether the variables are trained; the normalizer has its own.
+      scope: Name of the variable scope, default `SeparableConv2d`, made unique.
+      dtype: What to compute in, default that of `inputs`.
+      param_dtype: What the variables are stored in, default at least float32.
+
+    Returns:
+      `[batch, new_height, new_width, num_outputs]`, or with channels second if NCHW. Without
+      `num_outputs` there are `channels * depth_multiplier` channels, those of one input channel
+      next to each other.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: They are not images; an argument is not one of the above; the window does not
+        fit; `stride` and `rate` are both above 1.
+    """
+    with variable_scope(scope, "SeparableConv2d", reuse=reuse) as sc:
+        where = f"separable_conv2d at {sc.name!r}"
+        channels_first = _common.is_channels_first(where, data_format)
+        images, windows = _common.images_and_windows(
+            where, inputs, dtype, kernel_size, stride, padding, rate, channels_first
+        )
+        channel_axis = 1 if channels_first else 3
+        channels = images.shape[channel_axis]
+        (multiplier,) = _common.integers(where, "depth_multiplier", 1, depth_multiplier)
+        parameters = Parameters(images.dtype, param_dtype, trainable, variables_collections)
+        kernel = parameters(
+            "depthwise_weights",
+            (*windows.size, channels, multiplier),
+            weights_initializer,
+            weights_regularizer,
+        )
+        outputs = _lowering.convolve_depthwise(images, kernel, windows, channels_first)
+        if num_outputs is not None:
+            num_outputs = _common.check_num_outputs(where, num_outputs)
+            weights = parameters(
+                "pointwise_weights",
+                (1, 1, channels * multiplier, num_outputs),
+                pointwise_initializer or weights_initializer,
+                weights_regularizer,
+            )
+            pixels = Windows((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), windows.count)
+            outputs = _lowering.convolve(outputs, weights, pixels, channels_first)
+        outputs = _common.finish(
+            outputs,
+            parameters,
+            channel_axis,
+            biases_initializer,
+            biases_regularizer,
+            normalizer_fn,
+            normalizer_params,
+            activation_fn,
+        )
+        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+
+
+conv2d_in_plane = convolution2d_in_plane
+separable_conv2d = separable_convolution2d

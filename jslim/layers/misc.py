@@ -1,0 +1,231 @@
+"""Layers without variables: dropout, flatten, softmax and one-hot encoding.
+
+They also work outside a model function, except dropout in training, which needs a model's
+random state.
+"""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jslim import model
+from jslim._arg_scope import add_arg_scope
+from jslim.layers import _common, utils
+
+
+@add_arg_scope
+def dropout(
+    inputs: jax.Array,
+    keep_prob: float | jax.Array = 0.5,
+    noise_shape: Sequence[int | None] | None = None,
+    is_training: bool = True,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """Sets random elements to zero in training and scales the others up by `1 / keep_prob`.
+
+    Differs from TF-Slim: there is no `seed`; the key is that of the stream 'dropout' that `apply`
+    is given, and differs for each dropout of a model.
+
+    Args:
+      inputs: An array of any shape.
+      keep_prob: Probability that an element is kept, above 0 and at most 1; a scalar array, as
+        from a schedule, is not checked.
+      noise_shape: Shape of the random mask, which is broadcast to that of `inputs`: 1 where one
+        draw is to count for the whole axis, None where the axis is to have its own draws.
+      is_training: False gives `inputs` back. Note the default of True.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `Dropout`.
+
+    Returns:
+      An array of the shape and dtype of `inputs`.
+
+    Raises:
+      TypeError: `inputs` are not floating point, or `is_training` is traced.
+      ValueError: `keep_prob` is out of range, or `noise_shape` does not fit.
+      ScopeError: There is no random state: `apply` was not given `rngs={'dropout': key}`.
+    """
+    name = _common.op_name(scope, "Dropout")
+    where = f"dropout at {name!r}"
+    outputs = _common.as_floating(where, inputs)
+    is_array = isinstance(keep_prob, jax.Array)
+    if not is_array and not 0 < keep_prob <= 1:
+        raise ValueError(
+            f"{where}: keep_prob is the probability of keeping, above 0 and at most 1, got "
+            f"{keep_prob}"
+        )
+    is_random = _common.static_bool(where, "is_training", is_training)
+    if is_random and (is_array or keep_prob < 1):
+        shape = _mask_shape(where, outputs.shape, noise_shape)
+        is_kept = jax.random.bernoulli(model.make_rng("dropout", "dropout"), keep_prob, shape)
+        is_kept = lax.broadcast_in_dim(is_kept, outputs.shape, range(outputs.ndim))
+        scaled = lax.div(outputs, lax.full_like(outputs, keep_prob))
+        outputs = lax.select(is_kept, scaled, lax.full_like(outputs, 0))
+    return utils.collect_named_outputs(outputs_collections, name, outputs)
+
+
+def _mask_shape(
+    where: str, shape: tuple[int, ...], noise_shape: Sequence[int | None] | None
+) -> tuple[int, ...]:
+    if noise_shape is None:
+        return shape
+    mask_shape = tuple(
+        axis if drawn is None else drawn for axis, drawn in zip(shape, noise_shape, strict=False)
+    )
+    fits = len(noise_shape) == len(shape) and all(
+        drawn in (1, axis) for axis, drawn in zip(shape, mask_shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"{where}: noise_shape must hold for each axis of {shape} that length, 1 or None, got "
+            f"{tuple(noise_shape)}"
+        )
+    return mask_shape
+
+
+@add_arg_scope
+def flatten(
+    inputs: jax.Array,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """Makes one axis of all axes but the first, in row-major order.
+
+    Args:
+      inputs: `[batch, ...]`.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `Flatten`.
+
+    Returns:
+      `[batch, features]`; `[batch, 1]` for a vector.
+
+    Raises:
+      ValueError: `inputs` are a scalar.
+    """
+    name = _common.op_name(scope, "Flatten")
+    array = inputs if isinstance(inputs, jax.Array) else jnp.asarray(inputs)
+    if array.ndim < 1:
+        raise ValueError(f"flatten at {name!r}: inputs must have a batch axis, got a scalar")
+    outputs = lax.reshape(array, (array.shape[0], math.prod(array.shape[1:])))
+    return utils.collect_named_outputs(outputs_collections, name, outputs)
+
+
+@add_arg_scope
+def one_hot_encoding(
+    labels: jax.Array,
+    num_classes: int,
+    on_value: float = 1.0,
+    off_value: float = 0.0,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """Turns class numbers into rows that are `on_value` at the class and `off_value` elsewhere.
+
+    Args:
+      labels: Integers in `[0, num_classes)`, of any shape. Others give `off_value` throughout, as
+        in TF-Slim.
+      num_classes: Number of classes.
+      on_value: Value at the label.
+      off_value: Value elsewhere.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `OneHotEncoding`.
+
+    Returns:
+      `[*labels.shape, num_classes]`, float32.
+
+    Raises:
+      TypeError: `labels` are not integers.
+      ValueError: `num_classes` is not a positive integer.
+
+    >>> one_hot_encoding(jnp.array([1, 0]), 3).tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    name = _common.op_name(scope, "OneHotEncoding")
+    where = f"one_hot_encoding at {name!r}"
+    classes = labels if isinstance(labels, jax.Array) else jnp.asarray(labels)
+    if not jnp.issubdtype(classes.dtype, jnp.integer):
+        raise TypeError(f"{where}: labels must be integers, got {classes.dtype.name}")
+    if not isinstance(num_classes, Integral) or num_classes < 1:
+        raise ValueError(f"{where}: num_classes must be a positive integer, got {num_classes!r}")
+    shape = (*classes.shape, num_classes)
+    is_label = lax.eq(
+        lax.broadcast_in_dim(
+            lax.convert_element_type(classes, jnp.int32), shape, range(classes.ndim)
+        ),
+        lax.broadcasted_iota(jnp.int32, shape, classes.ndim),
+    )
+    outputs = lax.select(
+        is_label,
+        lax.full(shape, on_value, jnp.float32),
+        lax.full(shape, off_value, jnp.float32),
+    )
+    return utils.collect_named_outputs(outputs_collections, name, outputs)
+
+
+@add_arg_scope
+def softmax(logits: jax.Array, scope: str | None = None) -> jax.Array:
+    """Probabilities from logits, over the last axis.
+
+    Half precision is computed in float32.
+
+    Args:
+      logits: `[batch, ..., num_classes]`.
+      scope: Name of the op, default `softmax`.
+
+    Returns:
+      Probabilities of the shape and dtype of `logits`.
+
+    Raises:
+      TypeError: `logits` are not floating point.
+      ValueError: They have no batch axis.
+    """
+    where = f"softmax at {_common.op_name(scope, 'softmax')!r}"
+    array = _common.as_floating(where, logits)
+    if array.ndim < 2:
+        raise ValueError(
+            f"{where}: logits must be [batch, ..., num_classes], got shape {array.shape}; add a "
+            "batch axis"
+        )
+    exact = _common.cast(array, _common.at_least_float32(array.dtype))
+    return _common.cast(jax.nn.softmax(exact), array.dtype)
+
+
+@add_arg_scope
+def unit_norm(
+    inputs: jax.Array, dim: int, epsilon: float = 1e-7, scope: str | None = None
+) -> jax.Array:
+    """Divides by the Euclidean norm over one axis: `inputs / sqrt(epsilon + sum(inputs ** 2))`.
+
+    Half precision is computed in float32.
+
+    Args:
+      inputs: An array of known rank.
+      dim: The axis, from 0 up to the rank.
+      epsilon: Added to the sum of squares.
+      scope: Name of the op, default `UnitNorm`.
+
+    Returns:
+      An array of the shape and dtype of `inputs`; zeros where they are all zero.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: `dim` is negative or not below the rank.
+    """
+    where = f"unit_norm at {_common.op_name(scope, 'UnitNorm')!r}"
+    array = _common.as_floating(where, inputs)
+    if not 0 <= dim < array.ndim:
+        raise ValueError(
+            f"{where}: dim must be from 0 to {array.ndim - 1} for inputs of shape {array.shape}, "
+            f"got {dim}"
+        )
+    exact = _common.cast(array, _common.at_least_float32(array.dtype))
+    squares: Any = lax.reduce_sum(lax.square(exact), (dim,))
+    scale = lax.rsqrt(lax.add(squares, lax.full_like(squares, epsilon)))
+    others = [axis for axis in range(array.ndim) if axis != dim]
+    outputs = lax.mul(exact, lax.broadcast_in_dim(scale, array.shape, others))
+    return _common.cast(outputs, array.dtype)
