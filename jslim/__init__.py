@@ -1,7 +1,18 @@
 """jslim: TF-Slim as it would be written today, on JAX."""
 
+from jslim import checkpoints as checkpoints
+from jslim import data as data
+from jslim import evaluation as evaluation
 from jslim import initializers as initializers
+from jslim import layers as layers
+from jslim import learning as learning
+from jslim import losses as losses
+from jslim import metrics as metrics
+from jslim import nets as nets
+from jslim import optimizers as optimizers
+from jslim import preprocessing as preprocessing
 from jslim import regularizers as regularizers
+from jslim import summaries as summaries
 from jslim._arg_scope import ArgScope as ArgScope
 from jslim._arg_scope import add_arg_scope as add_arg_scope
 from jslim._arg_scope import arg_scope as arg_scope
@@ -13,7 +24,42 @@ from jslim._arg_scope import has_arg_scope as has_arg_scope
 from jslim._errors import DataError as DataError
 from jslim._errors import RestoreError as RestoreError
 from jslim._errors import ScopeError as ScopeError
-from jslim.initializers import *  # noqa: F403
+from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
+from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
+from jslim.checkpoints import assign_from_values as assign_from_values
+from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
+from jslim.initializers import constant_initializer as constant_initializer
+from jslim.initializers import glorot_uniform_initializer as glorot_uniform_initializer
+from jslim.initializers import ones_initializer as ones_initializer
+from jslim.initializers import random_normal_initializer as random_normal_initializer
+from jslim.initializers import random_uniform_initializer as random_uniform_initializer
+from jslim.initializers import truncated_normal_initializer as truncated_normal_initializer
+from jslim.initializers import variance_scaling_initializer as variance_scaling_initializer
+from jslim.initializers import xavier_initializer as xavier_initializer
+from jslim.initializers import xavier_initializer_conv2d as xavier_initializer_conv2d
+from jslim.initializers import zeros_initializer as zeros_initializer
+from jslim.layers import avg_pool2d as avg_pool2d
+from jslim.layers import batch_norm as batch_norm
+from jslim.layers import bias_add as bias_add
+from jslim.layers import conv2d as conv2d
+from jslim.layers import conv2d_in_plane as conv2d_in_plane
+from jslim.layers import conv2d_transpose as conv2d_transpose
+from jslim.layers import convolution2d as convolution2d
+from jslim.layers import convolution2d_in_plane as convolution2d_in_plane
+from jslim.layers import convolution2d_transpose as convolution2d_transpose
+from jslim.layers import dropout as dropout
+from jslim.layers import flatten as flatten
+from jslim.layers import fully_connected as fully_connected
+from jslim.layers import max_pool2d as max_pool2d
+from jslim.layers import one_hot_encoding as one_hot_encoding
+from jslim.layers import repeat as repeat
+from jslim.layers import separable_conv2d as separable_conv2d
+from jslim.layers import separable_convolution2d as separable_convolution2d
+from jslim.layers import softmax as softmax
+from jslim.layers import stack as stack
+from jslim.layers import unit_norm as unit_norm
+from jslim.layers import utils as utils
+from jslim.losses import apply_regularization as apply_regularization
 from jslim.model import AUTO_REUSE as AUTO_REUSE
 from jslim.model import Model as Model
 from jslim.model import VariableScope as VariableScope
@@ -23,7 +69,10 @@ from jslim.model import get_variable_scope as get_variable_scope
 from jslim.model import is_initializing as is_initializing
 from jslim.model import make_rng as make_rng
 from jslim.model import variable_scope as variable_scope
-from jslim.regularizers import *  # noqa: F403
+from jslim.regularizers import l1_l2_regularizer as l1_l2_regularizer
+from jslim.regularizers import l1_regularizer as l1_regularizer
+from jslim.regularizers import l2_regularizer as l2_regularizer
+from jslim.regularizers import sum_regularizer as sum_regularizer
 from jslim.variables import add_model_variable as add_model_variable
 from jslim.variables import filter_variables as filter_variables
 from jslim.variables import get_global_step as get_global_step
@@ -41,3 +90,5 @@ from jslim.variables import global_variable as global_variable
 from jslim.variables import local_variable as local_variable
 from jslim.variables import model_variable as model_variable
 from jslim.variables import variable as variable
+
+summary = summaries

@@ -118,9 +118,7 @@ def _evaluate(
     use_moving_averages: bool,
 ) -> Any:
     step = checkpoints.checkpoint_step(checkpoint_path)
-    variables = checkpoints.load_model_variables(
-        checkpoint_path, use_moving_averages=use_moving_averages
-    )
+    variables = checkpoints.restore_variables(checkpoint_path, use_ema=use_moving_averages)
     started = time.perf_counter()
     values = evaluator.run(variables, batches, num_evals)
     logger.info("evaluated step %d in %.1f s", step, time.perf_counter() - started)
@@ -260,7 +258,7 @@ def evaluation_loop(
             continue
         count += 1
         if on_values is not None:
-            on_values(checkpoints.step_of(path), values)
+            on_values(checkpoints.checkpoint_step(path), values)
         if count == max_number_of_evaluations:
             break
     return values

@@ -84,7 +84,7 @@ def _first_checkpoint(values: Any) -> str:
         return first
     if not os.path.exists(path):
         raise UsageError(f"--checkpoint_path: there is no {path!r}")
-    return checkpoints.find_checkpoint(path)
+    return checkpoints.latest_checkpoint(path) or path
 
 
 def _asked_for(values: Any, dataset: Any, contract: dict[str, Any]) -> dict[str, Any]:

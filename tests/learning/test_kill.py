@@ -1,0 +1,36 @@
+"""Killed at any moment, also in the middle of a save, a run ends as if it had not been."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import small_training
+
+from jslim import checkpoints
+
+HERE = pathlib.Path(__file__).parent
+
+
+def test_a_run_killed_twenty_times_ends_bit_identical_to_one_never_stopped(tmp_path):
+    killed = subprocess.run(
+        [sys.executable, HERE / "kill_training.py", tmp_path / "killed", "20", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=500,
+    )
+    kills = [json.loads(line) for line in killed.stdout.splitlines()]
+    assert len(kills) == 20
+    # The kills hit what they are meant to hit: saves under way, and runs before their first step.
+    assert any(name.endswith("unfinished") for kill in kills for name in kill["left"])
+    assert any(kill["steps"] == 0 for kill in kills)
+    reached = checkpoints.checkpoint_step(tmp_path / "killed")
+    assert reached > 20
+    last_step = reached + 10
+    resumed = small_training.run(tmp_path / "killed", last_step, save_interval_secs=1e9)
+    unbroken = small_training.run(tmp_path / "unbroken", last_step, save_interval_secs=1e9)
+    expected = small_training.leaves(unbroken)
+    for name, leaf in small_training.leaves(resumed).items():
+        np.testing.assert_array_equal(leaf, expected[name], err_msg=name)
