@@ -15,6 +15,7 @@ from jslim.checkpoints._assign import assign_from_checkpoint as assign_from_chec
 from jslim.checkpoints._assign import assign_from_checkpoint_fn as assign_from_checkpoint_fn
 from jslim.checkpoints._assign import assign_from_values as assign_from_values
 from jslim.checkpoints._assign import assign_from_values_fn as assign_from_values_fn
+from jslim.checkpoints._format import BrokenCheckpoint as BrokenCheckpoint
 from jslim.checkpoints._format import all_checkpoints as all_checkpoints
 from jslim.checkpoints._format import checkpoint_step as checkpoint_step
 from jslim.checkpoints._format import clear_done as clear_done

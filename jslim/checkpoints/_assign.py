@@ -11,7 +11,7 @@ import numpy as np
 
 from jslim._errors import RestoreError, did_you_mean
 from jslim.checkpoints import _trees
-from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
+from jslim.checkpoints._format import MODEL_COLLECTIONS, Leaf, variable_names
 from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
 
 _logger = logging.getLogger("jslim")
@@ -81,9 +81,8 @@ class InitFn:
         held = self._reader.get_variable_to_shape_map()
         dtypes = self._reader.get_variable_to_dtype_map()
         present = {v: name for v, name in self._sources.items() if name in held}
-        misfits = _misfits(
-            leaves, {v: (held[name], dtypes[name]) for v, name in present.items()}, self._reshape
-        )
+        given = {v: Leaf(name, held[name], dtypes[name], 0) for v, name in present.items()}
+        misfits = _misfits(leaves, given, "checkpoint", reshape=self._reshape)
         self.report = RestoreReport(
             path=self._reader.path,
             loaded=tuple(v for v in present if v not in misfits),
@@ -174,7 +173,8 @@ def assign_from_checkpoint(
 
     def assign(state: Any, values: Mapping[str, Any]) -> Any:
         leaves = _variables(state)
-        misfits = _misfits(leaves, {v: (a.shape, str(a.dtype)) for v, a in values.items()}, False)
+        given = {name: _trees.describe(name, value) for name, value in values.items()}
+        misfits = _misfits(leaves, given, "checkpoint", reshape=False)
         if misfits:
             raise RestoreError(
                 f"checkpoint {reader.path} does not fit the model:\n  "
@@ -204,19 +204,20 @@ def assign_from_values(
 
     def assign(state: Any, values: Mapping[str, Any]) -> Any:
         leaves = _variables(state)
-        given = {}
+        arrays = {}
         for name, value in values.items():
-            given[name] = np.asarray(value)
-            dtype = leaves[name].dtype if name in leaves else given[name].dtype
-            if np.can_cast(given[name].dtype, dtype, "same_kind"):
-                given[name] = given[name].astype(dtype)
-        misfits = _misfits(leaves, {v: (a.shape, str(a.dtype)) for v, a in given.items()}, True)
+            arrays[name] = np.asarray(value)
+            dtype = leaves[name].dtype if name in leaves else arrays[name].dtype
+            if np.can_cast(arrays[name].dtype, dtype, "same_kind"):
+                arrays[name] = arrays[name].astype(dtype)
+        given = {name: _trees.describe(name, array) for name, array in arrays.items()}
+        misfits = _misfits(leaves, given, "values", reshape=True)
         if misfits:
             raise ValueError(
                 "assign_from_values: these values cannot be assigned:\n  "
                 + "\n  ".join(misfits.values())
             )
-        return _assigned(state, given)
+        return _assigned(state, arrays)
 
     return assign, {name: np.asarray(value) for name, value in names_to_values.items()}
 
@@ -295,20 +296,18 @@ def _variables(state: Any) -> dict[str, Any]:
 
 
 def _misfits(
-    leaves: Mapping[str, Any], given: Mapping[str, tuple[tuple[int, ...], str]], reshape: bool
+    leaves: Mapping[str, Any], given: Mapping[str, Leaf], source: str, *, reshape: bool
 ) -> dict[str, str]:
-    """For each variable that cannot take the shape and dtype given for it, a line that says why."""
+    """For each variable that cannot take what is given for it, a line that says why."""
     lines = {}
-    for name, (shape, dtype) in given.items():
-        leaf = leaves.get(name)
-        if leaf is None:
+    for name, leaf in given.items():
+        if name not in leaves:
             lines[name] = f"{name} is not a variable of the model{did_you_mean(name, leaves)}"
             continue
-        fits = tuple(shape) == leaf.shape or (reshape and math.prod(shape) == leaf.size)
-        if not fits or dtype != str(leaf.dtype):
-            lines[name] = (
-                f"{name} is {leaf.dtype} {leaf.shape} in the model, {dtype} {tuple(shape)} given"
-            )
+        wanted = _trees.describe(name, leaves[name])
+        same_size = reshape and math.prod(leaf.shape) == math.prod(wanted.shape)
+        if leaf.dtype != wanted.dtype or not (leaf.shape == wanted.shape or same_size):
+            lines[name] = f"{name} is {wanted} in the model, {leaf} in the {source}"
     return lines
 
 

@@ -49,7 +49,7 @@ class Leaf(NamedTuple):
     prng_impl: str | None = None
 
     def __str__(self) -> str:
-        kind = f" (a {self.prng_impl} key)" if self.prng_impl else ""
+        kind = f" of a random key ({self.prng_impl})" if self.prng_impl else ""
         return f"{self.dtype} {self.shape}{kind}"
 
 

@@ -40,7 +40,8 @@ class CheckpointManager:
 
     `save` copies the state to the host and returns; checksums, files and the deletion of old
     checkpoints are a background thread's. A checkpoint appears under its number complete or not
-    at all, whenever the process ends. One process may write to a directory at a time.
+    at all, whenever the process ends. One process may write to a directory at a time. Use it in a
+    `with` statement, or call `close`, so that the last save is not lost when Python exits.
 
     Args:
         directory: where the checkpoints go; made if it is not there.
@@ -84,6 +85,10 @@ class CheckpointManager:
         self._last_save = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._running: Future[None] | None = None
+        if self.directory.is_file():
+            raise NotADirectoryError(
+                f"CheckpointManager: {self.directory} is a file; give a directory to save in."
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
         self._clean_up()
         # The whole checkpoints and when they were saved, in the order in which they were.

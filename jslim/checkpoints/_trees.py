@@ -20,13 +20,20 @@ def named_leaves(tree: Any) -> dict[str, Any]:
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     ]
     uses = Counter(name.replace("/", ".") for name, _ in leaves)
+    # A leaf is in the way, too, where another leaf needs a branch of that name.
+    uses.update({parent for name in list(uses) for parent in _parents(name)})
     for name, _ in leaves:
         if uses[name.replace("/", ".")] > 1:
             raise ValueError(
-                f"checkpoint: another leaf of the tree has the name {name!r} too, where '/' and "
-                f"'.' count as the same; rename one of them."
+                f"checkpoint: another leaf of the tree is named {name!r} too, or lies below that "
+                f"name, where '/' and '.' count as the same; rename one of them."
             )
     return dict(leaves)
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _is_random_key(leaf: Any) -> bool:
