@@ -1,0 +1,11 @@
+"""The networks of TF-Slim, one module a family, and `nets_factory`, the table of all of them.
+
+Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
+"""
+
+from jslim.nets import alexnet as alexnet
+from jslim.nets import cifarnet as cifarnet
+from jslim.nets import lenet as lenet
+from jslim.nets import nets_factory as nets_factory
+from jslim.nets import vgg as vgg
+from jslim.nets.nets_factory import list_networks as list_networks

@@ -1,0 +1,126 @@
+"""The table of networks: what each is built by, and what must go with its weights.
+
+    network_fn = nets_factory.get_network_fn('vgg_16', num_classes=10, is_training=True)
+    model = slim.Model(network_fn)
+
+A network is a row of `NETWORKS`; everything else here reads that table.
+"""
+
+import fnmatch
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jslim._arg_scope import ArgScope, arg_scope
+from jslim._errors import did_you_mean
+from jslim.nets import alexnet, cifarnet, lenet, vgg
+from jslim.nets._common import EndPoints
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network, with what its data and its weights have to agree on."""
+
+    build: Callable[..., tuple[jax.Array, EndPoints]]  # (images, num_classes, is_training, ...)
+    arg_scope: Callable[..., ArgScope]  # (weight_decay=its own, ...): the defaults it was made with
+    preprocessing: str  # the name of the preprocessing of its images
+    label_offset: int  # ImageNet's labels are this much more than the classes of its weights
+    head: tuple[str, ...]  # the scopes of all variables whose shape depends on num_classes
+
+    @property
+    def image_size(self) -> int:
+        """The height and width in pixels that it was designed for."""
+        return self.build.default_image_size  # type: ignore[attr-defined]
+
+    @property
+    def weight_decay(self) -> float:
+        """The scale of the L2 penalty that it was designed with."""
+        return inspect.signature(self.arg_scope).parameters["weight_decay"].default
+
+
+def _vgg(build: Any) -> Network:
+    head = (f"{build.__name__}/fc8",)
+    return Network(build, vgg.vgg_arg_scope, "vgg", 1, head)
+
+
+NETWORKS: dict[str, Network] = {
+    "alexnet_v2": Network(
+        alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope, "vgg", 1, ("alexnet_v2/fc8",)
+    ),
+    "cifarnet": Network(
+        cifarnet.cifarnet, cifarnet.cifarnet_arg_scope, "cifarnet", 0, ("CifarNet/logits",)
+    ),
+    "lenet": Network(lenet.lenet, lenet.lenet_arg_scope, "lenet", 0, ("LeNet/fc4",)),
+    "vgg_a": _vgg(vgg.vgg_a),
+    "vgg_16": _vgg(vgg.vgg_16),
+    "vgg_19": _vgg(vgg.vgg_19),
+}
+
+networks_map = {name: network.build for name, network in NETWORKS.items()}
+arg_scopes_map = {name: network.arg_scope for name, network in NETWORKS.items()}
+
+
+def list_networks(pattern: str = "*") -> list[str]:
+    """The names of the networks that match a shell pattern, sorted. New in jslim.
+
+    >>> list_networks('vgg*')
+    ['vgg_16', 'vgg_19', 'vgg_a']
+    """
+    return sorted(fnmatch.filter(NETWORKS, pattern))
+
+
+def get_network(name: str) -> Network:
+    """The row of the table for a network. New in jslim.
+
+    Raises:
+      ValueError: There is no network of that name.
+    """
+    if name not in NETWORKS:
+        raise ValueError(
+            f"there is no network {name!r}{did_you_mean(name, NETWORKS)} "
+            f"(there are {', '.join(list_networks())})"
+        )
+    return NETWORKS[name]
+
+
+def get_network_fn(
+    name: str,
+    num_classes: int | None,
+    weight_decay: float | None = 0.0,
+    is_training: bool = False,
+) -> Callable[..., tuple[jax.Array, EndPoints]]:
+    """A network as one function of images: under its arg_scope, with the arguments given here.
+
+    It is what a `slim.Model` takes. Differs from TF-Slim: an `arg_scope` around the call of the
+    function counts too, below the network's own (`dtype=jnp.bfloat16`, say).
+
+    Args:
+      name: A name of `list_networks()`.
+      num_classes: How many logits to give; None or 0 for features.
+      weight_decay: Scale of the L2 penalty. As in TF-Slim the default 0.0 switches off the decay
+        that the network was designed with; None keeps that one.
+      is_training: Whether dropout drops and batch normalization uses the batch.
+
+    Returns:
+      `fn(images, **kwargs) -> (logits, end_points)`, where `kwargs` are further arguments of the
+      network, or other values for `num_classes` and `is_training`. It has the attribute
+      `default_image_size`.
+
+    Raises:
+      ValueError: There is no network of that name; `weight_decay` is an integer or negative.
+    """
+    network = get_network(name)
+    decay = network.weight_decay if weight_decay is None else weight_decay
+    network.arg_scope(weight_decay=decay)  # a wrong decay is refused here and not at the first call
+
+    @functools.wraps(network.build)
+    def network_fn(images: jax.Array, **kwargs: Any) -> tuple[jax.Array, EndPoints]:
+        arguments = {"num_classes": num_classes, "is_training": is_training, **kwargs}
+        with arg_scope(network.arg_scope(weight_decay=decay)):
+            return network.build(images, **arguments)
+
+    return network_fn

@@ -1,0 +1,179 @@
+"""What the tests of the networks share: seeded values, golden files, and their comparison."""
+
+import hashlib
+import json
+import math
+import pathlib
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jslim as slim
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "nets"
+# Standard deviation times root of fan-in that keeps the scale of what goes through relu layers.
+_GAIN = math.sqrt(2.0)
+# What a normal distribution keeps of its standard deviation when it is cut off at two of them.
+CUT_OFF = 0.8796
+
+
+def uniform(seed, name, shape, low, high):
+    """Float32 values in [low, high) that depend on the seed and the name alone."""
+    key = np.frombuffer(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "<u4")
+    values = np.random.RandomState(key).random_sample(math.prod(shape))
+    values *= high - low
+    values += low
+    return values.astype(np.float32).reshape(shape)
+
+
+def seeded_value(seed, name, shape):
+    """The value of a variable of the networks here: biases small, weights by their fan-in."""
+    if name.endswith("/biases"):
+        return uniform(seed, name, shape, -0.2, 0.2)
+    limit = _GAIN * math.sqrt(3.0 / math.prod(shape[:-1]))
+    return uniform(seed, name, shape, -limit, limit)
+
+
+def load_tree(name):
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def load_values(name):
+    return json.loads((GOLDEN / "values" / f"{name}.json").read_text())
+
+
+def seeded_input(golden):
+    images = uniform(golden["seed"], "input", golden["input_shape"], -1.0, 1.0)
+    assert_described(images, golden["input"], "input")  # the recipe is the golden file's
+    return jnp.asarray(images)
+
+
+def seeded_variables(model, images, seed=0):
+    """The variables of a model with seeded values, and no work spent on initial ones."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+    flat = flax.traverse_util.flatten_dict(shapes, sep="/")
+    filled = {name: jnp.asarray(seeded_value(seed, name, v.shape)) for name, v in flat.items()}
+    return {"params": flax.traverse_util.unflatten_dict(filled, sep="/")}
+
+
+def assert_described(array, expected, what):
+    """Compares an array with its golden description, to 1e-4 of its root mean square."""
+    array = np.asarray(array, np.float64)
+    assert list(array.shape) == expected["shape"], what
+    direction = uniform(0, "projection", array.shape, -1, 1).astype(np.float64)
+    found = [
+        array.mean(),
+        array.std(),
+        (array * direction).sum() / np.sqrt(array.size),
+        *array.ravel()[:8],
+    ]
+    wanted = [expected[key] for key in ("mean", "std", "projection")] + expected["first"]
+    scale = math.hypot(expected["mean"], expected["std"])
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * scale, err_msg=what)
+
+
+def assert_outputs(logits, end_points, golden):
+    """The logits and every end point, in order, are the golden ones."""
+    assert list(end_points) == list(golden["end_points"])
+    for name, value in end_points.items():
+        assert_described(value, golden["end_points"][name], name)
+    assert_described(logits, golden["logits"], "logits")
+
+
+def run(model, variables, images, seed=None, **kwargs):
+    """What the compiled model gives, with its end points in their order (jit sorts a dict)."""
+    names = []
+    rngs = None if seed is None else {"dropout": jax.random.key(seed)}
+
+    @jax.jit
+    def compiled(variables, images, rngs):
+        logits, end_points = model.apply(variables, images, rngs=rngs, **kwargs)
+        names[:] = end_points
+        return logits, list(end_points.values())
+
+    logits, values = compiled(variables, images, rngs)
+    return logits, dict(zip(names, values, strict=True))
+
+
+def shapes(fn, *image_shape):
+    """`fn(images)` of images of that shape, as shapes and types alone."""
+    model = slim.Model(fn)
+    images = jax.ShapeDtypeStruct(image_shape, jnp.float32)
+    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+    names = []
+
+    def apply(variables, images):
+        logits, end_points = model.apply(variables, images)
+        names[:] = end_points
+        return logits, end_points
+
+    logits, end_points = jax.eval_shape(apply, tree, images)
+    return logits, {name: end_points[name] for name in names}
+
+
+def initial_values(fn, *image_shape, pattern=""):
+    """`{name: (first value, standard deviation)}` of the variables as `fn` makes them."""
+
+    def recording(images):
+        fn(images)
+        return slim.get_model_variables(pattern)
+
+    @jax.jit  # so that nothing but those variables is computed
+    def summary(images):
+        values, _ = slim.Model(recording).init_with_output(jax.random.key(0), images)
+        return {name: (value.ravel()[0], jnp.std(value)) for name, value in values.items()}
+
+    found = summary(jnp.zeros(image_shape))
+    return {name: (float(first), float(stddev)) for name, (first, stddev) in found.items()}
+
+
+def structure(network_fn, image_shape):
+    """`(variables, regularization losses)` of a network, found without computing anything.
+
+    The variables are `[name, shape, dtype, trainable]` in creation order.
+    """
+    variables = []
+
+    def recording(images):
+        network_fn(images)
+        trainable = slim.get_trainable_variables()
+        variables[:] = [
+            [name, list(v.shape), v.dtype.name, name in trainable]
+            for name, v in slim.get_model_variables().items()
+        ]
+
+    model = slim.Model(recording)
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+
+    def losses(tree, images):
+        return model.apply(tree, images, mutable=["regularization_losses"])[1]
+
+    collected = jax.eval_shape(losses, tree, images).get("regularization_losses", {})
+    return variables, len(jax.tree.leaves(collected))
+
+
+def check_training(network_fn, golden):
+    """Loss, regularization loss and every gradient of a training step are the golden ones."""
+    images = seeded_input(golden)
+    model = slim.Model(network_fn)
+    variables = seeded_variables(model, images)
+    labels = jnp.asarray(golden["labels"])
+
+    def total(variables):
+        (logits, _), collected = model.apply(variables, images, mutable=["regularization_losses"])
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
+        loss = -jnp.mean(chosen)
+        penalty = sum(jax.tree.leaves(collected), start=jnp.zeros(()))
+        return loss + penalty, (loss, penalty)
+
+    assert_outputs(*run(model, variables, images), golden)
+    gradients, (loss, penalty) = jax.jit(jax.grad(total, has_aux=True))(variables)
+    np.testing.assert_allclose(loss, golden["loss"], rtol=1e-4)
+    np.testing.assert_allclose(penalty, golden["regularization_loss"], rtol=1e-4)
+    flat = flax.traverse_util.flatten_dict(gradients["params"], sep="/")
+    assert set(flat) == set(golden["gradients"])
+    for name, value in flat.items():
+        assert_described(value, golden["gradients"][name], f"gradient of {name}")

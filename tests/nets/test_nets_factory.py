@@ -1,0 +1,147 @@
+import inspect
+
+import jax
+import jax.numpy as jnp
+import net_checks
+import numpy as np
+import pytest
+
+import jslim as slim
+from jslim import nets
+from jslim.layers import conv2d, fully_connected, softmax
+from jslim.nets import lenet, nets_factory, vgg
+
+IMAGES = jnp.ones((2, 8, 8, 1))
+
+
+def test_table_holds_what_goes_with_each_network():
+    rows = {
+        name: (row.image_size, row.weight_decay, row.preprocessing, row.label_offset)
+        for name, row in nets_factory.NETWORKS.items()
+    }
+    assert rows == {
+        "alexnet_v2": (224, 0.0005, "vgg", 1),
+        "cifarnet": (32, 0.004, "cifarnet", 0),
+        "lenet": (28, 0.0, "lenet", 0),
+        "vgg_a": (224, 0.0005, "vgg", 1),
+        "vgg_16": (224, 0.0005, "vgg", 1),
+        "vgg_19": (224, 0.0005, "vgg", 1),
+    }
+
+
+SMALL = {
+    "num_classes": 10,
+    "is_training": False,
+    "dropout_keep_prob": 0.5,
+    "prediction_fn": softmax,
+}
+LARGE = {
+    "num_classes": 1000,
+    "is_training": True,
+    "dropout_keep_prob": 0.5,
+    "spatial_squeeze": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "defaults"),
+    [
+        ("lenet", "images", {**SMALL, "scope": "LeNet"}),
+        ("cifarnet", "images", {**SMALL, "scope": "CifarNet"}),
+        ("alexnet_v2", "inputs", {**LARGE, "scope": "alexnet_v2", "global_pool": False}),
+        *(
+            (
+                name,
+                "inputs",
+                {
+                    **LARGE,
+                    "reuse": None,
+                    "scope": name,
+                    "fc_conv_padding": "VALID",
+                    "global_pool": False,
+                },
+            )
+            for name in ("vgg_a", "vgg_16", "vgg_19")
+        ),
+    ],
+)
+def test_network_signature_is_that_of_tf_slim(name, first, defaults):
+    build = nets_factory.networks_map[name]
+    inputs, *others = inspect.signature(build).parameters.values()
+    assert build.__name__ == name
+    assert inputs.name == first
+    assert [(p.name, p.default) for p in others] == list(defaults.items())
+
+
+def test_maps_have_the_names_of_tf_slim():
+    assert nets_factory.networks_map["vgg_16"] is vgg.vgg_16
+    assert nets_factory.arg_scopes_map["vgg_16"] is vgg.vgg_arg_scope
+    assert set(nets_factory.networks_map) == set(nets_factory.arg_scopes_map)
+
+
+def test_list_networks_takes_a_shell_pattern():
+    assert nets_factory.list_networks("vgg*") == ["vgg_16", "vgg_19", "vgg_a"]
+    assert nets.list_networks("*net") == ["cifarnet", "lenet"]
+    assert nets.list_networks("nothing") == []
+
+
+def test_unknown_network_offers_the_nearest_names():
+    with pytest.raises(ValueError) as error:
+        nets_factory.get_network_fn("vgg16", 10)
+    assert str(error.value) == (
+        "there is no network 'vgg16'; did you mean 'vgg_16' or 'vgg_19' or 'vgg_a'? "
+        "(there are alexnet_v2, cifarnet, lenet, vgg_16, vgg_19, vgg_a)"
+    )
+
+
+def test_network_fn_is_the_network_under_its_arg_scope():
+    found = net_checks.initial_values(nets_factory.get_network_fn("lenet", 7), *IMAGES.shape)
+    _, stddev = found["LeNet/fc3/weights"]
+    assert stddev == pytest.approx(net_checks.CUT_OFF * 0.1, rel=0.02)
+
+
+def test_network_fn_arguments_can_be_given_at_the_call():
+    model = slim.Model(nets_factory.get_network_fn("lenet", 7, is_training=True))
+    variables = net_checks.seeded_variables(model, IMAGES)
+    _, dropped = net_checks.run(model, variables, IMAGES, seed=1)
+    assert float(jnp.mean(dropped["dropout3"] == 0)) > 0.4
+    _, kept = net_checks.run(model, variables, IMAGES, is_training=False)
+    np.testing.assert_array_equal(kept["dropout3"], kept["fc3"])
+    _, kept = net_checks.run(model, variables, IMAGES, dropout_keep_prob=1.0)
+    np.testing.assert_array_equal(kept["dropout3"], kept["fc3"])
+    features, end_points = net_checks.run(model, variables, IMAGES, num_classes=None)
+    assert features.shape == (2, 1024)
+    assert "Logits" not in end_points
+
+
+def test_weight_decay_default_switches_off_that_of_the_network():
+    images = jnp.ones((1, 8, 8, 3))
+
+    def total(weight_decay):
+        model = slim.Model(nets_factory.get_network_fn("cifarnet", 10, weight_decay))
+        ones = jax.tree.map(jnp.ones_like, net_checks.seeded_variables(model, images))
+        losses = jax.jit(lambda v: model.apply(v, images, mutable=["regularization_losses"])[1])
+        return float(sum(jax.tree.leaves(losses(ones)), start=0.0))
+
+    weights = 2 * 2 * 64 * 384 + 384 * 192  # of fc3 and fc4 for 8x8 images, all of them 1
+    assert total(0.0) == 0
+    assert total(0.5) == pytest.approx(0.5 * weights / 2)
+    assert total(None) == pytest.approx(0.004 * weights / 2)
+
+
+def test_wrong_weight_decay_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"scale cannot be an integer, got 1; write it as .* 1\.0"):
+        nets_factory.get_network_fn("lenet", 10, weight_decay=1)
+
+
+def test_arg_scope_around_the_call_reaches_the_layers():
+    network_fn = nets_factory.get_network_fn("lenet", 10)
+    with slim.arg_scope([conv2d, fully_connected], dtype=jnp.bfloat16):
+        logits, end_points = net_checks.shapes(network_fn, *IMAGES.shape)
+    assert logits.dtype == end_points["conv1"].dtype == jnp.bfloat16
+    assert net_checks.shapes(network_fn, *IMAGES.shape)[0].dtype == jnp.float32
+
+
+def test_nets_exports_modules():
+    assert nets.lenet is lenet
+    assert nets.lenet.lenet.default_image_size == 28

@@ -1,0 +1,69 @@
+"""The variables of every network of the table are those of its golden tree."""
+
+import jax
+import jax.numpy as jnp
+import net_checks
+import pytest
+
+import jslim as slim
+from jslim.nets import nets_factory
+
+NAMES = nets_factory.list_networks()
+
+
+def test_every_network_has_a_golden_tree():
+    trees = sorted(path.stem for path in net_checks.GOLDEN.glob("*.json"))
+    assert trees == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_variables_are_those_of_tf_slim(name):
+    tree = net_checks.load_tree(name)
+    network_fn = nets_factory.get_network_fn(name, tree["num_classes"], weight_decay=0.1)
+    variables, num_losses = net_checks.structure(network_fn, tree["image_shape"])
+    assert variables == tree["variables"], (
+        f"the variables of {name} changed; if that is meant: python tests/golden/make_nets.py"
+    )
+    assert num_losses == tree["num_regularization_losses"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_parameter_count_is_that_of_tf_slim(name):
+    tree = net_checks.load_tree(name)
+    model = slim.Model(nets_factory.get_network_fn(name, tree["num_classes"]))
+    images = jax.ShapeDtypeStruct((1, *tree["image_shape"]), jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == tree["num_parameters"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_image_size_is_that_of_its_tree(name):
+    height, width, _ = net_checks.load_tree(name)["image_shape"]
+    network = nets_factory.get_network(name)
+    assert height == width == network.image_size
+    assert nets_factory.get_network_fn(name, 10).default_image_size == height
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_head_is_all_that_depends_on_the_number_of_classes(name):
+    image_shape = net_checks.load_tree(name)["image_shape"]
+
+    def shapes(num_classes):
+        network_fn = nets_factory.get_network_fn(name, num_classes)
+        return {v[0]: v[1] for v in net_checks.structure(network_fn, image_shape)[0]}
+
+    few, more, none = shapes(5), shapes(6), shapes(None)
+    head = {n for n in few if n.startswith(tuple(f"{s}/" for s in network_head(name)))}
+    assert head == {n for n in few if few[n] != more[n]} == set(few) - set(none)
+    assert head
+
+
+def network_head(name):
+    return nets_factory.get_network(name).head
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_without_weight_decay_has_no_regularization_losses(name):
+    image_shape = net_checks.load_tree(name)["image_shape"]
+    network_fn = nets_factory.get_network_fn(name, 10)
+    assert net_checks.structure(network_fn, image_shape)[1] == 0
