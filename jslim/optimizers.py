@@ -1,0 +1,320 @@
+"""TF1's optimizers and learning rates, as optax transformations and schedules.
+
+`get_optimizer` and `get_learning_rate` take the flags of TF-Slim's training script, with their
+defaults; the other functions are TF's optimizer classes, with theirs. In the formulas g is the
+gradient and w the variable. A learning rate is a number of at least 0.0 or a schedule, a function
+of the step from 0 on. An argument out of range is a ValueError.
+
+The state is float32 for half precision variables too: averages that move by a thousandth a step
+stand still in bfloat16. Updates have the dtype of their gradients.
+"""
+
+import functools
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, ParamSpec
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import GradientTransformation
+from optax import ScalarOrSchedule as Rate
+
+from jslim._errors import did_you_mean
+
+_P = ParamSpec("_P")
+
+_POSITIVE: Any = ("above 0.0", lambda value: value > 0)
+_FRACTION: Any = ("at least 0.0 and below 1.0", lambda value: 0 <= value < 1)
+# What an argument of this name accepts, wherever it stands; others must be at least 0.0.
+_ACCEPTED: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "learning_rate_power": ("at most 0.0", lambda value: value <= 0),
+    **dict.fromkeys(("decay_factor", "epsilon"), _POSITIVE),
+    **dict.fromkeys(("beta1", "beta2", "decay", "momentum", "rho"), _FRACTION),
+}
+_OPTIMIZERS: dict[str, Callable[..., GradientTransformation]] = {}
+
+
+def _check(where: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        words, holds = _ACCEPTED.get(name, ("at least 0.0", lambda value: value >= 0))
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"{where}: {name} must be a number {words}, got {value!r}")
+        if not (math.isfinite(value) and holds(float(value))):
+            raise ValueError(f"{where}: {name} must be {words}, got {value!r}")
+
+
+def _check_known(where: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        near = did_you_mean(str(name).lower(), known)
+        accepted = ", ".join(map(repr, sorted(known)))
+        raise ValueError(f"{where} must be one of {accepted}, got {name!r}{near}")
+
+
+def _widen(tree: Any) -> Any:
+    def widen(x: jax.Array) -> jax.Array:
+        return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+
+    return jax.tree.map(widen, tree)
+
+
+def _optimizer(make: Callable[_P, GradientTransformation]) -> Callable[_P, GradientTransformation]:
+    """Checks the arguments of `make`, widens its state to float32, and lists it by its name."""
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> GradientTransformation:
+        given = signature.bind(*args, **kwargs).arguments
+        # A schedule, or an array of optax.inject_hyperparams, has no value yet.
+        if callable(given["learning_rate"]):
+            del given["learning_rate"]
+        _check(make.__name__, **{k: v for k, v in given.items() if not isinstance(v, jax.Array)})
+        inner = make(*args, **kwargs)
+
+        def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+            updates, state = inner.update(_widen(gradients), state, _widen(params))
+            return jax.tree.map(lambda u, g: u.astype(g.dtype), updates, gradients), state
+
+        return GradientTransformation(lambda params: inner.init(_widen(params)), update)
+
+    _OPTIMIZERS[make.__name__] = checked
+    return checked
+
+
+@_optimizer
+def sgd(learning_rate: Rate) -> GradientTransformation:
+    """TF's GradientDescentOptimizer: `w -= learning_rate * g`."""
+    return optax.sgd(learning_rate)
+
+
+@_optimizer
+def momentum(learning_rate: Rate, momentum: float = 0.9) -> GradientTransformation:
+    """TF's MomentumOptimizer: `a = momentum * a + g; w -= learning_rate * a`, a from 0."""
+    return optax.sgd(learning_rate, momentum)
+
+
+@_optimizer
+def rmsprop(
+    learning_rate: Rate, *, decay: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-10
+) -> GradientTransformation:
+    """TF's RMSPropOptimizer, whose mean of squares s starts at 1 and not, as in optax, at 0.
+
+    `s = decay * s + (1 - decay) * g^2; a = momentum * a + learning_rate * g / sqrt(s + epsilon);
+    w -= a`.
+    """
+    # initial_scale=1.0, eps_in_sqrt=True
+    return optax.rmsprop(learning_rate, decay, epsilon, 1.0, True, momentum=momentum)
+
+
+@_optimizer
+def adam(
+    learning_rate: Rate, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+) -> GradientTransformation:
+    """TF's AdamOptimizer, whose epsilon is the "epsilon hat" of Kingma and Ba, 2015, section 2.
+
+    `m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;
+    w -= learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)`, t from 1.
+    optax.adam adds its epsilon after the bias correction of v, where it weighs less.
+    """
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        count = optax.safe_increment(state.count)
+        mu = optax.tree.update_moment(gradients, state.mu, beta1, 1)
+        nu = optax.tree.update_moment(gradients, state.nu, beta2, 2)
+
+        def bias(beta: float) -> jax.Array:
+            # 1 - beta^t; that difference itself is off by 1e-5 in float32 at the first step.
+            return -jnp.expm1(jnp.float32(count) * jnp.log1p(beta - 1.0))
+
+        rate = jnp.sqrt(bias(beta2)) / bias(beta1)
+        roots = jax.tree.map(lambda v: jnp.sqrt(v) + epsilon, nu)
+        updates = jax.tree.map(lambda m, root: rate.astype(m.dtype) * m / root, mu, roots)
+        return updates, optax.ScaleByAdamState(count, mu, nu)
+
+    rescale = GradientTransformation(optax.scale_by_adam().init, update)
+    return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
+
+
+@_optimizer
+def adagrad(
+    learning_rate: Rate, *, initial_accumulator_value: float = 0.1
+) -> GradientTransformation:
+    """TF's AdagradOptimizer, without an epsilon: `s += g^2; w -= learning_rate * g / sqrt(s)`."""
+    return optax.adagrad(learning_rate, initial_accumulator_value, eps=0.0)
+
+
+@_optimizer
+def adadelta(
+    learning_rate: Rate, *, rho: float = 0.95, epsilon: float = 1e-8
+) -> GradientTransformation:
+    """TF's AdadeltaOptimizer; with a `learning_rate` of 1.0 it is the paper's.
+
+    `s = rho * s + (1 - rho) * g^2; u = sqrt(d + epsilon) / sqrt(s + epsilon) * g;
+    d = rho * d + (1 - rho) * u^2; w -= learning_rate * u`, s and d from 0.
+    """
+    rescale = optax.scale_by_adadelta(rho, epsilon)
+    return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
+
+
+class FtrlState(NamedTuple):
+    """Steps taken, and per variable the sum of squared gradients and the linear term."""
+
+    step: jax.Array
+    accumulator: Any
+    linear: Any
+
+
+@_optimizer
+def ftrl(
+    learning_rate: Rate,
+    *,
+    learning_rate_power: float = -0.5,
+    initial_accumulator_value: float = 0.1,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> GradientTransformation:
+    """TF's FtrlOptimizer (McMahan et al., 2013): `l1` makes weights exactly zero.
+
+    With `p = -learning_rate_power`: `s' = s + g^2; z += g - (s'^p - s^p) / learning_rate * w;
+    w = (sign(z) * l1 - z) / (s'^p / learning_rate + 2 * l2)`, or 0 where `|z| <= l1`; z from 0.
+
+    Differs from TF-Slim: a step whose learning rate is 0, like the first of a warm-up, changes
+    nothing, where TF makes the weights NaN.
+    """
+    p = -learning_rate_power
+
+    def init(params: Any) -> FtrlState:
+        accumulator = optax.tree.full_like(params, initial_accumulator_value)
+        return FtrlState(jnp.zeros([], jnp.int32), accumulator, optax.tree.zeros_like(params))
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, FtrlState]:
+        if params is None:
+            raise ValueError("ftrl: update needs the parameters: update(gradients, state, params)")
+        rate = jnp.float32(learning_rate(state.step) if callable(learning_rate) else learning_rate)
+        divisor = jnp.where(rate > 0, rate, 1.0)
+
+        def next_linear(z: Any, g: Any, new: Any, old: Any, w: Any) -> jax.Array:
+            return z + g - (new**p - old**p) / divisor.astype(w.dtype) * w
+
+        def next_weights(z: Any, s: Any) -> jax.Array:
+            quadratic = s**p / divisor.astype(s.dtype) + 2 * l2
+            return jnp.where(jnp.abs(z) > l1, (jnp.sign(z) * l1 - z) / quadratic, 0.0)
+
+        sums = jax.tree.map(lambda s, g: s + g * g, state.accumulator, gradients)
+        linear = jax.tree.map(next_linear, state.linear, gradients, sums, state.accumulator, params)
+        updates = optax.tree.sub(jax.tree.map(next_weights, linear, sums), params)
+        unmoved = (optax.tree.zeros_like(params), state.accumulator, state.linear)
+        updates, sums, linear = optax.tree.where(rate > 0, (updates, sums, linear), unmoved)
+        return updates, FtrlState(optax.safe_increment(state.step), sums, linear)
+
+    return GradientTransformation(init, update)
+
+
+def get_optimizer(
+    name: str,
+    learning_rate: Rate,
+    *,
+    adadelta_rho: float = 0.95,
+    adagrad_initial_accumulator_value: float = 0.1,
+    adam_beta1: float = 0.9,
+    adam_beta2: float = 0.999,
+    opt_epsilon: float = 1.0,
+    ftrl_learning_rate_power: float = -0.5,
+    ftrl_initial_accumulator_value: float = 0.1,
+    ftrl_l1: float = 0.0,
+    ftrl_l2: float = 0.0,
+    momentum: float = 0.9,
+    rmsprop_momentum: float = 0.9,
+    rmsprop_decay: float = 0.9,
+) -> GradientTransformation:
+    """The optimizer of TF-Slim's training script, by its flags.
+
+    Args:
+      name: "adadelta", "adagrad", "adam", "ftrl", "momentum", "rmsprop" or "sgd". Of the other
+        arguments only the named one's count: `NAME_ARGUMENT` is `ARGUMENT` of the function NAME.
+      learning_rate: A number of at least 0.0, or a schedule.
+      opt_epsilon: Of adadelta, adam and rmsprop: the script's default, 1.0, is not theirs.
+      momentum: Of momentum alone.
+
+    >>> weights = jnp.array([1.0, 2.0])
+    >>> optimizer = get_optimizer("momentum", 0.01)
+    >>> updates, _ = optimizer.update(2 * weights, optimizer.init(weights))
+    >>> print(weights + updates)
+    [0.98 1.96]
+    """
+    arguments: dict[str, dict[str, float]] = {
+        "adadelta": {"rho": adadelta_rho, "epsilon": opt_epsilon},
+        "adagrad": {"initial_accumulator_value": adagrad_initial_accumulator_value},
+        "adam": {"beta1": adam_beta1, "beta2": adam_beta2, "epsilon": opt_epsilon},
+        "ftrl": {
+            "learning_rate_power": ftrl_learning_rate_power,
+            "initial_accumulator_value": ftrl_initial_accumulator_value,
+            **{"l1": ftrl_l1, "l2": ftrl_l2},
+        },
+        "momentum": {"momentum": momentum},
+        "rmsprop": {"decay": rmsprop_decay, "momentum": rmsprop_momentum, "epsilon": opt_epsilon},
+        "sgd": {},
+    }
+    _check_known("get_optimizer: name", name, _OPTIMIZERS)
+    return _OPTIMIZERS[name](learning_rate, **arguments[name])
+
+
+def get_learning_rate(
+    decay_type: str,
+    learning_rate: float,
+    *,
+    decay_steps: int | None = None,
+    decay_factor: float = 0.94,
+    end_learning_rate: float = 0.0001,
+    warmup_steps: float = 0,
+) -> optax.Schedule:
+    """The learning rate of TF-Slim's training script.
+
+    Differs from TF-Slim: the rate drops exactly at multiples of `decay_steps`. TF divides floats,
+    which makes it one step late at some of them (24 of the first 59 multiples of 41).
+
+    Args:
+      decay_type: "exponential" is `learning_rate * decay_factor ** (step // decay_steps)`;
+        "polynomial" is a line from `learning_rate` at step 0 to `end_learning_rate` at
+        `decay_steps` and after; "fixed" is `learning_rate`.
+      learning_rate: At least 0.0.
+      decay_steps: A whole number of at least 1; "fixed" needs none.
+      decay_factor: Above 0.0.
+      end_learning_rate: At least 0.0.
+      warmup_steps: Before it the rate is at most `learning_rate * step / warmup_steps`. A number
+        of at least 0, not always whole: it is warm-up epochs * examples / batch size.
+
+    Returns:
+      A function of the step, an integer or an array of them, that gives float32 of its shape.
+
+    >>> print(get_learning_rate("exponential", 0.01, decay_steps=100)(jnp.array([99, 100])))
+    [0.01   0.0094]
+    """
+    where = "get_learning_rate"
+    _check_known(f"{where}: decay_type", decay_type, ("exponential", "fixed", "polynomial"))
+    _check(where, learning_rate=learning_rate, end_learning_rate=end_learning_rate)
+    _check(where, decay_factor=decay_factor, warmup_steps=warmup_steps)
+    period = 1 if decay_type == "fixed" else decay_steps
+    if not (isinstance(period, int) and period > 0):
+        raise ValueError(
+            f"{where}: decay_steps must be a whole number of at least 1 for {decay_type!r}, got "
+            f"{decay_steps!r}; it is epochs per decay * examples / batch size"
+        )
+
+    def schedule(step: Any) -> jax.Array:
+        step = jnp.asarray(step)
+        # optax's schedules divide floats as TF's do; with integers the boundaries are exact.
+        if decay_type == "exponential":
+            rate = learning_rate * decay_factor ** jnp.float32(step // period)
+        elif decay_type == "polynomial":
+            share_left = jnp.float32(period - jnp.minimum(step, period)) / period
+            rate = (learning_rate - end_learning_rate) * share_left + end_learning_rate
+        else:
+            rate = jnp.full_like(step, learning_rate, jnp.float32)
+        if warmup_steps:
+            rate = jnp.minimum(learning_rate * jnp.float32(step) / warmup_steps, rate)
+        return rate
+
+    return schedule
