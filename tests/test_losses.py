@@ -237,10 +237,12 @@ def test_names_and_filter_are_those_of_tf_slim(scope):
         losses.cosine_distance(logits, labels, axis=1)
         losses.compute_weighted_loss(logits)
         losses.hinge_loss(logits, labels)  # which is not collected
-        kept["found"] = losses.get_losses(None if scope == "None" else scope)
+        pattern = None if scope == "None" else scope
+        kept.update(found=losses.get_losses(pattern), named=losses.named_losses(pattern))
 
     _, collections = run(collect_all, LOGITS, ONE_HOT)
     names = GOLDEN["names"][scope]
+    assert list(kept["named"]) == names
     assert list(collections["losses"]) == GOLDEN["names"]["None"]
     assert [float(v) for v in kept["found"]] == [float(collections["losses"][n]) for n in names]
 
@@ -292,6 +294,7 @@ def test_collections_that_apply_returned_can_be_asked_outside():
     np.testing.assert_allclose(without, values["total without"], rtol=1e-6)
     np.testing.assert_array_equal(losses.get_total_loss(collections, False), without)
     assert len(losses.get_losses(collections)) == 3
+    assert losses.named_losses(collections) == collections["losses"]
     (depth,) = losses.get_losses(collections, "mean_squared")
     np.testing.assert_array_equal(depth, collections["losses"]["mean_squared_error/value"])
     (penalty,) = losses.get_regularization_losses(collections, scope="shared/")

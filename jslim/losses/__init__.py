@@ -30,6 +30,7 @@ from jslim.losses._collections import get_losses as get_losses
 from jslim.losses._collections import get_regularization_loss as get_regularization_loss
 from jslim.losses._collections import get_regularization_losses as get_regularization_losses
 from jslim.losses._collections import get_total_loss as get_total_loss
+from jslim.losses._collections import named_losses as named_losses
 from jslim.losses._regression import absolute_difference as absolute_difference
 from jslim.losses._regression import cosine_distance as cosine_distance
 from jslim.losses._regression import mean_pairwise_squared_error as mean_pairwise_squared_error

@@ -1,7 +1,7 @@
 """The losses that the running model has collected."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -72,6 +72,18 @@ def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Arra
     return penalty
 
 
+def named_losses(
+    *args: Any, scope: Any = None, loss_collection: str = LOSSES
+) -> dict[str, jax.Array]:
+    """`get_losses` with the names: `{'softmax_cross_entropy_loss/value': loss}`. New in jslim.
+
+    Arguments and errors are those of `get_losses`.
+    """
+    what = "named_losses"
+    collections, (scope, loss_collection) = _split(what, args, (scope, loss_collection))
+    return _select(what, collections, loss_collection, scope)
+
+
 def get_losses(*args: Any, scope: Any = None, loss_collection: str = LOSSES) -> list[jax.Array]:
     """`get_losses([collections,] scope=None, loss_collection='losses')`: what was collected.
 
@@ -89,7 +101,7 @@ def get_losses(*args: Any, scope: Any = None, loss_collection: str = LOSSES) -> 
       ScopeError: Outside a model function without collections.
     """
     collections, (scope, loss_collection) = _split("get_losses", args, (scope, loss_collection))
-    return _select("get_losses", collections, loss_collection, scope)
+    return list(_select("get_losses", collections, loss_collection, scope).values())
 
 
 def get_regularization_losses(*args: Any, scope: Any = None) -> list[jax.Array]:
@@ -100,7 +112,7 @@ def get_regularization_losses(*args: Any, scope: Any = None) -> list[jax.Array]:
     """
     what = "get_regularization_losses"
     collections, (scope,) = _split(what, args, (scope,))
-    return _select(what, collections, REGULARIZATION_LOSSES, scope)
+    return list(_select(what, collections, REGULARIZATION_LOSSES, scope).values())
 
 
 def get_regularization_loss(
@@ -116,7 +128,7 @@ def get_regularization_loss(
     """
     what = "get_regularization_loss"
     collections, (scope, name) = _split(what, args, (scope, name))
-    return _sum(_select(what, collections, REGULARIZATION_LOSSES, scope), name)
+    return _sum(_select(what, collections, REGULARIZATION_LOSSES, scope).values(), name)
 
 
 def get_total_loss(
@@ -141,9 +153,9 @@ def get_total_loss(
     collections, (add_regularization_losses, name) = _split(
         what, args, (add_regularization_losses, name)
     )
-    losses = _select(what, collections, LOSSES, None)
+    losses = list(_select(what, collections, LOSSES, None).values())
     if add_regularization_losses:
-        losses += _select(what, collections, REGULARIZATION_LOSSES, None)
+        losses += _select(what, collections, REGULARIZATION_LOSSES, None).values()
     if not losses:
         raise ValueError(
             "get_total_loss: no loss was collected; call a loss function such as "
@@ -170,7 +182,7 @@ def _split(
 
 def _select(
     what: str, collections: Mapping[str, Any] | None, collection: str, scope: Any
-) -> list[jax.Array]:
+) -> dict[str, jax.Array]:
     """The losses in `collection` whose name starts with `scope`."""
     if collections is not None:
         held = named(collections.get(collection, {}))
@@ -185,9 +197,9 @@ def _select(
         held = _model.collected(collection)
     # TF's losses are called `name:0`, and its patterns are matched against that.
     starts = re.compile(getattr(scope, "name", scope) or "")
-    return [loss for name, loss in held.items() if starts.match(f"{name}:0")]
+    return {name: loss for name, loss in held.items() if starts.match(f"{name}:0")}
 
 
-def _sum(losses: list[jax.Array], name: str) -> jax.Array:
+def _sum(losses: Iterable[jax.Array], name: str) -> jax.Array:
     with jax.named_scope(name):
         return sum((jnp.asarray(loss, jnp.float32) for loss in losses), jnp.zeros((), jnp.float32))

@@ -1,0 +1,35 @@
+"""Summaries: what TensorBoard is to show, recorded in a model function and written outside it.
+
+    def total_loss(batch):
+        ...
+        slim.summary.scalar('accuracy', accuracy)
+        slim.summary.histogram('logits', logits)
+
+    loss, updated = model.apply(variables, batch, mutable=['summaries'])
+    with slim.summary.SummaryWriter(logdir) as writer:
+        writer.write(step, updated)
+
+A recorded value leaves the model only where `mutable` names 'summaries'; otherwise nothing of it
+is computed. `learning.train` has a second compiled step that asks for them, and runs it only when
+summaries are due. A tag is the name under the current variable scope, numbered if taken.
+"""
+
+from jslim.summaries._recording import SUMMARIES as SUMMARIES
+from jslim.summaries._recording import Histogram as Histogram
+from jslim.summaries._recording import gradient_summaries as gradient_summaries
+from jslim.summaries._recording import histogram as histogram
+from jslim.summaries._recording import histogram_summary as histogram_summary
+from jslim.summaries._recording import image as image
+from jslim.summaries._recording import image_summary as image_summary
+from jslim.summaries._recording import scalar as scalar
+from jslim.summaries._recording import scalar_summary as scalar_summary
+from jslim.summaries._slim import add_histogram_summaries as add_histogram_summaries
+from jslim.summaries._slim import add_histogram_summary as add_histogram_summary
+from jslim.summaries._slim import add_image_summaries as add_image_summaries
+from jslim.summaries._slim import add_image_summary as add_image_summary
+from jslim.summaries._slim import add_scalar_summaries as add_scalar_summaries
+from jslim.summaries._slim import add_scalar_summary as add_scalar_summary
+from jslim.summaries._slim import add_zero_fraction_summaries as add_zero_fraction_summaries
+from jslim.summaries._slim import add_zero_fraction_summary as add_zero_fraction_summary
+from jslim.summaries._writer import NullWriter as NullWriter
+from jslim.summaries._writer import SummaryWriter as SummaryWriter

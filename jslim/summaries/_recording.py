@@ -1,0 +1,207 @@
+"""Recording summaries while a model function runs, and computing them anywhere.
+
+A summary is one entry `{kind/tag: value}` of a flat dict, so that it can be collected by Flax and
+returned by a jitted function. Histograms are counted on the device: what comes to the host is
+1,551 counts instead of the weights of a layer.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jslim import model as _model
+
+SUMMARIES = "summaries"
+_IMAGE_CHANNELS = (1, 3, 4)
+
+
+def _default_bucket_limits() -> np.ndarray:
+    """The upper ends of TF's buckets: from 1e-12 in steps of 10% to 1e20, mirrored around 0."""
+    limits = [1e-12]
+    while limits[-1] * 1.1 < 1e20:
+        limits.append(limits[-1] * 1.1)
+    limits.append(np.finfo(np.float64).max)
+    return np.array([-limit for limit in reversed(limits)] + [0.0, *limits])
+
+
+def _round_up_to_float32(limits: np.ndarray) -> np.ndarray:
+    """The least float32s not below `limits`: a float32 is below either or neither of the two."""
+    nearest = limits.astype(np.float32)
+    return np.where(nearest < limits, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+BUCKET_LIMITS = _default_bucket_limits()
+_INNER_LIMITS = _round_up_to_float32(BUCKET_LIMITS[1:-1])
+
+
+class Histogram(NamedTuple):
+    """How the finite elements of an array are distributed.
+
+    Attributes:
+      minimum, maximum: Of the finite elements; infinite where there are none.
+      total, total_squares: The sums of the finite elements and of their squares.
+      counts: int32 `[1551]`: how many lie below each limit of TF's buckets and not below the one
+        before.
+      num_non_finite: How many elements are NaN or infinite.
+    """
+
+    minimum: jax.Array
+    maximum: jax.Array
+    total: jax.Array
+    total_squares: jax.Array
+    counts: jax.Array
+    num_non_finite: jax.Array
+
+
+def scalar(name: str, value: Any) -> None:
+    """Records a number.
+
+    Args:
+      name: The tag, under the current variable scope.
+      value: A scalar; it is written as float32, NaN and infinity included.
+
+    Raises:
+      ScopeError: Outside a model function, or inside a JAX transformation within one.
+      ValueError: `name` is not a name, or `value` not a scalar.
+    """
+    _record("scalar", name, lambda tag: scalar_summary(tag, value))
+
+
+def histogram(name: str, values: Any) -> None:
+    """Records how the elements of an array are distributed.
+
+    NaN and infinite elements are left out and counted: where there are any, their number is
+    written as the scalar `<tag>/non_finite`. Differs from TF-Slim, where they are an error.
+
+    Args:
+      name: The tag, under the current variable scope.
+      values: Numbers of any shape.
+
+    Raises:
+      ScopeError: Outside a model function, or inside a JAX transformation within one.
+      ValueError: `name` is not a name.
+    """
+    _record("histogram", name, lambda tag: histogram_summary(tag, values))
+
+
+def image(name: str, images: Any, max_images: int = 3) -> None:
+    """Records the first images of a batch.
+
+    As in TF, each floating image is scaled by itself: if nothing in it is negative, its largest
+    value becomes 255; otherwise 0 becomes 128 and the largest absolute value is at an end. A
+    pixel that is not finite becomes red (white in a grey image).
+
+    Args:
+      name: The tag, under the current variable scope; TensorBoard shows `<tag>/image/0` and so on
+        (`<tag>/image` if `max_images` is 1).
+      images: `[batch, height, width, channels]` with 1, 3 or 4 channels: floating, or uint8 or
+        bool, which are shown as they are.
+      max_images: How many of them, at least 1.
+
+    Raises:
+      ScopeError: Outside a model function, or inside a JAX transformation within one.
+      ValueError: `name` is not a name; other shape or type; `max_images` is below 1.
+    """
+    _record("image", name, lambda tag: image_summary(tag, images, max_images))
+
+
+def scalar_summary(tag: str, value: Any) -> dict[str, Any]:
+    """What `scalar` records, for code outside a model function: `{'scalar/<tag>': value}`.
+
+    Such dicts can be joined, returned from jitted functions and given to `SummaryWriter.write`.
+    Arguments and errors are those of `scalar`.
+    """
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"summary {tag!r}: a scalar must have shape (), got {jnp.shape(value)}; average it, "
+            "or record a histogram"
+        )
+    return {f"scalar/{tag}": jax.lax.stop_gradient(jnp.asarray(value, jnp.float32))}
+
+
+def histogram_summary(tag: str, values: Any) -> dict[str, Any]:
+    """What `histogram` records, for code outside a model function: `{'histogram/<tag>': ...}`.
+
+    Arguments are those of `histogram`.
+    """
+    values = jax.lax.stop_gradient(jnp.asarray(values, jnp.float32))
+    return {f"histogram/{tag}": _describe(values)}
+
+
+# Jitted, so that it is traced once for each shape and not once for each histogram.
+@jax.jit
+def _describe(values: jax.Array) -> Histogram:
+    is_finite = jnp.isfinite(values)
+    finite = jnp.where(is_finite, values, 0)
+    # Nothing finite lies below the first limit, so the inner limits find the bucket.
+    bucket = 1 + jnp.searchsorted(_INNER_LIMITS, finite, side="right")
+    counts = jnp.zeros(len(BUCKET_LIMITS), jnp.int32).at[bucket].add(is_finite.astype(jnp.int32))
+    return Histogram(
+        minimum=jnp.min(finite, initial=jnp.inf, where=is_finite),
+        maximum=jnp.max(finite, initial=-jnp.inf, where=is_finite),
+        total=jnp.sum(finite),
+        total_squares=jnp.sum(jnp.square(finite)),
+        counts=counts,
+        num_non_finite=jnp.sum(~is_finite, dtype=jnp.int32),
+    )
+
+
+def image_summary(tag: str, images: Any, max_images: int = 3) -> dict[str, Any]:
+    """What `image` records, for code outside a model function: `{'image/<tag>/image/0': ...}`.
+
+    Arguments and errors are those of `image`.
+    """
+    if not (isinstance(max_images, int) and max_images >= 1):
+        raise ValueError(f"summary {tag!r}: max_images must be at least 1, got {max_images!r}")
+    images = jnp.asarray(images)
+    if images.ndim != 4 or images.shape[-1] not in _IMAGE_CHANNELS:
+        raise ValueError(
+            f"summary {tag!r}: images must be [batch, height, width, channels] with 1, 3 or 4 "
+            f"channels, got shape {images.shape}; add a batch axis, or choose channels"
+        )
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        images = images.astype(jnp.float32)
+    elif images.dtype == bool:
+        images = images.astype(jnp.uint8) * jnp.uint8(255)
+    elif images.dtype != jnp.uint8:
+        raise ValueError(
+            f"summary {tag!r}: images must be floating, uint8 or bool, got {images.dtype}; cast "
+            "what is in 0..255 to uint8"
+        )
+    shown = jax.lax.stop_gradient(images[:max_images])
+    if max_images == 1:
+        return {f"image/{tag}/image": one for one in shown}
+    return {f"image/{tag}/image/{index}": one for index, one in enumerate(shown)}
+
+
+def gradient_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """For each gradient the histogram `<name>/gradient` and the scalar `<name>/gradient_norm`.
+
+    Args:
+      gradients: `{variable name: gradient}`.
+
+    Returns:
+      Summaries for `SummaryWriter.write`.
+    """
+    summaries: dict[str, Any] = {}
+    for name, gradient in gradients.items():
+        norm = jnp.sqrt(jnp.sum(jnp.square(jnp.asarray(gradient, jnp.float32))))
+        summaries |= histogram_summary(f"{name}/gradient", gradient)
+        summaries |= scalar_summary(f"{name}/gradient_norm", norm)
+    return summaries
+
+
+def _record(kind: str, name: str, summarize: Callable[[str], dict[str, Any]]) -> None:
+    if not isinstance(name, str) or not name:
+        raise ValueError(
+            f"summary.{kind}: the name comes first and must be a non-empty string, got "
+            f"{type(name).__name__}; call summary.{kind}(name, value)"
+        )
+    run = _model.frame(f"summary.{kind} {name!r}").run
+    tag = _model.unique_op_name(name)
+    if run.root.is_mutable_collection(SUMMARIES):
+        for key, value in summarize(tag).items():
+            _model.collect(SUMMARIES, key, value)

@@ -1,0 +1,144 @@
+"""The functions of TF-Slim's `summaries`: the tensor first, its name optional.
+
+Where TF takes the name of the operation that made a tensor, there is none here: a variable of the
+running model has its own name, the plural forms also take `{name: tensor}` such as end points,
+and anything else needs `name`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jslim import model as _model
+from jslim._errors import ScopeError
+from jslim.summaries._recording import SUMMARIES, histogram, image, scalar
+from jslim.variables import get_variable_full_name
+
+Tensors = Mapping[str, Any] | Sequence[Any]
+
+
+def add_scalar_summary(
+    tensor: Any, name: str | None = None, prefix: str | None = None, print_summary: bool = False
+) -> None:
+    """Records a scalar: `scalar([prefix/]name, tensor)`.
+
+    Args:
+      tensor: A scalar.
+      name: Its name; may be left out for a variable of the running model.
+      prefix: Goes before the name.
+      print_summary: Whether to print the value each time that summaries are computed.
+
+    Raises:
+      ScopeError: Outside a model function.
+      ValueError: There is no name, or the tensor is not a scalar.
+    """
+    name = _tag("add_scalar_summary", tensor, name, prefix)
+    scalar(name, tensor)
+    if print_summary:
+        _print(name, tensor)
+
+
+def add_histogram_summary(tensor: Any, name: str | None = None, prefix: str | None = None) -> None:
+    """Records a histogram: `histogram([prefix/]name, tensor)`.
+
+    Args:
+      tensor: An array of any shape.
+      name: Its name; may be left out for a variable of the running model.
+      prefix: Goes before the name.
+
+    Raises:
+      ScopeError: Outside a model function.
+      ValueError: There is no name.
+    """
+    histogram(_tag("add_histogram_summary", tensor, name, prefix), tensor)
+
+
+def add_image_summary(
+    tensor: Any, name: str | None = None, prefix: str | None = None, print_summary: bool = False
+) -> None:
+    """Records three images: `image([prefix/]name, tensor)`.
+
+    Args:
+      tensor: `[batch, height, width, channels]`.
+      name: Its name; may be left out for a variable of the running model.
+      prefix: Goes before the name.
+      print_summary: Whether to print the pixels each time that summaries are computed.
+
+    Raises:
+      ScopeError: Outside a model function.
+      ValueError: There is no name, or the tensor is not a batch of images.
+    """
+    name = _tag("add_image_summary", tensor, name, prefix)
+    image(name, tensor)
+    if print_summary:
+        _print(name, tensor)
+
+
+def add_zero_fraction_summary(
+    tensor: Any, name: str | None = None, prefix: str | None = None, print_summary: bool = False
+) -> None:
+    """Records the share of zeros in an array as `[prefix/]name/Fraction_of_Zero_Values`.
+
+    Arguments and errors are those of `add_scalar_summary`, with an array of any shape.
+    """
+    name = _tag("add_zero_fraction_summary", tensor, name, prefix)
+    fraction = jnp.mean(jnp.asarray(tensor) == 0, dtype=jnp.float32)
+    add_scalar_summary(fraction, f"{name}/Fraction_of_Zero_Values", print_summary=print_summary)
+
+
+def add_scalar_summaries(
+    tensors: Tensors, prefix: str | None = None, print_summary: bool = False
+) -> None:
+    """`add_scalar_summary` for each of `{name: tensor}`, or of a sequence of variables."""
+    for name, tensor in _named(tensors):
+        add_scalar_summary(tensor, name, prefix, print_summary)
+
+
+def add_histogram_summaries(tensors: Tensors, prefix: str | None = None) -> None:
+    """`add_histogram_summary` for each of `{name: tensor}`, or of a sequence of variables.
+
+    `add_histogram_summaries(slim.get_model_variables())` shows all weights, and
+    `add_histogram_summaries(end_points)` what a network computed.
+    """
+    for name, tensor in _named(tensors):
+        add_histogram_summary(tensor, name, prefix)
+
+
+def add_image_summaries(tensors: Tensors, prefix: str | None = None) -> None:
+    """`add_image_summary` for each of `{name: tensor}`, or of a sequence of variables."""
+    for name, tensor in _named(tensors):
+        add_image_summary(tensor, name, prefix)
+
+
+def add_zero_fraction_summaries(tensors: Tensors, prefix: str | None = None) -> None:
+    """`add_zero_fraction_summary` for each of `{name: tensor}`, or of a sequence of variables."""
+    for name, tensor in _named(tensors):
+        add_zero_fraction_summary(tensor, name, prefix)
+
+
+def _named(tensors: Tensors) -> list[tuple[str | None, Any]]:
+    if isinstance(tensors, Mapping):
+        return list(tensors.items())
+    return [(None, tensor) for tensor in tensors]
+
+
+def _tag(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
+    if not name:
+        try:
+            name = get_variable_full_name(tensor)
+        except ScopeError as error:
+            if not _model.is_running():
+                raise
+            raise ValueError(
+                f"{what}: name is missing, and only a variable has a name of its own; give "
+                "name=..., or for several tensors a dict {name: tensor}"
+            ) from error
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _print(name: str, value: Any) -> None:
+    run = _model.frame("print_summary").run
+    if run.root.is_mutable_collection(SUMMARIES) and not run.is_initializing:
+        jax.debug.callback(lambda value: print(f"{name} = {value}"), value)

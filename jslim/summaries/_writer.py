@@ -1,0 +1,234 @@
+"""Writing TensorBoard's event files, with TensorBoard's own record writer and no TensorFlow."""
+
+import io
+import itertools
+import os
+import pathlib
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from jslim.summaries._recording import BUCKET_LIMITS, SUMMARIES, Histogram
+
+_FLUSH_SECS = 10.0
+_FILE_NUMBERS = itertools.count()
+
+
+class NullWriter:
+    """Has the methods of `SummaryWriter` and writes nothing.
+
+    For the processes of a distributed run but the first, so that their code has no branch.
+    """
+
+    def write(self, step: Any, summaries: Mapping[str, Any]) -> None:
+        """Does nothing."""
+
+    def scalar(self, step: Any, tag: str, value: Any) -> None:
+        """Does nothing."""
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class SummaryWriter(NullWriter):
+    """Writes summaries into a new event file of a directory, for TensorBoard.
+
+    A run that goes on writes a second file beside the first; TensorBoard shows both as one. What
+    was flushed is whole on disk, whatever happens to the process afterwards.
+
+    Args:
+      logdir: The directory; it is made if it is not there.
+      purge_step: For a run that goes on from a checkpoint: TensorBoard is to forget what earlier
+        files say of this step and later ones, since they are run again.
+
+    Raises:
+      ImportError: The package tensorboard is not installed.
+    """
+
+    def __init__(self, logdir: str | os.PathLike[str], purge_step: int | None = None):
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError as error:
+            raise ImportError(_missing("SummaryWriter", "tensorboard")) from error
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        directory = pathlib.Path(logdir)
+        directory.mkdir(parents=True, exist_ok=True)
+        # TensorBoard reads the files of a directory by name; the time orders them.
+        name = (
+            f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+            f".{next(_FILE_NUMBERS)}"
+        )
+        self.path = directory / name
+        self._file = open(self.path, "xb")  # noqa: SIM115 (closed by close)
+        self._records = RecordWriter(self._file)
+        self._flush_at = 0.0
+        self._add(file_version="brain.Event:2")
+        if purge_step is not None:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(step=int(purge_step), session_log=start)
+            self.flush()
+
+    def write(self, step: Any, summaries: Mapping[str, Any]) -> None:
+        """Writes and flushes what a model function recorded.
+
+        Args:
+          step: The global step that they belong to.
+          summaries: What `apply(..., mutable=['summaries'])` returned beside the output, its
+            entry 'summaries', or what `scalar_summary` and its like give. It is fetched from
+            the device here.
+
+        Raises:
+          ValueError: Something in it is not a summary.
+          ImportError: There is an image, and Pillow is not installed.
+        """
+        entries = list(_entries(summaries.get(SUMMARIES, summaries)))
+        values = jax.device_get([value for _, _, value in entries])
+        encoded = self._summary()
+        for (kind, tag, _), value in zip(entries, values, strict=True):
+            for summary_tag, fields in _ENCODERS[kind](tag, value):
+                encoded.value.add(tag=summary_tag, **fields)
+        if entries:
+            self._add(step=int(step), summary=encoded)
+            self.flush()
+
+    def scalar(self, step: Any, tag: str, value: Any) -> None:
+        """Writes one number; it is on disk after `flush`, or with what is written 10 s later.
+
+        Args:
+          step: The global step.
+          tag: Its name in TensorBoard.
+          value: A number, NaN and infinity included.
+        """
+        summary = self._summary()
+        summary.value.add(tag=tag, simple_value=float(value))
+        self._add(step=int(step), summary=summary)
+
+    def flush(self) -> None:
+        """Brings all that was written to disk."""
+        self._records.flush()
+        self._flush_at = time.monotonic() + _FLUSH_SECS
+
+    def close(self) -> None:
+        """Flushes and closes the file; a second call does nothing."""
+        self._records.close()
+
+    def _add(self, **fields: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
+        if time.monotonic() >= self._flush_at:
+            self.flush()
+
+
+def _missing(what: str, package: str) -> str:
+    return f"{what} needs {package}, which is not installed; run pip install 'jslim[cli]'"
+
+
+def _entries(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """`(kind, tag, value)` of each summary; those of a Model inside a Linen module lie deeper."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{path}{key}/")
+            continue
+        kind, _, tag = key.partition("/")
+        if kind not in _ENCODERS or not tag:
+            raise ValueError(
+                f"SummaryWriter.write: {path + key!r} is not a summary; give what "
+                "apply(..., mutable=['summaries']) returned beside the output"
+            )
+        yield kind, path + tag, value
+
+
+Encoded = Iterator[tuple[str, dict[str, Any]]]
+
+
+def _check_not_stacked(tag: str, value: Any, ndim: int) -> None:
+    if np.ndim(value) != ndim:
+        raise ValueError(
+            f"SummaryWriter.write: {tag!r} has been stacked to shape {np.shape(value)}, by a "
+            "lifted scan or vmap; leave 'summaries' out of its variable_axes"
+        )
+
+
+def _encode_scalar(tag: str, value: Any) -> Encoded:
+    _check_not_stacked(tag, value, 0)
+    yield tag, {"simple_value": float(value)}
+
+
+def _encode_histogram(tag: str, value: Histogram) -> Encoded:
+    from tensorboard.compat.proto import histogram_pb2
+
+    _check_not_stacked(tag, value.counts, 1)
+    counts = np.asarray(value.counts)
+    if counts.any():
+        minimum, maximum = float(value.minimum), float(value.maximum)
+    else:
+        minimum = maximum = 0.0
+    # As TF does: of neighbouring empty buckets only the last is written.
+    is_empty = counts == 0
+    is_written = ~(is_empty & np.append(is_empty[1:], False))
+    encoded = histogram_pb2.HistogramProto(
+        min=minimum,
+        max=maximum,
+        num=float(counts.sum(dtype=np.int64)),
+        sum=float(value.total),
+        sum_squares=float(value.total_squares),
+        bucket_limit=BUCKET_LIMITS[is_written],
+        bucket=counts[is_written],
+    )
+    yield tag, {"histo": encoded}
+    if value.num_non_finite:
+        yield f"{tag}/non_finite", {"simple_value": float(value.num_non_finite)}
+
+
+def _encode_image(tag: str, value: np.ndarray) -> Encoded:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(_missing(f"image summary {tag!r}", "pillow")) from error
+    from tensorboard.compat.proto import summary_pb2
+
+    _check_not_stacked(tag, value, 3)
+    pixels = value if value.dtype == np.uint8 else _to_uint8(value)
+    height, width, channels = pixels.shape
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, "PNG")
+    encoded = summary_pb2.Summary.Image(
+        height=height,
+        width=width,
+        colorspace=channels,
+        encoded_image_string=buffer.getvalue(),
+    )
+    yield tag, {"image": encoded}
+
+
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    """A floating image scaled as TF's image summary scales it."""
+    is_finite = np.isfinite(image).all(axis=-1)
+    finite = image[is_finite]
+    largest = float(np.abs(finite).max(initial=0.0))
+    has_negative = bool((finite < 0).any())
+    scale = 0.0 if largest < 1e-6 else (127.0 if has_negative else 255.0) / largest
+    pixels = np.empty(image.shape, np.uint8)
+    pixels[is_finite] = (finite * np.float32(scale) + (128 if has_negative else 0)).astype(np.uint8)
+    pixels[~is_finite] = np.array([255, 0, 0, 255], np.uint8)[: image.shape[-1]]
+    return pixels
+
+
+_ENCODERS: dict[str, Callable[[str, Any], Encoded]] = {
+    "scalar": _encode_scalar,
+    "histogram": _encode_histogram,
+    "image": _encode_image,
+}
