@@ -73,8 +73,7 @@ class SummaryWriter(NullWriter):
             f".{next(_FILE_NUMBERS)}"
         )
         self.path = directory / name
-        self._file = open(self.path, "xb")  # noqa: SIM115 (closed by close)
-        self._records = RecordWriter(self._file)
+        self._records = RecordWriter(open(self.path, "xb"))  # noqa: SIM115 (closed by close)
         self._flush_at = 0.0
         self._add(file_version="brain.Event:2")
         if purge_step is not None:
