@@ -114,6 +114,7 @@ def batch_norm(
                 f"{where}: inputs must be [batch, ..., channels], got shape {outputs.shape}; add "
                 "a batch axis"
             )
+        is_training = _common.static_bool(where, "is_training", is_training)
         channel_axis = 1 if channels_first else outputs.ndim - 1
         exact = _common.at_least_float32(outputs.dtype)
         names = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -146,7 +147,7 @@ def batch_norm(
 
         result_dtype = outputs.dtype
         outputs = _common.cast(outputs, exact)
-        if _common.static_bool(where, "is_training", is_training):
+        if is_training:
             is_fused = (fused is None or fused) and outputs.ndim in (2, 4, 5)
             is_initializing = model.is_initializing()
             # There is no mesh axis yet where variables are only being made.

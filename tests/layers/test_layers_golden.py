@@ -2,22 +2,19 @@
 
 import json
 import pathlib
-import types
 
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from layer_checks import jit
 
-import jslim
-from jslim import layers
+import jslim as slim
 
 RELATIVE = 1e-5
 _FILE = dict(np.load(pathlib.Path(__file__).parent.parent / "golden" / "layers.npz"))
 INDEX = json.loads(str(_FILE["index"]))
-# What the code of a case calls `slim`: the public names of the layers and around them.
-SLIM = types.SimpleNamespace(**{**vars(jslim), **vars(layers)})
 
 
 def arrays_of(case):
@@ -40,11 +37,11 @@ def model_of(case):
     compiled = compile(code if "y = " in code else f"y = {code}", case, "exec")
 
     def run(**inputs):
-        names = dict(inputs, slim=SLIM, tanh=jnp.tanh)
+        names = dict(inputs, slim=slim, tanh=jnp.tanh)
         exec(compiled, names)
         return names["y"]
 
-    return jslim.Model(run)
+    return slim.Model(run)
 
 
 def assert_close(actual, expected, what, terms=()):
@@ -84,9 +81,7 @@ def test_layer_equals_tf_slim(case):
         return (0.0 if ct is None else jnp.sum(output * ct)), (output, updates)
 
     gradient = jax.grad(objective, argnums=(0, 1), has_aux=True)
-    # Most of the time goes into XLA's optimization, which such small arrays do not need.
-    compiled = jax.jit(gradient, compiler_options={"xla_backend_optimization_level": 0})
-    (by_params, by_inputs), (output, updates) = compiled(variables.get("params", {}), floating)
+    (by_params, by_inputs), (output, updates) = jit(gradient)(variables.get("params", {}), floating)
     assert output.dtype == arrays["output"].dtype
     assert_close(output, arrays["output"], "output")
     penalties = jax.tree.leaves(updates.get("regularization_losses", {}))

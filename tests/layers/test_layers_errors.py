@@ -1,0 +1,174 @@
+"""The text of every error that a layer can give for its arguments."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jslim as slim
+
+IMAGES = jnp.ones((2, 5, 6, 3))
+ROWS = jnp.ones((4, 3))
+NEEDS_FLOAT = (
+    "inputs must be floating point, got uint8; convert them first, images for example by "
+    "inputs.astype('float32') / 255"
+)
+ERRORS = [
+    (lambda: slim.conv2d(IMAGES[0], 4, 3, scope="a"), ValueError,
+     "conv2d at 'net/a': inputs must be [batch, height, width, channels], got shape (5, 6, 3); add "
+     "a batch axis"),
+    (lambda: slim.conv2d(ROWS, 4, 3), ValueError,
+     "conv2d at 'net/Conv': inputs must be [batch, height, width, channels], got shape (4, 3); "
+     "reshape them"),
+    (lambda: slim.conv2d(IMAGES[0], 4, 3, data_format="NCHW"), ValueError,
+     "conv2d at 'net/Conv': inputs must be [batch, channels, height, width], got shape (5, 6, 3); "
+     "add a batch axis"),
+    (lambda: slim.conv2d(IMAGES.astype(jnp.uint8), 4, 3), TypeError,
+     f"conv2d at 'net/Conv': {NEEDS_FLOAT}"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, dtype=jnp.int8), TypeError,
+     "conv2d at 'net/Conv': dtype must be a floating point type, got int8"),
+    (lambda: slim.conv2d(IMAGES, 4.0, 3), ValueError,
+     "conv2d at 'net/Conv': num_outputs must be a positive integer, got 4.0; convert it with "
+     "int(...) if it was computed"),
+    (lambda: slim.conv2d(IMAGES, 0, 3), ValueError,
+     "conv2d at 'net/Conv': num_outputs must be a positive integer, got 0"),
+    (lambda: slim.conv2d(IMAGES, None, 3), ValueError,
+     "conv2d at 'net/Conv': num_outputs must be a positive integer, got None"),
+    (lambda: slim.conv2d(IMAGES, 4, [3, 3, 3]), ValueError,
+     "conv2d at 'net/Conv': kernel_size must be one positive integer or 2 of them, got [3, 3, 3]"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, stride=0), ValueError,
+     "conv2d at 'net/Conv': stride must be one positive integer or 2 of them, got 0"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, rate="2"), ValueError,
+     "conv2d at 'net/Conv': rate must be one positive integer or 2 of them, got '2'"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, stride=2, rate=2), ValueError,
+     "conv2d at 'net/Conv': stride and rate cannot both be above 1, got stride=(2, 2) and "
+     "rate=(2, 2); use one of them"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, padding="FULL"), ValueError,
+     "conv2d at 'net/Conv': padding must be 'SAME' or 'VALID', got 'FULL'"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, padding=1), ValueError,
+     "conv2d at 'net/Conv': padding must be 'SAME' or 'VALID', got 1"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, data_format="CHWN"), ValueError,
+     "conv2d at 'net/Conv': data_format must be 'NHWC' or 'NCHW', got 'CHWN'"),
+    (lambda: slim.conv2d(IMAGES, 4, [3, 4], rate=[1, 2], padding="VALID"), ValueError,
+     "conv2d at 'net/Conv': a window of (3, 4) (rate (1, 2)) does not fit into inputs of (5, 6) "
+     "without padding; use padding='SAME', a smaller window or larger inputs"),
+    (lambda: slim.conv2d_in_plane(ROWS, 3), ValueError,
+     "conv2d_in_plane at 'net/ConvInPlane': inputs must be [batch, height, width, channels], got "
+     "shape (4, 3)"),
+    (lambda: slim.conv2d_transpose(ROWS, 4, 3), ValueError,
+     "conv2d_transpose at 'net/Conv2d_transpose': inputs must be [batch, height, width, channels]"),
+    (lambda: slim.conv2d_transpose(IMAGES, 4, 3, padding="no"), ValueError,
+     "conv2d_transpose at 'net/Conv2d_transpose': padding must be 'SAME' or 'VALID', got 'no'"),
+    (lambda: slim.separable_conv2d(IMAGES, 4, 3, 0), ValueError,
+     "separable_conv2d at 'net/SeparableConv2d': depth_multiplier must be one positive integer "
+     "or 1 of them, got 0"),
+    (lambda: slim.separable_conv2d(IMAGES, 4, 3, stride=2, rate=2), ValueError,
+     "separable_conv2d at 'net/SeparableConv2d': stride and rate cannot both be above 1"),
+    (lambda: slim.separable_conv2d(IMAGES, 2.5, 3), ValueError,
+     "separable_conv2d at 'net/SeparableConv2d': num_outputs must be a positive integer, got 2.5"),
+    (lambda: slim.fully_connected(ROWS, 2.5), ValueError,
+     "fully_connected at 'net/fully_connected': num_outputs must be a positive integer, got 2.5"),
+    (lambda: slim.fully_connected(ROWS[0], 4), ValueError,
+     "fully_connected at 'net/fully_connected': inputs must be [batch, ..., features], got shape "
+     "(3,); add a batch axis"),
+    (lambda: slim.fully_connected(ROWS.astype(jnp.uint8), 4), TypeError,
+     f"fully_connected at 'net/fully_connected': {NEEDS_FLOAT}"),
+    (lambda: slim.batch_norm(ROWS[0]), ValueError,
+     "batch_norm at 'net/BatchNorm': inputs must be [batch, ..., channels], got shape (3,); add a "
+     "batch axis"),
+    (lambda: slim.batch_norm(ROWS, data_format="CN"), ValueError,
+     "batch_norm at 'net/BatchNorm': data_format must be 'NHWC' or 'NCHW', got 'CN'"),
+    (lambda: slim.batch_norm(ROWS, param_initializers={"gama": None}), ValueError,
+     "batch_norm at 'net/BatchNorm': param_initializers has no parameter 'gama'; did you mean "
+     "'gamma'? (there are gamma, beta, moving_mean, moving_variance)"),
+    (lambda: slim.batch_norm(ROWS, param_regularizers={"moving_mean": None}), ValueError,
+     "batch_norm at 'net/BatchNorm': param_regularizers has no parameter 'moving_mean' (there are "
+     "gamma, beta)"),
+    (lambda: jax.jit(lambda t: slim.batch_norm(ROWS, is_training=t))(True), TypeError,
+     "batch_norm at 'net/BatchNorm': is_training must be a Python bool, got a traced array; mark "
+     "it as static (jax.jit(f, static_argnames='is_training')) or fix it with functools.partial"),
+    (lambda: slim.bias_add(ROWS[0]), ValueError,
+     "bias_add at 'net/BiasAdd': inputs must be [batch, ..., channels], got shape (3,); add a "
+     "batch axis"),
+    (lambda: slim.bias_add(ROWS, data_format="NCHW"), ValueError,
+     "bias_add at 'net/BiasAdd': inputs must be [batch, channels, height, width], got shape "),
+    (lambda: slim.max_pool2d(IMAGES[0], 2), ValueError,
+     "max_pool2d at 'net/MaxPool2D': inputs must be [batch, height, width, channels]"),
+    (lambda: slim.max_pool2d(IMAGES, 6, scope="pool"), ValueError,
+     "max_pool2d at 'net/pool': a window of (6, 6) (rate (1, 1)) does not fit into inputs of "),
+    (lambda: slim.max_pool2d(IMAGES, 2, data_format="HWC"), ValueError,
+     "max_pool2d at 'net/MaxPool2D': data_format must be 'NHWC' or 'NCHW', got 'HWC'"),
+    (lambda: slim.avg_pool2d(IMAGES, [2]), ValueError,
+     "avg_pool2d at 'net/AvgPool2D': kernel_size must be one positive integer or 2 of them, got "
+     "[2]"),
+    (lambda: slim.avg_pool2d(IMAGES.astype(jnp.uint8), 2), TypeError,
+     f"avg_pool2d at 'net/AvgPool2D': {NEEDS_FLOAT}"),
+    (lambda: slim.dropout(ROWS, 0.0), ValueError,
+     "dropout at 'net/Dropout': keep_prob is the probability of keeping, above 0 and at most 1, "
+     "got 0.0"),
+    (lambda: slim.dropout(ROWS, 1.5), ValueError,
+     "dropout at 'net/Dropout': keep_prob is the probability of keeping, above 0 and at most 1, "
+     "got 1.5"),
+    (lambda: slim.dropout(ROWS, 0.5, [4, 2]), ValueError,
+     "dropout at 'net/Dropout': noise_shape must hold for each axis of (4, 3) that length, 1 or "
+     "None, got (4, 2)"),
+    (lambda: slim.dropout(ROWS, 0.5, [4]), ValueError,
+     "dropout at 'net/Dropout': noise_shape must hold for each axis of (4, 3) that length, 1 or "
+     "None, got (4,)"),
+    (lambda: jax.jit(lambda t: slim.dropout(ROWS, is_training=t))(True), TypeError,
+     "dropout at 'net/Dropout': is_training must be a Python bool, got a traced array"),
+    (lambda: slim.flatten(jnp.ones(())), ValueError,
+     "flatten at 'net/Flatten': inputs must have a batch axis, got a scalar"),
+    (lambda: slim.softmax(ROWS[0]), ValueError,
+     "softmax at 'net/softmax': logits must be [batch, ..., num_classes], got shape (3,); add a "
+     "batch axis"),
+    (lambda: slim.unit_norm(ROWS, -1), ValueError,
+     "unit_norm at 'net/UnitNorm': dim must be from 0 to 1 for inputs of shape (4, 3), got -1"),
+    (lambda: slim.unit_norm(ROWS, 2), ValueError,
+     "unit_norm at 'net/UnitNorm': dim must be from 0 to 1 for inputs of shape (4, 3), got 2"),
+    (lambda: slim.one_hot_encoding(ROWS, 3), TypeError,
+     "one_hot_encoding at 'net/OneHotEncoding': labels must be integers, got float32"),
+    (lambda: slim.one_hot_encoding(jnp.array([1]), 0), ValueError,
+     "one_hot_encoding at 'net/OneHotEncoding': num_classes must be a positive integer, got 0"),
+    (lambda: slim.repeat(IMAGES, -1, slim.conv2d, 4, 3), ValueError,
+     "repeat: repetitions must be an integer from 0, got -1"),
+    (lambda: slim.stack(ROWS, slim.fully_connected, 4), ValueError,
+     "stack: stack_args must be a list or tuple with an entry for each layer, got 4"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, reuse=True), slim.ScopeError,
+     "variable_scope: reuse=True needs a name to reuse; give the 'Conv' layer scope='...'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "text"), ERRORS, ids=[e[2][:60] for e in ERRORS])
+def test_wrong_argument_is_named(call, error, text):
+    def in_scope():
+        with slim.variable_scope("net"):
+            return call()
+
+    with pytest.raises(error, match="^" + re.escape(text)):
+        slim.Model(in_scope).init(jax.random.key(0))
+
+
+def test_layers_with_variables_need_a_model():
+    with pytest.raises(slim.ScopeError, match=r"variable_scope only works inside a model function"):
+        slim.conv2d(IMAGES, 4, 3)
+
+
+def test_batch_norm_in_training_needs_mutable_statistics():
+    model = slim.Model(slim.batch_norm)
+    variables = model.init(jax.random.key(0), ROWS)
+    with pytest.raises(
+        slim.ScopeError,
+        match=r"'BatchNorm/moving_mean' is updated, but its collection 'batch_stats' is not mutable"
+        r"; call apply\(..., mutable=\['batch_stats'\]\) .*is_training=False",
+    ):
+        model.apply(variables, ROWS)
+
+
+def test_dropout_in_training_needs_a_key():
+    model = slim.Model(slim.dropout)
+    with pytest.raises(
+        slim.ScopeError, match=r"dropout at '' needs randomness; call apply\(..., rngs=\{'dropout'"
+    ):
+        model.apply({}, ROWS)

@@ -1,0 +1,300 @@
+"""What holds for every layer: names, reuse, collections, dtypes, jit; one row a layer."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from layer_checks import jit, leaves_of, make_up_variables
+
+import jslim as slim
+
+IMAGES = (2, 5, 6, 3)
+ROWS = (4, 3)
+# {row: (layer, shape of the inputs, default scope, variables in the order they are made)}
+TABLE = {
+    "conv2d": (
+        functools.partial(slim.conv2d, num_outputs=4, kernel_size=3),
+        IMAGES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv2d_1x1": (
+        functools.partial(slim.conv2d, num_outputs=4, kernel_size=1, stride=2),
+        IMAGES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv2d_normalized": (
+        functools.partial(
+            slim.conv2d,
+            num_outputs=4,
+            kernel_size=3,
+            normalizer_fn=slim.batch_norm,
+            normalizer_params={"is_training": False, "scale": True},
+        ),
+        IMAGES,
+        "Conv",
+        [
+            "weights",
+            "BatchNorm/gamma",
+            "BatchNorm/beta",
+            "BatchNorm/moving_mean",
+            "BatchNorm/moving_variance",
+        ],
+    ),
+    "conv2d_in_plane": (
+        functools.partial(slim.conv2d_in_plane, kernel_size=3),
+        IMAGES,
+        "ConvInPlane",
+        ["weights", "biases"],
+    ),
+    "conv2d_transpose": (
+        functools.partial(slim.conv2d_transpose, num_outputs=4, kernel_size=3, stride=2),
+        IMAGES,
+        "Conv2d_transpose",
+        ["weights", "biases"],
+    ),
+    "separable_conv2d": (
+        functools.partial(slim.separable_conv2d, num_outputs=4, kernel_size=3),
+        IMAGES,
+        "SeparableConv2d",
+        ["depthwise_weights", "pointwise_weights", "biases"],
+    ),
+    "separable_conv2d_depthwise": (
+        functools.partial(slim.separable_conv2d, num_outputs=None, kernel_size=3),
+        IMAGES,
+        "SeparableConv2d",
+        ["depthwise_weights", "biases"],
+    ),
+    "fully_connected": (
+        functools.partial(slim.fully_connected, num_outputs=4),
+        ROWS,
+        "fully_connected",
+        ["weights", "biases"],
+    ),
+    "batch_norm": (
+        functools.partial(slim.batch_norm, is_training=False, scale=True),
+        IMAGES,
+        "BatchNorm",
+        ["gamma", "beta", "moving_mean", "moving_variance"],
+    ),
+    "bias_add": (slim.bias_add, IMAGES, "BiasAdd", ["biases"]),
+    "max_pool2d": (functools.partial(slim.max_pool2d, kernel_size=2), IMAGES, "MaxPool2D", []),
+    "avg_pool2d": (functools.partial(slim.avg_pool2d, kernel_size=2), IMAGES, "AvgPool2D", []),
+    "dropout": (functools.partial(slim.dropout, is_training=False), ROWS, "Dropout", []),
+    "flatten": (slim.flatten, IMAGES, "Flatten", []),
+    "softmax": (slim.softmax, ROWS, "softmax", []),
+    "unit_norm": (functools.partial(slim.unit_norm, dim=1), ROWS, "UnitNorm", []),
+}
+WITH_VARIABLES = [row for row, (_, _, _, variables) in TABLE.items() if variables]
+COLLECTING = [row for row in TABLE if row not in ("softmax", "unit_norm")]
+
+
+def inputs_of(row, dtype=jnp.float32):
+    shape = TABLE[row][1]
+    return jnp.asarray(np.random.default_rng(0).uniform(-1, 1, shape), dtype)
+
+
+def names_in(function, row):
+    """What `function(x)` returns, which is no array, when a model of it is made."""
+    kept = []
+    slim_model = slim.Model(lambda x: kept.append(function(x)))
+    jax.eval_shape(slim_model.init, jax.random.key(0), inputs_of(row))
+    return kept[0]
+
+
+@pytest.mark.parametrize("row", WITH_VARIABLES)
+def test_variables_have_tf_slims_names_and_order(row):
+    layer, _, scope, variables = TABLE[row]
+
+    def twice(x):
+        layer(x)
+        layer(x)
+        return list(slim.get_variables()), list(slim.get_model_variables())
+
+    every, of_model = names_in(twice, row)
+    assert every == [f"{s}/{v}" for s in (scope, scope + "_1") for v in variables]
+    assert of_model == every
+
+
+@pytest.mark.parametrize("row", WITH_VARIABLES)
+def test_same_scope_again_needs_reuse(row):
+    layer = TABLE[row][0]
+
+    def without(x):
+        layer(x, scope="a")
+        return layer(x, scope="a")
+
+    def with_reuse(x):
+        layer(x, scope="a")
+        layer(x, scope="a", reuse=True)
+        return list(slim.get_variables())
+
+    with pytest.raises(slim.ScopeError, match=r"'a/\w+' already exists: .*reuse=True"):
+        names_in(without, row)
+    assert names_in(with_reuse, row) == [f"a/{v}" for v in TABLE[row][3]]
+
+
+@pytest.mark.parametrize("row", WITH_VARIABLES)
+def test_variables_collections_as_list_and_dict(row):
+    layer, _, scope, variables = TABLE[row]
+    own = [v for v in variables if "BatchNorm/" not in v]
+    key = "weights" if own[0].endswith("weights") else own[0]
+
+    def run(x):
+        layer(x, variables_collections=["every"])
+        layer(x, variables_collections={key: ["some"]})
+        return [list(slim.get_variables(collection=c)) for c in ("every", "some")]
+
+    every, some = names_in(run, row)
+    assert every == [f"{scope}/{v}" for v in own]
+    stands_for = [v for v in own if v == key or v.endswith("_" + key)]
+    assert some == [f"{scope}_1/{v}" for v in stands_for]
+
+
+@pytest.mark.parametrize("row", COLLECTING)
+def test_outputs_collections_hold_outputs_by_scope(row):
+    layer, _, default, _ = TABLE[row]
+
+    def run(x):
+        with slim.variable_scope("net"):
+            layer(x, outputs_collections="ends", scope="named")
+            layer(x, outputs_collections=["ends", "others"])
+            layer(x, outputs_collections="ends")
+        ends = slim.layers.utils.convert_collection_to_dict("ends", clear_collection=True)
+        left = slim.layers.utils.convert_collection_to_dict("ends")
+        others = slim.layers.utils.convert_collection_to_dict("others")
+        assert others["net/" + default] is ends["net/" + default]
+        return list(ends), left
+
+    ends, left = names_in(run, row)
+    assert ends == ["net/named", f"net/{default}", f"net/{default}_1"]
+    assert left == {}
+
+
+@pytest.mark.parametrize("row", WITH_VARIABLES)
+def test_layer_that_is_not_trainable(row):
+    layer = TABLE[row][0]
+
+    def run(x):
+        layer(x, trainable=False)
+        return list(slim.get_trainable_variables())
+
+    # A normalizer has a `trainable` of its own.
+    assert [n for n in names_in(run, row) if "BatchNorm/" not in n[4:]] == []
+
+
+def apply(row, x):
+    model = slim.Model(TABLE[row][0])
+    variables = make_up_variables(model, x)
+    return variables, jit(model.apply)(variables, x), model
+
+
+def dtypes_of(tree):
+    return {leaf.dtype for leaf in jax.tree.leaves(tree)}
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_bfloat16_in_is_bfloat16_out_with_float32_variables(row):
+    x = inputs_of(row, jnp.bfloat16)
+    variables, output, model = apply(row, x)
+    assert output.dtype == jnp.bfloat16
+    assert dtypes_of(variables) <= {jnp.dtype("float32")}
+    exact = jit(model.apply)(variables, x.astype(jnp.float32))
+    assert exact.dtype == jnp.float32
+    # One rounding of weights, biases and result each: half of 2**-8 of the largest number.
+    bound = 4 * 2**-9 * float(jnp.abs(exact).max())
+    np.testing.assert_allclose(output.astype(jnp.float32), exact, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("row", WITH_VARIABLES)
+def test_dtype_and_param_dtype_are_chosen_apart(row):
+    layer = TABLE[row][0]
+
+    def dtypes(**kwargs):
+        model = slim.Model(functools.partial(layer, **kwargs))
+        shapes = functools.partial(jax.eval_shape, model.init_with_output, jax.random.key(0))
+        output, variables = shapes(inputs_of(row))
+        return output.dtype, {name: leaf.dtype for name, leaf in leaves_of(variables).items()}
+
+    of_output, of_variables = dtypes(dtype=jnp.bfloat16)
+    assert of_output == jnp.bfloat16
+    assert set(of_variables.values()) == {jnp.dtype("float32")}
+    of_output, of_variables = dtypes(param_dtype=jnp.bfloat16)
+    assert of_output == jnp.float32
+    for name, dtype in of_variables.items():
+        # A normalizer inside has a param_dtype of its own, and statistics are never half.
+        is_half = "/BatchNorm/" not in name.removeprefix("params/BatchNorm")
+        is_half = is_half and not name.startswith("batch_stats/")
+        assert dtype == (jnp.bfloat16 if is_half else jnp.float32), name
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_float64_is_kept_under_x64(row):
+    with jax.enable_x64(True):
+        x = inputs_of(row, jnp.float64)
+        variables, output, model = apply(row, x)
+        assert output.dtype == jnp.float64
+        assert dtypes_of(variables) <= {jnp.dtype("float64")}
+        single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), variables)
+        approximate = jit(model.apply)(single, x.astype(jnp.float32))
+        assert approximate.dtype == jnp.float32
+        np.testing.assert_allclose(approximate, output, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_eager_on_arrays_of_any_kind_equals_jit(row):
+    x = inputs_of(row)
+    variables, output, model = apply(row, x)
+    for like in (x, np.asarray(x), x.tolist()):
+        np.testing.assert_allclose(model.apply(variables, like), output, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_arg_scope_sets_arguments(row):
+    layer = TABLE[row][0]
+    op = getattr(layer, "func", layer)
+
+    def run(x):
+        with slim.arg_scope([op], scope="scoped"):
+            layer(x)
+        return list(slim.get_variables())
+
+    assert slim.has_arg_scope(op)
+    assert names_in(run, row) == [f"scoped/{v}" for v in TABLE[row][3]]
+
+
+def test_aliases_are_one_function_under_tf_slims_name():
+    for short, long in [
+        ("conv2d", "convolution2d"),
+        ("conv2d_in_plane", "convolution2d_in_plane"),
+        ("conv2d_transpose", "convolution2d_transpose"),
+        ("separable_conv2d", "separable_convolution2d"),
+    ]:
+        assert getattr(slim, short) is getattr(slim, long)
+        assert getattr(slim, short).__name__ == long
+
+
+def test_arg_scoped_arguments_of_conv2d_are_tf_slims_and_the_dtypes():
+    assert slim.arg_scoped_arguments(slim.conv2d) == (
+        "stride",
+        "padding",
+        "data_format",
+        "rate",
+        "activation_fn",
+        "normalizer_fn",
+        "normalizer_params",
+        "weights_initializer",
+        "weights_regularizer",
+        "biases_initializer",
+        "biases_regularizer",
+        "reuse",
+        "variables_collections",
+        "outputs_collections",
+        "trainable",
+        "scope",
+        "dtype",
+        "param_dtype",
+    )
