@@ -61,6 +61,7 @@ OPTIMIZERS = {
     "adam_ramp": ("adam", RAMP, {"opt_epsilon": 1e-3}),
     "adagrad": ("adagrad", 0.1, {}),
     "adagrad_start": ("adagrad", 0.1, {"adagrad_initial_accumulator_value": 2.5}),
+    "adagrad_small_start": ("adagrad", 0.1, {"adagrad_initial_accumulator_value": 1e-6}),
     "adagrad_ramp": ("adagrad", RAMP, {}),
     "adadelta": ("adadelta", 0.5, {}),
     "adadelta_small_epsilon": ("adadelta", 1.0, {"opt_epsilon": 1e-6, "adadelta_rho": 0.7}),
