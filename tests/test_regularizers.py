@@ -54,6 +54,10 @@ def test_gradient_is_sign_or_weight_decay(regularizer, expected):
     np.testing.assert_allclose(jax.grad(regularizer)(WEIGHTS), expected, rtol=1e-6)
 
 
+def test_l1_does_not_push_a_weight_that_is_zero():
+    np.testing.assert_array_equal(jax.grad(l1_regularizer(0.5))(jnp.zeros(2)), np.zeros(2))
+
+
 @pytest.mark.parametrize(
     "regularizer",
     [
