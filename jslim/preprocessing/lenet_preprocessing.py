@@ -10,6 +10,8 @@ def preprocess_image(
     output_height: int,
     output_width: int,
     is_training: bool = False,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> np.ndarray:
     """Crops or pads with 0 around the centre, then maps `[0, 255]` to `[-1, 1)`.
 
@@ -20,11 +22,12 @@ def preprocess_image(
       output_height: The height of the result.
       output_width: The width of the result.
       is_training: Of no effect: nothing here is random.
+      rng: Of no effect.
 
     Returns:
       float32 `[output_height, output_width, channels]`. Pixel 192 gives 0.5.
     """
-    del is_training
+    del is_training, rng
     images.check_image(image)
     image = images.crop_or_pad(image, output_height, output_width)
     return (image.astype(np.float32) - np.float32(128)) / np.float32(128)

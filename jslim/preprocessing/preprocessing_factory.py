@@ -29,9 +29,10 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
       is_training: Whether to distort images at random.
 
     Returns:
-      `preprocessing_fn(image, output_height, output_width)`, from an image `[height, width,
-      channels]` in `[0, 255]` to a float32 one of the output size; further arguments are those of
-      the network's own `preprocess_image`, as `rng` where it draws random numbers.
+      `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an image `[height,
+      width, channels]` in `[0, 255]` to a float32 one of the output size. In training it needs
+      `rng`, a `numpy.random.Generator`; further arguments are those of the network's own
+      `preprocess_image`.
 
     Raises:
       ValueError: There is no preprocessing of that name.

@@ -11,7 +11,7 @@ from jslim.data import get_dataset
 
 def test_get_dataset_opens_the_digits():
     dataset = get_dataset("digits", "test")
-    assert (dataset.num_samples, dataset.num_classes, dataset.name) == (359, 10, "digits/test")
+    assert (dataset.num_samples, dataset.num_classes, dataset.name) == (360, 10, "digits/test")
     assert dataset.labels_to_names[7] == "7"
     assert dataset[0]["image"].shape == (8, 8, 1)
 

@@ -2,37 +2,33 @@
 
     python tests/golden/make_digits.py
 
-The split is stored, not computed, so that it can never change. Within each class the records are
-put into a random order of their own (seed 0) and the first fifth, rounded, is the test split;
-both splits keep the order in which scikit-learn has the records.
+The split is the one that scikit-learn's `train_test_split` makes with `random_state=0`, so that
+results can be set beside other people's; it is stored, not computed, so that it never changes.
 """
 
 import pathlib
 
 import numpy as np
 from sklearn.datasets import load_digits
-
-_TEST_SHARE = 0.2
+from sklearn.model_selection import train_test_split
 
 
 def main():
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = bunch.target.astype(np.int32)
-    rng = np.random.default_rng(0)
-    is_test = np.zeros(len(labels), bool)
-    for label in range(10):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        is_test[members[: round(_TEST_SHARE * len(members))]] = True
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
+    )
     path = pathlib.Path(__file__).parents[2] / "jslim" / "data" / "digits.npz"
     np.savez_compressed(
         path,
-        train_images=images[~is_test],
-        train_labels=labels[~is_test],
-        test_images=images[is_test],
-        test_labels=labels[is_test],
+        train_images=images[train],
+        train_labels=labels[train],
+        test_images=images[test],
+        test_labels=labels[test],
     )
-    print(f"{path}: {np.sum(~is_test)} train, {np.sum(is_test)} test")
+    print(f"{path}: {len(train)} train, {len(test)} test")
 
 
 if __name__ == "__main__":

@@ -162,6 +162,16 @@ def test_factory_knows_the_preprocessing_of_every_network(name, module):
     np.testing.assert_array_equal(result, module.preprocess_image(image, 224, 200))
 
 
+@pytest.mark.parametrize("name", ["lenet", "cifarnet", "vgg_16"])
+@pytest.mark.parametrize("is_training", [False, True])
+def test_every_preprocessing_takes_a_generator_in_training_and_evaluation(name, is_training):
+    preprocess = preprocessing_factory.get_preprocessing(name, is_training=is_training)
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    result = preprocess(image, 32, 36, rng=np.random.default_rng(0))
+    assert (result.shape, result.dtype) == ((32, 36, 3), np.float32)
+    assert np.isfinite(result).all()
+
+
 def test_factory_offers_the_nearest_name():
     with pytest.raises(
         ValueError,
