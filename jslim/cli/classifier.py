@@ -3,29 +3,16 @@
 from typing import Any
 
 from jslim import data
-from jslim._errors import did_you_mean
 from jslim.cli.run import UsageError
 from jslim.data import ImageDataset
-from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 
 
 def open_dataset(values: Any) -> ImageDataset:
     """The split of the data set that the flags name."""
     if values.dataset_name is None:
-        raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
+        raise UsageError("--dataset_name is missing; give digits or folder")
     return data.get_dataset(values.dataset_name, values.dataset_split_name, values.dataset_dir)
-
-
-def check_model_name(name: str) -> str:
-    """`name`, if there is such a network."""
-    names = nets_factory.list_networks()
-    if name not in names:
-        raise UsageError(
-            f"--model_name: there is no network {name!r}{did_you_mean(name, names)} (there are "
-            f"{', '.join(names)})"
-        )
-    return name
 
 
 def make_contract(

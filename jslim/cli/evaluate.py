@@ -97,7 +97,7 @@ def _asked_for(values: Any, dataset: Any, contract: dict[str, Any]) -> dict[str,
     if offset.present:
         asked["labels_offset"] = offset.value
     if values.model_name is not None:
-        asked["model_name"] = classifier.check_model_name(values.model_name)
+        asked["model_name"] = values.model_name
     if values.preprocessing_name is not None:
         asked["preprocessing_name"] = values.preprocessing_name
     if values.moving_average_decay is not None:

@@ -15,7 +15,7 @@ from jslim import checkpoints, data, layers, learning, losses, optimizers, summa
 from jslim.cli import classifier, flags
 from jslim.cli.run import UsageError, run
 from jslim.nets import nets_factory
-from jslim.variables import get_variables_to_restore, match
+from jslim.variables import get_or_create_global_step, get_variables_to_restore, match
 
 logger = logging.getLogger("jslim")
 
@@ -32,14 +32,14 @@ def train(values: Any) -> None:
       UsageError: Flags that make no sense together, or that do not fit a checkpoint.
       DataError: The data cannot be read.
     """
-    model_name = classifier.check_model_name(values.model_name)
+    network = nets_factory.get_network(values.model_name)
     dataset = classifier.open_dataset(values)
     mesh = learning.data_mesh(values.num_clones)
     contract = classifier.make_contract(
-        model_name,
+        values.model_name,
         dataset,
-        image_size=values.train_image_size or nets_factory.default_image_size(model_name),
-        preprocessing_name=values.preprocessing_name or model_name,
+        image_size=values.train_image_size or network.image_size,
+        preprocessing_name=values.preprocessing_name or network.preprocessing,
         labels_offset=values.labels_offset,
         has_moving_averages=values.moving_average_decay is not None,
     )
@@ -105,7 +105,7 @@ def _learning_rate(values: Any, num_samples: int) -> optax.Schedule:
     return optimizers.get_learning_rate(
         values.learning_rate_decay_type,
         values.learning_rate,
-        decay_steps=max(1, int(steps_per_epoch * values.num_epochs_per_decay)),
+        decay_steps=int(steps_per_epoch * values.num_epochs_per_decay),
         decay_factor=values.learning_rate_decay_factor,
         end_learning_rate=values.end_learning_rate,
         warmup_steps=steps_per_epoch * values.warmup_epochs,
@@ -138,7 +138,7 @@ def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.S
         losses.softmax_cross_entropy(logits, one_hot, **options)
         accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
         summaries.scalar("batch_accuracy", accuracy)
-        summaries.scalar("learning_rate", learning_rate(learning.get_or_create_global_step()))
+        summaries.scalar("learning_rate", learning_rate(get_or_create_global_step()))
         for name, loss in losses.named_losses().items():
             summaries.scalar(f"losses/{name}", loss)
         return losses.get_total_loss(), {"accuracy": accuracy}

@@ -116,7 +116,7 @@ def train(
         state = _initialize(train_op, key, example, init_fn)
     writer = summary_writer
     if writer is None:
-        writer = _default_writer(logdir, save_summaries_secs)
+        writer = _default_writer(logdir, save_summaries_secs, restored and restored.step)
     loop = _Loop(
         train_op,
         state,
@@ -193,11 +193,12 @@ def _initialize(
     )
 
 
-def _default_writer(logdir: Any, save_summaries_secs: float | None) -> Any:
+def _default_writer(logdir: Any, save_summaries_secs: float | None, resumed: int | None) -> Any:
     if logdir is None or not save_summaries_secs or jax.process_index() != 0:
         return NullWriter()
     try:
-        return SummaryWriter(logdir)
+        # What a killed run wrote beyond its last checkpoint is taken again.
+        return SummaryWriter(logdir, purge_step=None if resumed is None else resumed + 1)
     except ImportError as error:
         logger.warning("no event files are written: %s", error)
         return NullWriter()

@@ -120,7 +120,8 @@ class TrainOp:
 
         Args:
           rng: A key, `jax.random.key(seed)`. Variables and every step's randomness come from it.
-          batch: What the loss function takes. Only shapes and types matter.
+          batch: What the loss function takes, or `jax.ShapeDtypeStruct`s of it: only shapes and
+            types matter.
 
         Returns:
           A `TrainState` at step 0.
@@ -129,7 +130,7 @@ class TrainOp:
           ScopeError: `variables_to_train` or `gradient_multipliers` name what is not there.
         """
         with self._in_scope():
-            return self._jitted_init(rng, batch)
+            return self._jitted_init(rng, jax.tree.map(_as_array, batch))
 
     def init_shapes(self, rng: jax.Array, batch: Batch) -> TrainState:
         """`init` without computing: the state as `jax.ShapeDtypeStruct`s on the mesh."""
@@ -307,6 +308,10 @@ class TrainOp:
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _as_array(leaf: Any) -> Any:
+    return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
 
 def _to_varying(x: jax.Array, axis_name: str) -> jax.Array:
