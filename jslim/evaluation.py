@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
 from jslim._errors import RestoreError
-from jslim.learning.step import data_mesh, shard_batch
+from jslim.learning.mesh import data_mesh, shard_batch
 from jslim.metrics import Metric
 from jslim.summaries import SummaryWriter
 

@@ -45,11 +45,11 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values, short_name="h")
 
 
-def _definers(values):  # type: ignore[no-untyped-def]
-    def text(name, default, explanation):  # type: ignore[no-untyped-def]
+def _definers(values):
+    def text(name, default, explanation):
         flags.DEFINE_string(name, default, explanation, flag_values=values)
 
-    def integer(name, default, explanation, **bounds):  # type: ignore[no-untyped-def]
+    def integer(name, default, explanation, **bounds):
         flags.DEFINE_integer(name, default, explanation, flag_values=values, **bounds)
 
     return text, integer
@@ -61,7 +61,7 @@ def train_flags() -> flags.FlagValues:
     _define_common(values, batch_size=32, split="train")
     text, integer = _definers(values)
 
-    def number(name, default, explanation, **bounds):  # type: ignore[no-untyped-def]
+    def number(name, default, explanation, **bounds):
         flags.DEFINE_float(name, default, explanation, flag_values=values, **bounds)
 
     text("train_dir", "/tmp/tfmodel/", "Where checkpoints and event files go.")

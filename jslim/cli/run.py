@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -66,14 +67,14 @@ def _fail(argv: Sequence[str], message: str) -> int:
     return 2
 
 
-class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class _StderrHandler(logging.StreamHandler):
     """Writes to what `sys.stderr` is at the time, not to what it was when it was made."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
-    def stream(self):  # type: ignore[no-untyped-def]
+    def stream(self) -> Any:
         return sys.stderr
 
 
@@ -87,7 +88,7 @@ def _log_to_stderr() -> None:
         logger.propagate = False
 
 
-def _use_compilation_cache(directory: str) -> None:
+def _use_compilation_cache(directory: Any) -> None:
     if not directory:
         return
     import jax

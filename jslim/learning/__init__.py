@@ -12,8 +12,8 @@ or by hand:
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
 from jslim.learning.loop import train as train
+from jslim.learning.mesh import data_mesh as data_mesh
+from jslim.learning.mesh import shard_batch as shard_batch
 from jslim.learning.state import TrainState as TrainState
 from jslim.learning.step import TrainOp as TrainOp
 from jslim.learning.step import create_train_op as create_train_op
-from jslim.learning.step import data_mesh as data_mesh
-from jslim.learning.step import shard_batch as shard_batch

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.traverse_util
@@ -16,60 +16,13 @@ from jslim import model as _model
 from jslim._arg_scope import arg_scope, current_arg_scope
 from jslim._errors import ScopeError
 from jslim.learning.gradients import check_trainable, clip_gradient_norms, multiply_gradients
+from jslim.learning.mesh import data_mesh, shard_batch
 from jslim.learning.state import TrainState
 from jslim.summaries import SUMMARIES, gradient_summaries
 from jslim.variables import global_step_is
 
 Batch = Any
 Outputs = dict[str, jax.Array]
-
-DATA_AXIS = "data"
-
-
-def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh with the one axis 'data', over which batches are split.
-
-    Args:
-      num_devices: How many devices to use; None means all.
-      devices: The devices to choose from; default `jax.devices()`.
-
-    Raises:
-      ValueError: More devices are asked for than there are.
-    """
-    devices = list(jax.devices() if devices is None else devices)
-    count = len(devices) if num_devices is None else num_devices
-    if not 1 <= count <= len(devices):
-        raise ValueError(
-            f"data_mesh: {count} devices were asked for, but there are {len(devices)} "
-            f"({devices[0].platform})"
-        )
-    return Mesh(np.array(devices[:count]), (DATA_AXIS,))
-
-
-def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """Puts a batch on the mesh's devices, split along the first axis of each array.
-
-    Arrays that are there already are left alone; scalars go to every device.
-
-    Raises:
-      ValueError: The batch cannot be divided among the devices.
-    """
-    split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
-    whole = NamedSharding(mesh, PartitionSpec())
-
-    def put(path: Any, leaf: Any) -> jax.Array:
-        sharding = split if np.ndim(leaf) else whole
-        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
-            return leaf
-        if np.ndim(leaf) and np.shape(leaf)[0] % mesh.size:
-            raise ValueError(
-                f"batch{jax.tree_util.keystr(path)}: {np.shape(leaf)[0]} examples cannot be "
-                f"divided among {mesh.size} devices; use a batch size that is a multiple of "
-                f"{mesh.size}"
-            )
-        return jax.device_put(leaf, sharding)
-
-    return jax.tree_util.tree_map_with_path(put, batch)
 
 
 class TrainOp:
@@ -290,13 +243,15 @@ class TrainOp:
             extra={name: updated.get(name, held) for name, held in state.extra.items()},
         )
         if self._moving_average_decay is not None:
-            new = new.replace(ema_params=self._averages(state, new))
+            averages = self._averages(state, new, self._moving_average_decay)
+            new = new.replace(ema_params=averages)
         return new, {"loss": loss, **outputs}, summaries
 
-    def _averages(self, before: TrainState, after: TrainState) -> Any:
+    @staticmethod
+    def _averages(before: TrainState, after: TrainState, greatest_decay: float) -> Any:
         """TF's ExponentialMovingAverage with num_updates: quick at first, then `decay`."""
         step = before.step.astype(jnp.float32)
-        decay = jnp.minimum(self._moving_average_decay, (1.0 + step) / (10.0 + step))
+        decay = jnp.minimum(greatest_decay, (1.0 + step) / (10.0 + step))
 
         def move(average: jax.Array, value: jax.Array) -> jax.Array:
             weight = (1.0 - decay).astype(average.dtype)

@@ -29,7 +29,10 @@ def preprocess(image, rng):
 def loss_fn(batch):
     x = batch["image"].reshape(batch["image"].shape[0], -1)
     mean = slim.model_variable(
-        "mean", [16], trainable=False, collections=["batch_stats"],
+        "mean",
+        [16],
+        trainable=False,
+        collections=["batch_stats"],
         initializer=slim.zeros_initializer(),
     )
     slim.assign("mean", 0.9 * mean + 0.1 * x.mean(0))
@@ -47,12 +50,19 @@ def run(logdir, number_of_steps=NUMBER_OF_STEPS, **options):
     )
     with data.batches(dataset(), 8, is_training=True, preprocessing_fn=preprocess, seed=3) as b:
         return learning.train(
-            train_op, b, logdir, number_of_steps=number_of_steps, rng=7,
-            save_summaries_secs=None, **options,
+            train_op,
+            b,
+            logdir,
+            number_of_steps=number_of_steps,
+            rng=7,
+            save_summaries_secs=None,
+            **options,
         )
 
 
 def leaves(state):
     """The state as NumPy arrays by name, for exact comparison."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(state.replace(rng=jax.random.key_data(state.rng)))
+    flat, _ = jax.tree_util.tree_flatten_with_path(
+        state.replace(rng=jax.random.key_data(state.rng))
+    )
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in flat}

@@ -81,7 +81,10 @@ def test_init_fn_is_called_for_a_fresh_run_only(tmp_path):
 def test_init_fn_restarts_the_moving_averages():
     train_op = simple_op(moving_average_decay=0.5)
     state = learning.train(
-        train_op, [BATCH], None, number_of_steps=1,
+        train_op,
+        [BATCH],
+        None,
+        number_of_steps=1,
         init_fn=lambda s: s.replace(params={"w": jnp.full((2, 1), 5.0)}),
     )
     # decay is min(0.5, 1/10) in step 0: average = 5 - 0.9 * (5 - 4.9)
@@ -102,9 +105,9 @@ def test_a_checkpoint_of_another_model_is_refused_and_left_alone(tmp_path):
 
     with pytest.raises(slim.RestoreError, match=r"params/w: .*\(2, 3\).*\(2, 1\)"):
         learning.train(simple_op(other_loss), [BATCH], tmp_path, number_of_steps=2)
-    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*") if "events" not in p.name) == [
-        p for p in before if "events" not in p.name
-    ]
+    assert sorted(
+        p.relative_to(tmp_path) for p in tmp_path.rglob("*") if "events" not in p.name
+    ) == [p for p in before if "events" not in p.name]
 
 
 def test_a_loss_that_is_not_finite_stops_training_at_its_step(tmp_path):
@@ -115,7 +118,11 @@ def test_a_loss_that_is_not_finite_stops_training_at_its_step(tmp_path):
 
     with pytest.raises(FloatingPointError, match=r"the loss of step 7 is nan.*checkpoint is .*/0"):
         learning.train(
-            simple_op(loss), [BATCH] * 50, tmp_path, number_of_steps=50, log_every_n_steps=25,
+            simple_op(loss),
+            [BATCH] * 50,
+            tmp_path,
+            number_of_steps=50,
+            log_every_n_steps=25,
             save_summaries_secs=None,
         )
     assert checkpoints.checkpoint_step(tmp_path) == 0
@@ -145,8 +152,12 @@ def test_event_files_hold_the_loss_and_the_models_summaries(tmp_path):
         return simple_loss(batch)
 
     learning.train(
-        simple_op(loss, summarize_gradients=True), [BATCH] * 50, tmp_path, number_of_steps=4,
-        log_every_n_steps=2, save_summaries_secs=1e-9,
+        simple_op(loss, summarize_gradients=True),
+        [BATCH] * 50,
+        tmp_path,
+        number_of_steps=4,
+        log_every_n_steps=2,
+        save_summaries_secs=1e-9,
     )
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in events.Scalars("three")] == [(i, 3.0) for i in (1, 2, 3, 4)]

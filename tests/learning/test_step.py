@@ -106,7 +106,9 @@ def test_gradient_multipliers_must_be_a_dict(multipliers):
 
 @pytest.mark.parametrize("chosen", [["linear/weights"], ["linear/w"], {"linear/weights": None}])
 def test_variables_to_train_leaves_the_others_alone_and_without_optimizer_memory(chosen):
-    train_op = learning.create_train_op(linear_loss, optimizers.adam(0.1), variables_to_train=chosen)
+    train_op = learning.create_train_op(
+        linear_loss, optimizers.adam(0.1), variables_to_train=chosen
+    )
     state = start(train_op)
     w, b = linear(state)
     shapes = {leaf.shape for leaf in jax.tree.leaves(state.opt_state)}
@@ -156,7 +158,10 @@ def test_moving_averages_follow_tf_and_hold_statistics_too():
     def loss(batch):
         with slim.variable_scope("linear"):
             m = slim.model_variable(
-                "mean", [3], trainable=False, collections=["batch_stats"],
+                "mean",
+                [3],
+                trainable=False,
+                collections=["batch_stats"],
                 initializer=slim.zeros_initializer(),
             )
             slim.assign("mean", m + 1.0)
@@ -180,7 +185,10 @@ def test_moving_averages_follow_tf_and_hold_statistics_too():
 def test_init_makes_the_statistics_but_does_not_move_them():
     def loss(batch):
         m = slim.model_variable(
-            "mean", [3], trainable=False, collections=["batch_stats"],
+            "mean",
+            [3],
+            trainable=False,
+            collections=["batch_stats"],
             initializer=slim.zeros_initializer(),
         )
         w = slim.model_variable("w", [3])
@@ -255,7 +263,10 @@ def noisy_loss(batch):
     """Batch statistics and dropout: what would differ if devices disagreed."""
     keep = jax.random.bernoulli(slim.make_rng("dropout", "noise"), 0.5, batch["x"].shape)
     mean = slim.model_variable(
-        "mean", [3], trainable=False, collections=["batch_stats"],
+        "mean",
+        [3],
+        trainable=False,
+        collections=["batch_stats"],
         initializer=slim.zeros_initializer(),
     )
     slim.assign("mean", 0.9 * mean + 0.1 * batch["x"].mean(0))
@@ -309,7 +320,9 @@ def test_the_pure_step_under_a_map_gives_the_parameters_of_jit(mapping):
     if mapping == "pmap":
         mapped, mapped_outputs = jax.tree.map(lambda x: x[0], (mapped, mapped_outputs))
     np.testing.assert_allclose(mapped_outputs["loss"], outputs["loss"], rtol=1e-5)
-    for one, other in zip(jax.tree.leaves(state.params), jax.tree.leaves(mapped.params), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(state.params), jax.tree.leaves(mapped.params), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
@@ -353,7 +366,9 @@ def test_a_step_before_init_says_so():
 
 
 def test_init_shapes_are_those_of_init_and_name_the_devices():
-    train_op = learning.create_train_op(linear_loss, optimizers.adam(0.1), mesh=learning.data_mesh(8))
+    train_op = learning.create_train_op(
+        linear_loss, optimizers.adam(0.1), mesh=learning.data_mesh(8)
+    )
     shapes = train_op.init_shapes(jax.random.key(0), BATCH)
     state = start(train_op)
     assert jax.tree.structure(shapes) == jax.tree.structure(state)

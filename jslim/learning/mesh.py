@@ -1,0 +1,56 @@
+"""The devices that a step runs on, and how a batch is laid out over them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+DATA_AXIS = "data"
+
+
+def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh with the one axis 'data', over which batches are split.
+
+    Args:
+      num_devices: How many devices to use; None means all.
+      devices: The devices to choose from; default `jax.devices()`.
+
+    Raises:
+      ValueError: More devices are asked for than there are.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    count = len(devices) if num_devices is None else num_devices
+    if not 1 <= count <= len(devices):
+        raise ValueError(
+            f"data_mesh: {count} devices were asked for, but there are {len(devices)} "
+            f"({devices[0].platform})"
+        )
+    return Mesh(np.array(devices[:count]), (DATA_AXIS,))
+
+
+def shard_batch(batch: Any, mesh: Mesh) -> Any:
+    """Puts a batch on the mesh's devices, split along the first axis of each array.
+
+    Arrays that are there already are left alone; scalars go to every device.
+
+    Raises:
+      ValueError: The batch cannot be divided among the devices.
+    """
+    split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def put(path: Any, leaf: Any) -> jax.Array:
+        sharding = split if np.ndim(leaf) else whole
+        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+            return leaf
+        if np.ndim(leaf) and np.shape(leaf)[0] % mesh.size:
+            raise ValueError(
+                f"batch{jax.tree_util.keystr(path)}: {np.shape(leaf)[0]} examples cannot be "
+                f"divided among {mesh.size} devices; use a batch size that is a multiple of "
+                f"{mesh.size}"
+            )
+        return jax.device_put(leaf, sharding)
+
+    return jax.tree_util.tree_map_with_path(put, batch)
