@@ -1,9 +1,10 @@
 """Checkpoints: saving and restoring training states, and reading variables out of them.
 
     with CheckpointManager(train_dir, keep=5, save_interval_secs=600) as checkpoints:
-        restored = restore_latest(train_dir, target=jax.eval_shape(make_state))
+        restored = restore_latest(train_dir, jax.eval_shape(make_state))
         ...
-        checkpoints.maybe_save(step, state, data_state=batches.get_state(), contract={...})
+        if checkpoints.should_save():
+            checkpoints.save(step, state, data_state=data_state, contract=contract)
 
 Orbax writes and reads the arrays; that a checkpoint is whole, is the one that was saved and fits
 what it is restored into is looked after here.

@@ -27,15 +27,15 @@ class RestoreReport(NamedTuple):
         loaded: the model's variables that it has values for.
         missing: the names that it does not have.
         unused: the names in it that nothing was read from.
-        mismatched: one line for each variable that has another shape or dtype in it, or that is
-            not a variable of the model.
+        mismatched: for each variable that has another shape or dtype in it, or is not one of the
+            model, a line that says so.
     """
 
     path: str
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
-    mismatched: tuple[str, ...]
+    mismatched: dict[str, str]
 
     def __str__(self) -> str:
         """One line with the four counts, and the first names of each."""
@@ -80,15 +80,16 @@ class InitFn:
         leaves = _variables(state)
         held = self._reader.get_variable_to_shape_map()
         dtypes = self._reader.get_variable_to_dtype_map()
+        wanted = dict.fromkeys(self._sources.values())
         present = {v: name for v, name in self._sources.items() if name in held}
         given = {v: Leaf(name, held[name], dtypes[name], 0) for v, name in present.items()}
         misfits = _misfits(leaves, given, "checkpoint", reshape=self._reshape)
         self.report = RestoreReport(
             path=self._reader.path,
             loaded=tuple(v for v in present if v not in misfits),
-            missing=tuple(dict.fromkeys(n for n in self._sources.values() if n not in held)),
-            unused=tuple(name for name in held if name not in self._sources.values()),
-            mismatched=tuple(misfits.values()),
+            missing=tuple(name for name in wanted if name not in held),
+            unused=tuple(name for name in held if name not in wanted),
+            mismatched=misfits,
         )
         if self.report.missing or misfits:
             lines = [_missing_line(name, held) for name in self.report.missing]
@@ -128,10 +129,10 @@ def assign_from_checkpoint_fn(
         ValueError: `var_list` is empty, or reads one variable from two names.
         RestoreError: there is no such checkpoint, or it is broken.
     """
-    if not var_list:
+    sources = _sources(var_list) if var_list else {}
+    if not sources:
         raise ValueError("var_list cannot be empty")
     reader = open_checkpoint(model_path)
-    sources = _sources(var_list)
     if ignore_missing_vars:
         sources = _without_missing(reader, sources)
         if not sources:

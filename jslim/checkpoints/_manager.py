@@ -23,6 +23,7 @@ from jslim.checkpoints._format import (
     Meta,
     list_files,
     read_meta,
+    shorten,
     step_directories,
     verify_files,
     write_meta,
@@ -46,7 +47,8 @@ class CheckpointManager:
     Args:
         directory: where the checkpoints go; made if it is not there.
         keep: how many of the newest checkpoints stay.
-        save_interval_secs: seconds between the saves of `maybe_save`; None for never.
+        save_interval_secs: how long after a save `should_save` asks for another; 0 for each time it
+            is asked, None for never.
         keep_every_secs: also keeps the first checkpoint, and for good one in each such time after
             it; None for no others than the newest.
 
@@ -117,20 +119,6 @@ class CheckpointManager:
             return False
         return time.monotonic() - self._last_save >= self._save_interval_secs
 
-    def maybe_save(
-        self,
-        step: int,
-        state: Any,
-        *,
-        data_state: dict[str, Any] | None = None,
-        contract: dict[str, Any] | None = None,
-    ) -> bool:
-        """Saves if `should_save()`, and says whether it did. The arguments are those of `save`."""
-        if not self.should_save():
-            return False
-        self.save(step, state, data_state=data_state, contract=contract)
-        return True
-
     def save(
         self,
         step: int,
@@ -161,10 +149,10 @@ class CheckpointManager:
         leaves = _trees.named_leaves(state)
         if not leaves:
             raise ValueError("CheckpointManager.save: the state holds no arrays.")
-        described = [_trees.describe(name, leaf) for name, leaf in leaves.items()]
+        described = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
         notes = (_copy_json("data_state", data_state), _copy_json("contract", contract or {}))
         self.wait()
-        arrays = _trees.copy_to_host(leaves)
+        arrays = _trees.copy_to_host(leaves, described)
         self._last_save = time.monotonic()
         self._running = self._thread.submit(self._write, int(step), arrays, described, *notes)
 
@@ -200,14 +188,14 @@ class CheckpointManager:
         self,
         step: int,
         arrays: dict[str, np.ndarray],
-        described: list[Leaf],
+        described: dict[str, Leaf],
         data_state: dict[str, Any] | None,
         contract: dict[str, Any],
     ) -> None:
         """Everything of a save that the training need not wait for."""
         leaves = {
-            leaf.name: leaf._replace(crc32=_arrays.checksum(arrays[leaf.name]))
-            for leaf in described
+            name: leaf._replace(crc32=_arrays.checksum(arrays[name]))
+            for name, leaf in described.items()
         }
         final = self.directory / str(step)
         unfinished = final.with_suffix(_UNFINISHED)
@@ -237,7 +225,7 @@ class CheckpointManager:
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise OSError(
-                f"checkpoint {final} could not be saved: {error}; "
+                f"checkpoint {final} could not be saved: {shorten(error)}; "
                 f"the checkpoints before it are untouched."
             ) from error
 

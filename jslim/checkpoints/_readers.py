@@ -66,7 +66,7 @@ class _JslimReader:
                 near = did_you_mean(name, self._leaf_names)
                 raise RestoreError(f"checkpoint {self.path} has no variable {name!r}{near}.")
         leaf_names = [self._leaf_names[name] for name in names]
-        stored = read_leaves(self._step_dir, self._meta, leaf_names)
+        stored = read_leaves(self._step_dir, self._meta, leaf_names, is_partial=True)
         return {name: stored[leaf] for name, leaf in zip(names, leaf_names, strict=True)}
 
 

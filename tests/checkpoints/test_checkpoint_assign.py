@@ -123,7 +123,7 @@ def test_report_says_what_was_read(checkpoint):
     report = init_fn.report
     assert report.path == str(checkpoint / "3")
     assert report.loaded == (WEIGHTS, BIASES)
-    assert (report.missing, report.mismatched) == ((), ())
+    assert (report.missing, report.mismatched) == ((), {})
     assert "lenet/fc2/weights" in report.unused
     assert "step" in report.unused
     assert len(report.unused) == 20 - 2
@@ -161,6 +161,7 @@ def test_all_problems_are_raised_at_once(checkpoint):
         "  lenet/fc2/biases is not a variable of the model; did you mean 'lenet/conv1/biases'",
     ]
     assert len(lines) == len(expected)
+    assert list(init_fn.report.mismatched) == [BIASES, "lenet/half/weights", "lenet/fc2/biases"]
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
 
 
@@ -207,6 +208,7 @@ def test_reshape_variables_reads_another_shape_of_the_same_size(checkpoint):
         ([], ValueError, "var_list cannot be empty"),
         ({}, ValueError, "var_list cannot be empty"),
         (None, ValueError, "var_list cannot be empty"),
+        ({"params": {}, "batch_stats": {}}, ValueError, "var_list cannot be empty"),
         ("lenet", TypeError, "var_list must be a list of names, a variables tree or a dict, got"),
         ([3], TypeError, "var_list must name variables, got a int; give names,"),
         ({"a": [3]}, TypeError, "var_list must name variables, got a int"),

@@ -4,11 +4,11 @@ import threading
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from checkpoint_states import assert_same, make_state, odd_leaves, save_steps
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim.checkpoints import (
     CheckpointManager,
@@ -22,6 +22,10 @@ from jslim.checkpoints import (
 
 def steps_in(directory: pathlib.Path) -> list[int]:
     return [int(pathlib.Path(path).name) for path in all_checkpoints(directory)]
+
+
+def pointers(array: jax.Array) -> list[int]:
+    return [shard.data.unsafe_buffer_pointer() for shard in array.addressable_shards]
 
 
 def test_training_state_comes_back_bit_for_bit(tmp_path):
@@ -77,10 +81,13 @@ def test_save_returns_before_the_files_are_written(tmp_path, monkeypatch):
         assert latest_checkpoint(tmp_path) == str(tmp_path / "1")
 
 
-def test_what_is_saved_is_the_state_at_the_call(tmp_path):
+@pytest.mark.parametrize(("num_devices", "axes"), [(1, ()), (8, ()), (8, ("data",))])
+def test_what_is_saved_is_the_state_at_the_call(tmp_path, num_devices, axes):
+    mesh = Mesh(np.array(jax.devices()[:num_devices]), ("data",))
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
     step = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
-    device_state = step({"w": jnp.zeros(10_000)})
-    buffer = device_state["w"].unsafe_buffer_pointer()
+    device_state = step({"w": jax.device_put(np.zeros(16_000, np.float32), sharding)})
+    buffers = pointers(device_state["w"])
     host_array = np.zeros(10_000, np.float32)
     data_state = {"position": [0]}
     with CheckpointManager(tmp_path) as checkpoints:
@@ -89,10 +96,10 @@ def test_what_is_saved_is_the_state_at_the_call(tmp_path):
         device_state = step(device_state)
         host_array += 5
         data_state["position"][0] = 99
-    # Donated indeed: the copy for the checkpoint does not hold on to the buffer.
-    assert device_state["w"].unsafe_buffer_pointer() == buffer
+    # Donated indeed: the copy for the checkpoint does not hold on to the buffers.
+    assert pointers(device_state["w"]) == buffers
     restored = restore(tmp_path, state)
-    np.testing.assert_array_equal(restored.state["device"]["w"], np.ones(10_000))
+    np.testing.assert_array_equal(restored.state["device"]["w"], np.ones(16_000))
     np.testing.assert_array_equal(restored.state["host"], np.zeros(10_000))
     assert restored.data_state == {"position": [0]}
 
@@ -141,7 +148,8 @@ def test_should_save_follows_the_clock(tmp_path, monkeypatch):
     checkpoints = CheckpointManager(tmp_path, save_interval_secs=10)
     saved = []
     for step in range(6):
-        if checkpoints.maybe_save(step, {"w": np.full(2, step)}):
+        if checkpoints.should_save():
+            checkpoints.save(step, {"w": np.full(2, step)})
             saved.append(step)
         now += 4
     checkpoints.close()
@@ -288,3 +296,9 @@ def test_manager_refuses_a_file_as_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=r"/file is a file; give a directory to save in"):
         CheckpointManager(tmp_path / "file")
+
+
+def test_manager_refuses_a_run_of_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    with pytest.raises(ValueError, match="training runs in 4 processes, and checkpoints are writ"):
+        CheckpointManager(tmp_path)
