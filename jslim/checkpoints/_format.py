@@ -238,8 +238,14 @@ def find_step(path: str | os.PathLike[str]) -> pathlib.Path:
     if steps:
         newest = latest_checkpoint(path)
         if newest is None:
-            raise RestoreError(f"none of the {len(steps)} checkpoints in {path} is whole.")
-        return pathlib.Path(newest)
+            try:
+                read_meta(steps[-1])
+            except BrokenCheckpoint as error:
+                raise RestoreError(
+                    f"none of the {len(steps)} checkpoints in {path} is whole; of the newest, "
+                    f"{steps[-1].name}, {error}."
+                ) from error
+        return pathlib.Path(newest or steps[-1])
     if not path.exists():
         raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
     raise RestoreError(
@@ -281,12 +287,15 @@ def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
     """
     leaf_names = list(leaf_names)
 
-    def shorten(name: str) -> str:
-        collection, _, rest = name.partition("/")
-        return rest if collection in MODEL_COLLECTIONS and rest else name
+    def model_name(leaf_name: str) -> str:
+        collection, _, rest = leaf_name.partition("/")
+        return rest if collection in MODEL_COLLECTIONS and rest else leaf_name
 
-    uses = Counter(map(shorten, leaf_names))
-    return {shorten(name) if uses[shorten(name)] == 1 else name: name for name in leaf_names}
+    uses = Counter(map(model_name, leaf_names))
+    return {
+        model_name(leaf_name) if uses[model_name(leaf_name)] == 1 else leaf_name: leaf_name
+        for leaf_name in leaf_names
+    }
 
 
 def mark_done(directory: str | os.PathLike[str], step: int) -> None:

@@ -285,7 +285,9 @@ def test_restore_says_what_is_wrong_with_a_path(tmp_path):
         restore(tmp_path, make_state())
     (tmp_path / "7").mkdir()
     (tmp_path / "9").mkdir()
-    with pytest.raises(RestoreError, match=r"none of the 2 checkpoints in .* is whole"):
+    with pytest.raises(
+        RestoreError, match=r"none of the 2 .* is whole; of the newest, 9, meta.json is mi"
+    ):
         read_contract(tmp_path)
 
 
