@@ -39,13 +39,15 @@ def as_floating(where: str, inputs: Any, dtype: Any = None) -> jax.Array:
             f"{where}: inputs must be floating point, got {array.dtype.name}; convert them first, "
             "images for example by inputs.astype('float32') / 255"
         )
-    if dtype is None or array.dtype == dtype:
-        return array
+    return array if dtype is None else cast(array, floating_dtype(where, dtype))
+
+
+def floating_dtype(where: str, dtype: Any) -> Any:
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
             f"{where}: dtype must be a floating point type, got {jnp.dtype(dtype).name}"
         )
-    return lax.convert_element_type(array, dtype)
+    return jnp.dtype(dtype)
 
 
 def at_least_float32(dtype: Any) -> Any:
@@ -76,7 +78,7 @@ def is_channels_first(where: str, data_format: str | None) -> bool:
 
 def check_images(where: str, inputs: jax.Array, channels_first: bool) -> None:
     if inputs.ndim != 4:
-        axes = ("channels, height, width", "height, width, channels")[not channels_first]
+        axes = "channels, height, width" if channels_first else "height, width, channels"
         hint = "add a batch axis" if inputs.ndim == 3 else "reshape them"
         raise ValueError(
             f"{where}: inputs must be [batch, {axes}], got shape {inputs.shape}; {hint}"

@@ -22,6 +22,7 @@ from jslim.layers._common import (
     Parameters,
     Regularizer,
 )
+from jslim.layers.activations import relu
 from jslim.model import Reuse, variable_scope
 
 
@@ -34,7 +35,7 @@ def convolution2d(
     padding: str = "SAME",
     data_format: str | None = None,
     rate: Pair = 1,
-    activation_fn: Activation = jax.nn.relu,
+    activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
     weights_initializer: Initializer = XAVIER,
@@ -116,7 +117,7 @@ def convolution2d_transpose(
     stride: Pair = 1,
     padding: str = "SAME",
     data_format: str = "NHWC",
-    activation_fn: Activation = jax.nn.relu,
+    activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
     weights_initializer: Initializer = XAVIER,

@@ -18,6 +18,7 @@ from jslim.layers._common import (
     Parameters,
     Regularizer,
 )
+from jslim.layers.activations import relu
 from jslim.model import Reuse, variable_scope
 
 
@@ -25,7 +26,7 @@ from jslim.model import Reuse, variable_scope
 def fully_connected(
     inputs: jax.Array,
     num_outputs: int,
-    activation_fn: Activation = jax.nn.relu,
+    activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
     weights_initializer: Initializer = XAVIER,

@@ -20,6 +20,7 @@ from jslim.layers._common import (
     Regularizer,
     Windows,
 )
+from jslim.layers.activations import relu
 from jslim.model import Reuse, variable_scope
 
 
@@ -29,7 +30,7 @@ def convolution2d_in_plane(
     kernel_size: Pair,
     stride: Pair = 1,
     padding: str = "SAME",
-    activation_fn: Activation = jax.nn.relu,
+    activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
     weights_initializer: Initializer = XAVIER,
@@ -108,7 +109,7 @@ def separable_convolution2d(
     padding: str = "SAME",
     data_format: str = "NHWC",
     rate: Pair = 1,
-    activation_fn: Activation = jax.nn.relu,
+    activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
     weights_initializer: Initializer = XAVIER,

@@ -77,6 +77,11 @@ ERRORS = [
     (lambda: slim.batch_norm(ROWS[0]), ValueError,
      "batch_norm at 'net/BatchNorm': inputs must be [batch, ..., channels], got shape (3,); add a "
      "batch axis"),
+    (lambda: slim.batch_norm(ROWS[:0]), ValueError,
+     "batch_norm at 'net/BatchNorm': there is nothing to take statistics of in inputs of shape "
+     "(0, 3); pass is_training=False, or leave out the empty batch"),
+    (lambda: slim.batch_norm(ROWS, dtype=jnp.int8), TypeError,
+     "batch_norm at 'net/BatchNorm': dtype must be a floating point type, got int8"),
     (lambda: slim.batch_norm(ROWS, data_format="CN"), ValueError,
      "batch_norm at 'net/BatchNorm': data_format must be 'NHWC' or 'NCHW', got 'CN'"),
     (lambda: slim.batch_norm(ROWS, param_initializers={"gama": None}), ValueError,

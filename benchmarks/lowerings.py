@@ -1,0 +1,83 @@
+"""Times jslim's own ways of computing convolutions and pools against XLA's, on this machine.
+
+    python -m benchmarks.lowerings
+
+Prints for each shape how many times as fast the layer's choice for a CPU is as XLA's operation:
+forward, and with gradients. `jslim/layers/_lowering.py` quotes the results.
+"""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jslim.layers import _common, _lowering
+
+REPETITIONS = 8
+# operation, input shape, shape of the window, stride, and output channels (or none)
+CASES: list[tuple[str, tuple[int, ...], int, int, int]] = [
+    ("convolve", (8, 56, 56, 64), 1, 1, 256),
+    ("convolve", (8, 28, 28, 512), 1, 1, 128),
+    ("convolve", (8, 14, 14, 1024), 1, 1, 256),
+    ("convolve", (8, 56, 56, 256), 1, 2, 512),
+    ("convolve_depthwise", (8, 112, 112, 32), 3, 1, 1),
+    ("convolve_depthwise", (8, 56, 56, 128), 3, 2, 1),
+    ("convolve_depthwise", (8, 14, 14, 512), 3, 1, 1),
+    ("convolve_depthwise", (8, 28, 28, 64), 5, 1, 1),
+    ("pool_max", (128, 28, 28, 32), 2, 2, 0),
+    ("pool_max", (8, 112, 112, 64), 3, 2, 0),
+    ("pool_max", (8, 28, 28, 256), 3, 1, 0),
+    ("pool_sum", (8, 112, 112, 64), 2, 2, 0),
+    ("pool_sum", (8, 28, 28, 256), 3, 1, 0),
+    ("pool_sum", (64, 24, 24, 64), 3, 2, 0),
+]
+
+
+def shortest(functions: dict[str, Callable[..., Any]], *arguments: jax.Array) -> dict[str, float]:
+    """The shortest of several runs in seconds; the functions take turns, so load hits all."""
+    compiled = {name: jax.jit(f).lower(*arguments).compile() for name, f in functions.items()}
+    times = dict.fromkeys(functions, math.inf)
+    for _ in range(REPETITIONS):
+        for name, run in compiled.items():
+            start = time.perf_counter()
+            jax.block_until_ready(run(*arguments))
+            times[name] = min(times[name], time.perf_counter() - start)
+    return times
+
+
+def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
+    def pull_back(*arguments: jax.Array) -> Any:
+        *arrays, cotangent = arguments
+        output, pull = jax.vjp(function, *arrays)
+        return output, pull(cotangent)
+
+    return pull_back
+
+
+def main() -> None:
+    print(f"{'operation':20}{'inputs':22}{'window':>7}{'stride':>7}{'forward':>9}{'gradients':>10}")
+    for name, shape, size, stride, outputs in CASES:
+        windows = _common.windows("", shape[1:3], (size,) * 2, (stride,) * 2, "SAME")
+        functions = {
+            backend: functools.partial(
+                getattr(_lowering, name), windows=windows, channels_first=False, backend=backend
+            )
+            for backend in ("cpu", "xla")
+        }
+        arrays = [jax.random.normal(jax.random.key(0), shape)]
+        if outputs:
+            kernel = (size, size, shape[3], outputs)
+            arrays.append(jax.random.normal(jax.random.key(1), kernel))
+        forward = shortest(functions, *arrays)
+        cotangent = jnp.ones(jax.eval_shape(functions["cpu"], *arrays).shape)
+        both = shortest({k: with_gradients(f) for k, f in functions.items()}, *arrays, cotangent)
+        ratios = [times["xla"] / times["cpu"] for times in (forward, both)]
+        print(f"{name:20}{shape!s:22}{size:7}{stride:7}{ratios[0]:9.1f}{ratios[1]:10.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The ways of computing a convolution or a pool give the same values and gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from layer_checks import jit
+
+from jslim.layers import _common, _lowering
+
+RNG = np.random.default_rng(5)
+
+
+def both(function, windows, channels_first, *arrays):
+    """Value and gradients of a weighted sum, as on a CPU and as elsewhere."""
+    shape = jax.eval_shape(lambda *a: function(*a, windows, channels_first), *arrays).shape
+    weights = jnp.asarray(RNG.uniform(-1, 1, shape), arrays[0].dtype)
+
+    def value_and_gradients(backend):
+        def weighted(*arrays):
+            output = function(*arrays, windows, channels_first, backend)
+            return jnp.sum(output * weights), output
+
+        every = tuple(range(len(arrays)))
+        return jit(jax.value_and_grad(weighted, every, has_aux=True))(*arrays)
+
+    (_, output), gradients = value_and_gradients("cpu")
+    (_, other_output), other_gradients = value_and_gradients("gpu")
+    return [output, *gradients], [other_output, *other_gradients]
+
+
+def images(channels_first, channels=3, dtype=jnp.float32):
+    shape = (2, channels, 7, 6) if channels_first else (2, 7, 6, channels)
+    return jnp.asarray(RNG.uniform(-1, 1, shape), dtype)
+
+
+CASES = [
+    # size, stride, padding, rate
+    ((3, 3), (1, 1), "SAME", (1, 1)),
+    ((3, 2), (2, 2), "SAME", (1, 1)),
+    ((2, 3), (1, 2), "VALID", (1, 1)),
+    ((3, 3), (1, 1), "SAME", (2, 2)),
+    ((1, 1), (2, 3), "SAME", (1, 1)),
+]
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_by_shifts_equals_a_grouped_convolution(case, multiplier, channels_first):
+    size, stride, padding, rate = case
+    windows = _common.windows("test", (7, 6), size, stride, padding, rate)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, 3, multiplier)), jnp.float32)
+    ours, xlas = both(
+        _lowering.convolve_depthwise, windows, channels_first, images(channels_first), kernel
+    )
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+def test_1x1_as_a_matrix_product_equals_a_convolution(stride):
+    windows = _common.windows("test", (7, 6), (1, 1), stride, "SAME")
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (1, 1, 3, 4)), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, images(False), kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("case", CASES[:3], ids=str)
+@pytest.mark.parametrize("pool", [_lowering.pool_max, _lowering.pool_sum])
+def test_pool_by_shifts_equals_a_window_reduction(pool, case, channels_first):
+    size, stride, padding, _ = case
+    windows = _common.windows("test", (7, 6), size, stride, padding)
+    # Few different values, so that most windows have several largest ones.
+    x = jnp.asarray(RNG.integers(0, 3, images(channels_first).shape), jnp.float32)
+    ours, xlas = both(pool, windows, channels_first, x)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_large_pools_are_window_reductions_everywhere():
+    windows = _common.windows("test", (7, 6), (7, 6), (1, 1), "VALID")
+    text = jax.jit(lambda x: _lowering.pool_sum(x, windows, False, "cpu")).lower(images(False))
+    assert "reduce_window" in text.as_text()
+
+
+def test_depthwise_keeps_half_precision_sums_in_float32():
+    # 25 products of 1 + 2**-7: a bfloat16 sum loses the last bits from 2 on.
+    x = jnp.full((1, 5, 5, 1), 1 + 2**-7, jnp.bfloat16)
+    windows = _common.windows("test", (5, 5), (5, 5), (1, 1), "VALID")
+    output = _lowering.convolve_depthwise(x, jnp.ones((5, 5, 1, 1), jnp.bfloat16), windows, False)
+    assert output.dtype == jnp.bfloat16
+    assert output.item() == jnp.asarray(25 * (1 + 2**-7), jnp.bfloat16).item()
