@@ -208,10 +208,14 @@ def checkpoints_iterator(
             if ended or timeout_fn is None or timeout_fn():
                 return
             continue
-        yielded = time.monotonic()
+        next_look = time.monotonic() + min_interval_secs
         last = newest
         yield newest
-        time.sleep(max(0.0, yielded + min_interval_secs - time.monotonic()))
+        while (left := next_look - time.monotonic()) > 0:
+            # Where training has ended there is nothing to be patient for.
+            if checkpoints.is_done(checkpoint_dir):
+                break
+            time.sleep(min(left, 1.0))
 
 
 def evaluation_loop(

@@ -161,7 +161,7 @@ def restore_variables(
 
     Args:
         path: a checkpoint, or a training directory (its newest whole checkpoint is read).
-        use_ema: takes the moving averages of the parameters instead of the parameters.
+        use_ema: takes the moving averages of parameters and statistics in their place.
 
     Returns:
         `{"params": {...}, "batch_stats": {...}}` of NumPy arrays, for `Model.apply`.
@@ -171,16 +171,17 @@ def restore_variables(
     """
     step_dir = find_step(path)
     meta = read_step(step_dir)
-    sources = {"params": "ema_params" if use_ema else "params", "batch_stats": "batch_stats"}
+    prefix = "ema_params/" if use_ema else ""
+    collections = ("params", "batch_stats")
     names = {
-        f"{collection}/{name.partition('/')[2]}": name
-        for collection, source in sources.items()
+        name.removeprefix(prefix): name
+        for collection in collections
         for name in meta.leaves
-        if name.startswith(f"{source}/")
+        if name.startswith(f"{prefix}{collection}/")
     }
     if not any(name.startswith("params/") for name in names):
         raise RestoreError(
-            f"checkpoint {step_dir} holds no {sources['params']}; "
+            f"checkpoint {step_dir} holds no {prefix}params; "
             + (
                 "it was trained without moving averages: read it with use_ema=False."
                 if use_ema
@@ -189,4 +190,4 @@ def restore_variables(
         )
     stored = read_leaves(step_dir, meta, list(names.values()))
     tree = traverse_util.unflatten_dict({new: stored[old] for new, old in names.items()}, sep="/")
-    return {collection: tree.get(collection, {}) for collection in sources}
+    return {collection: tree.get(collection, {}) for collection in collections}
