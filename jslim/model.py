@@ -300,9 +300,10 @@ def variable_scope(
             yield scope
     finally:
         _FRAME.reset(token)
-        for counted in run.scope_counts:
-            if counted.startswith(full + "/"):
-                run.scope_counts[counted] = 0
+        for counts in (run.scope_counts, run.op_counts):
+            for counted in counts:
+                if counted.startswith(full + "/"):
+                    counts[counted] = 0
         if saved_counts is not None:
             run.scope_counts = saved_counts
 
