@@ -5,20 +5,20 @@
         net = max_pool2d(net, [2, 2])              # SAME
         net = conv2d(net, 64, [3, 3], 'VALID')     # what a call says itself always wins
 
-A scope lasts as long as its `with` block (dynamic extent) and belongs to one thread and context.
-A jitted function traced under one scope must not be reused under another, so a scope that is
-entered outside any model function is part of JAX's jit cache key. That is why everything in a
-scope has to hash and compare by value. A scope entered inside a model function is part of what
-is being traced and stays out of the key: JAX's own small jitted helpers would otherwise miss
-their caches at every inner scope, which was measured to make tracing eleven times as slow.
+A scope lasts as long as its `with` block (dynamic extent) and belongs to one thread. What was
+traced under one scope must not be reused under another, so the current scope is kept in a JAX
+user context: that makes it part of the key of every cache that JAX has (jit, scan, checkpoint,
+cond, ...). It is why everything in a scope has to hash and compare by value, and why a scope
+does not follow `contextvars` or asyncio into a place where JAX's own settings do not follow.
 """
 
 import contextlib
-import contextvars
 import functools
 import inspect
 import itertools
 import sys
+import threading
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,23 +42,18 @@ class _Op(NamedTuple):
 
 
 class _Setting(NamedTuple):
-    """One value in a scope, and the `file:line` of the `arg_scope` that set it."""
+    """One value in a scope, what stands for it in the key, and the `file:line` that set it."""
 
     value: Any
+    key: Any
     site: str
 
 
 class FrozenDict(dict):
     """An immutable dict that hashes by value: what a dict given to `arg_scope` becomes."""
 
-    __slots__ = ("_hash",)
-
     def __hash__(self) -> int:  # type: ignore[override]
-        try:
-            return self._hash
-        except AttributeError:
-            self._hash = hash(frozenset((k, _typed(v)) for k, v in self.items()))
-            return self._hash
+        return hash(_key_of(self))
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -67,16 +62,29 @@ class FrozenDict(dict):
         )
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse
-    __ior__ = _refuse  # type: ignore[assignment]
+    __ior__ = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenDict, (dict(self),)
 
 
-def _typed(value: Any) -> Any:
+def _key_of(value: Any) -> Any:
+    """What stands for a frozen value in a key: where keys are equal, so are the effects."""
+    if isinstance(value, FrozenDict):
+        return FrozenDict, frozenset((name, _key_of(v)) for name, v in value.items())
+    if type(value) is tuple:
+        return tuple, tuple(_key_of(v) for v in value)
+    if type(value) is functools.partial:
+        return functools.partial, value.func, _key_of(_freeze((value.args, value.keywords), ""))
+    if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
+        # Made anew by each call of the function around it, though it does the same.
+        with contextlib.suppress(TypeError, ValueError):  # an unhashable or an empty cell
+            cells = tuple((type(c.cell_contents), c.cell_contents) for c in value.__closure__ or ())
+            defaults = _key_of(_freeze((value.__defaults__, value.__kwdefaults__), ""))
+            key = (value.__code__, id(value.__globals__), cells, defaults, *value.__dict__.items())
+            hash(key)
+            return key
     # 1 == 1.0 == True in Python, but they need not mean the same to an op.
-    if isinstance(value, tuple):
-        return tuple, tuple(_typed(v) for v in value)
     return type(value), value
 
 
@@ -120,7 +128,7 @@ class ArgScope(Mapping[str, Mapping[str, Any]]):
     def __init__(self, settings: Mapping[str, Mapping[str, _Setting]]):
         self._settings = settings
         self._key: frozenset[Any] = frozenset(
-            (op, name, _typed(setting.value))
+            (op, name, setting.key)
             for op, names in settings.items()
             for name, setting in names.items()
         )
@@ -146,26 +154,38 @@ class ArgScope(Mapping[str, Mapping[str, Any]]):
     def __repr__(self) -> str:
         return f"ArgScope({ {op: dict(self[op]) for op in self} })"
 
+    def __deepcopy__(self, memo: Any) -> "ArgScope":
+        return self
+
+    def __copy__(self) -> "ArgScope":
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "an ArgScope cannot be pickled: its ops belong to this process; enter the arg_scope "
+            "again in the other one"
+        )
+
     def settings(self, op_key: str) -> Mapping[str, _Setting] | None:
         """The settings for one op with the place that made each, or None."""
         return self._settings.get(op_key)
 
 
-_EMPTY = ArgScope({})
-_CURRENT: contextvars.ContextVar[ArgScope] = contextvars.ContextVar("arg_scope", default=_EMPTY)
-_IN_MODEL: contextvars.ContextVar[bool] = contextvars.ContextVar("in_model", default=False)
-_JIT_KEY = jax.make_user_context(default_value=_EMPTY)
+# The one place where the current scope is kept: what an op reads and what JAX's caches look at
+# cannot differ.
+_CURRENT = jax.make_user_context(default_value=ArgScope({}))
+_NUMBERS = itertools.count()
 
 
 def _op_of(function: Any) -> _Op:
     op = getattr(function, "_arg_scope_op", None)
     if op is None:
-        name = getattr(function, "__name__", None)
-        if name is None and isinstance(function, functools.partial):
-            name = f"partial of {getattr(function.func, '__name__', function.func)!s}"
+        label = repr(getattr(function, "__name__", function))
+        if isinstance(function, functools.partial):
+            label = f"a partial of {getattr(function.func, '__name__', function.func)!r}"
         raise ScopeError(
-            f"arg_scope: {name or function!r} is not decorated with @add_arg_scope, so a scope "
-            "cannot set its arguments; decorate it, or list the op it calls"
+            f"arg_scope: {label} is not decorated with @add_arg_scope, so a scope cannot set its "
+            "arguments; decorate it, or list the op it calls"
         )
     return op
 
@@ -188,7 +208,7 @@ def add_arg_scope(func: _F) -> _F:
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = signature.parameters.values()
     op = _Op(
-        key=str(func),
+        key=f"{func.__module__}.{func.__qualname__}#{next(_NUMBERS)}",
         name=func.__name__,
         signature=signature,
         parameters=tuple(p.name for p in parameters if p.kind in by_name),
@@ -198,20 +218,18 @@ def add_arg_scope(func: _F) -> _F:
 
     @functools.wraps(func)
     def with_scope(*args: Any, **kwargs: Any) -> Any:
-        settings = _CURRENT.get().settings(op.key)
-        if settings:
+        if settings := _CURRENT.value.settings(op.key):
             given = op.positional[: len(args)]
             for name, setting in settings.items():
                 if name not in kwargs and name not in given:
                     kwargs[name] = setting.value
         return func(*args, **kwargs)
 
-    # Holding `func` keeps its address, and so the key, from being given to another function.
     with_scope._arg_scope_op = op  # type: ignore[attr-defined]
     return with_scope  # type: ignore[return-value]
 
 
-class arg_scope(contextlib.ContextDecorator):  # noqa: N801 (TF-Slim's name)
+class arg_scope(contextlib.ContextDecorator):
     """Sets defaults for the arguments of ops, for the length of a `with` block.
 
     Scopes nest: an inner one adds to the outer one, argument by argument, and a value that is a
@@ -220,13 +238,13 @@ class arg_scope(contextlib.ContextDecorator):  # noqa: N801 (TF-Slim's name)
 
     Differs from TF-Slim: an argument that an op does not have is rejected here and not at the
     call; a scope that fails to enter leaves the one around it alone; the stack belongs to the
-    thread, and jit knows about it.
+    thread; and JAX traces a function again where the scope differs, inside a model function too.
 
     Args:
       list_ops_or_scope: A list or tuple of ops decorated with `add_arg_scope`, or a scope.
       **kwargs: `argument=value` for all of those ops. Values must hash by value: lists and dicts
-        are frozen, arrays are refused. A `lambda` compares by identity, so a new one at each
-        entry makes jit trace again: define it once.
+        are frozen, arrays are refused. Two functions that one `lambda` or local `def` made are
+        equal if the values they close over are; other objects compare as Python compares them.
 
     Raises:
       TypeError: The first argument is neither, or a value is an array or cannot be hashed.
@@ -237,7 +255,6 @@ class arg_scope(contextlib.ContextDecorator):  # noqa: N801 (TF-Slim's name)
     def __init__(self, list_ops_or_scope: Sequence[Any] | ArgScope, /, **kwargs: Any):
         frame = sys._getframe(1)
         self._site = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        self._arguments = (list_ops_or_scope, kwargs)
         self._saved: ArgScope | None = None
         self._ops: list[_Op] = []
         if isinstance(list_ops_or_scope, ArgScope):
@@ -255,7 +272,8 @@ class arg_scope(contextlib.ContextDecorator):  # noqa: N801 (TF-Slim's name)
                 f"`with arg_scope(...) as scope` gave; got {type(list_ops_or_scope).__name__}"
             )
         self._settings = {
-            name: _Setting(_freeze(value, name), self._site) for name, value in kwargs.items()
+            name: _Setting(frozen := _freeze(value, name), _key_of(frozen), self._site)
+            for name, value in kwargs.items()
         }
         for op, name in itertools.product(self._ops, kwargs):
             if name not in op.parameters and not op.takes_any:
@@ -263,48 +281,30 @@ class arg_scope(contextlib.ContextDecorator):  # noqa: N801 (TF-Slim's name)
                     f"arg_scope: {op.name} has no argument {name!r}"
                     f"{did_you_mean(name, op.parameters)} (it has {', '.join(op.parameters)})"
                 )
-        self._exits: list[Any] = []
+        self._entered = threading.local()
 
     def _recreate_cm(self) -> "arg_scope":
-        # As a decorator it is entered once per call, by any number of threads.
-        again = arg_scope.__new__(arg_scope)
-        again.__dict__.update(self.__dict__, _exits=[])
-        return again
+        return self  # as a decorator: entered once per call, by any number of threads
 
     def __enter__(self) -> ArgScope:
         scope = self._saved
         if scope is None:
-            settings = dict(_CURRENT.get()._settings)
+            settings = dict(_CURRENT.value._settings)
             for op in self._ops:
                 settings[op.key] = {**settings.get(op.key, {}), **self._settings}
             scope = ArgScope(settings)
-        jit_key = None
-        if not _IN_MODEL.get():
-            jit_key = _JIT_KEY(scope)
-            jit_key.__enter__()
-        self._exits.append((_CURRENT.set(scope), jit_key))
+        context = _CURRENT(scope)
+        context.__enter__()
+        self._entered.contexts = [*getattr(self._entered, "contexts", ()), context]
         return scope
 
     def __exit__(self, *exc_info: Any) -> None:
-        token, jit_key = self._exits.pop()
-        _CURRENT.reset(token)
-        if jit_key is not None:
-            jit_key.__exit__(*exc_info)
-
-
-@contextlib.contextmanager
-def inside_model() -> Iterator[None]:
-    """Marks the body as running inside a model function: scopes stay out of jit's key."""
-    token = _IN_MODEL.set(True)
-    try:
-        yield
-    finally:
-        _IN_MODEL.reset(token)
+        self._entered.contexts.pop().__exit__(*exc_info)
 
 
 def current_arg_scope() -> ArgScope:
-    """The scope that is current in this thread and context; empty outside any `arg_scope`."""
-    return _CURRENT.get()
+    """The scope that is current in this thread; empty outside any `arg_scope`."""
+    return _CURRENT.value
 
 
 def has_arg_scope(func: Any) -> bool:
@@ -382,16 +382,14 @@ def arg_scope_explain(op: Any, *args: Any, **kwargs: Any) -> ArgScopeExplanation
       TypeError: The arguments do not fit the op's signature.
     """
     described = _op_of(op)
-    given = described.signature.bind_partial(*args, **kwargs).arguments
-    settings = _CURRENT.get().settings(described.key) or {}
     values: dict[str, ArgValue] = {}
+    given = described.signature.bind_partial(*args, **kwargs).arguments
     for name, parameter in described.signature.parameters.items():
-        if name in given:
-            values[name] = ArgValue(given[name], "the call")
-        elif name in settings:
-            values[name] = ArgValue(*settings[name])
-        else:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            given.update(given.pop(name, {}))
+        elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL or name in given:
             values[name] = ArgValue(parameter.default, "default")
-    for name, setting in settings.items():  # what reaches **kwargs
-        values.setdefault(name, ArgValue(*setting))
+    for name, setting in (_CURRENT.value.settings(described.key) or {}).items():
+        values[name] = ArgValue(setting.value, setting.site)
+    values |= {name: ArgValue(value, "the call") for name, value in given.items()}
     return ArgScopeExplanation(described.name, values)

@@ -1,11 +1,13 @@
 """Where a variable is kept: TF's device strings, JAX devices and shardings as one thing."""
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
-Placement = jax.sharding.Sharding | jax.memory.Space | None
+# None, a jax.sharding.Sharding or a jax.memory.Space, which type checkers cannot see.
+Placement: TypeAlias = Any
+Space = jax.memory.Space
 
 _TF_DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?/?(device:)?(?P<kind>[A-Za-z]+):(?P<index>\d+)$"
@@ -25,7 +27,7 @@ def parse_device(device: Any, what: str) -> Placement:
     Raises:
       ValueError: Not a device, or one that this machine does not have.
     """
-    if device is None or isinstance(device, (jax.sharding.Sharding, jax.memory.Space)):
+    if device is None or isinstance(device, (jax.sharding.Sharding, Space)):
         return device
     if isinstance(device, jax.Device):
         return jax.sharding.SingleDeviceSharding(device)
@@ -38,7 +40,7 @@ def parse_device(device: Any, what: str) -> Placement:
     kind, index = found["kind"].lower(), int(found["index"])
     default = jax.default_backend()
     if kind == "cpu" and default != "cpu":
-        return jax.memory.Space.Host
+        return Space.Host
     here = jax.devices()
     if kind != default or index >= len(here):
         raise ValueError(

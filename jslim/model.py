@@ -1,55 +1,51 @@
-"""`Model`: a plain function of arrays as a Flax Linen module, and the scopes it runs in.
+"""`Model`: a plain function of arrays as a Flax Linen module, and the variables it makes.
 
 This is the one file that touches `flax.core`. While a model function runs, a `_Run` holds what
-it has made so far (which variables, under which names, with which regularizers; which losses and
-end points), and a `_Frame` holds where it is (the variable scope and its `reuse`). Arrays live in
-Flax's scope, so that Linen's `apply`, `tabulate`, `remat`, `scan` and NNX's bridge work as for any
-other module; a `_Run` lives for one call and is seen by that call alone.
+it has made so far: which variables, under which names, with which regularizers; which losses and
+end points. Arrays live in Flax's scope, so that Linen's `apply`, `tabulate`, `remat`, `scan` and
+NNX's bridge work as for any other module; a `_Run` lives for one call and is seen by it alone.
 """
 
 import collections
 import contextlib
 import contextvars
 import dataclasses
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import flax.core
 import flax.linen as nn
+import flax.traverse_util
 import jax
 from jax.extend import core as jex_core
 
-from jslim import _arg_scope
+from jslim._access import BATCH_STATS as BATCH_STATS
+from jslim._access import GLOBAL as GLOBAL
+from jslim._access import LOCAL_VARIABLES as LOCAL_VARIABLES
+from jslim._access import LOSSES as LOSSES
+from jslim._access import MODEL as MODEL
+from jslim._access import PARAMS as PARAMS
+from jslim._access import REGULARIZATION_LOSSES as REGULARIZATION_LOSSES
+from jslim._access import TRAINABLE as TRAINABLE
+from jslim._access import VariableInfo as VariableInfo
+from jslim._access import assign as assign
+from jslim._access import collect as collect
+from jslim._access import collected as collected
+from jslim._access import get_or_create as get_or_create
+from jslim._access import make_rng as make_rng
+from jslim._access import regularization_losses as regularization_losses
+from jslim._devices import Space
 from jslim._errors import ScopeError, did_you_mean
-
-AUTO_REUSE = "AUTO_REUSE"
-Reuse = bool | str | None
-
-PARAMS = "params"
-BATCH_STATS = "batch_stats"
-LOCAL_VARIABLES = "local_variables"
-LOSSES = "losses"
-REGULARIZATION_LOSSES = "regularization_losses"
-
-_LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_NETS = os.path.join(_LIBRARY, "nets") + os.sep
-
-
-@dataclass(frozen=True)
-class VariableInfo:
-    """What is known of a variable without its value."""
-
-    name: str  # the full name, TF's: 'vgg_16/conv1/conv1_1/weights'
-    shape: tuple[int, ...]
-    dtype: Any
-    collection: str  # the Flax collection that holds it
-    trainable: bool
-    tags: frozenset[str]  # TF's graph collections that it is in
-    site: str  # file:line of the user's code that made it
-    placement: jax.sharding.Sharding | jax.memory.Space | None = None
+from jslim._scopes import AUTO_REUSE as AUTO_REUSE
+from jslim._scopes import FRAME, Frame, Numbering, frame, user_site
+from jslim._scopes import Reuse as Reuse
+from jslim._scopes import VariableScope as VariableScope
+from jslim._scopes import get_variable_scope as get_variable_scope
+from jslim._scopes import unique_op_name as unique_op_name
+from jslim._scopes import variable_scope as variable_scope
 
 
 @dataclass(eq=False)
@@ -58,14 +54,17 @@ class _Run:
 
     root: flax.core.Scope
     trace_state: Any
+    numbering: Numbering = field(default_factory=Numbering)
     variables: dict[str, VariableInfo] = field(default_factory=dict)
     regularizers: dict[str, Callable[..., Any]] = field(default_factory=dict)
     collected: dict[str, dict[str, Any]] = field(
         default_factory=lambda: collections.defaultdict(dict)
     )
     scopes: dict[str, flax.core.Scope] = field(default_factory=dict)
-    scope_counts: collections.Counter[str] = field(default_factory=collections.Counter)
-    op_counts: collections.Counter[str] = field(default_factory=collections.Counter)
+    own_values: dict[str, jax.Array] = field(default_factory=dict)  # not kept in Flax's scope
+    views: dict[str, tuple[Any, jax.Array]] = field(default_factory=dict)
+    linen_sites: dict[str, str] = field(default_factory=dict)
+    parts: list["_Run"] = field(default_factory=list)  # Models called within, not looked at yet
 
     @property
     def is_initializing(self) -> bool:
@@ -84,44 +83,140 @@ class _Run:
         path, _, leaf = name.rpartition("/")
         return self.scope(path), leaf
 
-    def read(self, name: str) -> jax.Array:
-        """The value of a variable of this run, as a layer is to see it."""
-        info = self.variables[name]
+    def held(self, collection: str, name: str) -> Any:
+        """What Flax's scope holds under `name`: an array, a subtree, or None."""
+        if name in self.own_values:
+            return self.own_values[name]
         scope, leaf = self.locate(name)
-        value = scope.get_variable(info.collection, leaf)
-        if isinstance(value, nn.meta.AxisMetadata):
-            value = value.unbox()
-        if info.placement is jax.memory.Space.Host:
-            value = jax.device_put(value, jax.memory.Space.Device)
-        if info.collection == PARAMS and not info.trainable:
-            value = jax.lax.stop_gradient(value)
-        return value
+        return scope.get_variable(collection, leaf)
+
+    @staticmethod
+    def unboxed(held: Any) -> Any:
+        """The array itself, of one that Linen keeps in a box with the names of its axes."""
+        return held.unbox() if isinstance(held, nn.meta.AxisMetadata) else held
+
+    def names_by_collection(self) -> dict[str, list[str]]:
+        """The names that Flax's scope holds, in each collection that it was given."""
+        return {
+            collection: list(flax.traverse_util.flatten_dict(_plain(tree), sep="/"))
+            for collection, tree in self.root.variables().items()
+        }
+
+    def read(self, name: str) -> jax.Array:
+        """The value of a variable of this run, as a layer is to see it.
+
+        The same object each time, until the value changes: an array stands for its variable.
+        """
+        self.check_trace(f"variable {name!r} is used")
+        info = self.variables[name]
+        held = self.held(info.collection, name)
+        view = self.views.get(name)
+        if view is None or view[0] is not held:
+            view = self.views[name] = held, _as_seen(info, held)
+        return view[1]
+
+    def check_trace(self, what: str) -> None:
+        """Refuses to deal with this run within a JAX transformation that began within it.
+
+        JAX keeps the traces of jit, scan, checkpoint and cond by function: they would be run
+        again with the variables of another scope, or of another call, without a word.
+        """
+        if self.trace_state != _trace_state():
+            raise ScopeError(
+                f"{what}, which happens inside a JAX transformation (grad, remat, scan, vmap, jit) "
+                "that was started within the model function; JAX may keep what it traced and take "
+                "it for other variables; transform a Model instead, as in slim.call_linen("
+                "flax.linen.remat(slim.Model)(fn), inputs, scope='name')"
+            )
+
+    def settle(self) -> None:
+        """Takes over what the Models called within this one have made, as far as they are of it.
+
+        A Model called by Linen has its variables in this one's tree, below its own path; one
+        that was called by `apply` with variables of its own has not.
+        """
+        parts, self.parts = self.parts, []
+        for part in parts:
+            prefix = "/".join(part.root.path[len(self.root.path) :]) + "/"
+            is_same_tree = part.root.root is self.root.root
+            found = {
+                name: held
+                for name, info in part.variables.items()
+                if (held := self.held(info.collection, prefix + name)) is not None
+            }
+            if not found and not is_same_tree:
+                continue
+            for name, held in found.items():
+                info = part.variables[name]
+                # A lifted scan or vmap has given the variable another shape.
+                shape = jax.numpy.shape(self.unboxed(held))
+                self.variables[prefix + name] = dataclasses.replace(
+                    info, name=prefix + name, shape=shape
+                )
+                if name in part.regularizers:
+                    self.regularizers[prefix + name] = part.regularizers[name]
+            for collection, values in part.collected.items():
+                if part.trace_state == self.trace_state:
+                    for name, value in values.items():
+                        self.add(collection, prefix + name, value)
+                elif collection in (LOSSES, REGULARIZATION_LOSSES) and values:
+                    raise ScopeError(
+                        f"loss {next(iter(values))!r} was added inside a Model at {prefix[:-1]!r} "
+                        "that runs under a lifted transformation (remat, scan, vmap), and cannot "
+                        "leave it this way; return it from that Model and add it outside"
+                    )
+
+    def known_variables(self) -> dict[str, VariableInfo]:
+        """The variables made so far, with those of the Models called within."""
+        self.settle()
+        return self.variables
+
+    def add_linen_variables(self, path: str, is_linens: Callable[[str], bool]) -> None:
+        """Counts what Linen modules made below `path` among the variables of the model."""
+        site = user_site()
+        for collection in (PARAMS, BATCH_STATS):
+            tree = self.root.variables().get(collection, {})
+            for part in path.split("/") if path else ():
+                tree = tree.get(part, {})
+            boxed = flax.traverse_util.flatten_dict(_plain(tree), sep="/")
+            tags = {GLOBAL, MODEL} | ({TRAINABLE} if collection == PARAMS else set())
+            for leaf, value in nn.meta.unbox(boxed).items():
+                name = f"{path}/{leaf}" if path else leaf
+                if name not in self.variables and is_linens(leaf.partition("/")[0]):
+                    self.variables[name] = VariableInfo(
+                        name,
+                        jax.numpy.shape(value),
+                        jax.numpy.result_type(value),
+                        collection,
+                        collection == PARAMS,
+                        frozenset(tags),
+                        site,
+                    )
+
+    def add(self, collection: str, name: str, value: Any) -> None:
+        """Collects a value; its name is numbered if it was given before."""
+        held = self.collected[collection]
+        names = itertools.chain([name], (f"{name}_{index}" for index in itertools.count(1)))
+        held[next(unused for unused in names if unused not in held)] = value
 
     def add_tag(self, name: str, tag: str) -> None:
         info = self.variables[name]
         self.variables[name] = dataclasses.replace(info, tags=info.tags | {tag})
 
-    def check_trace(self, what: str) -> None:
-        """Refuses to let a value out of a JAX transformation that it cannot leave."""
-        if self.trace_state != _trace_state():
-            raise ScopeError(
-                f"{what} happens inside a JAX transformation (grad, remat, scan, vmap, jit) that "
-                "was started within the model function, and its value cannot leave that "
-                "transformation; transform the whole Model (flax.linen.remat, scan, vmap), or "
-                "move this out of the transformed function"
-            )
+
+def _plain(tree: Any) -> dict[str, Any]:
+    return flax.core.unfreeze(tree)
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Where a model function is: its run, the variable scope's full name, and `reuse`."""
+def _as_seen(info: VariableInfo, held: Any) -> jax.Array:
+    value = _Run.unboxed(held)
+    if info.placement is Space.Host:
+        value = jax.device_put(value, Space.Device)
+    if info.collection == PARAMS and not info.trainable:
+        value = jax.lax.stop_gradient(value)
+    return value
 
-    run: _Run
-    name: str
-    reuse: Reuse
 
-
-_FRAME: contextvars.ContextVar[_Frame | None] = contextvars.ContextVar("frame", default=None)
 _RECORDS: contextvars.ContextVar[list["_Run"] | None] = contextvars.ContextVar(
     "records", default=None
 )
@@ -131,20 +226,9 @@ def _trace_state() -> Any:
     return jex_core.get_opaque_trace_state(convention="flax")
 
 
-def frame(what: str) -> _Frame:
-    """The current frame; `what` names the caller where there is none."""
-    current = _FRAME.get()
-    if current is None:
-        raise ScopeError(
-            f"{what} only works inside a model function; wrap the function that calls it in "
-            "slim.Model(fn) and call .init and .apply"
-        )
-    return current
-
-
 def is_running() -> bool:
     """Whether a model function is running in this thread and context."""
-    return _FRAME.get() is not None
+    return FRAME.get() is not None
 
 
 def is_initializing() -> bool:
@@ -163,6 +247,10 @@ class Model(nn.Module):
     `outputs_collections` or `variables_collections`, and then they come back too, as
     `{name: value}`.
 
+    Transform it as a whole: `jax.jit`, `grad`, `vmap`, `checkpoint` of its `apply`, or Flax's
+    lifted `nn.remat(Model)`, `nn.scan(Model, ...)`. A transformation that is started inside `fn`
+    cannot reach variables; put what it covers into a Model of its own and see `call_linen`.
+
     TF-Slim has no such class: there, a function built a graph that owned the variables.
 
     Attributes:
@@ -176,31 +264,45 @@ class Model(nn.Module):
         scope = self.scope
         assert scope is not None
         run = _Run(scope, _trace_state())
-        token = _FRAME.set(_Frame(run, "", None))
+        around = FRAME.get()
+        is_part = around is not None and _is_below(scope, around.run.root)
+        token = FRAME.set(Frame(run, VariableScope("")))
         try:
-            with _arg_scope.inside_model():
-                output = self.fn(*args, **kwargs)
-            _export(run)
+            output = self.fn(*args, **kwargs)
+            run.settle()
+            if run.is_initializing:
+                run.add_linen_variables("", lambda name: True)
+            else:
+                _export(run, is_part)
         finally:
-            _FRAME.reset(token)
-        if (records := _RECORDS.get()) is not None:
+            FRAME.reset(token)
+        if around is not None and is_part:
+            around.run.parts.append(run)
+        elif around is None and (records := _RECORDS.get()) is not None:
+            prefix = "".join(f"{part}/" for part in scope.path)
+            infos = [dataclasses.replace(i, name=prefix + i.name) for i in run.variables.values()]
+            run.variables = {info.name: info for info in infos}
             records.append(run)
         return output
 
 
-def _export(run: _Run) -> None:
+def _is_below(scope: flax.core.Scope, root: flax.core.Scope) -> bool:
+    depth = len(root.path)
+    return len(scope.path) > depth and scope.path[:depth] == root.path
+
+
+def _export(run: _Run, is_part: bool) -> None:
     """Hands what was collected to the Flax collections that the caller asked for."""
-    if run.is_initializing:
-        return
-    if run.root.is_mutable_collection(REGULARIZATION_LOSSES):
+    mutable = run.root.is_mutable_collection
+    if mutable(REGULARIZATION_LOSSES) and not is_part:  # the Model around counts those of a part
         run.collected[REGULARIZATION_LOSSES] = regularization_losses()
     for collection, values in run.collected.items():
-        if run.root.is_mutable_collection(collection):
+        if mutable(collection):
             for name, value in values.items():
                 run.root.put_variable(collection, name, value)
     tags = {tag for info in run.variables.values() for tag in info.tags}
-    for tag in sorted(tags - {PARAMS, BATCH_STATS, LOCAL_VARIABLES}):
-        if run.root.is_mutable_collection(tag) and tag not in run.collected:
+    for tag in sorted(tags - {PARAMS, BATCH_STATS, LOCAL_VARIABLES, GLOBAL, TRAINABLE, MODEL}):
+        if mutable(tag) and tag not in run.collected:
             for name, info in run.variables.items():
                 if tag in info.tags:
                     run.root.put_variable(tag, name, run.read(name))
@@ -208,7 +310,11 @@ def _export(run: _Run) -> None:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[_Run]]:
-    """Collects the runs of the models called in the body: their static facts, not values."""
+    """Collects the runs of the models called in the body: their static facts, not values.
+
+    Names are those of the whole tree, also where a Linen module calls the Model. A Model called
+    within another is part of the outer one's run.
+    """
     records: list[_Run] = []
     token = _RECORDS.set(records)
     try:
@@ -217,325 +323,13 @@ def recorded() -> Iterator[list[_Run]]:
         _RECORDS.reset(token)
 
 
-# Variable scopes -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class VariableScope:
-    """What `variable_scope` gives: the full name of the scope, and whether it reuses."""
-
-    name: str
-    reuse: Reuse
-
-    @property
-    def original_name_scope(self) -> str:
-        return self.name + "/" if self.name else ""
-
-    def reuse_variables(self) -> None:
-        """Makes the rest of this scope's body read existing variables only."""
-        current = frame("reuse_variables")
-        if current.name != self.name:
-            raise ScopeError(
-                f"reuse_variables: scope {self.name!r} is not the current one, which is "
-                f"{current.name!r}; call it inside the scope's own with block"
-            )
-        _FRAME.set(_Frame(current.run, current.name, True))
-        object.__setattr__(self, "reuse", True)
-
-
-@contextlib.contextmanager
-def variable_scope(
-    name_or_scope: str | VariableScope | None,
-    default_name: str | None = None,
-    values: Any = None,
-    *,
-    reuse: Reuse = None,
-) -> Iterator[VariableScope]:
-    """Prefixes the names of the variables made in the body with `name/`.
-
-    The names are TF's: a scope that is named by `default_name` alone is made unique within the
-    scope around it (`Conv`, `Conv_1`, ...), a name given outright is taken as it is, and entering
-    it again continues it.
-
-    Args:
-      name_or_scope: The scope's name, relative to the current one ('conv1', 'a/b'); or a
-        `VariableScope`, which is re-entered wherever it is; or None to use `default_name`.
-      default_name: What to call the scope if no name is given.
-      values: Ignored; taken so that TF-Slim's calls read the same.
-      reuse: True reads variables that exist already; `AUTO_REUSE` reads them where they exist
-        and makes them where they do not; None or False inherits the setting of the scope around.
-
-    Yields:
-      The `VariableScope`.
-
-    Raises:
-      ScopeError: Outside a model function; neither a name nor a default name; `reuse` without a
-        name; a name that is not a scope name.
-    """
-    current = frame("variable_scope")
-    run = current.run
-    saved_counts = None
-    if isinstance(name_or_scope, VariableScope):
-        full = name_or_scope.name
-        reuse = reuse or name_or_scope.reuse
-        # Re-entering a scope from elsewhere leaves the numbering of default names as it was.
-        saved_counts = run.scope_counts.copy()
-    else:
-        if name_or_scope is None:
-            if not default_name:
-                raise ScopeError("variable_scope: give a name, or a default_name")
-            if reuse:
-                raise ScopeError(
-                    f"variable_scope: reuse={reuse!r} needs a name to reuse; give the "
-                    f"{default_name!r} layer scope='...'"
-                )
-            name_or_scope = _unique_scope_name(run, current.name, default_name)
-        _check_name(name_or_scope, "variable_scope")
-        full = f"{current.name}/{name_or_scope}" if current.name else name_or_scope
-    run.scope_counts[full] += 1
-    scope = VariableScope(full, reuse or current.reuse)
-    token = _FRAME.set(_Frame(run, full, scope.reuse))
-    try:
-        with jax.named_scope(full.removeprefix(current.name + "/") or "root"):
-            yield scope
-    finally:
-        _FRAME.reset(token)
-        for counts in (run.scope_counts, run.op_counts):
-            for counted in counts:
-                if counted.startswith(full + "/"):
-                    counts[counted] = 0
-        if saved_counts is not None:
-            run.scope_counts = saved_counts
-
-
-def get_variable_scope() -> VariableScope:
-    """The variable scope that is current in the running model function."""
-    current = frame("get_variable_scope")
-    return VariableScope(current.name, current.reuse)
-
-
-def _unique_scope_name(run: _Run, prefix: str, name: str) -> str:
-    full = f"{prefix}/{name}" if prefix else name
-    if not run.scope_counts[full]:
-        return name
-    index = 1
-    while run.scope_counts[f"{full}_{index}"]:
-        index += 1
-    return f"{name}_{index}"
-
-
-def _check_name(name: Any, what: str) -> None:
-    if not isinstance(name, str) or not all(name.split("/")):
-        raise ScopeError(
-            f"{what}: a name must be a non-empty string whose parts are separated by single "
-            f"slashes ('conv1', 'block1/unit_2'), got {name!r}"
-        )
-
-
-def unique_op_name(name: str) -> str:
-    """`name` under the current scope, numbered like TF's ops if it was given before."""
-    current = frame("unique_op_name")
-    full = f"{current.name}/{name}" if current.name else name
-    count = current.run.op_counts[full]
-    current.run.op_counts[full] += 1
-    return f"{full}_{count}" if count else full
-
-
-# Variables -----------------------------------------------------------------------------------
-
-
-def get_or_create(
-    name: str,
-    shape: tuple[int, ...],
-    dtype: Any,
-    initializer: Callable[..., jax.Array],
-    *,
-    regularizer: Callable[..., Any] | None = None,
-    trainable: bool = True,
-    collection: str = PARAMS,
-    tags: frozenset[str] = frozenset(),
-    placement: jax.sharding.Sharding | jax.memory.Space | None = None,
-) -> jax.Array:
-    """Makes or reads the variable `name` of the current scope; `variables.variable` explains."""
-    current = frame(f"variable {name!r}")
-    run = current.run
-    _check_name(name, "variable")
-    full = f"{current.name}/{name}" if current.name else name
-    if (existing := run.variables.get(full)) is not None:
-        return _reused(current, existing, shape, dtype)
-    if current.reuse is True:
-        raise ScopeError(
-            f"variable {full!r} does not exist yet, but its scope was entered with reuse=True"
-            f"{did_you_mean(full, run.variables)}; create it first, or use slim.AUTO_REUSE"
-        )
-    scope, leaf = run.locate(full)
-    held = scope.get_variable(collection, leaf)
-    if isinstance(held, Mapping):
-        raise ScopeError(
-            f"variable {full!r} has the name of a variable scope, and a tree cannot hold both; "
-            "give one of them another name"
-        )
-    if held is None:
-        if not run.is_initializing and collection != LOCAL_VARIABLES:
-            raise _missing_variable(run, full, collection)
-        run.check_trace(f"variable {full!r} is created, which")
-        held = initializer(scope.make_rng(PARAMS), shape, dtype)
-        if jax.numpy.shape(held) != shape:
-            raise ScopeError(
-                f"variable {full!r}: its initializer {initializer!r} gave shape "
-                f"{jax.numpy.shape(held)}, but shape {shape} was asked for"
-            )
-        if placement is not None:
-            held = jax.device_put(held, placement)
-        if run.root.is_mutable_collection(collection):
-            scope.put_variable(collection, leaf, held)
-        elif collection != LOCAL_VARIABLES:
-            raise _missing_variable(run, full, collection)
-    else:
-        _check_shape(full, shape, jax.numpy.shape(held))
-    run.variables[full] = VariableInfo(
-        full, shape, jax.numpy.result_type(held), collection, trainable, tags, _site(), placement
-    )
-    if regularizer is not None:
-        run.regularizers[full] = regularizer
-    return run.read(full) if scope.has_variable(collection, leaf) else held
-
-
-def _reused(current: _Frame, info: VariableInfo, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    if not current.reuse:
-        raise ScopeError(
-            f"variable {info.name!r} already exists: created at {info.site}, and again at "
-            f"{_site()}; to share it enter its scope with reuse=True (or slim.AUTO_REUSE), "
-            "otherwise give the two layers different scopes"
-        )
-    _check_shape(info.name, shape, info.shape)
-    return current.run.read(info.name)
-
-
-def _check_shape(name: str, wanted: tuple[int, ...], found: tuple[int, ...]) -> None:
-    if tuple(wanted) != tuple(found):
-        raise ScopeError(
-            f"variable {name!r} has shape {tuple(found)}, but this call needs shape "
-            f"{tuple(wanted)}; it was made for other inputs or arguments than these"
-        )
-
-
-def _missing_variable(run: _Run, name: str, collection: str) -> ScopeError:
-    held = run.root.variables().get(collection)
-    if held is None:
-        given = sorted(run.root.variables()) or "nothing"
-        return ScopeError(
-            f"variable {name!r} is in collection {collection!r}, which was not given to apply "
-            f"(it was given {given}); pass all that init returned"
-        )
-    names = flax.traverse_util.flatten_dict(dict(held), sep="/")
-    return ScopeError(
-        f"variable {name!r} is not among the {len(names)} variables of {collection!r} that apply "
-        f"was given{did_you_mean(name, names)}; make the variables with init of this same model"
-    )
-
-
-def _site() -> str:
-    """The `file:line` of the innermost frame outside the library; a net counts as outside."""
-    at = sys._getframe(1)
-    while at.f_back is not None:
-        path = at.f_code.co_filename
-        outside = not path.startswith(_LIBRARY) or path.startswith(_NETS)
-        if outside and f"{os.sep}contextlib.py" not in path:
-            break
-        at = at.f_back
-    return f"{at.f_code.co_filename}:{at.f_lineno}"
-
-
-def assign(name: str, value: jax.Array) -> None:
-    """Gives the variable `name` of the current scope a new value, to be read from then on.
-
-    While `Model.init` makes the variables it changes nothing, so that they come out as their
-    initializers made them. The new value leaves the model through its collection: with
-    `apply(..., mutable=['batch_stats'])` it comes back, and `learning` always carries it on.
-
-    Args:
-      name: The variable's name in the current scope; it exists already.
-      value: An array of the variable's shape; it is cast to the variable's dtype.
-
-    Raises:
-      ScopeError: There is no such variable; its collection is not mutable; other shape.
-    """
-    current = frame("assign")
-    full = f"{current.name}/{name}" if current.name else name
-    run = current.run
-    if full not in run.variables:
-        raise ScopeError(
-            f"assign: there is no variable {full!r}{did_you_mean(full, run.variables)}; create "
-            "it first with slim.variable"
-        )
-    info = run.variables[full]
-    _check_shape(full, jax.numpy.shape(value), info.shape)
-    if run.is_initializing:
-        return
-    if not run.root.is_mutable_collection(info.collection):
-        remedy = (
-            f"call apply(..., mutable=[{info.collection!r}]) and keep what it returns, or pass "
-            "is_training=False if nothing should be updated"
-        )
-        if info.collection == PARAMS:
-            remedy = "create it with trainable=False, collections=['batch_stats']"
-        raise ScopeError(
-            f"variable {full!r} is updated, but its collection {info.collection!r} is not "
-            f"mutable; {remedy}"
-        )
-    run.check_trace(f"variable {full!r} is updated, which")
-    scope, leaf = run.locate(full)
-    scope.put_variable(info.collection, leaf, jax.numpy.asarray(value, info.dtype))
-
-
-def make_rng(stream: str, what: str) -> jax.Array:
-    """A fresh key of `stream` for the current scope; `what` names the caller in errors."""
-    current = frame(what)
-    if not current.run.root.has_rng(stream) and not current.run.root.has_rng(PARAMS):
-        raise ScopeError(
-            f"{what} at {current.name!r} needs randomness; call "
-            f"apply(..., rngs={{{stream!r}: key}}), or pass is_training=False"
-        )
-    return current.run.scope(current.name).make_rng(stream)
-
-
-# What a run collects -------------------------------------------------------------------------
-
-
-def collect(collection: str, name: str, value: Any) -> None:
-    """Adds `value` under the unique `name` to a collection of the running model."""
-    run = frame(f"collection {collection!r}").run
-    run.check_trace(f"{name!r} is added to collection {collection!r}, which")
-    run.collected[collection][name] = value
-
-
-def collected(collection: str) -> dict[str, Any]:
-    """`{name: value}` of what the running model has added to a collection so far."""
-    return dict(frame(f"collection {collection!r}").run.collected.get(collection, {}))
-
-
-def regularization_losses() -> dict[str, jax.Array]:
-    """`{variable name/Regularizer: loss}` for each regularized variable, once each.
-
-    They are computed here from the variables and not where those were made, so that one made
-    inside a lifted transformation counts like any other.
-    """
-    run = frame("regularization_losses").run
-    losses = {}
-    for name, regularizer in run.regularizers.items():
-        loss = regularizer(run.read(name))
-        if loss is not None:
-            losses[f"{name}/Regularizer"] = loss
-    losses.update(run.collected.get(REGULARIZATION_LOSSES, {}))
-    return losses
-
-
 def call_linen(module: nn.Module, *args: Any, scope: str | None = None, **kwargs: Any) -> Any:
     """Calls a Linen module inside a model function, under the current variable scope.
 
-    A Linen layer that is called directly also works, but then Flax names it and hangs it on the
-    Model's root, outside any `variable_scope`. New in jslim.
+    The module may be a lifted Model: `call_linen(nn.remat(slim.Model)(block), net, scope='b1')`
+    recomputes `block` in the backward pass. A Linen layer that is called directly also works,
+    but then Flax names it and hangs it on the Model's root, outside any `variable_scope`, and
+    the `get_*` functions do not see it. New in jslim.
 
     Args:
       module: An unbound Linen module, such as `nn.Dense(7)`.
@@ -544,25 +338,32 @@ def call_linen(module: nn.Module, *args: Any, scope: str | None = None, **kwargs
 
     Returns:
       What the module returns; its variables count as model variables (`scope/kernel`, ...).
+
+    Raises:
+      ScopeError: A module was called under that scope before, and `reuse` is not set; or the
+        reverse.
     """
-    with variable_scope(scope or module.name, type(module).__name__) as opened:
-        run = frame("call_linen").run
-        flax_scope = run.scope(opened.name)
-        output = module.clone(parent=flax_scope.rewound(), name=None)(*args, **kwargs)
-        for collection in (PARAMS, BATCH_STATS):
-            held = flax_scope.root.variables().get(collection, {})
-            for part in flax_scope.path:
-                held = held.get(part, {})
-            for leaf, value in flax.traverse_util.flatten_dict(dict(held), sep="/").items():
-                name = f"{opened.name}/{leaf}"
-                tags = frozenset({"variables", "model_variables"})
-                run.variables[name] = VariableInfo(
-                    name,
-                    jax.numpy.shape(value),
-                    jax.numpy.result_type(value),
-                    collection,
-                    collection == PARAMS,
-                    tags | ({"trainable_variables"} if collection == PARAMS else set()),
-                    _site(),
-                )
+    run = frame("call_linen").run
+    kind = type(module).__name__
+    # Linen numbers what is made within a module over the whole of it: `Dense_7` is no given name.
+    given = module.name and not re.fullmatch(rf"{kind}_\d+", module.name)
+    with variable_scope(scope or (module.name if given else None), kind) as opened:
+        run.check_trace(f"Linen module {opened.name!r} is called")
+        before = run.linen_sites.get(opened.name)
+        if before is not None and not opened.reuse:
+            raise ScopeError(
+                f"call_linen: a module was called in scope {opened.name!r} at {before}, and again "
+                f"at {user_site()}; to share its variables enter the scope around with "
+                "reuse=True, otherwise give the two modules different scopes"
+            )
+        if before is None and opened.reuse is True:
+            raise ScopeError(
+                f"call_linen: no module was called in scope {opened.name!r} yet, but it was "
+                f"entered with reuse=True{did_you_mean(opened.name, run.linen_sites)}"
+            )
+        run.linen_sites.setdefault(opened.name, user_site())
+        flax_scope = run.scope(opened.name).rewound()
+        output = module.clone(parent=flax_scope, name=None)(*args, **kwargs)
+        run.settle()
+        run.add_linen_variables(opened.name, flax_scope.name_reserved)
     return output

@@ -1,0 +1,348 @@
+"""Finding variables by scope, name, suffix or pattern, and masks over their tree.
+
+Inside a model function the `get_*` functions see the variables that this model has made so far.
+Outside they take the variables tree as first argument. Either way they give `{name: array}`, and
+such a dict is accepted wherever a set of variables is wanted.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import flax.traverse_util
+import jax
+
+from jslim import model as _model
+from jslim._errors import ScopeError, nearest
+from jslim.model import GLOBAL, MODEL, TRAINABLE
+
+Variables = dict[str, Any]
+
+LOCAL = _model.LOCAL_VARIABLES
+
+
+def named(variables: Any) -> Variables:
+    """`{name: leaf}` of a variables tree, in the tree's own order.
+
+    Args:
+      variables: `{'params': {...}, 'batch_stats': {...}}`, one of those collections alone, a
+        `TrainState`, or a dict that maps names to leaves already. Local variables are left out.
+
+    Raises:
+      ScopeError: One name stands in two collections.
+      TypeError: Not a tree of variables.
+    """
+    tree = _as_mapping(variables)
+    if _has_collections(tree):
+        collections = [tree[name] for name in tree if name != LOCAL]
+    else:
+        collections = [tree]
+    flat: Variables = {}
+    for collection in collections:
+        for name, leaf in flax.traverse_util.flatten_dict(_plain(collection), sep="/").items():
+            if name in flat:
+                raise ScopeError(f"variable {name!r} stands in two collections of the tree")
+            flat[name] = leaf
+    return flat
+
+
+def _is_tree(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "params")
+
+
+def _as_mapping(variables: Any) -> Mapping[str, Any]:
+    if not _is_tree(variables):
+        raise TypeError(
+            "the variables must be a tree such as Model.init returns, a TrainState or "
+            f"{{name: leaf}}; got {type(variables).__name__}"
+        )
+    if isinstance(variables, Mapping):
+        return variables
+    fields = (_model.PARAMS, _model.BATCH_STATS)
+    return {name: held for name in fields if (held := getattr(variables, name, None)) is not None}
+
+
+def _has_collections(tree: Mapping[str, Any]) -> bool:
+    return _model.PARAMS in tree or _model.BATCH_STATS in tree
+
+
+def _plain(tree: Any) -> Any:
+    return {k: _plain(v) for k, v in tree.items()} if isinstance(tree, Mapping) else tree
+
+
+def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, list[Any]]:
+    """The variables tree, where it was given first, and the values of the other arguments."""
+    tree = None
+    if args and _is_tree(args[0]):
+        tree, *rest = args
+        args = tuple(rest)
+    elif not _model.is_running():
+        raise ScopeError(
+            f"{what}: outside a model function the variables tree comes first: "
+            f"{what}(variables, ...)"
+        )
+    twice = [name for name, _ in zip(keywords, args, strict=False) if keywords[name] is not None]
+    if twice or len(args) > len(keywords):
+        raise TypeError(
+            f"{what} takes ([variables,] {', '.join(keywords)}), each of them once, got "
+            f"{len(args)} by position and {', '.join(twice) or 'none of them'} by name as well"
+        )
+    return tree, [*args, *list(keywords.values())[len(args) :]]
+
+
+def _select(what: str, tree: Any, tag: str, scope: Any, suffix: str | None) -> Variables:
+    """The variables with `tag` that match, of the running model or of a tree."""
+    read: Callable[[str], Any]
+    if tree is None:
+        run = _model.frame(what).run
+        names = [name for name, info in run.known_variables().items() if tag in info.tags]
+        read = run.read
+    else:
+        held = named(_tagged(what, _as_mapping(tree), tag))
+        names, read = list(held), held.__getitem__
+    pattern = getattr(scope, "name", scope) or ""
+    if suffix is not None:
+        # TF's variables are called `name:0`, and its patterns are matched against that.
+        pattern += ".*" + (suffix if ":" in suffix else suffix + ":")
+    matches = _compile(what, pattern).match
+    return {name: read(name) for name in names if matches(name + ":0")}
+
+
+def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
+    """The part of a variables tree that holds the variables with `tag`."""
+    if tag in (GLOBAL, MODEL):
+        return tree
+    if tag == TRAINABLE:
+        return tree.get(_model.PARAMS, {}) if _has_collections(tree) else tree
+    if tag == LOCAL:
+        return tree.get(LOCAL, {})
+    if tag in tree:
+        return tree[tag]
+    raise ScopeError(
+        f"{what}: the variables tree has no collection {tag!r} (it has {sorted(tree)}); ask for "
+        f"it inside the model function, or by apply(..., mutable=[{tag!r}])"
+    )
+
+
+def _compile(what: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ScopeError(
+            f"{what}: {pattern!r} is not a regular expression: {error}; escape special "
+            "characters with a backslash"
+        ) from None
+
+
+def get_variables(
+    *args: Any, scope: Any = None, suffix: str | None = None, collection: str | None = None
+) -> Variables:
+    """`get_variables([variables,] scope=None, suffix=None, collection='variables')`: by name.
+
+    Args:
+      *args: The variables tree where no model function is running, then the others by position.
+      scope: A regular expression anchored at the start of the full name ('conv1' also finds
+        'conv10/weights'; 'conv1/' does not), or a `VariableScope`.
+      suffix: What the name ends in ('weights' also finds 'my_weights').
+      collection: The TF collection to look in, or a name from `variables_collections`.
+
+    Returns:
+      `{name: array}`, in creation order, or in the tree's; empty where nothing matches.
+
+    Raises:
+      ScopeError: Outside a model function without a tree; the tree has no such collection.
+    """
+    what = "get_variables"
+    tree, found = _arguments(what, args, scope=scope, suffix=suffix, collection=collection)
+    scope, suffix, collection = found
+    return _select(what, tree, collection or GLOBAL, scope, suffix)
+
+
+def get_model_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
+    """Those of `get_variables` that belong to the model (layers make such)."""
+    tree, found = _arguments("get_model_variables", args, scope=scope, suffix=suffix)
+    return _select("get_model_variables", tree, MODEL, *found)
+
+
+def get_trainable_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
+    """Those of `get_variables` that an optimizer may change; of a tree, all its params."""
+    tree, found = _arguments("get_trainable_variables", args, scope=scope, suffix=suffix)
+    return _select("get_trainable_variables", tree, TRAINABLE, *found)
+
+
+def get_local_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
+    """The variables that `local_variable` made."""
+    tree, found = _arguments("get_local_variables", args, scope=scope, suffix=suffix)
+    return _select("get_local_variables", tree, LOCAL, *found)
+
+
+def get_variables_by_suffix(*args: Any, suffix: str | None = None, scope: Any = None) -> Variables:
+    """`get_variables_by_suffix([variables,] suffix, scope=None)`: names that end in `suffix`."""
+    tree, (suffix, scope) = _arguments("get_variables_by_suffix", args, suffix=suffix, scope=scope)
+    return _select("get_variables_by_suffix", tree, GLOBAL, scope, suffix)
+
+
+def get_variables_by_name(
+    *args: Any, given_name: str | None = None, scope: Any = None
+) -> Variables:
+    """`get_variables_by_name([variables,] given_name, scope=None)`: the last part is that name.
+
+    Differs from TF-Slim: `scope` holds for top-level variables too; there 'v1' was found under
+    any scope.
+    """
+    what = "get_variables_by_name"
+    tree, (given_name, scope) = _arguments(what, args, given_name=given_name, scope=scope)
+    found = _select(what, tree, GLOBAL, scope, None)
+    return {n: v for n, v in found.items() if f"/{n}".endswith(f"/{given_name}")}
+
+
+def get_unique_variable(*args: Any, var_op_name: str | None = None) -> Any:
+    """`get_unique_variable([variables,] var_op_name)`: the one variable of that full name.
+
+    Raises:
+      ScopeError: No variable has that name.
+    """
+    tree, (name,) = _arguments("get_unique_variable", args, var_op_name=var_op_name)
+    found = _select("get_unique_variable", tree, GLOBAL, None, None)
+    if name not in found:
+        starting = [n for n in found if n.startswith(str(name))]
+        problem = "does not uniquely identify a variable" if starting else "is not a variable"
+        near = nearest(str(name), found) or list(found)[:3]
+        raise ScopeError(
+            f"get_unique_variable: {name!r} {problem}; the nearest names are "
+            f"{', '.join(map(repr, near)) or 'none'}"
+        )
+    return found[name]
+
+
+def get_variables_to_restore(
+    *args: Any, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
+) -> Variables:
+    """`get_variables_to_restore([variables,] include=None, exclude=None)`.
+
+    Differs from TF-Slim: a pattern that matches nothing is an error that offers the nearest
+    names (there `exclude=['fc8']` silently excluded nothing of `vgg_16/fc8/weights`).
+
+    Args:
+      *args: The variables tree where no model function is running, then include and exclude.
+      include: Patterns as for `get_variables(scope)`; None means all.
+      exclude: Patterns of what to leave out.
+
+    Returns:
+      `{name: array}`, in the order of `include`, without repeats.
+
+    Raises:
+      TypeError: A pattern list is neither list nor tuple.
+      ScopeError: A pattern matches nothing.
+    """
+    what = "get_variables_to_restore"
+    tree, (include, exclude) = _arguments(what, args, include=include, exclude=exclude)
+    for argument, patterns in (("include", include), ("exclude", exclude)):
+        if patterns is not None and not isinstance(patterns, (list, tuple)):
+            raise TypeError(
+                f"{what}: {argument} must be a list or tuple of patterns, got {patterns!r}"
+            )
+    found = _select(what, tree, GLOBAL, None, None)
+    chosen = found if include is None else match(found, include, "include")
+    excluded = match(found, exclude, "exclude") if exclude else {}
+    return {name: leaf for name, leaf in chosen.items() if name not in excluded}
+
+
+def _check_not_text(what: str, patterns: Any) -> None:
+    if isinstance(patterns, str):
+        raise TypeError(f"{what}: patterns must be given as a list, got {patterns!r}")
+
+
+def match(variables: Any, patterns: Iterable[Any], what: str) -> Variables:
+    """The variables that one of the patterns matches, pattern by pattern, without repeats.
+
+    Args:
+      variables: A tree or `{name: leaf}`.
+      patterns: Regular expressions anchored at the start of the full name, or `VariableScope`s.
+      what: What the patterns are, for the error: 'exclude', '--trainable_scopes'.
+
+    Raises:
+      TypeError: The patterns are one string.
+      ScopeError: A pattern matches nothing; it offers the nearest names.
+    """
+    _check_not_text(what, patterns)
+    held = named(variables)
+    chosen: Variables = {}
+    for pattern in patterns:
+        pattern = getattr(pattern, "name", pattern)
+        matches = _compile(what, pattern).match
+        found = {name: leaf for name, leaf in held.items() if matches(name + ":0")}
+        if not found:
+            scopes = {"/".join(n.split("/")[:i]) for n in held for i in range(1, n.count("/") + 2)}
+            near = nearest(pattern, sorted(scopes, key=len)) or sorted(held)[:3]
+            raise ScopeError(
+                f"{what}: {pattern!r} matches none of the {len(held)} variables; patterns are "
+                "regular expressions that start where the full name starts; the nearest names "
+                f"are {', '.join(map(repr, near)) or 'none'}"
+            )
+        chosen |= found
+    return chosen
+
+
+def filter_variables(
+    var_list: Any,
+    include_patterns: Sequence[str] | None = None,
+    exclude_patterns: Sequence[str] | None = None,
+    reg_search: bool = True,
+) -> Variables:
+    """The variables that any include pattern finds and no exclude pattern does.
+
+    Args:
+      var_list: A variables tree or `{name: leaf}`.
+      include_patterns: Regular expressions; None keeps all.
+      exclude_patterns: Regular expressions; None drops none.
+      reg_search: Whether a pattern may match anywhere in the name (`re.search`), or only at its
+        start (`re.match`). As in TF-Slim names end in ':0' for this.
+
+    Returns:
+      `{name: leaf}`, in order.
+
+    Raises:
+      TypeError: The patterns are one string.
+    """
+
+    def finders(what: str, patterns: Sequence[str] | None) -> list[Callable[[str], Any]]:
+        _check_not_text(f"filter_variables: {what}", patterns)
+        compiled = [_compile("filter_variables", pattern) for pattern in patterns or ()]
+        return [pattern.search if reg_search else pattern.match for pattern in compiled]
+
+    included = finders("include_patterns", include_patterns)
+    excluded = finders("exclude_patterns", exclude_patterns)
+    return {
+        name: leaf
+        for name, leaf in named(var_list).items()
+        if (include_patterns is None or any(find(f"{name}:0") for find in included))
+        and not any(find(f"{name}:0") for find in excluded)
+    }
+
+
+def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
+    """A tree of bools shaped like `tree`, True where a variable is chosen: for optax's masks.
+
+    Args:
+      tree: A params tree, or a whole variables tree.
+      chosen: A `{name: leaf}` dict, or full names and patterns (as for `match`).
+      what: What `chosen` is, for the error.
+
+    Raises:
+      TypeError: `chosen` is one string.
+      ScopeError: A name or pattern matches nothing in `tree`.
+    """
+    _check_not_text(what, chosen)
+    held = named(tree)
+    names = set()
+    for name in chosen:
+        names |= {name} if name in held else set(match(held, [name], what))
+    depth = 1 if _has_collections(_as_mapping(tree)) else 0
+
+    def is_chosen(path: Any, leaf: Any) -> bool:
+        return "/".join(entry.key for entry in path[depth:]) in names
+
+    return jax.tree_util.tree_map_with_path(
+        is_chosen, tree, is_leaf=lambda node: not isinstance(node, Mapping)
+    )
