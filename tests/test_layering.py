@@ -1,0 +1,167 @@
+"""Imports point down only, each big dependency stays in its place, `import jslim` needs few."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+LIBRARY = pathlib.Path(__file__).parent.parent / "jslim"
+
+# A unit is a file or a folder directly under jslim/. It may import units of its own level or
+# below, as long as there is no cycle; `SEALED` ones only what is below level 2.
+LEVELS = {
+    "_arg_scope": 0,
+    "_errors": 0,
+    "_devices": 1,
+    "_scopes": 1,
+    "_access": 1,
+    "model": 1,
+    "_selection": 1,
+    "variables": 1,
+    "initializers": 1,
+    "regularizers": 1,
+    "layers": 2,
+    "losses": 2,
+    "metrics": 2,
+    "summaries": 2,
+    "optimizers": 2,
+    "data": 2,
+    "preprocessing": 2,
+    "checkpoints": 2,
+    "nets": 3,
+    "learning": 4,
+    "evaluation": 4,
+    "cli": 5,
+    "__init__": 6,
+}
+SEALED = {"data", "preprocessing", "checkpoints", "optimizers"}
+
+# Which units may import what is not Python's own. The longest matching name counts.
+PACKAGES = {
+    "jax": LEVELS.keys(),
+    "jax.extend": {"model"},
+    "jax.core": set(),
+    "numpy": LEVELS.keys(),
+    "flax": set(),
+    "flax.core": {"model"},
+    "flax.linen": {"model"},
+    "flax.struct": {"learning"},
+    "flax.traverse_util": {"model", "_selection", "learning", "checkpoints"},
+    "optax": {"optimizers", "learning", "cli"},
+    "orbax": {"checkpoints"},
+    "grain": {"data"},
+    "PIL": {"data", "summaries"},
+    "tensorboard": {"summaries"},
+    "absl": {"cli"},
+    "sklearn": set(),
+}
+# What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
+OPTIONAL = ("grain", "PIL", "tensorboard", "sklearn", "absl.app", "jslim.cli")
+
+
+def imports_of(path):
+    """The full names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = ("jslim", *path.relative_to(LIBRARY).parts[:-1])
+            above = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (above, node.module)))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def unit_of(path):
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+
+
+FILES = sorted(LIBRARY.rglob("*.py"))
+IMPORTS = [(path, name) for path in FILES for name in imports_of(path)]
+INSIDE = [(path, name.split(".")[1]) for path, name in IMPORTS if name.startswith("jslim.")]
+BETWEEN_UNITS = [(path, unit) for path, unit in INSIDE if unit != unit_of(path)]
+
+
+def test_the_parser_sees_imports():
+    assert len(FILES) > 20
+    assert (LIBRARY / "model.py", "flax.core") in IMPORTS
+    assert (LIBRARY / "variables.py", "model") in BETWEEN_UNITS
+
+
+def test_every_unit_has_a_level():
+    assert {unit_of(path) for path in FILES} == set(LEVELS)
+
+
+def test_the_library_imports_its_modules_and_not_its_top():
+    wrong = [f"{path}: jslim.{unit}" for path, unit in BETWEEN_UNITS if unit not in LEVELS]
+    assert wrong == []
+    assert [path for path, name in IMPORTS if name == "jslim"] == []
+
+
+def test_no_import_points_up():
+    upward = [
+        f"{path} imports {unit}"
+        for path, unit in BETWEEN_UNITS
+        if LEVELS[unit] > LEVELS[unit_of(path)]
+    ]
+    assert upward == []
+
+
+def test_data_and_checkpoints_know_nothing_of_models():
+    wrong = [
+        f"{path} imports {unit}"
+        for path, unit in BETWEEN_UNITS
+        if unit_of(path) in SEALED and LEVELS[unit] >= 2
+    ]
+    assert wrong == []
+
+
+def test_units_form_no_cycle():
+    needs = {unit: {u for path, u in BETWEEN_UNITS if unit_of(path) == unit} for unit in LEVELS}
+    while leaves := {unit for unit, below in needs.items() if not below}:
+        needs = {unit: below - leaves for unit, below in needs.items() if unit not in leaves}
+    assert needs == {}
+
+
+def test_each_package_stays_in_its_place():
+    wrong = []
+    for path, name in IMPORTS:
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or top == "jslim":
+            continue
+        rules = [package for package in PACKAGES if f"{name}.".startswith(f"{package}.")]
+        if not rules or unit_of(path) not in PACKAGES[max(rules, key=len)]:
+            wrong.append(f"{path} imports {name}")
+    assert wrong == []
+
+
+def test_nothing_private_of_other_packages_is_imported():
+    private = [
+        f"{path} imports {name}"
+        for path, name in IMPORTS
+        if not name.startswith(("jslim.", "__future__")) and "._" in f".{name}"
+    ]
+    assert private == []
+
+
+@pytest.mark.parametrize("is_blocked", [False, True], ids=["there", "missing"])
+def test_import_jslim_needs_no_optional_package(is_blocked):
+    code = f"""
+import sys
+optional = {OPTIONAL!r}
+if {is_blocked}:
+    class Blocked:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in optional or name in optional:
+                raise ModuleNotFoundError(name)
+    sys.meta_path.insert(0, Blocked())
+import jslim
+assert jslim.arg_scope and jslim.Model
+print([name for name in optional if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
