@@ -20,10 +20,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 train: install
 	$(BIN)/python train.py --dataset_name=digits --model_name=lenet --train_dir=$(RUNS)/digits \
-	  --batch_size=64 --max_number_of_steps=600 --optimizer=momentum --learning_rate=0.02 \
-	  --learning_rate_decay_type=polynomial --log_every_n_steps=20
-	$(BIN)/python eval.py --dataset_name=digits --dataset_split_name=test --model_name=lenet \
-	  --checkpoint_path=$(RUNS)/digits --eval_dir=$(RUNS)/digits/eval
+	  --train_image_size=8 --batch_size=32 --max_number_of_steps=1500 --optimizer=momentum \
+	  --learning_rate=0.02 --learning_rate_decay_type=polynomial --num_epochs_per_decay=33 \
+	  --weight_decay=0.0005 --log_every_n_steps=50
+	$(BIN)/python eval.py --dataset_name=digits --checkpoint_path=$(RUNS)/digits \
+	  --eval_dir=$(RUNS)/digits/eval
 
 test: install
 	$(BIN)/python -m pytest
