@@ -1,0 +1,223 @@
+"""The documents: their code runs and prints what they say, and what they name exists."""
+
+import ast
+import contextlib
+import doctest
+import inspect
+import io
+import itertools
+import pathlib
+import re
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+import jslim
+from jslim.cli import flags
+
+ROOT = pathlib.Path(__file__).parent.parent
+TUTORIAL, MIGRATION, README = "docs/tutorial.md", "docs/migration.md", "README.md"
+
+
+class Block(NamedTuple):
+    """A fenced block of a document."""
+
+    language: str
+    text: str
+    first_line: int  # of the text in the document, from 1
+    last_line: int
+
+
+def blocks(document: str) -> list[Block]:
+    """The fenced blocks of a document, in order."""
+    found = []
+    opened: int | None = None
+    lines = (ROOT / document).read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.startswith("```"):
+            continue
+        if opened is None:
+            opened = number
+            continue
+        text = "".join(f"{line}\n" for line in lines[opened : number - 1])
+        found.append(Block(lines[opened - 1].strip("`").strip(), text, opened + 1, number - 1))
+        opened = None
+    assert opened is None, f"{document}:{opened}: the block is not closed"
+    return found
+
+
+@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION])
+def test_document_code_prints_what_the_document_says(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    num_run = 0
+    for block, following in itertools.pairwise([*blocks(document), Block("", "", 0, 0)]):
+        if block.language != "python":
+            continue
+        # Blank lines before it give the code the line numbers of the document.
+        source = "\n" * (block.first_line - 1) + block.text
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(source, document, "exec"), namespace)
+        num_run += 1
+        # The output is the text block that follows with one empty line between.
+        if following.language == "text" and following.first_line - block.last_line == 4:
+            expected = following.text
+        else:
+            expected = ""
+        checker = doctest.OutputChecker()
+        assert checker.check_output(expected, printed.getvalue(), doctest.ELLIPSIS), (
+            f"{document}:{block.first_line}: printed\n{printed.getvalue()}and not\n{expected}"
+        )
+    assert num_run
+
+
+# What stands for an object of which class in the documents.
+INSTANCES = {
+    "model": jslim.Model,
+    "metric": jslim.metrics.Metric,
+    "train_op": jslim.learning.TrainOp,
+    "state": jslim.learning.TrainState,
+}
+
+
+def prose(document: str) -> Iterator[str]:
+    """The lines of a document outside its fenced blocks."""
+    is_inside = False
+    for line in (ROOT / document).read_text().splitlines():
+        if line.startswith("```"):
+            is_inside = not is_inside
+        elif not is_inside:
+            yield line
+
+
+def tables(document: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """The tables of a document: the cells of the header, and of the rows."""
+    for is_table, lines in itertools.groupby(prose(document), lambda line: line.startswith("|")):
+        if is_table:
+            header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+            yield header, rows
+
+
+def code_in(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def jslim_code(document: str) -> list[str]:
+    """The snippets of code that speak of jslim: in migration.md, one column of the tables."""
+    if document != MIGRATION:
+        return code_in("\n".join(prose(document)))
+    cells = [
+        row[header.index("jslim")]
+        for header, rows in tables(document)
+        if header == ["TF-Slim", "jslim"]
+        for row in rows
+    ]
+    assert len(cells) > 80
+    return code_in("\n".join(cells))
+
+
+def find(name: str) -> object:
+    """The object that a dotted name such as `slim.losses.log_loss` or `model.init` stands for."""
+    root, *path = name.split(".")
+    found = INSTANCES.get(root, jslim)
+    for part in path:
+        fields = getattr(found, "__dataclass_fields__", {})
+        found = fields[part] if part in fields else getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION])
+def test_documents_name_what_exists(document):
+    names = {
+        name
+        for code in jslim_code(document)
+        for name in re.findall(
+            rf"(?<![\w/])(?:slim|{'|'.join(INSTANCES)})(?:\.[A-Za-z_]\w*)+", code
+        )
+    }
+    assert len(names) > 10
+    missing = []
+    for name in sorted(names):
+        try:
+            find(name)
+        except AttributeError:
+            missing.append(name)
+    assert missing == []
+
+
+def test_migration_calls_pass_arguments_that_exist():
+    wrong = []
+    num_calls = 0
+    for code in jslim_code(MIGRATION):
+        try:
+            tree = ast.parse(code)
+        except SyntaxError:  # The beginning of a with statement, a flag.
+            continue
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = ast.unparse(call.func)
+            if not re.fullmatch(r"slim(\.\w+)+", name):
+                continue
+            keywords = dict.fromkeys(keyword.arg for keyword in call.keywords)
+            num_calls += 1
+            try:
+                inspect.signature(find(name)).bind(*call.args, **keywords)
+            except TypeError as error:
+                wrong.append(f"{code}: {error}")
+    assert wrong == []
+    assert num_calls > 60
+
+
+def test_migration_lists_exactly_the_dropped_flags():
+    (rows,) = [rows for header, rows in tables(MIGRATION) if header[0] == "Dropped"]
+    listed = {flag.removeprefix("--") for row in rows for flag in code_in(row[0])}
+    assert listed == set(flags.DROPPED)
+
+
+def test_documents_give_flags_that_the_scripts_have():
+    known = {*flags.train_flags(), *flags.eval_flags()}
+    for header, rows in tables(MIGRATION):
+        if header[0] == "Flag":
+            assert {code_in(row[0])[0].removeprefix("--") for row in rows} <= known
+    num_commands = 0
+    for block in blocks(README):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            program, *arguments = shlex.split(line) if block.language == "console" else [""]
+            if program == "python":
+                script = {"train.py": flags.train_flags, "eval.py": flags.eval_flags}[arguments[0]]
+                assert script()(arguments) == arguments[:1]
+                num_commands += 1
+    assert num_commands == 2
+    options = " ".join(code for code in code_in("\n".join(prose(README))) if code[:2] == "--")
+    assert set(re.findall(r"--(\w+)", options)) <= known
+
+
+@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION])
+def test_documents_link_to_what_exists(document):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", "\n".join(prose(document)))
+    assert links
+    for path, anchor in links:
+        target = (ROOT / document).parent / path if path else ROOT / document
+        assert target.is_file(), path
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in anchors, anchor
+
+
+def test_readme_names_paths_and_make_targets_that_exist():
+    paths = [
+        path
+        for header, rows in tables(README)
+        if header[0] == "Path"
+        for row in rows
+        for path in code_in(row[0])
+    ]
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"\bmake (\w+)", "\n".join(block.text for block in blocks(README)))
+    assert targets == ["train", "test"]
+    assert all(f"\n{target}:" in makefile for target in targets)
