@@ -4,15 +4,38 @@ from typing import Any
 
 from jslim import data
 from jslim.cli.run import UsageError
-from jslim.data import ImageDataset
+from jslim.data import Example, ImageDataset
 from jslim.preprocessing import preprocessing_factory
 
 
-def open_dataset(values: Any) -> ImageDataset:
-    """The split of the data set that the flags name."""
+class _OffsetDataset(ImageDataset):
+    """A data set without its first classes: labels count from the first one that is left."""
+
+    def __init__(self, dataset: ImageDataset, labels_offset: int):
+        super().__init__(dataset.name, dataset.class_names[labels_offset:])
+        self.is_in_memory = dataset.is_in_memory
+        self._dataset = dataset
+        self._labels_offset = labels_offset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Example:
+        example = self._dataset[index]
+        return {**example, "label": example["label"] - self._labels_offset}
+
+
+def open_dataset(values: Any, labels_offset: int) -> ImageDataset:
+    """The split of the data set that the flags name, its labels lowered by `labels_offset`."""
     if values.dataset_name is None:
         raise UsageError("--dataset_name is missing; give digits or folder")
-    return data.get_dataset(values.dataset_name, values.dataset_split_name, values.dataset_dir)
+    dataset = data.get_dataset(values.dataset_name, values.dataset_split_name, values.dataset_dir)
+    if not 0 <= labels_offset < dataset.num_classes:
+        raise UsageError(
+            f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
+            f"{dataset.name}"
+        )
+    return _OffsetDataset(dataset, labels_offset) if labels_offset else dataset
 
 
 def make_contract(
@@ -25,16 +48,10 @@ def make_contract(
     has_moving_averages: bool,
 ) -> dict[str, Any]:
     """What is needed to use the weights, as it stands in every checkpoint."""
-    class_names = dataset.class_names[labels_offset:]
-    if not class_names:
-        raise UsageError(
-            f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
-            f"{dataset.name}"
-        )
     return {
         "model_name": model_name,
-        "num_classes": len(class_names),
-        "class_names": class_names,
+        "num_classes": dataset.num_classes,
+        "class_names": dataset.class_names,
         "labels_offset": labels_offset,
         "image_size": image_size,
         "num_channels": int(dataset[0]["image"].shape[-1]),

@@ -30,7 +30,6 @@ def evaluate(values: Any) -> None:
       RestoreError: There is no whole checkpoint.
       DataError: The data cannot be read.
     """
-    dataset = classifier.open_dataset(values)
     path = _first_checkpoint(values)
     contract = checkpoints.read_contract(path)
     if "model_name" not in contract:
@@ -38,7 +37,10 @@ def evaluate(values: Any) -> None:
             f"{path} does not say which network it is of; evaluate it with "
             "slim.evaluation.evaluate_once"
         )
-    classifier.check_contract(contract, _asked_for(values, dataset, contract), path)
+    classifier.check_contract(contract, _flags_given(values), path)
+    dataset = classifier.open_dataset(values, contract["labels_offset"])
+    data_of = {"class_names": dataset.class_names, "num_channels": dataset[0]["image"].shape[-1]}
+    classifier.check_contract(contract, data_of, path)
     if values.eval_image_size:
         contract["image_size"] = values.eval_image_size
     metric_map = {"Accuracy": metrics.streaming_accuracy().on(_predicted_class)}
@@ -87,22 +89,17 @@ def _first_checkpoint(values: Any) -> str:
     return checkpoints.latest_checkpoint(path) or path
 
 
-def _asked_for(values: Any, dataset: Any, contract: dict[str, Any]) -> dict[str, Any]:
-    """What the flags and the data say that the contract also says."""
-    offset = values["labels_offset"]
-    asked: dict[str, Any] = {
-        "class_names": dataset.class_names[contract["labels_offset"] :],
-        "num_channels": int(dataset[0]["image"].shape[-1]),
-    }
-    if offset.present:
-        asked["labels_offset"] = offset.value
-    if values.model_name is not None:
-        asked["model_name"] = values.model_name
-    if values.preprocessing_name is not None:
-        asked["preprocessing_name"] = values.preprocessing_name
+def _flags_given(values: Any) -> dict[str, Any]:
+    """What the command line says that the contract says too."""
+    given: dict[str, Any] = {}
+    if values["labels_offset"].present:
+        given["labels_offset"] = values.labels_offset
+    for name in ("model_name", "preprocessing_name"):
+        if values[name].value is not None:
+            given[name] = values[name].value
     if values.moving_average_decay is not None:
-        asked["has_moving_averages"] = True
-    return asked
+        given["has_moving_averages"] = True
+    return given
 
 
 def _eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
@@ -110,7 +107,7 @@ def _eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
 
     def eval_fn(variables: Any, batch: Any) -> Any:
         logits, _ = model.apply(variables, batch["image"])
-        return logits, batch["label"] - contract["labels_offset"]
+        return logits, batch["label"]
 
     return eval_fn
 

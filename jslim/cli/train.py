@@ -33,7 +33,7 @@ def train(values: Any) -> None:
       DataError: The data cannot be read.
     """
     network = nets_factory.get_network(values.model_name)
-    dataset = classifier.open_dataset(values)
+    dataset = classifier.open_dataset(values, values.labels_offset)
     mesh = learning.data_mesh(values.num_clones)
     contract = classifier.make_contract(
         values.model_name,
@@ -129,7 +129,7 @@ def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.S
 
     def total_loss(batch: Any) -> Any:
         logits, end_points = network(batch["image"])
-        labels = batch["label"] - contract["labels_offset"]
+        labels = batch["label"]
         one_hot = layers.one_hot_encoding(labels, num_classes)
         options = {"weights": batch["weights"], "label_smoothing": values.label_smoothing}
         if "AuxLogits" in end_points:

@@ -175,6 +175,7 @@ def test_the_evaluation_loop_gives_up_after_the_timeout(tmp_path, capfd):
         (["--checkpoint_exclude_scopes=a"], "goes with --checkpoint_path, which is not given"),
         (["--trainable_scopes=fc4"], "'fc4' matches none of the 8 variables.*'LeNet/fc4'"),
         (["--labels_offset=10"], "--labels_offset=10 leaves no class"),
+        (["--labels_offset=1"], r"record 'digits/train:\d+'.* has label -1, outside 0 to 8"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_2(
