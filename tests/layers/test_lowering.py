@@ -80,6 +80,28 @@ def test_pool_by_shifts_equals_a_window_reduction(pool, case, channels_first):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+def test_max_pool_by_shifts_keeps_nan_and_the_first_of_equals_in_large_windows():
+    windows = _common.windows("test", (7, 6), (5, 4), (2, 1), "SAME")
+    x = jnp.asarray(RNG.integers(0, 3, (2, 7, 6, 3)), jnp.float32)
+    ours, xlas = both(_lowering.pool_max, windows, False, x)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    x = x.at[0, 3, 3, 0].set(jnp.nan)
+    ours, xlas = (_lowering.pool_max(x, windows, False, backend) for backend in ("cpu", "gpu"))
+    assert jnp.isnan(ours).sum() > 0
+    np.testing.assert_array_equal(ours, xlas)
+
+
+def test_max_pool_by_shifts_has_second_derivatives_where_values_are_equal():
+    windows = _common.windows("test", (2, 2), (2, 2), (1, 1), "VALID")
+
+    def cube(x):
+        return jnp.sum(_lowering.pool_max(x, windows, False, "cpu") ** 3)
+
+    hessian = jax.hessian(cube)(jnp.full((1, 2, 2, 1), 2.0)).reshape(4, 4)
+    np.testing.assert_array_equal(hessian, np.diag([12.0, 0.0, 0.0, 0.0]))
+
+
 def test_large_pools_are_window_reductions_everywhere():
     windows = _common.windows("test", (7, 6), (7, 6), (1, 1), "VALID")
     text = jax.jit(lambda x: _lowering.pool_sum(x, windows, False, "cpu")).lower(images(False))
