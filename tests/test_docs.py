@@ -52,8 +52,9 @@ def blocks(document: str) -> list[Block]:
 def test_document_code_prints_what_the_document_says(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
-    num_run = 0
-    for block, following in itertools.pairwise([*blocks(document), Block("", "", 0, 0)]):
+    found = blocks(document)
+    outputs = [block for block in found if block.language == "text"]
+    for block, following in itertools.pairwise([*found, Block("", "", 0, 0)]):
         if block.language != "python":
             continue
         # Blank lines before it give the code the line numbers of the document.
@@ -61,17 +62,16 @@ def test_document_code_prints_what_the_document_says(document, tmp_path, monkeyp
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(source, document, "exec"), namespace)
-        num_run += 1
         # The output is the text block that follows with one empty line between.
-        if following.language == "text" and following.first_line - block.last_line == 4:
+        expected = ""
+        if following.language == "text" and following.first_line == block.last_line + 4:
             expected = following.text
-        else:
-            expected = ""
+            outputs.remove(following)
         checker = doctest.OutputChecker()
         assert checker.check_output(expected, printed.getvalue(), doctest.ELLIPSIS), (
             f"{document}:{block.first_line}: printed\n{printed.getvalue()}and not\n{expected}"
         )
-    assert num_run
+    assert outputs == []
 
 
 # What stands for an object of which class in the documents.
