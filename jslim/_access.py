@@ -224,10 +224,11 @@ def make_rng(stream: str, what: str = "make_rng") -> jax.Array:
       ScopeError: Outside a model function, or neither stream was given.
     """
     run, scope = frame(what)
-    run.check_trace(f"{what} at {scope.name!r} draws random numbers")
+    where = f"{what} at {scope.name!r}" if scope.name else what
+    run.check_trace(f"{where} draws random numbers")
     if not run.root.has_rng(stream) and not run.root.has_rng(PARAMS):
         raise ScopeError(
-            f"{what} at {scope.name!r} needs randomness; call "
+            f"{where} needs randomness; call "
             f"apply(..., rngs={{{stream!r}: key}}), or pass is_training=False"
         )
     return run.scope(scope.name).make_rng(stream)

@@ -54,6 +54,8 @@ class _Evaluator:
         variables = jax.device_put(variables, self._whole)
         state = jax.device_put(self._metrics.init(), self._whole)
         count = 0
+        if hasattr(batches, "rewind"):
+            batches.rewind()
         for batch in batches() if callable(batches) else batches:
             state = self._update(variables, state, shard_batch(batch, self._mesh))
             count += 1
@@ -91,7 +93,8 @@ def evaluate_once(
       eval_fn: `eval_fn(variables, batch)` gives what `metrics.update` takes after the state, as
         a tuple or as a dict of keyword arguments; `batch['weights']` is added if it gives no
         weights. It is jitted.
-      batches: An iterable of batches, or a function that gives one.
+      batches: An iterable of batches, or a function that gives one. A loader of `jslim.data`
+        is taken from its first record on.
       metrics: A metric, or several from `aggregate_metric_map`.
       logdir: Where to write the values for TensorBoard, under the checkpoint's step.
       num_evals: How many batches; None means all.

@@ -128,6 +128,14 @@ def test_values_are_written_for_tensorboard_under_the_checkpoints_step(trained, 
         np.testing.assert_allclose(event.value, value, rtol=1e-6)
 
 
+def test_a_loader_can_be_used_again(trained):
+    loader = batches(8)
+    first = evaluation.evaluate_once(trained, eval_fn, loader, METRICS)
+    assert evaluation.evaluate_once(trained, eval_fn, loader, METRICS) == first
+    values = evaluation.evaluation_loop(trained, eval_fn, loader, METRICS)
+    assert values == first
+
+
 def test_too_few_batches_are_an_error(trained):
     with pytest.raises(ValueError, match="ended after 4, but num_evals asks for 9"):
         evaluation.evaluate_once(trained, eval_fn, batches(10), METRICS, num_evals=9)

@@ -46,7 +46,7 @@ def evaluate(values: Any) -> None:
     metric_map = {"Accuracy": metrics.streaming_accuracy().on(_predicted_class)}
     if contract["num_classes"] > 5:
         metric_map["Recall_5"] = metrics.streaming_recall_at_k(5)
-    options = {
+    options: dict[str, Any] = {
         "eval_fn": _eval_fn(contract),
         "metrics": metrics.aggregate_metric_map(metric_map),
         "logdir": values.eval_dir,
@@ -55,13 +55,7 @@ def evaluate(values: Any) -> None:
         "mesh": learning.data_mesh(values.num_clones),
     }
     with classifier.host_batches(dataset, contract, values, is_training=False) as batches:
-        beginning = batches.get_state()
-
-        def from_the_beginning() -> Any:
-            batches.set_state(beginning)
-            return batches
-
-        options["batches"] = from_the_beginning
+        options["batches"] = batches
         if not values.eval_interval_secs:
             _print_values(
                 checkpoints.checkpoint_step(path), evaluation.evaluate_once(path, **options)

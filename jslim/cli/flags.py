@@ -22,6 +22,7 @@ DROPPED = {
     "sync_replicas": "training is always synchronous; drop it",
     "replicas_to_aggregate": "training is always synchronous; drop it",
     "num_readers": "use --num_preprocessing_threads; drop it",
+    "use_grayscale": "images keep the channels that they have; drop it",
     "quantize_delay": "there is no quantization-aware training; drop it",
     "quantize": "there is no quantization-aware training; drop it",
 }

@@ -109,6 +109,10 @@ class BatchIterator(Iterator[Batch]):
         self._end_threads()
         self._position = int(state["position"])
 
+    def rewind(self) -> None:
+        """Goes back to the first record, as evaluation does before each pass."""
+        self.set_state({**self.get_state(), "position": 0})
+
     def close(self) -> None:
         """Ends the threads; no batch can be asked for afterwards."""
         self._is_closed = True

@@ -92,6 +92,10 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         self._end = None
         self._start()
 
+    def rewind(self) -> None:
+        """Goes back to the first record; see `BatchIterator.rewind`."""
+        self.set_state({**self.get_state(), "position": 0})
+
     def close(self) -> None:
         """Ends the thread and closes the host batches; no batch can be asked for afterwards."""
         self._is_closed = True

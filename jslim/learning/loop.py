@@ -29,7 +29,7 @@ TrainStepFn = Callable[[TrainOp, TrainState, Any], tuple[TrainState, Outputs, bo
 def train(
     train_op: TrainOp,
     batches: Iterable[Any],
-    logdir: str | os.PathLike[str] | None,
+    logdir: str | os.PathLike[str] | None = None,
     *,
     number_of_steps: int | None = None,
     log_every_n_steps: int = 10,
@@ -79,14 +79,15 @@ def train(
     Raises:
       ValueError: `number_of_steps` is not positive, or another number makes no sense; the batches
         are empty.
-      TypeError: `train_op` is not one.
+      TypeError: `train_op` is not one, or a directory stands where the batches do.
       FloatingPointError: The loss is NaN or infinite; the last checkpoint is from before that.
       RestoreError: `logdir` holds checkpoints of another model.
     """
-    _check_arguments(train_op, number_of_steps, log_every_n_steps, save_interval_secs, max_to_keep)
+    _check_arguments(
+        train_op, batches, number_of_steps, log_every_n_steps, save_interval_secs, max_to_keep
+    )
     loader = iter(batches)
     resumes_data = hasattr(loader, "get_state") and hasattr(loader, "set_state")
-    key = jax.random.key(rng) if isinstance(rng, int) else rng
     if hasattr(loader, "element_spec"):
         example, first = _property(loader.element_spec), None
     else:
@@ -100,7 +101,7 @@ def train(
         manager = checkpoints.CheckpointManager(
             logdir, keep=max_to_keep, save_interval_secs=save_interval_secs
         )
-        target = train_op.init_shapes(key, example)
+        target = train_op.init_shapes(rng, example)
         restored = checkpoints.restore_latest(logdir, target)
     if restored is not None:
         state, data_state = restored.state, restored.data_state
@@ -113,7 +114,7 @@ def train(
                 "of theirs: the data starts over"
             )
     else:
-        state = _initialize(train_op, key, example, init_fn)
+        state = _initialize(train_op, rng, example, init_fn)
     writer = summary_writer
     if writer is None:
         writer = _default_writer(logdir, save_summaries_secs, restored and restored.step)
@@ -150,6 +151,7 @@ def _rewound(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 def _check_arguments(
     train_op: Any,
+    batches: Any,
     number_of_steps: int | None,
     log_every_n_steps: int,
     save_interval_secs: float,
@@ -159,6 +161,11 @@ def _check_arguments(
         raise TypeError(
             "train: train_op must come from slim.learning.create_train_op, got "
             f"{type(train_op).__name__}"
+        )
+    if isinstance(batches, (str, os.PathLike)):
+        raise TypeError(
+            f"train: the batches come second, before the directory: train(train_op, batches, "
+            f"{os.fspath(batches)!r}); TF-Slim had them in the graph"
         )
     for name, value, least in (
         ("number_of_steps", number_of_steps, 1),
@@ -171,9 +178,9 @@ def _check_arguments(
 
 
 def _initialize(
-    train_op: TrainOp, key: jax.Array, example: Any, init_fn: Callable[[Any], Any] | None
+    train_op: TrainOp, rng: jax.Array | int, example: Any, init_fn: Callable[[Any], Any] | None
 ) -> TrainState:
-    state = train_op.init(key, example)
+    state = train_op.init(rng, example)
     if init_fn is None:
         return state
     given = init_fn(state)

@@ -65,7 +65,9 @@ class Meter:
 
 
 class ProgressLine:
-    """Shows reports on `stream`: rewritten in place on a terminal, else as INFO log lines.
+    """Shows reports on `stream`: rewritten in place on a terminal, else line by line.
+
+    Where logging is set up, the lines go there at level INFO instead.
 
     Args:
       last_step: The step at which training will end, or None.
@@ -81,7 +83,11 @@ class ProgressLine:
     def show(self, report: Report) -> None:
         line = format_report(report, self._last_step)
         if not self._is_terminal:
-            logger.info(line)
+            # Python shows no INFO lines where nobody has set up logging, as in a notebook.
+            if logger.hasHandlers():
+                logger.info(line)
+            else:
+                print(line, file=self._stream, flush=True)
             return
         self._stream.write(f"\r\x1b[K{line}")
         self._stream.flush()

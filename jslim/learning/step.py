@@ -68,11 +68,12 @@ class TrainOp:
         self._jitted_summarize = jit(functools.partial(self._step, with_summaries=True))
         self._jitted_init = jax.jit(self._init, out_shardings=whole)
 
-    def init(self, rng: jax.Array, batch: Batch) -> TrainState:
+    def init(self, rng: jax.Array | int, batch: Batch) -> TrainState:
         """The state to start from: fresh variables, on every device of the mesh.
 
         Args:
-          rng: A key, `jax.random.key(seed)`. Variables and every step's randomness come from it.
+          rng: A key, `jax.random.key(seed)`, or the seed. Variables and every step's randomness
+            come from it.
           batch: What the loss function takes, or `jax.ShapeDtypeStruct`s of it: only shapes and
             types matter.
 
@@ -83,12 +84,12 @@ class TrainOp:
           ScopeError: `variables_to_train` or `gradient_multipliers` name what is not there.
         """
         with self._in_scope():
-            return self._jitted_init(rng, jax.tree.map(_as_array, batch))
+            return self._jitted_init(_as_key(rng), jax.tree.map(_as_array, batch))
 
-    def init_shapes(self, rng: jax.Array, batch: Batch) -> TrainState:
+    def init_shapes(self, rng: jax.Array | int, batch: Batch) -> TrainState:
         """`init` without computing: the state as `jax.ShapeDtypeStruct`s on the mesh."""
         with self._in_scope():
-            shapes = jax.eval_shape(self._init, rng, batch)
+            shapes = jax.eval_shape(self._init, _as_key(rng), batch)
         return jax.tree.map(
             lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.state_sharding), shapes
         )
@@ -265,6 +266,10 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
+def _as_key(rng: jax.Array | int) -> jax.Array:
+    return jax.random.key(rng) if isinstance(rng, int) else rng
+
+
 def _as_array(leaf: Any) -> Any:
     return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
@@ -340,7 +345,8 @@ def create_train_op(
     if not callable(total_loss):
         raise TypeError(
             "create_train_op: total_loss must be a function of a batch that returns the loss, "
-            f"got a {type(total_loss).__name__}; write def total_loss(batch): ..."
+            f"got {'an array' if hasattr(total_loss, 'dtype') else repr(total_loss)}; write "
+            "def total_loss(batch): ..."
         )
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(

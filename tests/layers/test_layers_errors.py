@@ -174,6 +174,6 @@ def test_batch_norm_in_training_needs_mutable_statistics():
 def test_dropout_in_training_needs_a_key():
     model = slim.Model(slim.dropout)
     with pytest.raises(
-        slim.ScopeError, match=r"dropout at '' needs randomness; call apply\(..., rngs=\{'dropout'"
+        slim.ScopeError, match=r"dropout needs randomness; call apply\(..., rngs=\{'dropout'"
     ):
         model.apply({}, ROWS)

@@ -92,7 +92,7 @@ def test_init_fn_restarts_the_moving_averages():
 
 
 def test_init_fn_that_gives_something_else_is_refused():
-    with pytest.raises(slim.ScopeError, match="init_fn must give back a TrainState.*got int"):
+    with pytest.raises(slim.ScopeError, match=r"init_fn must give back a TrainState.*got int"):
         learning.train(simple_op(), [BATCH], None, number_of_steps=1, init_fn=lambda state: 3)
 
 
@@ -200,8 +200,21 @@ def test_train_refuses_numbers_that_make_no_sense(options, message):
         learning.train(simple_op(), [BATCH], None, **options)
 
 
+def test_train_refuses_tf_slims_order_of_arguments(tmp_path):
+    with pytest.raises(TypeError, match=r"batches come second.*train\(train_op, batches, '/runs'"):
+        learning.train(simple_op(), "/runs", number_of_steps=1)
+
+
+def test_progress_is_printed_where_no_logging_is_set_up():
+    script = "import small_training\nsmall_training.run(None, 4, log_every_n_steps=2)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=HERE, capture_output=True, text=True, timeout=120
+    )
+    assert re.findall(r"^step (\d)/4  loss", done.stderr, re.M) == ["2", "4"], done.stderr
+
+
 def test_train_refuses_what_is_no_train_op_and_empty_data():
-    with pytest.raises(TypeError, match="train_op must come from slim.learning.create_train_op"):
+    with pytest.raises(TypeError, match=r"train_op must come from slim.learning.create_train_op"):
         learning.train(simple_loss, [BATCH], None)
     with pytest.raises(ValueError, match="the batches are empty"):
         learning.train(simple_op(), [], None)

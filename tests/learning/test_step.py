@@ -283,7 +283,7 @@ def test_eight_devices_give_the_parameters_of_one_after_twenty_steps():
             state, _ = train_op(state, BATCH)
         assert len(state.params["linear"]["weights"].sharding.device_set) == count
         states.append(state)
-    for one, eight in zip(*map(lambda s: jax.tree.leaves(s.variables), states), strict=True):
+    for one, eight in zip(*(jax.tree.leaves(s.variables) for s in states), strict=True):
         np.testing.assert_allclose(one, eight, rtol=2e-6, atol=1e-7)
 
 
@@ -363,6 +363,12 @@ def test_a_step_before_init_says_so():
     state = start(learning.create_train_op(linear_loss, optax.sgd(0.1)))
     with pytest.raises(slim.ScopeError, match=r"call train_op.init\(rng, batch\)"):
         train_op(state, BATCH)
+
+
+def test_init_takes_a_seed_for_a_key():
+    train_op = learning.create_train_op(linear_loss, optimizers.sgd(0.1))
+    by_seed, by_key = train_op.init(1, BATCH), start(train_op)
+    np.testing.assert_array_equal(linear(by_seed)[0], linear(by_key)[0])
 
 
 def test_init_shapes_are_those_of_init_and_name_the_devices():
