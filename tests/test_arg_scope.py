@@ -292,23 +292,23 @@ def test_scope_is_not_seen_by_another_thread():
 def test_one_scope_object_entered_by_two_threads_at_once():
     shared = slim.arg_scope([seen], a=1)
     results = {}
-    first_is_in, second_is_out = threading.Event(), threading.Event()
+    worker_is_in, main_is_in = threading.Event(), threading.Event()
 
     def work():
         with slim.arg_scope([seen], b=2):
             with shared:
-                first_is_in.set()
-                second_is_out.wait(10)
+                worker_is_in.set()
+                main_is_in.wait(10)
                 results["inside"] = seen()
             results["after"] = seen()
 
     thread = threading.Thread(target=work)
     thread.start()
-    first_is_in.wait(10)
+    worker_is_in.wait(10)
     with shared:
-        pass
-    second_is_out.set()
-    thread.join()
+        main_is_in.set()
+        thread.join()
+        assert seen() == (1, None, None)
     assert results == {"inside": (1, 2, None), "after": (None, 2, None)}
     assert seen() == (None, None, None)
 
@@ -407,6 +407,7 @@ def test_scopes_that_set_the_same_are_equal_wherever_they_were_written():
         ((1,), (1.0,), (True,)),
         ({"k": 1}, {"k": 1.0}, {"k": True}),
         (0, False, -0.0),
+        ({1}, {1.0}, {True}),
         (lambda: 1, lambda: 1),
         (functools.partial(max, 1), functools.partial(max, 1.0), functools.partial(min, 1)),
     ],
@@ -440,6 +441,25 @@ def test_functions_from_one_definition_are_equal_if_what_they_close_over_is():
 def test_functions_that_close_over_an_array_are_equal_only_to_themselves():
     array = np.ones(2)
     first, second = make_activation(array), make_activation(array)
+    assert scope_with(first) == scope_with(first)
+    assert scope_with(first) != scope_with(second)
+
+
+def test_partial_of_an_array_is_equal_only_to_itself():
+    array = np.ones(2)
+    first, second = functools.partial(np.add, array), functools.partial(np.add, array)
+    assert scope_with(first) == scope_with(first)
+    assert scope_with(first) != scope_with(second)
+
+
+def test_function_that_refers_to_itself():
+    def make():
+        def factorial(n):
+            return n * factorial(n - 1) if n else 1
+
+        return factorial
+
+    first, second = make(), make()
     assert scope_with(first) == scope_with(first)
     assert scope_with(first) != scope_with(second)
 
@@ -741,6 +761,13 @@ def test_backward_pass_of_checkpoint_recomputes_under_the_scope_of_the_forward_p
 
     assert float(jax.grad(loss)(0.0)) == 2.0
     assert float(jax.jit(jax.grad(loss))(0.0)) == 2.0
+
+
+def test_compiled_function_keeps_the_scope_it_was_lowered_under():
+    with slim.arg_scope([scaled], factor=2.0):
+        compiled = jax.jit(lambda x: scaled(x)).lower(1.0).compile()
+    with slim.arg_scope([scaled], factor=3.0):
+        assert float(compiled(1.0)) == 2.0
 
 
 def test_scope_of_the_caller_reaches_a_model_under_jit():

@@ -191,6 +191,12 @@ def test_error_of_the_model_function_passes_through_and_leaves_no_trace():
     assert not is_running()
 
 
+def test_model_of_what_is_no_function():
+    message = "Model: fn must be a function of arrays, got int; give the function itself, and its"
+    with pytest.raises(TypeError, match=message):
+        slim.Model(3).init(KEY, X)
+
+
 def test_models_compare_and_hash_by_their_function():
     assert slim.Model(two_layers) == slim.Model(two_layers)
     assert slim.Model(two_layers) != slim.Model(layer)
@@ -330,7 +336,7 @@ def in_grad(act):
         (lambda x: slim.losses.add_loss(x), "'loss/value' is added to collection 'losses'"),
         (lambda x: slim.assign("w", x), "variable 'w' is updated"),
         (lambda x: slim.get_variables(collection="batch_stats"), "variable 'w' is used"),
-        (lambda x: make_rng("dropout", "dropout"), "dropout at '' draws random numbers"),
+        (lambda x: make_rng("dropout", "dropout"), "dropout draws random numbers"),
         (lambda x: slim.call_linen(nn.Dense(1), X), "Linen module 'Dense' is called"),
     ],
 )
@@ -369,17 +375,14 @@ def test_models_that_call_each_other_by_apply_do_not_mix():
         return first - target
 
     model = slim.Model(student)
-    variables = model.init(KEY, X)
+    with recorded() as runs:
+        variables = model.init(KEY, X)
     assert list(variables["params"]) == ["student"]
+    assert [len(run.variables) for run in runs] == [3]
     assert model.apply(variables, X).shape == (2, 3)
 
 
 def test_two_models_run_interleaved():
-    def steps(scope):
-        with slim.variable_scope(scope):
-            yield dense(X, 2)
-            yield dense(X, 2)
-
     def fn(inner):
         with slim.variable_scope("outer"):
             dense(X, 2)
@@ -625,8 +628,15 @@ def test_initializer_that_names_the_axes_for_linen():
 # A Model within a Model -----------------------------------------------------------------------
 
 
+class Holder(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return slim.Model(layer, name="inner")(x)
+
+
 def nested(x):
     x = dense(x, 3, scope="first", regularizer=slim.l2_regularizer(2.0))
+    x = slim.call_linen(Holder(), x, scope="linen")
     x = slim.call_linen(nn.remat(slim.Model)(layer), x, scope="again")
     x, _ = slim.call_linen(scan_layers(4), x, None, scope="stack")
     x = slim.Model(layer, name="direct")(x)
@@ -635,6 +645,7 @@ def nested(x):
 
 NESTED_WEIGHTS = [
     "first/weights",
+    "linen/inner/layer/weights",
     "again/layer/weights",
     "stack/layer/weights",
     "direct/layer/weights",
@@ -646,12 +657,18 @@ def test_variables_and_regularizers_of_models_within_belong_to_the_model_around(
 
     def fn(x):
         net = nested(x)
+        order.append(list(slim.get_variables()))
         seen.append((list(slim.get_variables("", "weights")), regularization_losses()))
         return net
 
+    order = []
     model = slim.Model(fn)
     variables = model.init(KEY, X)
-    model.apply(variables, X)
+    model.apply(jax.tree.map(jnp.asarray, variables), X)  # a map sorts the tree
+    made = [name.removesuffix("weights") for name in NESTED_WEIGHTS]
+    assert order[0] == [path + leaf for path in made for leaf in ("weights", "biases", "mean")]
+    assert order[0] == order[1]
+    assert sorted(order[0]) == sorted(slim.get_variables(variables))
     held = slim.get_variables(variables)
     assert set(slim.get_variables(variables, "", "weights")) == set(NESTED_WEIGHTS)
     assert held["stack/layer/weights"].shape == (4, 3, 3)
@@ -682,10 +699,23 @@ def test_losses_of_a_model_within_count():
         slim.losses.add_loss(jnp.float32(1.0))
         return slim.losses.get_total_loss(), collected("losses")
 
-    total, losses = slim.Model(fn).apply({}, X)
+    (total, losses), state = slim.Model(fn).apply({}, X, mutable=["losses"])
     assert float(total) == 5.0
-    assert len(losses) == 3
-    assert "a/loss/value" in losses
+    assert losses == {"a/loss/value": 2, "Model_1/loss/value": 2, "loss/value": 1}
+    assert state == {"losses": losses}
+
+
+def test_end_points_of_a_lifted_model_within_come_out_below_its_scope():
+    def part(x):
+        collect("end_points", "layer", x)
+        return layer(x)
+
+    def fn(x):
+        return slim.call_linen(nn.remat(slim.Model)(part), x, scope="block")
+
+    model = slim.Model(fn)
+    _, state = model.apply(model.init(KEY, X), X, mutable=["end_points"])
+    np.testing.assert_array_equal(state["end_points"]["block"]["layer"], X)
 
 
 def test_losses_of_a_lifted_model_within_cannot_leave_it():
@@ -705,18 +735,25 @@ def test_losses_of_a_lifted_model_within_cannot_leave_it():
         slim.Model(fn).init(KEY, X)
 
 
+class Teacher(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return slim.Model(lambda x: (slim.losses.add_loss(jnp.sum(x)), layer(x))[1])(x)
+
+
 def test_model_that_a_linen_module_applies_stays_on_its_own():
     # Its path looks as if it were a part of the model around, but its variables are not there.
-    variables = Wrapper().init(KEY, X)
+    variables = Teacher().init(KEY, X)
 
     def fn(x):
-        target = Wrapper().apply(variables, x)
+        target = Teacher().apply(variables, x)
         assert slim.get_variables() == {}
         assert regularization_losses() == {}
+        assert collected("losses") == {}
         return target
 
     with recorded() as runs:
-        assert slim.Model(fn).apply({}, X).shape == (2, 2)
+        assert slim.Model(fn).apply({}, X).shape == (2, 3)
     assert [run.variables for run in runs] == [{}]
 
 
@@ -751,7 +788,9 @@ def test_recorded_knows_a_part_once():
     with recorded() as runs:
         slim.Model(nested).init(KEY, X)
     (run,) = runs
-    assert [name for name in run.variables if name.endswith("weights")] == NESTED_WEIGHTS
+    shapes_by_name = {name: info.shape for name, info in run.variables.items()}
+    assert [name for name in shapes_by_name if name.endswith("weights")] == NESTED_WEIGHTS
+    assert shapes_by_name["stack/layer/weights"] == (4, 3, 3)
 
 
 def test_nothing_is_recorded_outside():

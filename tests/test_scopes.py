@@ -343,6 +343,11 @@ def test_op_names_are_numbered_within_one_entry_of_their_scope():
         with slim.variable_scope("s"):
             names += [unique_op_name("a"), unique_op_name("a")]
         with slim.variable_scope("s"):
-            return [*names, unique_op_name("a")]
+            names.append(unique_op_name("a"))
+        return [*names, unique_op_name("b_1"), unique_op_name("b")]
 
-    assert in_model(fn) == ["a", "a_1", "a_1_1", "a_2", "b", "s/a", "s/a_1", "s/a"]
+    assert in_model(fn) == [
+        *("a", "a_1", "a_1_1", "a_2", "b"),
+        *("s/a", "s/a_1", "s/a"),
+        *("b_1", "b_2"),
+    ]
