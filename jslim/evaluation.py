@@ -21,7 +21,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
 from jslim._errors import RestoreError
-from jslim.learning.mesh import data_mesh, shard_batch
+from jslim.learning.mesh import (
+    STEPS_IN_FLIGHT,
+    data_mesh,
+    shard_batch,
+    wait_on_shared_cpu,
+)
 from jslim.metrics import Metric
 from jslim.summaries import SummaryWriter
 
@@ -59,6 +64,9 @@ class _Evaluator:
         for batch in batches() if callable(batches) else batches:
             state = self._update(variables, state, shard_batch(batch, self._mesh))
             count += 1
+            wait_on_shared_cpu(self._mesh, state)
+            if count % STEPS_IN_FLIGHT == 0:
+                jax.block_until_ready(state)
             if count == num_evals:
                 break
         if not count or (num_evals is not None and count < num_evals):

@@ -12,6 +12,7 @@ import numpy as np
 
 from jslim import checkpoints
 from jslim._errors import ScopeError
+from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.progress import Meter, ProgressLine
 from jslim.learning.signals import TerminationSignals
 from jslim.learning.state import TrainState
@@ -19,9 +20,6 @@ from jslim.learning.step import Outputs, TrainOp
 from jslim.summaries import NullWriter, SummaryWriter
 
 logger = logging.getLogger("jslim")
-
-# How far the host may run ahead of the device: each step in flight holds its batch in memory.
-_STEPS_IN_FLIGHT = 16
 
 TrainStepFn = Callable[[TrainOp, TrainState, Any], tuple[TrainState, Outputs, bool]]
 
@@ -289,8 +287,8 @@ class _Loop:
             self.state, outputs = self.train_op(self.state, batch)
         self.step += 1
         self.losses.append((self.step, outputs["loss"]))
-        if len(self.losses) > _STEPS_IN_FLIGHT:
-            self.losses[-_STEPS_IN_FLIGHT][1].block_until_ready()
+        if len(self.losses) > STEPS_IN_FLIGHT:
+            self.losses[-STEPS_IN_FLIGHT][1].block_until_ready()
         return should_stop
 
     def _check_losses(self) -> float:

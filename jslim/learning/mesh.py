@@ -9,6 +9,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA_AXIS = "data"
 
+# How far the host may run ahead of the devices: each step in flight holds its batch in memory.
+STEPS_IN_FLIGHT = 16
+
 
 def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh with the one axis 'data', over which batches are split.
@@ -28,6 +31,16 @@ def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | No
             f"({devices[0].platform})"
         )
     return Mesh(np.array(devices[:count]), (DATA_AXIS,))
+
+
+def wait_on_shared_cpu(mesh: Mesh, results: Any) -> None:
+    """Waits for `results` where the mesh's devices are shares of one CPU; else does nothing.
+
+    The programs of such devices wait for each other in threads that are as few as the cores. With
+    several programs under way they can wait for ever, and XLA then aborts the process.
+    """
+    if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
+        jax.block_until_ready(results)
 
 
 def shard_batch(batch: Any, mesh: Mesh) -> Any:

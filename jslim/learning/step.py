@@ -16,7 +16,7 @@ from jslim import model as _model
 from jslim._arg_scope import arg_scope, current_arg_scope
 from jslim._errors import ScopeError
 from jslim.learning.gradients import check_trainable, clip_gradient_norms, multiply_gradients
-from jslim.learning.mesh import data_mesh, shard_batch
+from jslim.learning.mesh import data_mesh, shard_batch, wait_on_shared_cpu
 from jslim.learning.state import TrainState
 from jslim.summaries import SUMMARIES, gradient_summaries
 from jslim.variables import global_step_is
@@ -145,16 +145,17 @@ class TrainOp:
         """
         self._require_init()
         with self._in_scope():
-            return self._jitted_step(state, self._place(batch))
+            results = self._jitted_step(state, shard_batch(batch, self.mesh))
+        wait_on_shared_cpu(self.mesh, results)
+        return results
 
     def summarize(self, state: TrainState, batch: Batch) -> tuple[TrainState, Outputs, Any]:
         """`__call__` that also returns the step's summaries: a second compiled program."""
         self._require_init()
         with self._in_scope():
-            return self._jitted_summarize(state, self._place(batch))
-
-    def _place(self, batch: Batch) -> Batch:
-        return shard_batch(batch, self.mesh)
+            results = self._jitted_summarize(state, shard_batch(batch, self.mesh))
+        wait_on_shared_cpu(self.mesh, results)
+        return results
 
     def _require_init(self) -> None:
         if self._trained is None:
