@@ -7,7 +7,7 @@ import pytest
 from benchmarks import __main__ as runner
 from benchmarks import loop, step
 
-PAIRS = step.pairs(units=(1, 1), repeats=(2, 2), width=16, dense=64, batch_size=2)
+PAIRS = step.pairs(units=(1,), repeats=(2,), width=16, dense=16, batch_size=2)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
