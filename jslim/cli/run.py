@@ -3,6 +3,7 @@
 import logging
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,7 +33,8 @@ def run(
       dropped: TF-Slim's flags that jslim does not have, each with what to do instead.
 
     Returns:
-      The exit code: 0; 2 after one sentence on stderr where the input was at fault.
+      The exit code: 0; 2 after one sentence on stderr where the input was at fault (with
+      JSLIM_TRACEBACK=1 in the environment, its traceback instead); 130 after Ctrl-C.
     """
     argv = list(sys.argv if argv is None else argv)
     try:
@@ -48,6 +50,8 @@ def run(
     _use_compilation_cache(values["compilation_cache_dir"].value)
     try:
         program(values)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT  # training has saved its step and said so
     except _USER_ERRORS as error:
         if os.environ.get("JSLIM_TRACEBACK"):
             raise

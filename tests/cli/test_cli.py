@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -187,6 +188,21 @@ def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_2(
     assert re.search(message, captured.err), captured.err
     assert "Traceback" not in captured.err
     assert captured.err.splitlines()[-1].startswith("train.py: ")
+
+
+def test_ctrl_c_saves_the_step_and_ends_without_a_traceback(tmp_path):
+    arguments = [*DIGITS, f"--train_dir={tmp_path}", "--log_every_n_steps=1"]
+    training = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    lines = iter(training.stderr.readline, "")
+    next(line for line in lines if line.startswith("step "))
+    training.send_signal(signal.SIGINT)
+    rest = training.communicate(timeout=120)[1]
+    assert training.returncode == 130
+    saved = int(re.search(r"interrupted: step (\d+) is saved", rest)[1])
+    assert checkpoints.checkpoint_step(tmp_path) == saved
+    assert "Traceback" not in rest
 
 
 def test_a_traceback_free_exit_code_2_from_a_real_process(tmp_path):
