@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 __all__ = [
     "apply_regularization",
@@ -46,6 +48,11 @@ def _at_least_float32(weights: jax.Array) -> jax.Array:
     return jnp.asarray(weights, dtype if is_wide else jnp.float32)
 
 
+def _scaled_sum(array: jax.Array, scale: float) -> jax.Array:
+    # lax and not jnp, whose functions are jitted: a third of the time to trace, for each variable.
+    return lax.mul(lax.reduce_sum(array, range(array.ndim)), np.asarray(scale, array.dtype)[()])
+
+
 @dataclasses.dataclass(frozen=True)
 class l1_regularizer:
     """The penalty `scale * sum(|weights|)`, which makes weights exactly zero.
@@ -71,7 +78,7 @@ class l1_regularizer:
             return None
         weights = _at_least_float32(weights)
         # Not jnp.abs, whose derivative at 0 is 1: a weight that has become zero is to stay there.
-        return float(self.scale) * jnp.sum(weights * jnp.sign(weights))
+        return _scaled_sum(lax.mul(weights, lax.sign(weights)), self.scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +104,7 @@ class l2_regularizer:
     def __call__(self, weights: jax.Array) -> jax.Array | None:
         if self.scale == 0:
             return None
-        return float(self.scale) * (jnp.sum(jnp.square(_at_least_float32(weights))) / 2)
+        return _scaled_sum(lax.square(_at_least_float32(weights)), self.scale / 2)
 
 
 @dataclasses.dataclass(frozen=True)

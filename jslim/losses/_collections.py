@@ -1,11 +1,13 @@
 """The losses that the running model has collected."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jslim import model as _model
 from jslim import regularizers as _regularizers
@@ -202,4 +204,6 @@ def _select(
 
 def _sum(losses: Iterable[jax.Array], name: str) -> jax.Array:
     with jax.named_scope(name):
-        return sum((jnp.asarray(loss, jnp.float32) for loss in losses), jnp.zeros((), jnp.float32))
+        scalars = [jnp.asarray(loss, jnp.float32) for loss in losses]
+        # lax.add and not jnp's, which is jitted: there is one for each regularized variable.
+        return functools.reduce(lax.add, scalars) if scalars else jnp.zeros((), jnp.float32)

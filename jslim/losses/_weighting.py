@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jslim import model as _model
 from jslim.losses._collections import add_loss
@@ -82,6 +83,10 @@ def elementwise(
 
 def weighted_mean(op: str, losses: jax.Array, weights: Any, scope: str) -> jax.Array:
     """The mean of `losses` over the elements whose weight is not 0, collected."""
+    if isinstance(weights, (int, float)) and weights == 1:
+        # The usual case, without the dozen traced operations whose result is known.
+        total = lax.reduce_sum(losses, range(losses.ndim))
+        return collect(lax.div(total, np.float32(max(losses.size, 1))), scope)
     weights = as_weights(op, weights, losses.shape)
     elements_per_weight = losses.size // max(weights.size, 1)
     num_present = jnp.sum(weights != 0, dtype=jnp.float32) * elements_per_weight
