@@ -87,7 +87,7 @@ def train(
     loader = iter(batches)
     resumes_data = hasattr(loader, "get_state") and hasattr(loader, "set_state")
     if hasattr(loader, "element_spec"):
-        example, first = _property(loader.element_spec), None
+        example, first = loader.element_spec, None
     else:
         example = first = next(loader, None)
     if example is None:
@@ -136,10 +136,6 @@ def train(
         writer.close()
         if manager is not None:
             manager.close()
-
-
-def _property(value: Any) -> Any:
-    return value() if callable(value) else value
 
 
 def _rewound(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
