@@ -66,12 +66,15 @@ def _clip_by_norm(gradient: jax.Array, max_norm: float) -> jax.Array:
     return gradient * scale.astype(gradient.dtype)
 
 
-def check_trainable(wanted: Any, params: Any, trainable: frozenset[str]) -> frozenset[str]:
+def check_trainable(
+    wanted: Any, params: Any, batch_stats: Any, trainable: frozenset[str]
+) -> frozenset[str]:
     """The names to train: those that `variables_to_train` gives, or all that are trainable.
 
     Args:
       wanted: None; a `{name: leaf}` dict; or names and patterns.
       params: The params tree.
+      batch_stats: The statistics; a dict may name them too, as what `get_variables` gives does.
       trainable: The names that the model made with `trainable=True`.
 
     Raises:
@@ -81,15 +84,14 @@ def check_trainable(wanted: Any, params: Any, trainable: frozenset[str]) -> froz
         names = trainable
     else:
         held = named(params)
+        is_set_of_variables = isinstance(wanted, Mapping)
+        if is_set_of_variables:
+            wanted = wanted.keys() - named(batch_stats).keys()
         chosen: set[str] = set()
         for name in wanted:
             chosen |= {name} if name in held else set(match(held, [name], "variables_to_train"))
-        if isinstance(wanted, Mapping):
-            # What get_variables gives also holds moving statistics, which nothing trains.
-            frozen: set[str] = set()
-        else:
-            frozen = chosen - trainable
-        if frozen:
+        frozen = chosen - trainable
+        if frozen and not is_set_of_variables:
             raise ScopeError(
                 f"variables_to_train: {sorted(frozen)[0]!r} was made with trainable=False; make "
                 "it trainable, or leave it out"

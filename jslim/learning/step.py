@@ -102,7 +102,9 @@ class TrainOp:
         self._note(runs)
         params = variables.pop(_model.PARAMS, {})
         batch_stats = variables.pop(_model.BATCH_STATS, {})
-        self._trained = check_trainable(self._variables_to_train, params, self._trainable)
+        self._trained = check_trainable(
+            self._variables_to_train, params, batch_stats, self._trainable
+        )
         trained, _ = self._split(params)
         averages = None
         if self._moving_average_decay is not None:

@@ -144,6 +144,21 @@ def test_variables_to_train_that_name_nothing_are_refused(chosen, message):
         start(train_op)
 
 
+def test_variables_to_train_takes_what_get_variables_gives_with_its_statistics():
+    def loss(batch):
+        slim.model_variable("mean", [3], trainable=False, collections=["batch_stats"])
+        return linear_loss(batch)
+
+    variables = slim.Model(loss).init(jax.random.key(0), BATCH)
+    chosen = slim.get_variables(variables)
+    assert "mean" in chosen
+    train_op = learning.create_train_op(loss, optimizers.sgd(0.1), variables_to_train=chosen)
+    state = start(train_op)
+    w, _ = linear(state)
+    state, _ = train_op(state, BATCH)
+    assert not np.array_equal(linear(state)[0], w)
+
+
 def test_variables_to_train_refuses_a_frozen_variable():
     def loss(batch):
         slim.model_variable("w", [1], trainable=False)
