@@ -3,7 +3,7 @@
     python -m benchmarks.lowerings
 
 Prints for each shape how many times as fast the layer's choice for a CPU is as XLA's operation:
-forward, and with gradients. `jslim/layers/_lowering.py` quotes the results.
+forward, and with gradients. `jslim/layers/_lowering` quotes the results.
 """
 
 import functools

@@ -13,15 +13,22 @@ from layer_checks import jit
 import jslim as slim
 
 RELATIVE = 1e-5
-_FILE = dict(np.load(pathlib.Path(__file__).parent.parent / "golden" / "layers.npz"))
-INDEX = json.loads(str(_FILE["index"]))
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "layers"
+DATA = {}  # {case: the numbers of its file}
+INDEX = {}  # {case: its code, and where in them its arrays are}
+for path in sorted(GOLDEN.glob("*.npz")):
+    file = dict(np.load(path))
+    cases = json.loads(str(file["index"]))
+    assert not INDEX.keys() & cases.keys(), f"{path} has cases of another file"
+    INDEX |= cases
+    DATA |= dict.fromkeys(cases, file["data"])
 
 
 def arrays_of(case):
     """`{key: array}` of a case, as the script's docstring lists them."""
 
     def unpack(offset, shape, dtype):
-        flat = _FILE["data"][offset : offset + int(np.prod(shape))]
+        flat = DATA[case][offset : offset + int(np.prod(shape))]
         return flat.reshape(shape).astype(dtype)
 
     return {key: unpack(*place) for key, place in INDEX[case]["arrays"].items()}
@@ -71,6 +78,7 @@ def test_layer_equals_tf_slim(case):
     }
     floating = {k: v for k, v in inputs.items() if jnp.issubdtype(v.dtype, jnp.floating)}
     ct = arrays.get("ct")
+    wanted = [v for k, v in arrays.items() if k == "output" or k.startswith("output/")]
 
     def objective(params, floating):
         output, updates = model.apply(
@@ -78,12 +86,14 @@ def test_layer_equals_tf_slim(case):
             **{**inputs, **floating},
             mutable=["batch_stats", "regularization_losses"],
         )
-        return (0.0 if ct is None else jnp.sum(output * ct)), (output, updates)
+        outputs = output if isinstance(output, tuple) else (output,)
+        return (0.0 if ct is None else jnp.sum(outputs[0] * ct)), (outputs, updates)
 
-    gradient = jax.grad(objective, argnums=(0, 1), has_aux=True)
-    (by_params, by_inputs), (output, updates) = jit(gradient)(variables.get("params", {}), floating)
-    assert output.dtype == arrays["output"].dtype
-    assert_close(output, arrays["output"], "output")
+    gradient = jit(jax.grad(objective, argnums=(0, 1), has_aux=True))
+    (by_params, by_inputs), (outputs, updates) = gradient(variables.get("params", {}), floating)
+    for output, array in zip(outputs, wanted, strict=True):
+        assert output.dtype == array.dtype
+        assert_close(output, array, "output")
     penalties = jax.tree.leaves(updates.get("regularization_losses", {}))
     assert ("reg_loss" in arrays) == bool(penalties)
     if penalties:

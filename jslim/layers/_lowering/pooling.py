@@ -1,0 +1,87 @@
+"""The largest value and the sum of each window."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from jslim.layers._common import Windows
+from jslim.layers._lowering._windows import is_cpu, pad, shifts, spatial_axes
+
+_MOST_SHIFTS_OF_A_MAX = 32
+_MOST_SHIFTS_OF_A_SUM = 9
+
+
+def _reduce_windows(
+    inputs: jax.Array,
+    windows: Windows,
+    channels_first: bool,
+    start: float,
+    combine: Callable[[Any, Any], Any],
+) -> jax.Array:
+    size, stride, padding = [1] * 4, [1] * 4, [(0, 0)] * 4
+    for i, axis in enumerate(spatial_axes(channels_first)):
+        size[axis], stride[axis] = windows.size[i], windows.stride[i]
+        padding[axis] = windows.padding[i]
+    return lax.reduce_window(
+        inputs, np.asarray(start, inputs.dtype)[()], combine, size, stride, padding
+    )
+
+
+def _line_shifts(inputs: jax.Array, windows: Windows, i: int, axis: int) -> list[jax.Array]:
+    """What all windows see along the spatial dimension `i`, for each position in the window."""
+    extent = (windows.count[i] - 1) * windows.stride[i] + 1
+    return [
+        lax.slice_in_dim(inputs, start, start + extent, windows.stride[i], axis)
+        for start in range(windows.size[i])
+    ]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _largest(inputs: jax.Array, windows: Windows, axes: tuple[int, int]) -> jax.Array:
+    """The largest value of each window: of its rows, and then of those."""
+    for i in (1, 0):
+        inputs = functools.reduce(lax.max, _line_shifts(inputs, windows, i, axes[i]))
+    return inputs
+
+
+# The whole gradient goes to the first of equals in row-major order, as in TensorFlow; lax.max
+# would divide it. Written for the pool as a whole, since that is traced in half the time.
+@_largest.defjvp
+def _largest_jvp(
+    windows: Windows, axes: tuple[int, int], primals: tuple[Any], tangents: tuple[Any]
+) -> tuple[jax.Array, jax.Array]:
+    (best,), (best_dot,) = primals, tangents
+    for i in (1, 0):
+        best, *others = _line_shifts(best, windows, i, axes[i])
+        best_dot, *others_dot = _line_shifts(best_dot, windows, i, axes[i])
+        for other, other_dot in zip(others, others_dot, strict=True):
+            # `other != other` is its NaN, which must win too.
+            is_larger = lax.bitwise_or(lax.gt(other, best), lax.ne(other, other))
+            best = lax.select(is_larger, other, best)
+            best_dot = lax.select(is_larger, other_dot, best_dot)
+    return best, best_dot
+
+
+def pool_max(
+    inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
+) -> jax.Array:
+    """The largest value of each window; padding never wins."""
+    if sum(windows.size) > _MOST_SHIFTS_OF_A_MAX or not is_cpu(backend):
+        return _reduce_windows(inputs, windows, channels_first, -np.inf, lax.max)
+    padded = pad(inputs, windows, channels_first, -np.inf)
+    return _largest(padded, windows, spatial_axes(channels_first))
+
+
+def pool_sum(
+    inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
+) -> jax.Array:
+    """The sum of each window."""
+    if math.prod(windows.size) > _MOST_SHIFTS_OF_A_SUM or not is_cpu(backend):
+        return _reduce_windows(inputs, windows, channels_first, 0.0, lax.add)
+    padded = pad(inputs, windows, channels_first, 0.0)
+    return functools.reduce(lax.add, shifts(padded, windows, channels_first))
