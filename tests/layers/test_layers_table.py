@@ -6,94 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from layer_checks import jit, leaves_of, make_up_variables
+from layer_table import TABLE
 
 import jslim as slim
 
-IMAGES = (2, 5, 6, 3)
-ROWS = (4, 3)
-# {row: (layer, shape of the inputs, default scope, variables in the order they are made)}
-TABLE = {
-    "conv2d": (
-        functools.partial(slim.conv2d, num_outputs=4, kernel_size=3),
-        IMAGES,
-        "Conv",
-        ["weights", "biases"],
-    ),
-    "conv2d_1x1": (
-        functools.partial(slim.conv2d, num_outputs=4, kernel_size=1, stride=2),
-        IMAGES,
-        "Conv",
-        ["weights", "biases"],
-    ),
-    "conv2d_normalized": (
-        functools.partial(
-            slim.conv2d,
-            num_outputs=4,
-            kernel_size=3,
-            normalizer_fn=slim.batch_norm,
-            normalizer_params={"is_training": False, "scale": True},
-        ),
-        IMAGES,
-        "Conv",
-        [
-            "weights",
-            "BatchNorm/gamma",
-            "BatchNorm/beta",
-            "BatchNorm/moving_mean",
-            "BatchNorm/moving_variance",
-        ],
-    ),
-    "conv2d_in_plane": (
-        functools.partial(slim.conv2d_in_plane, kernel_size=3),
-        IMAGES,
-        "ConvInPlane",
-        ["weights", "biases"],
-    ),
-    "conv2d_transpose": (
-        functools.partial(slim.conv2d_transpose, num_outputs=4, kernel_size=3, stride=2),
-        IMAGES,
-        "Conv2d_transpose",
-        ["weights", "biases"],
-    ),
-    "separable_conv2d": (
-        functools.partial(slim.separable_conv2d, num_outputs=4, kernel_size=3),
-        IMAGES,
-        "SeparableConv2d",
-        ["depthwise_weights", "pointwise_weights", "biases"],
-    ),
-    "separable_conv2d_depthwise": (
-        functools.partial(slim.separable_conv2d, num_outputs=None, kernel_size=3),
-        IMAGES,
-        "SeparableConv2d",
-        ["depthwise_weights", "biases"],
-    ),
-    "fully_connected": (
-        functools.partial(slim.fully_connected, num_outputs=4),
-        ROWS,
-        "fully_connected",
-        ["weights", "biases"],
-    ),
-    "batch_norm": (
-        functools.partial(slim.batch_norm, is_training=False, scale=True),
-        IMAGES,
-        "BatchNorm",
-        ["gamma", "beta", "moving_mean", "moving_variance"],
-    ),
-    "bias_add": (slim.bias_add, IMAGES, "BiasAdd", ["biases"]),
-    "max_pool2d": (functools.partial(slim.max_pool2d, kernel_size=2), IMAGES, "MaxPool2D", []),
-    "avg_pool2d": (functools.partial(slim.avg_pool2d, kernel_size=2), IMAGES, "AvgPool2D", []),
-    "dropout": (functools.partial(slim.dropout, is_training=False), ROWS, "Dropout", []),
-    "flatten": (slim.flatten, IMAGES, "Flatten", []),
-    "softmax": (slim.softmax, ROWS, "softmax", []),
-    "unit_norm": (functools.partial(slim.unit_norm, dim=1), ROWS, "UnitNorm", []),
-}
-WITH_VARIABLES = [row for row, (_, _, _, variables) in TABLE.items() if variables]
-COLLECTING = [row for row in TABLE if row not in ("softmax", "unit_norm")]
+WITH_VARIABLES = [name for name, row in TABLE.items() if row.variables]
+COLLECTING = [name for name, row in TABLE.items() if row.has_outputs_collections]
 
 
 def inputs_of(row, dtype=jnp.float32):
-    shape = TABLE[row][1]
+    shape = TABLE[row].shape
     return jnp.asarray(np.random.default_rng(0).uniform(-1, 1, shape), dtype)
 
 
@@ -107,7 +31,7 @@ def names_in(function, row):
 
 @pytest.mark.parametrize("row", WITH_VARIABLES)
 def test_variables_have_tf_slims_names_and_order(row):
-    layer, _, scope, variables = TABLE[row]
+    layer, scope, variables = TABLE[row].layer, TABLE[row].scope, TABLE[row].variables
 
     def twice(x):
         layer(x)
@@ -121,7 +45,7 @@ def test_variables_have_tf_slims_names_and_order(row):
 
 @pytest.mark.parametrize("row", WITH_VARIABLES)
 def test_same_scope_again_needs_reuse(row):
-    layer = TABLE[row][0]
+    layer = TABLE[row].layer
 
     def without(x):
         layer(x, scope="a")
@@ -134,12 +58,12 @@ def test_same_scope_again_needs_reuse(row):
 
     with pytest.raises(slim.ScopeError, match=r"'a/\w+' already exists: .*reuse=True"):
         names_in(without, row)
-    assert names_in(with_reuse, row) == [f"a/{v}" for v in TABLE[row][3]]
+    assert names_in(with_reuse, row) == [f"a/{v}" for v in TABLE[row].variables]
 
 
 @pytest.mark.parametrize("row", WITH_VARIABLES)
 def test_variables_collections_as_list_and_dict(row):
-    layer, _, scope, variables = TABLE[row]
+    layer, scope, variables = TABLE[row].layer, TABLE[row].scope, TABLE[row].variables
     own = [v for v in variables if "BatchNorm/" not in v]
     key = "weights" if own[0].endswith("weights") else own[0]
 
@@ -156,7 +80,7 @@ def test_variables_collections_as_list_and_dict(row):
 
 @pytest.mark.parametrize("row", COLLECTING)
 def test_outputs_collections_hold_outputs_by_scope(row):
-    layer, _, default, _ = TABLE[row]
+    layer, default = TABLE[row].layer, TABLE[row].scope
 
     def run(x):
         with slim.variable_scope("net"):
@@ -176,7 +100,7 @@ def test_outputs_collections_hold_outputs_by_scope(row):
 
 @pytest.mark.parametrize("row", WITH_VARIABLES)
 def test_layer_that_is_not_trainable(row):
-    layer = TABLE[row][0]
+    layer = TABLE[row].layer
 
     def run(x):
         layer(x, trainable=False)
@@ -187,7 +111,7 @@ def test_layer_that_is_not_trainable(row):
 
 
 def apply(row, x):
-    model = slim.Model(TABLE[row][0])
+    model = slim.Model(TABLE[row].layer)
     variables = make_up_variables(model, x)
     return variables, jit(model.apply)(variables, x), model
 
@@ -211,7 +135,7 @@ def test_bfloat16_in_is_bfloat16_out_with_float32_variables(row):
 
 @pytest.mark.parametrize("row", WITH_VARIABLES)
 def test_dtype_and_param_dtype_are_chosen_apart(row):
-    layer = TABLE[row][0]
+    layer = TABLE[row].layer
 
     def dtypes(**kwargs):
         model = slim.Model(functools.partial(layer, **kwargs))
@@ -252,9 +176,54 @@ def test_eager_on_arrays_of_any_kind_equals_jit(row):
         np.testing.assert_allclose(model.apply(variables, like), output, rtol=1e-5, atol=1e-6)
 
 
+def value_and_gradients(model, variables, x):
+    """The output, and the gradients of the mean of its squares."""
+
+    def objective(params, x):
+        output = model.apply({**variables, "params": params}, x)
+        return jnp.mean(output * output), output
+
+    gradient = jax.grad(objective, argnums=(0, 1), has_aux=True)
+    return gradient(variables.get("params", {}), x)
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_gradients_are_finite_and_not_all_zero(row):
+    x = inputs_of(row)
+    model = slim.Model(TABLE[row].layer)
+    variables = make_up_variables(model, x)
+    gradients, _ = jit(value_and_gradients, static_argnums=0)(model, variables, x)
+    for name, leaf in leaves_of({"by": gradients[0], "input": {"x": gradients[1]}}).items():
+        assert np.isfinite(leaf).all(), name
+        assert np.abs(leaf).max() > 0, name
+
+
+@pytest.mark.parametrize("row", [name for name, row in TABLE.items() if row.is_per_example])
+def test_vmap_over_examples_equals_the_batch(row):
+    x = inputs_of(row)
+    variables, output, model = apply(row, x)
+    one_by_one = jax.vmap(lambda x: model.apply(variables, x[None])[0])
+    np.testing.assert_allclose(jit(one_by_one)(x), output, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_eight_devices_equal_one(row):
+    x = inputs_of(row)
+    model = slim.Model(TABLE[row].layer)
+    variables = make_up_variables(model, x)
+    run = jit(value_and_gradients, static_argnums=0)
+    expected = jax.device_get(run(model, variables, x))
+    mesh = Mesh(np.array(jax.devices()), ("data",))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    divided = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+    actual = jax.device_get(run(model, jax.device_put(variables, everywhere), divided))
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("row", TABLE)
 def test_arg_scope_sets_arguments(row):
-    layer = TABLE[row][0]
+    layer = TABLE[row].layer
     op = getattr(layer, "func", layer)
 
     def run(x):
@@ -263,7 +232,7 @@ def test_arg_scope_sets_arguments(row):
         return list(slim.get_variables())
 
     assert slim.has_arg_scope(op)
-    assert names_in(run, row) == [f"scoped/{v}" for v in TABLE[row][3]]
+    assert names_in(run, row) == [f"scoped/{v}" for v in TABLE[row].variables]
 
 
 def test_aliases_are_one_function_under_tf_slims_name():

@@ -1,0 +1,109 @@
+"""The table of layers that `test_layers_table.py` goes through: one row a layer."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jslim as slim
+
+IMAGES = (8, 5, 6, 3)
+ROWS = (8, 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a layer is called with and what must come of it.
+
+    Every layer takes `[batch, ...]` with batch 8, and works on each example by itself unless
+    `is_per_example` says otherwise.
+    """
+
+    layer: Callable  # of the inputs; also takes `scope`
+    shape: tuple[int, ...]  # of the inputs
+    scope: str  # the default one
+    variables: list[str]  # in the order they are made
+    has_outputs_collections: bool = True
+    is_per_example: bool = True  # False where examples are mixed, or the batch is not axis 0
+
+
+TABLE = {
+    "conv2d": Row(
+        functools.partial(slim.conv2d, num_outputs=4, kernel_size=3),
+        IMAGES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv2d_1x1": Row(
+        functools.partial(slim.conv2d, num_outputs=4, kernel_size=1, stride=2),
+        IMAGES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv2d_normalized": Row(
+        functools.partial(
+            slim.conv2d,
+            num_outputs=4,
+            kernel_size=3,
+            normalizer_fn=slim.batch_norm,
+            normalizer_params={"is_training": False, "scale": True},
+        ),
+        IMAGES,
+        "Conv",
+        [
+            "weights",
+            "BatchNorm/gamma",
+            "BatchNorm/beta",
+            "BatchNorm/moving_mean",
+            "BatchNorm/moving_variance",
+        ],
+    ),
+    "conv2d_in_plane": Row(
+        functools.partial(slim.conv2d_in_plane, kernel_size=3),
+        IMAGES,
+        "ConvInPlane",
+        ["weights", "biases"],
+    ),
+    "conv2d_transpose": Row(
+        functools.partial(slim.conv2d_transpose, num_outputs=4, kernel_size=3, stride=2),
+        IMAGES,
+        "Conv2d_transpose",
+        ["weights", "biases"],
+    ),
+    "separable_conv2d": Row(
+        functools.partial(slim.separable_conv2d, num_outputs=4, kernel_size=3),
+        IMAGES,
+        "SeparableConv2d",
+        ["depthwise_weights", "pointwise_weights", "biases"],
+    ),
+    "separable_conv2d_depthwise": Row(
+        functools.partial(slim.separable_conv2d, num_outputs=None, kernel_size=3),
+        IMAGES,
+        "SeparableConv2d",
+        ["depthwise_weights", "biases"],
+    ),
+    "fully_connected": Row(
+        functools.partial(slim.fully_connected, num_outputs=4),
+        ROWS,
+        "fully_connected",
+        ["weights", "biases"],
+    ),
+    "batch_norm": Row(
+        functools.partial(slim.batch_norm, is_training=False, scale=True),
+        IMAGES,
+        "BatchNorm",
+        ["gamma", "beta", "moving_mean", "moving_variance"],
+    ),
+    "bias_add": Row(slim.bias_add, IMAGES, "BiasAdd", ["biases"]),
+    "max_pool2d": Row(functools.partial(slim.max_pool2d, kernel_size=2), IMAGES, "MaxPool2D", []),
+    "avg_pool2d": Row(functools.partial(slim.avg_pool2d, kernel_size=2), IMAGES, "AvgPool2D", []),
+    "dropout": Row(functools.partial(slim.dropout, is_training=False), ROWS, "Dropout", []),
+    "flatten": Row(slim.flatten, IMAGES, "Flatten", []),
+    "softmax": Row(slim.softmax, ROWS, "softmax", [], has_outputs_collections=False),
+    "unit_norm": Row(
+        functools.partial(slim.unit_norm, dim=1),
+        ROWS,
+        "UnitNorm",
+        [],
+        has_outputs_collections=False,
+    ),
+}
