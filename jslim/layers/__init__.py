@@ -1,6 +1,7 @@
 """TF-Slim's layers."""
 
 from jslim.layers import utils as utils
+from jslim.layers.batch_normalization import batch_norm as batch_norm
 from jslim.layers.combinators import repeat as repeat
 from jslim.layers.combinators import stack as stack
 from jslim.layers.convolutional import conv2d as conv2d
@@ -16,8 +17,7 @@ from jslim.layers.misc import dropout as dropout
 from jslim.layers.misc import flatten as flatten
 from jslim.layers.misc import one_hot_encoding as one_hot_encoding
 from jslim.layers.misc import softmax as softmax
-from jslim.layers.misc import unit_norm as unit_norm
-from jslim.layers.normalization import batch_norm as batch_norm
 from jslim.layers.normalization import bias_add as bias_add
+from jslim.layers.normalization import unit_norm as unit_norm
 from jslim.layers.pooling import avg_pool2d as avg_pool2d
 from jslim.layers.pooling import max_pool2d as max_pool2d

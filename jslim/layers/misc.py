@@ -7,7 +7,6 @@ random state.
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -193,39 +192,3 @@ def softmax(logits: jax.Array, scope: str | None = None) -> jax.Array:
         )
     exact = _common.cast(array, _common.at_least_float32(array.dtype))
     return _common.cast(jax.nn.softmax(exact), array.dtype)
-
-
-@add_arg_scope
-def unit_norm(
-    inputs: jax.Array, dim: int, epsilon: float = 1e-7, scope: str | None = None
-) -> jax.Array:
-    """Divides by the Euclidean norm over one axis: `inputs / sqrt(epsilon + sum(inputs ** 2))`.
-
-    Half precision is computed in float32.
-
-    Args:
-      inputs: An array of known rank.
-      dim: The axis, from 0 up to the rank.
-      epsilon: Added to the sum of squares.
-      scope: Name of the op, default `UnitNorm`.
-
-    Returns:
-      An array of the shape and dtype of `inputs`; zeros where they are all zero.
-
-    Raises:
-      TypeError: `inputs` are not floating point.
-      ValueError: `dim` is negative or not below the rank.
-    """
-    where = f"unit_norm at {_common.op_name(scope, 'UnitNorm')!r}"
-    array = _common.as_floating(where, inputs)
-    if not 0 <= dim < array.ndim:
-        raise ValueError(
-            f"{where}: dim must be from 0 to {array.ndim - 1} for inputs of shape {array.shape}, "
-            f"got {dim}"
-        )
-    exact = _common.cast(array, _common.at_least_float32(array.dtype))
-    squares: Any = lax.reduce_sum(lax.square(exact), (dim,))
-    scale = lax.rsqrt(lax.add(squares, lax.full_like(squares, epsilon)))
-    others = [axis for axis in range(array.ndim) if axis != dim]
-    outputs = lax.mul(exact, lax.broadcast_in_dim(scale, array.shape, others))
-    return _common.cast(outputs, array.dtype)
