@@ -124,9 +124,10 @@ def windows(
     size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: str,
-    rate: tuple[int, ...] = (1, 1),
+    rate: tuple[int, ...] | None = None,
 ) -> Windows:
     """The windows over inputs of shape `spatial`, by TensorFlow's SAME and VALID rules."""
+    rate = rate or (1,) * len(size)
     same = is_same(where, padding)
     paddings, counts = [], []
     for length, taps, step, spread in zip(spatial, size, stride, rate, strict=True):

@@ -4,7 +4,7 @@ import jax
 from jax import lax
 
 from jslim.layers._common import Windows
-from jslim.layers._lowering._windows import is_cpu, shifts, spatial_axes, spec
+from jslim.layers._lowering._windows import is_cpu, pad, shifts, spatial_axes, spec
 
 
 def convolve(
@@ -14,34 +14,34 @@ def convolve(
     channels_first: bool,
     backend: str | None = None,
 ) -> jax.Array:
-    """Cross-correlation with a kernel `[height, width, in, out]`."""
-    if windows.size == (1, 1) and not channels_first and is_cpu(backend):
-        # A 1x1 window never needs padding, so a stride only leaves pixels out.
-        (pixels,) = shifts(inputs, windows, channels_first)
-        matrix = lax.reshape(kernel, kernel.shape[2:])
-        return lax.dot_general(pixels, matrix, (((3,), (0,)), ((), ())))
+    """Cross-correlation with a kernel `[*window, in, out]`."""
+    if max(windows.size) == 1 and not channels_first and is_cpu(backend):
+        # What such a window sees is one pixel, so a stride only leaves pixels out.
+        (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
+        matrix = lax.reshape(kernel, kernel.shape[-2:])
+        return lax.dot_general(pixels, matrix, (((pixels.ndim - 1,), (0,)), ((), ())))
     return lax.conv_general_dilated(
         inputs,
         kernel,
         windows.stride,
         windows.padding,
         rhs_dilation=windows.rate,
-        dimension_numbers=spec(channels_first),
+        dimension_numbers=spec(len(windows.size), channels_first),
     )
 
 
 def convolve_transposed(
     inputs: jax.Array,
     kernel: jax.Array,
-    stride: tuple[int, int],
+    stride: tuple[int, ...],
     is_same: bool,
     channels_first: bool,
 ) -> jax.Array:
-    """The gradient of a convolution by its inputs, kernel `[height, width, out, in]`."""
+    """The gradient of a convolution by its inputs, kernel `[*window, out, in]`."""
+    dims = len(stride)
     padding = []
-    for axis, size, step in zip(
-        spatial_axes(channels_first), kernel.shape[:2], stride, strict=True
-    ):
+    axes = spatial_axes(dims, channels_first)
+    for axis, size, step in zip(axes, kernel.shape[:-2], stride, strict=True):
         # What the convolution would have padded before and after, SAME at length * step.
         overlap = max(size - step, 0)
         before = overlap // 2 if is_same else 0
@@ -50,9 +50,9 @@ def convolve_transposed(
         padding.append((size - 1 - before, length - spread_length + before))
     return lax.conv_general_dilated(
         inputs,
-        lax.rev(kernel, (0, 1)),
-        (1, 1),
+        lax.rev(kernel, range(dims)),
+        (1,) * dims,
         padding,
         lhs_dilation=stride,
-        dimension_numbers=spec(channels_first, "HWOI"),
+        dimension_numbers=spec(dims, channels_first, "OI"),
     )

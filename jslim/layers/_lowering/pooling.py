@@ -23,28 +23,35 @@ def _reduce_windows(
     start: float,
     combine: Callable[[Any, Any], Any],
 ) -> jax.Array:
-    size, stride, padding = [1] * 4, [1] * 4, [(0, 0)] * 4
-    for i, axis in enumerate(spatial_axes(channels_first)):
+    rank = inputs.ndim
+    size, stride, rate, padding = [1] * rank, [1] * rank, [1] * rank, [(0, 0)] * rank
+    for i, axis in enumerate(spatial_axes(rank - 2, channels_first)):
         size[axis], stride[axis] = windows.size[i], windows.stride[i]
-        padding[axis] = windows.padding[i]
+        rate[axis], padding[axis] = windows.rate[i], windows.padding[i]
     return lax.reduce_window(
-        inputs, np.asarray(start, inputs.dtype)[()], combine, size, stride, padding
+        inputs,
+        np.asarray(start, inputs.dtype)[()],
+        combine,
+        size,
+        stride,
+        padding,
+        window_dilation=rate,
     )
 
 
 def _line_shifts(inputs: jax.Array, windows: Windows, i: int, axis: int) -> list[jax.Array]:
     """What all windows see along the spatial dimension `i`, for each position in the window."""
     extent = (windows.count[i] - 1) * windows.stride[i] + 1
+    starts = range(0, windows.size[i] * windows.rate[i], windows.rate[i])
     return [
-        lax.slice_in_dim(inputs, start, start + extent, windows.stride[i], axis)
-        for start in range(windows.size[i])
+        lax.slice_in_dim(inputs, start, start + extent, windows.stride[i], axis) for start in starts
     ]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _largest(inputs: jax.Array, windows: Windows, axes: tuple[int, int]) -> jax.Array:
-    """The largest value of each window: of its rows, and then of those."""
-    for i in (1, 0):
+def _largest(inputs: jax.Array, windows: Windows, axes: tuple[int, ...]) -> jax.Array:
+    """The largest value of each window: along its last dimension, of those the next, and so on."""
+    for i in reversed(range(len(axes))):
         inputs = functools.reduce(lax.max, _line_shifts(inputs, windows, i, axes[i]))
     return inputs
 
@@ -53,10 +60,10 @@ def _largest(inputs: jax.Array, windows: Windows, axes: tuple[int, int]) -> jax.
 # would divide it. Written for the pool as a whole, since that is traced in half the time.
 @_largest.defjvp
 def _largest_jvp(
-    windows: Windows, axes: tuple[int, int], primals: tuple[Any], tangents: tuple[Any]
+    windows: Windows, axes: tuple[int, ...], primals: tuple[Any], tangents: tuple[Any]
 ) -> tuple[jax.Array, jax.Array]:
     (best,), (best_dot,) = primals, tangents
-    for i in (1, 0):
+    for i in reversed(range(len(axes))):
         best, *others = _line_shifts(best, windows, i, axes[i])
         best_dot, *others_dot = _line_shifts(best_dot, windows, i, axes[i])
         for other, other_dot in zip(others, others_dot, strict=True):
@@ -71,10 +78,12 @@ def pool_max(
     inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
 ) -> jax.Array:
     """The largest value of each window; padding never wins."""
-    if sum(windows.size) > _MOST_SHIFTS_OF_A_MAX or not is_cpu(backend):
+    is_small = sum(windows.size) <= _MOST_SHIFTS_OF_A_MAX
+    # JAX has no gradient of a window reduction with a rate.
+    if max(windows.rate) == 1 and not (is_small and is_cpu(backend)):
         return _reduce_windows(inputs, windows, channels_first, -np.inf, lax.max)
     padded = pad(inputs, windows, channels_first, -np.inf)
-    return _largest(padded, windows, spatial_axes(channels_first))
+    return _largest(padded, windows, spatial_axes(inputs.ndim - 2, channels_first))
 
 
 def pool_sum(
