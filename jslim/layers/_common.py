@@ -23,6 +23,9 @@ Initializer = Callable[..., jax.Array] | None
 Regularizer = Callable[[jax.Array], jax.Array | None] | None
 Collections = Sequence[str] | Mapping[str, Any] | None
 Pair = int | Sequence[int]
+Padding = str | Sequence[Sequence[int]]
+
+_FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 
 
 def op_name(scope: str | None, default: str) -> str:
@@ -70,16 +73,18 @@ def static_bool(where: str, name: str, value: Any) -> bool:
         ) from None
 
 
-def is_channels_first(where: str, data_format: str | None) -> bool:
-    if data_format not in (None, "NHWC", "NCHW"):
-        raise ValueError(f"{where}: data_format must be 'NHWC' or 'NCHW', got {data_format!r}")
-    return data_format == "NCHW"
+def is_channels_first(where: str, data_format: str | None, dims: int = 2) -> bool:
+    last, first = _FORMATS[dims]
+    if data_format not in (None, last, first):
+        raise ValueError(f"{where}: data_format must be {last!r} or {first!r}, got {data_format!r}")
+    return data_format == first
 
 
-def check_images(where: str, inputs: jax.Array, channels_first: bool) -> None:
-    if inputs.ndim != 4:
-        axes = "channels, height, width" if channels_first else "height, width, channels"
-        hint = "add a batch axis" if inputs.ndim == 3 else "reshape them"
+def check_images(where: str, inputs: jax.Array, channels_first: bool, dims: int = 2) -> None:
+    if inputs.ndim != dims + 2:
+        space = ", ".join(("depth", "height", "width")[-dims:])
+        axes = f"channels, {space}" if channels_first else f"{space}, channels"
+        hint = "add a batch axis" if inputs.ndim == dims + 1 else "reshape them"
         raise ValueError(
             f"{where}: inputs must be [batch, {axes}], got shape {inputs.shape}; {hint}"
         )
@@ -91,11 +96,6 @@ def integers(where: str, name: str, count: int, value: Pair) -> tuple[int, ...]:
         return utils.n_positive_integers(count, value)
     except ValueError as error:
         raise ValueError(f"{where}: {name} {error}") from None
-
-
-def pair(where: str, name: str, value: Pair) -> tuple[int, int]:
-    first, second = integers(where, name, 2, value)
-    return first, second
 
 
 def check_num_outputs(where: str, num_outputs: Any) -> int:
@@ -123,26 +123,51 @@ def windows(
     spatial: Sequence[int],
     size: tuple[int, ...],
     stride: tuple[int, ...],
-    padding: str,
+    padding: Padding,
     rate: tuple[int, ...] | None = None,
 ) -> Windows:
     """The windows over inputs of shape `spatial`, by TensorFlow's SAME and VALID rules."""
     rate = rate or (1,) * len(size)
-    same = is_same(where, padding)
+    given = _given_padding(where, padding, len(size))
     paddings, counts = [], []
-    for length, taps, step, spread in zip(spatial, size, stride, rate, strict=True):
+    for i, (length, taps, step, spread) in enumerate(zip(spatial, size, stride, rate, strict=True)):
         extent = (taps - 1) * spread + 1
-        count = -(-length // step) if same else (length - extent) // step + 1
-        total = max((count - 1) * step + extent - length, 0) if same else 0
-        if count < 1:
+        if given is None:
+            counts.append(-(-length // step))
+            total = max((counts[i] - 1) * step + extent - length, 0)
+            paddings.append((total // 2, total - total // 2))  # the odd one goes after
+        else:
+            counts.append((length + sum(given[i]) - extent) // step + 1)
+            paddings.append(given[i])
+        if counts[i] < 1:
+            padded = f"padding {given}" if given and any(map(any, given)) else "without padding"
             raise ValueError(
                 f"{where}: a window of {size} (rate {rate}) does not fit into inputs of "
-                f"{tuple(spatial)} without padding; use padding='SAME', a smaller window or "
-                "larger inputs"
+                f"{tuple(spatial)} {padded}; use padding='SAME', a smaller window or larger inputs"
             )
-        paddings.append((total // 2, total - total // 2))  # the odd one goes after
-        counts.append(count)
     return Windows(size, stride, rate, tuple(paddings), tuple(counts))
+
+
+def _given_padding(where: str, padding: Padding, dims: int) -> tuple[tuple[int, int], ...] | None:
+    """`padding` before and after for each spatial dimension; None where SAME decides."""
+    if isinstance(padding, str):
+        if padding.upper() == "EXPLICIT":
+            raise ValueError(
+                f"{where}: padding={padding!r} does not say how much; give the numbers of pixels "
+                f"themselves, padding={[(1, 1)] * dims} for one on either side"
+            )
+        if padding.upper() in ("SAME", "VALID"):
+            return None if padding.upper() == "SAME" else ((0, 0),) * dims
+    elif isinstance(padding, (list, tuple)) and len(padding) == dims:
+        pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in padding]
+        if all(
+            len(p) == 2 and all(isinstance(n, Integral) and int(n) >= 0 for n in p) for p in pairs
+        ):
+            return tuple((int(before), int(after)) for before, after in pairs)
+    raise ValueError(
+        f"{where}: padding must be 'SAME', 'VALID' or a sequence of {dims} pairs (before, after) "
+        f"of integers from 0, got {padding!r}"
+    )
 
 
 def is_same(where: str, padding: str) -> bool:
@@ -157,22 +182,36 @@ def images_and_windows(
     dtype: Any,
     kernel_size: Pair,
     stride: Pair,
-    padding: str,
+    padding: Padding,
     rate: Pair,
-    channels_first: bool,
-) -> tuple[jax.Array, Windows]:
-    """Checked inputs of a convolution, and where its windows lie."""
+    data_format: str | None,
+    dims: int | None = 2,
+    rate_name: str = "rate",
+) -> tuple[jax.Array, Windows, bool]:
+    """Checked inputs of a convolution, where its windows lie, and whether channels are first.
+
+    Without `dims` the rank of the inputs says how many spatial dimensions there are.
+    """
     images = as_floating(where, inputs, dtype)
-    check_images(where, images, channels_first)
-    spatial = images.shape[2:] if channels_first else images.shape[1:3]
-    size, steps = pair(where, "kernel_size", kernel_size), pair(where, "stride", stride)
-    spread = pair(where, "rate", rate)
+    if dims is None:
+        dims = images.ndim - 2
+        if dims not in _FORMATS:
+            raise ValueError(
+                f"{where}: inputs must be [batch, ..., channels] with 1 to 3 spatial dimensions, "
+                f"got shape {images.shape}; reshape them"
+            )
+    channels_first = is_channels_first(where, data_format, dims)
+    check_images(where, images, channels_first, dims)
+    spatial = images.shape[2:] if channels_first else images.shape[1:-1]
+    size = integers(where, "kernel_size", dims, kernel_size)
+    steps = integers(where, "stride", dims, stride)
+    spread = integers(where, rate_name, dims, rate)
     if max(steps) > 1 and max(spread) > 1:
         raise ValueError(
-            f"{where}: stride and rate cannot both be above 1, got stride={steps} and "
-            f"rate={spread}; use one of them"
+            f"{where}: stride and {rate_name} cannot both be above 1, got stride={steps} and "
+            f"{rate_name}={spread}; use one of them"
         )
-    return images, windows(where, spatial, size, steps, padding, spread)
+    return images, windows(where, spatial, size, steps, padding, spread), channels_first
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from jslim.layers._common import (
     Collections,
     Initializer,
     Normalizer,
+    Padding,
     Pair,
     Parameters,
     Regularizer,
@@ -29,7 +30,7 @@ def convolution2d_in_plane(
     inputs: jax.Array,
     kernel_size: Pair,
     stride: Pair = 1,
-    padding: str = "SAME",
+    padding: Padding = "SAME",
     activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
@@ -52,7 +53,8 @@ def convolution2d_in_plane(
       inputs: `[batch, height, width, channels]`.
       kernel_size: Height and width of the filter, in pixels; one number for both.
       stride: Step from one window to the next, in pixels.
-      padding: 'SAME' (default) or 'VALID'.
+      padding: 'SAME' (default), 'VALID', or how many pixels of zeros to add: `[(above, below),
+        (left, right)]`.
       activation_fn: Function of the result, default ReLU; None for a linear layer.
       normalizer_fn: Called instead of adding biases, as `normalizer_fn(outputs, **params)`.
       normalizer_params: Arguments for it.
@@ -78,8 +80,8 @@ def convolution2d_in_plane(
     """
     with variable_scope(scope, "ConvInPlane", reuse=reuse) as sc:
         where = f"conv2d_in_plane at {sc.name!r}"
-        images, windows = _common.images_and_windows(
-            where, inputs, dtype, kernel_size, stride, padding, 1, channels_first=False
+        images, windows, _ = _common.images_and_windows(
+            where, inputs, dtype, kernel_size, stride, padding, 1, None
         )
         parameters = Parameters(images.dtype, param_dtype, trainable, variables_collections)
         shape = (*windows.size, 1, 1)
@@ -106,7 +108,7 @@ def separable_convolution2d(
     kernel_size: Pair,
     depth_multiplier: int = 1,
     stride: Pair = 1,
-    padding: str = "SAME",
+    padding: Padding = "SAME",
     data_format: str = "NHWC",
     rate: Pair = 1,
     activation_fn: Activation = relu,
@@ -136,7 +138,8 @@ def separable_convolution2d(
       kernel_size: Height and width of the depthwise kernel, in pixels; one number for both.
       depth_multiplier: Number of depthwise filters for each channel.
       stride: Step from one window to the next, in pixels.
-      padding: 'SAME' (default) or 'VALID'.
+      padding: 'SAME' (default), 'VALID', or how many pixels of zeros to add: `[(above, below),
+        (left, right)]`.
       data_format: 'NHWC' or 'NCHW'.
       rate: Step between the pixels of a window (atrous convolution); not together with `stride`.
       activation_fn: Function of the result, default ReLU; None for a linear layer.
@@ -170,9 +173,8 @@ def separable_convolution2d(
     """
     with variable_scope(scope, "SeparableConv2d", reuse=reuse) as sc:
         where = f"separable_conv2d at {sc.name!r}"
-        channels_first = _common.is_channels_first(where, data_format)
-        images, windows = _common.images_and_windows(
-            where, inputs, dtype, kernel_size, stride, padding, rate, channels_first
+        images, windows, channels_first = _common.images_and_windows(
+            where, inputs, dtype, kernel_size, stride, padding, rate, data_format
         )
         channel_axis = 1 if channels_first else 3
         channels = images.shape[channel_axis]

@@ -1,6 +1,8 @@
-"""Pooling over windows of an image."""
+"""Pools: the largest value or the mean of each window."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,7 +10,65 @@ from jax import lax
 
 from jslim._arg_scope import add_arg_scope
 from jslim.layers import _common, _lowering, utils
-from jslim.layers._common import Pair, Windows
+from jslim.layers._common import Padding, Pair, Windows
+
+
+def _pool(
+    name: str,
+    default_scope: str,
+    pooling_type: str,
+    dims: int | None,
+    inputs: Any,
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    data_format: str | None,
+    outputs_collections: str | Sequence[str] | None,
+    scope: str | None,
+    dilation_rate: Pair = 1,
+) -> jax.Array:
+    """The body of all pools; without `dims` the rank of the inputs decides."""
+    alias = _common.op_name(scope, default_scope)
+    where = f"{name} at {alias!r}"
+    images, windows, channels_first = _common.images_and_windows(
+        where,
+        inputs,
+        None,
+        kernel_size,
+        stride,
+        padding,
+        dilation_rate,
+        data_format,
+        dims,
+        "dilation_rate",
+    )
+    spatial = images.shape[2:] if channels_first else images.shape[1:-1]
+    counts = _window_counts(where, windows, spatial)
+    if pooling_type == "MAX":
+        outputs = _lowering.pool_max(images, windows, channels_first)
+    else:
+        exact = _common.cast(images, _common.at_least_float32(images.dtype))
+        total = _lowering.pool_sum(exact, windows, channels_first)
+        axes = range(2, images.ndim) if channels_first else range(1, images.ndim - 1)
+        divisor = lax.broadcast_in_dim(np.asarray(counts, total.dtype), total.shape, axes)
+        outputs = _common.cast(lax.div(total, divisor), images.dtype)
+    return utils.collect_named_outputs(outputs_collections, alias, outputs)
+
+
+def _window_counts(where: str, windows: Windows, spatial: Sequence[int]) -> np.ndarray:
+    """How many real pixels each window holds, in the spatial shape of the output."""
+    lines = []
+    for i, length in enumerate(spatial):
+        starts = np.arange(windows.count[i]) * windows.stride[i] - windows.padding[i][0]
+        pixels = starts[:, None] + np.arange(windows.size[i])[None] * windows.rate[i]
+        lines.append(((pixels >= 0) & (pixels < length)).sum(1))
+        if not lines[i].all():
+            raise ValueError(
+                f"{where}: some windows of {windows.size} (rate {windows.rate}) would see nothing "
+                f"of inputs of {tuple(spatial)} but their padding {windows.padding}; use less "
+                "padding or a larger window"
+            )
+    return functools.reduce(np.multiply.outer, lines)
 
 
 @add_arg_scope
@@ -16,18 +76,19 @@ def max_pool2d(
     inputs: jax.Array,
     kernel_size: Pair,
     stride: Pair = 2,
-    padding: str = "VALID",
+    padding: Padding = "VALID",
     data_format: str = "NHWC",
     outputs_collections: str | Sequence[str] | None = None,
     scope: str | None = None,
 ) -> jax.Array:
-    """The largest value of each window.
+    """The largest value of each window of an image.
 
     Args:
       inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
       kernel_size: Height and width of the window, in pixels; one number for both.
       stride: Step from window to window in pixels. Note the default of 2.
-      padding: 'VALID' (default) or 'SAME'; padding never wins.
+      padding: 'VALID' (default), 'SAME', or how many pixels to add: `[(above, below),
+        (left, right)]`. Padding never wins.
       data_format: 'NHWC' or 'NCHW'.
       outputs_collections: Collections to add the result to.
       scope: Name of the op, default `MaxPool2D`.
@@ -37,17 +98,62 @@ def max_pool2d(
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are not images, an argument is not one of the above, or the window does
-        not fit.
+      ValueError: They are not images, an argument is not one of the above, the window does not
+        fit, or a window lies in the padding alone.
     """
-    name = _common.op_name(scope, "MaxPool2D")
-    where = f"max_pool2d at {name!r}"
-    channels_first = _common.is_channels_first(where, data_format)
-    images, windows = _common.images_and_windows(
-        where, inputs, None, kernel_size, stride, padding, 1, channels_first
+    return _pool(
+        "max_pool2d",
+        "MaxPool2D",
+        "MAX",
+        2,
+        inputs,
+        kernel_size,
+        stride,
+        padding,
+        data_format,
+        outputs_collections,
+        scope,
     )
-    outputs = _lowering.pool_max(images, windows, channels_first)
-    return utils.collect_named_outputs(outputs_collections, name, outputs)
+
+
+@add_arg_scope
+def max_pool3d(
+    inputs: jax.Array,
+    kernel_size: Pair,
+    stride: Pair = 2,
+    padding: Padding = "VALID",
+    data_format: str = "NDHWC",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """The largest value of each window of a volume.
+
+    Args: those of `max_pool2d`, where
+      inputs: `[batch, depth, height, width, channels]`, or with channels second if NCDHW.
+      kernel_size, stride: One number, or depth, height and width.
+      padding: 'VALID' (default), 'SAME' or three pairs `(before, after)`.
+      data_format: 'NDHWC' or 'NCDHW'.
+      scope: Name of the op, default `MaxPool3D`.
+
+    Returns:
+      `[batch, new_depth, new_height, new_width, channels]`, or with channels second if NCDHW.
+
+    Raises:
+      TypeError, ValueError: As `max_pool2d`.
+    """
+    return _pool(
+        "max_pool3d",
+        "MaxPool3D",
+        "MAX",
+        3,
+        inputs,
+        kernel_size,
+        stride,
+        padding,
+        data_format,
+        outputs_collections,
+        scope,
+    )
 
 
 @add_arg_scope
@@ -55,12 +161,12 @@ def avg_pool2d(
     inputs: jax.Array,
     kernel_size: Pair,
     stride: Pair = 2,
-    padding: str = "VALID",
+    padding: Padding = "VALID",
     data_format: str = "NHWC",
     outputs_collections: str | Sequence[str] | None = None,
     scope: str | None = None,
 ) -> jax.Array:
-    """The mean of each window; with 'SAME' the mean of the pixels that are there.
+    """The mean of each window of an image, of the pixels that are there.
 
     Half precision is summed in float32.
 
@@ -68,7 +174,8 @@ def avg_pool2d(
       inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
       kernel_size: Height and width of the window, in pixels; one number for both.
       stride: Step from window to window in pixels. Note the default of 2.
-      padding: 'VALID' (default) or 'SAME'; padding does not count.
+      padding: 'VALID' (default), 'SAME', or how many pixels to add: `[(above, below),
+        (left, right)]`. Padding does not count: neither in the sum nor in what it is divided by.
       data_format: 'NHWC' or 'NCHW'.
       outputs_collections: Collections to add the result to.
       scope: Name of the op, default `AvgPool2D`.
@@ -78,31 +185,116 @@ def avg_pool2d(
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are not images, an argument is not one of the above, or the window does
-        not fit.
+      ValueError: They are not images, an argument is not one of the above, the window does not
+        fit, or a window lies in the padding alone.
     """
-    name = _common.op_name(scope, "AvgPool2D")
-    where = f"avg_pool2d at {name!r}"
-    channels_first = _common.is_channels_first(where, data_format)
-    images, windows = _common.images_and_windows(
-        where, inputs, None, kernel_size, stride, padding, 1, channels_first
+    return _pool(
+        "avg_pool2d",
+        "AvgPool2D",
+        "AVG",
+        2,
+        inputs,
+        kernel_size,
+        stride,
+        padding,
+        data_format,
+        outputs_collections,
+        scope,
     )
-    exact = _common.cast(images, _common.at_least_float32(images.dtype))
-    total = _lowering.pool_sum(exact, windows, channels_first)
-    mean = lax.div(total, _window_counts(windows, exact, total.shape, channels_first))
-    outputs = _common.cast(mean, images.dtype)
-    return utils.collect_named_outputs(outputs_collections, name, outputs)
 
 
-def _window_counts(
-    windows: Windows, inputs: jax.Array, shape: tuple[int, ...], channels_first: bool
+@add_arg_scope
+def avg_pool3d(
+    inputs: jax.Array,
+    kernel_size: Pair,
+    stride: Pair = 2,
+    padding: Padding = "VALID",
+    data_format: str = "NDHWC",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
 ) -> jax.Array:
-    """How many real pixels each window holds, in the shape of the output."""
-    axes = (2, 3) if channels_first else (1, 2)
-    counts = []
-    for i, axis in enumerate(axes):
-        start = np.arange(windows.count[i]) * windows.stride[i] - windows.padding[i][0]
-        end = np.minimum(start + windows.size[i], inputs.shape[axis])
-        counts.append(end - np.maximum(start, 0))
-    image = np.asarray(np.outer(*counts), inputs.dtype)
-    return lax.broadcast_in_dim(image, shape, axes)
+    """The mean of each window of a volume, of the pixels that are there.
+
+    Half precision is summed in float32.
+
+    Args: those of `avg_pool2d`, where
+      inputs: `[batch, depth, height, width, channels]`, or with channels second if NCDHW.
+      kernel_size, stride: One number, or depth, height and width.
+      padding: 'VALID' (default), 'SAME' or three pairs `(before, after)`.
+      data_format: 'NDHWC' or 'NCDHW'.
+      scope: Name of the op, default `AvgPool3D`.
+
+    Returns:
+      `[batch, new_depth, new_height, new_width, channels]`, or with channels second if NCDHW.
+
+    Raises:
+      TypeError, ValueError: As `avg_pool2d`.
+    """
+    return _pool(
+        "avg_pool3d",
+        "AvgPool3D",
+        "AVG",
+        3,
+        inputs,
+        kernel_size,
+        stride,
+        padding,
+        data_format,
+        outputs_collections,
+        scope,
+    )
+
+
+@add_arg_scope
+def pool(
+    inputs: jax.Array,
+    kernel_size: Pair,
+    pooling_type: str,
+    padding: Padding = "VALID",
+    data_format: str | None = None,
+    dilation_rate: Pair = 1,
+    stride: Pair = 1,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """The largest value or the mean of each window, over 1, 2 or 3 spatial dimensions.
+
+    Differs from TF-Slim: 'SAME' and `dilation_rate` go together.
+
+    Args:
+      inputs: `[batch, *spatial, channels]`, or `[batch, channels, *spatial]` if `data_format`
+        says so; the spatial dimensions are width; height and width; or depth, height and width.
+      kernel_size: Size of the window in each spatial dimension, in pixels; one number for all.
+      pooling_type: 'MAX', or 'AVG' for the mean of the pixels that are there.
+      padding: 'VALID' (default), 'SAME', or how many pixels to add: a pair `(before, after)` for
+        each spatial dimension. Padding never wins, and does not count.
+      data_format: 'NWC', 'NHWC', 'NDHWC' (default) or 'NCW', 'NCHW', 'NCDHW', by rank.
+      dilation_rate: Step between the pixels of a window; not together with `stride`.
+      stride: Step from window to window in pixels. Note the default of 1.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `max_pool` or `avg_pool`.
+
+    Returns:
+      `[batch, *new_spatial, channels]`, or with channels second.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: Their rank is wrong; an argument is not one of the above; the window does not
+        fit; a window sees padding alone; `stride` and `dilation_rate` are both above 1.
+    """
+    if pooling_type not in ("AVG", "MAX"):
+        raise ValueError(f"pool: pooling_type must be 'AVG' or 'MAX', got {pooling_type!r}")
+    return _pool(
+        "pool",
+        f"{pooling_type.lower()}_pool",
+        pooling_type,
+        None,
+        inputs,
+        kernel_size,
+        stride,
+        padding,
+        data_format,
+        outputs_collections,
+        scope,
+        dilation_rate,
+    )

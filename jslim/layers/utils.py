@@ -67,7 +67,8 @@ def n_positive_integers(n: int, value: int | Sequence[int]) -> tuple[int, ...]:
         raise ValueError(f"n_positive_integers: n must be at least 1, got {n}")
     values: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,) * n
     if len(values) != n or not all(isinstance(v, Integral) and int(v) >= 1 for v in values):
-        raise ValueError(f"must be one positive integer or {n} of them, got {value!r}")
+        several = f" or {n} of them" if n > 1 else ""
+        raise ValueError(f"must be one positive integer{several}, got {value!r}")
     return tuple(int(v) for v in values)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import jslim as slim
 
 IMAGES = (8, 5, 6, 3)
+VOLUMES = (8, 4, 3, 5, 3)
+WAVES = (8, 7, 3)
 ROWS = (8, 3)
 
 
@@ -37,6 +39,36 @@ TABLE = {
         functools.partial(slim.conv2d, num_outputs=4, kernel_size=1, stride=2),
         IMAGES,
         "Conv",
+        ["weights", "biases"],
+    ),
+    "convolution": Row(
+        functools.partial(slim.convolution, num_outputs=4, kernel_size=3),
+        IMAGES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "convolution_of_waves": Row(
+        functools.partial(slim.convolution, num_outputs=4, kernel_size=1, stride=2),
+        WAVES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv1d": Row(
+        functools.partial(slim.conv1d, num_outputs=4, kernel_size=3),
+        WAVES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv3d": Row(
+        functools.partial(slim.conv3d, num_outputs=4, kernel_size=2),
+        VOLUMES,
+        "Conv",
+        ["weights", "biases"],
+    ),
+    "conv3d_transpose": Row(
+        functools.partial(slim.conv3d_transpose, num_outputs=4, kernel_size=3, stride=2),
+        VOLUMES,
+        "Conv3d_transpose",
         ["weights", "biases"],
     ),
     "conv2d_normalized": Row(
@@ -96,6 +128,20 @@ TABLE = {
     "bias_add": Row(slim.bias_add, IMAGES, "BiasAdd", ["biases"]),
     "max_pool2d": Row(functools.partial(slim.max_pool2d, kernel_size=2), IMAGES, "MaxPool2D", []),
     "avg_pool2d": Row(functools.partial(slim.avg_pool2d, kernel_size=2), IMAGES, "AvgPool2D", []),
+    "max_pool3d": Row(functools.partial(slim.max_pool3d, kernel_size=2), VOLUMES, "MaxPool3D", []),
+    "avg_pool3d": Row(functools.partial(slim.avg_pool3d, kernel_size=2), VOLUMES, "AvgPool3D", []),
+    "max_pool": Row(
+        functools.partial(slim.pool, kernel_size=2, pooling_type="MAX", dilation_rate=2),
+        WAVES,
+        "max_pool",
+        [],
+    ),
+    "avg_pool": Row(
+        functools.partial(slim.pool, kernel_size=2, pooling_type="AVG", padding="SAME"),
+        IMAGES,
+        "avg_pool",
+        [],
+    ),
     "dropout": Row(functools.partial(slim.dropout, is_training=False), ROWS, "Dropout", []),
     "flatten": Row(slim.flatten, IMAGES, "Flatten", []),
     "softmax": Row(slim.softmax, ROWS, "softmax", [], has_outputs_collections=False),

@@ -9,6 +9,8 @@ import pytest
 import jslim as slim
 
 IMAGES = jnp.ones((2, 5, 6, 3))
+VOLUMES = jnp.ones((2, 4, 5, 6, 3))
+WAVES = jnp.ones((2, 6, 3))
 ROWS = jnp.ones((4, 3))
 NEEDS_FLOAT = (
     "inputs must be floating point, got uint8; convert them first, images for example by "
@@ -45,9 +47,11 @@ ERRORS = [
      "conv2d at 'net/Conv': stride and rate cannot both be above 1, got stride=(2, 2) and "
      "rate=(2, 2); use one of them"),
     (lambda: slim.conv2d(IMAGES, 4, 3, padding="FULL"), ValueError,
-     "conv2d at 'net/Conv': padding must be 'SAME' or 'VALID', got 'FULL'"),
+     "conv2d at 'net/Conv': padding must be 'SAME', 'VALID' or a sequence of 2 pairs (before, "
+     "after) of integers from 0, got 'FULL'"),
     (lambda: slim.conv2d(IMAGES, 4, 3, padding=1), ValueError,
-     "conv2d at 'net/Conv': padding must be 'SAME' or 'VALID', got 1"),
+     "conv2d at 'net/Conv': padding must be 'SAME', 'VALID' or a sequence of 2 pairs (before, "
+     "after) of integers from 0, got 1"),
     (lambda: slim.conv2d(IMAGES, 4, 3, data_format="CHWN"), ValueError,
      "conv2d at 'net/Conv': data_format must be 'NHWC' or 'NCHW', got 'CHWN'"),
     (lambda: slim.conv2d(IMAGES, 4, [3, 4], rate=[1, 2], padding="VALID"), ValueError,
@@ -61,12 +65,95 @@ ERRORS = [
     (lambda: slim.conv2d_transpose(IMAGES, 4, 3, padding="no"), ValueError,
      "conv2d_transpose at 'net/Conv2d_transpose': padding must be 'SAME' or 'VALID', got 'no'"),
     (lambda: slim.separable_conv2d(IMAGES, 4, 3, 0), ValueError,
-     "separable_conv2d at 'net/SeparableConv2d': depth_multiplier must be one positive integer "
-     "or 1 of them, got 0"),
+     "separable_conv2d at 'net/SeparableConv2d': depth_multiplier must be one positive integer, "
+     "got 0"),
     (lambda: slim.separable_conv2d(IMAGES, 4, 3, stride=2, rate=2), ValueError,
      "separable_conv2d at 'net/SeparableConv2d': stride and rate cannot both be above 1"),
     (lambda: slim.separable_conv2d(IMAGES, 2.5, 3), ValueError,
      "separable_conv2d at 'net/SeparableConv2d': num_outputs must be a positive integer, got 2.5"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, padding=[(1, 1)]), ValueError,
+     "conv2d at 'net/Conv': padding must be 'SAME', 'VALID' or a sequence of 2 pairs (before, "
+     "after) of integers from 0, got [(1, 1)]"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, padding=[(1, 1), (0, -1)]), ValueError,
+     "conv2d at 'net/Conv': padding must be 'SAME', 'VALID' or a sequence of 2 pairs (before, "
+     "after) of integers from 0, got [(1, 1), (0, -1)]"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, padding=[(1, 1), (0, 1.5)]), ValueError,
+     "conv2d at 'net/Conv': padding must be 'SAME', 'VALID' or a sequence of 2 pairs (before, "
+     "after) of integers from 0, got [(1, 1), (0, 1.5)]"),
+    (lambda: slim.conv1d(WAVES, 4, 3, padding=(1, 2)), ValueError,
+     "conv1d at 'net/Conv': padding must be 'SAME', 'VALID' or a sequence of 1 pairs (before, "
+     "after) of integers from 0, got (1, 2)"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, padding="EXPLICIT"), ValueError,
+     "conv2d at 'net/Conv': padding='EXPLICIT' does not say how much; give the numbers of pixels "
+     "themselves, padding=[(1, 1), (1, 1)] for one on either side"),
+    (lambda: slim.conv2d(IMAGES, 4, 8, padding=[(1, 1), (1, 0)]), ValueError,
+     "conv2d at 'net/Conv': a window of (8, 8) (rate (1, 1)) does not fit into inputs of (5, 6) "
+     "padding ((1, 1), (1, 0)); use padding='SAME', a smaller window or larger inputs"),
+    (lambda: slim.conv2d(IMAGES, 4, 3, data_format="NWC"), ValueError,
+     "conv2d at 'net/Conv': data_format must be 'NHWC' or 'NCHW', got 'NWC'"),
+    (lambda: slim.conv1d(WAVES, 4, 3, data_format="NCHW"), ValueError,
+     "conv1d at 'net/Conv': data_format must be 'NWC' or 'NCW', got 'NCHW'"),
+    (lambda: slim.conv1d(IMAGES, 4, 3), ValueError,
+     "conv1d at 'net/Conv': inputs must be [batch, width, channels], got shape (2, 5, 6, 3); "
+     "reshape them"),
+    (lambda: slim.conv1d(WAVES, 4, [3, 3]), ValueError,
+     "conv1d at 'net/Conv': kernel_size must be one positive integer, got [3, 3]"),
+    (lambda: slim.conv3d(IMAGES, 4, 3), ValueError,
+     "conv3d at 'net/Conv': inputs must be [batch, depth, height, width, channels], got shape "
+     "(2, 5, 6, 3); add a batch axis"),
+    (lambda: slim.conv3d(VOLUMES, 4, 3, data_format="channels_first"), ValueError,
+     "conv3d at 'net/Conv': data_format must be 'NDHWC' or 'NCDHW', got 'channels_first'"),
+    (lambda: slim.conv3d(VOLUMES, 4, 3, rate=[1, 2]), ValueError,
+     "conv3d at 'net/Conv': rate must be one positive integer or 3 of them, got [1, 2]"),
+    (lambda: slim.convolution(ROWS, 4, 3), ValueError,
+     "convolution at 'net/Conv': inputs must be [batch, ..., channels] with 1 to 3 spatial "
+     "dimensions, got shape (4, 3); reshape them"),
+    (lambda: slim.convolution(IMAGES, 4, 3, data_format="NDHWC"), ValueError,
+     "convolution at 'net/Conv': data_format must be 'NHWC' or 'NCHW', got 'NDHWC'"),
+    (lambda: slim.convolution(IMAGES, 4, 3, conv_dims=3), ValueError,
+     "convolution at 'net/Conv': inputs must be [batch, depth, height, width, channels], got "
+     "shape (2, 5, 6, 3); add a batch axis"),
+    (lambda: slim.convolution(IMAGES, 4, 3, conv_dims=4), ValueError,
+     "convolution: conv_dims must be 1, 2, 3, or None to go by the rank of the inputs, got 4"),
+    (lambda: slim.conv3d_transpose(IMAGES, 4, 3), ValueError,
+     "conv3d_transpose at 'net/Conv3d_transpose': inputs must be [batch, depth, height, width, "
+     "channels], got shape (2, 5, 6, 3); add a batch axis"),
+    (lambda: slim.conv3d_transpose(VOLUMES, 4, 3, data_format="NHWC"), ValueError,
+     "conv3d_transpose at 'net/Conv3d_transpose': data_format must be 'NDHWC' or 'NCDHW', got "
+     "'NHWC'"),
+    (lambda: slim.conv2d_transpose(IMAGES, 4, 3, padding=[(1, 1), (1, 1)]), ValueError,
+     "conv2d_transpose at 'net/Conv2d_transpose': padding must be 'SAME' or 'VALID', got "
+     "[(1, 1), (1, 1)]"),
+    (lambda: slim.conv2d_in_plane(IMAGES, 3, padding="explicit"), ValueError,
+     "conv2d_in_plane at 'net/ConvInPlane': padding='explicit' does not say how much"),
+    (lambda: slim.separable_conv2d(IMAGES, 4, 3, data_format="NCW"), ValueError,
+     "separable_conv2d at 'net/SeparableConv2d': data_format must be 'NHWC' or 'NCHW', got 'NCW'"),
+    (lambda: slim.pool(IMAGES, 2, "max"), ValueError,
+     "pool: pooling_type must be 'AVG' or 'MAX', got 'max'"),
+    (lambda: slim.pool(ROWS, 2, "MAX"), ValueError,
+     "pool at 'net/max_pool': inputs must be [batch, ..., channels] with 1 to 3 spatial "
+     "dimensions, got shape (4, 3); reshape them"),
+    (lambda: slim.pool(IMAGES, 2, "AVG", data_format="NWC"), ValueError,
+     "pool at 'net/avg_pool': data_format must be 'NHWC' or 'NCHW', got 'NWC'"),
+    (lambda: slim.pool(IMAGES, 2, "AVG", dilation_rate=0), ValueError,
+     "pool at 'net/avg_pool': dilation_rate must be one positive integer or 2 of them, got 0"),
+    (lambda: slim.pool(IMAGES, 2, "AVG", dilation_rate=2, stride=[1, 2]), ValueError,
+     "pool at 'net/avg_pool': stride and dilation_rate cannot both be above 1, got stride=(1, 2) "
+     "and dilation_rate=(2, 2); use one of them"),
+    (lambda: slim.max_pool2d(IMAGES, 2, padding=[(0, 0), (2, 0)]), ValueError,
+     "max_pool2d at 'net/MaxPool2D': some windows of (2, 2) (rate (1, 1)) would see nothing of "
+     "inputs of (5, 6) but their padding ((0, 0), (2, 0)); use less padding or a larger window"),
+    (lambda: slim.pool(WAVES[:, :1], 2, "AVG", padding="SAME", dilation_rate=2), ValueError,
+     "pool at 'net/avg_pool': some windows of (2,) (rate (2,)) would see nothing of inputs of "
+     "(1,) but their padding ((1, 1),); use less padding or a larger window"),
+    (lambda: slim.max_pool3d(IMAGES, 2), ValueError,
+     "max_pool3d at 'net/MaxPool3D': inputs must be [batch, depth, height, width, channels], got "
+     "shape (2, 5, 6, 3); add a batch axis"),
+    (lambda: slim.avg_pool3d(VOLUMES, 2, data_format="NHWC"), ValueError,
+     "avg_pool3d at 'net/AvgPool3D': data_format must be 'NDHWC' or 'NCDHW', got 'NHWC'"),
+    (lambda: slim.avg_pool3d(VOLUMES, 2, padding="same!"), ValueError,
+     "avg_pool3d at 'net/AvgPool3D': padding must be 'SAME', 'VALID' or a sequence of 3 pairs "
+     "(before, after) of integers from 0, got 'same!'"),
     (lambda: slim.fully_connected(ROWS, 2.5), ValueError,
      "fully_connected at 'net/fully_connected': num_outputs must be a positive integer, got 2.5"),
     (lambda: slim.fully_connected(ROWS[0], 4), ValueError,

@@ -237,9 +237,12 @@ def test_arg_scope_sets_arguments(row):
 
 def test_aliases_are_one_function_under_tf_slims_name():
     for short, long in [
+        ("conv1d", "convolution1d"),
         ("conv2d", "convolution2d"),
+        ("conv3d", "convolution3d"),
         ("conv2d_in_plane", "convolution2d_in_plane"),
         ("conv2d_transpose", "convolution2d_transpose"),
+        ("conv3d_transpose", "convolution3d_transpose"),
         ("separable_conv2d", "separable_convolution2d"),
     ]:
         assert getattr(slim, short) is getattr(slim, long)
@@ -267,3 +270,42 @@ def test_arg_scoped_arguments_of_conv2d_are_tf_slims_and_the_dtypes():
         "dtype",
         "param_dtype",
     )
+
+
+def test_arg_scoped_arguments_of_convolution_add_conv_dims():
+    of_conv2d = slim.arg_scoped_arguments(slim.conv2d)
+    assert slim.arg_scoped_arguments(slim.convolution) == (
+        *of_conv2d[:-2],
+        "conv_dims",
+        "dtype",
+        "param_dtype",
+    )
+    assert slim.arg_scoped_arguments(slim.conv1d) == of_conv2d
+    assert slim.arg_scoped_arguments(slim.conv3d) == of_conv2d
+
+
+def test_convolutions_share_a_counter_and_no_scope():
+    """An arg_scope on one of them does not reach another; the names are counted together."""
+    x = jnp.ones((1, 4, 4, 2))
+    every = [slim.convolution, slim.conv1d, slim.conv2d, slim.conv3d]
+
+    def names(x):
+        for op in every:
+            with slim.arg_scope([op], biases_initializer=None):
+                slim.convolution(x, 3, 3)
+                slim.conv1d(x[:, 0], 3, 3)
+                slim.conv2d(x, 3, 3)
+                slim.conv3d(x[None], 3, 3)
+        return list(slim.get_variables())
+
+    kept = []
+    model = slim.Model(lambda x: kept.append(names(x)))
+    jax.eval_shape(model.init, jax.random.key(0), x)
+    scopes = ["Conv"] + [f"Conv_{i}" for i in range(1, 16)]
+    without_biases = [scopes[0], scopes[5], scopes[10], scopes[15]]
+    expected = []
+    for scope in scopes:
+        expected.append(f"{scope}/weights")
+        if scope not in without_biases:
+            expected.append(f"{scope}/biases")
+    assert kept[0] == expected
