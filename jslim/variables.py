@@ -55,8 +55,8 @@ def variable(
       name: Its name in the current `variable_scope`; `a/b` makes a scope on the way.
       shape: Its shape; may be left out when `initializer` is a value.
       dtype: Its type. Only floating variables can be trainable.
-      initializer: `f(key, shape, dtype)`: one of jslim's or of `jax.nn.initializers`; or a
-        number or array to start with. Default: Xavier (Glorot) uniform, zeros for other types.
+      initializer: `f(key, shape, dtype)`: one of jslim's (its class will do) or of
+        `jax.nn.initializers`; or a number or array to start with. Default: Xavier (Glorot) uniform, zeros for other types.
       regularizer: `f(array) -> scalar`, counted once in the regularization losses, however often
         the variable is used.
       trainable: False stops its gradient and leaves it out of the trainable variables.
@@ -165,7 +165,9 @@ def _make(
     tags: set[str],
     device: Any,
 ) -> jax.Array:
-    if initializer is not None and not callable(initializer):
+    if isinstance(initializer, type):
+        initializer = initializer()  # as TensorFlow does
+    elif initializer is not None and not callable(initializer):
         initializer = jnp.asarray(initializer, dtype)
         shape = initializer.shape if shape is None else shape
     if shape is None:

@@ -74,6 +74,19 @@ def test_initial_value(initial_value, shape, expected):
     assert value.dtype == jnp.float32
 
 
+def test_initializer_may_be_a_class():
+    value = in_model(
+        lambda: slim.variable("w", shape=[2], initializer=slim.ones_initializer, dtype="float16")
+    )
+    np.testing.assert_array_equal(value, np.ones(2, np.float16))
+
+    def layer():
+        with slim.arg_scope([slim.conv2d], biases_initializer=slim.ones_initializer):
+            return slim.conv2d(jnp.zeros((1, 3, 3, 2)), 4, 3, activation_fn=None)
+
+    np.testing.assert_array_equal(in_model(layer), np.ones((1, 3, 3, 4)))
+
+
 def test_initial_value_of_another_shape():
     message = r"variable 'w': its initial value has shape \(2,\), but shape \(3,\) was asked for"
     with pytest.raises(slim.ScopeError, match=message):
