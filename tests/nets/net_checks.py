@@ -29,10 +29,16 @@ def uniform(seed, name, shape, low, high):
 
 
 def seeded_value(seed, name, shape):
-    """The value of a variable of the networks here: biases small, weights by their fan-in."""
-    if name.endswith("/biases"):
+    """The value of a variable: near one or near zero by its last name, weights by their fan-in."""
+    leaf = name.split("/")[-1]
+    if leaf == "moving_variance":
+        return uniform(seed, name, shape, 0.5, 1.5)
+    if leaf == "gamma":
+        return uniform(seed, name, shape, 0.7, 1.3)
+    if leaf in ("beta", "biases", "moving_mean"):
         return uniform(seed, name, shape, -0.2, 0.2)
-    limit = _GAIN * math.sqrt(3.0 / math.prod(shape[:-1]))
+    taps = shape[:-2] if leaf == "depthwise_weights" else shape[:-1]
+    limit = _GAIN * math.sqrt(3.0 / math.prod(taps))
     return uniform(seed, name, shape, -limit, limit)
 
 
@@ -52,10 +58,14 @@ def seeded_input(golden):
 
 def seeded_variables(model, images, seed=0):
     """The variables of a model with seeded values, and no work spent on initial ones."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
-    flat = flax.traverse_util.flatten_dict(shapes, sep="/")
-    filled = {name: jnp.asarray(seeded_value(seed, name, v.shape)) for name, v in flat.items()}
-    return {"params": flax.traverse_util.unflatten_dict(filled, sep="/")}
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+
+    def fill(tree):
+        flat = flax.traverse_util.flatten_dict(tree, sep="/")
+        filled = {name: jnp.asarray(seeded_value(seed, name, v.shape)) for name, v in flat.items()}
+        return flax.traverse_util.unflatten_dict(filled, sep="/")
+
+    return {collection: fill(tree) for collection, tree in shapes.items()}
 
 
 def assert_described(array, expected, what):
@@ -67,7 +77,7 @@ def assert_described(array, expected, what):
         array.mean(),
         array.std(),
         (array * direction).sum() / np.sqrt(array.size),
-        *array.ravel()[:8],
+        *array.ravel()[: len(expected["first"])],
     ]
     wanted = [expected[key] for key in ("mean", "std", "projection")] + expected["first"]
     scale = math.hypot(expected["mean"], expected["std"])
@@ -156,24 +166,42 @@ def structure(network_fn, image_shape):
 
 
 def check_training(network_fn, golden):
-    """Loss, regularization loss and every gradient of a training step are the golden ones."""
+    """A training step's outputs, losses, gradients and moving statistics are the golden ones.
+
+    The loss is the mean cross entropy of the logits and 0.4 times that of auxiliary ones.
+    """
     images = seeded_input(golden)
     model = slim.Model(network_fn)
     variables = seeded_variables(model, images)
     labels = jnp.asarray(golden["labels"])
+    names = []
 
-    def total(variables):
-        (logits, _), collected = model.apply(variables, images, mutable=["regularization_losses"])
+    def cross_entropy(logits):
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
-        loss = -jnp.mean(chosen)
-        penalty = sum(jax.tree.leaves(collected), start=jnp.zeros(()))
-        return loss + penalty, (loss, penalty)
+        return -jnp.mean(chosen)
 
-    assert_outputs(*run(model, variables, images), golden)
-    gradients, (loss, penalty) = jax.jit(jax.grad(total, has_aux=True))(variables)
+    def total(params):
+        (logits, end_points), updates = model.apply(
+            {**variables, "params": params},
+            images,
+            mutable=["regularization_losses", "batch_stats"],
+        )
+        names[:] = end_points
+        loss = cross_entropy(logits)
+        if "AuxLogits" in end_points:
+            loss += 0.4 * cross_entropy(end_points["AuxLogits"])
+        penalties = updates.pop("regularization_losses", {})
+        penalty = sum(jax.tree.leaves(penalties), start=jnp.zeros(()))
+        outputs = logits, list(end_points.values()), loss, penalty, updates
+        return loss + penalty, outputs
+
+    gradient = jax.jit(jax.grad(total, has_aux=True))
+    gradients, (logits, values, loss, penalty, updates) = gradient(variables["params"])
+    assert_outputs(logits, dict(zip(names, values, strict=True)), golden)
     np.testing.assert_allclose(loss, golden["loss"], rtol=1e-4)
     np.testing.assert_allclose(penalty, golden["regularization_loss"], rtol=1e-4)
-    flat = flax.traverse_util.flatten_dict(gradients["params"], sep="/")
-    assert set(flat) == set(golden["gradients"])
-    for name, value in flat.items():
-        assert_described(value, golden["gradients"][name], f"gradient of {name}")
+    for tree, key in ((gradients, "gradients"), (updates.get("batch_stats", {}), "updated")):
+        flat = flax.traverse_util.flatten_dict(tree, sep="/")
+        assert set(flat) == set(golden.get(key, ()))
+        for name, value in flat.items():
+            assert_described(value, golden[key][name], f"{key}: {name}")
