@@ -56,7 +56,8 @@ def variable(
       shape: Its shape; may be left out when `initializer` is a value.
       dtype: Its type. Only floating variables can be trainable.
       initializer: `f(key, shape, dtype)`: one of jslim's (its class will do) or of
-        `jax.nn.initializers`; or a number or array to start with. Default: Xavier (Glorot) uniform, zeros for other types.
+        `jax.nn.initializers`; or a number or array to start with. Default: Xavier (Glorot)
+        uniform, zeros for other types.
       regularizer: `f(array) -> scalar`, counted once in the regularization losses, however often
         the variable is used.
       trainable: False stops its gradient and leaves it out of the trainable variables.
