@@ -38,6 +38,7 @@ from jslim.initializers import variance_scaling_initializer as variance_scaling_
 from jslim.initializers import xavier_initializer as xavier_initializer
 from jslim.initializers import xavier_initializer_conv2d as xavier_initializer_conv2d
 from jslim.initializers import zeros_initializer as zeros_initializer
+from jslim.layers import GDN as GDN
 from jslim.layers import avg_pool2d as avg_pool2d
 from jslim.layers import avg_pool3d as avg_pool3d
 from jslim.layers import batch_norm as batch_norm
@@ -58,6 +59,10 @@ from jslim.layers import convolution3d_transpose as convolution3d_transpose
 from jslim.layers import dropout as dropout
 from jslim.layers import flatten as flatten
 from jslim.layers import fully_connected as fully_connected
+from jslim.layers import gdn as gdn
+from jslim.layers import group_norm as group_norm
+from jslim.layers import instance_norm as instance_norm
+from jslim.layers import layer_norm as layer_norm
 from jslim.layers import max_pool2d as max_pool2d
 from jslim.layers import max_pool3d as max_pool3d
 from jslim.layers import one_hot_encoding as one_hot_encoding

@@ -16,11 +16,16 @@ from jslim.layers.depthwise import conv2d_in_plane as conv2d_in_plane
 from jslim.layers.depthwise import convolution2d_in_plane as convolution2d_in_plane
 from jslim.layers.depthwise import separable_conv2d as separable_conv2d
 from jslim.layers.depthwise import separable_convolution2d as separable_convolution2d
+from jslim.layers.generalized_divisive import GDN as GDN
+from jslim.layers.generalized_divisive import gdn as gdn
 from jslim.layers.misc import dropout as dropout
 from jslim.layers.misc import flatten as flatten
 from jslim.layers.misc import one_hot_encoding as one_hot_encoding
 from jslim.layers.misc import softmax as softmax
 from jslim.layers.normalization import bias_add as bias_add
+from jslim.layers.normalization import group_norm as group_norm
+from jslim.layers.normalization import instance_norm as instance_norm
+from jslim.layers.normalization import layer_norm as layer_norm
 from jslim.layers.normalization import unit_norm as unit_norm
 from jslim.layers.pooling import avg_pool2d as avg_pool2d
 from jslim.layers.pooling import avg_pool3d as avg_pool3d

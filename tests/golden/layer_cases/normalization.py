@@ -62,4 +62,56 @@ CASES = [
             "batch_norm_one_row": "slim.batch_norm(x, decay=0.9)",
         },
     ),
+    (
+        {"x": (2, 4, 3, 4)},
+        {
+            "layer_norm": "slim.layer_norm(x)",
+            "layer_norm_activation": "slim.layer_norm(x, activation_fn=tanh, scope='ln')",
+            "layer_norm_center": "slim.layer_norm(x, scale=False)",
+            "layer_norm_scale": "slim.layer_norm(x, center=False)",
+            "layer_norm_plain": "slim.layer_norm(x, center=False, scale=False)",
+            "layer_norm_frozen": "slim.layer_norm(x, trainable=False)",
+            "layer_norm_axes": "slim.layer_norm(x, begin_norm_axis=2, begin_params_axis=1)",
+            "layer_norm_last": "slim.layer_norm(x, begin_norm_axis=-1, begin_params_axis=-2)",
+            "layer_norm_all": "slim.layer_norm(x, begin_norm_axis=0, begin_params_axis=0)",
+            "instance_norm": "slim.instance_norm(x)",
+            "instance_norm_epsilon": "slim.instance_norm(x, epsilon=0.1, activation_fn=tanh)",
+            "instance_norm_center": "slim.instance_norm(x, scale=False, scope='in')",
+            "instance_norm_scale": "slim.instance_norm(x, center=False, trainable=False)",
+            "instance_norm_channels_first": "slim.instance_norm(x, data_format='NCHW')",
+            "group_norm": "slim.group_norm(x, 2)",
+            "group_norm_epsilon": "slim.group_norm(x, groups=1, epsilon=0.2, activation_fn=tanh)",
+            "group_norm_center": "slim.group_norm(x, groups=4, scale=False, scope='gn')",
+            "group_norm_scale": "slim.group_norm(x, groups=2, center=False, trainable=False)",
+            "group_norm_channels_first": (
+                "slim.group_norm(x, 2, channels_axis=-3, reduction_axes=(-2, -1))"
+            ),
+            "group_norm_one_axis": "slim.group_norm(x, 2, 3, [1])",
+            "group_norm_close_to_zero": "slim.group_norm(x, 2, mean_close_to_zero=True)",
+            "unit_norm_images": "slim.unit_norm(x, 2, epsilon=0.01)",
+            "unit_norm_batch": "slim.unit_norm(x, 0)",
+        },
+    ),
+    (
+        {"x": (3, 4, 2)},
+        {
+            "layer_norm_sequence": "slim.layer_norm(x)",
+            "instance_norm_sequence": "slim.instance_norm(x)",
+            "group_norm_one_image": "slim.group_norm(x, 2)",
+        },
+    ),
+    (
+        {"x": (2, 2, 3, 2, 2)},
+        {
+            "instance_norm_volumes": "slim.instance_norm(x, data_format='NCHW')",
+            "group_norm_volumes": "slim.group_norm(x, 2, reduction_axes=(1, 2, 3))",
+        },
+    ),
+    (
+        {"x": (4, 6)},
+        {
+            "layer_norm_rows": "slim.layer_norm(x)",
+            "group_norm_rows": "slim.group_norm(x, 3, reduction_axes=())",
+        },
+    ),
 ]

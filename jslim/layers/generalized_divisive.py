@@ -1,0 +1,181 @@
+"""Generalized divisive normalization (GDN)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jslim import model
+from jslim.layers import _common
+from jslim.layers._common import Parameters
+from jslim.model import Reuse, variable_scope
+
+
+def gdn(
+    inputs: jax.Array,
+    inverse: bool = False,
+    beta_min: float = 1e-6,
+    gamma_init: float = 0.1,
+    reparam_offset: float = 2**-18,
+    data_format: str = "channels_last",
+    activity_regularizer: Callable[[jax.Array], jax.Array] | None = None,
+    trainable: bool = True,
+    name: str | None = None,
+    reuse: Reuse = None,
+    *,
+    dtype: Any = None,
+    param_dtype: Any = None,
+) -> jax.Array:
+    """Divides each channel by a norm of all: `x[i] / sqrt(beta[i] + sum_j(gamma[j, i] x[j]^2))`.
+
+    `beta` and `gamma` are trained as their square roots, with a lower bound below which a
+    gradient only passes if it leads up again; so there is no forward-mode derivative. Half
+    precision is computed in float32. As in TF-Slim it takes no `arg_scope`.
+
+    Ballé, Laparra and Simoncelli (2015), https://arxiv.org/abs/1511.06281, and (2016),
+    https://arxiv.org/abs/1611.01704.
+
+    Args:
+      inputs: `[batch, ..., channels]` of rank 3 to 5, or `[batch, channels, ...]` if
+        channels_first.
+      inverse: True multiplies instead of dividing, which is a step of an iteration that inverts.
+      beta_min: Lower bound of `beta`.
+      gamma_init: `gamma` starts as this times the identity; 0 starts with the inputs unchanged.
+      reparam_offset: Keeps the gradient of a square root away from zero.
+      data_format: 'channels_last' or 'channels_first'.
+      activity_regularizer: Penalty on the outputs: its value divided by the number of examples is
+        added to the regularization losses.
+      trainable: Whether the variables are trained.
+      name: Name of the variable scope, default `gdn`, made unique.
+      reuse: True reads the variables that an earlier layer of this `name` made.
+      dtype: What to return, default the dtype of `inputs`.
+      param_dtype: What the variables are stored in, default at least float32.
+
+    Returns:
+      An array of the shape of `inputs`. The variables are `reparam_beta`, `[channels]`, and
+      `reparam_gamma`, `[channels, channels]`.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: They are not of rank 3 to 5; `data_format` is unknown; `beta_min`, `gamma_init`
+        or `reparam_offset` is negative.
+    """
+    with variable_scope(name, "gdn", reuse=reuse) as sc:
+        where = f"gdn at {sc.name!r}"
+        array = _common.as_floating(where, inputs)
+        result_dtype = _common.floating_dtype(where, dtype or array.dtype)
+        exact = _common.at_least_float32(result_dtype)
+        array = _common.cast(array, exact)
+        _check(where, array, data_format, beta_min, gamma_init, reparam_offset)
+        axis = 1 if data_format == "channels_first" else array.ndim - 1
+        channels = array.shape[axis]
+        pedestal = reparam_offset**2
+        parameters = Parameters(exact, param_dtype, trainable, None)
+        root = parameters("reparam_beta", (channels,), _Root(1.0, pedestal), None)
+        beta = _squared(root, (beta_min + pedestal) ** 0.5, pedestal)
+        root = parameters("reparam_gamma", (channels, channels), _Root(gamma_init, pedestal), None)
+        gamma = _squared(root, reparam_offset, pedestal)
+
+        pool = lax.dot_general(lax.square(array), gamma, (((axis,), (0,)), ((), ())))
+        if axis == 1:
+            pool = lax.transpose(pool, (0, pool.ndim - 1, *range(1, pool.ndim - 1)))
+        norm = lax.sqrt(_common.add_biases(pool, beta, axis))
+        outputs = lax.mul(array, norm) if inverse else lax.div(array, norm)
+        outputs = _common.cast(outputs, result_dtype)
+        if activity_regularizer is not None:
+            penalty = activity_regularizer(outputs) / max(outputs.shape[0], 1)
+            model.collect(model.REGULARIZATION_LOSSES, f"{sc.name}/ActivityRegularizer", penalty)
+        return outputs
+
+
+@dataclass(frozen=True)
+class GDN:
+    """`gdn` with its arguments, to be called on inputs: where an activation is asked for.
+
+    Differs from TF-Slim: it holds no variables. Each call makes those of a layer of its own, so
+    that a second one with the same `name` needs `reuse=True`, as with `gdn`.
+
+    Args:
+      inverse, beta_min, gamma_init, reparam_offset, data_format, activity_regularizer, trainable,
+        name, reuse, dtype, param_dtype: As for `gdn`.
+    """
+
+    inverse: bool = False
+    beta_min: float = 1e-6
+    gamma_init: float = 0.1
+    reparam_offset: float = 2**-18
+    data_format: str = "channels_last"
+    activity_regularizer: Callable[[jax.Array], jax.Array] | None = None
+    trainable: bool = True
+    name: str | None = None
+    reuse: Reuse = None
+    dtype: Any = None
+    param_dtype: Any = None
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        return gdn(inputs, **vars(self))
+
+
+def _check(
+    where: str,
+    array: jax.Array,
+    data_format: str,
+    beta_min: float,
+    gamma_init: float,
+    reparam_offset: float,
+) -> None:
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(
+            f"{where}: data_format must be 'channels_last' or 'channels_first', got {data_format!r}"
+        )
+    if not 3 <= array.ndim <= 5:
+        raise ValueError(
+            f"{where}: inputs must be [batch, ..., channels] of rank 3 to 5, got shape "
+            f"{array.shape}"
+        )
+    for argument, value in (
+        ("beta_min", beta_min),
+        ("gamma_init", gamma_init),
+        ("reparam_offset", reparam_offset),
+    ):
+        if value < 0:
+            raise ValueError(f"{where}: {argument} must not be negative, got {value}")
+
+
+@dataclass(frozen=True)
+class _Root:
+    """Square roots of `value`, in a matrix of `value` times the identity, plus the pedestal."""
+
+    value: float
+    pedestal: float
+
+    def __call__(self, key: jax.Array | None, shape: Sequence[int], dtype: Any) -> jax.Array:
+        is_matrix = len(shape) == 2
+        ones = jnp.eye(shape[0], dtype=dtype) if is_matrix else jnp.ones(shape, dtype)
+        return jnp.sqrt(self.value * ones + self.pedestal)
+
+
+def _squared(root: jax.Array, bound: float, pedestal: float) -> jax.Array:
+    bounded = _lower_bound(root, bound)
+    return lax.sub(lax.square(bounded), lax.full_like(bounded, pedestal))
+
+
+@jax.custom_vjp
+def _lower_bound(array: jax.Array, bound: float) -> jax.Array:
+    """The greater of the two; the gradient passes where it leads up, or the bound is kept."""
+    return lax.max(array, lax.full_like(array, bound))
+
+
+def _lower_bound_forward(array: jax.Array, bound: float) -> tuple[jax.Array, jax.Array]:
+    return _lower_bound(array, bound), lax.ge(array, lax.full_like(array, bound))
+
+
+def _lower_bound_backward(is_kept: jax.Array, ct: jax.Array) -> tuple[jax.Array, None]:
+    passes = lax.bitwise_or(is_kept, lax.lt(ct, lax.full_like(ct, 0.0)))
+    return lax.select(passes, ct, lax.full_like(ct, 0.0)), None
+
+
+_lower_bound.defvjp(_lower_bound_forward, _lower_bound_backward)
