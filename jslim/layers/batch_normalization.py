@@ -112,7 +112,7 @@ def batch_norm(
         `zero_debias_moving_mean` nor `updates_collections`. False, another rank, or any of
         `batch_weights`, `renorm` and `adjustment`: the batch's own.
         The population's comes from one pass over the inputs, as E[x^2] - E[x]^2 in float32, with
-        a relative error of about 1e-7 * (1 + (mean / deviation)^2): 1e-5 where a channel's mean
+        a relative error of up to 3e-7 * (1 + (mean / deviation)^2): 3e-5 where a channel's mean
         is 10 times its deviation. The other takes a second pass and has no such error.
       data_format: 'NHWC' or 'NCHW', also for other ranks than 4.
       zero_debias_moving_mean: Whether `moving_mean` is the mean of the batches seen so far,
