@@ -6,7 +6,8 @@ A subject is a file of `layer_cases/`; without one all are made. Its `CASES` are
 name (a shape, to be filled with seeded numbers from -1 to 1, or a list of integers, or an array)
 and of cases by name. A case is Python code that means the same in TF-Slim and in jslim, given
 `slim`, `tanh` and the inputs: an expression, or statements that set `y`, an array or a tuple of
-them. The file holds `index`, a JSON text
+them; or a pair of such codes, jslim's and what equals it in TF-Slim and `tf`. The file holds
+`index`, a JSON text
 `{case: {"code": ..., "arrays": {key: [offset, shape, dtype]}}}`, and `data`, one float32 vector
 that the offsets point into. The keys of a case:
 
@@ -36,7 +37,7 @@ import recipe
 HERE = pathlib.Path(__file__).parent
 
 
-def cases_of(subject: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
+def cases_of(subject: str) -> list[tuple[dict[str, Any], dict[str, str | tuple[str, str]]]]:
     path = HERE / "layer_cases" / f"{subject}.py"
     spec = importlib.util.spec_from_file_location(subject, path)
     module = importlib.util.module_from_spec(spec)
@@ -55,8 +56,9 @@ def compute(subject: str) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
     results = {}
     for given, cases in cases_of(subject):
         inputs = {name: value_of(name, value) for name, value in given.items()}
-        for name, code in cases.items():
-            setting = code if "y = " in code else f"y = {code}"
+        for name, codes in cases.items():
+            code, original = (codes, codes) if isinstance(codes, str) else codes
+            setting = original if "y = " in original else f"y = {original}"
             results[name] = code, oracle.run_layer(f"tanh = tf.tanh\n{setting}", inputs)
     return results
 

@@ -58,6 +58,31 @@ def test_depthwise_by_shifts_equals_a_grouped_convolution(case, multiplier, chan
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("spatial", [(7,), (4, 3, 5)])
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_depthwise_by_shifts_in_one_and_three_dimensions(multiplier, spatial):
+    dims = len(spatial)
+    windows = _common.windows("test", spatial, (2,) * dims, (2,) * dims, [(1, 0)] * dims)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*windows.size, 3, multiplier)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
+    ours, xlas = both(_lowering.convolve_depthwise, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spatial", [(7,), (7, 6), (4, 3, 5)])
+@pytest.mark.parametrize("padding", ["SAME", 1])
+def test_1x1_in_any_number_of_dimensions_and_with_padding(spatial, padding):
+    dims = len(spatial)
+    padding = [(1, 2)] * dims if padding == 1 else padding
+    windows = _common.windows("test", spatial, (1,) * dims, (2,) * dims, padding)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*windows.size, 3, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
 def test_1x1_as_a_matrix_product_equals_a_convolution(stride):
     windows = _common.windows("test", (7, 6), (1, 1), stride, "SAME")
@@ -78,6 +103,48 @@ def test_pool_by_shifts_equals_a_window_reduction(pool, case, channels_first):
     ours, xlas = both(pool, windows, channels_first, x)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize(
+    ("spatial", "size", "stride", "padding"),
+    [
+        ((7,), (3,), (2,), "SAME"),
+        ((7,), (2,), (1,), [(1, 0)]),
+        ((4, 3, 5), (2, 2, 2), (1, 2, 1), "SAME"),
+        ((4, 3, 5), (2, 1, 3), (2, 1, 2), [(1, 0), (0, 0), (1, 2)]),
+    ],
+)
+@pytest.mark.parametrize("pool", [_lowering.pool_max, _lowering.pool_sum])
+def test_pool_by_shifts_in_one_and_three_dimensions(
+    pool, spatial, size, stride, padding, channels_first
+):
+    windows = _common.windows("test", spatial, size, stride, padding)
+    shape = (2, 3, *spatial) if channels_first else (2, *spatial, 3)
+    x = jnp.asarray(RNG.integers(0, 3, shape), jnp.float32)
+    ours, xlas = both(pool, windows, channels_first, x)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize(
+    ("pool", "value", "reduce"),
+    [(_lowering.pool_max, -jnp.inf, jnp.max), (_lowering.pool_sum, 0.0, jnp.sum)],
+)
+def test_pools_with_a_rate(pool, value, reduce, backend):
+    """Each way against the windows taken out by hand, with gradients."""
+    windows = _common.windows("test", (7, 6), (3, 2), (1, 1), "SAME", (2, 3))
+    x = jnp.asarray(RNG.permutation(7 * 6 * 2).reshape(1, 7, 6, 2), jnp.float32)
+
+    def by_hand(x):
+        padded = jnp.pad(x, ((0, 0), (2, 2), (1, 2), (0, 0)), constant_values=value)
+        seen = [padded[:, i : i + 7, j : j + 6] for i in (0, 2, 4) for j in (0, 3)]
+        return jnp.sum(reduce(jnp.stack(seen), 0) ** 2)
+
+    ours = jit(jax.value_and_grad(lambda x: jnp.sum(pool(x, windows, False, backend) ** 2)))
+    for one, other in zip(ours(x), jit(jax.value_and_grad(by_hand))(x), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_max_pool_by_shifts_keeps_nan_and_the_first_of_equals_in_large_windows():

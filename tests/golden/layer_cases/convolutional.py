@@ -1,4 +1,4 @@
-"""Convolutions, ordinary and transposed."""
+"""Convolutions of images, ordinary and transposed."""
 
 IMAGES = {"x": (2, 5, 6, 3)}
 CHANNELS_FIRST = {"x": (2, 3, 5, 6)}
@@ -57,6 +57,39 @@ CASES = [
             "conv2d_transpose_batch_norm": (
                 "slim.conv2d_transpose(x, 3, 3, stride=2, normalizer_fn=slim.batch_norm, "
                 "normalizer_params={'scale': True})"
+            ),
+        },
+    ),
+    (
+        IMAGES,
+        {
+            "convolution_2d": (
+                "slim.convolution(x, 4, [3, 2], stride=[2, 1], data_format='NHWC', scope='c', "
+                "weights_regularizer=slim.l2_regularizer(0.1))"
+            ),
+            "convolution_conv_dims": "slim.convolution(x, 2, 3, rate=2, padding='VALID', conv_dims=2)",
+            "convolutions_by_turns": (
+                "y = slim.conv2d(slim.convolution(x, 4, 3), 3, 1, activation_fn=tanh)"
+            ),
+            "conv2d_explicit": (
+                "slim.conv2d(x, 4, 3, padding=[(1, 0), (2, 3)], activation_fn=None)",
+                "slim.conv2d(tf.pad(x, [(0, 0), (1, 0), (2, 3), (0, 0)]), 4, 3, padding='VALID', "
+                "activation_fn=None)",
+            ),
+            "conv2d_explicit_strides": (
+                "slim.conv2d(x, 4, 3, stride=2, padding=((1, 1), (1, 1)), activation_fn=None)",
+                "slim.conv2d(tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)]), 4, 3, stride=2, "
+                "padding='VALID', activation_fn=None)",
+            ),
+            "conv2d_explicit_1x1": (
+                "slim.conv2d(x, 4, 1, stride=2, padding=[[1, 0], [0, 2]], activation_fn=None)",
+                "slim.conv2d(tf.pad(x, [(0, 0), (1, 0), (0, 2), (0, 0)]), 4, 1, stride=2, "
+                "padding='VALID', activation_fn=None)",
+            ),
+            "conv2d_explicit_rate": (
+                "slim.conv2d(x, 2, 2, rate=[3, 2], padding=[(2, 1), (0, 3)])",
+                "slim.conv2d(tf.pad(x, [(0, 0), (2, 1), (0, 3), (0, 0)]), 2, 2, rate=[3, 2], "
+                "padding='VALID')",
             ),
         },
     ),
