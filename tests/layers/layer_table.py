@@ -25,6 +25,8 @@ class Row:
     scope: str  # the default one
     variables: list[str]  # in the order they are made
     has_outputs_collections: bool = True
+    has_variables_collections: bool = True
+    is_arg_scoped: bool = True
     is_per_example: bool = True  # False where examples are mixed, or the batch is not axis 0
 
 
@@ -124,6 +126,33 @@ TABLE = {
         IMAGES,
         "BatchNorm",
         ["gamma", "beta", "moving_mean", "moving_variance"],
+    ),
+    "batch_norm_renorm": Row(
+        functools.partial(slim.batch_norm, is_training=False, renorm=True),
+        IMAGES,
+        "BatchNorm",
+        [
+            "beta",
+            "moving_mean",
+            "moving_variance",
+            "moving_stddev",
+            "renorm_mean",
+            "renorm_stddev",
+        ],
+    ),
+    "layer_norm": Row(slim.layer_norm, IMAGES, "LayerNorm", ["beta", "gamma"]),
+    "instance_norm": Row(slim.instance_norm, IMAGES, "InstanceNorm", ["beta", "gamma"]),
+    "group_norm": Row(
+        functools.partial(slim.group_norm, groups=3), IMAGES, "GroupNorm", ["beta", "gamma"]
+    ),
+    "gdn": Row(
+        lambda x, scope=None, **kwargs: slim.gdn(x, name=scope, **kwargs),
+        IMAGES,
+        "gdn",
+        ["reparam_beta", "reparam_gamma"],
+        has_outputs_collections=False,
+        has_variables_collections=False,
+        is_arg_scoped=False,
     ),
     "bias_add": Row(slim.bias_add, IMAGES, "BiasAdd", ["biases"]),
     "max_pool2d": Row(functools.partial(slim.max_pool2d, kernel_size=2), IMAGES, "MaxPool2D", []),

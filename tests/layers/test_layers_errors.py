@@ -215,6 +215,90 @@ ERRORS = [
     (lambda: slim.softmax(ROWS[0]), ValueError,
      "softmax at 'net/softmax': logits must be [batch, ..., num_classes], got shape (3,); add a "
      "batch axis"),
+    (lambda: slim.batch_norm(ROWS, renorm=True, batch_weights=jnp.ones(4)), ValueError,
+     "batch_norm at 'net/BatchNorm': renorm cannot be had together with batch_weights; leave one "
+     "of them out"),
+    (lambda: slim.batch_norm(ROWS, renorm=True, zero_debias_moving_mean=True), ValueError,
+     "batch_norm at 'net/BatchNorm': renorm cannot be had together with zero_debias_moving_mean"),
+    (lambda: slim.batch_norm(ROWS, renorm=True, updates_collections=None), ValueError,
+     "batch_norm at 'net/BatchNorm': renorm cannot be had together with updates_collections"),
+    (lambda: slim.batch_norm(ROWS, batch_weights=jnp.ones((4, 1))), ValueError,
+     "batch_norm at 'net/BatchNorm': batch_weights must have one weight for each of the 4 "
+     "examples, got shape (4, 1)"),
+    (lambda: slim.batch_norm(ROWS, renorm=True, renorm_clipping={"rmx": 2.0}), ValueError,
+     "batch_norm at 'net/BatchNorm': renorm_clipping has no parameter 'rmx'; did you mean 'rmax'"),
+    (lambda: slim.batch_norm(ROWS, renorm=True, renorm_clipping={"dmax": jnp.ones(3)}), ValueError,
+     "batch_norm at 'net/BatchNorm': the dmax of renorm_clipping must be a number or a scalar "
+     "array, got shape (3,)"),
+    (lambda: slim.batch_norm(ROWS, renorm_clipping={"rmax": 1.0, "rmin": 2.0}), ValueError,
+     "batch_norm at 'net/BatchNorm': renorm_clipping must have rmin <= rmax and dmax >= 0, got "
+     "{'rmax': 1.0, 'rmin': 2.0}"),
+    (lambda: slim.batch_norm(ROWS, renorm_clipping={"dmax": -1}), ValueError,
+     "batch_norm at 'net/BatchNorm': renorm_clipping must have rmin <= rmax and dmax >= 0"),
+    (lambda: slim.batch_norm(ROWS, adjustment=lambda shape: 2.0), ValueError,
+     "batch_norm at 'net/BatchNorm': adjustment must return (scale, bias), got 2.0"),
+    (lambda: slim.batch_norm(ROWS, adjustment=lambda shape: (jnp.ones(4), 0.0)), ValueError,
+     "batch_norm at 'net/BatchNorm': what adjustment returns must be numbers, [3] or broadcast to "
+     "(4, 3), got shapes (4,) and ()"),
+    (lambda: slim.batch_norm(ROWS, adjustment=lambda s: (1.0, jnp.ones((1, 4, 3)))), ValueError,
+     "batch_norm at 'net/BatchNorm': what adjustment returns must be numbers, [3] or broadcast to "
+     "(4, 3), got shapes () and (1, 4, 3)"),
+    (lambda: slim.layer_norm(ROWS, begin_norm_axis=2), ValueError,
+     "layer_norm at 'net/LayerNorm': begin_norm_axis must be from -2 to 1 for inputs of shape (4, "
+     "3), got 2"),
+    (lambda: slim.layer_norm(ROWS, begin_params_axis=-3), ValueError,
+     "layer_norm at 'net/LayerNorm': begin_params_axis must be from -2 to 1 for inputs of shape "
+     "(4, 3), got -3"),
+    (lambda: slim.layer_norm(jnp.ones((2, 0))), ValueError,
+     "layer_norm at 'net/LayerNorm': there is nothing to take statistics of in inputs of shape "
+     "(2, 0)"),
+    (lambda: slim.layer_norm(ROWS.astype(jnp.uint8)), TypeError,
+     f"layer_norm at 'net/LayerNorm': {NEEDS_FLOAT}"),
+    (lambda: slim.instance_norm(ROWS), ValueError,
+     "instance_norm at 'net/InstanceNorm': inputs must be [batch, ..., channels] with an axis to "
+     "normalize over, got shape (4, 3); use layer_norm or batch_norm for rows"),
+    (lambda: slim.instance_norm(IMAGES[:, :0]), ValueError,
+     "instance_norm at 'net/InstanceNorm': there is nothing to take statistics of in inputs of "
+     "shape (2, 0, 6, 3)"),
+    (lambda: slim.instance_norm(IMAGES, data_format="CN"), ValueError,
+     "instance_norm at 'net/InstanceNorm': data_format must be 'NHWC' or 'NCHW', got 'CN'"),
+    (lambda: slim.instance_norm(IMAGES, param_initializers={"bta": None}), ValueError,
+     "instance_norm at 'net/InstanceNorm': param_initializers has no parameter 'bta'; did you mean "
+     "'beta'? (there are beta, gamma)"),
+    (lambda: slim.group_norm(IMAGES), ValueError,
+     "group_norm at 'net/GroupNorm': groups must be a positive integer that divides the 3 "
+     "channels, got 32"),
+    (lambda: slim.group_norm(IMAGES, 2), ValueError,
+     "group_norm at 'net/GroupNorm': groups must be a positive integer that divides the 3 "
+     "channels, got 2"),
+    (lambda: slim.group_norm(IMAGES, 0), ValueError,
+     "group_norm at 'net/GroupNorm': groups must be a positive integer that divides the 3 "
+     "channels, got 0"),
+    (lambda: slim.group_norm(IMAGES, 3, channels_axis=4), ValueError,
+     "group_norm at 'net/GroupNorm': channels_axis must be from -4 to 3 for inputs of shape (2, 5, "
+     "6, 3), got 4"),
+    (lambda: slim.group_norm(ROWS, 3), ValueError,
+     "group_norm at 'net/GroupNorm': reduction_axes must be from -2 to 1 for inputs of shape (4, "
+     "3), got -3"),
+    (lambda: slim.group_norm(IMAGES, 3, reduction_axes=(2, 3)), ValueError,
+     "group_norm at 'net/GroupNorm': channels_axis and reduction_axes must all be different axes, "
+     "got -1 and (2, 3) for inputs of shape (2, 5, 6, 3)"),
+    (lambda: slim.group_norm(IMAGES, 3, reduction_axes=[1, -3]), ValueError,
+     "group_norm at 'net/GroupNorm': channels_axis and reduction_axes must all be different axes, "
+     "got -1 and (1, -3)"),
+    (lambda: slim.group_norm(IMAGES, 3, param_initializers={"moving_mean": None}), ValueError,
+     "group_norm at 'net/GroupNorm': param_initializers has no parameter 'moving_mean' (there are "
+     "beta, gamma)"),
+    (lambda: slim.group_norm(IMAGES[:, :0], 3), ValueError,
+     "group_norm at 'net/GroupNorm': there is nothing to take statistics of in inputs of shape "),
+    (lambda: slim.gdn(ROWS), ValueError,
+     "gdn at 'net/gdn': inputs must be [batch, ..., channels] of rank 3 to 5, got shape (4, 3)"),
+    (lambda: slim.gdn(IMAGES, data_format="NHWC"), ValueError,
+     "gdn at 'net/gdn': data_format must be 'channels_last' or 'channels_first', got 'NHWC'"),
+    (lambda: slim.gdn(IMAGES, gamma_init=-0.1), ValueError,
+     "gdn at 'net/gdn': gamma_init must not be negative, got -0.1"),
+    (lambda: slim.gdn(IMAGES.astype(jnp.uint8), name="a"), TypeError,
+     f"gdn at 'net/a': {NEEDS_FLOAT}"),
     (lambda: slim.unit_norm(ROWS, -1), ValueError,
      "unit_norm at 'net/UnitNorm': dim must be from 0 to 1 for inputs of shape (4, 3), got -1"),
     (lambda: slim.unit_norm(ROWS, 2), ValueError,
