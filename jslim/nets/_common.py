@@ -40,6 +40,31 @@ def check_images(images: jax.Array, network: str, smallest: int, remedy: str = "
         )
 
 
+def squeeze_logits(
+    logits: jax.Array,
+    where: str,
+    otherwise: str = "global_pool=True for one prediction per image",
+) -> jax.Array:
+    """Logits `[batch, 1, 1, num_classes]` without their height and width.
+
+    Args:
+      logits: `[batch, height, width, num_classes]`.
+      where: The network, for the error.
+      otherwise: What to pass to have one prediction an image, for the error.
+
+    Raises:
+      ValueError: They are a larger map than 1x1.
+    """
+    height, width = logits.shape[1:3]
+    if (height, width) != (1, 1):
+        raise ValueError(
+            f"{where}: images of this size give a {height}x{width} map of logits, and "
+            "spatial_squeeze can only remove a 1x1 one; pass spatial_squeeze=False to "
+            f"have the map, or {otherwise}"
+        )
+    return lax.squeeze(logits, (1, 2))
+
+
 def classify_by_convolution(
     net: jax.Array,
     end_points: EndPoints,
@@ -83,13 +108,6 @@ def classify_by_convolution(
             **logits_arguments,
         )
         if spatial_squeeze:
-            height, width = net.shape[1:3]
-            if (height, width) != (1, 1):
-                raise ValueError(
-                    f"{scope}: images of this size give a {height}x{width} map of logits, and "
-                    "spatial_squeeze can only remove a 1x1 one; pass spatial_squeeze=False to "
-                    "have the map, or global_pool=True for one prediction per image"
-                )
-            net = lax.squeeze(net, (1, 2))
+            net = squeeze_logits(net, scope)
         end_points[f"{scope}/fc8"] = net
     return net, end_points
