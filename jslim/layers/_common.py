@@ -140,7 +140,9 @@ def windows(
             counts.append((length + sum(given[i]) - extent) // step + 1)
             paddings.append(given[i])
         if counts[i] < 1:
-            padded = f"padding {given}" if given and any(map(any, given)) else "without padding"
+            padded = (
+                f"with padding {given}" if given and any(map(any, given)) else "without padding"
+            )
             raise ValueError(
                 f"{where}: a window of {size} (rate {rate}) does not fit into inputs of "
                 f"{tuple(spatial)} {padded}; use padding='SAME', a smaller window or larger inputs"

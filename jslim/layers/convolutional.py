@@ -105,8 +105,7 @@ def convolution(
     """A convolution over 1, 2 or 3 spatial dimensions, as many as the inputs have.
 
     It is a cross-correlation: the kernel is not flipped. An `arg_scope` on one of `convolution`,
-    `conv1d`, `conv2d` and `conv3d` does not touch the others. The names that they make up for
-    themselves are counted together: `Conv`, `Conv_1`, ...
+    `conv1d`, `conv2d` and `conv3d` does not touch the others; their default names share a counter.
 
     Args:
       inputs: `[batch, *spatial, channels]`, or `[batch, channels, *spatial]` if `data_format`

@@ -88,7 +88,7 @@ ERRORS = [
      "themselves, padding=[(1, 1), (1, 1)] for one on either side"),
     (lambda: slim.conv2d(IMAGES, 4, 8, padding=[(1, 1), (1, 0)]), ValueError,
      "conv2d at 'net/Conv': a window of (8, 8) (rate (1, 1)) does not fit into inputs of (5, 6) "
-     "padding ((1, 1), (1, 0)); use padding='SAME', a smaller window or larger inputs"),
+     "with padding ((1, 1), (1, 0)); use padding='SAME', a smaller window or larger inputs"),
     (lambda: slim.conv2d(IMAGES, 4, 3, data_format="NWC"), ValueError,
      "conv2d at 'net/Conv': data_format must be 'NHWC' or 'NCHW', got 'NWC'"),
     (lambda: slim.conv1d(WAVES, 4, 3, data_format="NCHW"), ValueError,
