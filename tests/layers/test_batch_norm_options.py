@@ -32,6 +32,7 @@ OPTIONS = {
     "zero_debias": {"zero_debias_moving_mean": True},
     "weights": {"batch_weights": WEIGHTS},
     "renorm": {"renorm": True, "renorm_clipping": LIMITS},
+    "renorm_fixed": {"renorm": True, "renorm_clipping": {"rmin": 2, "rmax": 2, "dmax": 0}},
     "adjustment": {"adjustment": adjust},
     "all": {"adjustment": adjust, "batch_weights": WEIGHTS, "zero_debias_moving_mean": True},
 }
@@ -138,20 +139,28 @@ def test_second_derivatives_equal_finite_differences(name):
             output, _ = model.apply(variables, x, weights, mutable=["batch_stats"])
             return jnp.sum(jnp.sin(output))
 
-        gradient = jit(jax.grad(loss))
-        step = 1e-5
-        if name == "renorm":
-            difference = None
-        else:
-            above, below = gradient(x + step * towards), gradient(x - step * towards)
-            difference = (above - below) / (2 * step)
         forward = jit(lambda x: jax.jvp(jax.grad(loss), (x,), (towards,))[1])(x)
         reverse = jit(jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) * towards)))(x)
         assert np.isfinite(forward).all()
         assert np.abs(forward).max() > 1e-3
         np.testing.assert_allclose(forward, reverse, rtol=1e-7, atol=1e-9)
-        if difference is not None:
+        if name != "renorm":
+            gradient, step = jit(jax.grad(loss)), 1e-5
+            above, below = gradient(x + step * towards), gradient(x - step * towards)
+            difference = (above - below) / (2 * step)
             np.testing.assert_allclose(forward, difference, rtol=1e-6, atol=1e-7)
+
+
+def test_axis_name_may_be_of_vmap():
+    variables = make_up_variables(model_of("renorm"), X, WEIGHTS)
+    apply = functools.partial(model_of("renorm").apply, mutable=["batch_stats"])
+    expected, expected_updates = jit(apply)(variables, X, WEIGHTS)
+    apply = functools.partial(model_of("renorm", axis_name="i").apply, mutable=["batch_stats"])
+    in_two = jax.vmap(apply, axis_name="i", in_axes=(None, 0, 0))
+    output, updates = jit(in_two)(variables, X.reshape(2, 8, 3, 2), WEIGHTS.reshape(2, 8))
+    np.testing.assert_allclose(output.reshape(X.shape), expected, rtol=1e-5, atol=1e-6)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda one, other: close(one[1], other), updates, expected_updates)
 
 
 def test_renorm_without_room_is_plain_batch_norm():
