@@ -7,7 +7,7 @@ Usage, with the Python of an environment that has TF-Slim and its numeric oracle
 The networks are listed in `net_cases/`, a file a family, whose tables hold
 
     TREES = {name: (builder, input shape, classes)}
-    VALUES = {name: (builder, input shape, classes, whether training)}
+    VALUES = {name: (builder, input shape, classes, whether training[, only])}
 
 with builders `(images, num_classes, is_training) -> (logits, end_points)`. Those that are not in
 TF-Slim's package come from research/slim of tensorflow/models (tested: July 2020), whose folder
@@ -18,13 +18,15 @@ in creation order, with the number of parameters and of regularization losses. A
 describes what a network computes when its input and variables are seeded: of each array
 its shape, mean, standard deviation, first values and projection on a seeded random direction
 (which any two swapped values change). In training these are also the gradients and the moving
-statistics after the step; nothing may be dropped then.
+statistics after the step, where `only` is given of the variables whose names that regular
+expression is found in; nothing may be dropped then.
 """
 
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import sys
 import types
 
@@ -110,7 +112,7 @@ def describe(array, num_first=8):
     }
 
 
-def values(build, shape, num_classes, is_training):
+def values(build, shape, num_classes, is_training, only=""):
     out = oracle.run_net(
         lambda images, training: build(images, num_classes, training),
         shape,
@@ -130,10 +132,13 @@ def values(build, shape, num_classes, is_training):
             "labels": out["labels"].tolist(),
             "loss": float(out["loss"]),
             "regularization_loss": float(out["reg_loss"]),
-            "gradients": {name: describe(value, 2) for name, value in out["grads"].items()},
         }
-        if out["updated"]:
-            described["updated"] = {k: describe(v, 2) for k, v in out["updated"].items()}
+        if only:
+            described["only"] = only
+        for key, group in (("gradients", out["grads"]), ("updated", out["updated"])):
+            kept = {k: describe(v, 2) for k, v in group.items() if re.search(only, k)}
+            if kept:
+                described[key] = kept
     return described
 
 
