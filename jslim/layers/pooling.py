@@ -43,7 +43,13 @@ def _pool(
         "dilation_rate",
     )
     spatial = images.shape[2:] if channels_first else images.shape[1:-1]
-    counts = _window_counts(where, windows, spatial)
+    counts = _window_counts(windows, spatial)
+    if not counts.all():
+        raise ValueError(
+            f"{where}: some windows of {windows.size} (rate {windows.rate}) would see nothing of "
+            f"inputs of {spatial} but their padding {windows.padding}; use less padding or a "
+            "larger window"
+        )
     if pooling_type == "MAX":
         outputs = _lowering.pool_max(images, windows, channels_first)
     else:
@@ -55,19 +61,14 @@ def _pool(
     return utils.collect_named_outputs(outputs_collections, alias, outputs)
 
 
-def _window_counts(where: str, windows: Windows, spatial: Sequence[int]) -> np.ndarray:
+@functools.lru_cache(maxsize=128)  # a model is traced several times, with the same pools
+def _window_counts(windows: Windows, spatial: tuple[int, ...]) -> np.ndarray:
     """How many real pixels each window holds, in the spatial shape of the output."""
     lines = []
     for i, length in enumerate(spatial):
         starts = np.arange(windows.count[i]) * windows.stride[i] - windows.padding[i][0]
-        pixels = starts[:, None] + np.arange(windows.size[i])[None] * windows.rate[i]
+        pixels = starts[:, None] + np.arange(windows.size[i]) * windows.rate[i]
         lines.append(((pixels >= 0) & (pixels < length)).sum(1))
-        if not lines[i].all():
-            raise ValueError(
-                f"{where}: some windows of {windows.size} (rate {windows.rate}) would see nothing "
-                f"of inputs of {tuple(spatial)} but their padding {windows.padding}; use less "
-                "padding or a larger window"
-            )
     return functools.reduce(np.multiply.outer, lines)
 
 
