@@ -8,6 +8,7 @@ from jslim import layers as layers
 from jslim import learning as learning
 from jslim import losses as losses
 from jslim import metrics as metrics
+from jslim import model_analyzer as model_analyzer
 from jslim import nets as nets
 from jslim import optimizers as optimizers
 from jslim import preprocessing as preprocessing
@@ -21,6 +22,7 @@ from jslim._arg_scope import arg_scope_func_key as arg_scope_func_key
 from jslim._arg_scope import arg_scoped_arguments as arg_scoped_arguments
 from jslim._arg_scope import current_arg_scope as current_arg_scope
 from jslim._arg_scope import has_arg_scope as has_arg_scope
+from jslim._devices import VariableDeviceChooser as VariableDeviceChooser
 from jslim._errors import DataError as DataError
 from jslim._errors import RestoreError as RestoreError
 from jslim._errors import ScopeError as ScopeError
@@ -39,6 +41,7 @@ from jslim.initializers import xavier_initializer as xavier_initializer
 from jslim.initializers import xavier_initializer_conv2d as xavier_initializer_conv2d
 from jslim.initializers import zeros_initializer as zeros_initializer
 from jslim.layers import GDN as GDN
+from jslim.layers import RevBlock as RevBlock
 from jslim.layers import avg_pool2d as avg_pool2d
 from jslim.layers import avg_pool3d as avg_pool3d
 from jslim.layers import batch_norm as batch_norm
@@ -67,7 +70,9 @@ from jslim.layers import max_pool2d as max_pool2d
 from jslim.layers import max_pool3d as max_pool3d
 from jslim.layers import one_hot_encoding as one_hot_encoding
 from jslim.layers import pool as pool
+from jslim.layers import recompute_grad as recompute_grad
 from jslim.layers import repeat as repeat
+from jslim.layers import rev_block as rev_block
 from jslim.layers import separable_conv2d as separable_conv2d
 from jslim.layers import separable_convolution2d as separable_convolution2d
 from jslim.layers import softmax as softmax
@@ -89,6 +94,9 @@ from jslim.regularizers import l1_regularizer as l1_regularizer
 from jslim.regularizers import l2_regularizer as l2_regularizer
 from jslim.regularizers import sum_regularizer as sum_regularizer
 from jslim.variables import add_model_variable as add_model_variable
+from jslim.variables import assert_global_step as assert_global_step
+from jslim.variables import assert_or_get_global_step as assert_or_get_global_step
+from jslim.variables import create_global_step as create_global_step
 from jslim.variables import filter_variables as filter_variables
 from jslim.variables import get_global_step as get_global_step
 from jslim.variables import get_local_variables as get_local_variables

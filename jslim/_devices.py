@@ -10,7 +10,7 @@ Placement: TypeAlias = Any
 Space = jax.memory.Space
 
 _TF_DEVICE = re.compile(
-    r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?/?(device:)?(?P<kind>[A-Za-z]+):(?P<index>\d+)$"
+    r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?/?(device:)?(?P<kind>[A-Za-z]+):(?P<index>\d+|\*)$"
 )
 
 
@@ -21,12 +21,15 @@ def parse_device(device: Any, what: str) -> Placement:
       device: None; a JAX device, sharding or memory space; or TF's string ('/CPU:0',
         '/device:GPU:1', '/job:ps/task:0/device:CPU:0'; job and task are ignored: a process has
         its own devices). A string for the default kind of device is the default placement, since
-        there the mesh decides. '/CPU:0' on an accelerator is host memory.
+        there the mesh decides. '/CPU:0' on an accelerator is host memory. Or a function that
+        gives one of these, such as a `VariableDeviceChooser`; it is called with `what`.
       what: What is placed, for the error.
 
     Raises:
       ValueError: Not a device, or one that this machine does not have.
     """
+    if callable(device):
+        device = device(what)
     if device is None or isinstance(device, (jax.sharding.Sharding, Space)):
         return device
     if isinstance(device, jax.Device):
@@ -37,7 +40,8 @@ def parse_device(device: Any, what: str) -> Placement:
             f"{what}: device must be a string such as '/CPU:0' or '/device:GPU:1', a jax.Device "
             f"or a jax.sharding.Sharding, got {device!r}"
         )
-    kind, index = found["kind"].lower(), int(found["index"])
+    kind = found["kind"].lower()
+    index = 0 if found["index"] == "*" else int(found["index"])
     default = jax.default_backend()
     if kind == "cpu" and default != "cpu":
         return Space.Host
@@ -48,3 +52,53 @@ def parse_device(device: Any, what: str) -> Placement:
             f"{default.upper()}:0 to {default.upper()}:{len(here) - 1}"
         )
     return None
+
+
+class VariableDeviceChooser:
+    """Gives TF's device strings, for `slim.variable(..., device=chooser)`.
+
+    It keeps programs with parameter servers running: jslim ignores job, replica and task, since
+    a process has its own devices and the mesh says what is spread over several.
+
+    Args:
+      num_tasks: Number of parameter servers, taken in turn; 0 for none.
+      job_name: The name of their job.
+      device_type: 'CPU' or 'GPU'.
+      device_index: Number of the device; None for any.
+      replica: Number of the replica.
+
+    Raises:
+      ValueError: `num_tasks` is negative.
+
+    >>> chooser = VariableDeviceChooser(num_tasks=2)
+    >>> chooser(), chooser(), chooser()
+    ('/job:ps/task:0/device:CPU:0', '/job:ps/task:1/device:CPU:0', '/job:ps/task:0/device:CPU:0')
+    """
+
+    def __init__(
+        self,
+        num_tasks: int = 0,
+        job_name: str = "ps",
+        device_type: str = "CPU",
+        device_index: int | None = 0,
+        replica: int | None = None,
+    ):
+        if num_tasks < 0:
+            raise ValueError(
+                f"VariableDeviceChooser: num_tasks must be an integer from 0, got {num_tasks}"
+            )
+        index = "*" if device_index is None else device_index
+        self._device = f"/device:{device_type.upper()}:{index}"
+        self._replica = "" if replica is None else f"/replica:{replica}"
+        self._job_name = job_name
+        self._num_tasks = num_tasks
+        self._next_task = 0
+
+    def __call__(self, op: Any = None) -> str:
+        """The device of the next variable; `op`, which it is for, does not matter."""
+        del op
+        if not self._num_tasks:
+            return self._replica + self._device
+        task = self._next_task
+        self._next_task = (task + 1) % self._num_tasks
+        return f"/job:{self._job_name}{self._replica}/task:{task}{self._device}"

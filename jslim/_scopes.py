@@ -21,6 +21,7 @@ AUTO_REUSE = "AUTO_REUSE"
 Reuse = bool | str | None
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _NETS = os.path.join(_LIBRARY, "nets") + os.sep
 
 
@@ -189,11 +190,11 @@ def check_name(name: Any, what: str) -> None:
 
 
 def user_site() -> str:
-    """The `file:line` of the innermost frame outside the library; a net counts as outside."""
+    """The `file:line` of the innermost frame outside jslim and JAX; a net counts as outside."""
     at = sys._getframe(1)
     while at.f_back is not None:
         path = at.f_code.co_filename
-        outside = not path.startswith(_LIBRARY) or path.startswith(_NETS)
+        outside = not path.startswith((_LIBRARY, _JAX)) or path.startswith(_NETS)
         if outside and f"{os.sep}contextlib.py" not in path:
             break
         at = at.f_back

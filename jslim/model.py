@@ -64,6 +64,7 @@ class _Run:
     own_values: dict[str, jax.Array] = field(default_factory=dict)  # not kept in Flax's scope
     views: dict[str, tuple[Any, jax.Array]] = field(default_factory=dict)
     linen_sites: dict[str, str] = field(default_factory=dict)
+    blocks: dict[Any, VariableScope] = field(default_factory=dict)  # those entered, and where
     parts: list["_Run"] = field(default_factory=list)  # Models called within, not looked at yet
 
     @property
@@ -165,6 +166,19 @@ class _Run:
                         "that runs under a lifted transformation (remat, scan, vmap), and cannot "
                         "leave it this way; return it from that Model and add it outside"
                     )
+
+    def inside(self) -> "_Run":
+        """This run in a trace of its own: it reads and counts on, but what it makes stays apart."""
+        outer = self.root
+        tree = {name: _plain(held) for name, held in outer.variables().items()}
+        root = flax.core.Scope(
+            tree, outer.rngs, outer.name, outer.mutable, None, outer.path, (), outer.flags
+        )
+        root.rng_counters = outer.rng_counters
+        collected = collections.defaultdict(dict, {k: dict(v) for k, v in self.collected.items()})
+        apart: dict[str, Any] = {"scopes": {}, "views": {}, "parts": []}
+        apart |= {"collected": collected, "own_values": dict(self.own_values)}
+        return dataclasses.replace(self, root=root, trace_state=_trace_state(), **apart)
 
     def known_variables(self) -> dict[str, VariableInfo]:
         """The variables made so far, with those of the Models called within."""

@@ -285,3 +285,51 @@ def get_or_create_global_step() -> jax.Array:
     """The number of the training step that runs, int32 scalar; 0 outside of one."""
     step = _GLOBAL_STEP.get()
     return jnp.zeros((), jnp.int32) if step is None else step
+
+
+def create_global_step() -> jax.Array:
+    """The number 0 of a step, int32 scalar, where no training step runs.
+
+    Differs from TF-Slim: nothing is created, since the step belongs to the `TrainState`.
+
+    Raises:
+      ScopeError: A training step runs, and has one.
+    """
+    if _GLOBAL_STEP.get() is not None:
+        raise ScopeError(
+            "create_global_step: the global step exists already, and the train op counts it; read "
+            "it with get_global_step() or get_or_create_global_step()"
+        )
+    return get_or_create_global_step()
+
+
+def assert_global_step(global_step_tensor: Any) -> None:
+    """Checks that an array can be a global step.
+
+    Raises:
+      TypeError: It is not an array, not of integers, or not a scalar.
+    """
+    shape = getattr(global_step_tensor, "shape", None)
+    dtype = getattr(global_step_tensor, "dtype", None)
+    if shape is None or dtype is None:
+        raise TypeError(
+            "assert_global_step: the global step must be an integer scalar array, got "
+            f"{type(global_step_tensor).__name__}; use get_or_create_global_step() or state.step"
+        )
+    if shape != () or not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(
+            f"assert_global_step: the global step must be an integer scalar, got shape {shape} "
+            f"and dtype {dtype}; use get_or_create_global_step() or state.step"
+        )
+
+
+def assert_or_get_global_step(global_step_tensor: Any = None) -> Any:
+    """`global_step_tensor`, checked; without one what `get_global_step` gives, which may be None.
+
+    Raises:
+      TypeError: As for `assert_global_step`.
+    """
+    if global_step_tensor is None:
+        return get_global_step()
+    assert_global_step(global_step_tensor)
+    return global_step_tensor

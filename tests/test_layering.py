@@ -18,6 +18,7 @@ LEVELS = {
     "_scopes": 1,
     "_access": 1,
     "model": 1,
+    "_pure": 1,
     "_selection": 1,
     "variables": 1,
     "initializers": 1,
@@ -33,6 +34,7 @@ LEVELS = {
     "nets": 3,
     "learning": 4,
     "evaluation": 4,
+    "model_analyzer": 2,
     "cli": 5,
     "__init__": 6,
 }
@@ -41,14 +43,14 @@ SEALED = {"data", "preprocessing", "checkpoints", "optimizers"}
 # Which units may import what is not Python's own. The longest matching name counts.
 PACKAGES = {
     "jax": LEVELS.keys(),
-    "jax.extend": {"model"},
+    "jax.extend": {"model", "_pure"},
     "jax.core": set(),
     "numpy": LEVELS.keys(),
     "flax": set(),
     "flax.core": {"model"},
     "flax.linen": {"model"},
     "flax.struct": {"learning"},
-    "flax.traverse_util": {"model", "_selection", "learning", "checkpoints"},
+    "flax.traverse_util": {"model", "_pure", "_selection", "learning", "checkpoints"},
     "optax": {"optimizers", "learning", "cli"},
     "orbax": {"checkpoints"},
     "grain": {"data"},

@@ -32,6 +32,9 @@ from jslim.layers.pooling import avg_pool3d as avg_pool3d
 from jslim.layers.pooling import max_pool2d as max_pool2d
 from jslim.layers.pooling import max_pool3d as max_pool3d
 from jslim.layers.pooling import pool as pool
+from jslim.layers.reversible import RevBlock as RevBlock
+from jslim.layers.reversible import recompute_grad as recompute_grad
+from jslim.layers.reversible import rev_block as rev_block
 from jslim.layers.transposed import conv2d_transpose as conv2d_transpose
 from jslim.layers.transposed import conv3d_transpose as conv3d_transpose
 from jslim.layers.transposed import convolution2d_transpose as convolution2d_transpose

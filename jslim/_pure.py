@@ -1,0 +1,123 @@
+"""Functions of a running model as pure ones, which JAX may then evaluate as often as it needs.
+
+A function is traced once, so its layers run once: a variable is made once, a moving statistic
+moves once, a dropout mask is drawn once. What it reads from outside (variables, random keys,
+arrays that it closes over) becomes an input of the traced function, and so has a gradient; what
+it leaves in the model (new statistics, losses, end points) becomes an output.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+from jax.extend import core as jex_core
+
+from jslim._errors import ScopeError
+from jslim._scopes import FRAME, Frame, frame
+
+Place = tuple[str, str, str]  # the kind of place, the collection, the name
+
+
+@dataclass(frozen=True)
+class Pure:
+    """A traced function: `(consts, *args) -> (output, what it leaves)`, without effects."""
+
+    closed: Any  # a ClosedJaxpr
+    output_tree: Any
+    places: tuple[Place, ...]
+
+    @property
+    def consts(self) -> list[Any]:
+        """What the function read from outside, of the trace around."""
+        return list(self.closed.consts)
+
+    def __call__(self, consts: list[Any], *args: Any) -> tuple[Any, list[Any]]:
+        evaluate = jex_core.jaxpr_as_fun(jex_core.ClosedJaxpr(self.closed.jaxpr, consts))
+        output, left = jax.tree.unflatten(self.output_tree, evaluate(*jax.tree.leaves(args)))
+        return output, left
+
+
+class Tracing:
+    """Traces functions of the model that runs, one after another, and leaves what they leave."""
+
+    def __init__(self, where: str):
+        self.where = where
+        self.run = frame(where).run
+        self.run.check_trace(where)
+        self.run.settle()
+        self._unknown: list[tuple[Any, Place]] = []  # stand for values not computed yet
+
+    def trace(self, function: Callable[..., Any], *args: Any) -> Pure:
+        """`function(*args)` as a pure function, without computing anything.
+
+        Raises:
+          ScopeError: It reads what another function of this `Tracing` updates.
+        """
+        around = frame(self.where).scope
+        places: list[Place] = []
+
+        def body(*args: Any) -> tuple[Any, list[Any]]:
+            run = self.run.inside()
+            before = _contents(run)
+            token = FRAME.set(Frame(run, around))
+            try:
+                output = function(*args)
+                run.settle()
+            finally:
+                FRAME.reset(token)
+            left = {
+                place: value
+                for place, value in _contents(run).items()
+                if place not in before or before[place] is not value
+            }
+            places.extend(left)
+            return output, list(left.values())
+
+        closed, shapes = jax.make_jaxpr(body, return_shape=True)(*args)
+        for stand_in, (_, collection, name) in self._unknown:
+            if any(const is stand_in for const in closed.consts):
+                raise ScopeError(
+                    f"{self.where}: {name!r} of collection {collection!r} is updated by one "
+                    "function and read by a later one, which sees only what there was before; "
+                    "give the functions variables of their own"
+                )
+        for place, shape in zip(places, shapes[1], strict=True):
+            stand_in = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+            self._unknown += [(leaf, place) for leaf in jax.tree.leaves(stand_in)]
+            _leave(self.run, place, stand_in)
+        return Pure(closed, jax.tree.structure(shapes), tuple(places))
+
+    def leave(self, pure: Pure, left: list[Any]) -> None:
+        """Leaves in the model what a traced function did, now that it is computed."""
+        for place, value in zip(pure.places, left, strict=True):
+            _leave(self.run, place, value)
+
+
+def _contents(run: Any) -> dict[Place, Any]:
+    """All values that a run holds and may change."""
+    held: dict[Place, Any] = {}
+    for collection, tree in run.root.variables().items():
+        if run.root.is_mutable_collection(collection):
+            for name, value in flax.traverse_util.flatten_dict(tree, sep="/").items():
+                held["variable", collection, name] = value
+    for name, value in run.own_values.items():
+        held["own", "", name] = value
+    for collection, values in run.collected.items():
+        for name, value in values.items():
+            held["collected", collection, name] = value
+    return held
+
+
+def _leave(run: Any, place: Place, value: Any) -> None:
+    """Puts a value where `_contents` found it in another run."""
+    kind, collection, name = place
+    if kind == "variable":
+        scope, leaf = run.locate(name)
+        scope.put_variable(collection, leaf, value)
+    elif kind == "own":
+        run.own_values[name] = value
+    else:
+        run.collected[collection][name] = value
