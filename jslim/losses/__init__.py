@@ -17,6 +17,7 @@ all the elements that it is broadcast to, also along axes of size 1 (there weigh
 counted as one example).
 """
 
+from jslim.losses import metric_learning as metric_learning
 from jslim.losses._classification import hinge_loss as hinge_loss
 from jslim.losses._classification import log_loss as log_loss
 from jslim.losses._classification import sigmoid_cross_entropy as sigmoid_cross_entropy
@@ -37,3 +38,10 @@ from jslim.losses._regression import mean_pairwise_squared_error as mean_pairwis
 from jslim.losses._regression import mean_squared_error as mean_squared_error
 from jslim.losses._regression import sum_of_squares as sum_of_squares
 from jslim.losses._weighting import compute_weighted_loss as compute_weighted_loss
+from jslim.losses.metric_learning import cluster_loss as cluster_loss
+from jslim.losses.metric_learning import contrastive_loss as contrastive_loss
+from jslim.losses.metric_learning import lifted_struct_loss as lifted_struct_loss
+from jslim.losses.metric_learning import npairs_loss as npairs_loss
+from jslim.losses.metric_learning import npairs_loss_multilabel as npairs_loss_multilabel
+from jslim.losses.metric_learning import pairwise_distance as pairwise_distance
+from jslim.losses.metric_learning import triplet_semihard_loss as triplet_semihard_loss
