@@ -14,6 +14,7 @@ from jslim import optimizers as optimizers
 from jslim import preprocessing as preprocessing
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
+from jslim import training as training
 from jslim._arg_scope import ArgScope as ArgScope
 from jslim._arg_scope import add_arg_scope as add_arg_scope
 from jslim._arg_scope import arg_scope as arg_scope
@@ -79,6 +80,9 @@ from jslim.layers import softmax as softmax
 from jslim.layers import stack as stack
 from jslim.layers import unit_norm as unit_norm
 from jslim.layers import utils as utils
+from jslim.learning import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
+from jslim.learning import adaptive_clipping_fn as adaptive_clipping_fn
+from jslim.learning import optimize_loss as optimize_loss
 from jslim.losses import apply_regularization as apply_regularization
 from jslim.model import AUTO_REUSE as AUTO_REUSE
 from jslim.model import Model as Model
@@ -89,6 +93,7 @@ from jslim.model import get_variable_scope as get_variable_scope
 from jslim.model import is_initializing as is_initializing
 from jslim.model import make_rng as make_rng
 from jslim.model import variable_scope as variable_scope
+from jslim.optimizers import OPTIMIZER_CLS_NAMES as OPTIMIZER_CLS_NAMES
 from jslim.regularizers import l1_l2_regularizer as l1_l2_regularizer
 from jslim.regularizers import l1_regularizer as l1_regularizer
 from jslim.regularizers import l2_regularizer as l2_regularizer

@@ -321,6 +321,17 @@ def filter_variables(
     }
 
 
+def select(held: Variables, chosen: Iterable[str], what: str) -> list[str]:
+    """The names of `held` that are chosen: a name stands for itself, also where it ends in ':0';
+    anything else is a pattern, as for `match`, whose errors these are too."""
+    _check_not_text(what, chosen)
+    names: dict[str, None] = {}
+    for name in chosen:
+        exact = str(name).removesuffix(":0")
+        names |= dict.fromkeys([exact] if exact in held else match(held, [name], what))
+    return list(names)
+
+
 def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
     """A tree of bools shaped like `tree`, True where a variable is chosen: for optax's masks.
 
@@ -333,11 +344,7 @@ def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
       TypeError: `chosen` is one string.
       ScopeError: A name or pattern matches nothing in `tree`.
     """
-    _check_not_text(what, chosen)
-    held = named(tree)
-    names = set()
-    for name in chosen:
-        names |= {name} if name in held else set(match(held, [name], what))
+    names = set(select(named(tree), chosen, what))
     depth = 1 if _has_collections(_as_mapping(tree)) else 0
 
     def is_chosen(path: Any, leaf: Any) -> bool:

@@ -212,6 +212,17 @@ def ftrl(
     return GradientTransformation(init, update)
 
 
+# The names of `slim.optimize_loss`. Each is called with the learning rate alone.
+OPTIMIZER_CLS_NAMES: dict[str, Callable[..., GradientTransformation]] = {
+    "Adagrad": adagrad,
+    "Adam": adam,
+    "Ftrl": ftrl,
+    "Momentum": momentum,
+    "RMSProp": rmsprop,
+    "SGD": sgd,
+}
+
+
 def get_optimizer(
     name: str,
     learning_rate: Rate,

@@ -29,6 +29,7 @@ from jslim._selection import get_variables_to_restore as get_variables_to_restor
 from jslim._selection import mask as mask
 from jslim._selection import match as match
 from jslim._selection import named as named
+from jslim._selection import select as select
 from jslim.initializers import xavier_initializer, zeros_initializer
 from jslim.model import GLOBAL, MODEL, TRAINABLE
 

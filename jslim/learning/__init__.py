@@ -9,11 +9,16 @@ or by hand:
     state, outputs = train_op(state, batch)
 """
 
+from jslim.learning.clipping import AdaptiveClippingState as AdaptiveClippingState
+from jslim.learning.clipping import adaptive_clipping_fn as adaptive_clipping_fn
+from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
 from jslim.learning.loop import train as train
 from jslim.learning.mesh import data_mesh as data_mesh
 from jslim.learning.mesh import shard_batch as shard_batch
+from jslim.learning.optimizing import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
+from jslim.learning.optimizing import optimize_loss as optimize_loss
 from jslim.learning.state import TrainState as TrainState
 from jslim.learning.step import TrainOp as TrainOp
 from jslim.learning.step import create_train_op as create_train_op

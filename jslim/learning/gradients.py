@@ -1,13 +1,18 @@
 """What is done to gradients between the loss and the optimizer, on `{name: array}` dicts."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jslim._errors import ScopeError
-from jslim.variables import match, named
+from jslim.summaries import gradient_summaries
+from jslim.variables import named, select
+
+# What changes gradients: `{name: gradient}` in and out.
+GradientsFn = Callable[[Mapping[str, jax.Array]], Mapping[str, jax.Array]]
 
 
 def multiply_gradients(
@@ -20,7 +25,8 @@ def multiply_gradients(
 
     Args:
       gradients: `{name: gradient}`.
-      multipliers: `{name or pattern: multiplier}`; a multiplier is a number or a scalar array.
+      multipliers: `{name or pattern: multiplier}`; a name may end in ':0', as TF's do.
+        A multiplier is a number or a scalar array.
 
     Returns:
       `{name: gradient}`.
@@ -29,18 +35,22 @@ def multiply_gradients(
       ValueError: `multipliers` is empty or not a dict.
       ScopeError: A key matches no gradient.
     """
+    check_multipliers(multipliers)
+    result = dict(gradients)
+    for key, multiplier in multipliers.items():
+        for name in select(dict(gradients), [key], "gradient_multipliers"):
+            gradient = result[name]
+            result[name] = gradient * jnp.asarray(multiplier, gradient.dtype)
+    return result
+
+
+def check_multipliers(multipliers: Any) -> None:
+    """Raises for what cannot be `gradient_multipliers`."""
     if not isinstance(multipliers, Mapping) or not multipliers:
         raise ValueError(
             f"gradient_multipliers must be a non-empty dict {{name: multiplier}}, got "
             f"{multipliers!r}"
         )
-    result = dict(gradients)
-    for key, multiplier in multipliers.items():
-        names = [key] if key in gradients else match(gradients, [key], "gradient_multipliers")
-        for name in names:
-            gradient = result[name]
-            result[name] = gradient * jnp.asarray(multiplier, gradient.dtype)
-    return result
 
 
 def clip_gradient_norms(
@@ -61,9 +71,51 @@ def clip_gradient_norms(
 
 
 def _clip_by_norm(gradient: jax.Array, max_norm: float) -> jax.Array:
-    norm = jnp.sqrt(jnp.sum(jnp.square(gradient.astype(jnp.float32))))
-    scale = max_norm / jnp.maximum(norm, max_norm)
-    return gradient * scale.astype(gradient.dtype)
+    return scaled(gradient, max_norm / jnp.maximum(global_norm([gradient]), max_norm))
+
+
+def clip_gradient_norms_fn(max_norm: float) -> GradientsFn:
+    """`clip_gradient_norms` with this `max_norm`: for `create_train_op(transform_grads_fn=...)`."""
+    _check_max_norm("clip_gradient_norms_fn", max_norm)
+    return lambda gradients: clip_gradient_norms(gradients, max_norm)
+
+
+def clip_by_global_norm(
+    gradients: Mapping[str, jax.Array], max_norm: float
+) -> dict[str, jax.Array]:
+    """Scales all gradients by one factor, so that their common L2 norm is at most `max_norm`."""
+    _check_max_norm("clip_by_global_norm", max_norm)
+    norm = global_norm(gradients.values())
+    factor = max_norm / jnp.maximum(norm, max_norm)
+    return {name: scaled(gradient, factor) for name, gradient in gradients.items()}
+
+
+def global_norm(gradients: Iterable[jax.Array]) -> jax.Array:
+    """The L2 norm of all gradients together, in float32."""
+    squares = [jnp.sum(jnp.square(gradient.astype(jnp.float32))) for gradient in gradients]
+    return jnp.sqrt(functools.reduce(jnp.add, squares, jnp.float32(0)))
+
+
+def scaled(gradient: jax.Array, factor: jax.Array) -> jax.Array:
+    """The gradient times a float32 scalar, in its own type."""
+    return (gradient.astype(jnp.float32) * factor).astype(gradient.dtype)
+
+
+def add_gradients_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """For each gradient the histogram `<name>/gradient` and the scalar `<name>/gradient_norm`.
+
+    Differs from TF-Slim: it gives summaries for `SummaryWriter.write`, since there is no graph to
+    add them to; `create_train_op(summarize_gradients=True)` records them in `train`.
+
+    Args:
+      gradients: `{name: gradient}`.
+    """
+    return gradient_summaries(gradients)
+
+
+def _check_max_norm(where: str, max_norm: float) -> None:
+    if not max_norm > 0:
+        raise ValueError(f"{where}: max_norm must be above 0, got {max_norm}")
 
 
 def check_trainable(
@@ -87,9 +139,7 @@ def check_trainable(
         is_set_of_variables = isinstance(wanted, Mapping)
         if is_set_of_variables:
             wanted = wanted.keys() - named(batch_stats).keys()
-        chosen: set[str] = set()
-        for name in wanted:
-            chosen |= {name} if name in held else set(match(held, [name], "variables_to_train"))
+        chosen = set(select(held, wanted, "variables_to_train"))
         frozen = chosen - trainable
         if frozen and not is_set_of_variables:
             raise ScopeError(

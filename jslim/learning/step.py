@@ -15,14 +15,22 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jslim import model as _model
 from jslim._arg_scope import arg_scope, current_arg_scope
 from jslim._errors import ScopeError
-from jslim.learning.gradients import check_trainable, clip_gradient_norms, multiply_gradients
+from jslim.learning.gradients import (
+    GradientsFn,
+    add_gradients_summaries,
+    check_trainable,
+    clip_gradient_norms,
+    multiply_gradients,
+)
 from jslim.learning.mesh import data_mesh, shard_batch, wait_on_shared_cpu
 from jslim.learning.state import TrainState
-from jslim.summaries import SUMMARIES, gradient_summaries
+from jslim.summaries import SUMMARIES
 from jslim.variables import global_step_is
 
 Batch = Any
 Outputs = dict[str, jax.Array]
+# Gives the summaries of an update from the loss, the gradients and the state before it.
+SummarizeUpdate = Callable[[jax.Array, Mapping[str, jax.Array], TrainState], dict[str, Any]]
 
 
 class TrainOp:
@@ -46,6 +54,8 @@ class TrainOp:
         check_numerics: bool,
         moving_average_decay: float | None,
         mesh: Mesh | None,
+        transform_grads_fn: GradientsFn | None = None,
+        summarize_update: SummarizeUpdate | None = None,
     ):
         self.model = (
             total_loss if isinstance(total_loss, _model.Model) else _model.Model(total_loss)
@@ -53,11 +63,13 @@ class TrainOp:
         self.optimizer = optimizer
         self.mesh = mesh or data_mesh(1)
         self.check_numerics = check_numerics
-        self.records_summaries = summarize_gradients
+        self.records_summaries = summarize_gradients or summarize_update is not None
         self._variables_to_train = variables_to_train
         self._clip_gradient_norm = clip_gradient_norm
         self._gradient_multipliers = gradient_multipliers
+        self._transform_grads_fn = transform_grads_fn
         self._summarize_gradients = summarize_gradients
+        self._summarize_update = summarize_update
         self._moving_average_decay = moving_average_decay
         self._scope = current_arg_scope()
         self._trained: frozenset[str] | None = None
@@ -234,8 +246,12 @@ class TrainOp:
             gradients = multiply_gradients(gradients, self._gradient_multipliers)
         if self._clip_gradient_norm > 0:
             gradients = clip_gradient_norms(gradients, self._clip_gradient_norm)
+        if self._transform_grads_fn is not None:
+            gradients = _checked(self._transform_grads_fn(gradients), gradients)
+        if with_summaries and self._summarize_update is not None:
+            summaries |= self._summarize_update(loss, gradients, state)
         if with_summaries and self._summarize_gradients:
-            summaries |= gradient_summaries(gradients)
+            summaries |= add_gradients_summaries(gradients)
         before, _ = self._split(state.params)
         updates, opt_state = self.optimizer.update(_nest(gradients), state.opt_state, _nest(before))
         changed = optax.apply_updates(_nest(before), updates)
@@ -287,6 +303,23 @@ def _mean_over(x: jax.Array, axis_name: str) -> jax.Array:
     return jax.lax.pmax(x, axis_name)
 
 
+def _checked(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """What a `transform_grads_fn` gave, if it fits what it was given."""
+
+    def described(tree: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: (jnp.shape(leaf), getattr(leaf, "dtype", None)) for name, leaf in tree.items()
+        }
+
+    if not isinstance(changed, Mapping) or described(changed) != described(gradients):
+        raise ScopeError(
+            "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
+            f"shapes and types that it was given, {described(gradients)}; got "
+            f"{described(changed) if isinstance(changed, Mapping) else type(changed).__name__}"
+        )
+    return {name: changed[name] for name in gradients}
+
+
 def _scalar_loss(result: Any) -> tuple[jax.Array, Outputs]:
     """The loss, and what the function returned beside it as `{name: array}`."""
     loss, outputs = result, {}
@@ -312,6 +345,8 @@ def create_train_op(
     check_numerics: bool = True,
     moving_average_decay: float | None = None,
     mesh: Mesh | None = None,
+    transform_grads_fn: GradientsFn | None = None,
+    summarize_update: SummarizeUpdate | None = None,
 ) -> TrainOp:
     """Makes the training step of a loss function and an optimizer.
 
@@ -337,6 +372,10 @@ def create_train_op(
       moving_average_decay: Keeps exponential moving averages of parameters and statistics in
         `state.ema_params`, with decay min(this, (1 + step) / (10 + step)).
       mesh: The devices, from `data_mesh(n)`; default the first device.
+      transform_grads_fn: `f({name: gradient})` gives the gradients to apply, under the same names;
+        after multiplying and clipping, before summaries.
+      summarize_update: `f(loss, {name: gradient}, state)` gives further summaries, as
+        `slim.summary.scalar_summary` does; `state` is that before the update.
 
     Returns:
       A `TrainOp`: call `init(rng, batch)`, then `state, outputs = train_op(state, batch)`.
@@ -375,4 +414,6 @@ def create_train_op(
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
         mesh=mesh,
+        transform_grads_fn=transform_grads_fn,
+        summarize_update=summarize_update,
     )

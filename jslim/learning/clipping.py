@@ -1,0 +1,103 @@
+"""Clipping that adapts to the norms that gradients have had."""
+
+import numbers
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jslim.learning.gradients import global_norm, scaled
+
+
+class AdaptiveClippingState(NamedTuple):
+    """What `adaptive_clipping_fn` keeps.
+
+    Attributes:
+      num_updates: How many updates there were, int32.
+      mean: Moving average of the logarithm of the gradients' common norm, float32, from 0.
+      sq_mean: That of its square.
+      max_norm: The norm above which the last update was clipped; None unless it is reported.
+    """
+
+    num_updates: jax.Array
+    mean: jax.Array
+    sq_mean: jax.Array
+    max_norm: jax.Array | None = None
+
+
+def adaptive_clipping_fn(
+    std_factor: float = 2.0,
+    decay: float = 0.95,
+    static_max_norm: float | None = None,
+    global_step: bool | None = None,
+    report_summary: bool = False,
+    epsilon: float = 1e-8,
+    name: str | None = None,
+) -> optax.GradientTransformation:
+    """Clips gradients by the statistics of their common norm (Hochreiter et al., 2014, 3.2.1).
+
+    With moving averages mean and std of `log(norm)`, gradients whose norm is not below
+    `exp(mean + std_factor * std)` are scaled to the norm `exp(mean)`.
+
+    Differs from TF-Slim: it gives an optax transformation, for `optimize_loss(clip_gradients=...)`
+    or any `optax.chain`, whose state holds the averages.
+
+    Args:
+      std_factor: See above.
+      decay: Weight of the old averages, in [0, 1).
+      static_max_norm: The greatest norm whatever the averages are; None for none.
+      global_step: True for averages that move faster at first, with decay `min(decay, n / (n + 1))`
+        after n updates (TF-Slim takes the step itself); None or False for `decay` from the start.
+      report_summary: Whether `optimize_loss` records the greatest norm, in the state's `max_norm`.
+      epsilon: Keeps logarithm and standard deviation from 0.
+      name: Ignored: the state has names of its own.
+
+    Returns:
+      An optax transformation with an `AdaptiveClippingState`.
+
+    Raises:
+      ValueError: A number is out of range.
+      TypeError: `global_step` is not a bool.
+    """
+    op = "adaptive_clipping_fn"
+    if global_step is not None and not isinstance(global_step, bool):
+        raise TypeError(
+            f"{op}: global_step must be True, False or None, got {global_step!r}; updates are "
+            "counted in the state"
+        )
+    for argument, value, words, fits in (
+        ("std_factor", std_factor, "at least 0", lambda v: v >= 0),
+        ("decay", decay, "at least 0 and below 1", lambda v: 0 <= v < 1),
+        ("static_max_norm", static_max_norm, "above 0, or None", lambda v: v is None or v > 0),
+        ("epsilon", epsilon, "above 0", lambda v: v > 0),
+    ):
+        is_number = value is None or isinstance(value, numbers.Real)
+        if not (is_number and fits(value)):
+            raise ValueError(f"{op}: {argument} must be {words}, got {value!r}")
+
+    def init(params: Any) -> AdaptiveClippingState:
+        zero = jnp.zeros((), jnp.float32)
+        return AdaptiveClippingState(
+            jnp.zeros((), jnp.int32), zero, zero, zero if report_summary else None
+        )
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, AdaptiveClippingState]:
+        norm = global_norm(jax.tree.leaves(gradients))
+        log_norm = jnp.log(norm + epsilon)
+        weight = jnp.float32(1 - decay)
+        if global_step:
+            n = state.num_updates.astype(jnp.float32)
+            weight = jnp.maximum(weight, 1.0 / (n + 1.0))
+        mean = state.mean - (state.mean - log_norm) * weight
+        sq_mean = state.sq_mean - (state.sq_mean - jnp.square(log_norm)) * weight
+        deviation = jnp.sqrt(jnp.maximum(epsilon, sq_mean - jnp.square(mean)))
+        max_norm = jnp.exp(mean + std_factor * deviation)
+        factor = jnp.where(norm < max_norm, 1.0, jnp.exp(mean) / norm)
+        if static_max_norm is not None:
+            factor = jnp.minimum(factor, static_max_norm / norm)
+        clipped = jax.tree.map(lambda gradient: scaled(gradient, factor), gradients)
+        reported = max_norm if report_summary else None
+        return clipped, AdaptiveClippingState(state.num_updates + 1, mean, sq_mean, reported)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,319 @@
+"""`optimize_loss`: a train op from a loss and the name of an optimizer, with everything on the way
+from the gradients to the update as one optax chain."""
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from jslim import model as _model
+from jslim._errors import did_you_mean
+from jslim.learning.clipping import AdaptiveClippingState
+from jslim.learning.gradients import (
+    GradientsFn,
+    check_multipliers,
+    clip_by_global_norm,
+    global_norm,
+    multiply_gradients,
+)
+from jslim.learning.state import TrainState
+from jslim.learning.step import TrainOp, create_train_op
+from jslim.optimizers import OPTIMIZER_CLS_NAMES
+from jslim.summaries import histogram_summary, scalar_summary
+
+OPTIMIZER_SUMMARIES = [
+    "learning_rate",
+    "loss",
+    "gradients",
+    "gradient_norm",
+    "global_gradient_norm",
+]
+_DEFAULT_SUMMARIES = ("loss", "learning_rate", "global_gradient_norm")
+_OP = "optimize_loss"
+
+
+def optimize_loss(
+    loss: Callable[..., Any] | _model.Model,
+    global_step: None = None,
+    learning_rate: Any = None,
+    optimizer: Any = None,
+    gradient_noise_scale: float | None = None,
+    gradient_multipliers: Mapping[str, Any] | None = None,
+    clip_gradients: float | optax.GradientTransformation | GradientsFn | None = None,
+    learning_rate_decay_fn: Callable[[Any, jax.Array], Any] | None = None,
+    update_ops: None = None,
+    variables: Iterable[str] | None = None,
+    name: str | None = None,
+    summaries: Sequence[str] | None = None,
+    colocate_gradients_with_ops: bool = False,
+    increment_global_step: bool = True,
+    *,
+    seed: int = 0,
+    check_numerics: bool = True,
+    moving_average_decay: float | None = None,
+    mesh: Mesh | None = None,
+) -> TrainOp:
+    """Makes the training step of a loss and an optimizer, which may be given by its name.
+
+    The gradients get noise, are multiplied, clipped and go to the optimizer, in this order.
+
+    Differs from TF-Slim: `loss` is a function of a batch, and the train op counts its steps; what
+    only a graph needs (`global_step`, `update_ops`, `colocate_gradients_with_ops`,
+    `increment_global_step`) keeps its place and takes its default alone. Whole numbers are as good
+    as floats.
+
+    Args:
+      loss: A model function (or a `Model`) of one batch, as for `create_train_op`.
+      global_step: None.
+      learning_rate: A number of at least 0 or a scalar array; a schedule; or None where the
+        optimizer has its own.
+      optimizer: A name in `OPTIMIZER_CLS_NAMES` ('Adagrad', 'Adam', 'Ftrl', 'Momentum' with
+        momentum 0.9, 'RMSProp', 'SGD'); an optax transformation; or a function of the learning
+        rate, of nothing if that is None, that gives one.
+      gradient_noise_scale: Standard deviation of the normal noise added to all gradients, cut off
+        at two of them; None adds none.
+      gradient_multipliers: `{name or pattern: multiplier}`; names may end in ':0'.
+      clip_gradients: The greatest common L2 norm of all gradients; an optax transformation such as
+        `adaptive_clipping_fn()`; or a function from `{name: gradient}` to the same.
+      learning_rate_decay_fn: `f(learning_rate, global_step)`, which gives the rate of a step; steps
+        count from 0. Ignored where `learning_rate` is None.
+      update_ops: None.
+      variables: What to train: names, patterns or a `{name: leaf}` dict; None for all trainable.
+      name: What the names of the summaries start with; default 'OptimizeLoss'.
+      summaries: Which of `OPTIMIZER_SUMMARIES` to record; default the loss, the learning rate (if
+        it decays) and the common norm of the gradients.
+      colocate_gradients_with_ops: False.
+      increment_global_step: True.
+      seed: Of the noise.
+      check_numerics: As for `create_train_op`.
+      moving_average_decay: As for `create_train_op`.
+      mesh: As for `create_train_op`.
+
+    Returns:
+      A `TrainOp`.
+
+    Raises:
+      ValueError: A number is out of range, an unknown optimizer or summary, or there is no
+        learning rate for the optimizer.
+      TypeError: An argument is of a wrong kind.
+    """
+    for argument, value, default, instead in (
+        ("global_step", global_step, None, "the train op counts its steps"),
+        ("update_ops", update_ops, None, "batch_norm(is_training=False) freezes statistics"),
+        ("colocate_gradients_with_ops", colocate_gradients_with_ops, False, "the compiler places"),
+        ("increment_global_step", increment_global_step, True, "a train op counts each step"),
+    ):
+        if value is not default:
+            raise ValueError(f"{_OP}: {argument} must be {default}, got {value!r}; {instead}")
+    shown = _DEFAULT_SUMMARIES if summaries is None else summaries
+    for wanted in shown:
+        if wanted not in OPTIMIZER_SUMMARIES:
+            raise ValueError(
+                f"{_OP}: summaries must be among {', '.join(map(repr, OPTIMIZER_SUMMARIES))}, got "
+                f"{wanted!r}{did_you_mean(str(wanted), OPTIMIZER_SUMMARIES)}"
+            )
+    rate = _as_rate(learning_rate, learning_rate_decay_fn)
+    before_clipping = [optax.identity()]
+    if gradient_noise_scale is not None:
+        before_clipping.append(_noise(gradient_noise_scale, seed))
+    if gradient_multipliers is not None:
+        check_multipliers(gradient_multipliers)
+        before_clipping.append(
+            stateless(lambda gradients: multiply_gradients(gradients, gradient_multipliers))
+        )
+    update = _Update(
+        optax.chain(*before_clipping),
+        _as_clipping(clip_gradients),
+        _as_optimizer(optimizer, rate),
+    )
+    decays = learning_rate is not None and learning_rate_decay_fn is not None
+    summarize = _Summarize(
+        update,
+        frozenset(shown),
+        name or "OptimizeLoss",
+        rate if decays else None,
+        clip_gradients is not None,
+    )
+    train_op = create_train_op(
+        loss,
+        update.transformation(),
+        variables_to_train=variables,
+        check_numerics=check_numerics,
+        moving_average_decay=moving_average_decay,
+        mesh=mesh,
+        summarize_update=summarize if shown else None,
+    )
+    return train_op
+
+
+class _Update(NamedTuple):
+    """The three parts of an update, kept apart since summaries look between them."""
+
+    before_clipping: optax.GradientTransformation
+    clipping: optax.GradientTransformation
+    optimizer: optax.GradientTransformation
+
+    def transformation(self) -> optax.GradientTransformation:
+        return optax.chain(*self)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summarize:
+    """Gives the summaries of an update: its parts are computed once more, and merged by XLA."""
+
+    update: _Update
+    shown: frozenset[str]
+    name: str
+    rate: Any
+    clips: bool
+
+    def __call__(
+        self, loss: jax.Array, gradients: Mapping[str, jax.Array], state: TrainState
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if "loss" in self.shown:
+            found |= scalar_summary(f"{self.name}/loss", loss)
+        if "learning_rate" in self.shown and self.rate is not None:
+            found |= scalar_summary(f"{self.name}/learning_rate", self.rate(state.step))
+        tree = flax.traverse_util.unflatten_dict(dict(gradients), sep="/")
+        tree, _ = self.update.before_clipping.update(tree, state.opt_state[0])
+        clipped, clip_state = self.update.clipping.update(tree, state.opt_state[1])
+        if self.shown & {"global_gradient_norm", "gradient_norm"}:
+            tag = f"{self.name}/global_norm"
+            found |= scalar_summary(f"{tag}/gradient_norm", global_norm(jax.tree.leaves(tree)))
+            if self.clips:
+                norm = global_norm(jax.tree.leaves(clipped))
+                found |= scalar_summary(f"{tag}/clipped_gradient_norm", norm)
+        if isinstance(clip_state, AdaptiveClippingState) and clip_state.max_norm is not None:
+            tag = f"{self.name}/global_norm/adaptive_max_gradient_norm"
+            found |= scalar_summary(tag, clip_state.max_norm)
+        for variable, gradient in flax.traverse_util.flatten_dict(clipped, sep="/").items():
+            # TF's variables are called `name:0`, and ':' becomes '_' in a tag.
+            if "gradients" in self.shown:
+                found |= histogram_summary(f"{self.name}/gradients/{variable}_0", gradient)
+            if "gradient_norm" in self.shown:
+                tag = f"{self.name}/gradient_norm/{variable}_0"
+                found |= scalar_summary(tag, global_norm([gradient]))
+        return found
+
+
+def stateless(change: GradientsFn) -> optax.GradientTransformation:
+    """The optax transformation of a function from `{name: gradient}` to the same."""
+
+    def update(gradients: Any, params: Any = None) -> Any:
+        flat = flax.traverse_util.flatten_dict(gradients, sep="/")
+        changed = change(flat)
+        if not isinstance(changed, Mapping) or changed.keys() != flat.keys():
+            given = sorted(changed) if isinstance(changed, Mapping) else type(changed).__name__
+            raise ValueError(
+                f"{_OP}: clip_gradients must give back {{name: gradient}} for the names "
+                f"{sorted(flat)}, got {given}"
+            )
+        return flax.traverse_util.unflatten_dict(dict(changed), sep="/")
+
+    return optax.stateless(update)
+
+
+class NoiseState(NamedTuple):
+    """How many times noise was added."""
+
+    num_updates: jax.Array
+
+
+def _noise(scale: float, seed: int) -> optax.GradientTransformation:
+    if not isinstance(scale, numbers.Real) or not float(scale) >= 0:
+        raise ValueError(
+            f"{_OP}: gradient_noise_scale must be a number of at least 0 or None, got {scale!r}"
+        )
+
+    def init(params: Any) -> NoiseState:
+        return NoiseState(jnp.zeros((), jnp.int32))
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, NoiseState]:
+        key = jax.random.fold_in(jax.random.key(seed), state.num_updates)
+        leaves, structure = jax.tree.flatten(gradients)
+        noisy = []
+        for index, leaf in enumerate(leaves):
+            own = jax.random.fold_in(key, index)
+            noise = jax.random.truncated_normal(own, -2.0, 2.0, leaf.shape, jnp.float32)
+            noisy.append(leaf + (noise * scale).astype(leaf.dtype))
+        return jax.tree.unflatten(structure, noisy), NoiseState(state.num_updates + 1)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _as_clipping(given: Any) -> optax.GradientTransformation:
+    if given is None:
+        return optax.identity()
+    if isinstance(given, optax.GradientTransformation):
+        return given
+    if isinstance(given, numbers.Real) and not isinstance(given, bool):
+        if not float(given) > 0:
+            raise ValueError(f"{_OP}: clip_gradients must be above 0, got {given!r}")
+        return stateless(lambda gradients: clip_by_global_norm(gradients, float(given)))
+    if callable(given):
+        return stateless(given)
+    raise TypeError(
+        f"{_OP}: clip_gradients must be a number, an optax transformation such as "
+        f"adaptive_clipping_fn(), a function of {{name: gradient}} or None, got {given!r}"
+    )
+
+
+def _as_rate(learning_rate: Any, decay_fn: Any) -> Any:
+    """A number, an array, a schedule, or None."""
+    if learning_rate is None:
+        return None
+    is_array = hasattr(learning_rate, "dtype") and jnp.shape(learning_rate) == ()
+    if callable(learning_rate):
+        if decay_fn is not None:
+            raise ValueError(
+                f"{_OP}: learning_rate is a schedule already; give it or learning_rate_decay_fn"
+            )
+        return learning_rate
+    if isinstance(learning_rate, bool) or not (is_array or isinstance(learning_rate, numbers.Real)):
+        raise TypeError(
+            f"{_OP}: learning_rate must be a number, a scalar array, a schedule or None, got "
+            f"{learning_rate!r}"
+        )
+    if not learning_rate >= 0:
+        raise ValueError(f"{_OP}: learning_rate must be at least 0, got {learning_rate!r}")
+    if decay_fn is None:
+        return learning_rate
+    if not callable(decay_fn):
+        raise TypeError(
+            f"{_OP}: learning_rate_decay_fn must be a function of the learning rate and the step, "
+            f"got {decay_fn!r}"
+        )
+    return lambda step: decay_fn(jnp.asarray(learning_rate, jnp.float32), step)
+
+
+def _as_optimizer(given: Any, rate: Any) -> optax.GradientTransformation:
+    if isinstance(given, str):
+        if given not in OPTIMIZER_CLS_NAMES:
+            raise ValueError(
+                f"{_OP}: optimizer must be one of {', '.join(map(repr, OPTIMIZER_CLS_NAMES))}, got "
+                f"{given!r}{did_you_mean(given, OPTIMIZER_CLS_NAMES)}"
+            )
+        if rate is None:
+            raise ValueError(f"{_OP}: the optimizer {given!r} needs a learning_rate, got None")
+        return OPTIMIZER_CLS_NAMES[given](rate)
+    if isinstance(given, optax.GradientTransformation):
+        return given
+    if not callable(given):
+        raise TypeError(
+            f"{_OP}: optimizer must be a name such as 'Adam', an optax transformation or a "
+            f"function of the learning rate that gives one, got {given!r}"
+        )
+    made = given() if rate is None else given(rate)
+    if not isinstance(made, optax.GradientTransformation):
+        raise TypeError(
+            f"{_OP}: the function given as optimizer must give an optax transformation, got "
+            f"{type(made).__name__}"
+        )
+    return made

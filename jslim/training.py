@@ -1,0 +1,158 @@
+"""TF-Slim's `training`: the train op with a function of the gradients, and a plain loop.
+
+    train_op = slim.training.create_train_op(
+        total_loss, optimizer, transform_grads_fn=slim.training.clip_gradient_norms_fn(3.0))
+    slim.training.train(train_op, batches, logdir, number_of_steps=1000)
+
+Both give and take what `slim.learning` does; its `train` has more to choose.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from jslim import learning as _learning
+from jslim import model as _model
+from jslim.learning.gradients import GradientsFn
+from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
+from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
+from jslim.learning.gradients import clip_gradient_norms_fn as clip_gradient_norms_fn
+from jslim.learning.gradients import multiply_gradients as multiply_gradients
+from jslim.summaries import SummaryWriter
+
+
+def create_train_op(
+    total_loss: Callable[..., Any] | _model.Model,
+    optimizer: optax.GradientTransformation,
+    *,
+    variables_to_train: Iterable[str] | None = None,
+    transform_grads_fn: GradientsFn | None = None,
+    summarize_gradients: bool = False,
+    check_numerics: bool = True,
+    moving_average_decay: float | None = None,
+    mesh: Mesh | None = None,
+) -> _learning.TrainOp:
+    """`slim.learning.create_train_op` with a function of the gradients for clipping and the like.
+
+    Args:
+      total_loss: See `slim.learning.create_train_op`, also for the rest.
+      optimizer: An optax transformation.
+      variables_to_train: Names, patterns or a `{name: leaf}` dict; None for all trainable ones.
+      transform_grads_fn: `f({name: gradient})` gives the gradients to apply, under the same names:
+        `clip_gradient_norms_fn(max_norm)`, or `multiply_gradients` with its multipliers bound.
+      summarize_gradients: Whether summaries hold each gradient's histogram and norm.
+      check_numerics: Whether `train` stops when the loss is NaN or infinite.
+      moving_average_decay: Keeps moving averages in `state.ema_params`.
+      mesh: The devices; default the first.
+
+    Returns:
+      A `slim.learning.TrainOp`.
+
+    Raises:
+      TypeError: `total_loss` or `transform_grads_fn` is no function, or `optimizer` not of optax.
+    """
+    if transform_grads_fn is not None and not callable(transform_grads_fn):
+        raise TypeError(
+            "create_train_op: transform_grads_fn must be a function of {name: gradient} such as "
+            f"clip_gradient_norms_fn(3.0), got {transform_grads_fn!r}"
+        )
+    return _learning.create_train_op(
+        total_loss,
+        optimizer,
+        variables_to_train=variables_to_train,
+        summarize_gradients=summarize_gradients,
+        check_numerics=check_numerics,
+        moving_average_decay=moving_average_decay,
+        mesh=mesh,
+        transform_grads_fn=transform_grads_fn,
+    )
+
+
+def train(
+    train_op: _learning.TrainOp,
+    batches: Iterable[Any],
+    logdir: str | os.PathLike[str] | None,
+    *,
+    number_of_steps: int | None = None,
+    init_fn: Callable[[Any], Any] | None = None,
+    save_checkpoint_secs: float | None = 600.0,
+    save_summaries_steps: int | None = 100,
+    rng: jax.Array | int = 0,
+    contract: Mapping[str, Any] | None = None,
+) -> _learning.TrainState:
+    """Trains as `slim.learning.train` does, with summaries by steps and not by seconds.
+
+    Differs from TF-Slim: the batches come second, `number_of_steps` stands for the hook that
+    stops, `init_fn` for the scaffold's, and the final state is returned.
+
+    Args:
+      train_op: From `create_train_op` or `slim.optimize_loss`.
+      batches: An iterable of what the loss function takes.
+      logdir: Where checkpoints and event files go. None needs `save_checkpoint_secs` and
+        `save_summaries_steps` to be None too.
+      number_of_steps: The step at which to stop, over all runs; None means no limit.
+      init_fn: As for `slim.learning.train`.
+      save_checkpoint_secs: Seconds between checkpoints; None saves only at start and end.
+      save_summaries_steps: Steps between summaries, the first step's among them; None for none.
+      rng: A key or a seed.
+      contract: As for `slim.learning.train`.
+
+    Returns:
+      The final `TrainState`.
+
+    Raises:
+      ValueError: There is no `logdir` for what is to be saved, or a number makes no sense; the
+        rest is as for `slim.learning.train`.
+    """
+    for name, value in (
+        ("save_checkpoint_secs", save_checkpoint_secs),
+        ("save_summaries_steps", save_summaries_steps),
+    ):
+        if logdir is None and value:
+            raise ValueError(
+                f"train: logdir is None, so {name} must be None too, got {value}; give a directory"
+            )
+    if save_summaries_steps is not None and save_summaries_steps < 1:
+        raise ValueError(
+            f"train: save_summaries_steps must be at least 1 or None, got {save_summaries_steps}"
+        )
+    writer, step_fn = None, None
+    if save_summaries_steps is not None and logdir is not None and jax.process_index() == 0:
+        writer = SummaryWriter(logdir)
+        step_fn = _summarizing(writer, save_summaries_steps)
+    return _learning.train(
+        train_op,
+        batches,
+        logdir,
+        number_of_steps=number_of_steps,
+        rng=rng,
+        init_fn=init_fn,
+        save_summaries_secs=None,
+        save_interval_secs=float("inf") if save_checkpoint_secs is None else save_checkpoint_secs,
+        contract=contract,
+        train_step_fn=step_fn,
+        summary_writer=writer,
+    )
+
+
+def _summarizing(writer: Any, every: int) -> Callable[..., Any]:
+    """A step that also writes summaries each `every` steps, counted over all runs."""
+    step: int | None = None
+
+    def train_step(train_op: Any, state: Any, batch: Any) -> Any:
+        nonlocal step
+        # Only once: reading the step waits for the device.
+        step = int(state.step) if step is None else step
+        is_due = train_op.records_summaries and step % every == 0
+        step += 1
+        if not is_due:
+            return *train_op(state, batch), False
+        state, outputs, summaries = train_op.summarize(state, batch)
+        writer.write(step, summaries)
+        return state, outputs, False
+
+    return train_step
