@@ -63,7 +63,10 @@ def seeded_variables(model, images, seed=0):
 
     def fill(tree):
         flat = flax.traverse_util.flatten_dict(tree, sep="/")
-        filled = {name: jnp.asarray(seeded_value(seed, name, v.shape)) for name, v in flat.items()}
+        filled = {
+            name: jnp.asarray(seeded_value(seed, name, v.shape), v.dtype)
+            for name, v in flat.items()
+        }
         return flax.traverse_util.unflatten_dict(filled, sep="/")
 
     return {collection: fill(tree) for collection, tree in shapes.items()}
@@ -166,6 +169,17 @@ def structure(network_fn, image_shape):
     return variables, len(jax.tree.leaves(collected))
 
 
+def check_training_in_float64(network_fn, golden):
+    """`check_training`, for deep networks with batch normalization.
+
+    Random weights make chaotic networks of these: a rounding error of float32 in the first layer
+    flips activations in the later ones, and the gradients of the first layers have no digit left.
+    TensorFlow's batch normalization is not fused in float64: pass `fused=False` here.
+    """
+    with jax.enable_x64(True):
+        check_training(lambda images: network_fn(images.astype(jnp.float64)), golden)
+
+
 def check_training(network_fn, golden):
     """A training step's outputs, losses, gradients and moving statistics are the golden ones.
 
@@ -196,7 +210,9 @@ def check_training(network_fn, golden):
         outputs = logits, list(end_points.values()), loss, penalty, updates
         return loss + penalty, outputs
 
-    gradient = jax.jit(jax.grad(total, has_aux=True))
+    # Half of the time of such a test goes into compiling for a step that runs once.
+    options = {"xla_backend_optimization_level": 0}
+    gradient = jax.jit(jax.grad(total, has_aux=True), compiler_options=options)
     gradients, (logits, values, loss, penalty, updates) = gradient(variables["params"])
     assert_outputs(logits, dict(zip(names, values, strict=True)), golden)
     np.testing.assert_allclose(loss, golden["loss"], rtol=1e-4)
