@@ -258,6 +258,8 @@ def _reversible(layers: list[tuple[Pure, Pure]]) -> Callable[..., Any]:
             # again first, and then hold them all.
             done = _together(((x1, x2), (c1, c2), (by_f, by_g), (by_f_side, by_g_side)))
             (y1, y2), (c1, c2), by_layer, (by_f_side, by_g_side) = done
+            if _drops_barriers():
+                y1, y2 = _after(by_layer, [y1, y2])
             by_consts.append(by_layer)
         return by_consts[::-1], c1, c2, by_f_side, by_g_side
 
@@ -281,22 +283,24 @@ def _together(cotangents: Result) -> Result:
     return jax.tree.unflatten(tree, [next(ready) if _has_values(x) else x for x in leaves])
 
 
-def _after(cotangents: Any, args: list[Any]) -> list[Any]:
-    """The arguments plus a zero that XLA cannot know before it has the cotangents."""
-    zero: Any = np.float32(0)
+def _drops_barriers() -> bool:
+    """Whether XLA leaves out what is to keep two computations apart (seen on the CPU)."""
+    return jax.default_backend() == "cpu"
+
+
+def _after(cotangents: Any, arrays: list[Any]) -> list[Any]:
+    """The arrays, which XLA can have only when it has the cotangents."""
+    sign: Any = np.int32(0)
     for leaf in jax.tree.leaves(cotangents):
         if _has_values(leaf) and leaf.size:
             first = lax.reshape(lax.slice(leaf, (0,) * leaf.ndim, (1,) * leaf.ndim), ())
-            zero = lax.add(
-                zero, lax.mul(lax.convert_element_type(first, np.float32), np.float32(0))
-            )
-
-    def plus_zero(x: Any) -> Any:
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            return x
-        return lax.add(x, lax.broadcast(lax.convert_element_type(zero, x.dtype), x.shape))
-
-    return [plus_zero(arg) for arg in args]
+            bits = lax.bitcast_convert_type(lax.convert_element_type(first, np.float32), np.int32)
+            # The sign bit: 0 or -1 for any number, infinite ones and NaN included.
+            sign = lax.bitwise_or(sign, lax.shift_right_arithmetic(bits, np.int32(31)))
+    # XLA does not know that this never is. A sum with a zero made of the cotangents would not do:
+    # it would be fused with all such sums into one operation at the end.
+    never = lax.lt(np.int32(0), sign)
+    return lax.cond(never, lambda given: [lax.full_like(x, 0) for x in given], list, arrays)
 
 
 def _recomputing(pure: Pure, use_data_dep: bool, tupleize_grads: bool) -> Callable[..., Any]:
@@ -338,7 +342,7 @@ def recompute_grad(
       use_data_dep: Whether the inputs of the second computation get a zero added that comes from
         the gradients, so that XLA cannot merge it with the first. By default on the CPU only,
         where XLA drops the barrier that does this elsewhere, and `jax.checkpoint` saves no
-        memory. An infinite gradient then becomes NaN.
+        memory.
       tupleize_grads: Whether none of the gradients is used before all are computed.
 
     Returns:
@@ -377,7 +381,7 @@ def recompute_grad(
             return jax.checkpoint(call)(*args)
         tracing = Tracing(f"recompute_grad of {name}")
         pure = tracing.trace(call, *args)
-        depends = jax.default_backend() == "cpu" if use_data_dep is None else use_data_dep
+        depends = _drops_barriers() if use_data_dep is None else use_data_dep
         output, left = _recomputing(pure, depends, tupleize_grads)(pure.consts, *args)
         tracing.leave(pure, left)
         return output

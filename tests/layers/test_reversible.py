@@ -71,7 +71,9 @@ def run(how, transform=lambda f: f):
 def assert_same(actual, expected):
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, 2e-4, 1e-4)
+        one, other = np.asarray(one), np.asarray(other)
+        largest = np.abs(other).max(initial=0.0)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
@@ -267,24 +269,26 @@ def test_is_recomputing_is_given_where_it_is_taken():
 def test_recompute_grad_outside_a_model_function():
     wrapped = slim.recompute_grad(tupleize_grads=True)(lambda x: jnp.sum(jnp.sin(x) ** 2))
     np.testing.assert_allclose(
-        jax.grad(wrapped)(HALVES[0]), jnp.sin(2 * HALVES[0]), rtol=1e-4, atol=1e-5
+        jax.grad(wrapped)(HALVES[0]), jnp.sin(2 * HALVES[0]), rtol=1e-5, atol=1e-6
     )
 
 
 # Memory -----------------------------------------------------------------------------------------
 
 
-def temporary_bytes(net):
+def temporary_bytes(net, shape=(4096, 2)):
     """What a gradient step of a net holds besides its inputs and results; its weights are tiny."""
-    halves = (jnp.ones((4096, 2)), jnp.ones((4096, 2)))
+    halves = (jax.ShapeDtypeStruct(shape, jnp.float32),) * 2
     model = slim.Model(net)
-    variables = model.init(jax.random.key(0), *halves)
+    variables = jax.eval_shape(model.init, jax.random.key(0), *halves)
 
-    def loss(variables):
-        y1, y2 = model.apply(variables, *halves)
-        return jnp.sum(y1 * y2)
+    def loss(params, variables, *halves):
+        updated = {**variables, "params": params}
+        (y1, y2), updates = model.apply(updated, *halves, mutable=["batch_stats"])
+        return jnp.sum(y1 * y2), updates
 
-    compiled = jax.jit(jax.grad(loss)).lower(variables).compile()
+    gradient = jax.jit(jax.grad(loss, has_aux=True))
+    compiled = gradient.lower(variables["params"], variables, *halves).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
 
@@ -292,20 +296,30 @@ def small(x):
     return slim.fully_connected(x, 2, activation_fn=jnp.tanh)
 
 
-def test_memory_of_a_reversible_stack_does_not_grow_with_depth():
-    activation = 4096 * 2 * 4
+def normalized(x):
+    return slim.conv2d(x, 2, 3, normalizer_fn=slim.batch_norm)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [(small, (4096, 2)), (normalized, (16, 16, 16, 2))],
+    ids=["dense", "conv"],
+)
+def test_memory_of_a_reversible_stack_does_not_grow_with_depth(function, shape):
+    activation = 8192 * 4
 
     def stack(depth, is_training):
         return functools.partial(
-            slim.rev_block, f=small, g=small, num_layers=depth, is_training=is_training
+            slim.rev_block, f=function, g=function, num_layers=depth, is_training=is_training
         )
 
-    depths = 4, 8, 16, 32
-    reversible = [temporary_bytes(stack(depth, True)) for depth in depths]
-    plain = [temporary_bytes(stack(depth, False)) for depth in depths]
-    assert max(reversible) - min(reversible) < activation / 2, reversible
-    assert all(more >= 1.7 * less for less, more in itertools.pairwise(plain)), plain
-    assert plain[-1] > 10 * reversible[-1]
+    depths = 8, 16, 32
+    reversible = [temporary_bytes(stack(depth, True), shape) for depth in depths]
+    plain = [temporary_bytes(stack(depth, False), shape) for depth in depths]
+    # The moving statistics are some hundred bytes a layer; the plain stack keeps 48 more arrays.
+    assert max(reversible) - min(reversible) < 2 * activation, reversible
+    assert all(more >= 1.6 * less for less, more in itertools.pairwise(plain)), plain
+    assert plain[-1] > 8 * reversible[-1]
 
 
 def test_memory_of_recomputing():
