@@ -22,7 +22,6 @@ from jslim.learning.gradients import add_gradients_summaries as add_gradients_su
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import clip_gradient_norms_fn as clip_gradient_norms_fn
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
-from jslim.summaries import SummaryWriter
 
 
 def create_train_op(
@@ -116,14 +115,6 @@ def train(
             raise ValueError(
                 f"train: logdir is None, so {name} must be None too, got {value}; give a directory"
             )
-    if save_summaries_steps is not None and save_summaries_steps < 1:
-        raise ValueError(
-            f"train: save_summaries_steps must be at least 1 or None, got {save_summaries_steps}"
-        )
-    writer, step_fn = None, None
-    if save_summaries_steps is not None and logdir is not None and jax.process_index() == 0:
-        writer = SummaryWriter(logdir)
-        step_fn = _summarizing(writer, save_summaries_steps)
     return _learning.train(
         train_op,
         batches,
@@ -132,27 +123,7 @@ def train(
         rng=rng,
         init_fn=init_fn,
         save_summaries_secs=None,
+        save_summaries_steps=save_summaries_steps,
         save_interval_secs=float("inf") if save_checkpoint_secs is None else save_checkpoint_secs,
         contract=contract,
-        train_step_fn=step_fn,
-        summary_writer=writer,
     )
-
-
-def _summarizing(writer: Any, every: int) -> Callable[..., Any]:
-    """A step that also writes summaries each `every` steps, counted over all runs."""
-    step: int | None = None
-
-    def train_step(train_op: Any, state: Any, batch: Any) -> Any:
-        nonlocal step
-        # Only once: reading the step waits for the device.
-        step = int(state.step) if step is None else step
-        is_due = train_op.records_summaries and step % every == 0
-        step += 1
-        if not is_due:
-            return *train_op(state, batch), False
-        state, outputs, summaries = train_op.summarize(state, batch)
-        writer.write(step, summaries)
-        return state, outputs, False
-
-    return train_step

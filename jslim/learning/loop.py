@@ -39,6 +39,7 @@ def train(
     contract: Mapping[str, Any] | None = None,
     train_step_fn: TrainStepFn | None = None,
     summary_writer: Any = None,
+    save_summaries_steps: int | None = None,
 ) -> TrainState:
     """Trains until `number_of_steps`, the end of the data, SIGTERM, or for ever.
 
@@ -70,6 +71,8 @@ def train(
       train_step_fn: Called for each step in place of `train_op(state, batch)`, with
         `(train_op, state, batch)`; gives `(state, outputs, should_stop)`.
       summary_writer: Where summaries go; default a `SummaryWriter` on `logdir`.
+      save_summaries_steps: Steps between summaries, the first step's among them, counted over
+        all runs; in place of `save_summaries_secs`.
 
     Returns:
       The final `TrainState`.
@@ -82,7 +85,13 @@ def train(
       RestoreError: `logdir` holds checkpoints of another model.
     """
     _check_arguments(
-        train_op, batches, number_of_steps, log_every_n_steps, save_interval_secs, max_to_keep
+        train_op,
+        batches,
+        number_of_steps=(number_of_steps, 1),
+        log_every_n_steps=(log_every_n_steps, 1),
+        save_interval_secs=(save_interval_secs, 0),
+        max_to_keep=(max_to_keep, 1),
+        save_summaries_steps=(save_summaries_steps, 1),
     )
     loader = iter(batches)
     resumes_data = hasattr(loader, "get_state") and hasattr(loader, "set_state")
@@ -115,7 +124,8 @@ def train(
         state = _initialize(train_op, rng, example, init_fn)
     writer = summary_writer
     if writer is None:
-        writer = _default_writer(logdir, save_summaries_secs, restored and restored.step)
+        has_summaries = bool(save_summaries_secs or save_summaries_steps)
+        writer = _default_writer(logdir, has_summaries, restored and restored.step)
     loop = _Loop(
         train_op,
         state,
@@ -127,6 +137,7 @@ def train(
         number_of_steps,
         log_every_n_steps,
         save_summaries_secs or float("inf"),
+        save_summaries_steps,
         train_step_fn,
     )
     try:
@@ -144,12 +155,7 @@ def _rewound(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _check_arguments(
-    train_op: Any,
-    batches: Any,
-    number_of_steps: int | None,
-    log_every_n_steps: int,
-    save_interval_secs: float,
-    max_to_keep: int,
+    train_op: Any, batches: Any, **numbers_and_least: tuple[float | None, int]
 ) -> None:
     if not isinstance(train_op, TrainOp):
         raise TypeError(
@@ -161,12 +167,7 @@ def _check_arguments(
             f"train: the batches come second, before the directory: train(train_op, batches, "
             f"{os.fspath(batches)!r}); TF-Slim had them in the graph"
         )
-    for name, value, least in (
-        ("number_of_steps", number_of_steps, 1),
-        ("log_every_n_steps", log_every_n_steps, 1),
-        ("save_interval_secs", save_interval_secs, 0),
-        ("max_to_keep", max_to_keep, 1),
-    ):
+    for name, (value, least) in numbers_and_least.items():
         if value is not None and value < least:
             raise ValueError(f"train: {name} must be at least {least}, got {value}")
 
@@ -194,8 +195,8 @@ def _initialize(
     )
 
 
-def _default_writer(logdir: Any, save_summaries_secs: float | None, resumed: int | None) -> Any:
-    if logdir is None or not save_summaries_secs or jax.process_index() != 0:
+def _default_writer(logdir: Any, has_summaries: bool, resumed: int | None) -> Any:
+    if logdir is None or not has_summaries or jax.process_index() != 0:
         return NullWriter()
     try:
         # What a killed run wrote beyond its last checkpoint is taken again.
@@ -220,6 +221,7 @@ class _Loop:
         last_step: int | None,
         log_every_n_steps: int,
         save_summaries_secs: float,
+        save_summaries_steps: int | None,
         train_step_fn: TrainStepFn | None,
     ):
         self.train_op = train_op
@@ -233,6 +235,7 @@ class _Loop:
         self.last_step = last_step
         self.log_every_n_steps = log_every_n_steps
         self.save_summaries_secs = save_summaries_secs
+        self.save_summaries_steps = save_summaries_steps
         self.train_step_fn = train_step_fn
         self.progress = ProgressLine(last_step)
         self.meter = Meter(last_step)
@@ -275,7 +278,7 @@ class _Loop:
         should_stop = False
         if self.train_step_fn is not None:
             self.state, outputs, should_stop = self.train_step_fn(self.train_op, self.state, batch)
-        elif self.train_op.records_summaries and time.monotonic() >= self.next_summaries:
+        elif self.train_op.records_summaries and self._is_summary_due():
             self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
             self.writer.write(self.step + 1, summaries)
             self.next_summaries = time.monotonic() + self.save_summaries_secs
@@ -286,6 +289,11 @@ class _Loop:
         if len(self.losses) > STEPS_IN_FLIGHT:
             self.losses[-STEPS_IN_FLIGHT][1].block_until_ready()
         return should_stop
+
+    def _is_summary_due(self) -> bool:
+        if self.save_summaries_steps is not None:
+            return self.step % self.save_summaries_steps == 0
+        return time.monotonic() >= self.next_summaries
 
     def _check_losses(self) -> float:
         """The newest loss, after making sure that none since the last check is NaN or infinite."""
