@@ -5,6 +5,9 @@ Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
 
 from jslim.nets import alexnet as alexnet
 from jslim.nets import cifarnet as cifarnet
+from jslim.nets import inception as inception
+from jslim.nets import inception_v1 as inception_v1
+from jslim.nets import inception_v3 as inception_v3
 from jslim.nets import lenet as lenet
 from jslim.nets import nets_factory as nets_factory
 from jslim.nets import vgg as vgg

@@ -17,7 +17,7 @@ import jax
 
 from jslim._arg_scope import ArgScope, arg_scope
 from jslim._errors import did_you_mean
-from jslim.nets import alexnet, cifarnet, lenet, vgg
+from jslim.nets import alexnet, cifarnet, inception, lenet, vgg
 from jslim.nets._common import EndPoints
 
 
@@ -29,7 +29,7 @@ class Network:
     arg_scope: Callable[..., ArgScope]  # (weight_decay=its own, ...): the defaults it was made with
     preprocessing: str  # the name of the preprocessing of its images
     label_offset: int  # ImageNet's labels are this much more than the classes of its weights
-    head: tuple[str, ...]  # the scopes of all variables whose shape depends on num_classes
+    head: tuple[str, ...]  # the scopes of all variables that num_classes=None leaves out
 
     @property
     def image_size(self) -> int:
@@ -47,12 +47,21 @@ def _vgg(build: Any) -> Network:
     return Network(build, vgg.vgg_arg_scope, "vgg", 1, head)
 
 
+def _inception(build: Any, *head: str) -> Network:
+    arg_scope = inception.inception_v3_arg_scope  # that of all but Inception-ResNet
+    return Network(build, arg_scope, "inception", 0, head)
+
+
 NETWORKS: dict[str, Network] = {
     "alexnet_v2": Network(
         alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope, "vgg", 1, ("alexnet_v2/fc8",)
     ),
     "cifarnet": Network(
         cifarnet.cifarnet, cifarnet.cifarnet_arg_scope, "cifarnet", 0, ("CifarNet/logits",)
+    ),
+    "inception_v1": _inception(inception.inception_v1, "InceptionV1/Logits"),
+    "inception_v3": _inception(
+        inception.inception_v3, "InceptionV3/AuxLogits", "InceptionV3/Logits"
     ),
     "lenet": Network(lenet.lenet, lenet.lenet_arg_scope, "lenet", 0, ("LeNet/fc4",)),
     "vgg_a": _vgg(vgg.vgg_a),

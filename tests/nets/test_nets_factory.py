@@ -22,6 +22,8 @@ def test_table_holds_what_goes_with_each_network():
     assert rows == {
         "alexnet_v2": (224, 0.0005, "vgg", 1),
         "cifarnet": (32, 0.004, "cifarnet", 0),
+        "inception_v1": (224, 0.00004, "inception", 0),
+        "inception_v3": (299, 0.00004, "inception", 0),
         "lenet": (28, 0.0, "lenet", 0),
         "vgg_a": (224, 0.0005, "vgg", 1),
         "vgg_16": (224, 0.0005, "vgg", 1),
@@ -40,6 +42,12 @@ LARGE = {
     "is_training": True,
     "dropout_keep_prob": 0.5,
     "spatial_squeeze": True,
+}
+
+INCEPTION = {
+    "num_classes": 1000,
+    "is_training": True,
+    "dropout_keep_prob": 0.8,
 }
 
 
@@ -62,6 +70,33 @@ LARGE = {
                 },
             )
             for name in ("vgg_a", "vgg_16", "vgg_19")
+        ),
+        (
+            "inception_v1",
+            "inputs",
+            {
+                **INCEPTION,
+                "prediction_fn": softmax,
+                "spatial_squeeze": True,
+                "reuse": None,
+                "scope": "InceptionV1",
+                "global_pool": False,
+            },
+        ),
+        (
+            "inception_v3",
+            "inputs",
+            {
+                **INCEPTION,
+                "min_depth": 16,
+                "depth_multiplier": 1.0,
+                "prediction_fn": softmax,
+                "spatial_squeeze": True,
+                "reuse": None,
+                "create_aux_logits": True,
+                "scope": "InceptionV3",
+                "global_pool": False,
+            },
         ),
     ],
 )
@@ -90,7 +125,7 @@ def test_unknown_network_offers_the_nearest_names():
         nets_factory.get_network_fn("vgg16", 10)
     assert str(error.value) == (
         "there is no network 'vgg16'; did you mean 'vgg_16' or 'vgg_19' or 'vgg_a'? "
-        "(there are alexnet_v2, cifarnet, lenet, vgg_16, vgg_19, vgg_a)"
+        f"(there are {', '.join(nets.list_networks())})"
     )
 
 

@@ -1,0 +1,251 @@
+"""Inception V3.
+
+    with slim.arg_scope(inception_v3.inception_v3_arg_scope()):
+        logits, end_points = inception_v3.inception_v3(images)
+
+Szegedy et al., "Rethinking the Inception architecture for computer vision" (2015),
+https://arxiv.org/abs/1512.00567, table 1.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jslim._arg_scope import arg_scope
+from jslim.initializers import truncated_normal_initializer
+from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, softmax
+from jslim.model import Reuse, VariableScope, variable_scope
+from jslim.nets._common import EndPoints, check_images, squeeze_logits, with_image_size
+from jslim.nets.inception_utils import (
+    Part,
+    Variant,
+    avg_pool,
+    build,
+    check_variant,
+    classify,
+    conv,
+    fit_window,
+    inception_arg_scope,
+    max_pool,
+    mixed,
+    pool_features,
+    same_size_scope,
+)
+
+inception_v3_arg_scope = inception_arg_scope
+
+
+def _module_35x35(pooled: int, second: tuple[str | None, str | None] = (None, None)) -> Part:
+    """Figure 5; `second` names the layers of branch 1."""
+    return mixed(
+        [conv(64, 1)],
+        [conv(48, 1, scope=second[0]), conv(64, 5, scope=second[1])],
+        [conv(64, 1), conv(96, 3), conv(96, 3)],
+        [avg_pool(3), conv(pooled, 1)],
+    )
+
+
+def _module_17x17(depth: int) -> Part:
+    """Figure 6, with 7x7 convolutions as 1x7 and 7x1."""
+    return mixed(
+        [conv(192, 1)],
+        [conv(depth, 1), conv(depth, (1, 7)), conv(192, (7, 1))],
+        [
+            conv(depth, 1),
+            conv(depth, (7, 1)),
+            conv(depth, (1, 7)),
+            conv(depth, (7, 1)),
+            conv(192, (1, 7)),
+        ],
+        [avg_pool(3), conv(192, 1)],
+    )
+
+
+def _module_8x8(beside: str | None = None) -> Part:
+    """Figure 7; `beside` names the 3x1 convolution of branch 1."""
+    return mixed(
+        [conv(320, 1)],
+        [conv(384, 1), (conv(384, (1, 3)), conv(384, (3, 1), scope=beside))],
+        [conv(448, 1), conv(384, 3), (conv(384, (1, 3)), conv(384, (3, 1)))],
+        [avg_pool(3), conv(192, 1)],
+    )
+
+
+_HALF: dict[str, Any] = {"stride": 2, "padding": "VALID"}
+# The names given here are irregular in every checkpoint: Conv2d_1a_1x1 are 3x3.
+_PARTS: dict[str, Part] = {
+    "Conv2d_1a_3x3": conv(32, 3, **_HALF),
+    "Conv2d_2a_3x3": conv(32, 3, padding="VALID"),
+    "Conv2d_2b_3x3": conv(64, 3),
+    "MaxPool_3a_3x3": max_pool(3, **_HALF),
+    "Conv2d_3b_1x1": conv(80, 1),
+    "Conv2d_4a_3x3": conv(192, 3, padding="VALID"),
+    "MaxPool_5a_3x3": max_pool(3, **_HALF),
+    "Mixed_5b": _module_35x35(32),
+    "Mixed_5c": _module_35x35(64, second=("Conv2d_0b_1x1", "Conv_1_0c_5x5")),
+    "Mixed_5d": _module_35x35(64),
+    "Mixed_6a": mixed(
+        [conv(384, 3, scope="Conv2d_1a_1x1", **_HALF)],
+        [conv(64, 1), conv(96, 3), conv(96, 3, scope="Conv2d_1a_1x1", **_HALF)],
+        [max_pool(3, **_HALF)],
+    ),
+    "Mixed_6b": _module_17x17(128),
+    "Mixed_6c": _module_17x17(160),
+    "Mixed_6d": _module_17x17(160),
+    "Mixed_6e": _module_17x17(192),
+    "Mixed_7a": mixed(
+        [conv(192, 1), conv(320, 3, **_HALF)],
+        [conv(192, 1), conv(192, (1, 7)), conv(192, (7, 1)), conv(192, 3, **_HALF)],
+        [max_pool(3, **_HALF)],
+    ),
+    "Mixed_7b": _module_8x8(beside="Conv2d_0b_3x1"),
+    "Mixed_7c": _module_8x8(),
+}
+
+
+def inception_v3_base(
+    inputs: jax.Array,
+    final_endpoint: str = "Mixed_7c",
+    min_depth: int = 16,
+    depth_multiplier: float = 1.0,
+    scope: str | VariableScope | None = None,
+) -> tuple[jax.Array, EndPoints]:
+    """Inception V3 without its classifiers.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, 75x75 pixels or more for the whole of it.
+      final_endpoint: The end point to stop at: Conv2d_1a_3x3, Conv2d_2a_3x3, Conv2d_2b_3x3,
+        MaxPool_3a_3x3, Conv2d_3b_1x1, Conv2d_4a_3x3, MaxPool_5a_3x3, Mixed_5b to Mixed_5d,
+        Mixed_6a to Mixed_6e or Mixed_7a to Mixed_7c.
+      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
+      depth_multiplier: Times how many filters a convolution has, above 0.
+      scope: The variable scope, default `InceptionV3`, made unique.
+
+    Returns:
+      The output at `final_endpoint`, and all end points up to it as a dict. Mixed_7c is 8x8 with
+      2048 channels for images of 299x299.
+
+    Raises:
+      ValueError: There is no such end point; `depth_multiplier` is not positive; `inputs` are not
+        a batch of images, or too small.
+    """
+    with variable_scope(scope, "InceptionV3"):
+        variant = Variant(depth_multiplier, min_depth)
+        return build("inception_v3_base", inputs, _PARTS, final_endpoint, variant)
+
+
+@with_image_size(299)
+def inception_v3(
+    inputs: jax.Array,
+    num_classes: int | None = 1000,
+    is_training: bool = True,
+    dropout_keep_prob: float = 0.8,
+    min_depth: int = 16,
+    depth_multiplier: float = 1.0,
+    prediction_fn: Callable[..., jax.Array] = softmax,
+    spatial_squeeze: bool = True,
+    reuse: Reuse = None,
+    create_aux_logits: bool = True,
+    scope: str = "InceptionV3",
+    global_pool: bool = False,
+) -> tuple[jax.Array, EndPoints]:
+    """Eleven modules of convolutions side by side, a linear classifier, and an auxiliary one.
+
+    The loss of the auxiliary logits, the end point 'AuxLogits', counts 0.4 in TF-Slim's training.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
+        auxiliary logits). Up to 346 pixels (362 without) there is one prediction an image.
+        The variables of the auxiliary classifier depend on the size below 299 pixels.
+      num_classes: How many logits to give; None or 0 for the pooled features.
+      is_training: Whether to drop features and to normalize by the batch.
+      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
+      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
+      depth_multiplier: Times how many filters a convolution has, above 0.
+      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
+      spatial_squeeze: Whether the logits, auxiliary ones too, lose their height and width, which
+        then must be 1.
+      reuse: Whether the variables exist already, as for `slim.variable_scope`.
+      create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
+      scope: The variable scope.
+      global_pool: Whether to average over the whole map and not over windows of 8x8. It does not
+        change the auxiliary logits.
+
+    Returns:
+      The logits, `[batch, num_classes]` (with their height and width in the middle if
+      `spatial_squeeze` is False), or the features, `[batch, height, width, 2048]`; and the end
+      points of `inception_v3_base`, AuxLogits, AvgPool_1a or global_pool, PreLogits, Logits,
+      Predictions as a dict.
+
+    Raises:
+      ValueError: The images are not a batch, too small, or too large to squeeze;
+        `depth_multiplier` is not positive.
+    """
+    variant = Variant(depth_multiplier, min_depth)
+    check_variant("inception_v3", variant)
+    aux_classes = num_classes if create_aux_logits else None
+    if aux_classes:
+        check_images(inputs, "inception_v3", 107, ", or pass create_aux_logits=False")
+    else:
+        check_images(inputs, "inception_v3", 75)
+    with (
+        variable_scope(scope, "InceptionV3", reuse=reuse) as opened,
+        arg_scope([batch_norm, dropout], is_training=is_training),
+    ):
+        net, end_points = inception_v3_base(
+            inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=opened
+        )
+        if aux_classes:
+            aux = _aux_logits(end_points["Mixed_6e"], aux_classes, variant)
+            if spatial_squeeze:
+                aux = squeeze_logits(aux, f"{opened.name}/AuxLogits", "create_aux_logits=False")
+            end_points["AuxLogits"] = aux
+        with variable_scope("Logits"):
+            window = fit_window(net, 8)
+            net = pool_features(
+                net,
+                end_points,
+                "AvgPool_1a",
+                window,
+                global_pool,
+                scope="AvgPool_1a_{}x{}".format(*window),
+            )
+            if not num_classes:
+                return net, end_points
+            net = end_points["PreLogits"] = dropout(net, dropout_keep_prob, scope="Dropout_1b")
+            logits = classify(
+                net,
+                end_points,
+                num_classes,
+                prediction_fn,
+                network=opened.name,
+                spatial_squeeze=spatial_squeeze,
+                scope="Conv2d_1c_1x1",
+            )
+    return logits, end_points
+
+
+def _aux_logits(net: jax.Array, num_classes: int, variant: Variant) -> jax.Array:
+    """The auxiliary classifier, `[batch, height, width, num_classes]`."""
+    with same_size_scope(), variable_scope("AuxLogits"):
+        net = avg_pool2d(net, [5, 5], 3, padding="VALID", scope="AvgPool_1a_5x5")
+        net = conv2d(net, variant.depth(128), [1, 1], scope="Conv2d_1b_1x1")
+        window = fit_window(net, 5)
+        net = conv2d(
+            net,
+            variant.depth(768),
+            window,
+            padding="VALID",
+            weights_initializer=truncated_normal_initializer(stddev=0.01),
+            scope="Conv2d_2a_{}x{}".format(*window),
+        )
+        return conv2d(
+            net,
+            num_classes,
+            [1, 1],
+            activation_fn=None,
+            normalizer_fn=None,
+            weights_initializer=truncated_normal_initializer(stddev=0.001),
+            scope="Conv2d_2b_1x1",
+        )
