@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-from jax import lax
 
 from jslim._arg_scope import add_arg_scope
-from jslim.layers import _common, utils
+from jslim.layers import _common, _lowering, utils
 from jslim.layers._common import (
     XAVIER,
     ZEROS,
@@ -83,12 +82,10 @@ def fully_connected(
         parameters = Parameters(features.dtype, param_dtype, trainable, variables_collections)
         shape = (features.shape[-1], num_outputs)
         weights = parameters("weights", shape, weights_initializer, weights_regularizer)
-        last = features.ndim - 1
-        outputs = lax.dot_general(features, weights, (((last,), (0,)), ((), ())))
         outputs = _common.finish(
-            outputs,
+            _lowering.multiply(features, weights),
             parameters,
-            last,
+            features.ndim - 1,
             biases_initializer,
             biases_regularizer,
             normalizer_fn,

@@ -17,6 +17,7 @@ layer once per platform, and either way the numbers are equal.
 
 from jslim.layers._lowering.convolution import convolve as convolve
 from jslim.layers._lowering.convolution import convolve_transposed as convolve_transposed
+from jslim.layers._lowering.convolution import multiply as multiply
 from jslim.layers._lowering.depthwise import convolve_depthwise as convolve_depthwise
 from jslim.layers._lowering.pooling import pool_max as pool_max
 from jslim.layers._lowering.pooling import pool_sum as pool_sum

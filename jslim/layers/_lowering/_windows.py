@@ -1,7 +1,7 @@
 """What all lowerings share: which backend it is, padding, and what the windows see."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -38,11 +38,31 @@ def pad(inputs: jax.Array, windows: Windows, channels_first: bool, value: float)
 
 def shifts(inputs: jax.Array, windows: Windows, channels_first: bool) -> Iterator[jax.Array]:
     """What all windows see, for each position in the window in row-major order."""
+    for start, limit, stride in _slices(inputs.shape, windows, channels_first):
+        yield lax.slice(inputs, start, limit, stride)
+
+
+def transposed_shifts(
+    outputs: Iterable[jax.Array], shape: tuple[int, ...], windows: Windows, channels_first: bool
+) -> Iterator[jax.Array]:
+    """Each array of `outputs` where its `shifts` of inputs of that shape come from, else zeros."""
+    slices = _slices(shape, windows, channels_first)
+    for array, (start, limit, stride) in zip(outputs, slices, strict=True):
+        after = [length - end for length, end in zip(shape, limit, strict=True)]
+        between = [step - 1 for step in stride]
+        zero = np.zeros((), array.dtype)
+        yield lax.pad(array, zero, list(zip(start, after, between, strict=True)))
+
+
+def _slices(
+    shape: tuple[int, ...], windows: Windows, channels_first: bool
+) -> Iterator[tuple[list[int], list[int], list[int]]]:
+    """Start, limit and stride of `shifts`."""
     axes = spatial_axes(len(windows.size), channels_first)
     for position in itertools.product(*map(range, windows.size)):
-        start, limit, stride = [0] * inputs.ndim, list(inputs.shape), [1] * inputs.ndim
+        start, limit, stride = [0] * len(shape), list(shape), [1] * len(shape)
         for i, axis in enumerate(axes):
             start[axis] = position[i] * windows.rate[i]
             stride[axis] = windows.stride[i]
             limit[axis] = start[axis] + (windows.count[i] - 1) * stride[axis] + 1
-        yield lax.slice(inputs, start, limit, stride)
+        yield start, limit, stride

@@ -1,5 +1,7 @@
 """Ordinary and transposed convolutions."""
 
+import math
+
 import jax
 from jax import lax
 
@@ -18,8 +20,7 @@ def convolve(
     if max(windows.size) == 1 and not channels_first and is_cpu(backend):
         # What such a window sees is one pixel, so a stride only leaves pixels out.
         (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
-        matrix = lax.reshape(kernel, kernel.shape[-2:])
-        return lax.dot_general(pixels, matrix, (((pixels.ndim - 1,), (0,)), ((), ())))
+        return multiply(pixels, lax.reshape(kernel, kernel.shape[-2:]), backend)
     return lax.conv_general_dilated(
         inputs,
         kernel,
@@ -28,6 +29,16 @@ def convolve(
         rhs_dilation=windows.rate,
         dimension_numbers=spec(len(windows.size), channels_first),
     )
+
+
+def multiply(features: jax.Array, matrix: jax.Array, backend: str | None = None) -> jax.Array:
+    """The last axis of `features` by a matrix `[in, out]`."""
+    if not is_cpu(backend):
+        return lax.dot_general(features, matrix, (((features.ndim - 1,), (0,)), ((), ())))
+    # Of arrays with more axes XLA would make transposed copies for the gradient of the matrix.
+    rows = lax.reshape(features, (math.prod(features.shape[:-1]), features.shape[-1]))
+    outputs = lax.dot(rows, matrix)
+    return lax.reshape(outputs, (*features.shape[:-1], matrix.shape[1]))
 
 
 def convolve_transposed(
