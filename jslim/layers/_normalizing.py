@@ -51,29 +51,27 @@ def scale_and_shift(
     return array
 
 
-def scale_and_shift_by_parameters(
+def beta_and_gamma(
     parameters: Parameters,
-    array: jax.Array,
-    axes: Sequence[int],
+    shape: tuple[int, ...],
     center: bool,
     scale: bool,
     initializers: Mapping[str, Any],
-) -> jax.Array:
-    """Multiplies by `gamma` and adds `beta`, which are made in TF-Slim's order."""
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """Makes `beta` and `gamma`, in TF-Slim's order, or those of them that are wanted."""
     beta = gamma = None
-    shape = tuple(array.shape[axis] for axis in axes)
     if center:
         beta = parameters("beta", shape, initializers.get("beta", ZEROS), None)
     if scale:
         gamma = parameters("gamma", shape, initializers.get("gamma", ONES), None)
-    return scale_and_shift(array, gamma, beta, axes)
+    return beta, gamma
 
 
 @dataclass(frozen=True)
 class Over:
     """What statistics are taken over: all axes of an array but some, and mesh axes."""
 
-    kept: tuple[int, ...]  # the axes of the statistics
+    kept: tuple[int, ...]  # the axes of the statistics, in order
     axis_name: str | tuple[str, ...] | None = None
     has_one_pass: bool = False  # the variance as E[x ** 2] - E[x] ** 2
 
@@ -96,8 +94,7 @@ class Over:
     def moments(self, array: jax.Array) -> tuple[jax.Array, jax.Array]:
         mean = self.mean(array)
         if self.has_one_pass:
-            mean_square = self.mean(lax.square(array))
-            variance = lax.sub(mean_square, lax.square(mean))
+            variance = lax.sub(self.mean(lax.square(array)), lax.square(mean))
             # Rounding can make the difference negative.
             return mean, lax.max(variance, like(variance, 0.0))
         deviations = lax.sub(array, self.spread(mean, array))
@@ -116,7 +113,7 @@ def normalize(
 ) -> Normalized:
     """The array normalized by its own mean and variance, and those two, which are constants.
 
-    `gamma` and `beta`, which the result is scaled and shifted by, have the axes of the statistics.
+    `gamma` and `beta`, which the result is scaled and shifted by, have the shape of the statistics.
     """
     mean, variance = over.moments(array)
     inverse = inverse_deviation(variance, epsilon)

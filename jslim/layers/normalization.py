@@ -18,7 +18,8 @@ from jslim.layers._common import (
     Parameters,
     Regularizer,
 )
-from jslim.layers._normalizing import Over, by_name, normalize, scale_and_shift_by_parameters
+from jslim.layers._normalizing import Over, beta_and_gamma, by_name, normalize, scale_and_shift
+from jslim.layers._normalizing_groups import Groups, normalize_groups
 from jslim.model import Reuse, variable_scope
 
 
@@ -143,7 +144,9 @@ def layer_norm(
         outputs, _, _ = normalize(over, epsilon, outputs, None, None)
         parameters = Parameters(exact, param_dtype, trainable, variables_collections)
         axes = range(first_of_params, rank)
-        outputs = scale_and_shift_by_parameters(parameters, outputs, axes, center, scale, {})
+        shape = tuple(outputs.shape[axis] for axis in axes)
+        beta, gamma = beta_and_gamma(parameters, shape, center, scale, {})
+        outputs = scale_and_shift(outputs, gamma, beta, axes)
         outputs = _common.cast(outputs, result_dtype)
         if activation_fn is not None:
             outputs = activation_fn(outputs)
@@ -212,13 +215,13 @@ def instance_norm(
             )
         initializers = by_name(where, "param_initializers", param_initializers, ("beta", "gamma"))
         axis = 1 if channels_first else outputs.ndim - 1
-        over = Over((0, axis))
-        _check_not_empty(where, over, outputs)
-        outputs, _, _ = normalize(over, epsilon, outputs, None, None)
+        channels = outputs.shape[axis]
+        reduced = tuple(i for i in range(1, outputs.ndim) if i != axis)
+        _check_not_empty(where, Over((0, axis)), outputs)
         parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        outputs = scale_and_shift_by_parameters(
-            parameters, outputs, (axis,), center, scale, initializers
-        )
+        beta, gamma = beta_and_gamma(parameters, (channels,), center, scale, initializers)
+        each = Groups(channels, axis, reduced, has_one_pass=False, epsilon=epsilon)
+        outputs = normalize_groups(each, outputs, gamma, beta)
         outputs = _common.cast(outputs, result_dtype)
         if activation_fn is not None:
             outputs = activation_fn(outputs)
@@ -292,27 +295,19 @@ def group_norm(
                 f"{where}: channels_axis and reduction_axes must all be different axes, got "
                 f"{channels_axis} and {tuple(reduction_axes)} for inputs of shape {outputs.shape}"
             )
-        shape = outputs.shape
-        if not isinstance(groups, Integral) or groups < 1 or shape[axis] % groups:
+        channels = outputs.shape[axis]
+        if not isinstance(groups, Integral) or groups < 1 or channels % groups:
             raise ValueError(
-                f"{where}: groups must be a positive integer that divides the {shape[axis]} "
+                f"{where}: groups must be a positive integer that divides the {channels} "
                 f"channels, got {groups!r}"
             )
         initializers = by_name(where, "param_initializers", param_initializers, ("beta", "gamma"))
-        # The channels become two axes: the group, and the channel in it.
-        grouped = (*shape[:axis], int(groups), shape[axis] // groups, *shape[axis + 1 :])
-        gone = {axis + 1, *(i + 1 if i > axis else i for i in reduced)}
-        over = Over(
-            tuple(i for i in range(len(grouped)) if i not in gone), None, bool(mean_close_to_zero)
-        )
-        outputs = lax.reshape(outputs, grouped)
-        _check_not_empty(where, over, outputs)
-        outputs, _, _ = normalize(over, epsilon, outputs, None, None)
-        outputs = lax.reshape(outputs, shape)
+        kept = tuple(i for i in range(outputs.ndim) if i not in (axis, *reduced))
+        _check_not_empty(where, Over(kept), outputs)
         parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        outputs = scale_and_shift_by_parameters(
-            parameters, outputs, (axis,), center, scale, initializers
-        )
+        beta, gamma = beta_and_gamma(parameters, (channels,), center, scale, initializers)
+        each = Groups(int(groups), axis, tuple(sorted(reduced)), bool(mean_close_to_zero), epsilon)
+        outputs = normalize_groups(each, outputs, gamma, beta)
         outputs = _common.cast(outputs, result_dtype)
         if activation_fn is not None:
             outputs = activation_fn(outputs)
