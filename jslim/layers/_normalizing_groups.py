@@ -1,9 +1,8 @@
-"""Normalizing groups of the channels of each example by their own mean and variance.
+"""Normalizing each example, or groups of its channels, by their own mean and variance.
 
-A group's statistics are made of sums for each channel, and a channel's result is `x * gain +
-offset`, as in TensorFlow. So arrays of images are only summed, for each example and channel, and
-multiplied by values for each of these: on XLA's CPU backend a sum over axes around one that stays,
-or of differences to such values, takes three times as long.
+A group's statistics are made of sums for each channel, and the derivatives of sums of the array
+itself and not of differences to a mean of each example: on XLA's CPU backend a sum over axes around
+one that stays, or of differences to such values, takes three times as long.
 """
 
 import functools
@@ -21,13 +20,13 @@ Moments = tuple[jax.Array, jax.Array]
 
 @dataclass(frozen=True)
 class Groups:
-    """So many groups of consecutive channels, and the axes that they are normalized over."""
+    """Axes that are normalized over, and groups of consecutive channels if there are any."""
 
-    number: int
-    channels_axis: int
-    reduced: tuple[int, ...]  # beside the channels
-    has_one_pass: bool  # the variance as E[x ** 2] - E[x] ** 2, however inexact
+    reduced: tuple[int, ...]  # beside the channels of a group
     epsilon: float
+    number: int | None = None  # of groups
+    channels_axis: int | None = None
+    has_one_pass: bool = False  # the variance as E[x ** 2] - E[x] ** 2, however inexact
 
     def kept(self, array: jax.Array) -> list[int]:
         return [axis for axis in range(array.ndim) if axis not in self.reduced]
@@ -38,7 +37,9 @@ class Groups:
 
     def of_channels(self, values: jax.Array, array: jax.Array) -> jax.Array:
         """A value for each channel from one for each group."""
-        place, size = self._place_and_size(array)
+        place, size = self.place_and_size(array)
+        if size == 1:
+            return values
         shape = list(values.shape)
         shape.insert(place + 1, size)
         axes = [axis for axis in range(len(shape)) if axis != place + 1]
@@ -47,17 +48,19 @@ class Groups:
 
     def mean(self, array: jax.Array) -> jax.Array:
         """The mean of each group."""
-        place, size = self._place_and_size(array)
+        place, size = self.place_and_size(array)
         total = lax.reduce_sum(array, self.reduced)
         if size > 1:
             shape = list(total.shape)
-            shape[place : place + 1] = [self.number, size]
+            shape[place : place + 1] = [shape[place] // size, size]
             total = lax.reduce_sum(lax.reshape(total, shape), [place + 1])
         count = size * math.prod(array.shape[axis] for axis in self.reduced)
         return lax.mul(total, like(total, 1 / count))
 
-    def _place_and_size(self, array: jax.Array) -> tuple[int, int]:
+    def place_and_size(self, array: jax.Array) -> tuple[int, int]:
         """Which axis of the sums is that of the channels, and how many make a group."""
+        if self.channels_axis is None or self.number is None:
+            return 0, 1
         place = self.kept(array).index(self.channels_axis)
         return place, array.shape[self.channels_axis] // self.number
 
@@ -71,9 +74,10 @@ def _moments(groups: Groups, array: jax.Array) -> Moments:
         middle = groups.spread(groups.of_channels(mean, array), array)
         return groups.mean(lax.square(lax.sub(array, middle)))
 
-    is_cpu = jax.default_backend() == "cpu"
-    if not (groups.has_one_pass or is_cpu):
-        return mean, in_two_passes(array)  # a branch costs more there
+    # A second pass costs less than a branch, but on a CPU over other axes than the last ones.
+    is_slow = groups.channels_axis is not None and jax.default_backend() == "cpu"
+    if not (groups.has_one_pass or is_slow):
+        return mean, in_two_passes(array)
     square = lax.square(mean)
     variance = lax.sub(groups.mean(lax.square(array)), square)
     variance = lax.max(variance, like(variance, 0.0))  # rounding can make it negative
@@ -96,18 +100,49 @@ def _moments_jvp(
     return (mean, variance), (mean_dot, lax.mul(product, like(product, 2.0)))
 
 
-def normalize_groups(
-    groups: Groups, array: jax.Array, gamma: jax.Array | None, beta: jax.Array | None
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _apply(
+    groups: Groups, array: jax.Array, mean: jax.Array, gain: jax.Array, offset: jax.Array
 ) -> jax.Array:
-    """The array normalized by the statistics of its groups, times `gamma` plus `beta`."""
+    """`(array - mean) * gain + offset`, with values for each channel."""
+    outputs = lax.sub(array, groups.spread(mean, array))
+    outputs = lax.mul(outputs, groups.spread(gain, array))
+    return lax.add(outputs, groups.spread(offset, array))
+
+
+@_apply.defjvp
+def _apply_jvp(
+    groups: Groups, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[jax.Array, jax.Array]:
+    array, mean, gain, _ = primals
+    array_dot, mean_dot, gain_dot, offset_dot = tangents
+    shift = lax.add(lax.mul(mean_dot, gain), lax.mul(mean, gain_dot))
+    outputs_dot = lax.add(
+        lax.mul(array_dot, groups.spread(gain, array)),
+        lax.mul(array, groups.spread(gain_dot, array)),
+    )
+    outputs_dot = lax.add(outputs_dot, groups.spread(lax.sub(offset_dot, shift), array))
+    return _apply(groups, *primals), outputs_dot
+
+
+def normalize_groups(
+    groups: Groups,
+    array: jax.Array,
+    gamma: jax.Array | None = None,
+    beta: jax.Array | None = None,
+) -> jax.Array:
+    """The array normalized by the statistics of its groups, times `gamma` plus `beta`.
+
+    These two are of the channels, and may be given if there are groups of such.
+    """
     mean, variance = _moments(groups, array)
-    gain = inverse_deviation(variance, groups.epsilon)
-    offset = lax.neg(lax.mul(mean, gain))
-    gain, offset = groups.of_channels(gain, array), groups.of_channels(offset, array)
-    axis = (groups.kept(array).index(groups.channels_axis),)
+    gain = groups.of_channels(inverse_deviation(variance, groups.epsilon), array)
+    mean = groups.of_channels(mean, array)
+    axis = [groups.place_and_size(array)[0]]
     if gamma is not None:
-        gamma = lax.broadcast_in_dim(gamma, gain.shape, axis)
-        gain, offset = lax.mul(gain, gamma), lax.mul(offset, gamma)
-    if beta is not None:
-        offset = lax.add(offset, lax.broadcast_in_dim(beta, offset.shape, axis))
-    return lax.add(lax.mul(array, groups.spread(gain, array)), groups.spread(offset, array))
+        gain = lax.mul(gain, lax.broadcast_in_dim(gamma, gain.shape, axis))
+    if beta is None:
+        offset = lax.full_like(mean, 0.0)
+    else:
+        offset = lax.broadcast_in_dim(beta, mean.shape, axis)
+    return _apply(groups, array, mean, gain, offset)

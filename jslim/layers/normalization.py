@@ -18,7 +18,7 @@ from jslim.layers._common import (
     Parameters,
     Regularizer,
 )
-from jslim.layers._normalizing import Over, beta_and_gamma, by_name, normalize, scale_and_shift
+from jslim.layers._normalizing import Over, beta_and_gamma, by_name, scale_and_shift
 from jslim.layers._normalizing_groups import Groups, normalize_groups
 from jslim.model import Reuse, variable_scope
 
@@ -141,7 +141,7 @@ def layer_norm(
         over = Over(tuple(range(first)))
         _check_not_empty(where, over, outputs)
         epsilon = 1e-3 if result_dtype == jnp.float16 else 1e-12
-        outputs, _, _ = normalize(over, epsilon, outputs, None, None)
+        outputs = normalize_groups(Groups(tuple(range(first, rank)), epsilon), outputs)
         parameters = Parameters(exact, param_dtype, trainable, variables_collections)
         axes = range(first_of_params, rank)
         shape = tuple(outputs.shape[axis] for axis in axes)
@@ -220,7 +220,7 @@ def instance_norm(
         _check_not_empty(where, Over((0, axis)), outputs)
         parameters = Parameters(exact, param_dtype, trainable, variables_collections)
         beta, gamma = beta_and_gamma(parameters, (channels,), center, scale, initializers)
-        each = Groups(channels, axis, reduced, has_one_pass=False, epsilon=epsilon)
+        each = Groups(reduced, epsilon, channels, axis)
         outputs = normalize_groups(each, outputs, gamma, beta)
         outputs = _common.cast(outputs, result_dtype)
         if activation_fn is not None:
@@ -306,7 +306,8 @@ def group_norm(
         _check_not_empty(where, Over(kept), outputs)
         parameters = Parameters(exact, param_dtype, trainable, variables_collections)
         beta, gamma = beta_and_gamma(parameters, (channels,), center, scale, initializers)
-        each = Groups(int(groups), axis, tuple(sorted(reduced)), bool(mean_close_to_zero), epsilon)
+        over = tuple(sorted(reduced))
+        each = Groups(over, epsilon, int(groups), axis, bool(mean_close_to_zero))
         outputs = normalize_groups(each, outputs, gamma, beta)
         outputs = _common.cast(outputs, result_dtype)
         if activation_fn is not None:
