@@ -7,10 +7,11 @@ reverse mode of any order. https://docs.jax.dev/en/latest/jax-primitives.html
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -25,7 +26,8 @@ def bilinear(
     output_shape: Callable[..., Shape],
     by_first: Operation,
     by_second: Operation,
-    vectorize: Callable[..., tuple[jax.Array, int]],
+    plain: Operation,
+    has_batch: bool,
 ) -> Operation:
     """Makes the operation `(first, second, **static) -> output`.
 
@@ -37,13 +39,26 @@ def bilinear(
       by_first: Its transpose by the first argument, of which only the shape is known:
         `(cotangent, second, shape of first, **static)`.
       by_second: That by the second: `(cotangent, first, shape of second, **static)`.
-      vectorize: What it is under `vmap`: `(operation, arrays, batch axes or None, **static)`
-        to `(output, batch axis)`.
+      plain: The same as `compute`, of JAX's operations with JAX's derivatives, for `vmap`.
+      has_batch: Whether axis 0 of the first argument and of the output is a batch.
     """
     primitive = Primitive(name)
 
     def operation(first: jax.Array, second: jax.Array, **static: Any) -> jax.Array:
         return primitive.bind(*vary_alike(first, second), **static)
+
+    def vectorize(
+        arrays: Sequence[jax.Array], axes: Sequence[int | None], **static: Any
+    ) -> tuple[jax.Array, int]:
+        first, second = arrays
+        if not has_batch or axes[1] is not None:
+            mapped = jax.vmap(functools.partial(plain, **static), tuple(axes))
+            return mapped(first, second), 0
+        # Examples of the `vmap` are examples of a batch.
+        first = jnp.moveaxis(first, axes[0] or 0, 0)
+        merged = lax.reshape(first, (first.shape[0] * first.shape[1], *first.shape[2:]))
+        output = operation(merged, second, **static)
+        return lax.reshape(output, (*first.shape[:2], *output.shape[1:])), 0
 
     # Compiled once for each set of static arguments where it is called outside of jit.
     compiled = functools.cache(lambda static: jax.jit(functools.partial(compute, **dict(static))))
@@ -65,9 +80,7 @@ def bilinear(
             cotangent, first, second.aval.shape, **static
         ),
     )
-    batching.primitive_batchers[primitive] = lambda arrays, axes, **static: vectorize(
-        operation, arrays, axes, **static
-    )
+    batching.primitive_batchers[primitive] = vectorize
     return operation
 
 
@@ -87,3 +100,14 @@ def vary_alike(*arrays: jax.Array) -> list[jax.Array]:
 def _varying(array: jax.Array) -> frozenset[str]:
     kind: Any = jax.typeof(array)
     return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying  # its later name
+
+
+def transposed_by_second(function: Operation) -> Operation:
+    """`(first, cotangent, shape of second, **static)` of what JAX derives from `function`."""
+
+    def transpose(first: jax.Array, cotangent: jax.Array, shape: Shape, **static: Any) -> jax.Array:
+        zeros, _ = vary_alike(lax.full(shape, 0, first.dtype), cotangent)
+        _, pull = jax.vjp(lambda second: function(first, second, **static), zeros)
+        return pull(cotangent)[0]
+
+    return transpose

@@ -3,16 +3,20 @@
 import functools
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from jslim.layers._common import Windows
-from jslim.layers._lowering._bilinear import Operation, Shape, bilinear, vary_alike
+from jslim.layers._lowering._bilinear import (
+    Operation,
+    Shape,
+    bilinear,
+    transposed_by_second,
+    vary_alike,
+)
 from jslim.layers._lowering._windows import (
     is_cpu,
     pad,
@@ -158,49 +162,25 @@ def _taps_shape(seen: Shape, cotangent: Shape, windows: Windows, channels_first:
     return (*windows.size, 1, seen[1 if channels_first else len(seen) - 1])
 
 
-def _batch_into_channels(array: jax.Array, batch: int | None, size: int, axis: int) -> jax.Array:
-    """Examples of a `vmap` as channels: the array with `size` times as many at `axis`."""
-    if batch is None:
-        array = lax.broadcast(array, (size,))
-        batch = 0
-    array = jnp.moveaxis(array, batch, axis)
-    return array.reshape(*array.shape[:axis], -1, *array.shape[axis + 2 :])
+def _grouped(seen: jax.Array, taps: jax.Array, windows: Windows, channels_first: bool) -> jax.Array:
+    """`_sum_of_shifts` as one of XLA's convolutions."""
+    return lax.conv_general_dilated(
+        seen,
+        taps,
+        windows.stride,
+        [(0, 0)] * len(windows.size),
+        rhs_dilation=windows.rate,
+        dimension_numbers=spec(len(windows.size), channels_first),
+        feature_group_count=taps.shape[-1],
+    )
 
 
-def _channels_into_batch(array: jax.Array, size: int, axis: int) -> tuple[jax.Array, int]:
-    return array.reshape(*array.shape[:axis], size, -1, *array.shape[axis + 1 :]), axis
-
-
-def _vectorize(
-    operation: Operation,
-    arrays: Sequence[jax.Array],
-    axes: Sequence[int | None],
-    *,
-    of_taps: int,
-    **static: Any,
-) -> tuple[jax.Array, int]:
-    """`of_taps`: which array holds weights: 1, or 2 for the output."""
-    (size,) = {a.shape[axis] for a, axis in zip(arrays, axes, strict=True) if axis is not None}
-    rank = arrays[0].ndim - (axes[0] is not None)
-    channel_axis = 1 if static["channels_first"] else rank - 1
-    of = [channel_axis] * 3
-    of[of_taps] = rank - 1
-    inputs = [
-        _batch_into_channels(array, axis, size, of[i])
-        for i, (array, axis) in enumerate(zip(arrays, axes, strict=True))
-    ]
-    return _channels_into_batch(operation(*inputs, **static), size, of[2])
-
-
-def _vectorize_weigh(
-    operation: Operation, arrays: Sequence[jax.Array], axes: Sequence[int | None], **static: Any
-) -> tuple[jax.Array, int]:
-    if axes[1] is not None:
-        return _vectorize(operation, arrays, axes, of_taps=1, **static)
-    # With the same weights for all, examples of the `vmap` are examples of a batch.
-    seen = jnp.moveaxis(arrays[0], axes[0] or 0, 0)
-    outputs = operation(seen.reshape(-1, *seen.shape[2:]), arrays[1], **static)
-    return outputs.reshape(*seen.shape[:2], *outputs.shape[1:]), 0
+def _grouped_correlate(
+    seen: jax.Array, cotangent: jax.Array, windows: Windows, channels_first: bool
+) -> jax.Array:
+    shape = _taps_shape(seen.shape, cotangent.shape, windows, channels_first)
+    transpose = transposed_by_second(_grouped)
+    return transpose(seen, cotangent, shape, windows=windows, channels_first=channels_first)
 
 
 _correlate: Operation = bilinear(
@@ -211,7 +191,8 @@ _correlate: Operation = bilinear(
         other, cotangent, shape, **static
     ),
     by_second=lambda cotangent, seen, shape, **static: _weigh(seen, cotangent, **static),
-    vectorize=functools.partial(_vectorize, of_taps=2),
+    plain=_grouped_correlate,
+    has_batch=False,
 )
 _weigh: Operation = bilinear(
     "depthwise_convolve",
@@ -219,5 +200,6 @@ _weigh: Operation = bilinear(
     _output_shape,
     by_first=_spread_to_inputs,
     by_second=lambda cotangent, seen, shape, **static: _correlate(seen, cotangent, **static),
-    vectorize=_vectorize_weigh,
+    plain=_grouped,
+    has_batch=True,
 )

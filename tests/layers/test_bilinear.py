@@ -1,4 +1,4 @@
-"""The depthwise convolution of the CPU has derivatives of its own: they are XLA's in every use."""
+"""Convolutions with derivatives of their own on the CPU: they are XLA's in every use."""
 
 import functools
 
@@ -17,14 +17,24 @@ IMAGES = jnp.asarray(RNG.uniform(-1, 1, (8, 7, 6, 3)), jnp.float32)
 KERNEL = jnp.asarray(RNG.uniform(-1, 1, (3, 2, 3, 2)), jnp.float32)
 
 
-def objective(backend, images, kernel, channels_first=False):
+def depthwise(backend, images, kernel, channels_first=False):
     """A number that depends on images and kernel in a curved way."""
     outputs = _lowering.convolve_depthwise(images, kernel, WINDOWS, channels_first, backend)
     return jnp.sum(jnp.sin(outputs))
 
 
-def assert_equal_on_both_ways(function, *arguments):
-    """`function(objective)(*arguments)` by shifts is that by XLA's grouped convolution."""
+def transposed(backend, images, kernel, channels_first=False):
+    """The same of the transposed convolution, whose kernel is `[3, 2, out, in]`."""
+    kernel = jnp.moveaxis(kernel, -2, -1)
+    outputs = _lowering.convolve_transposed(images, kernel, (2, 1), True, channels_first, backend)
+    return jnp.sum(jnp.sin(outputs))
+
+
+BOTH = pytest.mark.parametrize("objective", [depthwise, transposed])
+
+
+def assert_equal_on_both_ways(objective, function, *arguments):
+    """`function(objective)(*arguments)` is what it is by XLA's operations and JAX's derivatives."""
     ours, xlas = (
         jit(function(functools.partial(objective, backend)))(*arguments)
         for backend in ("cpu", "gpu")
@@ -35,24 +45,29 @@ def assert_equal_on_both_ways(function, *arguments):
     return ours
 
 
-def test_forward_mode():
+@BOTH
+def test_forward_mode(objective):
     def derivative(f):
         return lambda *arrays: jax.jvp(f, arrays, tuple(jnp.cos(9 * a) for a in arrays))
 
-    assert_equal_on_both_ways(derivative, IMAGES, KERNEL)
+    assert_equal_on_both_ways(objective, derivative, IMAGES, KERNEL)
 
 
+@BOTH
 @pytest.mark.parametrize(("outer", "inner"), [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
-def test_second_derivatives(mode, outer, inner):
+def test_second_derivatives(objective, mode, outer, inner):
     images = IMAGES[:1]
-    matrix = assert_equal_on_both_ways(lambda f: mode(jax.grad(f, inner), outer), images, KERNEL)
+    matrix = assert_equal_on_both_ways(
+        objective, lambda f: mode(jax.grad(f, inner), outer), images, KERNEL
+    )
     assert np.abs(matrix).max() > 0.1
 
 
+@BOTH
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (2, 1)])
 @pytest.mark.parametrize("channels_first", [False, True])
-def test_vmap_of_gradients(axes, channels_first):
+def test_vmap_of_gradients(objective, axes, channels_first):
     images = jnp.moveaxis(IMAGES, 3, 1) if channels_first else IMAGES
 
     def stacked(array, axis):
@@ -62,11 +77,12 @@ def test_vmap_of_gradients(axes, channels_first):
         each = jax.value_and_grad(functools.partial(f, channels_first=channels_first), (0, 1))
         return jax.vmap(each, axes)
 
-    assert_equal_on_both_ways(mapped, stacked(images, axes[0]), stacked(KERNEL, axes[1]))
+    assert_equal_on_both_ways(objective, mapped, stacked(images, axes[0]), stacked(KERNEL, axes[1]))
 
 
+@BOTH
 @pytest.mark.parametrize("check_vma", [False, True])
-def test_gradients_inside_shard_map(check_vma):
+def test_gradients_inside_shard_map(objective, check_vma):
     mesh = Mesh(np.array(jax.devices()), ("data",))
 
     def divided(f):
@@ -79,13 +95,14 @@ def test_gradients_inside_shard_map(check_vma):
         )
         return jax.grad(total, (0, 1))
 
-    ours = assert_equal_on_both_ways(divided, IMAGES, KERNEL)
+    ours = assert_equal_on_both_ways(objective, divided, IMAGES, KERNEL)
     whole = jit(jax.grad(functools.partial(objective, "gpu"), (0, 1)))(IMAGES, KERNEL)
     for one, other in zip(ours, whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_a_divided_batch_stays_divided():
+@BOTH
+def test_a_divided_batch_stays_divided(objective):
     """All that the devices exchange is the gradient of the kernel."""
     mesh = Mesh(np.array(jax.devices()), ("data",))
     divided = NamedSharding(mesh, PartitionSpec("data"))
@@ -97,7 +114,8 @@ def test_a_divided_batch_stays_divided():
         assert other not in text
 
 
-def test_outside_of_jit_and_exported_with_a_free_batch_size():
+@BOTH
+def test_outside_of_jit_and_exported_with_a_free_batch_size(objective):
     gradient = jax.grad(functools.partial(objective, "cpu"), (0, 1))
     eager = gradient(IMAGES, KERNEL)
     (batch,) = jax.export.symbolic_shape("batch")
