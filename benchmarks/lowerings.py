@@ -2,8 +2,9 @@
 
     python -m benchmarks.lowerings
 
-Prints for each shape how many times as fast the layer's choice for a CPU is as XLA's operation:
-forward, and with gradients. `jslim/layers/_lowering` quotes the results.
+Prints for each shape how many times as fast the way that is chosen for a CPU is as XLA's operation,
+whatever this machine has: forward, and with gradients. `jslim/layers/_lowering/_choices.py` quotes
+the results, and is what they decide on.
 """
 
 import functools

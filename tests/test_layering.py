@@ -44,7 +44,7 @@ SEALED = {"data", "preprocessing", "checkpoints", "optimizers"}
 # Which units may import what is not Python's own. The longest matching name counts.
 PACKAGES = {
     "jax": LEVELS.keys(),
-    "jax.extend": {"model", "_pure"},
+    "jax.extend": {"model", "_pure", "layers"},
     "jax.core": set(),
     "numpy": LEVELS.keys(),
     "flax": set(),

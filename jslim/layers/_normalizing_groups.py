@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax import lax
 
+from jslim.layers import _lowering
 from jslim.layers._normalizing import inverse_deviation, like
 
 Moments = tuple[jax.Array, jax.Array]
@@ -74,8 +75,8 @@ def _moments(groups: Groups, array: jax.Array) -> Moments:
         middle = groups.spread(groups.of_channels(mean, array), array)
         return groups.mean(lax.square(lax.sub(array, middle)))
 
-    # A second pass costs less than a branch, but on a CPU over other axes than the last ones.
-    is_slow = groups.channels_axis is not None and jax.default_backend() == "cpu"
+    # A second pass over the last axes costs less than a branch, and so do all elsewhere.
+    is_slow = groups.channels_axis is not None and _lowering.choices().one_pass_for_groups
     if not (groups.has_one_pass or is_slow):
         return mean, in_two_passes(array)
     square = lax.square(mean)

@@ -1,4 +1,4 @@
-"""What all lowerings share: which backend it is, padding, and what the windows see."""
+"""What all lowerings share: layouts, padding, and what the windows see."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,6 @@ import numpy as np
 from jax import lax
 
 from jslim.layers._common import Windows
-
-
-def is_cpu(backend: str | None) -> bool:
-    return (backend or jax.default_backend()) == "cpu"
 
 
 def spec(dims: int, channels_first: bool, kernel: str = "IO") -> tuple[str, str, str]:

@@ -8,7 +8,8 @@ from jax import lax
 
 from jslim.layers._common import Windows
 from jslim.layers._lowering._bilinear import Operation, Shape, bilinear, transposed_by_second
-from jslim.layers._lowering._windows import is_cpu, pad, shifts, spatial_axes, spec
+from jslim.layers._lowering._choices import choices
+from jslim.layers._lowering._windows import pad, shifts, spatial_axes, spec
 
 
 def convolve(
@@ -19,16 +20,16 @@ def convolve(
     backend: str | None = None,
 ) -> jax.Array:
     """Cross-correlation with a kernel `[*window, in, out]`."""
-    if max(windows.size) == 1 and not channels_first and is_cpu(backend):
+    if max(windows.size) == 1 and not channels_first and choices(backend).product_for_1x1:
         # What such a window sees is one pixel, so a stride only leaves pixels out.
         (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
         return multiply(pixels, lax.reshape(kernel, kernel.shape[-2:]), backend)
-    return _convolve_plainly(inputs, kernel, windows, (), channels_first)
+    return _convolve_plainly(inputs, kernel, windows, channels_first)
 
 
 def multiply(features: jax.Array, matrix: jax.Array, backend: str | None = None) -> jax.Array:
     """The last axis of `features` by a matrix `[in, out]`."""
-    if not is_cpu(backend):
+    if not choices(backend).product_for_1x1:
         return lax.dot_general(features, matrix, (((features.ndim - 1,), (0,)), ((), ())))
     # Of arrays with more axes XLA would make transposed copies for the gradient of the matrix.
     rows = lax.reshape(features, (math.prod(features.shape[:-1]), features.shape[-1]))
@@ -57,7 +58,8 @@ def convolve_transposed(
     windows = Windows(size, stride, (1,) * dims, tuple(padding), count)
     # What JAX derives from the way this is computed is a convolution that takes XLA's CPU backend
     # 50 times as long as the gradient of the convolution that this is the transpose of.
-    function = _spread if is_cpu(backend) else _spread_plainly
+    has_own = choices(backend).derivatives_for_transposed
+    function = _spread if has_own else _spread_plainly
     return function(
         inputs, kernel, windows=windows, spatial=tuple(spatial), channels_first=channels_first
     )
@@ -67,8 +69,8 @@ def _convolve_plainly(
     inputs: jax.Array,
     kernel: jax.Array,
     windows: Windows,
-    spatial: Shape,
     channels_first: bool,
+    spatial: Shape = (),
 ) -> jax.Array:
     del spatial
     return lax.conv_general_dilated(

@@ -17,8 +17,8 @@ from jslim.layers._lowering._bilinear import (
     transposed_by_second,
     vary_alike,
 )
+from jslim.layers._lowering._choices import choices
 from jslim.layers._lowering._windows import (
-    is_cpu,
     pad,
     shifts,
     spatial_axes,
@@ -42,7 +42,7 @@ def convolve_depthwise(
     """
     *size, channels, multiplier = kernel.shape
     taps = lax.reshape(kernel, (*size, 1, channels * multiplier))
-    if not is_cpu(backend):
+    if not choices(backend).shifts_for_depthwise:
         return lax.conv_general_dilated(
             inputs,
             taps,

@@ -10,10 +10,8 @@ import numpy as np
 from jax import lax
 
 from jslim.layers._common import Windows
-from jslim.layers._lowering._windows import is_cpu, pad, shifts, spatial_axes
-
-_MOST_SHIFTS_OF_A_MAX = 32
-_MOST_SHIFTS_OF_A_SUM = 9
+from jslim.layers._lowering._choices import choices
+from jslim.layers._lowering._windows import pad, shifts, spatial_axes
 
 
 def _reduce_windows(
@@ -78,9 +76,9 @@ def pool_max(
     inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
 ) -> jax.Array:
     """The largest value of each window; padding never wins."""
-    is_small = sum(windows.size) <= _MOST_SHIFTS_OF_A_MAX
+    is_small = sum(windows.size) <= choices(backend).most_shifts_for_max
     # JAX has no gradient of a window reduction with a rate.
-    if max(windows.rate) == 1 and not (is_small and is_cpu(backend)):
+    if max(windows.rate) == 1 and not is_small:
         return _reduce_windows(inputs, windows, channels_first, -np.inf, lax.max)
     padded = pad(inputs, windows, channels_first, -np.inf)
     return _largest(padded, windows, spatial_axes(inputs.ndim - 2, channels_first))
@@ -90,7 +88,7 @@ def pool_sum(
     inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
 ) -> jax.Array:
     """The sum of each window."""
-    if math.prod(windows.size) > _MOST_SHIFTS_OF_A_SUM or not is_cpu(backend):
+    if math.prod(windows.size) > choices(backend).most_shifts_for_sum:
         return _reduce_windows(inputs, windows, channels_first, 0.0, lax.add)
     padded = pad(inputs, windows, channels_first, 0.0)
     return functools.reduce(lax.add, shifts(padded, windows, channels_first))
