@@ -1,5 +1,6 @@
 """TF-Slim's layers."""
 
+from jslim.layers import sparse_ops as sparse_ops
 from jslim.layers import utils as utils
 from jslim.layers.batch_normalization import batch_norm as batch_norm
 from jslim.layers.combinators import repeat as repeat
@@ -11,13 +12,25 @@ from jslim.layers.convolutional import convolution as convolution
 from jslim.layers.convolutional import convolution1d as convolution1d
 from jslim.layers.convolutional import convolution2d as convolution2d
 from jslim.layers.convolutional import convolution3d as convolution3d
+from jslim.layers.dense import elu as elu
 from jslim.layers.dense import fully_connected as fully_connected
+from jslim.layers.dense import linear as linear
+from jslim.layers.dense import relu as relu
+from jslim.layers.dense import relu6 as relu6
 from jslim.layers.depthwise import conv2d_in_plane as conv2d_in_plane
 from jslim.layers.depthwise import convolution2d_in_plane as convolution2d_in_plane
 from jslim.layers.depthwise import separable_conv2d as separable_conv2d
 from jslim.layers.depthwise import separable_convolution2d as separable_convolution2d
+from jslim.layers.features import bucketize as bucketize
+from jslim.layers.features import maxout as maxout
+from jslim.layers.features import poincare_normalize as poincare_normalize
+from jslim.layers.features import scale_gradient as scale_gradient
+from jslim.layers.features import spatial_softmax as spatial_softmax
 from jslim.layers.generalized_divisive import GDN as GDN
 from jslim.layers.generalized_divisive import gdn as gdn
+from jslim.layers.legacy import legacy_fully_connected as legacy_fully_connected
+from jslim.layers.legacy import legacy_linear as legacy_linear
+from jslim.layers.legacy import legacy_relu as legacy_relu
 from jslim.layers.misc import dropout as dropout
 from jslim.layers.misc import flatten as flatten
 from jslim.layers.misc import one_hot_encoding as one_hot_encoding
@@ -35,6 +48,9 @@ from jslim.layers.pooling import pool as pool
 from jslim.layers.reversible import RevBlock as RevBlock
 from jslim.layers.reversible import recompute_grad as recompute_grad
 from jslim.layers.reversible import rev_block as rev_block
+from jslim.layers.sequences import images_to_sequence as images_to_sequence
+from jslim.layers.sequences import sequence_to_images as sequence_to_images
+from jslim.layers.sparse_ops import dense_to_sparse as dense_to_sparse
 from jslim.layers.transposed import conv2d_transpose as conv2d_transpose
 from jslim.layers.transposed import conv3d_transpose as conv3d_transpose
 from jslim.layers.transposed import convolution2d_transpose as convolution2d_transpose

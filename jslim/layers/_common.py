@@ -98,10 +98,10 @@ def integers(where: str, name: str, count: int, value: Pair) -> tuple[int, ...]:
         raise ValueError(f"{where}: {name} {error}") from None
 
 
-def check_num_outputs(where: str, num_outputs: Any) -> int:
+def check_num_outputs(where: str, num_outputs: Any, name: str = "num_outputs") -> int:
     if not isinstance(num_outputs, Integral) or num_outputs < 1:
         raise ValueError(
-            f"{where}: num_outputs must be a positive integer, got {num_outputs!r}; "
+            f"{where}: {name} must be a positive integer, got {num_outputs!r}; "
             "convert it with int(...) if it was computed"
         )
     return int(num_outputs)

@@ -1,12 +1,13 @@
 """Fully connected layers."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 
 from jslim._arg_scope import add_arg_scope
-from jslim.layers import _common, _lowering, utils
+from jslim.layers import _common, _lowering, activations, utils
 from jslim.layers._common import (
     XAVIER,
     ZEROS,
@@ -17,7 +18,6 @@ from jslim.layers._common import (
     Parameters,
     Regularizer,
 )
-from jslim.layers.activations import relu
 from jslim.model import Reuse, variable_scope
 
 
@@ -25,7 +25,7 @@ from jslim.model import Reuse, variable_scope
 def fully_connected(
     inputs: jax.Array,
     num_outputs: int,
-    activation_fn: Activation = relu,
+    activation_fn: Activation = activations.relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, Any] | None = None,
     weights_initializer: Initializer = XAVIER,
@@ -93,3 +93,10 @@ def fully_connected(
             activation_fn,
         )
         return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+
+
+# As in TF-Slim these are the layer with another default, which an arg_scope on it reaches.
+linear = functools.partial(fully_connected, activation_fn=None)
+relu = functools.partial(fully_connected, activation_fn=activations.relu)
+relu6 = functools.partial(fully_connected, activation_fn=jax.nn.relu6)
+elu = functools.partial(fully_connected, activation_fn=jax.nn.elu)

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
-
-import jax
+from typing import Any, TypeVar
 
 from jslim import model
 
+_Outputs = TypeVar("_Outputs")
+
 
 def collect_named_outputs(
-    collections: str | Sequence[str] | None, alias: str, outputs: jax.Array
-) -> jax.Array:
+    collections: str | Sequence[str] | None, alias: str, outputs: _Outputs
+) -> _Outputs:
     """Adds `outputs` under the name `alias` to each of the collections, and returns it.
 
     Args:

@@ -31,5 +31,13 @@ from jslim.summaries._slim import add_scalar_summaries as add_scalar_summaries
 from jslim.summaries._slim import add_scalar_summary as add_scalar_summary
 from jslim.summaries._slim import add_zero_fraction_summaries as add_zero_fraction_summaries
 from jslim.summaries._slim import add_zero_fraction_summary as add_zero_fraction_summary
+from jslim.summaries._tensors import summarize_activation as summarize_activation
+from jslim.summaries._tensors import summarize_activations as summarize_activations
+from jslim.summaries._tensors import summarize_biases as summarize_biases
+from jslim.summaries._tensors import summarize_collection as summarize_collection
+from jslim.summaries._tensors import summarize_tensor as summarize_tensor
+from jslim.summaries._tensors import summarize_tensors as summarize_tensors
+from jslim.summaries._tensors import summarize_variables as summarize_variables
+from jslim.summaries._tensors import summarize_weights as summarize_weights
 from jslim.summaries._writer import NullWriter as NullWriter
 from jslim.summaries._writer import SummaryWriter as SummaryWriter

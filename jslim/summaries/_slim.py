@@ -34,7 +34,7 @@ def add_scalar_summary(
       ScopeError: Outside a model function.
       ValueError: There is no name, or the tensor is not a scalar.
     """
-    name = _tag("add_scalar_summary", tensor, name, prefix)
+    name = tag_of("add_scalar_summary", tensor, name, prefix)
     scalar(name, tensor)
     if print_summary:
         _print(name, tensor)
@@ -52,7 +52,7 @@ def add_histogram_summary(tensor: Any, name: str | None = None, prefix: str | No
       ScopeError: Outside a model function.
       ValueError: There is no name.
     """
-    histogram(_tag("add_histogram_summary", tensor, name, prefix), tensor)
+    histogram(tag_of("add_histogram_summary", tensor, name, prefix), tensor)
 
 
 def add_image_summary(
@@ -70,7 +70,7 @@ def add_image_summary(
       ScopeError: Outside a model function.
       ValueError: There is no name, or the tensor is not a batch of images.
     """
-    name = _tag("add_image_summary", tensor, name, prefix)
+    name = tag_of("add_image_summary", tensor, name, prefix)
     image(name, tensor)
     if print_summary:
         _print(name, tensor)
@@ -83,7 +83,7 @@ def add_zero_fraction_summary(
 
     Arguments and errors are those of `add_scalar_summary`, with an array of any shape.
     """
-    name = _tag("add_zero_fraction_summary", tensor, name, prefix)
+    name = tag_of("add_zero_fraction_summary", tensor, name, prefix)
     fraction = jnp.mean(jnp.asarray(tensor) == 0, dtype=jnp.float32)
     add_scalar_summary(fraction, f"{name}/Fraction_of_Zero_Values", print_summary=print_summary)
 
@@ -92,7 +92,7 @@ def add_scalar_summaries(
     tensors: Tensors, prefix: str | None = None, print_summary: bool = False
 ) -> None:
     """`add_scalar_summary` for each of `{name: tensor}`, or of a sequence of variables."""
-    for name, tensor in _named(tensors):
+    for name, tensor in named_tensors(tensors):
         add_scalar_summary(tensor, name, prefix, print_summary)
 
 
@@ -102,29 +102,29 @@ def add_histogram_summaries(tensors: Tensors, prefix: str | None = None) -> None
     `add_histogram_summaries(slim.get_model_variables())` shows all weights, and
     `add_histogram_summaries(end_points)` what a network computed.
     """
-    for name, tensor in _named(tensors):
+    for name, tensor in named_tensors(tensors):
         add_histogram_summary(tensor, name, prefix)
 
 
 def add_image_summaries(tensors: Tensors, prefix: str | None = None) -> None:
     """`add_image_summary` for each of `{name: tensor}`, or of a sequence of variables."""
-    for name, tensor in _named(tensors):
+    for name, tensor in named_tensors(tensors):
         add_image_summary(tensor, name, prefix)
 
 
 def add_zero_fraction_summaries(tensors: Tensors, prefix: str | None = None) -> None:
     """`add_zero_fraction_summary` for each of `{name: tensor}`, or of a sequence of variables."""
-    for name, tensor in _named(tensors):
+    for name, tensor in named_tensors(tensors):
         add_zero_fraction_summary(tensor, name, prefix)
 
 
-def _named(tensors: Tensors) -> list[tuple[str | None, Any]]:
+def named_tensors(tensors: Tensors) -> list[tuple[str | None, Any]]:
     if isinstance(tensors, Mapping):
         return list(tensors.items())
     return [(None, tensor) for tensor in tensors]
 
 
-def _tag(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
+def tag_of(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
     if not name:
         try:
             name = get_variable_full_name(tensor)

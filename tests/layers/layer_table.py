@@ -26,6 +26,9 @@ class Row:
     variables: list[str]  # in the order they are made
     has_outputs_collections: bool = True
     has_variables_collections: bool = True
+    has_dtypes: bool = True  # `dtype` and `param_dtype`
+    has_reuse: bool = True
+    are_model_variables: bool = True
     is_arg_scoped: bool = True
     is_per_example: bool = True  # False where examples are mixed, or the batch is not axis 0
 
@@ -121,6 +124,80 @@ TABLE = {
         "fully_connected",
         ["weights", "biases"],
     ),
+    "linear": Row(
+        functools.partial(slim.linear, num_outputs=4),
+        ROWS,
+        "fully_connected",
+        ["weights", "biases"],
+        is_arg_scoped=False,
+    ),
+    "relu": Row(
+        functools.partial(slim.relu, num_outputs=4),
+        ROWS,
+        "fully_connected",
+        ["weights", "biases"],
+        is_arg_scoped=False,
+    ),
+    "relu6": Row(
+        functools.partial(slim.relu6, num_outputs=4),
+        ROWS,
+        "fully_connected",
+        ["weights", "biases"],
+        is_arg_scoped=False,
+    ),
+    "elu": Row(
+        functools.partial(slim.elu, num_outputs=4),
+        ROWS,
+        "fully_connected",
+        ["weights", "biases"],
+        is_arg_scoped=False,
+    ),
+    "spatial_softmax": Row(
+        lambda x, scope=None, **kwargs: slim.spatial_softmax(x, name=scope, **kwargs),
+        IMAGES,
+        "spatial_softmax",
+        ["temperature"],
+        has_outputs_collections=False,
+        has_reuse=False,
+        is_arg_scoped=False,
+    ),
+    "maxout": Row(
+        functools.partial(slim.maxout, num_units=1),
+        IMAGES,
+        "MaxOut",
+        [],
+        has_outputs_collections=False,
+    ),
+    "images_to_sequence": Row(
+        slim.images_to_sequence, IMAGES, "ImagesToSequence", [], is_per_example=False
+    ),
+    "sequence_to_images": Row(
+        functools.partial(slim.sequence_to_images, height=2),
+        (8, 4, 3),
+        "SequenceToImages",
+        [],
+        is_per_example=False,
+    ),
+    "scale_gradient": Row(
+        lambda x, scope=None: slim.scale_gradient(x, 0.5),
+        ROWS,
+        "",
+        [],
+        has_outputs_collections=False,
+        is_arg_scoped=False,
+    ),
+    "legacy_fully_connected": Row(
+        lambda x, scope=None, **kwargs: slim.legacy_fully_connected(x, 4, name=scope, **kwargs),
+        ROWS,
+        "fully_connected",
+        ["weights", "bias"],
+        has_outputs_collections=False,
+        has_variables_collections=False,
+        has_dtypes=False,
+        has_reuse=False,
+        are_model_variables=False,
+        is_arg_scoped=False,
+    ),
     "batch_norm": Row(
         functools.partial(slim.batch_norm, is_training=False, scale=True),
         IMAGES,
@@ -181,4 +258,20 @@ TABLE = {
         [],
         has_outputs_collections=False,
     ),
+}
+
+# What has no row: several arguments, no array as result, or integers; each has tests of its own.
+OTHERS = {
+    "GDN",  # the class of gdn
+    "RevBlock",
+    "bucketize",
+    "dense_to_sparse",
+    "legacy_linear",  # legacy_fully_connected by another name
+    "legacy_relu",
+    "one_hot_encoding",
+    "poincare_normalize",
+    "recompute_grad",
+    "repeat",
+    "rev_block",
+    "stack",
 }

@@ -1,0 +1,209 @@
+"""Layers that rework features: maxima and positions of them, limits, gradients, buckets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jslim._arg_scope import add_arg_scope
+from jslim.initializers import constant_initializer
+from jslim.layers import _common
+from jslim.layers._common import Collections, Parameters
+from jslim.model import variable_scope
+
+
+@add_arg_scope
+def maxout(
+    inputs: jax.Array, num_units: int, axis: int = -1, scope: str | None = None
+) -> jax.Array:
+    """The largest of each group of consecutive channels.
+
+    Goodfellow et al. (2013), https://arxiv.org/abs/1302.4389. Differs from TF-Slim: an axis other
+    than the last is divided into groups too, where TF-Slim mixes the axes.
+
+    Args:
+      inputs: An array with a number of channels that `num_units` divides.
+      num_units: How many groups, and so features, there are.
+      axis: The axis of the channels.
+      scope: Name of the op, default `MaxOut`.
+
+    Returns:
+      The shape of `inputs` with `num_units` at `axis`.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: There is no such axis, or `num_units` does not divide its length.
+
+    >>> maxout(jnp.array([[1.0, 5.0, 3.0, 4.0, 9.0, 0.0]]), 2).tolist()
+    [[5.0, 9.0]]
+    """
+    where = f"maxout at {_common.op_name(scope, 'MaxOut')!r}"
+    array = _common.as_floating(where, inputs)
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"{where}: there is no axis {axis} in inputs of shape {array.shape}")
+    axis %= array.ndim
+    channels = array.shape[axis]
+    units = _common.check_num_outputs(where, num_units, "num_units")
+    if channels % units:
+        raise ValueError(
+            f"{where}: num_units must divide the {channels} channels of axis {axis}, got {units}"
+        )
+    shape = (*array.shape[:axis], units, channels // units, *array.shape[axis + 1 :])
+    return jnp.max(lax.reshape(array, shape), axis + 1)
+
+
+@add_arg_scope
+def spatial_softmax(
+    features: jax.Array,
+    temperature: float | None = None,
+    name: str | None = None,
+    variables_collections: Collections = None,
+    trainable: bool = True,
+    data_format: str = "NHWC",
+    *,
+    dtype: Any = None,
+    param_dtype: Any = None,
+) -> jax.Array:
+    """Where each channel is high: the mean position under a softmax over the image.
+
+    Finn et al. (2015), https://arxiv.org/abs/1509.06113.
+
+    Args:
+      features: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
+      temperature: What the features are divided by: the initial value of the variable
+        `temperature`; default 1.
+      name: Name of the variable scope, default `spatial_softmax`, made unique.
+      variables_collections: Collections for the variable, or a dict of them by variable name.
+      trainable: Whether the temperature is trained.
+      data_format: 'NHWC' or 'NCHW'.
+      dtype: What to return, default the dtype of `features`; half precision is computed in
+        float32.
+      param_dtype: What the variable is stored in, default at least float32.
+
+    Returns:
+      `[batch, 2 * channels]`: for each channel the row and then the column, from -1 at the first
+      to 1 at the last.
+
+    Raises:
+      TypeError: `features` are not floating point.
+      ValueError: They are not images, or `data_format` is unknown.
+    """
+    with variable_scope(name, "spatial_softmax") as sc:
+        where = f"spatial_softmax at {sc.name!r}"
+        array = _common.as_floating(where, features)
+        result_dtype = _common.floating_dtype(where, dtype or array.dtype)
+        channels_first = _common.is_channels_first(where, data_format)
+        _common.check_images(where, array, channels_first)
+        exact = _common.at_least_float32(array.dtype)
+        array = _common.cast(array, exact)
+        parameters = Parameters(exact, param_dtype, trainable, variables_collections)
+        initial = constant_initializer(1.0 if temperature is None else temperature)
+        divisor = parameters("temperature", (), initial, None)
+        if not channels_first:
+            array = lax.transpose(array, (0, 3, 1, 2))
+        batch, channels, height, width = array.shape
+        pixels = lax.reshape(array, (batch, channels, height * width))
+        shares = jax.nn.softmax(lax.div(pixels, lax.broadcast(divisor, pixels.shape)))
+        positions = np.stack(
+            np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"), -1
+        ).reshape(-1, 2)
+        means = lax.dot_general(
+            shares, jnp.asarray(positions, exact), (((2,), (0,)), ((), ())), precision="highest"
+        )
+        return _common.cast(lax.reshape(means, (batch, channels * 2)), result_dtype)
+
+
+def poincare_normalize(
+    x: jax.Array, axis: int | Sequence[int] = 1, epsilon: float = 1e-5, name: str | None = None
+) -> jax.Array:
+    """Vectors shortened, where they are longer, to the length `1 - epsilon`.
+
+    So they stay within the ball that is the hyperbolic space of Nickel and Kiela (2017),
+    https://arxiv.org/abs/1705.08039.
+
+    Args:
+      x: Floating point, of any shape.
+      axis: The axis or axes along which a vector lies.
+      epsilon: What it must be shorter than 1 by.
+      name: Not used; for TF-Slim's signature.
+
+    Returns:
+      An array of the shape of `x`.
+
+    Raises:
+      TypeError: `x` is not floating point.
+
+    >>> poincare_normalize(jnp.array([[0.0, 4.0], [0.25, 0.0]]), epsilon=0.5).tolist()
+    [[0.0, 0.5], [0.25, 0.0]]
+    """
+    del name
+    array = _common.as_floating("poincare_normalize", x)
+    square = jnp.sum(lax.square(array), axis, keepdims=True)
+    # The length has a least value, so that its gradient is finite at zero, where TF-Slim's is not.
+    length = lax.rsqrt(lax.max(square, lax.full_like(square, epsilon * epsilon)))
+    share = lax.min(lax.mul(length, lax.full_like(length, 1 - epsilon)), lax.full_like(length, 1))
+    return lax.mul(array, jnp.broadcast_to(share, array.shape))
+
+
+def scale_gradient(inputs: jax.Array, gradient_multiplier: float | jax.Array) -> jax.Array:
+    """The inputs as they are, whose gradient is multiplied on its way back.
+
+    Args:
+      inputs: An array.
+      gradient_multiplier: By how much; a number or a scalar array. 0 stops the gradient, a
+        negative number reverses it.
+
+    Returns:
+      `inputs`.
+
+    >>> jax.grad(lambda x: scale_gradient(x, 0.5) ** 2)(3.0).item()
+    3.0
+    """
+    array = jnp.asarray(inputs)
+    return _scale_gradient(array, jnp.asarray(gradient_multiplier, array.dtype))
+
+
+@jax.custom_jvp
+def _scale_gradient(array: jax.Array, multiplier: jax.Array) -> jax.Array:
+    del multiplier
+    return array
+
+
+@_scale_gradient.defjvp
+def _scale_gradient_jvp(
+    primals: tuple[Any, Any], tangents: tuple[Any, Any]
+) -> tuple[jax.Array, jax.Array]:
+    array, multiplier = primals
+    return array, tangents[0] * multiplier
+
+
+def bucketize(
+    input_tensor: jax.Array, boundaries: Sequence[float], name: str | None = None
+) -> jax.Array:
+    """The number of boundaries that are not above each value: which bucket it falls into.
+
+    Args:
+      input_tensor: Numbers, of any shape.
+      boundaries: The boundaries between buckets, in ascending order.
+      name: Not used; for TF-Slim's signature.
+
+    Returns:
+      int32 of the shape of `input_tensor`, from 0 to `len(boundaries)`.
+
+    Raises:
+      ValueError: The boundaries are not in ascending order.
+
+    >>> bucketize(jnp.array([-5, 0, 3, 10, 150]), [0, 10, 100]).tolist()
+    [0, 1, 1, 2, 3]
+    """
+    del name
+    limits = np.asarray(boundaries, np.float32)
+    if limits.ndim != 1 or (np.diff(limits) < 0).any():
+        raise ValueError(
+            f"bucketize: boundaries must be a list in ascending order, got {list(boundaries)}"
+        )
+    values = jnp.asarray(input_tensor).astype(jnp.float32)
+    return jnp.searchsorted(limits, values, side="right", method="compare_all").astype(jnp.int32)

@@ -1,0 +1,90 @@
+"""Images as sequences of their columns, and back: for recurrent layers over images."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jslim._arg_scope import add_arg_scope
+from jslim.layers import _common, utils
+
+
+@add_arg_scope
+def images_to_sequence(
+    inputs: jax.Array,
+    data_format: str = "NHWC",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """Each row of an image as a sequence over its columns, time first.
+
+    Args:
+      inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
+      data_format: 'NHWC' or 'NCHW'.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `ImagesToSequence`.
+
+    Returns:
+      `[width, batch * height, channels]`.
+
+    Raises:
+      ValueError: The inputs are not images, or `data_format` is unknown.
+    """
+    name = _common.op_name(scope, "ImagesToSequence")
+    where = f"images_to_sequence at {name!r}"
+    images = jnp.asarray(inputs)
+    channels_first = _common.is_channels_first(where, data_format)
+    _common.check_images(where, images, channels_first)
+    columns = lax.transpose(images, (3, 0, 2, 1) if channels_first else (2, 0, 1, 3))
+    width, batch, height, channels = columns.shape
+    outputs = lax.reshape(columns, (width, batch * height, channels))
+    return utils.collect_named_outputs(outputs_collections, name, outputs)
+
+
+@add_arg_scope
+def sequence_to_images(
+    inputs: jax.Array,
+    height: int,
+    output_data_format: str = "channels_last",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """The images of `images_to_sequence` again.
+
+    Args:
+      inputs: `[width, batch * height, channels]`.
+      height: The height of the images.
+      output_data_format: 'channels_last' or 'channels_first'.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `SequenceToImages`.
+
+    Returns:
+      `[batch, height, width, channels]`, or `[batch, channels, height, width]`.
+
+    Raises:
+      ValueError: The inputs have another rank, `height` does not divide their second axis, or the
+        format is unknown.
+    """
+    name = _common.op_name(scope, "SequenceToImages")
+    where = f"sequence_to_images at {name!r}"
+    columns = jnp.asarray(inputs)
+    if columns.ndim != 3:
+        raise ValueError(
+            f"{where}: inputs must be [width, batch * height, channels], got shape {columns.shape}"
+        )
+    if output_data_format not in ("channels_last", "channels_first"):
+        raise ValueError(
+            f"{where}: output_data_format must be 'channels_last' or 'channels_first', got "
+            f"{output_data_format!r}"
+        )
+    height = _common.check_num_outputs(where, height, "height")
+    width, rows, channels = columns.shape
+    if rows % height:
+        raise ValueError(
+            f"{where}: height must divide the second axis of the inputs, got {height} and shape "
+            f"{columns.shape}"
+        )
+    columns = lax.reshape(columns, (width, rows // height, height, channels))
+    axes = (1, 2, 0, 3) if output_data_format == "channels_last" else (1, 3, 2, 0)
+    return utils.collect_named_outputs(outputs_collections, name, lax.transpose(columns, axes))

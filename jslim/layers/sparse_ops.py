@@ -1,0 +1,146 @@
+"""Arrays as lists of their entries: what TF-Slim makes `SparseTensor`s for.
+
+Here such a list is a `jax.experimental.sparse.BCOO`, whose `indices` are `[entries, rank]` and
+`data` `[entries]`. Under `jit` the number of entries must be known before their values, so there is
+room for one entry per element, or for `nse` of them: the entries come first, in row-major order,
+and what is left has an index beyond the shape, which all of JAX's sparse operations pass over.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import sparse
+
+from jslim._arg_scope import add_arg_scope
+from jslim.layers import _common, utils
+
+
+@add_arg_scope
+def dense_to_sparse(
+    tensor: jax.Array,
+    eos_token: float = 0,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+    *,
+    nse: int | None = None,
+) -> sparse.BCOO:
+    """The elements that are not `eos_token`, as a list of entries.
+
+    Args:
+      tensor: An array of any shape.
+      eos_token: The element that is left out, such as the one that sequences are filled up with.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `dense_to_sparse`.
+      nse: Room for how many entries; default one per element. What does not fit is left out.
+
+    Returns:
+      A BCOO of the shape and dtype of `tensor`.
+
+    >>> dense_to_sparse(jnp.array([[7, 0], [0, 9]]), nse=3).indices.tolist()
+    [[0, 0], [1, 1], [2, 2]]
+    """
+    name = _common.op_name(scope, "dense_to_sparse")
+    outputs = dense_to_sparse_tensor(tensor, eos_token, nse=nse)
+    return utils.collect_named_outputs(outputs_collections, name, outputs)
+
+
+def dense_to_sparse_tensor(
+    dense_tensor: jax.Array, ignore_value: Any = None, *, nse: int | None = None
+) -> sparse.BCOO:
+    """The elements that are not `ignore_value`, by default 0, as a list of entries.
+
+    Args:
+      dense_tensor: An array of any shape.
+      ignore_value: The element that is left out.
+      nse: Room for how many entries; default one per element. What does not fit is left out.
+
+    Returns:
+      A BCOO of the shape and dtype of `dense_tensor`.
+    """
+    array = jnp.asarray(dense_tensor)
+    ignored = jnp.asarray(0 if ignore_value is None else ignore_value, array.dtype)
+    return _entries(array, array != ignored, nse)
+
+
+def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> sparse.BCOO:
+    room = array.size if nse is None else nse
+    if room < 0:
+        raise ValueError(f"nse must be None or a number of entries from 0, got {nse}")
+    places = jnp.nonzero(is_entry.reshape(-1), size=room, fill_value=array.size)[0]
+    data = jnp.take(array.reshape(-1), places, mode="fill", fill_value=0)
+    # The places beyond the last become the shape itself, which is how BCOO marks them.
+    indices = jnp.stack(jnp.unravel_index(places, array.shape), -1).astype(jnp.int32)
+    beyond = jnp.asarray(array.shape, jnp.int32)
+    indices = jnp.where((places < array.size)[:, None], indices, beyond[None, :])
+    return sparse.BCOO((data, indices), shape=array.shape)
+
+
+def indicators_to_sparse_ids(
+    indicators: jax.Array, ignore_value: Any = None, dtype: Any = jnp.int32
+) -> sparse.BCOO:
+    """For each row the numbers of the columns that are set, one after another.
+
+    Differs from TF-Slim: the last axis of the result stays as long as that of `indicators`, where
+    TF-Slim makes it as long as the longest row, and the default type is int32.
+
+    Args:
+      indicators: `[..., num_ids]`.
+      ignore_value: The element of a column that is not set, by default 0 or False.
+      dtype: The type of the numbers, an integer one.
+
+    Returns:
+      A BCOO of the shape of `indicators`: entry `[..., j]` is the number of the j-th column set.
+
+    Raises:
+      ValueError: `dtype` is not an integer type; `indicators` are a scalar.
+
+    >>> indicators_to_sparse_ids(jnp.array([[0, 0, 1], [1, 1, 0]]), dtype=jnp.int32).data.tolist()
+    [2, 0, 1, 0, 0, 0]
+    """
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise ValueError(
+            f"indicators_to_sparse_ids: dtype must be an integer type, got {jnp.dtype(dtype).name}"
+        )
+    array = jnp.asarray(indicators)
+    if array.ndim < 1:
+        raise ValueError("indicators_to_sparse_ids: indicators must have an axis, got a scalar")
+    is_set = array != jnp.asarray(0 if ignore_value is None else ignore_value, array.dtype)
+    ids = jnp.argsort(~is_set, axis=-1, stable=True).astype(dtype)
+    count = jnp.sum(is_set, -1, keepdims=True, dtype=jnp.int32)
+    columns = jax.lax.broadcasted_iota(jnp.int32, array.shape, array.ndim - 1)
+    return _entries(ids, columns < jnp.broadcast_to(count, array.shape), None)
+
+
+def sparse_row_envelope(
+    sparse_input: sparse.BCOO, row_axis: int = 0, col_axis: int = 1, name: str | None = None
+) -> jax.Array:
+    """How far each row reaches: the number of its last column that has an entry, plus one.
+
+    Args:
+      sparse_input: A BCOO without batch or dense dimensions.
+      row_axis: The axis of the rows.
+      col_axis: The axis of the columns.
+      name: Not used; for TF-Slim's signature.
+
+    Returns:
+      int32 `[rows]`; 0 for a row without entries.
+
+    Raises:
+      ValueError: The axes are equal, or are not axes of `sparse_input`.
+
+    >>> sparse_row_envelope(dense_to_sparse(jnp.array([[1, 0, 5], [0, 0, 0]]))).tolist()
+    [3, 0]
+    """
+    del name
+    rank = sparse_input.ndim
+    axes = (row_axis, col_axis)
+    if row_axis == col_axis or not all(isinstance(a, int) and 0 <= a < rank for a in axes):
+        raise ValueError(
+            f"sparse_row_envelope: row_axis and col_axis must be two different axes from 0 to "
+            f"{rank - 1}, got {row_axis!r} and {col_axis!r}"
+        )
+    rows, columns = sparse_input.indices[:, row_axis], sparse_input.indices[:, col_axis]
+    ends = jnp.zeros(sparse_input.shape[row_axis], jnp.int32)
+    return ends.at[rows].max(columns.astype(jnp.int32) + 1, mode="drop")

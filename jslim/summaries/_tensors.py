@@ -1,0 +1,137 @@
+"""TF-Slim's `summarize_*`: summaries of whole sets of arrays, such as all variables.
+
+Where TF takes the name of the operation that made a tensor, there is none here: a variable has its
+name, what a layer adds to `outputs_collections` has the name of the layer's scope, and anything
+else needs `tag`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jslim import model as _model
+from jslim.summaries._recording import histogram, scalar
+from jslim.summaries._slim import named_tensors, tag_of
+from jslim.variables import get_variables
+
+Summarizer = Callable[[Any, str | None], None]
+
+
+def summarize_tensor(tensor: Any, tag: str | None = None) -> None:
+    """Records a scalar as a scalar, and any other array as a histogram; booleans not at all.
+
+    Args:
+      tensor: An array of numbers of any shape.
+      tag: The name of the summary; default that of a variable and `_summary`.
+
+    Raises:
+      ScopeError: Outside a model function.
+      ValueError: There is no tag, and the tensor is not a variable.
+    """
+    array = jnp.asarray(tensor)
+    if array.dtype == jnp.bool_:
+        return
+    tag = tag or f"{tag_of('summarize_tensor', tensor, None, None)}_summary"
+    (histogram if array.ndim else scalar)(tag, tensor)
+
+
+def summarize_activation(
+    op: Any, tag: str | None = None, activation_fn: Callable[..., Any] | None = None
+) -> None:
+    """Records the histogram `TAG/activation` of a layer's output.
+
+    Differs from TF-Slim: an array does not know which activation made it. With `activation_fn`,
+    of the name relu, softplus or relu6, the share `TAG/zeros` of inputs below 0 is recorded as
+    well, and for relu6 the share `TAG/sixes` of those above 6.
+
+    Args:
+      op: The output of the activation, or with `activation_fn` its input.
+      tag: The name of the summaries.
+      activation_fn: The activation, which is then applied here.
+
+    Raises:
+      ScopeError: Outside a model function.
+      ValueError: There is no tag, and the array is not a variable.
+    """
+    name = tag_of("summarize_activation", op, tag, None)
+    outputs = op
+    if activation_fn is not None:
+        outputs = activation_fn(op)
+        kind = getattr(activation_fn, "__name__", "")
+        if kind in ("relu", "softplus", "relu6"):
+            scalar(f"{name}/zeros", jnp.mean((op < 0).astype(jnp.float32)))
+        if kind == "relu6":
+            scalar(f"{name}/sixes", jnp.mean((op > 6).astype(jnp.float32)))
+    histogram(f"{name}/activation", outputs)
+
+
+def summarize_tensors(
+    tensors: Mapping[str, Any] | Sequence[Any], summarizer: Summarizer = summarize_tensor
+) -> None:
+    """`summarizer(tensor, tag)` for each of `{name: tensor}`, or of a sequence of variables.
+
+    Args:
+      tensors: The arrays; the tag of one in a dict is its name and, as in TF-Slim, `_summary` if
+        `summarize_tensor` is the summarizer.
+      summarizer: What records one array.
+    """
+    for name, tensor in named_tensors(tensors):
+        is_named = name is not None and summarizer is summarize_tensor
+        summarizer(tensor, f"{name}_summary" if is_named else name)
+
+
+def summarize_collection(
+    collection: str, name_filter: str | None = None, summarizer: Summarizer = summarize_tensor
+) -> None:
+    """Records the variables and the layers' outputs of a collection.
+
+    Args:
+      collection: The name of a collection, as given to `variables_collections` or
+        `outputs_collections`.
+      name_filter: A regular expression that a name must begin with.
+      summarizer: What records one array.
+
+    Raises:
+      ScopeError: Outside a model function.
+    """
+    members: dict[str, jax.Array] = {
+        **get_variables(collection=collection),
+        **_model.collected(collection),
+    }
+    chosen = {
+        name: value
+        for name, value in members.items()
+        if name_filter is None or re.match(name_filter, name)
+    }
+    summarize_tensors(chosen, summarizer)
+
+
+def summarize_variables(
+    name_filter: str | None = None, summarizer: Summarizer = summarize_tensor
+) -> None:
+    """`summarize_collection` of all variables."""
+    summarize_collection("variables", name_filter, summarizer)
+
+
+def summarize_weights(
+    name_filter: str | None = None, summarizer: Summarizer = summarize_tensor
+) -> None:
+    """`summarize_collection` of 'weights', to which the `legacy_*` layers add theirs."""
+    summarize_collection("weights", name_filter, summarizer)
+
+
+def summarize_biases(
+    name_filter: str | None = None, summarizer: Summarizer = summarize_tensor
+) -> None:
+    """`summarize_collection` of 'biases', to which the `legacy_*` layers add theirs."""
+    summarize_collection("biases", name_filter, summarizer)
+
+
+def summarize_activations(
+    name_filter: str | None = None, summarizer: Summarizer = summarize_activation
+) -> None:
+    """`summarize_collection` of 'activations', to which the `legacy_*` layers add their outputs."""
+    summarize_collection("activations", name_filter, summarizer)
