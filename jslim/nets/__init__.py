@@ -6,9 +6,13 @@ Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
 from jslim.nets import alexnet as alexnet
 from jslim.nets import cifarnet as cifarnet
 from jslim.nets import inception as inception
+from jslim.nets import inception_resnet_v2 as inception_resnet_v2
 from jslim.nets import inception_v1 as inception_v1
+from jslim.nets import inception_v2 as inception_v2
 from jslim.nets import inception_v3 as inception_v3
+from jslim.nets import inception_v4 as inception_v4
 from jslim.nets import lenet as lenet
 from jslim.nets import nets_factory as nets_factory
+from jslim.nets import overfeat as overfeat
 from jslim.nets import vgg as vgg
 from jslim.nets.nets_factory import list_networks as list_networks

@@ -30,11 +30,14 @@ from jslim.layers import (
     avg_pool2d,
     batch_norm,
     conv2d,
+    dropout,
+    flatten,
     fully_connected,
     max_pool2d,
+    softmax,
 )
 from jslim.model import variable_scope
-from jslim.nets._common import EndPoints, squeeze_logits
+from jslim.nets._common import EndPoints, check_images, squeeze_logits
 from jslim.regularizers import l2_regularizer
 
 
@@ -61,13 +64,9 @@ def inception_arg_scope(
     Returns:
       A scope for `slim.arg_scope`.
     """
-    params = {
-        "decay": batch_norm_decay,
-        "epsilon": batch_norm_epsilon,
-        "updates_collections": batch_norm_updates_collections,
-        "fused": None,
-        "scale": batch_norm_scale,
-    }
+    params = batch_norm_params(
+        batch_norm_decay, batch_norm_epsilon, batch_norm_updates_collections, batch_norm_scale
+    )
     with (
         arg_scope(
             [conv2d, fully_connected],
@@ -82,6 +81,19 @@ def inception_arg_scope(
         ) as scope,
     ):
         return scope
+
+
+def batch_norm_params(
+    decay: float, epsilon: float, updates_collections: Any, scale: bool
+) -> dict[str, Any]:
+    """The arguments of `batch_norm` in the arg_scopes of the Inception networks."""
+    return {
+        "decay": decay,
+        "epsilon": epsilon,
+        "updates_collections": updates_collections,
+        "fused": None,
+        "scale": scale,
+    }
 
 
 @dataclass(frozen=True)
@@ -259,6 +271,14 @@ def fit_window(net: jax.Array, size: int) -> tuple[int, int]:
     return min(height, size), min(width, size)
 
 
+def check_images_and_aux(images: jax.Array, network: str, has_aux: bool) -> None:
+    """Refuses what V3 and V4 cannot take: the auxiliary classifier needs a map of 5x5."""
+    if has_aux:
+        check_images(images, network, 107, ", or pass create_aux_logits=False")
+    else:
+        check_images(images, network, 75)
+
+
 def pool_features(
     net: jax.Array,
     end_points: EndPoints,
@@ -273,6 +293,38 @@ def pool_features(
     else:
         net = end_points[name] = avg_pool2d(net, window, padding="VALID", **options)
     return net
+
+
+def classify_windows(
+    net: jax.Array,
+    end_points: EndPoints,
+    num_classes: int | None,
+    prediction_fn: Callable[..., jax.Array],
+    *,
+    network: str,
+    size: int,
+    global_pool: bool,
+    dropout_keep_prob: float,
+    spatial_squeeze: bool,
+) -> tuple[jax.Array, EndPoints]:
+    """The end of V2 and V3: the mean of the map or of windows of that size, and `classify`."""
+    with variable_scope("Logits"):
+        window = fit_window(net, size)
+        scope = "AvgPool_1a_{}x{}".format(*window)
+        net = pool_features(net, end_points, "AvgPool_1a", window, global_pool, scope=scope)
+        if not num_classes:
+            return net, end_points
+        net = end_points["PreLogits"] = dropout(net, dropout_keep_prob, scope="Dropout_1b")
+        logits = classify(
+            net,
+            end_points,
+            num_classes,
+            prediction_fn,
+            network=network,
+            spatial_squeeze=spatial_squeeze,
+            scope="Conv2d_1c_1x1",
+        )
+    return logits, end_points
 
 
 def classify(
@@ -292,3 +344,49 @@ def classify(
     end_points["Logits"] = logits
     end_points["Predictions"] = prediction_fn(logits, scope="Predictions")
     return logits
+
+
+def classify_with_aux(
+    net: jax.Array,
+    end_points: EndPoints,
+    num_classes: int | None,
+    *,
+    aux_features: str | None,
+    aux_scopes: tuple[str, str],
+    dropout_keep_prob: float,
+) -> tuple[jax.Array, EndPoints]:
+    """The end of V4 and Inception-ResNet V2: the auxiliary classifier, and the mean of the map.
+
+    Args:
+      net: The features, `[batch, height, width, channels]`.
+      end_points: To which 'AuxLogits', 'global_pool', 'PreLogitsFlatten', 'Logits' and
+        'Predictions' are added.
+      num_classes: None or 0 gives the pooled features, and no auxiliary classifier.
+      aux_features: The end point that the auxiliary classifier sees; None for no such classifier.
+      aux_scopes: The names of its last two layers.
+      dropout_keep_prob: The share of features that dropout keeps.
+
+    Returns:
+      `(logits or features, end_points)`.
+    """
+    if aux_features and num_classes:
+        with variable_scope("AuxLogits"):
+            aux = avg_pool2d(
+                end_points[aux_features], [5, 5], 3, padding="VALID", scope="AvgPool_1a_5x5"
+            )
+            aux = conv2d(aux, 128, [1, 1], scope="Conv2d_1b_1x1")
+            window = aux.shape[1:3]
+            aux = conv2d(aux, 768, window, padding="VALID", scope=aux_scopes[0])
+            end_points["AuxLogits"] = fully_connected(
+                flatten(aux), num_classes, activation_fn=None, scope=aux_scopes[1]
+            )
+    with variable_scope("Logits"):
+        net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
+        if not num_classes:
+            return net, end_points
+        net = dropout(flatten(net), dropout_keep_prob, scope="Dropout")
+        end_points["PreLogitsFlatten"] = net
+        logits = fully_connected(net, num_classes, activation_fn=None, scope="Logits")
+    end_points["Logits"] = logits
+    end_points["Predictions"] = softmax(logits, scope="Predictions")
+    return logits, end_points

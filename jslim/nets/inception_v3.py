@@ -16,20 +16,20 @@ from jslim._arg_scope import arg_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, softmax
 from jslim.model import Reuse, VariableScope, variable_scope
-from jslim.nets._common import EndPoints, check_images, squeeze_logits, with_image_size
+from jslim.nets._common import EndPoints, squeeze_logits, with_image_size
 from jslim.nets.inception_utils import (
     Part,
     Variant,
     avg_pool,
     build,
+    check_images_and_aux,
     check_variant,
-    classify,
+    classify_windows,
     conv,
     fit_window,
     inception_arg_scope,
     max_pool,
     mixed,
-    pool_features,
     same_size_scope,
 )
 
@@ -185,10 +185,7 @@ def inception_v3(
     variant = Variant(depth_multiplier, min_depth)
     check_variant("inception_v3", variant)
     aux_classes = num_classes if create_aux_logits else None
-    if aux_classes:
-        check_images(inputs, "inception_v3", 107, ", or pass create_aux_logits=False")
-    else:
-        check_images(inputs, "inception_v3", 75)
+    check_images_and_aux(inputs, "inception_v3", bool(aux_classes))
     with (
         variable_scope(scope, "InceptionV3", reuse=reuse) as opened,
         arg_scope([batch_norm, dropout], is_training=is_training),
@@ -201,29 +198,17 @@ def inception_v3(
             if spatial_squeeze:
                 aux = squeeze_logits(aux, f"{opened.name}/AuxLogits", "create_aux_logits=False")
             end_points["AuxLogits"] = aux
-        with variable_scope("Logits"):
-            window = fit_window(net, 8)
-            net = pool_features(
-                net,
-                end_points,
-                "AvgPool_1a",
-                window,
-                global_pool,
-                scope="AvgPool_1a_{}x{}".format(*window),
-            )
-            if not num_classes:
-                return net, end_points
-            net = end_points["PreLogits"] = dropout(net, dropout_keep_prob, scope="Dropout_1b")
-            logits = classify(
-                net,
-                end_points,
-                num_classes,
-                prediction_fn,
-                network=opened.name,
-                spatial_squeeze=spatial_squeeze,
-                scope="Conv2d_1c_1x1",
-            )
-    return logits, end_points
+        return classify_windows(
+            net,
+            end_points,
+            num_classes,
+            prediction_fn,
+            network=opened.name,
+            size=8,
+            global_pool=global_pool,
+            dropout_keep_prob=dropout_keep_prob,
+            spatial_squeeze=spatial_squeeze,
+        )
 
 
 def _aux_logits(net: jax.Array, num_classes: int, variant: Variant) -> jax.Array:

@@ -17,7 +17,7 @@ import jax
 
 from jslim._arg_scope import ArgScope, arg_scope
 from jslim._errors import did_you_mean
-from jslim.nets import alexnet, cifarnet, inception, lenet, vgg
+from jslim.nets import alexnet, cifarnet, inception, lenet, overfeat, vgg
 from jslim.nets._common import EndPoints
 
 
@@ -47,9 +47,10 @@ def _vgg(build: Any) -> Network:
     return Network(build, vgg.vgg_arg_scope, "vgg", 1, head)
 
 
-def _inception(build: Any, *head: str) -> Network:
-    arg_scope = inception.inception_v3_arg_scope  # that of all but Inception-ResNet
-    return Network(build, arg_scope, "inception", 0, head)
+def _inception(build: Any, scope: str, has_aux: bool, arg_scope: Any = None) -> Network:
+    heads = ("AuxLogits", "Logits") if has_aux else ("Logits",)
+    arg_scope = arg_scope or inception.inception_v3_arg_scope
+    return Network(build, arg_scope, "inception", 0, tuple(f"{scope}/{head}" for head in heads))
 
 
 NETWORKS: dict[str, Network] = {
@@ -59,11 +60,20 @@ NETWORKS: dict[str, Network] = {
     "cifarnet": Network(
         cifarnet.cifarnet, cifarnet.cifarnet_arg_scope, "cifarnet", 0, ("CifarNet/logits",)
     ),
-    "inception_v1": _inception(inception.inception_v1, "InceptionV1/Logits"),
-    "inception_v3": _inception(
-        inception.inception_v3, "InceptionV3/AuxLogits", "InceptionV3/Logits"
+    "inception_resnet_v2": _inception(
+        inception.inception_resnet_v2,
+        "InceptionResnetV2",
+        has_aux=True,
+        arg_scope=inception.inception_resnet_v2_arg_scope,
     ),
+    "inception_v1": _inception(inception.inception_v1, "InceptionV1", has_aux=False),
+    "inception_v2": _inception(inception.inception_v2, "InceptionV2", has_aux=False),
+    "inception_v3": _inception(inception.inception_v3, "InceptionV3", has_aux=True),
+    "inception_v4": _inception(inception.inception_v4, "InceptionV4", has_aux=True),
     "lenet": Network(lenet.lenet, lenet.lenet_arg_scope, "lenet", 0, ("LeNet/fc4",)),
+    "overfeat": Network(
+        overfeat.overfeat, overfeat.overfeat_arg_scope, "vgg", 1, ("overfeat/fc8",)
+    ),
     "vgg_a": _vgg(vgg.vgg_a),
     "vgg_16": _vgg(vgg.vgg_16),
     "vgg_19": _vgg(vgg.vgg_19),

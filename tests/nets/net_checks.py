@@ -1,5 +1,6 @@
 """What the tests of the networks share: seeded values, golden files, and their comparison."""
 
+import functools
 import hashlib
 import json
 import math
@@ -101,7 +102,7 @@ def run(model, variables, images, seed=None, **kwargs):
     names = []
     rngs = None if seed is None else {"dropout": jax.random.key(seed)}
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def compiled(variables, images, rngs):
         logits, end_points = model.apply(variables, images, rngs=rngs, **kwargs)
         names[:] = end_points
@@ -169,18 +170,19 @@ def structure(network_fn, image_shape):
     return variables, len(jax.tree.leaves(collected))
 
 
-def check_training_in_float64(network_fn, golden):
+def check_training_in_float64(network_fn, golden, level=0):
     """`check_training`, for deep networks with batch normalization.
 
     Random weights make chaotic networks of these: a rounding error of float32 in the first layer
     flips activations in the later ones, and the gradients of the first layers have no digit left.
-    TensorFlow's batch normalization is not fused in float64: pass `fused=False` here.
+    TensorFlow's batch normalization is not fused in float64: pass `fused=False` here. Convolutions
+    of float64 take ten times as long at the `level` 0 of optimization: pass 1 where they are wide.
     """
     with jax.enable_x64(True):
-        check_training(lambda images: network_fn(images.astype(jnp.float64)), golden)
+        check_training(lambda images: network_fn(images.astype(jnp.float64)), golden, level)
 
 
-def check_training(network_fn, golden):
+def check_training(network_fn, golden, level=0):
     """A training step's outputs, losses, gradients and moving statistics are the golden ones.
 
     The loss is the mean cross entropy of the logits and 0.4 times that of auxiliary ones.
@@ -211,7 +213,7 @@ def check_training(network_fn, golden):
         return loss + penalty, outputs
 
     # Half of the time of such a test goes into compiling for a step that runs once.
-    options = {"xla_backend_optimization_level": 0}
+    options = {"xla_backend_optimization_level": level}
     gradient = jax.jit(jax.grad(total, has_aux=True), compiler_options=options)
     gradients, (logits, values, loss, penalty, updates) = gradient(variables["params"])
     assert_outputs(logits, dict(zip(names, values, strict=True)), golden)

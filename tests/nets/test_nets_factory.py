@@ -22,9 +22,13 @@ def test_table_holds_what_goes_with_each_network():
     assert rows == {
         "alexnet_v2": (224, 0.0005, "vgg", 1),
         "cifarnet": (32, 0.004, "cifarnet", 0),
+        "inception_resnet_v2": (299, 0.00004, "inception", 0),
         "inception_v1": (224, 0.00004, "inception", 0),
+        "inception_v2": (224, 0.00004, "inception", 0),
         "inception_v3": (299, 0.00004, "inception", 0),
+        "inception_v4": (299, 0.00004, "inception", 0),
         "lenet": (28, 0.0, "lenet", 0),
+        "overfeat": (231, 0.0005, "vgg", 1),
         "vgg_a": (224, 0.0005, "vgg", 1),
         "vgg_16": (224, 0.0005, "vgg", 1),
         "vgg_19": (224, 0.0005, "vgg", 1),
@@ -56,7 +60,10 @@ INCEPTION = {
     [
         ("lenet", "images", {**SMALL, "scope": "LeNet"}),
         ("cifarnet", "images", {**SMALL, "scope": "CifarNet"}),
-        ("alexnet_v2", "inputs", {**LARGE, "scope": "alexnet_v2", "global_pool": False}),
+        *(
+            (name, "inputs", {**LARGE, "scope": name, "global_pool": False})
+            for name in ("alexnet_v2", "overfeat")
+        ),
         *(
             (
                 name,
@@ -84,6 +91,20 @@ INCEPTION = {
             },
         ),
         (
+            "inception_v2",
+            "inputs",
+            {
+                **INCEPTION,
+                "min_depth": 16,
+                "depth_multiplier": 1.0,
+                "prediction_fn": softmax,
+                "spatial_squeeze": True,
+                "reuse": None,
+                "scope": "InceptionV2",
+                "global_pool": False,
+            },
+        ),
+        (
             "inception_v3",
             "inputs",
             {
@@ -96,6 +117,29 @@ INCEPTION = {
                 "create_aux_logits": True,
                 "scope": "InceptionV3",
                 "global_pool": False,
+            },
+        ),
+        (
+            "inception_v4",
+            "inputs",
+            {
+                **INCEPTION,
+                "num_classes": 1001,
+                "reuse": None,
+                "scope": "InceptionV4",
+                "create_aux_logits": True,
+            },
+        ),
+        (
+            "inception_resnet_v2",
+            "inputs",
+            {
+                **INCEPTION,
+                "num_classes": 1001,
+                "reuse": None,
+                "scope": "InceptionResnetV2",
+                "create_aux_logits": True,
+                "activation_fn": jax.nn.relu,
             },
         ),
     ],

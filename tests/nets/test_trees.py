@@ -1,5 +1,6 @@
 """The variables of every network of the table are those of its golden tree."""
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import net_checks
@@ -49,8 +50,14 @@ def test_network_head_is_all_that_comes_with_classes(name):
     image_shape = net_checks.load_tree(name)["image_shape"]
 
     def shapes(num_classes):
-        network_fn = nets_factory.get_network_fn(name, num_classes)
-        return {v[0]: v[1] for v in net_checks.structure(network_fn, image_shape)[0]}
+        model = slim.Model(nets_factory.get_network_fn(name, num_classes))
+        images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+        tree = jax.eval_shape(model.init, jax.random.key(0), images)
+        return {
+            path: value.shape
+            for variables in tree.values()
+            for path, value in flax.traverse_util.flatten_dict(variables, sep="/").items()
+        }
 
     few, more, none = shapes(5), shapes(6), shapes(None)
     assert set(few) == set(more)

@@ -1,11 +1,11 @@
-"""LeNet, CifarNet, AlexNet and VGG.
+"""LeNet, CifarNet, AlexNet, OverFeat and VGG.
 
-AlexNet and VGG are TF-Slim's own; LeNet, CifarNet and the variants that TF-Slim's package lacks
-are put together here from its layers.
+AlexNet, OverFeat and VGG are TF-Slim's own; LeNet, CifarNet and the variants that TF-Slim's
+package lacks are put together here from its layers.
 """
 
 from oracle import slim, tf
-from tf_slim.nets import alexnet, vgg
+from tf_slim.nets import alexnet, overfeat, vgg
 
 
 def truncated_normal(stddev):
@@ -109,6 +109,11 @@ TREES = {
         (1, 224, 224, 3),
         1000,
     ),
+    "overfeat": (
+        packaged(overfeat.overfeat, overfeat.overfeat_arg_scope),
+        (1, 231, 231, 3),
+        1000,
+    ),
     "vgg_a": (packaged(vgg.vgg_a, vgg.vgg_arg_scope), (1, 224, 224, 3), 1000),
     "vgg_16": (packaged(vgg.vgg_16, vgg.vgg_arg_scope), (1, 224, 224, 3), 1000),
     "vgg_19": (packaged(vgg.vgg_19, vgg.vgg_arg_scope), (1, 224, 224, 3), 1000),
@@ -120,6 +125,7 @@ VALUES = {
     "cifarnet": (cifarnet, (2, 32, 32, 3), 10, False),
     "cifarnet_train": (cifarnet, (4, 32, 32, 3), 10, True),
     "alexnet_v2": (TREES["alexnet_v2"][0], (1, 224, 224, 3), 11, False),
+    "overfeat_train": (TREES["overfeat"][0], (1, 231, 231, 3), 11, True, "conv|fc8"),
     "vgg_a": (TREES["vgg_a"][0], (1, 224, 224, 3), 11, False),
     "vgg_a_any_size": (vgg_blocks("vgg_a", (1, 1, 2, 2, 2), True), (1, 64, 96, 3), 11, False),
     "vgg_16_blocks": (vgg_blocks("vgg_16", (2, 2, 3, 3, 3)), (2, 32, 32, 3), None, False),

@@ -1,0 +1,211 @@
+"""Inception V2: V1 with 3x3 convolutions in place of the larger ones, and batch normalization.
+
+    with slim.arg_scope(inception_v2.inception_v2_arg_scope()):
+        logits, end_points = inception_v2.inception_v2(images)
+
+Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+covariate shift" (2015), https://arxiv.org/abs/1502.03167, figure 5.
+"""
+
+from collections.abc import Callable
+
+import jax
+
+from jslim._arg_scope import arg_scope
+from jslim.initializers import truncated_normal_initializer
+from jslim.layers import batch_norm, dropout, separable_conv2d, softmax
+from jslim.model import Reuse, VariableScope, variable_scope
+from jslim.nets._common import EndPoints, check_images, with_image_size
+from jslim.nets.inception_utils import (
+    Layer,
+    Part,
+    Variant,
+    avg_pool,
+    build,
+    check_variant,
+    classify_windows,
+    conv,
+    inception_arg_scope,
+    max_pool,
+    mixed,
+    without,
+)
+
+inception_v2_arg_scope = inception_arg_scope
+
+
+def _separable_7x7(net: jax.Array, scope: str, variant: Variant) -> jax.Array:
+    """The first layer; the arg_scope does not reach it, so that it has biases."""
+    filters = variant.depth(64)
+    return separable_conv2d(
+        net,
+        filters,
+        [7, 7],
+        min(filters // 3, 8),
+        stride=2,
+        weights_initializer=truncated_normal_initializer(stddev=1.0),
+        scope=scope,
+    )
+
+
+def _reduce(filters: int) -> Layer:
+    return conv(filters, 1, stddev=0.09)
+
+
+def _module(
+    d0: int, reduce1: int, d1: int, reduce2: int, d2: int, pooled: int, pool: Layer | None = None
+) -> Part:
+    """A module by its row in the paper's table; `pool` is an average if nothing else is said."""
+    return mixed(
+        [conv(d0, 1)],
+        [_reduce(reduce1), conv(d1, 3)],
+        [_reduce(reduce2), conv(d2, 3), conv(d2, 3)],
+        [pool or avg_pool(3), conv(pooled, 1, stddev=0.1)],
+    )
+
+
+def _half(reduce0: int, d0: int, reduce1: int, d1: int) -> Part:
+    """A module that halves the map, by its row."""
+    return mixed(
+        [_reduce(reduce0), conv(d0, 3, stride=2)],
+        [_reduce(reduce1), conv(d1, 3), conv(d1, 3, stride=2)],
+        [max_pool(3, stride=2)],
+    )
+
+
+_ROOT: dict[str, Part] = {
+    "Conv2d_1a_7x7": _separable_7x7,
+    "MaxPool_2a_3x3": max_pool(3, stride=2),
+    "Conv2d_2b_1x1": conv(64, 1, stddev=0.1),
+    "Conv2d_2c_3x3": conv(192, 3),
+    "MaxPool_3a_3x3": max_pool(3, stride=2),
+}
+_PARTS: dict[str, Part] = {
+    **_ROOT,
+    "Mixed_3b": _module(64, 64, 64, 64, 96, 32),
+    "Mixed_3c": _module(64, 64, 96, 64, 96, 64),
+    "Mixed_4a": _half(128, 160, 64, 96),
+    "Mixed_4b": _module(224, 64, 96, 96, 128, 128),
+    "Mixed_4c": _module(192, 96, 128, 96, 128, 128),
+    "Mixed_4d": _module(160, 128, 160, 128, 160, 96),
+    "Mixed_4e": _module(96, 128, 192, 160, 192, 96),
+    "Mixed_5a": _half(128, 192, 192, 256),
+    "Mixed_5b": _module(352, 192, 320, 160, 224, 128),
+    "Mixed_5c": _module(352, 192, 320, 192, 224, 128, pool=max_pool(3)),
+}
+_PARTS_WITHOUT_SEPARABLE: dict[str, Part] = {
+    **_PARTS,
+    "Conv2d_1a_7x7": conv(64, 7, stride=2, stddev=1.0),
+}
+
+
+def inception_v2_base(
+    inputs: jax.Array,
+    final_endpoint: str = "Mixed_5c",
+    min_depth: int = 16,
+    depth_multiplier: float = 1.0,
+    use_separable_conv: bool = True,
+    data_format: str = "NHWC",
+    include_root_block: bool = True,
+    scope: str | VariableScope | None = None,
+) -> tuple[jax.Array, EndPoints]:
+    """Inception V2 without its classifier.
+
+    Differs from TF-Slim: with NCHW it normalizes by channel, where that normalizes by column.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, or with channels second if NCHW; or what
+        the first module takes.
+      final_endpoint: The end point to stop at: Conv2d_1a_7x7, MaxPool_2a_3x3, Conv2d_2b_1x1,
+        Conv2d_2c_3x3, MaxPool_3a_3x3, Mixed_3b, Mixed_3c, Mixed_4a to Mixed_4e or Mixed_5a to
+        Mixed_5c.
+      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
+      depth_multiplier: Times how many filters a convolution has, above 0.
+      use_separable_conv: Whether the first layer is a separable convolution, with biases and no
+        batch normalization, or one as the others are.
+      data_format: 'NHWC', or 'NCHW' without separable convolution.
+      include_root_block: Whether to begin with the five layers before Mixed_3b.
+      scope: The variable scope, default `InceptionV2`, made unique.
+
+    Returns:
+      The output at `final_endpoint`, and all end points up to it as a dict. At Mixed_5c the map
+      is a 32nd of the images' height and width, rounded up, with 1024 channels.
+
+    Raises:
+      ValueError: There is no such end point; `depth_multiplier` is not positive; `data_format` is
+        unknown, or NCHW with a separable convolution; `inputs` are not a batch of images.
+    """
+    if data_format == "NCHW" and use_separable_conv:
+        raise ValueError(
+            "inception_v2_base: the separable convolution takes data_format 'NHWC' only, got "
+            "'NCHW'; pass use_separable_conv=False"
+        )
+    parts = _PARTS if use_separable_conv else _PARTS_WITHOUT_SEPARABLE
+    if not include_root_block:
+        parts = without(parts, _ROOT)
+    with variable_scope(scope, "InceptionV2"):
+        variant = Variant(depth_multiplier, min_depth, data_format)
+        return build("inception_v2_base", inputs, parts, final_endpoint, variant)
+
+
+@with_image_size(224)
+def inception_v2(
+    inputs: jax.Array,
+    num_classes: int | None = 1000,
+    is_training: bool = True,
+    dropout_keep_prob: float = 0.8,
+    min_depth: int = 16,
+    depth_multiplier: float = 1.0,
+    prediction_fn: Callable[..., jax.Array] = softmax,
+    spatial_squeeze: bool = True,
+    reuse: Reuse = None,
+    scope: str = "InceptionV2",
+    global_pool: bool = False,
+) -> tuple[jax.Array, EndPoints]:
+    """Ten modules of convolutions of several sizes side by side, and a linear classifier.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`; up to 256x256 pixels give one prediction
+        an image.
+      num_classes: How many logits to give; None or 0 for the pooled features.
+      is_training: Whether to drop features and to normalize by the batch.
+      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
+      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
+      depth_multiplier: Times how many filters a convolution has, above 0.
+      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
+      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
+      reuse: Whether the variables exist already, as for `slim.variable_scope`.
+      scope: The variable scope.
+      global_pool: Whether to average over the whole map and not over windows of 7x7, so that
+        images of any size give one prediction.
+
+    Returns:
+      The logits, `[batch, num_classes]` (with their height and width in the middle if
+      `spatial_squeeze` is False), or the features, `[batch, height, width, 1024]`; and the end
+      points of `inception_v2_base`, AvgPool_1a or global_pool, PreLogits, Logits, Predictions as
+      a dict.
+
+    Raises:
+      ValueError: The images are not a batch, or too large to squeeze; `depth_multiplier` is not
+        positive.
+    """
+    check_variant("inception_v2", Variant(depth_multiplier, min_depth))
+    check_images(inputs, "inception_v2", 1)
+    with (
+        variable_scope(scope, "InceptionV2", reuse=reuse) as opened,
+        arg_scope([batch_norm, dropout], is_training=is_training),
+    ):
+        net, end_points = inception_v2_base(
+            inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=opened
+        )
+        return classify_windows(
+            net,
+            end_points,
+            num_classes,
+            prediction_fn,
+            network=opened.name,
+            size=7,
+            global_pool=global_pool,
+            dropout_keep_prob=dropout_keep_prob,
+            spatial_squeeze=spatial_squeeze,
+        )

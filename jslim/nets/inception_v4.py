@@ -1,0 +1,158 @@
+"""Inception V4.
+
+    with slim.arg_scope(inception_v4.inception_v4_arg_scope()):
+        logits, end_points = inception_v4.inception_v4(images)
+
+Szegedy et al., "Inception-v4, Inception-ResNet and the impact of residual connections on learning"
+(2016), https://arxiv.org/abs/1602.07261, figures 3 to 9.
+"""
+
+from typing import Any
+
+import jax
+
+from jslim._arg_scope import arg_scope
+from jslim.layers import batch_norm, dropout
+from jslim.model import Reuse, VariableScope, variable_scope
+from jslim.nets._common import EndPoints, with_image_size
+from jslim.nets.inception_utils import (
+    Part,
+    avg_pool,
+    build,
+    check_images_and_aux,
+    classify_with_aux,
+    conv,
+    inception_arg_scope,
+    max_pool,
+    mixed,
+    same_size_scope,
+)
+
+inception_v4_arg_scope = inception_arg_scope
+
+_HALF: dict[str, Any] = {"stride": 2, "padding": "VALID"}
+_STEM: dict[str, Part] = {
+    "Conv2d_1a_3x3": conv(32, 3, **_HALF),
+    "Conv2d_2a_3x3": conv(32, 3, padding="VALID"),
+    "Conv2d_2b_3x3": conv(64, 3),
+    "Mixed_3a": mixed([max_pool(3, **_HALF)], [conv(96, 3, scope="Conv2d_0a_3x3", **_HALF)]),
+    "Mixed_4a": mixed(
+        [conv(64, 1), conv(96, 3, padding="VALID")],
+        [conv(64, 1), conv(64, (1, 7)), conv(64, (7, 1)), conv(96, 3, padding="VALID")],
+    ),
+    "Mixed_5a": mixed([conv(192, 3, **_HALF)], [max_pool(3, **_HALF)]),
+}
+_MODULE_35X35 = mixed(
+    [conv(96, 1)],
+    [conv(64, 1), conv(96, 3)],
+    [conv(64, 1), conv(96, 3), conv(96, 3)],
+    [avg_pool(3), conv(96, 1)],
+)
+_TO_17X17 = mixed(
+    [conv(384, 3, **_HALF)],
+    [conv(192, 1), conv(224, 3), conv(256, 3, **_HALF)],
+    [max_pool(3, **_HALF)],
+)
+_MODULE_17X17 = mixed(
+    [conv(384, 1)],
+    [conv(192, 1), conv(224, (1, 7)), conv(256, (7, 1))],
+    [conv(192, 1), conv(192, (7, 1)), conv(224, (1, 7)), conv(224, (7, 1)), conv(256, (1, 7))],
+    [avg_pool(3), conv(128, 1)],
+)
+_TO_8X8 = mixed(
+    [conv(192, 1), conv(192, 3, **_HALF)],
+    [conv(256, 1), conv(256, (1, 7)), conv(320, (7, 1)), conv(320, 3, **_HALF)],
+    [max_pool(3, **_HALF)],
+)
+_MODULE_8X8 = mixed(
+    [conv(256, 1)],
+    [conv(384, 1), (conv(256, (1, 3)), conv(256, (3, 1)))],
+    [
+        conv(384, 1),
+        conv(448, (3, 1)),
+        conv(512, (1, 3)),
+        (conv(256, (1, 3)), conv(256, (3, 1))),
+    ],
+    [avg_pool(3), conv(256, 1)],
+)
+_PARTS: dict[str, Part] = {
+    **_STEM,
+    **{f"Mixed_5{letter}": _MODULE_35X35 for letter in "bcde"},
+    "Mixed_6a": _TO_17X17,
+    **{f"Mixed_6{letter}": _MODULE_17X17 for letter in "bcdefgh"},
+    "Mixed_7a": _TO_8X8,
+    **{f"Mixed_7{letter}": _MODULE_8X8 for letter in "bcd"},
+}
+
+
+def inception_v4_base(
+    inputs: jax.Array,
+    final_endpoint: str = "Mixed_7d",
+    scope: str | VariableScope | None = None,
+) -> tuple[jax.Array, EndPoints]:
+    """Inception V4 without its classifiers.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, 75x75 pixels or more for the whole of it.
+      final_endpoint: The end point to stop at: Conv2d_1a_3x3, Conv2d_2a_3x3, Conv2d_2b_3x3,
+        Mixed_3a, Mixed_4a, Mixed_5a to Mixed_5e, Mixed_6a to Mixed_6h or Mixed_7a to Mixed_7d.
+      scope: The variable scope, default `InceptionV4`, made unique.
+
+    Returns:
+      The output at `final_endpoint`, and all end points up to it as a dict. Mixed_7d is 8x8 with
+      1536 channels for images of 299x299.
+
+    Raises:
+      ValueError: There is no such end point; `inputs` are not a batch of images, or too small.
+    """
+    with variable_scope(scope, "InceptionV4"):
+        return build("inception_v4_base", inputs, _PARTS, final_endpoint)
+
+
+@with_image_size(299)
+def inception_v4(
+    inputs: jax.Array,
+    num_classes: int | None = 1001,
+    is_training: bool = True,
+    dropout_keep_prob: float = 0.8,
+    reuse: Reuse = None,
+    scope: str = "InceptionV4",
+    create_aux_logits: bool = True,
+) -> tuple[jax.Array, EndPoints]:
+    """Seventeen modules of convolutions side by side, a linear classifier, and an auxiliary one.
+
+    The loss of the auxiliary logits, the end point 'AuxLogits', counts 0.4 in TF-Slim's training.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
+        auxiliary logits). The variables of the auxiliary classifier depend on the size.
+      num_classes: How many logits to give; None or 0 for the pooled features.
+      is_training: Whether to drop features and to normalize by the batch.
+      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
+      reuse: Whether the variables exist already, as for `slim.variable_scope`.
+      scope: The variable scope.
+      create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
+
+    Returns:
+      The logits, `[batch, num_classes]`, or the features, `[batch, 1, 1, 1536]`; and the end
+      points of `inception_v4_base`, AuxLogits, global_pool, PreLogitsFlatten, Logits, Predictions
+      as a dict.
+
+    Raises:
+      ValueError: The images are not a batch, or too small.
+    """
+    check_images_and_aux(inputs, "inception_v4", bool(create_aux_logits and num_classes))
+    with (
+        variable_scope(scope, "InceptionV4", reuse=reuse) as opened,
+        arg_scope([batch_norm, dropout], is_training=is_training),
+    ):
+        net, end_points = inception_v4_base(inputs, scope=opened)
+        with same_size_scope():
+            return classify_with_aux(
+                net,
+                end_points,
+                num_classes,
+                aux_features="Mixed_6h" if create_aux_logits else None,
+                aux_scopes=("Conv2d_2a", "Aux_logits"),
+                dropout_keep_prob=dropout_keep_prob,
+            )
