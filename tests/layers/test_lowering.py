@@ -182,3 +182,14 @@ def test_depthwise_keeps_half_precision_sums_in_float32():
     output = _lowering.convolve_depthwise(x, jnp.ones((5, 5, 1, 1), jnp.bfloat16), windows, False)
     assert output.dtype == jnp.bfloat16
     assert output.item() == jnp.asarray(25 * (1 + 2**-7), jnp.bfloat16).item()
+
+
+def test_depthwise_by_shifts_has_its_gradients_in_float64():
+    windows = _common.windows("test", (7, 6), (3, 3), (2, 2), "SAME")
+    kernel = RNG.uniform(-1, 1, (3, 3, 3, 2))
+    with jax.enable_x64(True):
+        pixels = images(False, dtype=jnp.float64)
+        ours, xlas = both(_lowering.convolve_depthwise, windows, False, pixels, jnp.asarray(kernel))
+    for one, other in zip(ours, xlas, strict=True):
+        assert one.dtype == jnp.float64
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)

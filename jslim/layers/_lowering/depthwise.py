@@ -123,6 +123,7 @@ def _sum_of_products(
 
     def add_rows(block: Any, sums: list[jax.Array]) -> list[jax.Array]:
         sums = list(sums)
+        block = lax.convert_element_type(block, np.int32)  # of 64 bits where JAX has them
         for row in range(at_once):
             output_row = lax.add(lax.mul(block, np.int32(at_once)), np.int32(row))
             factor = lax.dynamic_slice_in_dim(cotangent, output_row, 1, first)
