@@ -14,5 +14,8 @@ from jslim.nets import inception_v4 as inception_v4
 from jslim.nets import lenet as lenet
 from jslim.nets import nets_factory as nets_factory
 from jslim.nets import overfeat as overfeat
+from jslim.nets import resnet_utils as resnet_utils
+from jslim.nets import resnet_v1 as resnet_v1
+from jslim.nets import resnet_v2 as resnet_v2
 from jslim.nets import vgg as vgg
 from jslim.nets.nets_factory import list_networks as list_networks

@@ -17,7 +17,7 @@ import jax
 
 from jslim._arg_scope import ArgScope, arg_scope
 from jslim._errors import did_you_mean
-from jslim.nets import alexnet, cifarnet, inception, lenet, overfeat, vgg
+from jslim.nets import alexnet, cifarnet, inception, lenet, overfeat, resnet_v1, resnet_v2, vgg
 from jslim.nets._common import EndPoints
 
 
@@ -30,11 +30,13 @@ class Network:
     preprocessing: str  # the name of the preprocessing of its images
     label_offset: int  # ImageNet's labels are this much more than the classes of its weights
     head: tuple[str, ...]  # the scopes of all variables that num_classes=None leaves out
+    size_of_weights: int | None = None  # of images, where its published weights want another one
 
     @property
     def image_size(self) -> int:
-        """The height and width in pixels that it was designed for."""
-        return self.build.default_image_size  # type: ignore[attr-defined]
+        """The height and width in pixels of the images that it and its weights were made for."""
+        default: int = self.build.default_image_size  # type: ignore[attr-defined]
+        return self.size_of_weights or default
 
     @property
     def weight_decay(self) -> float:
@@ -51,6 +53,17 @@ def _inception(build: Any, scope: str, has_aux: bool, arg_scope: Any = None) -> 
     heads = ("AuxLogits", "Logits") if has_aux else ("Logits",)
     arg_scope = arg_scope or inception.inception_v3_arg_scope
     return Network(build, arg_scope, "inception", 0, tuple(f"{scope}/{head}" for head in heads))
+
+
+def _resnet_v1(build: Any) -> Network:
+    head = (f"{build.__name__}/logits",)
+    return Network(build, resnet_v1.resnet_arg_scope, "vgg", 1, head)
+
+
+def _resnet_v2(build: Any) -> Network:
+    # Its weights do not want what research/slim's own tables say, VGG's preprocessing at 224.
+    head = (f"{build.__name__}/logits",)
+    return Network(build, resnet_v2.resnet_arg_scope, "inception", 0, head, size_of_weights=299)
 
 
 NETWORKS: dict[str, Network] = {
@@ -74,6 +87,14 @@ NETWORKS: dict[str, Network] = {
     "overfeat": Network(
         overfeat.overfeat, overfeat.overfeat_arg_scope, "vgg", 1, ("overfeat/fc8",)
     ),
+    "resnet_v1_50": _resnet_v1(resnet_v1.resnet_v1_50),
+    "resnet_v1_101": _resnet_v1(resnet_v1.resnet_v1_101),
+    "resnet_v1_152": _resnet_v1(resnet_v1.resnet_v1_152),
+    "resnet_v1_200": _resnet_v1(resnet_v1.resnet_v1_200),
+    "resnet_v2_50": _resnet_v2(resnet_v2.resnet_v2_50),
+    "resnet_v2_101": _resnet_v2(resnet_v2.resnet_v2_101),
+    "resnet_v2_152": _resnet_v2(resnet_v2.resnet_v2_152),
+    "resnet_v2_200": _resnet_v2(resnet_v2.resnet_v2_200),
     "vgg_a": _vgg(vgg.vgg_a),
     "vgg_16": _vgg(vgg.vgg_16),
     "vgg_19": _vgg(vgg.vgg_19),

@@ -29,6 +29,8 @@ def test_table_holds_what_goes_with_each_network():
         "inception_v4": (299, 0.00004, "inception", 0),
         "lenet": (28, 0.0, "lenet", 0),
         "overfeat": (231, 0.0005, "vgg", 1),
+        **{f"resnet_v1_{n}": (224, 0.0001, "vgg", 1) for n in (50, 101, 152, 200)},
+        **{f"resnet_v2_{n}": (299, 0.0001, "inception", 0) for n in (50, 101, 152, 200)},
         "vgg_a": (224, 0.0005, "vgg", 1),
         "vgg_16": (224, 0.0005, "vgg", 1),
         "vgg_19": (224, 0.0005, "vgg", 1),
@@ -54,10 +56,29 @@ INCEPTION = {
     "dropout_keep_prob": 0.8,
 }
 
+RESNET = {
+    "num_classes": None,
+    "is_training": True,
+    "global_pool": True,
+    "output_stride": None,
+    "spatial_squeeze": True,
+}
+RESNET_V1 = {
+    **RESNET,
+    "store_non_strided_activations": False,
+    "min_base_depth": 8,
+    "depth_multiplier": 1,
+}
+
 
 @pytest.mark.parametrize(
     ("name", "first", "defaults"),
     [
+        *(
+            (name, "inputs", {**arguments, "reuse": None, "scope": name})
+            for version, arguments in ((1, RESNET_V1), (2, RESNET))
+            for name in (f"resnet_v{version}_{n}" for n in (50, 101, 152, 200))
+        ),
         ("lenet", "images", {**SMALL, "scope": "LeNet"}),
         ("cifarnet", "images", {**SMALL, "scope": "CifarNet"}),
         *(

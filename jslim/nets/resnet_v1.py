@@ -1,0 +1,204 @@
+"""ResNet V1: residual networks of 50 to 200 layers.
+
+    with slim.arg_scope(resnet_v1.resnet_arg_scope()):
+        logits, end_points = resnet_v1.resnet_v1_50(images, 1000)
+
+He et al., "Deep residual learning for image recognition" (2015), https://arxiv.org/abs/1512.03385.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax import lax
+
+from jslim._arg_scope import add_arg_scope
+from jslim.layers import conv2d
+from jslim.layers.utils import collect_named_outputs, last_dimension
+from jslim.model import Reuse, VariableScope, variable_scope
+from jslim.nets import resnet_utils
+from jslim.nets._common import EndPoints, with_image_size
+from jslim.nets.resnet_utils import Block, conv2d_same, subsample
+
+resnet_arg_scope = resnet_utils.resnet_arg_scope
+
+
+@add_arg_scope
+def bottleneck(
+    inputs: jax.Array,
+    depth: int,
+    depth_bottleneck: int,
+    stride: int,
+    rate: int = 1,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+    use_bounded_activations: bool = False,
+) -> jax.Array:
+    """A unit: a 1x1, a 3x3 and a 1x1 convolution, added to what goes past them.
+
+    Args:
+      inputs: `[batch, height, width, channels]`.
+      depth: Number of output channels. Where it is that of the inputs, these go past as they are,
+        otherwise through a 1x1 convolution.
+      depth_bottleneck: Number of channels between the convolutions.
+      stride: How many times smaller the map becomes, by the 3x3 convolution.
+      rate: Step between the pixels of the 3x3 window.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the variable scope, default `bottleneck_v1`.
+      use_bounded_activations: Whether the activations are within 6 of zero.
+
+    Returns:
+      `[batch, ceil(height / stride), ceil(width / stride), depth]`.
+    """
+    with variable_scope(scope, "bottleneck_v1") as opened:
+        if depth == last_dimension(inputs.shape, min_rank=4):
+            shortcut = subsample(inputs, stride, "shortcut")
+        else:
+            shortcut = conv2d(
+                inputs,
+                depth,
+                [1, 1],
+                stride=stride,
+                activation_fn=jax.nn.relu6 if use_bounded_activations else None,
+                scope="shortcut",
+            )
+        residual = conv2d(inputs, depth_bottleneck, [1, 1], stride=1, scope="conv1")
+        residual = conv2d_same(residual, depth_bottleneck, 3, stride, rate=rate, scope="conv2")
+        residual = conv2d(residual, depth, [1, 1], stride=1, activation_fn=None, scope="conv3")
+        if use_bounded_activations:
+            outputs = jax.nn.relu6(lax.add(shortcut, residual.clip(-6.0, 6.0)))
+        else:
+            outputs = jax.nn.relu(lax.add(shortcut, residual))
+        return collect_named_outputs(outputs_collections, opened.name, outputs)
+
+
+_V1 = resnet_utils.Version("resnet_v1", bottleneck, is_preactivated=False)
+
+
+@with_image_size(224)
+def resnet_v1(
+    inputs: jax.Array,
+    blocks: Sequence[Block],
+    num_classes: int | None = None,
+    is_training: bool | None = True,
+    global_pool: bool = True,
+    output_stride: int | None = None,
+    include_root_block: bool = True,
+    spatial_squeeze: bool = True,
+    store_non_strided_activations: bool = False,
+    reuse: Reuse = None,
+    scope: str | VariableScope | None = None,
+) -> tuple[jax.Array, EndPoints]:
+    """A root convolution, blocks of units, and a linear classifier.
+
+    For a prediction per pixel pass `global_pool=False`, an `output_stride` and images of a
+    multiple of 32 pixels plus 1, so that the corners of the map are those of the images.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, of any size.
+      blocks: The blocks, as `resnet_v1_block` makes them.
+      num_classes: How many logits to give; None or 0 for the features.
+      is_training: Whether to normalize by the batch; None leaves that to an `arg_scope`.
+      global_pool: Whether to average the features over height and width.
+      output_stride: How many times smaller than the images the features are, a multiple of 4;
+        None for as many as the blocks' strides say, 32 in those networks that have names.
+      include_root_block: Whether to begin with a convolution and a pool, which make the map 4
+        times smaller.
+      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
+      store_non_strided_activations: Whether the end points of blocks are taken before they are
+        made smaller.
+      reuse: Whether the variables exist already, as for `slim.variable_scope`.
+      scope: The variable scope, default `resnet_v1`.
+
+    Returns:
+      The logits, `[batch, num_classes]` (with their height and width in the middle if
+      `spatial_squeeze` is False), or the features, `[batch, height, width, channels]`; and the
+      end points as a dict: of each convolution, unit and block by its scope, then global_pool,
+      SCOPE/logits, SCOPE/spatial_squeeze and predictions.
+
+    Raises:
+      ValueError: The images are not a batch, or their logits a map that cannot be squeezed; the
+        `output_stride` cannot be reached.
+    """
+    return resnet_utils.build(
+        _V1,
+        inputs,
+        blocks,
+        num_classes,
+        is_training,
+        global_pool,
+        output_stride,
+        include_root_block,
+        spatial_squeeze,
+        reuse,
+        scope,
+        store_non_strided_activations,
+    )
+
+
+def resnet_v1_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
+    """A block of `num_units` units with `4 * base_depth` channels, the last with the stride."""
+    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride)
+
+
+def _resnet(layers: int) -> Any:
+    """The network with so many layers, under its name."""
+    name = f"resnet_v1_{layers}"
+
+    @with_image_size(224)
+    def resnet(
+        inputs: jax.Array,
+        num_classes: int | None = None,
+        is_training: bool | None = True,
+        global_pool: bool = True,
+        output_stride: int | None = None,
+        spatial_squeeze: bool = True,
+        store_non_strided_activations: bool = False,
+        min_base_depth: int = 8,
+        depth_multiplier: float = 1,
+        reuse: Reuse = None,
+        scope: str | VariableScope | None = name,
+    ) -> tuple[jax.Array, EndPoints]:
+        """The `resnet_v1` of four blocks that the paper has under this number of layers.
+
+        Args: those of `resnet_v1`, and
+          min_base_depth: The least number of channels between a unit's convolutions.
+          depth_multiplier: What these numbers (64, 128, 256 and 512) are multiplied by.
+
+        Returns and raises what `resnet_v1` does.
+        """
+        blocks = [
+            resnet_v1_block(
+                f"block{index}", max(int(depth * depth_multiplier), min_base_depth), units, stride
+            )
+            for index, (depth, units, stride) in enumerate(
+                zip(
+                    resnet_utils.BASE_DEPTHS,
+                    resnet_utils.UNITS[layers],
+                    resnet_utils.STRIDES,
+                    strict=True,
+                ),
+                1,
+            )
+        ]
+        return resnet_v1(
+            inputs,
+            blocks,
+            num_classes,
+            is_training,
+            global_pool=global_pool,
+            output_stride=output_stride,
+            spatial_squeeze=spatial_squeeze,
+            store_non_strided_activations=store_non_strided_activations,
+            reuse=reuse,
+            scope=scope,
+        )
+
+    resnet.__name__ = resnet.__qualname__ = name
+    return resnet
+
+
+resnet_v1_50 = _resnet(50)
+resnet_v1_101 = _resnet(101)
+resnet_v1_152 = _resnet(152)
+resnet_v1_200 = _resnet(200)

@@ -1,0 +1,178 @@
+"""ResNet V2: residual networks of 50 to 200 layers, normalized before their convolutions.
+
+    with slim.arg_scope(resnet_v2.resnet_arg_scope()):
+        logits, end_points = resnet_v2.resnet_v2_50(images, 1001)
+
+He et al., "Identity mappings in deep residual networks" (2016), https://arxiv.org/abs/1603.05027.
+The weights that were published for TF-Slim want images of 299x299 pixels with the preprocessing of
+Inception, and have 1001 classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax import lax
+
+from jslim._arg_scope import add_arg_scope
+from jslim.layers import batch_norm, conv2d
+from jslim.layers.utils import collect_named_outputs, last_dimension
+from jslim.model import Reuse, VariableScope, variable_scope
+from jslim.nets import resnet_utils
+from jslim.nets._common import EndPoints, with_image_size
+from jslim.nets.resnet_utils import Block, conv2d_same, subsample
+
+resnet_arg_scope = resnet_utils.resnet_arg_scope
+
+
+@add_arg_scope
+def bottleneck(
+    inputs: jax.Array,
+    depth: int,
+    depth_bottleneck: int,
+    stride: int,
+    rate: int = 1,
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """A unit: normalization, a 1x1, a 3x3 and a 1x1 convolution, added to what goes past them.
+
+    Args:
+      inputs: `[batch, height, width, channels]`.
+      depth: Number of output channels. Where it is that of the inputs, these go past as they are,
+        otherwise normalized and through a 1x1 convolution.
+      depth_bottleneck: Number of channels between the convolutions.
+      stride: How many times smaller the map becomes, by the 3x3 convolution.
+      rate: Step between the pixels of the 3x3 window.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the variable scope, default `bottleneck_v2`.
+
+    Returns:
+      `[batch, ceil(height / stride), ceil(width / stride), depth]`.
+    """
+    plain: dict[str, Any] = {"normalizer_fn": None, "activation_fn": None}
+    with variable_scope(scope, "bottleneck_v2") as opened:
+        preact = batch_norm(inputs, activation_fn=jax.nn.relu, scope="preact")
+        if depth == last_dimension(inputs.shape, min_rank=4):
+            shortcut = subsample(inputs, stride, "shortcut")
+        else:
+            shortcut = conv2d(preact, depth, [1, 1], stride=stride, scope="shortcut", **plain)
+        residual = conv2d(preact, depth_bottleneck, [1, 1], stride=1, scope="conv1")
+        residual = conv2d_same(residual, depth_bottleneck, 3, stride, rate=rate, scope="conv2")
+        residual = conv2d(residual, depth, [1, 1], stride=1, scope="conv3", **plain)
+        outputs = lax.add(shortcut, residual)
+        return collect_named_outputs(outputs_collections, opened.name, outputs)
+
+
+_V2 = resnet_utils.Version("resnet_v2", bottleneck, is_preactivated=True)
+
+
+@with_image_size(224)
+def resnet_v2(
+    inputs: jax.Array,
+    blocks: Sequence[Block],
+    num_classes: int | None = None,
+    is_training: bool | None = True,
+    global_pool: bool = True,
+    output_stride: int | None = None,
+    include_root_block: bool = True,
+    spatial_squeeze: bool = True,
+    reuse: Reuse = None,
+    scope: str | VariableScope | None = None,
+) -> tuple[jax.Array, EndPoints]:
+    """A root convolution, blocks of units, normalization, and a linear classifier.
+
+    For a prediction per pixel pass `global_pool=False`, an `output_stride` and images of a
+    multiple of 32 pixels plus 1, so that the corners of the map are those of the images.
+
+    Args:
+      inputs: Images, `[batch, height, width, channels]`, of any size; without the root block the
+        result of a convolution without activation.
+      blocks: The blocks, as `resnet_v2_block` makes them.
+      num_classes: How many logits to give; None or 0 for the features.
+      is_training: Whether to normalize by the batch; None, which TF-Slim has for V1 alone, leaves
+        that to an `arg_scope`.
+      global_pool: Whether to average the features over height and width.
+      output_stride: How many times smaller than the images the features are, a multiple of 4;
+        None for as many as the blocks' strides say, 32 in those networks that have names.
+      include_root_block: Whether to begin with a convolution and a pool, which make the map 4
+        times smaller.
+      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
+      reuse: Whether the variables exist already, as for `slim.variable_scope`.
+      scope: The variable scope, default `resnet_v2`.
+
+    Returns:
+      The logits, `[batch, num_classes]` (with their height and width in the middle if
+      `spatial_squeeze` is False), or the features, `[batch, height, width, channels]`; and the
+      end points as a dict: of each convolution, unit and block by its scope, then global_pool,
+      SCOPE/logits, SCOPE/spatial_squeeze and predictions.
+
+    Raises:
+      ValueError: The images are not a batch, or their logits a map that cannot be squeezed; the
+        `output_stride` cannot be reached.
+    """
+    return resnet_utils.build(
+        _V2,
+        inputs,
+        blocks,
+        num_classes,
+        is_training,
+        global_pool,
+        output_stride,
+        include_root_block,
+        spatial_squeeze,
+        reuse,
+        scope,
+    )
+
+
+def resnet_v2_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
+    """A block of `num_units` units with `4 * base_depth` channels, the last with the stride."""
+    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride)
+
+
+def _resnet(layers: int) -> Any:
+    """The network with so many layers, under its name."""
+    name = f"resnet_v2_{layers}"
+
+    @with_image_size(224)
+    def resnet(
+        inputs: jax.Array,
+        num_classes: int | None = None,
+        is_training: bool | None = True,
+        global_pool: bool = True,
+        output_stride: int | None = None,
+        spatial_squeeze: bool = True,
+        reuse: Reuse = None,
+        scope: str | VariableScope | None = name,
+    ) -> tuple[jax.Array, EndPoints]:
+        """The `resnet_v2` of four blocks that the paper has under this number of layers.
+
+        Takes, returns and raises what `resnet_v2` does.
+        """
+        sizes = zip(
+            resnet_utils.BASE_DEPTHS,
+            resnet_utils.UNITS[layers],
+            resnet_utils.STRIDES,
+            strict=True,
+        )
+        return resnet_v2(
+            inputs,
+            [resnet_v2_block(f"block{index}", *size) for index, size in enumerate(sizes, 1)],
+            num_classes,
+            is_training,
+            global_pool=global_pool,
+            output_stride=output_stride,
+            spatial_squeeze=spatial_squeeze,
+            reuse=reuse,
+            scope=scope,
+        )
+
+    resnet.__name__ = resnet.__qualname__ = name
+    return resnet
+
+
+resnet_v2_50 = _resnet(50)
+resnet_v2_101 = _resnet(101)
+resnet_v2_152 = _resnet(152)
+resnet_v2_200 = _resnet(200)
