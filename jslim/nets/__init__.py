@@ -12,6 +12,7 @@ from jslim.nets import inception_v2 as inception_v2
 from jslim.nets import inception_v3 as inception_v3
 from jslim.nets import inception_v4 as inception_v4
 from jslim.nets import lenet as lenet
+from jslim.nets import mobilenet_v1 as mobilenet_v1
 from jslim.nets import nets_factory as nets_factory
 from jslim.nets import overfeat as overfeat
 from jslim.nets import resnet_utils as resnet_utils

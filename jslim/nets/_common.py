@@ -1,6 +1,7 @@
 """What networks share: the check of their images, and the classifier made of a convolution."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -22,6 +23,20 @@ def with_image_size(size: int) -> Callable[[_F], _F]:
         return network
 
     return decorate
+
+
+def variant(network: Callable[..., Any], name: str, **defaults: Any) -> Callable[..., Any]:
+    """The network with other defaults, under a name of its own."""
+    partial: Any = functools.update_wrapper(functools.partial(network, **defaults), network)
+    partial.__name__ = partial.__qualname__ = name
+    del partial.__wrapped__  # whose signature has the defaults of the network
+    return partial
+
+
+def fixed_padding(kernel_size: Sequence[int], rate: int = 1) -> list[tuple[int, int]]:
+    """The padding of a convolution that depends on its kernel alone, and not on the inputs."""
+    totals = [(size - 1) * rate for size in kernel_size]
+    return [(total // 2, total - total // 2) for total in totals]
 
 
 def check_images(images: jax.Array, network: str, smallest: int, remedy: str = "") -> None:

@@ -17,7 +17,17 @@ import jax
 
 from jslim._arg_scope import ArgScope, arg_scope
 from jslim._errors import did_you_mean
-from jslim.nets import alexnet, cifarnet, inception, lenet, overfeat, resnet_v1, resnet_v2, vgg
+from jslim.nets import (
+    alexnet,
+    cifarnet,
+    inception,
+    lenet,
+    mobilenet_v1,
+    overfeat,
+    resnet_v1,
+    resnet_v2,
+    vgg,
+)
 from jslim.nets._common import EndPoints
 
 
@@ -66,6 +76,11 @@ def _resnet_v2(build: Any) -> Network:
     return Network(build, resnet_v2.resnet_arg_scope, "inception", 0, head, size_of_weights=299)
 
 
+def _mobilenet_v1(build: Any) -> Network:
+    scope = mobilenet_v1.mobilenet_v1_arg_scope
+    return Network(build, scope, "inception", 0, ("MobilenetV1/Logits",))
+
+
 NETWORKS: dict[str, Network] = {
     "alexnet_v2": Network(
         alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope, "vgg", 1, ("alexnet_v2/fc8",)
@@ -84,6 +99,10 @@ NETWORKS: dict[str, Network] = {
     "inception_v3": _inception(inception.inception_v3, "InceptionV3", has_aux=True),
     "inception_v4": _inception(inception.inception_v4, "InceptionV4", has_aux=True),
     "lenet": Network(lenet.lenet, lenet.lenet_arg_scope, "lenet", 0, ("LeNet/fc4",)),
+    "mobilenet_v1": _mobilenet_v1(mobilenet_v1.mobilenet_v1),
+    "mobilenet_v1_075": _mobilenet_v1(mobilenet_v1.mobilenet_v1_075),
+    "mobilenet_v1_050": _mobilenet_v1(mobilenet_v1.mobilenet_v1_050),
+    "mobilenet_v1_025": _mobilenet_v1(mobilenet_v1.mobilenet_v1_025),
     "overfeat": Network(
         overfeat.overfeat, overfeat.overfeat_arg_scope, "vgg", 1, ("overfeat/fc8",)
     ),

@@ -16,7 +16,7 @@ from jslim.initializers import variance_scaling_initializer
 from jslim.layers import batch_norm, conv2d, max_pool2d, softmax
 from jslim.layers.utils import collect_named_outputs, convert_collection_to_dict
 from jslim.model import Reuse, VariableScope, variable_scope
-from jslim.nets._common import EndPoints, check_images, squeeze_logits
+from jslim.nets._common import EndPoints, check_images, fixed_padding, squeeze_logits
 from jslim.regularizers import l2_regularizer
 
 
@@ -115,15 +115,13 @@ def conv2d_same(
         return conv2d(
             inputs, num_outputs, kernel_size, stride=1, rate=rate, padding="SAME", scope=scope
         )
-    total = (kernel_size - 1) * rate
-    side = (total // 2, total - total // 2)
     return conv2d(
         inputs,
         num_outputs,
         kernel_size,
         stride=stride,
         rate=rate,
-        padding=[side, side],
+        padding=fixed_padding([kernel_size, kernel_size], rate),
         scope=scope,
     )
 

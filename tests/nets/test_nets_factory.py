@@ -29,6 +29,10 @@ def test_table_holds_what_goes_with_each_network():
         "inception_v4": (299, 0.00004, "inception", 0),
         "lenet": (28, 0.0, "lenet", 0),
         "overfeat": (231, 0.0005, "vgg", 1),
+        **dict.fromkeys(
+            ("mobilenet_v1", *(f"mobilenet_v1_{n}" for n in ("075", "050", "025"))),
+            (224, 4e-05, "inception", 0),
+        ),
         **{f"resnet_v1_{n}": (224, 0.0001, "vgg", 1) for n in (50, 101, 152, 200)},
         **{f"resnet_v2_{n}": (299, 0.0001, "inception", 0) for n in (50, 101, 152, 200)},
         "vgg_a": (224, 0.0005, "vgg", 1),
@@ -70,10 +74,29 @@ RESNET_V1 = {
     "depth_multiplier": 1,
 }
 
+MOBILENET_V1 = {
+    "num_classes": 1000,
+    "dropout_keep_prob": 0.999,
+    "is_training": True,
+    "min_depth": 8,
+    "depth_multiplier": 1.0,
+    "conv_defs": None,
+    "prediction_fn": softmax,
+    "spatial_squeeze": True,
+    "reuse": None,
+    "scope": "MobilenetV1",
+    "global_pool": False,
+}
+
 
 @pytest.mark.parametrize(
     ("name", "first", "defaults"),
     [
+        ("mobilenet_v1", "inputs", MOBILENET_V1),
+        *(
+            (f"mobilenet_v1_{n}", "inputs", {**MOBILENET_V1, "depth_multiplier": int(n) / 100})
+            for n in ("075", "050", "025")
+        ),
         *(
             (name, "inputs", {**arguments, "reuse": None, "scope": name})
             for version, arguments in ((1, RESNET_V1), (2, RESNET))
