@@ -185,16 +185,15 @@ def test_mobilenet_v1_drops_features_in_training():
             "mobilenet_v1_base: each of conv_defs must be a Conv or a "
             "DepthSepConv, got 'conv' at 0",
         ),
-        (network(), 256, "MobilenetV1: images of this size give a 1x1"),
+        (
+            network(),
+            448,
+            "MobilenetV1: images of this size give a 4x4 map of logits, and spatial_squeeze can "
+            "only remove a 1x1 one",
+        ),
     ],
 )
 def test_mobilenet_v1_errors_say_what_to_do(net, size, text):
-    if size == 256:
-        text = (
-            "MobilenetV1: images of this size give a 2x2 map of logits, and spatial_squeeze can "
-            "only remove a 1x1 one"
-        )
-        size = 448
     with pytest.raises(ValueError) as error:
         shapes(net, 1, size, size, 3)
     assert str(error.value).startswith(text)

@@ -29,10 +29,8 @@ def test_table_holds_what_goes_with_each_network():
         "inception_v4": (299, 0.00004, "inception", 0),
         "lenet": (28, 0.0, "lenet", 0),
         "overfeat": (231, 0.0005, "vgg", 1),
-        **dict.fromkeys(
-            ("mobilenet_v1", *(f"mobilenet_v1_{n}" for n in ("075", "050", "025"))),
-            (224, 4e-05, "inception", 0),
-        ),
+        "mobilenet_v1": (224, 0.00004, "inception", 0),
+        **{f"mobilenet_v1_{n}": (224, 0.00004, "inception", 0) for n in ("075", "050", "025")},
         **{f"resnet_v1_{n}": (224, 0.0001, "vgg", 1) for n in (50, 101, 152, 200)},
         **{f"resnet_v2_{n}": (299, 0.0001, "inception", 0) for n in (50, 101, 152, 200)},
         "vgg_a": (224, 0.0005, "vgg", 1),
