@@ -33,6 +33,11 @@ def train(values: Any) -> None:
       DataError: The data cannot be read.
     """
     network = nets_factory.get_network(values.model_name)
+    if network.takes_videos:
+        raise UsageError(
+            f"--model_name: {values.model_name!r} takes videos, and every data set here is one of "
+            "images; choose another network, or train this one with slim.learning.train"
+        )
     dataset = classifier.open_dataset(values, values.labels_offset)
     mesh = learning.data_mesh(values.num_clones)
     contract = classifier.make_contract(

@@ -5,6 +5,8 @@ Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
 
 from jslim.nets import alexnet as alexnet
 from jslim.nets import cifarnet as cifarnet
+from jslim.nets import i3d as i3d
+from jslim.nets import i3d_utils as i3d_utils
 from jslim.nets import inception as inception
 from jslim.nets import inception_resnet_v2 as inception_resnet_v2
 from jslim.nets import inception_v1 as inception_v1
@@ -18,5 +20,6 @@ from jslim.nets import overfeat as overfeat
 from jslim.nets import resnet_utils as resnet_utils
 from jslim.nets import resnet_v1 as resnet_v1
 from jslim.nets import resnet_v2 as resnet_v2
+from jslim.nets import s3dg as s3dg
 from jslim.nets import vgg as vgg
 from jslim.nets.nets_factory import list_networks as list_networks

@@ -20,12 +20,14 @@ from jslim._errors import did_you_mean
 from jslim.nets import (
     alexnet,
     cifarnet,
+    i3d,
     inception,
     lenet,
     mobilenet_v1,
     overfeat,
     resnet_v1,
     resnet_v2,
+    s3dg,
     vgg,
 )
 from jslim.nets._common import EndPoints
@@ -41,6 +43,7 @@ class Network:
     label_offset: int  # ImageNet's labels are this much more than the classes of its weights
     head: tuple[str, ...]  # the scopes of all variables that num_classes=None leaves out
     size_of_weights: int | None = None  # of images, where its published weights want another one
+    takes_videos: bool = False  # whether its images come in an axis more, [batch, frames, ...]
 
     @property
     def image_size(self) -> int:
@@ -81,6 +84,10 @@ def _mobilenet_v1(build: Any) -> Network:
     return Network(build, scope, "inception", 0, ("MobilenetV1/Logits",))
 
 
+def _video(build: Any, arg_scope: Any) -> Network:
+    return Network(build, arg_scope, "inception", 0, ("InceptionV1/Logits",), takes_videos=True)
+
+
 NETWORKS: dict[str, Network] = {
     "alexnet_v2": Network(
         alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope, "vgg", 1, ("alexnet_v2/fc8",)
@@ -88,6 +95,7 @@ NETWORKS: dict[str, Network] = {
     "cifarnet": Network(
         cifarnet.cifarnet, cifarnet.cifarnet_arg_scope, "cifarnet", 0, ("CifarNet/logits",)
     ),
+    "i3d": _video(i3d.i3d, i3d.i3d_arg_scope),
     "inception_resnet_v2": _inception(
         inception.inception_resnet_v2,
         "InceptionResnetV2",
@@ -114,6 +122,7 @@ NETWORKS: dict[str, Network] = {
     "resnet_v2_101": _resnet_v2(resnet_v2.resnet_v2_101),
     "resnet_v2_152": _resnet_v2(resnet_v2.resnet_v2_152),
     "resnet_v2_200": _resnet_v2(resnet_v2.resnet_v2_200),
+    "s3dg": _video(s3dg.s3dg, s3dg.s3dg_arg_scope),
     "vgg_a": _vgg(vgg.vgg_a),
     "vgg_16": _vgg(vgg.vgg_16),
     "vgg_19": _vgg(vgg.vgg_19),

@@ -165,6 +165,7 @@ def test_the_evaluation_loop_gives_up_after_the_timeout(tmp_path, capfd):
         (["digits"], "unexpected argument 'digits'; flags start with --"),
         (["--dataset_name=digit"], "Name of dataset unknown digit.*did you mean 'digits'"),
         (["--dataset_split_name=tran"], "split name tran was not recognized.*did you mean 'train'"),
+        (["--model_name=i3d"], "--model_name: 'i3d' takes videos, and every data set here is one"),
         (["--model_name=lenett"], "there is no network 'lenett'; did you mean 'lenet'"),
         (["--optimizer=adm"], "adm.*adam"),
         (["--learning_rate_decay_type=linear"], "one of .*'polynomial', got 'linear'"),

@@ -22,6 +22,7 @@ def test_table_holds_what_goes_with_each_network():
     assert rows == {
         "alexnet_v2": (224, 0.0005, "vgg", 1),
         "cifarnet": (32, 0.004, "cifarnet", 0),
+        "i3d": (224, 1e-7, "inception", 0),
         "inception_resnet_v2": (299, 0.00004, "inception", 0),
         "inception_v1": (224, 0.00004, "inception", 0),
         "inception_v2": (224, 0.00004, "inception", 0),
@@ -33,6 +34,7 @@ def test_table_holds_what_goes_with_each_network():
         **{f"mobilenet_v1_{n}": (224, 0.00004, "inception", 0) for n in ("075", "050", "025")},
         **{f"resnet_v1_{n}": (224, 0.0001, "vgg", 1) for n in (50, 101, 152, 200)},
         **{f"resnet_v2_{n}": (299, 0.0001, "inception", 0) for n in (50, 101, 152, 200)},
+        "s3dg": (224, 1e-7, "inception", 0),
         "vgg_a": (224, 0.0005, "vgg", 1),
         "vgg_16": (224, 0.0005, "vgg", 1),
         "vgg_19": (224, 0.0005, "vgg", 1),
@@ -56,6 +58,13 @@ INCEPTION = {
     "num_classes": 1000,
     "is_training": True,
     "dropout_keep_prob": 0.8,
+}
+VIDEO = {
+    "dropout_keep_prob": 0.8,
+    "is_training": True,
+    "prediction_fn": softmax,
+    "spatial_squeeze": True,
+    "reuse": None,
 }
 
 RESNET = {
@@ -119,6 +128,23 @@ MOBILENET_V1 = {
                 },
             )
             for name in ("vgg_a", "vgg_16", "vgg_19")
+        ),
+        ("i3d", "inputs", {"num_classes": 1000, **VIDEO, "scope": "InceptionV1"}),
+        (
+            "s3dg",
+            "inputs",
+            {
+                "num_classes": 1000,
+                "first_temporal_kernel_size": 3,
+                "temporal_conv_startat": "Conv2d_2c_3x3",
+                "gating_startat": "Conv2d_2c_3x3",
+                "final_endpoint": "Mixed_5c",
+                "min_depth": 16,
+                "depth_multiplier": 1.0,
+                **VIDEO,
+                "data_format": "NDHWC",
+                "scope": "InceptionV1",
+            },
         ),
         (
             "inception_v1",

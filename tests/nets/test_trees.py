@@ -39,8 +39,9 @@ def test_network_parameter_count_is_that_of_tf_slim(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_network_image_size_is_that_of_its_tree(name):
-    height, width, _ = net_checks.load_tree(name)["image_shape"]
+    *frames, height, width, _ = net_checks.load_tree(name)["image_shape"]
     network = nets_factory.get_network(name)
+    assert len(frames) == network.takes_videos
     assert nets_factory.get_network_fn(name, 10).default_image_size == height == width
     assert network.image_size == (299 if name.startswith("resnet_v2") else height)
 
