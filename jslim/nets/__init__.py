@@ -15,8 +15,11 @@ from jslim.nets import inception_v3 as inception_v3
 from jslim.nets import inception_v4 as inception_v4
 from jslim.nets import lenet as lenet
 from jslim.nets import mobilenet_v1 as mobilenet_v1
+from jslim.nets import nasnet as nasnet
+from jslim.nets import nasnet_utils as nasnet_utils
 from jslim.nets import nets_factory as nets_factory
 from jslim.nets import overfeat as overfeat
+from jslim.nets import pnasnet as pnasnet
 from jslim.nets import resnet_utils as resnet_utils
 from jslim.nets import resnet_v1 as resnet_v1
 from jslim.nets import resnet_v2 as resnet_v2

@@ -24,7 +24,9 @@ from jslim.nets import (
     inception,
     lenet,
     mobilenet_v1,
+    nasnet,
     overfeat,
+    pnasnet,
     resnet_v1,
     resnet_v2,
     s3dg,
@@ -88,6 +90,10 @@ def _video(build: Any, arg_scope: Any) -> Network:
     return Network(build, arg_scope, "inception", 0, ("InceptionV1/Logits",), takes_videos=True)
 
 
+def _nasnet(build: Any, arg_scope: Any, aux: str, preprocessing: str = "inception") -> Network:
+    return Network(build, arg_scope, preprocessing, 0, ("final_layer/FC", f"{aux}/aux_logits"))
+
+
 NETWORKS: dict[str, Network] = {
     "alexnet_v2": Network(
         alexnet.alexnet_v2, alexnet.alexnet_v2_arg_scope, "vgg", 1, ("alexnet_v2/fc8",)
@@ -111,9 +117,18 @@ NETWORKS: dict[str, Network] = {
     "mobilenet_v1_075": _mobilenet_v1(mobilenet_v1.mobilenet_v1_075),
     "mobilenet_v1_050": _mobilenet_v1(mobilenet_v1.mobilenet_v1_050),
     "mobilenet_v1_025": _mobilenet_v1(mobilenet_v1.mobilenet_v1_025),
+    "nasnet_cifar": _nasnet(
+        nasnet.build_nasnet_cifar, nasnet.nasnet_cifar_arg_scope, "aux_11", "cifarnet"
+    ),
+    "nasnet_mobile": _nasnet(nasnet.build_nasnet_mobile, nasnet.nasnet_mobile_arg_scope, "aux_7"),
+    "nasnet_large": _nasnet(nasnet.build_nasnet_large, nasnet.nasnet_large_arg_scope, "aux_11"),
     "overfeat": Network(
         overfeat.overfeat, overfeat.overfeat_arg_scope, "vgg", 1, ("overfeat/fc8",)
     ),
+    "pnasnet_mobile": _nasnet(
+        pnasnet.build_pnasnet_mobile, pnasnet.pnasnet_mobile_arg_scope, "aux_5"
+    ),
+    "pnasnet_large": _nasnet(pnasnet.build_pnasnet_large, pnasnet.pnasnet_large_arg_scope, "aux_7"),
     "resnet_v1_50": _resnet_v1(resnet_v1.resnet_v1_50),
     "resnet_v1_101": _resnet_v1(resnet_v1.resnet_v1_101),
     "resnet_v1_152": _resnet_v1(resnet_v1.resnet_v1_152),

@@ -14,6 +14,8 @@ import numpy as np
 
 import jslim as slim
 
+# Most of the time of a test goes into compiling a network that runs once.
+FAST_COMPILATION = {"xla_backend_optimization_level": 0}
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "nets"
 # Standard deviation times root of fan-in that keeps the scale of what goes through relu layers.
 _GAIN = math.sqrt(2.0)

@@ -32,6 +32,11 @@ def test_table_holds_what_goes_with_each_network():
         "overfeat": (231, 0.0005, "vgg", 1),
         "mobilenet_v1": (224, 0.00004, "inception", 0),
         **{f"mobilenet_v1_{n}": (224, 0.00004, "inception", 0) for n in ("075", "050", "025")},
+        "nasnet_cifar": (32, 0.0005, "cifarnet", 0),
+        "nasnet_mobile": (224, 0.00004, "inception", 0),
+        "nasnet_large": (331, 0.00005, "inception", 0),
+        "pnasnet_mobile": (224, 0.00004, "inception", 0),
+        "pnasnet_large": (331, 0.00004, "inception", 0),
         **{f"resnet_v1_{n}": (224, 0.0001, "vgg", 1) for n in (50, 101, 152, 200)},
         **{f"resnet_v2_{n}": (299, 0.0001, "inception", 0) for n in (50, 101, 152, 200)},
         "s3dg": (224, 1e-7, "inception", 0),
@@ -95,10 +100,19 @@ MOBILENET_V1 = {
     "global_pool": False,
 }
 
+# `num_classes` has no default there.
+NASNET = {"num_classes": inspect.Parameter.empty, "is_training": True}
+PNASNET = {**NASNET, "final_endpoint": None, "config": None}
+
 
 @pytest.mark.parametrize(
     ("name", "first", "defaults"),
     [
+        ("nasnet_cifar", "images", {**NASNET, "config": None, "current_step": None}),
+        ("nasnet_mobile", "images", {**PNASNET, "current_step": None}),
+        ("nasnet_large", "images", {**PNASNET, "current_step": None}),
+        ("pnasnet_mobile", "images", PNASNET),
+        ("pnasnet_large", "images", PNASNET),
         ("mobilenet_v1", "inputs", MOBILENET_V1),
         *(
             (f"mobilenet_v1_{n}", "inputs", {**MOBILENET_V1, "depth_multiplier": int(n) / 100})
@@ -215,7 +229,7 @@ MOBILENET_V1 = {
 def test_network_signature_is_that_of_tf_slim(name, first, defaults):
     build = nets_factory.networks_map[name]
     inputs, *others = inspect.signature(build).parameters.values()
-    assert build.__name__ == name
+    assert build.__name__ in (name, f"build_{name}")
     assert inputs.name == first
     assert [(p.name, p.default) for p in others] == list(defaults.items())
 
