@@ -230,6 +230,7 @@ def main(arguments: list[str] | None = None, cases: list[Case] = CASES) -> None:
     parser.add_argument("patterns", nargs="*", help="regular expressions of names or groups")
     parser.add_argument("--pairs", type=int, default=9)
     options = parser.parse_args([] if arguments is None else arguments)
+    slim.learning.keep_freed_memory()  # for all sides
     wanted = re.compile("|".join(options.patterns))
     print(
         f"on {jax.devices()[0].device_kind}, jax {jax.__version__}: milliseconds, and ratios to it"

@@ -226,6 +226,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="pairs of steps to time")
     parser.add_argument("--traces", type=int, default=9, help="pairs of traces to time")
     flags = parser.parse_args()
+    slim.learning.keep_freed_memory()  # for both sides
     _measure.show("", "jslim", "Linen", "ratio (quartiles)", "target")
     for pair in pairs():
         run(pair, flags.steps, flags.traces)

@@ -10,6 +10,8 @@ from typing import Any
 
 from absl import flags
 
+from jslim.learning import keep_freed_memory
+
 # Each is a fault of what was given, which its message explains; others keep their traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 
@@ -24,7 +26,7 @@ def run(
     argv: Sequence[str] | None = None,
     dropped: dict[str, str] | None = None,
 ) -> int:
-    """Parses the flags, sets up logging and the compilation cache, and runs `program`.
+    """Parses the flags, sets up logging, compilation cache and memory, and runs `program`.
 
     Args:
       program: Gets the parsed flags.
@@ -48,6 +50,7 @@ def run(
         return 0
     _log_to_stderr()
     _use_compilation_cache(values["compilation_cache_dir"].value)
+    keep_freed_memory()
     try:
         program(values)
     except KeyboardInterrupt:

@@ -99,7 +99,22 @@ def _spread_to_inputs(
         lax.mul(cotangent, _tap(taps, index, cotangent.shape, channels_first))
         for index in range(math.prod(windows.size))
     )
-    return functools.reduce(lax.add, transposed_shifts(products, shape, windows, channels_first))
+    total = functools.reduce(lax.add, transposed_shifts(products, shape, windows, channels_first))
+    return _materialized(total)
+
+
+def _materialized(array: jax.Array) -> jax.Array:
+    """The array, in memory.
+
+    XLA's CPU backend would compute these sums anew for each use, element by element where that is
+    a sum itself (the gradient of a batch normalization took 10 times as long), and it drops
+    optimization barriers. It does not look through a branch that it cannot foresee.
+    """
+    first = lax.reshape(lax.slice(array, (0,) * array.ndim, (1,) * array.ndim), ())
+    bits = lax.bitcast_convert_type(lax.convert_element_type(first, np.float32), np.int32)
+    # 0 or -1: the sign of any number, infinite ones and NaN included.
+    never = lax.gt(lax.shift_right_arithmetic(bits, np.int32(31)), np.int32(0))
+    return lax.cond(never, lax.neg, lambda kept: kept, array)
 
 
 def _sum_of_products(

@@ -1,0 +1,89 @@
+"""TF-Slim's side of `benchmarks.nets`, in a process with a Python of its own.
+
+    python benchmarks/_tf_slim_nets.py NETWORK BATCH_SIZE IMAGE_SIZE
+
+For each line 'forward' or 'train' on the standard input it prints the seconds that took. Networks
+that TF-Slim's package lacks come from research/slim, the folder that RESEARCH_SLIM names.
+"""
+
+import importlib
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+import numpy as np
+import tensorflow.compat.v1 as tf
+import tf_slim as slim
+
+NUM_CLASSES = 10
+
+
+def find_legacy_layers():
+    """TensorFlow looks for the layers of TensorFlow 1 where tf_keras no longer has them."""
+    importlib.import_module("tf_keras")
+    for name in ("", ".base", ".convolutional", ".core", ".normalization", ".pooling"):
+        module = importlib.import_module(f"tf_keras.src.legacy_tf_layers{name}")
+        sys.modules[f"tf_keras.legacy_tf_layers{name}"] = module
+
+
+def network(name, images, is_training):
+    if "RESEARCH_SLIM" in os.environ:
+        sys.path.insert(0, os.environ["RESEARCH_SLIM"])
+    if name == "mobilenet_v1":
+        from nets import mobilenet_v1
+
+        with slim.arg_scope(mobilenet_v1.mobilenet_v1_arg_scope(is_training)):
+            return mobilenet_v1.mobilenet_v1(images, NUM_CLASSES, is_training=is_training)[0]
+    if name == "mobilenet_v2":
+        from nets.mobilenet import mobilenet_v2
+
+        with slim.arg_scope(mobilenet_v2.training_scope(is_training=is_training)):
+            return mobilenet_v2.mobilenet(images, NUM_CLASSES, is_training=is_training)[0]
+    from tf_slim.nets import inception_v3, resnet_v1, vgg
+
+    if name == "resnet_v1_50":
+        with slim.arg_scope(resnet_v1.resnet_arg_scope()):
+            logits = resnet_v1.resnet_v1_50(images, NUM_CLASSES, is_training)[0]
+            return tf.reshape(logits, [-1, NUM_CLASSES])
+    if name == "inception_v3":
+        with slim.arg_scope(inception_v3.inception_v3_arg_scope()):
+            return inception_v3.inception_v3(
+                images, NUM_CLASSES, is_training, create_aux_logits=False, global_pool=True
+            )[0]
+    with slim.arg_scope(vgg.vgg_arg_scope()):
+        return vgg.vgg_16(
+            images, NUM_CLASSES, is_training, fc_conv_padding="SAME", global_pool=True
+        )[0]
+
+
+def main(name, batch_size, image_size):
+    find_legacy_layers()
+    tf.disable_eager_execution()
+    values = np.random.default_rng(0).normal(size=(batch_size, image_size, image_size, 3))
+    images = tf.get_variable(
+        "images", initializer=values.astype(np.float32), trainable=False, use_resource=True
+    )
+    labels = tf.constant(np.arange(batch_size) % NUM_CLASSES)
+    with tf.variable_scope("training"):
+        logits = network(name, images, True)
+        tf.losses.sparse_softmax_cross_entropy(labels, logits)
+    optimizer = tf.train.MomentumOptimizer(1e-3, 0.9)
+    train = slim.learning.create_train_op(tf.losses.get_total_loss(), optimizer)
+    with tf.variable_scope("inference"):
+        forward = network(name, images, False)
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+    runs = {"forward": session.make_callable(forward), "train": session.make_callable(train)}
+    for run in runs.values():
+        run()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        runs[line.strip()]()
+        print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

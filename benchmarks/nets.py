@@ -1,0 +1,277 @@
+"""Networks of the zoo against Flax Linen's, PyTorch's and TF-Slim's: images a second.
+
+    python -m benchmarks.nets [NETWORK ...] [--batch-size=8] [--image-size=128] [--pairs=9]
+        [--tf-python=PYTHON]
+
+Each is timed in inference and in a training step (cross entropy, weight decay, momentum), taking
+turns. Linen's networks are hand-written; PyTorch's are those of torchvision and timm where these
+are installed; TF-Slim runs in a process of its own, under the Python that `--tf-python` names,
+which has TensorFlow and tf_slim. Without dropout, auxiliary classifiers and preprocessing.
+"""
+
+import argparse
+import functools
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jslim as slim
+from benchmarks._linen_nets import LINEN_NETS
+from jslim.nets import nets_factory
+
+NUM_CLASSES = 10
+WEIGHT_DECAY = 1e-4
+OPTIMIZER = functools.partial(optax.sgd, 1e-3, momentum=0.9)
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "inception_v3": {"create_aux_logits": False, "global_pool": True, "dropout_keep_prob": 1.0},
+    "vgg_16": {"fc_conv_padding": "SAME", "global_pool": True, "dropout_keep_prob": 1.0},
+    "mobilenet_v1": {"global_pool": True, "dropout_keep_prob": 1.0},
+}
+KINDS = ("forward", "train")
+Timed = Callable[[str], float]  # seconds of one run of a kind
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - start
+
+
+def network_fn(name: str, is_training: bool) -> Callable[..., Any]:
+    built = nets_factory.get_network_fn(name, NUM_CLASSES, WEIGHT_DECAY, is_training)
+    return functools.partial(built, **ARGUMENTS.get(name, {}))
+
+
+def filled(shapes: Any) -> Any:
+    """Values to start from: compiling the initializers would take longer than the rest."""
+    rng = np.random.default_rng(0)
+
+    def value(path: Any, like: Any) -> jax.Array:
+        name = path[-1].key
+        if len(like.shape) > 1:
+            deviation = np.sqrt(2 / np.prod(like.shape[:-1]))
+            return jnp.asarray(deviation * rng.normal(size=like.shape), like.dtype)
+        is_one = name in ("gamma", "scale", "moving_variance", "var")
+        return jnp.full(like.shape, float(is_one), like.dtype)
+
+    return jax.tree_util.tree_map_with_path(value, shapes)
+
+
+class Compiled:
+    """A network in JAX, compiled for both; `compile_secs` includes tracing."""
+
+    def __init__(self, forward: Any, variables: Any, step: Any, state: Any, batch: Any):
+        start = time.perf_counter()
+        self.forward = jax.jit(forward).lower(variables, batch["image"]).compile()
+        self.step = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+        self.compile_secs = time.perf_counter() - start
+        self.variables, self.state, self.batch = variables, state, batch
+
+    def __call__(self, kind: str) -> float:
+        if kind == "forward":
+            return seconds(lambda: self.forward(self.variables, self.batch["image"]))
+        return seconds(self._train)
+
+    def _train(self) -> Any:
+        self.state, outputs = self.step(self.state, self.batch)
+        return self.state, outputs
+
+
+def of_jslim(name: str, batch: Any) -> Compiled:
+    def total_loss(batch: Any) -> jax.Array:
+        logits, _ = network_fn(name, True)(batch["image"])
+        slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
+        return slim.losses.get_total_loss()
+
+    model = slim.Model(network_fn(name, False))
+    variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
+    train_op = slim.learning.create_train_op(total_loss, OPTIMIZER())
+    state = train_op.init_shapes(jax.random.key(0), batch)
+    state = state.replace(
+        step=jnp.zeros((), jnp.int32),
+        params=filled(state.params),
+        batch_stats=filled(state.batch_stats),
+        opt_state=jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), state.opt_state),
+        rng=jax.random.key(1),
+    )
+
+    def forward(variables: Any, images: jax.Array) -> jax.Array:
+        return model.apply(variables, images)[0]
+
+    return Compiled(forward, variables, train_op.step, state, batch)
+
+
+def of_linen(name: str, batch: Any) -> Compiled:
+    make = LINEN_NETS[name]
+    model, trained = make(NUM_CLASSES, False), make(NUM_CLASSES, True)
+    variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
+    optimizer = OPTIMIZER()
+
+    def step(state: Any, batch: Any) -> Any:
+        variables, opt_state = state
+
+        def loss_of(params: Any) -> Any:
+            logits, updated = trained.apply(
+                {**variables, "params": params}, batch["image"], mutable=["batch_stats"]
+            )
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+            kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+            penalty = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
+            return jnp.mean(losses) + 0.5 * WEIGHT_DECAY * penalty, updated
+
+        gradient = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, updated), gradients = gradient(variables["params"])
+        updates, opt_state = optimizer.update(gradients, opt_state, variables["params"])
+        params = optax.apply_updates(variables["params"], updates)
+        return ({**updated, "params": params}, opt_state), loss
+
+    state = jax.tree.map(jnp.array, variables), optimizer.init(variables["params"])
+    return Compiled(model.apply, variables, step, state, batch)
+
+
+def kernels(variables: Any) -> Counter[int]:
+    """The sizes of all kernels, by which one network is told to be another."""
+    return Counter(leaf.size for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim > 1)
+
+
+def of_torch(name: str, batch: Any) -> Timed | None:
+    found = {
+        "resnet_v1_50": ("torchvision.models", "resnet50", {}),
+        "inception_v3": ("torchvision.models", "inception_v3", {"aux_logits": False}),
+        "vgg_16": ("torchvision.models", "vgg16", {"dropout": 0.0}),
+        "mobilenet_v1": ("timm.models.mobilenetv3", "mobilenetv1_100", {}),
+        "mobilenet_v2": ("torchvision.models", "mobilenet_v2", {"dropout": 0.0}),
+    }
+    module, function, arguments = found[name]
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return None
+    import torch
+
+    make = getattr(importlib.import_module(module), function)
+    model = make(num_classes=NUM_CLASSES, **arguments).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9, weight_decay=WEIGHT_DECAY)
+    images = torch.from_numpy(np.array(batch["image"]).transpose(0, 3, 1, 2))
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(np.array(batch["label"], np.int64))
+
+    def timed(kind: str) -> float:
+        model.train(kind == "train")
+        start = time.perf_counter()
+        if kind == "forward":
+            with torch.no_grad():
+                model(images)
+        else:
+            optimizer.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+        return time.perf_counter() - start
+
+    return timed
+
+
+class TfSlim:
+    """TF-Slim in a process of its own."""
+
+    def __init__(self, python: str, name: str, batch_size: int, image_size: int):
+        script = pathlib.Path(__file__).with_name("_tf_slim_nets.py")
+        self.process = subprocess.Popen(
+            [python, script, name, str(batch_size), str(image_size)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._read_until_ready()
+
+    def _read_until_ready(self) -> None:
+        for line in self.process.stdout or ():
+            if line.strip() == "ready":
+                return
+        raise SystemExit("benchmarks.nets: TF-Slim's process ended; run _tf_slim_nets.py alone")
+
+    def __call__(self, kind: str) -> float:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(kind, file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def compare(sides: dict[str, Timed], pairs: int) -> dict[str, dict[str, np.ndarray]]:
+    """Seconds of all sides of each kind, taking turns."""
+    times: dict[str, dict[str, list[float]]] = {k: {name: [] for name in sides} for k in KINDS}
+    for kind in KINDS:
+        for timed in sides.values():
+            timed(kind)
+        for index in range(pairs):
+            for name in list(sides)[:: 1 if index % 2 else -1]:
+                times[kind][name].append(sides[name](kind))
+    return {k: {name: np.array(t) for name, t in by.items()} for k, by in times.items()}
+
+
+def run(name: str, batch_size: int, image_size: int, pairs: int, tf_python: str | None) -> None:
+    """Prints the lines of one network."""
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": jnp.asarray(rng.normal(size=(batch_size, image_size, image_size, 3)), jnp.float32),
+        "label": jnp.asarray(rng.integers(NUM_CLASSES, size=batch_size), jnp.int32),
+    }
+    ours, linens = of_jslim(name, batch), of_linen(name, batch)
+    if kernels(ours.variables) != kernels(linens.variables):
+        raise SystemExit(f"benchmarks.nets: Linen's {name} is another network")
+    sides: dict[str, Timed] = {"jslim": ours, "linen": linens}
+    torch = of_torch(name, batch)
+    if torch is not None:
+        sides["torch"] = torch
+    tf_slim = TfSlim(tf_python, name, batch_size, image_size) if tf_python else None
+    if tf_slim is not None:
+        sides["tf_slim"] = tf_slim
+    for kind, times in compare(sides, pairs).items():
+        line = f"{name + ' ' + kind:24}"
+        for side in ("jslim", "linen", "torch", "tf_slim"):
+            if side not in times:
+                line += f"{'-':>18}"
+                continue
+            rate = batch_size / float(np.median(times[side]))
+            ratio = float(np.median(times[side] / times["jslim"]))
+            line += f"{rate:10.1f}" + (f" ({ratio:5.2f})" if side != "jslim" else " " * 8)
+        print(line, flush=True)
+    compiled = f"{ours.compile_secs:.1f} s, Linen's in {linens.compile_secs:.1f} s"
+    print(f"  traced and compiled in {compiled}")
+    if tf_slim is not None:
+        tf_slim.close()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(LINEN_NETS))
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--tf-python", help="a Python that has TensorFlow and tf_slim")
+    flags = parser.parse_args([] if arguments is None else arguments)
+    slim.learning.keep_freed_memory()  # for all sides in this process
+    print(
+        f"{flags.batch_size} images of {flags.image_size} pixels on {jax.devices()[0].device_kind}:"
+        " images a second, and how many times as long it takes as jslim"
+    )
+    print(f"{'':24}{'jslim':>10}{'':8}{'linen':>10}{'':8}{'torch':>10}{'':8}{'tf_slim':>10}")
+    known = [name for name in LINEN_NETS if name in nets_factory.NETWORKS]
+    for name in flags.networks or known:
+        run(name, flags.batch_size, flags.image_size, flags.pairs, flags.tf_python)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
