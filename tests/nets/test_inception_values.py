@@ -78,7 +78,7 @@ def repeat_at_most_twice(inputs, repetitions, *args, **kwargs):
         ("inception_v2", {"depth_multiplier": 0.25, "min_depth": 20, "global_pool": True}, 0),
         ("inception_v3", {"depth_multiplier": 0.5, "min_depth": 24}, 1),
         ("inception_v4", {}, 1),
-        ("inception_resnet_v2", {}, 0),
+        ("inception_resnet_v2", {}, 1),
     ],
 )
 def test_inception_training_equals_tf_slim(name, kwargs, level, monkeypatch):
