@@ -63,16 +63,16 @@ def seeded_input(golden):
 def seeded_variables(model, images, seed=0):
     """The variables of a model with seeded values, and no work spent on initial ones."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    return {collection: filled(tree, seed) for collection, tree in shapes.items()}
 
-    def fill(tree):
-        flat = flax.traverse_util.flatten_dict(tree, sep="/")
-        filled = {
-            name: jnp.asarray(seeded_value(seed, name, v.shape), v.dtype)
-            for name, v in flat.items()
-        }
-        return flax.traverse_util.unflatten_dict(filled, sep="/")
 
-    return {collection: fill(tree) for collection, tree in shapes.items()}
+def filled(tree, seed=0):
+    """Seeded values for a tree of shapes."""
+    flat = flax.traverse_util.flatten_dict(tree, sep="/")
+    values = {
+        name: jnp.asarray(seeded_value(seed, name, v.shape), v.dtype) for name, v in flat.items()
+    }
+    return flax.traverse_util.unflatten_dict(values, sep="/")
 
 
 def assert_described(array, expected, what):

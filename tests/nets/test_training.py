@@ -1,0 +1,101 @@
+"""Networks of the table train: five steps of `create_train_op`, with a falling loss.
+
+One of each kind; with JSLIM_EVERY_NETWORK=1 in the environment all of them, which takes long to
+compile.
+"""
+
+import inspect
+import os
+
+import jax
+import jax.numpy as jnp
+import net_checks
+import numpy as np
+import pytest
+from net_checks import FAST_COMPILATION
+
+import jslim as slim
+from jslim.nets import nets_factory
+
+BATCH, CLASSES = 2, 3
+# The smallest images each takes, with arguments that allow it; others take 33x33.
+SIZES = {
+    "alexnet_v2": 191,
+    "inception_v3": 107,
+    "inception_v4": 107,
+    "inception_resnet_v2": 107,
+    "lenet": 28,
+    "nasnet_cifar": 20,
+    "nasnet_large": 72,
+    "nasnet_mobile": 72,
+    "overfeat": 231,
+    "pnasnet_large": 72,
+    "pnasnet_mobile": 72,
+}
+ARGUMENTS = {"global_pool": True, "fc_conv_padding": "SAME", "dropout_keep_prob": 1.0}
+
+
+def trained_losses(name):
+    row = nets_factory.get_network(name)
+    parameters = inspect.signature(row.build).parameters
+    arguments = {key: value for key, value in ARGUMENTS.items() if key in parameters}
+    size = SIZES.get(name, 33)
+    shape = (size, size, 1 if name == "lenet" else 3)
+    if row.takes_videos:
+        shape = (8, *shape)
+    network_fn = nets_factory.get_network_fn(name, CLASSES, None, is_training=True)
+
+    def total_loss(batch):
+        logits, end_points = network_fn(batch["image"], **arguments)
+        slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
+        if "AuxLogits" in end_points:
+            slim.losses.sparse_softmax_cross_entropy(
+                end_points["AuxLogits"], batch["label"], weights=0.4
+            )
+        return slim.losses.get_total_loss()
+
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": jnp.asarray(rng.uniform(-1, 1, (BATCH, *shape)), jnp.float32),
+        "label": jnp.arange(BATCH),
+    }
+    train_op = slim.learning.create_train_op(
+        total_loss, slim.optimizers.sgd(0.02), clip_gradient_norm=1.0
+    )
+    # Seeded values in place of initial ones, which take as long to compile as the step.
+    state = train_op.init_shapes(jax.random.key(0), batch)
+    state = state.replace(
+        step=jnp.zeros((), jnp.int32),
+        params=net_checks.filled(state.params),
+        batch_stats=net_checks.filled(state.batch_stats),
+        opt_state=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state.opt_state),
+        rng=jax.random.key(1),
+    )
+    step = jax.jit(train_op.step, compiler_options=FAST_COMPILATION)
+    losses = []
+    for _ in range(5):
+        state, outputs = step(state, batch)
+        losses.append(float(outputs["loss"]))
+    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), state.params)
+    assert all(jax.tree.leaves(finite))
+    return losses
+
+
+KINDS = [
+    "alexnet_v2",
+    "cifarnet",
+    "inception_v1",
+    "lenet",
+    "mobilenet_v1_025",
+    "nasnet_cifar",
+    "resnet_v1_50",
+    "resnet_v2_50",
+]
+EVERY = nets_factory.list_networks() if os.environ.get("JSLIM_EVERY_NETWORK") else KINDS
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_network_trains(name):
+    losses = trained_losses(name)
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
