@@ -5,6 +5,8 @@ Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
 
 from jslim.nets import alexnet as alexnet
 from jslim.nets import cifarnet as cifarnet
+from jslim.nets import cyclegan as cyclegan
+from jslim.nets import dcgan as dcgan
 from jslim.nets import i3d as i3d
 from jslim.nets import i3d_utils as i3d_utils
 from jslim.nets import inception as inception
@@ -19,6 +21,7 @@ from jslim.nets import nasnet as nasnet
 from jslim.nets import nasnet_utils as nasnet_utils
 from jslim.nets import nets_factory as nets_factory
 from jslim.nets import overfeat as overfeat
+from jslim.nets import pix2pix as pix2pix
 from jslim.nets import pnasnet as pnasnet
 from jslim.nets import resnet_utils as resnet_utils
 from jslim.nets import resnet_v1 as resnet_v1

@@ -33,7 +33,7 @@ def uniform(seed, name, shape, low, high):
 
 
 def seeded_value(seed, name, shape):
-    """The value of a variable: near one or near zero by its last name, weights by their fan-in."""
+    """The value of a variable: near one or near zero by its last name, weights by fan-in."""
     leaf = name.split("/")[-1]
     if leaf == "moving_variance":
         return uniform(seed, name, shape, 0.5, 1.5)
@@ -41,6 +41,8 @@ def seeded_value(seed, name, shape):
         return uniform(seed, name, shape, 0.7, 1.3)
     if leaf in ("beta", "biases", "moving_mean"):
         return uniform(seed, name, shape, -0.2, 0.2)
+    if len(shape) < 2:
+        return uniform(seed, name, shape, -0.5, 0.5)
     taps = shape[:-2] if leaf == "depthwise_weights" else shape[:-1]
     limit = _GAIN * math.sqrt(3.0 / math.prod(taps))
     return uniform(seed, name, shape, -limit, limit)
@@ -166,7 +168,8 @@ def structure(network_fn, image_shape):
     tree = jax.eval_shape(model.init, jax.random.key(0), images)
 
     def losses(tree, images):
-        return model.apply(tree, images, mutable=["regularization_losses"])[1]
+        rngs = {"dropout": jax.random.key(0)}  # where there is dropout at inference too
+        return model.apply(tree, images, mutable=["regularization_losses"], rngs=rngs)[1]
 
     collected = jax.eval_shape(losses, tree, images).get("regularization_losses", {})
     return variables, len(jax.tree.leaves(collected))
