@@ -5,6 +5,7 @@ Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
 
 from jslim.nets import alexnet as alexnet
 from jslim.nets import cifarnet as cifarnet
+from jslim.nets import conv_blocks as conv_blocks
 from jslim.nets import cyclegan as cyclegan
 from jslim.nets import dcgan as dcgan
 from jslim.nets import i3d as i3d
@@ -16,7 +17,9 @@ from jslim.nets import inception_v2 as inception_v2
 from jslim.nets import inception_v3 as inception_v3
 from jslim.nets import inception_v4 as inception_v4
 from jslim.nets import lenet as lenet
+from jslim.nets import mobilenet as mobilenet
 from jslim.nets import mobilenet_v1 as mobilenet_v1
+from jslim.nets import mobilenet_v2 as mobilenet_v2
 from jslim.nets import nasnet as nasnet
 from jslim.nets import nasnet_utils as nasnet_utils
 from jslim.nets import nets_factory as nets_factory

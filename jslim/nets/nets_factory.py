@@ -24,6 +24,7 @@ from jslim.nets import (
     inception,
     lenet,
     mobilenet_v1,
+    mobilenet_v2,
     nasnet,
     overfeat,
     pnasnet,
@@ -90,6 +91,10 @@ def _video(build: Any, arg_scope: Any) -> Network:
     return Network(build, arg_scope, "inception", 0, ("InceptionV1/Logits",), takes_videos=True)
 
 
+def _mobilenet_v2(build: Any) -> Network:
+    return Network(build, mobilenet_v2.training_scope, "inception", 0, ("MobilenetV2/Logits",))
+
+
 def _nasnet(build: Any, arg_scope: Any, aux: str, preprocessing: str = "inception") -> Network:
     return Network(build, arg_scope, preprocessing, 0, ("final_layer/FC", f"{aux}/aux_logits"))
 
@@ -117,6 +122,10 @@ NETWORKS: dict[str, Network] = {
     "mobilenet_v1_075": _mobilenet_v1(mobilenet_v1.mobilenet_v1_075),
     "mobilenet_v1_050": _mobilenet_v1(mobilenet_v1.mobilenet_v1_050),
     "mobilenet_v1_025": _mobilenet_v1(mobilenet_v1.mobilenet_v1_025),
+    "mobilenet_v2": _mobilenet_v2(mobilenet_v2.mobilenet),
+    "mobilenet_v2_140": _mobilenet_v2(mobilenet_v2.mobilenet_v2_140),
+    "mobilenet_v2_050": _mobilenet_v2(mobilenet_v2.mobilenet_v2_050),
+    "mobilenet_v2_035": _mobilenet_v2(mobilenet_v2.mobilenet_v2_035),
     "nasnet_cifar": _nasnet(
         nasnet.build_nasnet_cifar, nasnet.nasnet_cifar_arg_scope, "aux_11", "cifarnet"
     ),

@@ -32,6 +32,8 @@ def test_table_holds_what_goes_with_each_network():
         "overfeat": (231, 0.0005, "vgg", 1),
         "mobilenet_v1": (224, 0.00004, "inception", 0),
         **{f"mobilenet_v1_{n}": (224, 0.00004, "inception", 0) for n in ("075", "050", "025")},
+        "mobilenet_v2": (224, 0.00004, "inception", 0),
+        **{f"mobilenet_v2_{n}": (224, 0.00004, "inception", 0) for n in ("140", "050", "035")},
         "nasnet_cifar": (32, 0.0005, "cifarnet", 0),
         "nasnet_mobile": (224, 0.00004, "inception", 0),
         "nasnet_large": (331, 0.00005, "inception", 0),
@@ -104,10 +106,24 @@ MOBILENET_V1 = {
 NASNET = {"num_classes": inspect.Parameter.empty, "is_training": True}
 PNASNET = {**NASNET, "final_endpoint": None, "config": None}
 
+MOBILENET_V2 = {
+    "num_classes": 1001,
+    "depth_multiplier": 1.0,
+    "scope": "MobilenetV2",
+    "conv_defs": None,
+    "finegrain_classification_mode": False,
+    "min_depth": None,
+    "divisible_by": None,
+    "activation_fn": None,
+    "kwargs": inspect.Parameter.empty,
+}
+
 
 @pytest.mark.parametrize(
     ("name", "first", "defaults"),
     [
+        ("mobilenet_v2", "input_tensor", MOBILENET_V2),
+        ("mobilenet_v2_140", "input_tensor", {**MOBILENET_V2, "depth_multiplier": 1.4}),
         ("nasnet_cifar", "images", {**NASNET, "config": None, "current_step": None}),
         ("nasnet_mobile", "images", {**PNASNET, "current_step": None}),
         ("nasnet_large", "images", {**PNASNET, "current_step": None}),
@@ -229,7 +245,7 @@ PNASNET = {**NASNET, "final_endpoint": None, "config": None}
 def test_network_signature_is_that_of_tf_slim(name, first, defaults):
     build = nets_factory.networks_map[name]
     inputs, *others = inspect.signature(build).parameters.values()
-    assert build.__name__ in (name, f"build_{name}")
+    assert build.__name__ in (name, f"build_{name}", name.removesuffix("_v2"))
     assert inputs.name == first
     assert [(p.name, p.default) for p in others] == list(defaults.items())
 

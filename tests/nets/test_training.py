@@ -20,7 +20,7 @@ from jslim.nets import nets_factory
 BATCH, CLASSES = 2, 3
 # The smallest images each takes, with arguments that allow it; others take 33x33.
 SIZES = {
-    "alexnet_v2": 191,
+    "alexnet_v2": 195,
     "inception_v3": 107,
     "inception_v4": 107,
     "inception_resnet_v2": 107,
@@ -87,7 +87,6 @@ KINDS = [
     "inception_v1",
     "lenet",
     "mobilenet_v1_025",
-    "nasnet_cifar",
     "resnet_v1_50",
     "resnet_v2_50",
 ]

@@ -1,0 +1,174 @@
+"""MobileNet V2: inverted residual blocks with linear bottlenecks.
+
+    with slim.arg_scope(mobilenet_v2.training_scope()):
+        logits, end_points = mobilenet_v2.mobilenet(images)
+
+Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks" (2018),
+https://arxiv.org/abs/1801.04381, table 2.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jslim._arg_scope import add_arg_scope, arg_scope
+from jslim.layers import batch_norm, conv2d, fully_connected, group_norm, separable_conv2d
+from jslim.model import VariableScope
+from jslim.nets import mobilenet as lib
+from jslim.nets._common import EndPoints, variant, with_image_size
+from jslim.nets.conv_blocks import expand_input_by_factor, expanded_conv
+from jslim.nets.mobilenet import op
+
+training_scope = lib.training_scope
+
+_LAYERS = (conv2d, fully_connected, separable_conv2d)
+
+
+def _blocks(*rows: tuple[int, int, int]) -> list[lib.Op]:
+    """The rows of the paper's table: channels, repetitions, stride of the first."""
+    return [
+        op(expanded_conv, stride=stride if i == 0 else 1, num_outputs=depth)
+        for depth, repetitions, stride in rows
+        for i in range(repetitions)
+    ]
+
+
+def _defaults(normalizer_fn: Callable[..., jax.Array]) -> dict[Any, dict[str, Any]]:
+    return {
+        _LAYERS: {"normalizer_fn": normalizer_fn, "activation_fn": jax.nn.relu6},
+        (expanded_conv,): {
+            "expansion_size": expand_input_by_factor(6),
+            "split_expansion": 1,
+            "normalizer_fn": normalizer_fn,
+            "residual": True,
+        },
+        (conv2d, separable_conv2d): {"padding": "SAME"},
+    }
+
+
+V2_DEF: dict[str, Any] = {
+    "defaults": {(batch_norm,): {"center": True, "scale": True}, **_defaults(batch_norm)},
+    "spec": [
+        op(conv2d, stride=2, num_outputs=32, kernel_size=[3, 3]),
+        op(expanded_conv, expansion_size=expand_input_by_factor(1, 1), num_outputs=16),
+        *_blocks((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1)),
+        op(conv2d, stride=1, num_outputs=1280, kernel_size=[1, 1]),
+    ],
+}
+V2_DEF_GROUP_NORM: dict[str, Any] = {**V2_DEF, "defaults": _defaults(group_norm)}
+
+
+@with_image_size(224)
+@add_arg_scope
+def mobilenet(
+    input_tensor: jax.Array,
+    num_classes: int | None = 1001,
+    depth_multiplier: float = 1.0,
+    scope: str | VariableScope | None = "MobilenetV2",
+    conv_defs: lib.ConvDefs | None = None,
+    finegrain_classification_mode: bool = False,
+    min_depth: int | None = None,
+    divisible_by: int | None = None,
+    activation_fn: Callable[[jax.Array], jax.Array] | None = None,
+    **kwargs: Any,
+) -> tuple[jax.Array, EndPoints]:
+    """A convolution, seventeen inverted residual blocks, a convolution and a linear classifier.
+
+    It is built for inference, unless `training_scope` or `is_training` say otherwise.
+
+    Args:
+      input_tensor: Images, `[batch, height, width, channels]`, of any size.
+      num_classes: How many logits to give; None or 0 for the pooled features.
+      depth_multiplier: What the numbers of channels are multiplied by, above 0.
+      scope: The variable scope.
+      conv_defs: Another definition than `V2_DEF`, as described in `mobilenet`.
+      finegrain_classification_mode: Whether a multiplier below 1 leaves the last layer as it is.
+      min_depth: The least number of channels of a layer, default 8.
+      divisible_by: What the numbers of channels are rounded to multiples of, default 8.
+      activation_fn: In place of ReLU6.
+      **kwargs: Further arguments of `slim.nets.mobilenet.mobilenet`: `prediction_fn`, `reuse`,
+        `base_only`, `use_reduce_mean_for_pooling`, `final_endpoint`, `output_stride`,
+        `use_explicit_padding`, `is_training`.
+
+    Returns:
+      The logits, `[batch, num_classes]`, the features, `[batch, 1, 1, 1280]`, or the map of the
+      last layer; and the end points layer_1 to layer_19, layer_2/depthwise_output and so on,
+      global_pool, Logits, Predictions as a dict.
+
+    Raises:
+      TypeError: There is no such argument.
+      ValueError: The images are not a batch; an argument is not one of the above.
+    """
+    lib.refuse_multiplier("mobilenet_v2", kwargs)
+    conv_defs = V2_DEF if conv_defs is None else conv_defs
+    if finegrain_classification_mode and depth_multiplier < 1:
+        *layers, last = conv_defs["spec"]
+        depth = last.params["num_outputs"] / depth_multiplier
+        last = last._replace(params={**last.params, "num_outputs": depth})
+        conv_defs = {**conv_defs, "spec": [*layers, last]}
+    if activation_fn is not None:
+        defaults = dict(conv_defs.get("defaults", {}))
+        defaults[_LAYERS] = {**defaults.get(_LAYERS, {}), "activation_fn": activation_fn}
+        conv_defs = {**conv_defs, "defaults": defaults}
+    with lib.safe_arg_scope([lib.depth_multiplier], min_depth=min_depth, divisible_by=divisible_by):
+        return lib.mobilenet(
+            input_tensor,
+            num_classes=num_classes,
+            conv_defs=conv_defs,
+            scope=scope,
+            multiplier=depth_multiplier,
+            **kwargs,
+        )
+
+
+mobilenet_v2_140 = variant(mobilenet, "mobilenet_v2_140", depth_multiplier=1.4)
+mobilenet_v2_050 = variant(
+    mobilenet, "mobilenet_v2_050", depth_multiplier=0.50, finegrain_classification_mode=True
+)
+mobilenet_v2_035 = variant(
+    mobilenet, "mobilenet_v2_035", depth_multiplier=0.35, finegrain_classification_mode=True
+)
+
+
+@add_arg_scope
+def mobilenet_base(
+    input_tensor: jax.Array, depth_multiplier: float = 1.0, **kwargs: Any
+) -> tuple[jax.Array, EndPoints]:
+    """MobileNet V2 without its classifier.
+
+    Args:
+      input_tensor: Images, `[batch, height, width, channels]`, of any size.
+      depth_multiplier: What the numbers of channels are multiplied by, above 0.
+      **kwargs: Further arguments of `mobilenet`.
+
+    Returns:
+      The map of the last layer, a 32nd of the images' height and width, rounded up, with 1280
+      channels; and the end points layer_1 to layer_19 and layer_2/depthwise_output and so on.
+
+    Raises:
+      TypeError, ValueError: As `mobilenet`.
+    """
+    return mobilenet(input_tensor, depth_multiplier=depth_multiplier, base_only=True, **kwargs)
+
+
+@add_arg_scope
+def mobilenet_base_group_norm(
+    input_tensor: jax.Array, depth_multiplier: float = 1.0, groups: int = 8, **kwargs: Any
+) -> tuple[jax.Array, EndPoints]:
+    """`mobilenet_base` with group normalization in place of batch normalization.
+
+    Args:
+      input_tensor: Images, `[batch, height, width, channels]`, of any size.
+      depth_multiplier: What the numbers of channels are multiplied by, above 0.
+      groups: How many groups the channels of a layer are normalized in.
+      **kwargs: Further arguments of `mobilenet`.
+
+    Returns:
+      What `mobilenet_base` gives.
+
+    Raises:
+      TypeError, ValueError: As `mobilenet`.
+    """
+    with arg_scope([group_norm], groups=groups):
+        return mobilenet_base(input_tensor, depth_multiplier, conv_defs=V2_DEF_GROUP_NORM, **kwargs)
