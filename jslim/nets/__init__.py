@@ -20,6 +20,7 @@ from jslim.nets import lenet as lenet
 from jslim.nets import mobilenet as mobilenet
 from jslim.nets import mobilenet_v1 as mobilenet_v1
 from jslim.nets import mobilenet_v2 as mobilenet_v2
+from jslim.nets import mobilenet_v3 as mobilenet_v3
 from jslim.nets import nasnet as nasnet
 from jslim.nets import nasnet_utils as nasnet_utils
 from jslim.nets import nets_factory as nets_factory

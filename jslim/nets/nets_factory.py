@@ -23,8 +23,10 @@ from jslim.nets import (
     i3d,
     inception,
     lenet,
+    mobilenet,
     mobilenet_v1,
     mobilenet_v2,
+    mobilenet_v3,
     nasnet,
     overfeat,
     pnasnet,
@@ -91,8 +93,8 @@ def _video(build: Any, arg_scope: Any) -> Network:
     return Network(build, arg_scope, "inception", 0, ("InceptionV1/Logits",), takes_videos=True)
 
 
-def _mobilenet_v2(build: Any) -> Network:
-    return Network(build, mobilenet_v2.training_scope, "inception", 0, ("MobilenetV2/Logits",))
+def _mobilenet(build: Any, scope: str) -> Network:  # V2 and V3
+    return Network(build, mobilenet.training_scope, "inception", 0, (f"{scope}/Logits",))
 
 
 def _nasnet(build: Any, arg_scope: Any, aux: str, preprocessing: str = "inception") -> Network:
@@ -118,14 +120,23 @@ NETWORKS: dict[str, Network] = {
     "inception_v3": _inception(inception.inception_v3, "InceptionV3", has_aux=True),
     "inception_v4": _inception(inception.inception_v4, "InceptionV4", has_aux=True),
     "lenet": Network(lenet.lenet, lenet.lenet_arg_scope, "lenet", 0, ("LeNet/fc4",)),
+    "mobilenet_edgetpu": _mobilenet(mobilenet_v3.edge_tpu, "MobilenetEdgeTPU"),
+    "mobilenet_edgetpu_075": _mobilenet(mobilenet_v3.edge_tpu_075, "MobilenetEdgeTPU"),
     "mobilenet_v1": _mobilenet_v1(mobilenet_v1.mobilenet_v1),
     "mobilenet_v1_075": _mobilenet_v1(mobilenet_v1.mobilenet_v1_075),
     "mobilenet_v1_050": _mobilenet_v1(mobilenet_v1.mobilenet_v1_050),
     "mobilenet_v1_025": _mobilenet_v1(mobilenet_v1.mobilenet_v1_025),
-    "mobilenet_v2": _mobilenet_v2(mobilenet_v2.mobilenet),
-    "mobilenet_v2_140": _mobilenet_v2(mobilenet_v2.mobilenet_v2_140),
-    "mobilenet_v2_050": _mobilenet_v2(mobilenet_v2.mobilenet_v2_050),
-    "mobilenet_v2_035": _mobilenet_v2(mobilenet_v2.mobilenet_v2_035),
+    "mobilenet_v2": _mobilenet(mobilenet_v2.mobilenet, "MobilenetV2"),
+    "mobilenet_v2_140": _mobilenet(mobilenet_v2.mobilenet_v2_140, "MobilenetV2"),
+    "mobilenet_v2_050": _mobilenet(mobilenet_v2.mobilenet_v2_050, "MobilenetV2"),
+    "mobilenet_v2_035": _mobilenet(mobilenet_v2.mobilenet_v2_035, "MobilenetV2"),
+    "mobilenet_v3_large": _mobilenet(mobilenet_v3.large, "MobilenetV3"),
+    "mobilenet_v3_large_075": _mobilenet(mobilenet_v3.large_075, "MobilenetV3"),
+    "mobilenet_v3_large_123": _mobilenet(mobilenet_v3.large_123, "MobilenetV3"),
+    "mobilenet_v3_large_minimalistic": _mobilenet(mobilenet_v3.large_minimalistic, "MobilenetV3"),
+    "mobilenet_v3_small": _mobilenet(mobilenet_v3.small, "MobilenetV3"),
+    "mobilenet_v3_small_075": _mobilenet(mobilenet_v3.small_075, "MobilenetV3"),
+    "mobilenet_v3_small_minimalistic": _mobilenet(mobilenet_v3.small_minimalistic, "MobilenetV3"),
     "nasnet_cifar": _nasnet(
         nasnet.build_nasnet_cifar, nasnet.nasnet_cifar_arg_scope, "aux_11", "cifarnet"
     ),

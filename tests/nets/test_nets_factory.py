@@ -9,7 +9,7 @@ import pytest
 import jslim as slim
 from jslim import nets
 from jslim.layers import conv2d, fully_connected, softmax
-from jslim.nets import lenet, nets_factory, vgg
+from jslim.nets import lenet, mobilenet_v3, nets_factory, vgg
 
 IMAGES = jnp.ones((2, 8, 8, 1))
 
@@ -34,6 +34,13 @@ def test_table_holds_what_goes_with_each_network():
         **{f"mobilenet_v1_{n}": (224, 0.00004, "inception", 0) for n in ("075", "050", "025")},
         "mobilenet_v2": (224, 0.00004, "inception", 0),
         **{f"mobilenet_v2_{n}": (224, 0.00004, "inception", 0) for n in ("140", "050", "035")},
+        **{
+            f"mobilenet_v3_{size}{variant}": (224, 0.00004, "inception", 0)
+            for size in ("large", "small")
+            for variant in ("", "_075", "_minimalistic")
+        },
+        "mobilenet_v3_large_123": (224, 0.00004, "inception", 0),
+        **{f"mobilenet_edgetpu{n}": (224, 0.00004, "inception", 0) for n in ("", "_075")},
         "nasnet_cifar": (32, 0.0005, "cifarnet", 0),
         "nasnet_mobile": (224, 0.00004, "inception", 0),
         "nasnet_large": (331, 0.00005, "inception", 0),
@@ -117,6 +124,16 @@ MOBILENET_V2 = {
     "activation_fn": None,
     "kwargs": inspect.Parameter.empty,
 }
+MOBILENET_V3 = {
+    "num_classes": 1001,
+    "depth_multiplier": 1.0,
+    "scope": "MobilenetV3",
+    "conv_defs": mobilenet_v3.V3_LARGE,
+    "finegrain_classification_mode": False,
+    "use_groupnorm": False,
+    "groups": 8,  # which research/slim takes from `kwargs`
+    "kwargs": inspect.Parameter.empty,
+}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +141,17 @@ MOBILENET_V2 = {
     [
         ("mobilenet_v2", "input_tensor", MOBILENET_V2),
         ("mobilenet_v2_140", "input_tensor", {**MOBILENET_V2, "depth_multiplier": 1.4}),
+        ("mobilenet_v3_large", "input_tensor", MOBILENET_V3),
+        (
+            "mobilenet_v3_small_075",
+            "input_tensor",
+            {
+                **MOBILENET_V3,
+                "conv_defs": mobilenet_v3.V3_SMALL,
+                "depth_multiplier": 0.75,
+                "finegrain_classification_mode": True,
+            },
+        ),
         ("nasnet_cifar", "images", {**NASNET, "config": None, "current_step": None}),
         ("nasnet_mobile", "images", {**PNASNET, "current_step": None}),
         ("nasnet_large", "images", {**PNASNET, "current_step": None}),
@@ -245,7 +273,8 @@ MOBILENET_V2 = {
 def test_network_signature_is_that_of_tf_slim(name, first, defaults):
     build = nets_factory.networks_map[name]
     inputs, *others = inspect.signature(build).parameters.values()
-    assert build.__name__ in (name, f"build_{name}", name.removesuffix("_v2"))
+    names = name, f"build_{name}", name.removesuffix("_v2"), name.removeprefix("mobilenet_v3_")
+    assert build.__name__ in names
     assert inputs.name == first
     assert [(p.name, p.default) for p in others] == list(defaults.items())
 
