@@ -3,7 +3,7 @@
     python benchmarks/_tf_slim_nets.py NETWORK BATCH_SIZE IMAGE_SIZE
 
 For each line 'forward' or 'train' on the standard input it prints the seconds that took. Networks
-that TF-Slim's package lacks come from research/slim, the folder that RESEARCH_SLIM names.
+come from research/slim, the folder that the environment variable RESEARCH_SLIM names.
 """
 
 import importlib
@@ -29,33 +29,35 @@ def find_legacy_layers():
 
 
 def network(name, images, is_training):
-    if "RESEARCH_SLIM" in os.environ:
-        sys.path.insert(0, os.environ["RESEARCH_SLIM"])
-    if name == "mobilenet_v1":
-        from nets import mobilenet_v1
+    sys.path.insert(0, os.environ["RESEARCH_SLIM"])
+    from nets import inception_v3, mobilenet_v1, resnet_v1, vgg
+    from nets.mobilenet import mobilenet_v2
 
-        with slim.arg_scope(mobilenet_v1.mobilenet_v1_arg_scope(is_training)):
-            return mobilenet_v1.mobilenet_v1(images, NUM_CLASSES, is_training=is_training)[0]
-    if name == "mobilenet_v2":
-        from nets.mobilenet import mobilenet_v2
-
-        with slim.arg_scope(mobilenet_v2.training_scope(is_training=is_training)):
-            return mobilenet_v2.mobilenet(images, NUM_CLASSES, is_training=is_training)[0]
-    from tf_slim.nets import inception_v3, resnet_v1, vgg
-
-    if name == "resnet_v1_50":
-        with slim.arg_scope(resnet_v1.resnet_arg_scope()):
-            logits = resnet_v1.resnet_v1_50(images, NUM_CLASSES, is_training)[0]
-            return tf.reshape(logits, [-1, NUM_CLASSES])
-    if name == "inception_v3":
-        with slim.arg_scope(inception_v3.inception_v3_arg_scope()):
-            return inception_v3.inception_v3(
-                images, NUM_CLASSES, is_training, create_aux_logits=False, global_pool=True
-            )[0]
-    with slim.arg_scope(vgg.vgg_arg_scope()):
-        return vgg.vgg_16(
-            images, NUM_CLASSES, is_training, fc_conv_padding="SAME", global_pool=True
-        )[0]
+    build, arg_scope, arguments = {
+        "inception_v3": (
+            inception_v3.inception_v3,
+            inception_v3.inception_v3_arg_scope(),
+            {"create_aux_logits": False, "global_pool": True},
+        ),
+        "mobilenet_v1": (
+            mobilenet_v1.mobilenet_v1,
+            mobilenet_v1.mobilenet_v1_arg_scope(is_training),
+            {},
+        ),
+        "mobilenet_v2": (
+            mobilenet_v2.mobilenet,
+            mobilenet_v2.training_scope(is_training=is_training),
+            {},
+        ),
+        "resnet_v1_50": (resnet_v1.resnet_v1_50, resnet_v1.resnet_arg_scope(), {}),
+        "vgg_16": (
+            vgg.vgg_16,
+            vgg.vgg_arg_scope(),
+            {"fc_conv_padding": "SAME", "global_pool": True},
+        ),
+    }[name]
+    with slim.arg_scope(arg_scope):
+        return build(images, NUM_CLASSES, is_training=is_training, **arguments)[0]
 
 
 def main(name, batch_size, image_size):

@@ -19,8 +19,13 @@ import jax.numpy as jnp
 from jslim.layers import _common, _lowering
 
 REPETITIONS = 8
-# operation, input shape, shape of the window, stride, and output channels (or none)
+# operation, input shape, shape of the window, stride, and output channels (or none); VALID where
+# the window is the map, else SAME
 CASES: list[tuple[str, tuple[int, ...], int, int, int]] = [
+    ("convolve", (8, 7, 7, 512), 7, 1, 1024),
+    ("convolve", (8, 5, 5, 128), 5, 1, 768),
+    ("convolve", (8, 4, 4, 512), 7, 1, 512),
+    ("convolve", (8, 2, 2, 512), 3, 1, 512),
     ("convolve", (8, 56, 56, 64), 1, 1, 256),
     ("convolve", (8, 28, 28, 512), 1, 1, 128),
     ("convolve", (8, 14, 14, 1024), 1, 1, 256),
@@ -62,7 +67,8 @@ def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
 def main() -> None:
     print(f"{'operation':20}{'inputs':22}{'window':>7}{'stride':>7}{'forward':>9}{'gradients':>10}")
     for name, shape, size, stride, outputs in CASES:
-        windows = _common.windows("", shape[1:3], (size,) * 2, (stride,) * 2, "SAME")
+        padding = "VALID" if shape[1] == size else "SAME"
+        windows = _common.windows("", shape[1:3], (size,) * 2, (stride,) * 2, padding)
         functions = {
             backend: functools.partial(
                 getattr(_lowering, name), windows=windows, channels_first=False, backend=backend

@@ -83,6 +83,30 @@ def test_1x1_in_any_number_of_dimensions_and_with_padding(spatial, padding):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("spatial", "size", "stride", "padding", "rate"),
+    [
+        ((7, 6), (7, 6), (1, 1), "VALID", (1, 1)),  # one window
+        ((7, 6), (7, 6), (1, 1), "SAME", (1, 1)),
+        ((4, 3), (5, 7), (2, 1), "SAME", (1, 1)),
+        ((3, 1), (3, 3), (1, 2), [(0, 2), (1, 3)], (1, 1)),
+        ((5, 4), (3, 3), (1, 1), "SAME", (2, 3)),
+        ((4,), (5,), (1,), "SAME", (1,)),
+        ((2, 1, 3), (2, 2, 3), (1, 1, 2), "SAME", (1, 1, 1)),
+    ],
+)
+def test_window_as_large_as_the_map_as_a_product(spatial, size, stride, padding, rate):
+    windows = _common.windows("test", spatial, size, stride, padding, rate)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, 3, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
+    assert "conv" not in str(
+        jax.make_jaxpr(lambda *a: _lowering.convolve(*a, windows, False, "cpu"))(x, kernel)
+    )
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
 def test_1x1_as_a_matrix_product_equals_a_convolution(stride):
     windows = _common.windows("test", (7, 6), (1, 1), stride, "SAME")

@@ -24,7 +24,22 @@ def convolve(
         # What such a window sees is one pixel, so a stride only leaves pixels out.
         (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
         return multiply(pixels, lax.reshape(kernel, kernel.shape[-2:]), backend)
+    if not channels_first and choices(backend).product_for_whole_maps:
+        space = inputs.shape[1:-1]
+        extents = [(n - 1) * rate + 1 for n, rate in zip(windows.size, windows.rate, strict=True)]
+        if all(extent >= length for extent, length in zip(extents, space, strict=True)):
+            matrix = lax.reshape(kernel, (math.prod(kernel.shape[:-1]), kernel.shape[-1]))
+            return multiply(_patches(inputs, windows), matrix, backend)
     return _convolve_plainly(inputs, kernel, windows, channels_first)
+
+
+def _patches(inputs: jax.Array, windows: Windows) -> jax.Array:
+    """What each window sees as one row, `[batch, *count, product of window and channels]`."""
+    shape = (inputs.shape[0], *windows.count, math.prod(windows.size) * inputs.shape[-1])
+    if inputs.size == math.prod(shape) and not any(map(any, windows.padding)):
+        return lax.reshape(inputs, shape)  # one window, the whole map
+    seen = list(shifts(pad(inputs, windows, False, 0), windows, False))
+    return lax.concatenate(seen, inputs.ndim - 1)
 
 
 def multiply(features: jax.Array, matrix: jax.Array, backend: str | None = None) -> jax.Array:
