@@ -14,6 +14,7 @@ from jslim import optimizers as optimizers
 from jslim import preprocessing as preprocessing
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
+from jslim import tf_checkpoint as tf_checkpoint
 from jslim import training as training
 from jslim._arg_scope import ArgScope as ArgScope
 from jslim._arg_scope import add_arg_scope as add_arg_scope

@@ -13,7 +13,9 @@ LIBRARY = pathlib.Path(__file__).parent.parent / "jslim"
 # below, as long as there is no cycle; `SEALED` ones only what is below level 2.
 LEVELS = {
     "_arg_scope": 0,
+    "_crc32c": 0,
     "_errors": 0,
+    "tf_checkpoint": 1,
     "_devices": 1,
     "_scopes": 1,
     "_access": 1,
@@ -55,6 +57,7 @@ PACKAGES = {
     "optax": {"optimizers", "learning", "training", "cli"},
     "orbax": {"checkpoints"},
     "grain": {"data"},
+    "ml_dtypes": {"tf_checkpoint"},
     "PIL": {"data", "summaries"},
     "tensorboard": {"summaries"},
     "absl": {"cli"},

@@ -3,7 +3,8 @@
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -59,12 +60,17 @@ class InitFn:
     """
 
     def __init__(
-        self, reader: CheckpointReader, sources: dict[str, str], reshape_variables: bool
+        self,
+        reader: CheckpointReader,
+        sources: dict[str, str],
+        reshape_variables: bool,
+        excused: Mapping[str, Sequence[str] | None],
     ) -> None:
         self.report: RestoreReport | None = None
         self._reader = reader
         self._sources = sources
         self._reshape = reshape_variables
+        self._excused = excused
 
     def __call__(self, state: Any) -> Any:
         """Returns `state` with the variables read; all that does not fit is named at once.
@@ -74,8 +80,9 @@ class InitFn:
                 tree; its other parts come back as they are.
 
         Raises:
-            RestoreError: a variable is missing in the checkpoint or has another shape there, or
-                the model does not have it. Nothing was read.
+            RestoreError: a variable is missing in the checkpoint or has another shape there, the
+                model does not have it, or the checkpoint has what nothing is read from, and no
+                pattern excuses that; or a pattern excuses nothing. Nothing was read.
         """
         leaves = _variables(state)
         held = self._reader.get_variable_to_shape_map()
@@ -91,15 +98,46 @@ class InitFn:
             unused=tuple(name for name in held if name not in wanted),
             mismatched=misfits,
         )
-        if self.report.missing or misfits:
-            lines = [_missing_line(name, held) for name in self.report.missing]
+        problems = _without_excused(
+            {
+                "missing": {name: _missing_line(name, held) for name in self.report.missing},
+                "mismatched": misfits,
+                "unused": {name: f"{name} is not read" for name in self.report.unused},
+            },
+            self._excused,
+        )
+        if problems:
             raise RestoreError(
                 f"{self.report}; leave out what shall not be read, for example with "
-                f"get_variables_to_restore(exclude=[...]):\n  "
-                + "\n  ".join([*lines, *misfits.values()])
+                f"get_variables_to_restore(exclude=[...]):\n  " + "\n  ".join(problems)
             )
-        values = self._reader.get_tensors(dict.fromkeys(present.values()))
-        return _assigned(state, {v: values[name] for v, name in present.items()})
+        loaded = {v: present[v] for v in self.report.loaded}
+        values = self._reader.get_tensors(dict.fromkeys(loaded.values()))
+        return _assigned(state, {v: values[name] for v, name in loaded.items()})
+
+
+def _without_excused(
+    found: dict[str, dict[str, str]], excused: Mapping[str, Sequence[str] | None]
+) -> list[str]:
+    """The lines of what no pattern excuses, and of the patterns that excuse nothing."""
+    lines: list[str] = []
+    for kind, problems in found.items():
+        patterns = excused[kind]
+        if patterns is None:  # which for what is unused means that it does not matter
+            lines += [] if kind == "unused" else problems.values()
+            continue
+        lines += [
+            line
+            for name, line in problems.items()
+            if not any(re.match(pattern, name) for pattern in patterns)
+        ]
+        for pattern in patterns:
+            if not any(re.match(pattern, name) for name in problems):
+                lines.append(
+                    f"allow_{kind} has {pattern!r}, and nothing {kind} starts like that"
+                    f"{did_you_mean(pattern, problems)}"
+                )
+    return lines
 
 
 def assign_from_checkpoint_fn(
@@ -107,19 +145,34 @@ def assign_from_checkpoint_fn(
     var_list: Any,
     ignore_missing_vars: bool = False,
     reshape_variables: bool = False,
+    *,
+    name_fn: Callable[[str], str] | None = None,
+    allow_missing: Sequence[str] | None = None,
+    allow_mismatched: Sequence[str] | None = None,
+    allow_unused: Sequence[str] | None = None,
 ) -> InitFn | None:
     """Returns an `init_fn` for `learning.train` that reads variables of a checkpoint.
+
+    The checkpoint is jslim's or TensorFlow's, of version V1 or V2; no more of it is read from the
+    disk than these variables.
 
     Differs from TF-Slim: `init_fn(state)` returns the new state; a dtype that differs is an
     error like a shape that does; all problems are raised at once.
 
     Args:
-        model_path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+        model_path: a checkpoint, or a training directory (its newest whole checkpoint is read);
+            of TensorFlow's, what `tf_checkpoint.load_checkpoint` takes.
         var_list: what to read: `{name: leaf}` as `get_variables_to_restore` gives it, a list of
             names, a variables tree, or `{name in the checkpoint: variable name, or several}`.
         ignore_missing_vars: leaves variables as they are that the checkpoint does not have, with
             a warning, instead of raising.
         reshape_variables: also reads an array of another shape with as many elements.
+        name_fn: gives the name in the checkpoint for the name of a variable in `var_list`.
+        allow_missing: patterns, anchored at the start of the name as everywhere, for names that
+            the checkpoint may lack; each must excuse some. Their variables stay as they are.
+        allow_mismatched: likewise, for variables that may have another shape or dtype in it.
+        allow_unused: likewise, for names in it that nothing is read from. None, and not an empty
+            list, allows all: optimizer slots and heads are left over as a rule.
 
     Returns:
         The function, whose `report` says afterwards what was read; None when `var_list` names
@@ -132,12 +185,22 @@ def assign_from_checkpoint_fn(
     sources = _sources(var_list) if var_list else {}
     if not sources:
         raise ValueError("var_list cannot be empty")
+    if name_fn is not None:
+        sources = {variable: name_fn(name) for variable, name in sources.items()}
+    excused = {
+        "missing": allow_missing,
+        "mismatched": allow_mismatched,
+        "unused": allow_unused,
+    }
+    for kind, patterns in excused.items():
+        if isinstance(patterns, str):
+            raise TypeError(f"allow_{kind} must be a list of patterns, got {patterns!r}.")
     reader = open_checkpoint(model_path)
     if ignore_missing_vars:
         sources = _without_missing(reader, sources)
         if not sources:
             return None
-    return InitFn(reader, sources, reshape_variables)
+    return InitFn(reader, sources, reshape_variables, excused)
 
 
 def assign_from_checkpoint(

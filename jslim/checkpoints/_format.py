@@ -249,8 +249,8 @@ def find_step(path: str | os.PathLike[str]) -> pathlib.Path:
     if not path.exists():
         raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
     raise RestoreError(
-        f"{path} is not a jslim checkpoint; give a training directory, or one of the numbered "
-        f"directories in it, each of which holds a {META_FILE}."
+        f"{path} is not a jslim checkpoint, nor one of TensorFlow; give a training directory, one "
+        "of the numbered directories in it, or the prefix of a TensorFlow checkpoint."
     )
 
 

@@ -8,8 +8,15 @@ from typing import Protocol
 
 import numpy as np
 
+from jslim import tf_checkpoint
 from jslim._errors import RestoreError, did_you_mean
-from jslim.checkpoints._format import find_step, read_step, variable_names
+from jslim.checkpoints._format import (
+    META_FILE,
+    find_step,
+    read_step,
+    step_directories,
+    variable_names,
+)
 from jslim.checkpoints._restore import read_leaves
 
 
@@ -71,34 +78,20 @@ class _JslimReader:
 
 
 def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
-    """Opens a checkpoint for reading by name.
+    """Opens a checkpoint for reading by name, jslim's or TensorFlow's.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+        path: a checkpoint, or a training directory (its newest whole checkpoint is read); or what
+            `tf_checkpoint.load_checkpoint` takes.
 
     Raises:
-        RestoreError: there is none, it is broken, or it is of a kind that is not read.
+        RestoreError: there is none, or it is broken.
     """
-    kind = _tensorflow_kind(pathlib.Path(path))
-    if kind:
-        raise RestoreError(
-            f"{path} is {kind}, which is not read yet; give a jslim training directory or one of "
-            f"the numbered checkpoints in it."
-        )
+    path = pathlib.Path(path)
+    is_ours = (path / META_FILE).is_file() or step_directories(path)
+    if not is_ours and tf_checkpoint.is_checkpoint(path):
+        return tf_checkpoint.load_checkpoint(path)
     return _JslimReader(path)
-
-
-def _tensorflow_kind(path: pathlib.Path) -> str | None:
-    """What of TensorFlow's lies at `path`, if it does."""
-    if path.name.endswith(".index") or re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
-        return "a part of a TensorFlow V2 checkpoint"
-    if path.with_name(path.name + ".index").is_file():
-        return "a TensorFlow V2 checkpoint"
-    if path.is_file():
-        return "a file, perhaps a TensorFlow V1 checkpoint"
-    if (path / "checkpoint").is_file():
-        return "a training directory of TensorFlow"
-    return None
 
 
 def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...], str]]:

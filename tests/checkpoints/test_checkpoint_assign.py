@@ -281,26 +281,3 @@ def test_reader_has_the_methods_of_tensorflows(checkpoint):
     )
     with pytest.raises(RestoreError, match=r"/3 has no variable 'lenet/conv1/bias'; did you mean"):
         reader.get_tensor("lenet/conv1/bias")
-
-
-@pytest.mark.parametrize(
-    ("files", "path", "kind"),
-    [
-        (["vgg.ckpt.index"], "vgg.ckpt", "a TensorFlow V2 checkpoint"),
-        (["vgg.ckpt.index"], "vgg.ckpt.index", "a part of a TensorFlow V2 checkpoint"),
-        (
-            ["v.data-00000-of-00001"],
-            "v.data-00000-of-00001",
-            "a part of a TensorFlow V2 checkpoint",
-        ),
-        (["vgg_16.ckpt"], "vgg_16.ckpt", "a file, perhaps a TensorFlow V1 checkpoint"),
-        (["checkpoint", "model.ckpt-5.index"], ".", "a training directory of TensorFlow"),
-    ],
-)
-def test_tensorflow_checkpoints_are_recognised(tmp_path, files, path, kind):
-    for name in files:
-        (tmp_path / name).write_text("")
-    with pytest.raises(
-        RestoreError, match=f"{path} is {kind}, which is not read yet; give a jslim"
-    ):
-        assign_from_checkpoint_fn(tmp_path / path, ["a"])

@@ -280,7 +280,9 @@ def test_flipped_byte_is_an_error_only_for_the_variable_it_is_in(tmp_path):
 def test_restore_says_what_is_wrong_with_a_path(tmp_path):
     with pytest.raises(RestoreError, match=r"no checkpoint at .*/nowhere: no such file or dir"):
         restore(tmp_path / "nowhere", make_state())
-    with pytest.raises(RestoreError, match=r"is not a jslim checkpoint; give a training directory"):
+    with pytest.raises(
+        RestoreError, match=r"is not a jslim checkpoint, nor one of TensorFlow; give a"
+    ):
         restore(tmp_path, make_state())
     (tmp_path / "7").mkdir()
     (tmp_path / "9").mkdir()

@@ -1,0 +1,19 @@
+"""TensorFlow's checkpoints, read and written without TensorFlow.
+
+    reader = tf_checkpoint.load_checkpoint('inception_v3.ckpt')
+    reader.get_variable_to_shape_map()      # {'InceptionV3/Conv2d_1a_3x3/weights': (3, 3, 3, 32),
+    reader.get_tensor('InceptionV3/Conv2d_1a_3x3/weights')
+
+    tf_checkpoint.save_checkpoint('model.ckpt-0', variables)     # which TF-Slim can restore
+
+Both versions are read: V2, an index and data files, and V1, one file or several. Checksums are
+compared, and only what is asked for is read. `_locate` finds the files, `_v1` and `_v2` are the
+versions, `_table`, `_tensors` and `_wire` what they are written in.
+"""
+
+from jslim.tf_checkpoint._reading import CheckpointReader as CheckpointReader
+from jslim.tf_checkpoint._reading import is_checkpoint as is_checkpoint
+from jslim.tf_checkpoint._reading import list_variables as list_variables
+from jslim.tf_checkpoint._reading import load_checkpoint as load_checkpoint
+from jslim.tf_checkpoint._reading import load_variable as load_variable
+from jslim.tf_checkpoint._writing import save_checkpoint as save_checkpoint

@@ -1,0 +1,162 @@
+"""`load_checkpoint`: the reader of checkpoints of both versions."""
+
+import logging
+import os
+import pathlib
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from jslim._errors import RestoreError, did_you_mean
+from jslim.tf_checkpoint import _locate
+from jslim.tf_checkpoint._tensors import DTYPES, STRING
+from jslim.tf_checkpoint._v1 import SlicedFiles
+from jslim.tf_checkpoint._v2 import Bundle
+from jslim.tf_checkpoint._wire import Malformed
+
+_logger = logging.getLogger("jslim")
+
+
+class CheckpointReader:
+    """The tensors of a TensorFlow checkpoint, by name; its methods are those of TensorFlow's.
+
+    Attributes:
+      path: The prefix of the checkpoint, or its file.
+      version: 'V1' or 'V2'.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        located = _located(path)
+        self.path = str(located.path)
+        self.version = "V1" if located.files_of_v1 else "V2"
+        try:
+            self._store: Bundle | SlicedFiles = (
+                SlicedFiles(located.files_of_v1) if located.files_of_v1 else Bundle(located.path)
+            )
+        except Malformed as error:
+            raise self._broken(str(error)) from error
+        except OSError as error:
+            raise RestoreError(f"{self.path} cannot be read: {error.strerror}") from error
+        self._entries = dict(sorted(self._store.entries.items()))
+        if pathlib.Path(path) != located.path:
+            _logger.info("%s: reading the TensorFlow checkpoint %s", path, self.path)
+
+    def has_tensor(self, name: str) -> bool:
+        """Whether there is a tensor of that name."""
+        return name in self._entries
+
+    def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
+        """`{name: shape}` of all tensors, sorted by name."""
+        return {name: entry.shape for name, entry in self._entries.items()}
+
+    def get_variable_to_dtype_map(self) -> dict[str, str]:
+        """`{name: dtype}` of all tensors, as NumPy spells it, 'float32', or 'string'."""
+        return {name: _dtype_name(entry.type) for name, entry in self._entries.items()}
+
+    def get_tensor(self, name: str) -> np.ndarray:
+        """Reads one tensor, and nothing of the others (of V1, the blocks that it is in).
+
+        Returns:
+          The array; of `bytes` objects where it is of strings.
+
+        Raises:
+          RestoreError: There is no such tensor; its bytes are not those that were written; it is
+            no array (a TensorFlow resource).
+        """
+        if name not in self._entries:
+            raise RestoreError(
+                f"TensorFlow checkpoint {self.path} has no tensor {name!r}"
+                f"{did_you_mean(name, self._entries)}"
+            )
+        try:
+            return self._store.read(name)
+        except Malformed as error:
+            raise self._broken(f"of {name}, {error}") from error
+
+    def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Reads these tensors and no others."""
+        return {name: self.get_tensor(name) for name in names}
+
+    def debug_string(self) -> str:
+        """A line for each tensor: name, type and shape."""
+        dtypes = self.get_variable_to_dtype_map()
+        shapes = self.get_variable_to_shape_map()
+        return "\n".join(f"{name} ({dtypes[name]}) {list(shapes[name])}" for name in shapes)
+
+    def _broken(self, why: str) -> RestoreError:
+        return RestoreError(
+            f"TensorFlow checkpoint {self.path} is broken, or is none: {why}; copy it again"
+        )
+
+
+def _dtype_name(kind: int) -> str:
+    if kind == STRING:
+        return "string"
+    return DTYPES[kind].name if kind in DTYPES else f"type {kind}"
+
+
+def _located(path: str | os.PathLike[str]) -> _locate.Located:
+    try:
+        located = _locate.find(pathlib.Path(path))
+    except OSError as error:
+        raise RestoreError(f"{path} cannot be read: {error.strerror}") from error
+    if located is None:
+        exists = pathlib.Path(path).exists()
+        raise RestoreError(
+            f"{path} is no TensorFlow checkpoint; give the prefix of one (model.ckpt-1000), one of "
+            "its files, or their directory"
+            if exists
+            else f"there is no TensorFlow checkpoint at {path}: no such file, and no {path}.index"
+        )
+    return located
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether `load_checkpoint` would find a checkpoint of TensorFlow there."""
+    try:
+        return _locate.find(pathlib.Path(path)) is not None
+    except RestoreError:
+        return True  # there is something of one, and reading it says what is wrong
+    except OSError:
+        return False
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
+    """Opens a TensorFlow checkpoint, of version V1 or V2.
+
+    Args:
+      path: The prefix (`model.ckpt-1000`), its `.index`, `.meta` or `.data-00000-of-00001`; the
+        file, or one of the files, of version V1; or the directory of these. Of a directory the
+        latest is taken, by its file `checkpoint`, or else the only one. The reader's `path` says
+        which it is, and a line of the log if it is not what was given.
+
+    Raises:
+      RestoreError: There is none, or several; it is damaged or incomplete.
+    """
+    return CheckpointReader(path)
+
+
+def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...]]]:
+    """`[(name, shape)]` of all tensors of a checkpoint, sorted by name, as TensorFlow's.
+
+    Args:
+      path: As of `load_checkpoint`.
+
+    Raises:
+      RestoreError: Likewise.
+    """
+    return list(load_checkpoint(path).get_variable_to_shape_map().items())
+
+
+def load_variable(path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """One tensor of a checkpoint.
+
+    Args:
+      path: As of `load_checkpoint`.
+      name: Of the tensor; a trailing ':0' is left out.
+
+    Raises:
+      RestoreError: Likewise, or there is no such tensor.
+    """
+    return load_checkpoint(path).get_tensor(re.sub(":0$", "", name))

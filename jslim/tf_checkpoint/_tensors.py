@@ -1,0 +1,138 @@
+"""What both versions say about a tensor: its type, its shape, and slices of it."""
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import ml_dtypes  # which JAX brings: NumPy itself has no bfloat16
+import numpy as np
+
+from jslim.tf_checkpoint._wire import Malformed, Value, data, field, fields, integer, signed
+
+STRING = 7
+# TensorFlow's types (tensorflow/core/framework/types.proto) that NumPy arrays can have.
+DTYPES: dict[int, np.dtype] = {
+    number: np.dtype(dtype)
+    for number, dtype in {
+        1: np.float32,
+        2: np.float64,
+        3: np.int32,
+        4: np.uint8,
+        5: np.int16,
+        6: np.int8,
+        STRING: np.object_,
+        8: np.complex64,
+        9: np.int64,
+        10: np.bool_,
+        11: np.int8,  # quantized, as are the next, 15 and 16
+        12: np.uint8,
+        13: np.int32,
+        14: ml_dtypes.bfloat16,
+        15: np.int16,
+        16: np.uint16,
+        17: np.uint16,
+        18: np.complex128,
+        19: np.float16,
+        22: np.uint32,
+        23: np.uint64,
+        24: ml_dtypes.float8_e5m2,
+        25: ml_dtypes.float8_e4m3fn,
+    }.items()
+}
+_UNREADABLE = {20: "a resource", 21: "a variant"}
+# The least number for each type of number: those that are not of quantized values.
+NUMBERS = {dtype: number for number, dtype in reversed(DTYPES.items()) if number != STRING}
+_MOST_ELEMENTS = 1 << 48
+
+
+class Slice(NamedTuple):
+    """A box within a tensor; a length of -1 is all of its dimension."""
+
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+    def places(self, shape: Sequence[int]) -> tuple[slice, ...]:
+        """Where it is in a tensor of this shape."""
+        if len(self.starts) != len(shape):
+            raise Malformed(f"a slice has {len(self.starts)} dimensions and not {len(shape)}")
+        found = []
+        for start, length, size in zip(self.starts, self.lengths, shape, strict=True):
+            start, length = (0, size) if length == -1 else (start, length)
+            if start < 0 or length < 0 or start + length > size:
+                raise Malformed("a slice lies outside of its tensor")
+            found.append(slice(start, start + length))
+        return tuple(found)
+
+
+class Entry(NamedTuple):
+    """A tensor as a checkpoint lists it; `type` is one of TensorFlow's numbers."""
+
+    type: int
+    shape: tuple[int, ...]
+    slices: tuple[Slice, ...]
+
+    @property
+    def dtype(self) -> np.dtype:
+        if self.type not in DTYPES:
+            what = _UNREADABLE.get(self.type, f"of the unknown type {self.type}")
+            raise Malformed(f"it is {what}, which has no values as an array")
+        return DTYPES[self.type]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def parse_shape(message: Value) -> tuple[int, ...]:
+    """A TensorShapeProto."""
+    shape = []
+    for number, value in fields(data(message)):
+        if number == 2:
+            sizes = [signed(v) for n, v in fields(data(value)) if n == 1]
+            shape.append(sizes[-1] if sizes else 0)
+        elif number == 3 and integer(value):
+            raise Malformed("a tensor has no known shape")
+    if any(size < 0 for size in shape) or math.prod(s or 1 for s in shape) > _MOST_ELEMENTS:
+        raise Malformed(f"a tensor cannot have the shape {tuple(shape)}")
+    return tuple(shape)
+
+
+def shape_message(shape: Sequence[int]) -> bytes:
+    return b"".join(field(2, field(1, size)) for size in shape)
+
+
+def parse_slice(message: Value) -> Slice:
+    """A TensorSliceProto."""
+    starts, lengths = [], []
+    for number, value in fields(data(message)):
+        if number == 1:
+            extent = dict(fields(data(value)))
+            starts.append(signed(extent.get(1, 0)))
+            lengths.append(signed(extent[2]) if 2 in extent else -1)
+    return Slice(tuple(starts), tuple(lengths))
+
+
+def slice_key(name: str, part: Slice) -> bytes:
+    """The key that a slice is stored under, in TensorFlow's order-preserving code."""
+    escapes = {0: b"\0\xff", 255: b"\xff\0"}
+    escaped = b"".join(escapes.get(byte, bytes([byte])) for byte in name.encode())
+    dims = len(part.starts)
+    coded = b"\0" + escaped + b"\0\1" + (bytes([1, dims]) if dims else b"\0")
+    for start, length in zip(part.starts, part.lengths, strict=True):
+        coded += _ordered(start) + _ordered(length)
+    return coded
+
+
+def _ordered(value: int) -> bytes:
+    """A signed number in as many bytes as it needs: their count in ones, then the number."""
+    bits = (~value if value < 0 else value).bit_length()
+    length = min(bits // 7 + 1, 10)
+    if length == 1:
+        return bytes([0x80 ^ (value & 0xFF)])
+    coded = bytearray((b"\xff" * 2 if value < 0 else b"\0" * 2) + struct.pack(">q", value))
+    coded = coded[-length:]
+    header = (0xFFFF << (16 - length)) & 0xFFFF
+    coded[0] ^= header >> 8
+    coded[1] ^= header & 0xFF
+    return bytes(coded)

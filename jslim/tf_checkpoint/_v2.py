@@ -1,0 +1,221 @@
+"""Version 2: an index `PREFIX.index`, and the bytes of the tensors in `PREFIX.data-*`.
+
+TensorFlow's tensorflow/core/protobuf/tensor_bundle.proto says what is in the index.
+"""
+
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jslim._crc32c import crc32c, mask, unmask
+from jslim.tf_checkpoint._table import Table, read_bytes, write_table
+from jslim.tf_checkpoint._tensors import (
+    NUMBERS,
+    STRING,
+    Entry,
+    parse_shape,
+    parse_slice,
+    shape_message,
+    slice_key,
+)
+from jslim.tf_checkpoint._wire import (
+    Malformed,
+    data,
+    field,
+    fields,
+    fixed32,
+    integer,
+    read_varint,
+    signed,
+    text,
+    varint,
+)
+
+_HEADER_KEY = b""
+_NEWEST_READER = 1  # the version of the format that this reads
+
+
+class _Place(NamedTuple):
+    """Where the bytes of a tensor, or of a slice of one, are."""
+
+    shard: int
+    offset: int
+    size: int
+    crc: int
+
+
+class Bundle:
+    """The tensors of a checkpoint of version 2."""
+
+    def __init__(self, prefix: pathlib.Path) -> None:
+        table = Table(prefix.with_name(prefix.name + ".index"))
+        self.entries: dict[str, Entry] = {}
+        self._places: dict[bytes, _Place] = {}
+        shards = None
+        for key, value in table.items():
+            if key == _HEADER_KEY:
+                shards = _parse_header(value)
+                continue
+            entry, place = _parse_entry(value)
+            self._places[key] = place
+            if not key.startswith(b"\0"):  # which is the key of a slice
+                self.entries[text(memoryview(key))] = entry
+        if shards is None:
+            raise Malformed("its index has no header")
+        self.files = [
+            prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}")
+            for shard in range(shards)
+        ]
+
+    def read(self, name: str) -> np.ndarray:
+        """One tensor, verified."""
+        entry = self.entries[name]
+        if not entry.slices:
+            return self._read(name.encode(), entry.type, entry.shape)
+        whole = np.empty(entry.shape, entry.dtype)
+        filled = np.zeros(entry.shape, bool)
+        for part in entry.slices:
+            places = part.places(entry.shape)
+            shape = tuple(place.stop - place.start for place in places)
+            whole[places] = self._read(slice_key(name, part), entry.type, shape)
+            filled[places] = True
+        if not filled.all():
+            raise Malformed("its slices leave some of it out")
+        return whole
+
+    def _read(self, key: bytes, type: int, shape: tuple[int, ...]) -> np.ndarray:
+        if key not in self._places:
+            raise Malformed("a slice of it is not there")
+        place = self._places[key]
+        dtype = Entry(type, shape, ()).dtype
+        count = math.prod(shape)
+        if type != STRING and place.size != count * dtype.itemsize:
+            raise Malformed(f"{place.size} bytes cannot be {dtype} {shape}")
+        if not 0 <= place.shard < len(self.files):
+            raise Malformed(f"there is no shard {place.shard}")
+        content = read_bytes(self.files[place.shard], place.offset, place.size)
+        if type == STRING:
+            return _parse_strings(content, shape, place.crc)
+        if crc32c(content) != place.crc:
+            raise Malformed("its bytes do not match their checksum")
+        return content.view(dtype).reshape(shape)
+
+
+def _parse_header(message: memoryview) -> int:
+    """The number of shards."""
+    shards = 0
+    for number, value in fields(message):
+        if number == 1:
+            shards = integer(value)
+        elif number == 2 and integer(value):
+            raise Malformed("its numbers are big-endian")
+        elif number == 3:
+            least = dict(fields(data(value))).get(2, 0)
+            if integer(least) > _NEWEST_READER:
+                raise Malformed(f"it wants a reader of version {least}; this one is older")
+    if not 0 < shards < 100_000:
+        raise Malformed(f"it says that it has {shards} data files")
+    return shards
+
+
+def _parse_entry(message: memoryview) -> tuple[Entry, _Place]:
+    """A BundleEntryProto."""
+    kind = shard = offset = size = crc = 0
+    shape: tuple[int, ...] = ()
+    slices = []
+    for number, value in fields(message):
+        if number == 1:
+            kind = integer(value)
+        elif number == 2:
+            shape = parse_shape(value)
+        elif number == 3:
+            shard = integer(value)
+        elif number == 4:
+            offset = signed(value)
+        elif number == 5:
+            size = signed(value)
+        elif number == 6:
+            crc = unmask(integer(value))
+        elif number == 7:
+            slices.append(parse_slice(value))
+    if min(offset, size) < 0:
+        raise Malformed("an entry has a negative size")
+    return Entry(kind, shape, tuple(slices)), _Place(shard, offset, size, crc)
+
+
+def _parse_strings(content: np.ndarray, shape: tuple[int, ...], crc: int) -> np.ndarray:
+    """Strings: their lengths, a checksum of these, and their bytes."""
+    view = content.data
+    count = math.prod(shape)
+    if count > len(view):
+        raise Malformed(f"{len(view)} bytes cannot be {count} strings")
+    lengths, at = [], 0
+    for _ in range(count):
+        length, at = read_varint(view, at)
+        lengths.append(length)
+    checked = _lengths_as_checked(lengths)
+    if unmask(int.from_bytes(view[at : at + 4], "little")) != crc32c(checked):
+        raise Malformed("the lengths of its strings do not match their checksum")
+    if crc32c(checked + view[at:]) != crc or sum(lengths) != len(view) - at - 4:
+        raise Malformed("its bytes do not match their checksum")
+    at += 4
+    strings = np.empty(count, object)
+    for i, length in enumerate(lengths):
+        strings[i] = bytes(view[at : at + length])
+        at += length
+    return strings.reshape(shape)
+
+
+def _lengths_as_checked(lengths: list[int]) -> bytes:
+    """What of the lengths the checksums are of: 32 bits of each, or 64 of a large one."""
+    return b"".join(n.to_bytes(4 if n < 1 << 32 else 8, "little") for n in lengths)
+
+
+def _strings(array: np.ndarray) -> tuple[memoryview, int]:
+    """The bytes of strings as `_parse_strings` takes them, and their checksum."""
+    items = [s.encode() if isinstance(s, str) else bytes(s) for s in array.ravel().tolist()]
+    lengths = [len(item) for item in items]
+    checked = _lengths_as_checked(lengths)
+    rest = mask(crc32c(checked)).to_bytes(4, "little") + b"".join(items)
+    return memoryview(b"".join(map(varint, lengths)) + rest), crc32c(checked + rest)
+
+
+def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as a checkpoint of one data file; the index, last, makes it one."""
+    version = field(1, 1)
+    items = [(_HEADER_KEY, field(1, 1) + field(3, version))]
+    data_path = prefix.with_name(f"{prefix.name}.data-00000-of-00001")
+    index_path = prefix.with_name(prefix.name + ".index")
+    unfinished = {
+        path: path.with_name(path.name + ".unfinished") for path in (data_path, index_path)
+    }
+    with unfinished[data_path].open("wb") as file:
+        for name, array in sorted((name.encode(), array) for name, array in arrays.items()):
+            is_text = array.dtype.kind in "OSU"
+            if is_text:
+                content, crc = _strings(array)
+            else:
+                little = array.dtype.newbyteorder("<")
+                flat = np.ascontiguousarray(array, little).reshape(-1)
+                content = flat.view(np.uint8).data
+                crc = crc32c(content)
+            entry = field(1, STRING if is_text else NUMBERS[array.dtype.newbyteorder("=")])
+            entry += field(2, shape_message(array.shape))
+            for number, value in ((4, file.tell()), (5, len(content))):
+                entry += field(number, value) if value else b""  # as protocol buffers do
+            entry += fixed32(6, mask(crc))
+            items.append((name, entry))
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    with unfinished[index_path].open("wb") as file:
+        write_table(file, items)
+        file.flush()
+        os.fsync(file.fileno())
+    index_path.unlink(missing_ok=True)  # of a checkpoint of that name, whose data goes now
+    for path, written in unfinished.items():
+        written.replace(path)

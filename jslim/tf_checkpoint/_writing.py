@@ -1,0 +1,63 @@
+"""`save_checkpoint`: arrays as a checkpoint that TensorFlow and TF-Slim restore."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jslim.tf_checkpoint._tensors import NUMBERS
+from jslim.tf_checkpoint._v2 import write_bundle
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, is_latest: bool = True
+) -> str:
+    """Writes a checkpoint of version V2, whole or not at all.
+
+    Args:
+      path: The prefix, `model.ckpt-1000`; its directory is made.
+      arrays: `{name: array}`, in TF-Slim's names `{'vgg_16/fc8/weights': ...}`, of numbers,
+        booleans or strings. For `tf.train.Saver` to restore a graph with a global step, add
+        `'global_step': np.int64(1000)`.
+      is_latest: Whether the file `checkpoint` of the directory is to name it as the latest.
+
+    Returns:
+      The prefix.
+
+    Raises:
+      TypeError: An array is of a type that TensorFlow does not have.
+      ValueError: There are no arrays, or a name is empty or not a string.
+    """
+    prefix = pathlib.Path(path)
+    if not arrays:
+        raise ValueError("save_checkpoint: there are no arrays; give {name: array}")
+    held = {}
+    for name, value in arrays.items():
+        if not isinstance(name, str) or not name or name.startswith("\0"):
+            raise ValueError(
+                f"save_checkpoint: a name must be a string that is not empty, got {name!r}"
+            )
+        array = np.asarray(value)
+        is_text = array.dtype.kind in "SU" or (
+            array.dtype.kind == "O" and all(isinstance(s, str | bytes) for s in array.ravel())
+        )
+        if not is_text and array.dtype.newbyteorder("=") not in NUMBERS:
+            raise TypeError(
+                f"save_checkpoint: {name} is {array.dtype}, which TensorFlow has no type for; "
+                "convert it to a type of number, bool or bytes"
+            )
+        held[name] = array
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    write_bundle(prefix, held)
+    if is_latest:
+        name = json.dumps(prefix.name)
+        state = prefix.with_name("checkpoint")
+        unfinished = state.with_name("checkpoint.unfinished")
+        unfinished.write_text(
+            f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n"
+        )
+        unfinished.replace(state)
+    return str(prefix)
