@@ -26,6 +26,7 @@ from jslim.checkpoints._format import mark_done as mark_done
 from jslim.checkpoints._format import read_contract as read_contract
 from jslim.checkpoints._manager import CheckpointManager as CheckpointManager
 from jslim.checkpoints._readers import CheckpointReader as CheckpointReader
+from jslim.checkpoints._readers import exists as exists
 from jslim.checkpoints._readers import list_variables as list_variables
 from jslim.checkpoints._readers import load_variables as load_variables
 from jslim.checkpoints._readers import open_checkpoint as open_checkpoint

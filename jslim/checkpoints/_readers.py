@@ -94,6 +94,13 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
     return _JslimReader(path)
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a checkpoint at `path`, whole or not, for `open_checkpoint`."""
+    path = pathlib.Path(path)
+    is_ours = (path / META_FILE).is_file() or bool(step_directories(path))
+    return is_ours or tf_checkpoint.is_checkpoint(path)
+
+
 def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...], str]]:
     """Lists what a checkpoint holds, reading no arrays.
 

@@ -99,14 +99,34 @@ def train_flags() -> flags.FlagValues:
     number("warmup_epochs", 0.0, "Epochs of linear warm-up from 0.", lower_bound=0.0)
     number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
     number("moving_average_decay", None, "Keeps moving averages of the variables.")
-    # Fine-tuning.
-    text("checkpoint_path", None, "A checkpoint, or a directory of them, to start from.")
+    # What to start from, and fine-tuning.
+    flags.DEFINE_enum(
+        "start_from",
+        "auto",
+        ["auto", "resume", "checkpoint", "scratch"],
+        "resume: the checkpoint in --train_dir, with its step and optimizer; checkpoint: the "
+        "variables of --checkpoint_path; scratch: initial values. auto is the first of these that "
+        "is there. The others are refused where they are not what happens.",
+        flag_values=values,
+    )
+    text(
+        "checkpoint_path",
+        None,
+        "A checkpoint of jslim or TensorFlow, or a directory of them, to start from.",
+    )
     text(
         "checkpoint_exclude_scopes",
         None,
         "Comma-separated scopes of variables that are not taken from --checkpoint_path.",
     )
     text("trainable_scopes", None, "Comma-separated scopes to train. Default: all.")
+    flags.DEFINE_bool(
+        "freeze_batch_norm",
+        False,
+        "Whether batch normalization in layers that are not trained keeps its moving statistics, "
+        "and uses them.",
+        flag_values=values,
+    )
     flags.DEFINE_bool(
         "ignore_missing_vars",
         False,

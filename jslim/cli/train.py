@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
-from jslim.cli import classifier, flags
+from jslim import data, layers, learning, losses, optimizers, summaries
+from jslim.cli import classifier, flags, starting
 from jslim.cli.run import UsageError, run
 from jslim.nets import nets_factory
-from jslim.variables import get_or_create_global_step, get_variables_to_restore, match
+from jslim.variables import get_or_create_global_step
 
 logger = logging.getLogger("jslim")
 
@@ -48,11 +47,10 @@ def train(values: Any) -> None:
         labels_offset=values.labels_offset,
         has_moving_averages=values.moving_average_decay is not None,
     )
-    resumed_from = checkpoints.latest_checkpoint(values.train_dir)
-    if resumed_from is not None:
-        classifier.check_contract(
-            checkpoints.read_contract(resumed_from), contract, values.train_dir
-        )
+    start = starting.find_start(values)
+    contract["started_from"] = start.weights
+    if start.resumes:
+        classifier.check_contract(start.contract, contract, values.train_dir)
     learning_rate = _learning_rate(values, dataset.num_samples)
     train_op = learning.create_train_op(
         _loss_function(values, contract, learning_rate),
@@ -60,12 +58,13 @@ def train(values: Any) -> None:
         variables_to_train=flags.scopes_of(values.trainable_scopes) or None,
         clip_gradient_norm=values.clip_gradient_norm,
         moving_average_decay=values.moving_average_decay,
+        freeze_batch_norm=values.freeze_batch_norm,
         mesh=mesh,
     )
     host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
     with batches:
-        _say_what_happens(values, dataset, contract, resumed_from)
+        _say_what_happens(values, dataset, contract, start)
         learning.train(
             train_op,
             batches,
@@ -73,7 +72,7 @@ def train(values: Any) -> None:
             number_of_steps=values.max_number_of_steps,
             log_every_n_steps=values.log_every_n_steps,
             rng=values.seed,
-            init_fn=_init_fn(values),
+            init_fn=starting.make_init_fn(values, network, dataset.num_classes),
             save_summaries_secs=values.save_summaries_secs,
             save_interval_secs=values.save_interval_secs,
             contract=contract,
@@ -81,18 +80,11 @@ def train(values: Any) -> None:
 
 
 def _say_what_happens(
-    values: Any, dataset: Any, contract: dict[str, Any], resumed_from: str | None
+    values: Any, dataset: Any, contract: dict[str, Any], start: starting.Start
 ) -> None:
-    if resumed_from is not None:
-        start = f"going on from {resumed_from}"
-        if values.checkpoint_path:
-            start += " (--checkpoint_path is not read again)"
-    elif values.checkpoint_path:
-        start = f"starting from the variables of {values.checkpoint_path}"
-    else:
-        start = "starting from scratch"
     logger.info(
-        "%s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s), %s",
+        "%s: %s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s)",
+        start,
         contract["model_name"],
         dataset.name,
         dataset.num_samples,
@@ -101,7 +93,6 @@ def _say_what_happens(
         values.num_clones,
         jax.device_count(),
         jax.default_backend(),
-        start,
     )
 
 
@@ -149,26 +140,3 @@ def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.S
         return losses.get_total_loss(), {"accuracy": accuracy}
 
     return total_loss
-
-
-def _init_fn(values: Any) -> Any:
-    """Reads `--checkpoint_path` into a fresh state; None where there is nothing to read."""
-    if not values.checkpoint_path:
-        for name in ("checkpoint_exclude_scopes", "ignore_missing_vars"):
-            if values[name].value:
-                raise UsageError(f"--{name} goes with --checkpoint_path, which is not given")
-        return None
-    if not os.path.exists(values.checkpoint_path):
-        raise UsageError(f"--checkpoint_path: there is no {values.checkpoint_path!r}")
-    excluded = flags.scopes_of(values.checkpoint_exclude_scopes)
-
-    def init_fn(state: Any) -> Any:
-        if excluded:
-            match(state.variables, excluded, "--checkpoint_exclude_scopes")
-        wanted = get_variables_to_restore(state.variables, exclude=excluded or None)
-        assign = checkpoints.assign_from_checkpoint_fn(
-            values.checkpoint_path, wanted, ignore_missing_vars=values.ignore_missing_vars
-        )
-        return state if assign is None else assign(state)
-
-    return init_fn

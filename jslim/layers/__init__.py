@@ -3,6 +3,7 @@
 from jslim.layers import sparse_ops as sparse_ops
 from jslim.layers import utils as utils
 from jslim.layers.batch_normalization import batch_norm as batch_norm
+from jslim.layers.batch_normalization import frozen_batch_norm as frozen_batch_norm
 from jslim.layers.combinators import repeat as repeat
 from jslim.layers.combinators import stack as stack
 from jslim.layers.convolutional import conv1d as conv1d

@@ -1,6 +1,8 @@
 """Batch normalization."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,6 +43,26 @@ Adjustment = Callable[[tuple[int, ...]], tuple[Any, Any]] | None
 _PARAMETERS = ("gamma", "beta")
 _STATISTICS = ("moving_mean", "moving_variance")
 _LIMITS = ("rmax", "rmin", "dmax")
+_is_frozen: contextvars.ContextVar[Callable[[str], bool]] = contextvars.ContextVar(
+    "is_frozen", default=lambda name: False
+)
+
+
+@contextlib.contextmanager
+def frozen_batch_norm(is_frozen: Callable[[str], bool]) -> Iterator[None]:
+    """Within it, the `batch_norm` layers chosen by their full names are not in training.
+
+    They normalize by their moving statistics, and leave them, whatever `is_training` they are
+    given. What was compiled outside of it stays as it was compiled.
+
+    Args:
+      is_frozen: Of the name of a layer's variable scope: 'resnet_v1_50/conv1/BatchNorm'.
+    """
+    token = _is_frozen.set(is_frozen)
+    try:
+        yield
+    finally:
+        _is_frozen.reset(token)
 
 
 @add_arg_scope
@@ -158,6 +180,8 @@ def batch_norm(
                 "a batch axis"
             )
         is_training = _common.static_bool(where, "is_training", is_training)
+        if is_training and _is_frozen.get()(sc.name):
+            is_training = False
         has_updates_collections = updates_collections != "update_ops"
         if renorm:
             _check_renorm(where, batch_weights, zero_debias_moving_mean, has_updates_collections)

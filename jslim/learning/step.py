@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jslim import model as _model
 from jslim._arg_scope import arg_scope, current_arg_scope
 from jslim._errors import ScopeError
+from jslim.layers import frozen_batch_norm
 from jslim.learning.gradients import (
     GradientsFn,
     add_gradients_summaries,
@@ -53,6 +54,7 @@ class TrainOp:
         summarize_gradients: bool,
         check_numerics: bool,
         moving_average_decay: float | None,
+        freeze_batch_norm: bool,
         mesh: Mesh | None,
         transform_grads_fn: GradientsFn | None = None,
         summarize_update: SummarizeUpdate | None = None,
@@ -71,6 +73,7 @@ class TrainOp:
         self._summarize_gradients = summarize_gradients
         self._summarize_update = summarize_update
         self._moving_average_decay = moving_average_decay
+        self._freeze_batch_norm = freeze_batch_norm
         self._scope = current_arg_scope()
         self._trained: frozenset[str] | None = None
         whole = NamedSharding(self.mesh, PartitionSpec())
@@ -184,6 +187,17 @@ class TrainOp:
             return contextlib.nullcontext()
         return arg_scope(self._scope)
 
+    def _frozen_batch_norm(self) -> contextlib.AbstractContextManager[None]:
+        if not self._freeze_batch_norm:
+            return contextlib.nullcontext()
+        trained = sorted(self._trained or ())
+
+        def is_frozen(name: str) -> bool:
+            layer = f"{name.rpartition('/')[0] or name}/"  # with the convolution it belongs to
+            return not any(variable.startswith(layer) for variable in trained)
+
+        return frozen_batch_norm(is_frozen)
+
     def step(
         self, state: TrainState, batch: Batch, axis_name: str | None = None
     ) -> tuple[TrainState, Outputs]:
@@ -227,7 +241,7 @@ class TrainOp:
                 **state.extra,
             }
             mutable = [_model.BATCH_STATS, *state.extra, *([SUMMARIES] if with_summaries else [])]
-            with global_step_is(state.step):
+            with global_step_is(state.step), self._frozen_batch_norm():
                 result, updated = self.model.apply(variables, batch, rngs=rng, mutable=mutable)
             loss, outputs = _scalar_loss(result)
             return loss, (outputs, updated)
@@ -344,6 +358,7 @@ def create_train_op(
     gradient_multipliers: Mapping[str, Any] | None = None,
     check_numerics: bool = True,
     moving_average_decay: float | None = None,
+    freeze_batch_norm: bool = False,
     mesh: Mesh | None = None,
     transform_grads_fn: GradientsFn | None = None,
     summarize_update: SummarizeUpdate | None = None,
@@ -371,6 +386,9 @@ def create_train_op(
         step called by hand does not look, since that would wait for the device.
       moving_average_decay: Keeps exponential moving averages of parameters and statistics in
         `state.ema_params`, with decay min(this, (1 + step) / (10 + step)).
+      freeze_batch_norm: Whether batch normalization in layers of which nothing is trained (it and
+        the convolution before it, in one scope) uses its moving statistics and leaves them. In
+        TF-Slim, and without it, frozen layers still follow the statistics of the new images.
       mesh: The devices, from `data_mesh(n)`; default the first device.
       transform_grads_fn: `f({name: gradient})` gives the gradients to apply, under the same names;
         after multiplying and clipping, before summaries.
@@ -413,6 +431,7 @@ def create_train_op(
         summarize_gradients=summarize_gradients,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
+        freeze_batch_norm=freeze_batch_norm,
         mesh=mesh,
         transform_grads_fn=transform_grads_fn,
         summarize_update=summarize_update,

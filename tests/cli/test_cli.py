@@ -86,7 +86,7 @@ def test_the_same_command_again_goes_on_where_it_stopped(trained, tmp_path, capf
     assert train.main([*arguments, "--max_number_of_steps=3"]) == 0
     assert train.main([*arguments, "--max_number_of_steps=6"]) == 0
     messages = capfd.readouterr().err
-    assert re.search(r"going on from .*/3\b", messages)
+    assert re.search(r"resuming .*/3: lenet on", messages)
     whole, parts = (checkpoints.restore_variables(d)["params"] for d in (trained, tmp_path))
     np.testing.assert_array_equal(
         whole["LeNet"]["conv1"]["weights"], parts["LeNet"]["conv1"]["weights"]

@@ -266,6 +266,7 @@ OTHERS = {
     "RevBlock",
     "bucketize",
     "dense_to_sparse",
+    "frozen_batch_norm",  # a context
     "legacy_linear",  # legacy_fully_connected by another name
     "legacy_relu",
     "one_hot_encoding",

@@ -1,0 +1,159 @@
+"""What training starts from: the run's own checkpoint, weights of another, or initial values."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jslim import checkpoints
+from jslim.cli import flags
+from jslim.cli.run import UsageError
+from jslim.nets.nets_factory import Network
+from jslim.variables import get_variables_to_restore, match
+
+logger = logging.getLogger("jslim")
+
+
+@dataclass(frozen=True)
+class Start:
+    """One of the three; as a string, what is said about it."""
+
+    resumed_from: str | None  # the checkpoint of this run
+    weights: str | None  # where its variables came from in the first place
+    contract: dict[str, Any]  # of the checkpoint of this run
+
+    @property
+    def resumes(self) -> bool:
+        return self.resumed_from is not None
+
+    def __str__(self) -> str:
+        if self.resumed_from is not None:
+            started = f" (which started from {self.weights})" if self.weights else ""
+            return f"resuming {self.resumed_from}{started}"
+        if self.weights is not None:
+            return f"starting from the variables of {self.weights}"
+        return "starting from scratch"
+
+
+def find_start(values: Any) -> Start:
+    """What the flags and `--train_dir` say.
+
+    Raises:
+      UsageError: They contradict each other: `--start_from` is not what would happen, or the
+        checkpoint in `--train_dir` started from something else than `--checkpoint_path`.
+    """
+    _check_flags(values)
+    given = os.path.abspath(values.checkpoint_path) if values.checkpoint_path else None
+    resumed_from = checkpoints.latest_checkpoint(values.train_dir)
+    if resumed_from is None:
+        if values.start_from == "resume":
+            raise UsageError(
+                f"--start_from=resume: there is no checkpoint in --train_dir={values.train_dir}; "
+                "give the directory of the run to resume"
+            )
+        return Start(None, given, {})
+    if values.start_from not in ("auto", "resume"):
+        raise UsageError(
+            f"--start_from={values.start_from}: --train_dir has the checkpoint {resumed_from}, "
+            "which a new run would mix with its own; give another directory, or "
+            "--start_from=resume"
+        )
+    contract = checkpoints.read_contract(resumed_from)
+    weights = contract.get("started_from")
+    if given not in (None, weights):
+        raise UsageError(
+            f"--checkpoint_path is {given}, but the run in --train_dir, at {resumed_from}, started "
+            f"from {weights or 'scratch'}; give another --train_dir to start anew, or leave "
+            "--checkpoint_path out to resume"
+        )
+    return Start(resumed_from, weights, contract)
+
+
+def _check_flags(values: Any) -> None:
+    if values.checkpoint_path:
+        if values.start_from == "scratch":
+            raise UsageError("--start_from=scratch contradicts --checkpoint_path; drop one of them")
+        if not os.path.exists(values.checkpoint_path) and not checkpoints.exists(
+            values.checkpoint_path
+        ):
+            raise UsageError(f"--checkpoint_path: there is no {values.checkpoint_path!r}")
+    else:
+        for name in ("checkpoint_exclude_scopes", "ignore_missing_vars"):
+            if values[name].value:
+                raise UsageError(f"--{name} goes with --checkpoint_path, which is not given")
+        if values.start_from == "checkpoint":
+            raise UsageError("--start_from=checkpoint: --checkpoint_path, the one, is not given")
+    if values.freeze_batch_norm and not values.trainable_scopes:
+        raise UsageError(
+            "--freeze_batch_norm goes with --trainable_scopes, which is not given: all is trained"
+        )
+
+
+def make_init_fn(values: Any, network: Network, num_classes: int) -> Callable[[Any], Any] | None:
+    """Reads `--checkpoint_path` into a fresh state; None where there is nothing to read.
+
+    Args:
+      values: The flags.
+      network: The network; its head starts anew where the checkpoint has other classes and
+        `--checkpoint_exclude_scopes` says nothing.
+      num_classes: How many classes there are here.
+    """
+    if not values.checkpoint_path:
+        return None
+    excluded = flags.scopes_of(values.checkpoint_exclude_scopes)
+
+    def init_fn(state: Any) -> Any:
+        leave_out = list(excluded)
+        if excluded:
+            match(state.variables, excluded, "--checkpoint_exclude_scopes")
+        else:
+            leave_out = _heads_of_other_classes(values, network, num_classes, state)
+        wanted = get_variables_to_restore(state.variables, exclude=leave_out or None)
+        assign = checkpoints.assign_from_checkpoint_fn(
+            values.checkpoint_path, wanted, ignore_missing_vars=values.ignore_missing_vars
+        )
+        if assign is None:
+            return state
+        state = assign(state)
+        logger.info("%s", assign.report)
+        return state
+
+    return init_fn
+
+
+def _heads_of_other_classes(
+    values: Any, network: Network, num_classes: int, state: Any
+) -> list[str]:
+    """The heads of the network, if the checkpoint has any of them for other classes."""
+    reader = checkpoints.open_checkpoint(values.checkpoint_path)
+    held = reader.get_variable_to_shape_map()
+    heads = [f"{scope}/" for scope in network.head]
+    ours = get_variables_to_restore(state.variables)
+    theirs = {
+        held[name][-1]
+        for name, leaf in ours.items()
+        if name.startswith(tuple(heads))
+        and name in held
+        and held[name]
+        and held[name][-1] != leaf.shape[-1]
+        and leaf.shape[-1] == num_classes
+    }
+    if not theirs:
+        return []
+    found = [head for head in heads if any(name.startswith(head) for name in ours)]
+    classes = " or ".join(map(str, sorted(theirs)))
+    hint = ""
+    if network.label_offset and theirs == {num_classes - network.label_offset}:
+        hint = f"; with --labels_offset={network.label_offset} it would fit"
+    logger.info(
+        "%s has %s classes and the data %d: %s not taken from it, as with "
+        "--checkpoint_exclude_scopes=%s%s",
+        reader.path,
+        classes,
+        num_classes,
+        "the head of the network is" if len(found) == 1 else "the heads of the network are",
+        ",".join(head.rstrip("/") for head in found),
+        hint,
+    )
+    return found
