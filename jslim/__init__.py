@@ -66,6 +66,7 @@ from jslim.layers import dense_to_sparse as dense_to_sparse
 from jslim.layers import dropout as dropout
 from jslim.layers import elu as elu
 from jslim.layers import flatten as flatten
+from jslim.layers import frozen_batch_norm as frozen_batch_norm
 from jslim.layers import fully_connected as fully_connected
 from jslim.layers import gdn as gdn
 from jslim.layers import group_norm as group_norm

@@ -43,7 +43,7 @@ def test_frozen_batch_norm_uses_and_keeps_its_statistics():
 
     def with_inference_in_frozen_layers(batch):
         is_frozen = lambda name: not name.startswith("second")  # noqa: E731
-        with slim.layers.frozen_batch_norm(is_frozen):
+        with slim.frozen_batch_norm(is_frozen):
             return _two_convolutions(batch)
 
     wanted, _ = slim.Model(with_inference_in_frozen_layers).apply(
