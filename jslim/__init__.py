@@ -3,6 +3,7 @@
 from jslim import checkpoints as checkpoints
 from jslim import data as data
 from jslim import evaluation as evaluation
+from jslim import export as export
 from jslim import initializers as initializers
 from jslim import layers as layers
 from jslim import learning as learning
@@ -11,6 +12,7 @@ from jslim import metrics as metrics
 from jslim import model_analyzer as model_analyzer
 from jslim import nets as nets
 from jslim import optimizers as optimizers
+from jslim import prediction as prediction
 from jslim import preprocessing as preprocessing
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
@@ -111,6 +113,7 @@ from jslim.model import is_initializing as is_initializing
 from jslim.model import make_rng as make_rng
 from jslim.model import variable_scope as variable_scope
 from jslim.optimizers import OPTIMIZER_CLS_NAMES as OPTIMIZER_CLS_NAMES
+from jslim.prediction import load as load
 from jslim.regularizers import l1_l2_regularizer as l1_l2_regularizer
 from jslim.regularizers import l1_regularizer as l1_regularizer
 from jslim.regularizers import l2_regularizer as l2_regularizer

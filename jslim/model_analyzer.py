@@ -1,13 +1,14 @@
 """How large the variables and the intermediate results of a model are."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jslim._selection import named
+from jslim.layers._lowering import lowered_for
 
 
 def tensor_description(var: Any) -> str:
@@ -95,6 +96,18 @@ def analyze_ops(function: Callable[..., Any], *args: Any, print_info: bool = Fal
 
 def _count(jaxpr: Any, around: str, lines: list[str]) -> int:
     total = 0
+    for scope, equation in _equations(jaxpr, around):
+        outputs = [variable.aval for variable in equation.outvars]
+        shapes = ", ".join(tensor_description(output) for output in outputs if output.shape)
+        size = sum(math.prod(output.shape) for output in outputs)
+        name = "/".join(filter(None, (scope, equation.primitive.name)))
+        lines.append(f"{name} \t-> {shapes} [{size}]")
+        total += size
+    return total
+
+
+def _equations(jaxpr: Any, around: str) -> Iterator[tuple[str, Any]]:
+    """The operations of a program and of those within it, with the scopes they stand in."""
     for equation in jaxpr.eqns:
         scope = "/".join(filter(None, (around, str(equation.source_info.name_stack))))
         within = [
@@ -104,12 +117,93 @@ def _count(jaxpr: Any, around: str, lines: list[str]) -> int:
             if hasattr(getattr(value, "jaxpr", value), "eqns")
         ]
         for part in within:
-            total += _count(part, scope, lines)
+            yield from _equations(part, scope)
         if not within:
-            outputs = [variable.aval for variable in equation.outvars]
-            shapes = ", ".join(tensor_description(output) for output in outputs if output.shape)
-            size = sum(math.prod(output.shape) for output in outputs)
-            name = "/".join(filter(None, (scope, equation.primitive.name)))
-            lines.append(f"{name} \t-> {shapes} [{size}]")
-            total += size
-    return total
+            yield scope, equation
+
+
+def count_flops(function: Callable[..., Any], *args: Any) -> dict[str, int]:
+    """The floating-point operations of convolutions and matrix products, by scope.
+
+    A multiplication and an addition are two. Everything else (normalization, activations, pools)
+    is left out, as in the figures of papers, which often count multiply-adds: half of these.
+
+    Args:
+      function: A function of arrays, such as `model.apply`; it is traced and not run.
+      *args: Trees of arrays or of `jax.ShapeDtypeStruct`.
+
+    Returns:
+      `{scope: number}` in the order of the operations; `sum(...values())` is the total.
+
+    Raises:
+      TypeError: `function` is not one.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"count_flops: function must be a function of arrays, got {type(function).__name__}; "
+            "pass model.apply and its arguments"
+        )
+    # A function of its own, since JAX would give back what it traced under other lowerings.
+    with lowered_for("tpu"):
+        jaxpr = jax.make_jaxpr(lambda *a: function(*a))(*args).jaxpr
+    counts: dict[str, int] = {}
+    for scope, equation in _equations(jaxpr, ""):
+        flops = _flops(equation)
+        if flops:
+            counts[scope] = counts.get(scope, 0) + flops
+    return counts
+
+
+def _flops(equation: Any) -> int:
+    if equation.primitive.name == "conv_general_dilated":
+        kernel = equation.invars[1].aval.shape
+        outputs = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
+        terms = math.prod(kernel) // outputs
+    elif equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        terms = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+    else:
+        return 0
+    return 2 * terms * math.prod(equation.outvars[0].aval.shape)
+
+
+def summarize_model(model: Any, *inputs: Any, depth: int | None = None) -> str:
+    """A table of a model's layers: variables, their bytes, and floating-point operations.
+
+    Nothing is computed. The model runs as it is, for inference if its function says so.
+
+    Args:
+      model: A `slim.Model`.
+      *inputs: What its function takes, as arrays or `jax.ShapeDtypeStruct`s.
+      depth: How many parts of a scope's name make a line; default all.
+
+    Returns:
+      The table, with a last line of totals; `print` it.
+    """
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
+    rows: dict[str, list[int]] = {}
+
+    def add(scope: str, column: int, value: int) -> None:
+        name = "/".join(scope.split("/")[:depth])
+        rows.setdefault(name, [0, 0, 0])[column] += value
+
+    # The statistics of a layer, and its beta, stand with its weights.
+    variables = named(shapes)
+    layer_of = {name: name.rpartition("/")[0].removesuffix("/BatchNorm") for name in variables}
+    layers = set(layer_of.values())
+    flops = count_flops(lambda v, *a: model.apply(v, *a, mutable=list(v)), shapes, *inputs)
+    for scope, count in flops.items():
+        # A scope that was entered again within itself stands twice in the name.
+        parts = scope.split("/")
+        ends = ("/".join(parts[first:]) for first in range(len(parts)))
+        add(next((end for end in ends if end in layers), scope), 2, count)
+    for name, leaf in variables.items():
+        scope = layer_of[name]
+        add(scope, 0, math.prod(leaf.shape))
+        add(scope, 1, math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize)
+    totals = [sum(row[column] for row in rows.values()) for column in range(3)]
+    width = max(len("total"), *(len(name) for name in rows)) if rows else len("total")
+    lines = [f"{'layer':{width}}{'variables':>14}{'bytes':>14}{'FLOPs':>18}"]
+    for name, row in [*rows.items(), ("total", totals)]:
+        lines.append(f"{name:{width}}{row[0]:14,}{row[1]:14,}{row[2]:18,}")
+    return "\n".join(lines)

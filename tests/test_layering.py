@@ -37,6 +37,8 @@ LEVELS = {
     "learning": 4,
     "training": 4,
     "evaluation": 4,
+    "prediction": 4,
+    "export": 4,
     "model_analyzer": 2,
     "cli": 5,
     "__init__": 6,
@@ -53,18 +55,28 @@ PACKAGES = {
     "flax.core": {"model"},
     "flax.linen": {"model"},
     "flax.struct": {"learning"},
-    "flax.traverse_util": {"model", "_pure", "_selection", "learning", "checkpoints"},
+    "flax.traverse_util": {"model", "_pure", "_selection", "learning", "checkpoints", "prediction"},
     "optax": {"optimizers", "learning", "training", "cli"},
     "orbax": {"checkpoints"},
     "grain": {"data"},
     "ml_dtypes": {"tf_checkpoint"},
     "PIL": {"data", "summaries"},
     "tensorboard": {"summaries"},
+    "safetensors": {"checkpoints"},
     "absl": {"cli"},
     "sklearn": set(),
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
-OPTIONAL = ("grain", "PIL", "tensorboard", "sklearn", "absl.app", "jslim.cli")
+OPTIONAL = (
+    "grain",
+    "PIL",
+    "tensorboard",
+    "safetensors",
+    "flatbuffers",
+    "sklearn",
+    "absl.app",
+    "jslim.cli",
+)
 
 
 def imports_of(path):

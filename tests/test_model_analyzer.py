@@ -8,6 +8,7 @@ import pytest
 
 import jslim as slim
 from jslim import model_analyzer
+from jslim.nets import nets_factory
 
 IMAGES = jnp.ones((1, 8, 8, 3))
 
@@ -88,3 +89,71 @@ def test_errors():
         model_analyzer.analyze_ops(SHAPES)
     with pytest.raises(TypeError, match="list"):
         model_analyzer.analyze_vars([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mobilenet_v1", 569),  # table 8 of the paper
+        ("mobilenet_v1_050", 149),
+        ("mobilenet_v2", 300),  # table 4 of the paper
+        ("mobilenet_v3_large", 217),  # this and the next: README of research/slim's mobilenet
+        ("mobilenet_v3_large_075", 155),
+        ("mobilenet_v3_large_minimalistic", 209),
+        ("mobilenet_edgetpu", 990),
+        ("mobilenet_edgetpu_075", 624),
+    ],
+)
+def test_multiply_adds_are_those_of_the_papers(name, millions):
+    model = slim.Model(nets_factory.get_network_fn(name, 1001))
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    flops = model_analyzer.count_flops(model.apply, shapes, images)
+    assert sum(flops.values()) / 2e6 == pytest.approx(millions, abs=1)
+
+
+def test_flops_go_by_scope_and_do_not_depend_on_the_lowering():
+    def net(images):
+        with slim.variable_scope("a"):
+            images = slim.conv2d(images, 3, [2, 2], stride=2, padding="VALID", scope="conv")
+            images = slim.separable_conv2d(images, None, [3, 3], 1, scope="depthwise")
+        return slim.fully_connected(slim.flatten(images), 5, scope="fc")
+
+    model = slim.Model(net)
+    images = jnp.ones((2, 4, 4, 7))
+    variables = model.init(jax.random.key(0), images)
+    flops = model_analyzer.count_flops(model.apply, variables, images)
+    ends = {name.split("/", 1)[1]: count for name, count in flops.items()}
+    assert ends == {
+        "a/conv": 2 * (2 * 2 * 2 * 3) * (2 * 2 * 7),
+        "a/depthwise": 2 * (2 * 2 * 2 * 3) * 9,
+        "fc": 2 * 2 * 12 * 5,
+    }
+    lines = model_analyzer.summarize_model(model, images).splitlines()
+    assert lines[0].split() == ["layer", "variables", "bytes", "FLOPs"]
+    assert [line.split() for line in lines[1:]] == [
+        ["a/conv", "87", "348", "1,344"],
+        ["a/depthwise", "30", "120", "432"],
+        ["fc", "65", "260", "240"],
+        ["total", "182", "728", "2,016"],
+    ]
+    assert model_analyzer.summarize_model(model, images, depth=1).splitlines()[1].split() == [
+        "a", "117", "468", "1,776"
+    ]  # fmt: skip
+
+
+def test_scopes_that_are_entered_twice_and_statistics_make_one_line():
+    def net(images):
+        with slim.variable_scope("net") as opened, slim.variable_scope(opened):
+            return slim.conv2d(images, 3, [1, 1], normalizer_fn=slim.batch_norm, scope="conv")
+
+    table = model_analyzer.summarize_model(slim.Model(net), jnp.ones((1, 2, 2, 5)))
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        ["net/conv", "24"], ["total", "24"]
+    ]  # fmt: skip
+
+
+def test_count_flops_takes_a_function():
+    with pytest.raises(TypeError) as error:
+        model_analyzer.count_flops(jnp.ones(2))
+    assert str(error.value).startswith("count_flops: function must be a function of arrays, got")

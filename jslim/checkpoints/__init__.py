@@ -34,3 +34,4 @@ from jslim.checkpoints._restore import Restored as Restored
 from jslim.checkpoints._restore import restore as restore
 from jslim.checkpoints._restore import restore_latest as restore_latest
 from jslim.checkpoints._restore import restore_variables as restore_variables
+from jslim.checkpoints._safetensors import save_safetensors as save_safetensors

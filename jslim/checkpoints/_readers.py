@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from jslim.checkpoints._format import (
     variable_names,
 )
 from jslim.checkpoints._restore import read_leaves
+from jslim.checkpoints._safetensors import SUFFIX, SafetensorsReader
 
 
 class CheckpointReader(Protocol):
@@ -25,9 +26,12 @@ class CheckpointReader(Protocol):
 
     Attributes:
         path: the checkpoint, for messages.
+        contract: what it says about itself (network, class names and so on), as a dict; empty if
+            it says nothing, as TensorFlow's.
     """
 
     path: str
+    contract: dict[str, Any]
 
     def has_tensor(self, name: str) -> bool:
         """Whether the checkpoint holds an array of that name."""
@@ -53,6 +57,7 @@ class _JslimReader:
         self._meta = read_step(self._step_dir)
         self._leaf_names = variable_names(self._meta.leaves)
         self.path = str(self._step_dir)
+        self.contract = self._meta.contract
 
     def has_tensor(self, name: str) -> bool:
         return name in self._leaf_names
@@ -78,16 +83,18 @@ class _JslimReader:
 
 
 def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
-    """Opens a checkpoint for reading by name, jslim's or TensorFlow's.
+    """Opens a checkpoint for reading by name: jslim's, TensorFlow's, or a safetensors file.
 
     Args:
         path: a checkpoint, or a training directory (its newest whole checkpoint is read); or what
-            `tf_checkpoint.load_checkpoint` takes.
+            `tf_checkpoint.load_checkpoint` takes; or a file that ends in `.safetensors`.
 
     Raises:
         RestoreError: there is none, or it is broken.
     """
     path = pathlib.Path(path)
+    if path.suffix == SUFFIX:
+        return SafetensorsReader(path)
     is_ours = (path / META_FILE).is_file() or step_directories(path)
     if not is_ours and tf_checkpoint.is_checkpoint(path):
         return tf_checkpoint.load_checkpoint(path)
@@ -97,6 +104,8 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
 def exists(path: str | os.PathLike[str]) -> bool:
     """Whether there is a checkpoint at `path`, whole or not, for `open_checkpoint`."""
     path = pathlib.Path(path)
+    if path.suffix == SUFFIX:
+        return path.is_file()
     is_ours = (path / META_FILE).is_file() or bool(step_directories(path))
     return is_ours or tf_checkpoint.is_checkpoint(path)
 

@@ -4,6 +4,7 @@ Each program has a `FlagValues` of its own, so that importing jslim defines no g
 """
 
 import os
+from typing import Any
 
 from absl import flags
 
@@ -38,12 +39,7 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
     integer("num_clones", 1, "How many devices to use.", lower_bound=1)
     integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
-    text(
-        "compilation_cache_dir",
-        _CACHE,
-        "Where compiled programs are kept for the next start; '' keeps none.",
-    )
-    flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values, short_name="h")
+    _define_every(values)
 
 
 def _definers(values):
@@ -163,6 +159,87 @@ def eval_flags() -> flags.FlagValues:
     return values
 
 
+def predict_flags() -> flags.FlagValues:
+    """The flags of `jslim-predict`."""
+    values = flags.FlagValues()
+    text, integer = _definers(values)
+    _define_checkpoint(values)
+    integer("batch_size", 32, "How many images are computed at once.", lower_bound=1)
+    integer("top", 1, "How many classes are written for each image, best first.", lower_bound=1)
+    text("output", None, "The file to write. Default: the standard output.")
+    flags.DEFINE_enum(
+        "format",
+        None,
+        ["csv", "jsonl"],
+        "Default: jsonl where --output ends so, else csv.",
+        flag_values=values,
+    )
+    return values
+
+
+def export_flags() -> flags.FlagValues:
+    """The flags of `jslim-export`."""
+    values = flags.FlagValues()
+    text, integer = _definers(values)
+    _define_checkpoint(values)
+    text(
+        "output_file",
+        None,
+        "The file to write: an inference graph; or the variables alone, a safetensors file if it "
+        "ends so, and a checkpoint of TensorFlow if it is called .ckpt.",
+    )
+    text("platforms", "cpu,cuda,tpu", "Comma-separated: where it is to run.")
+    integer("batch_size", None, "The only batch size it takes. Default: any.", lower_bound=1)
+    return values
+
+
+def _define_checkpoint(values: flags.FlagValues) -> None:
+    """What says which network to load: of jslim's own checkpoints the first alone is needed."""
+    text, integer = _definers(values)
+    text("checkpoint_path", "/tmp/tfmodel/", "A checkpoint of jslim or TensorFlow, or a directory.")
+    text("model_name", None, "The network. Default: the one the checkpoint names.")
+    text("preprocessing_name", None, "Default: the checkpoint's, or that of the network.")
+    text("labels_file", None, "The class names, one a line, if the checkpoint has none.")
+    integer("image_size", None, "Image side in pixels. Default: the checkpoint's.", lower_bound=1)
+    flags.DEFINE_bool(
+        "use_moving_averages",
+        False,
+        "Whether to take the moving averages of the variables.",
+        flag_values=values,
+    )
+    _define_every(values)
+
+
+def _define_every(values: flags.FlagValues) -> None:
+    """What every program has."""
+    text, _ = _definers(values)
+    text(
+        "compilation_cache_dir",
+        _CACHE,
+        "Where compiled programs are kept for the next start; '' keeps none.",
+    )
+    flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values, short_name="h")
+
+
 def scopes_of(text: str | None) -> list[str]:
     """The parts of a comma-separated list, stripped; empty ones are left out."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def contract_of(values: flags.FlagValues) -> dict[str, Any]:
+    """What the flags of `_define_checkpoint` say of a checkpoint, for `slim.load`."""
+    names = ("model_name", "preprocessing_name", "image_size")
+    given = {name: values[name].value for name in names if values[name].value is not None}
+    if values.labels_file:
+        given["class_names"] = _class_names(values.labels_file)
+    return given
+
+
+def _class_names(path: str) -> list[str]:
+    """The lines of a file, or what follows the colon in each: TF-Slim's labels.txt."""
+    with open(path, encoding="utf-8") as file:
+        lines = [line.strip() for line in file if line.strip()]
+    numbered = [line.partition(":") for line in lines]
+    if [number for number, _, _ in numbered] == [str(i) for i in range(len(lines))]:
+        return [name.strip() for _, _, name in numbered]
+    return lines

@@ -21,18 +21,21 @@ class UsageError(ValueError):
 
 
 def run(
-    program: Callable[[flags.FlagValues], None],
+    program: Callable[..., None],
     values: flags.FlagValues,
     argv: Sequence[str] | None = None,
     dropped: dict[str, str] | None = None,
+    *,
+    takes_arguments: bool = False,
 ) -> int:
     """Parses the flags, sets up logging, compilation cache and memory, and runs `program`.
 
     Args:
-      program: Gets the parsed flags.
+      program: Gets the parsed flags, and the arguments that are no flags if it takes any.
       values: The flags that are defined.
       argv: The command line with the program's name first; default `sys.argv`.
       dropped: TF-Slim's flags that jslim does not have, each with what to do instead.
+      takes_arguments: Whether there may be arguments that are no flags.
 
     Returns:
       The exit code: 0; 2 after one sentence on stderr where the input was at fault (with
@@ -41,7 +44,7 @@ def run(
     argv = list(sys.argv if argv is None else argv)
     try:
         rest = values(argv)
-        if len(rest) > 1:
+        if len(rest) > 1 and not takes_arguments:
             raise UsageError(f"unexpected argument {rest[1]!r}; flags start with --")
     except (flags.Error, UsageError) as error:
         return _fail(argv, _explain(error, dropped or {}))
@@ -52,7 +55,7 @@ def run(
     _use_compilation_cache(values["compilation_cache_dir"].value)
     keep_freed_memory()
     try:
-        program(values)
+        program(values, *([rest[1:]] if takes_arguments else []))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # training has saved its step and said so
     except _USER_ERRORS as error:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,13 @@ class CheckpointReader:
     Attributes:
       path: The prefix of the checkpoint, or its file.
       version: 'V1' or 'V2'.
+      contract: An empty dict: it does not say what network it is of.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         located = _located(path)
         self.path = str(located.path)
+        self.contract: dict[str, Any] = {}
         self.version = "V1" if located.files_of_v1 else "V2"
         try:
             self._store: Bundle | SlicedFiles = (

@@ -1,6 +1,7 @@
 """How convolutions and pools are computed. `_choices` says which way on which backend."""
 
 from jslim.layers._lowering._choices import choices as choices
+from jslim.layers._lowering._choices import lowered_for as lowered_for
 from jslim.layers._lowering.convolution import convolve as convolve
 from jslim.layers._lowering.convolution import convolve_transposed as convolve_transposed
 from jslim.layers._lowering.convolution import multiply as multiply

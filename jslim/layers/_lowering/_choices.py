@@ -4,6 +4,9 @@
 The ways give the same numbers (tests/layers/test_lowering.py), so that a choice is one of speed.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax
@@ -53,9 +56,25 @@ CHOICES = {
 }
 
 
+_platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
+
+
+@contextlib.contextmanager
+def lowered_for(platform: str) -> Iterator[None]:
+    """What is traced within it is computed as on this platform, 'cpu', 'gpu' or 'tpu'.
+
+    For what runs elsewhere than it is traced, and to have XLA's plain operations ('tpu').
+    """
+    token = _platform.set(platform)
+    try:
+        yield
+    finally:
+        _platform.reset(token)
+
+
 def choices(backend: str | None = None) -> Choices:
-    """Those for a backend, by default JAX's default one.
+    """Those for a backend, by default that of `lowered_for`, or else JAX's default one.
 
     Asking for the platform that a trace is lowered for would trace every layer once per platform.
     """
-    return CHOICES.get(backend or jax.default_backend(), Choices())
+    return CHOICES.get(backend or _platform.get() or jax.default_backend(), Choices())

@@ -1,0 +1,42 @@
+"""`jslim-export`: a checkpoint as one file for inference, or its variables for other programs."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from jslim import export as exporting
+from jslim.cli import flags
+from jslim.cli.run import UsageError, run
+
+logger = logging.getLogger("jslim")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exports as the command line says; returns the exit code."""
+    return run(export, flags.export_flags(), argv, flags.DROPPED)
+
+
+def export(values: Any) -> None:
+    """Writes `--output_file`.
+
+    Raises:
+      UsageError: It is not given.
+      RestoreError: There is no whole checkpoint.
+    """
+    if not values.output_file:
+        raise UsageError("--output_file is missing; give the file to write, model.zip")
+    common = {
+        "use_moving_averages": values.use_moving_averages,
+        **flags.contract_of(values),
+    }
+    if values.output_file.endswith(".safetensors") or ".ckpt" in values.output_file:
+        path = exporting.export_variables(values.checkpoint_path, values.output_file, **common)
+    else:
+        path = exporting.export_inference_graph(
+            values.checkpoint_path,
+            values.output_file,
+            platforms=flags.scopes_of(values.platforms),
+            batch_size=values.batch_size,
+            **common,
+        )
+    logger.info("wrote %s", path)

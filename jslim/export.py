@@ -1,0 +1,228 @@
+"""Export: a checkpoint as one file that predicts wherever JAX runs, without jslim.
+
+    slim.export.export_inference_graph('train_dir', 'lenet.zip')
+
+and in a process that has JAX alone (and flatbuffers, which `jax.export` reads with):
+
+    with zipfile.ZipFile('lenet.zip') as file:
+        exported = jax.export.deserialize(bytearray(file.read('model.jaxexport')))
+        class_names = json.loads(file.read('contract.json'))['class_names']
+    logits = exported.call(images)          # uint8 [batch, height, width, channels]
+"""
+
+import importlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jslim import checkpoints, prediction, tf_checkpoint
+from jslim._errors import RestoreError, did_you_mean
+from jslim.layers._lowering import lowered_for
+from jslim.preprocessing.normalization import get_normalization
+from jslim.variables import get_variables
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_MODEL_FILE, _CONTRACT_FILE = "model.jaxexport", "contract.json"
+
+
+def inference_fn(classifier: prediction.Classifier) -> Any:
+    """What is exported: logits of uint8 images of the network's size, with the weights in it."""
+    normalize = get_normalization(classifier.contract["preprocessing_name"])
+
+    def logits_of(images: jax.Array) -> jax.Array:
+        logits, _ = classifier.model.apply(classifier.variables, normalize(images))
+        return logits.astype(jnp.float32)
+
+    return logits_of
+
+
+def export_inference_graph(
+    checkpoint: str | os.PathLike[str] | prediction.Classifier,
+    output_file: str | os.PathLike[str],
+    *,
+    platforms: Sequence[str] = PLATFORMS,
+    batch_size: int | None = None,
+    use_moving_averages: bool = False,
+    **contract: Any,
+) -> str:
+    """Writes network and weights of a checkpoint as one file for inference.
+
+    Differs from TF-Slim: the weights are in it, it takes uint8 images and does what preprocessing
+    does with their values, but not with their size; it carries the class names and the rest of the
+    contract.
+
+    Args:
+      checkpoint: What `slim.load` takes, or what it gave.
+      output_file: The file to write, a zip archive of `model.jaxexport` and `contract.json`.
+      platforms: Of 'cpu', 'cuda' and 'tpu', where it is to run. For one alone its own way of
+        computing convolutions is taken, for several the one of the machine that exports.
+      batch_size: The only batch size it takes; None for any.
+      use_moving_averages: Whether to take the moving averages of the variables.
+      **contract: What the checkpoint does not say, as for `slim.load`.
+
+    Returns:
+      The path of the file.
+
+    Raises:
+      ValueError: A platform is none of these; what `slim.load` raises.
+      RestoreError: Likewise.
+      ImportError: The package flatbuffers is not installed.
+    """
+    platforms = list(platforms)
+    for platform in platforms:
+        if platform not in PLATFORMS:
+            raise ValueError(
+                f"export: platforms must be of {', '.join(PLATFORMS)}, got {platform!r}"
+                f"{did_you_mean(str(platform), PLATFORMS)}"
+            )
+    if not platforms:
+        raise ValueError(f"export: platforms must name at least one of {', '.join(PLATFORMS)}")
+    jax_export = _jax_export()
+    classifier = (
+        checkpoint
+        if isinstance(checkpoint, prediction.Classifier)
+        else prediction.load(checkpoint, use_moving_averages=use_moving_averages, **contract)
+    )
+    size, channels = (classifier.contract[key] for key in ("image_size", "num_channels"))
+    (batch,) = jax_export.symbolic_shape("batch") if batch_size is None else (batch_size,)
+    images = jax.ShapeDtypeStruct((batch, size, size, channels), jnp.uint8)
+    export = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)
+    if len(platforms) == 1:
+        with lowered_for({"cuda": "gpu"}.get(platforms[0], platforms[0])):
+            exported = export(images)
+    else:
+        exported = export(images)
+    described = {
+        **classifier.contract,
+        "step": classifier.step,
+        "use_moving_averages": use_moving_averages,
+        "batch_size": batch_size,
+        "platforms": platforms,
+        "inputs": f"uint8 [batch, {size}, {size}, {channels}], values 0 to 255",
+        "outputs": f"float32 [batch, {classifier.contract['num_classes']}], logits",
+        "jax_version": jax.__version__,
+    }
+    path = pathlib.Path(output_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    with zipfile.ZipFile(unfinished, "w") as archive:
+        archive.writestr(_CONTRACT_FILE, json.dumps(described, indent=1))
+        archive.writestr(_MODEL_FILE, bytes(exported.serialize()))
+    unfinished.replace(path)
+    return str(path)
+
+
+def export_variables(
+    checkpoint: str | os.PathLike[str],
+    output_file: str | os.PathLike[str],
+    *,
+    use_moving_averages: bool = False,
+    **contract: Any,
+) -> str:
+    """Writes the variables of a model for other programs, under TF-Slim's names.
+
+    Args:
+      checkpoint: What `slim.load` takes.
+      output_file: A file that ends in `.safetensors`, or else the prefix of a TensorFlow
+        checkpoint, which TF-Slim restores: `model.ckpt-1000`. In the first the contract is
+        metadata, in the second there is `global_step`.
+      use_moving_averages: Whether to take the moving averages of the variables, under the names
+        of the variables.
+      **contract: As for `slim.load`.
+
+    Returns:
+      The path.
+
+    Raises:
+      RestoreError, ValueError: What `slim.load` raises.
+      ImportError: The package safetensors is not installed.
+    """
+    classifier = prediction.load(checkpoint, use_moving_averages=use_moving_averages, **contract)
+    arrays = {name: np.asarray(v) for name, v in get_variables(classifier.variables).items()}
+    if os.fspath(output_file).endswith(".safetensors"):
+        metadata = {"contract": json.dumps(classifier.contract)}
+        return checkpoints.save_safetensors(output_file, arrays, metadata)
+    if classifier.step is not None:
+        arrays["global_step"] = np.asarray(classifier.step, np.int64)
+    return tf_checkpoint.save_checkpoint(output_file, arrays)
+
+
+def _jax_export() -> Any:
+    """JAX's module, which imports flatbuffers: not on the way to `import jslim`."""
+    try:
+        importlib.import_module("flatbuffers")
+        return importlib.import_module("jax.export")
+    except ImportError as error:
+        raise ImportError(
+            "jax.export stores programs by the package flatbuffers, which is not installed; run: "
+            "pip install 'jslim[cli]'"
+        ) from error
+
+
+class ExportedClassifier:
+    """An exported model, from `load_inference_graph`.
+
+    Attributes:
+      contract: What its `contract.json` says.
+      class_names: The names of its classes.
+      logits: The exported function, `logits(uint8 images)`.
+    """
+
+    def __init__(self, exported: Any, contract: dict[str, Any]) -> None:
+        self.contract = contract
+        self.class_names: list[str] = contract["class_names"]
+        self.logits = exported.call
+
+    def predict(self, images: Any) -> prediction.Predictions:
+        """Names and probabilities for images that have the network's size.
+
+        Args:
+          images: uint8 `[batch, height, width, channels]`.
+
+        Raises:
+          ValueError: They are anything else.
+        """
+        size, channels = self.contract["image_size"], self.contract["num_channels"]
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):
+            raise ValueError(
+                f"predict: images must be uint8 [batch, {size}, {size}, {channels}], got "
+                f"{images.dtype} {images.shape}; resize them, as slim.load(...).predict does"
+            )
+        probabilities = np.asarray(jax.nn.softmax(self.logits(images), axis=-1))
+        labels = probabilities.argmax(axis=1)
+        names = [self.class_names[label] for label in labels]
+        return prediction.Predictions(names, labels, probabilities, self.class_names)
+
+
+def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
+    """Loads what `export_inference_graph` wrote.
+
+    Raises:
+      RestoreError: It is no such file, or is damaged; a newer JAX wrote it.
+      ImportError: The package flatbuffers is not installed.
+    """
+    jax_export = _jax_export()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            contract = json.loads(archive.read(_CONTRACT_FILE))
+            stored = archive.read(_MODEL_FILE)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise RestoreError(
+            f"{os.fspath(path)} is no exported model, or is damaged: {error}; export it again"
+        ) from error
+    try:
+        exported = jax_export.deserialize(bytearray(stored))
+    except Exception as error:  # of several kinds, where another version wrote it
+        raise RestoreError(
+            f"{os.fspath(path)} was exported by jax {contract.get('jax_version')}, and jax "
+            f"{jax.__version__} cannot read it; install that version or a newer one"
+        ) from error
+    return ExportedClassifier(exported, contract)

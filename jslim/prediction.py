@@ -1,0 +1,318 @@
+"""`load`: a checkpoint with all that is needed to predict by it.
+
+    classifier = slim.load('train_dir')
+    predictions = classifier.predict(['cat.jpg', 'dog.png'])
+    predictions.class_names, predictions.probabilities
+
+What a checkpoint of `train.py` says of itself, network, image size, preprocessing and class names,
+is applied; nothing of it has to be known or repeated.
+"""
+
+import concurrent.futures
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from jslim import checkpoints, tf_checkpoint
+from jslim._errors import DataError, RestoreError, did_you_mean
+from jslim.data.decode import decode_image
+from jslim.data.folder import IMAGE_EXTENSIONS
+from jslim.model import Model
+from jslim.nets import nets_factory
+from jslim.preprocessing import preprocessing_factory
+from jslim.variables import get_variables
+
+Image = np.ndarray | str | os.PathLike[str]
+# What of a contract can be given for a checkpoint that does not have it.
+_GIVEN = ("model_name", "class_names", "image_size", "preprocessing_name", "num_channels")
+
+
+class Predictions(NamedTuple):
+    """What a classifier makes of some images.
+
+    Attributes:
+        class_names: The most probable class of each.
+        labels: Its number.
+        probabilities: Of all classes, `[images, classes]` in float32; rows add up to 1.
+        all_class_names: Names for the columns.
+    """
+
+    class_names: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    all_class_names: list[str]
+
+    def top(self, k: int) -> list[list[tuple[str, float]]]:
+        """The `k` most probable classes of each image with their probabilities, best first."""
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.all_class_names[label], float(row[label])) for label in best]
+            for row, best in zip(self.probabilities, order, strict=True)
+        ]
+
+
+class Classifier:
+    """A network with its weights, from `load`.
+
+    Attributes:
+        contract: What the checkpoint says about itself, as a dict.
+        class_names: The names of its classes.
+        variables: `{'params': ..., 'batch_stats': ...}`, for `Model.apply`.
+        step: The training steps behind it; None where that is not known.
+        path: The checkpoint.
+    """
+
+    def __init__(
+        self, path: str, contract: dict[str, Any], variables: Any, step: int | None
+    ) -> None:
+        self.path = path
+        self.contract = contract
+        self.class_names = list(contract["class_names"])
+        self.variables = jax.device_put(variables)
+        self.step = step
+        network_fn = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
+        self.model = Model(network_fn)
+        self._preprocess = preprocessing_factory.get_preprocessing(contract["preprocessing_name"])
+        self._jitted = jax.jit(self._probabilities)
+
+    def _probabilities(self, variables: Any, inputs: jax.Array) -> jax.Array:
+        logits, _ = self.model.apply(variables, inputs)
+        return jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+
+    def preprocess(self, image: Image) -> np.ndarray:
+        """One image as the network wants it, `[image_size, image_size, channels]` in float32.
+
+        Args:
+            image: The path of an image file, or `[height, width, channels]` in `[0, 255]`.
+
+        Raises:
+            DataError: The file cannot be read.
+            ValueError: The array is no such image, or has other channels.
+        """
+        pixels = np.asarray(_read(image) if isinstance(image, str | os.PathLike) else image)
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        channels = self.contract["num_channels"]
+        if pixels.ndim == 3 and (pixels.shape[2], channels) == (3, 1):
+            # Luminance of ITU-R 601, as image libraries convert to grey.
+            grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
+            pixels = grey[..., None].astype(np.uint8)
+        if pixels.ndim != 3 or pixels.shape[2] != channels:
+            raise ValueError(
+                f"predict: images must be [height, width, {channels}] or paths of image files, "
+                f"got shape {pixels.shape}"
+            )
+        size = self.contract["image_size"]
+        return self._preprocess(pixels, size, size)
+
+    def predict(self, images: Image | Iterable[Image], batch_size: int = 32) -> Predictions:
+        """The class of each image, with the stored preprocessing.
+
+        Args:
+            images: Paths of image files, or arrays `[height, width, channels]` in `[0, 255]`, also
+                of different sizes; or one of them, or one array of all.
+            batch_size: How many are computed at once; it changes nothing but time and memory.
+
+        Returns:
+            Class names and probabilities, in the order of the images.
+
+        Raises:
+            DataError: A file cannot be read.
+            ValueError: There are no images, or an array is none.
+        """
+        parts = list(self.predict_batches(images, batch_size))
+        if not parts:
+            raise ValueError("predict: there are no images")
+        probabilities = np.concatenate([part.probabilities for part in parts])
+        return self._predictions(probabilities)
+
+    def predict_batches(
+        self, images: Image | Iterable[Image], batch_size: int = 32
+    ) -> Iterator[Predictions]:
+        """`predict` for more images than fit into memory: the predictions of a batch at a time."""
+        if batch_size < 1:
+            raise ValueError(f"predict: batch_size must be at least 1, got {batch_size}")
+        if isinstance(images, str | os.PathLike):
+            images = [images]
+        elif isinstance(images, np.ndarray | jax.Array) and images.ndim in (2, 3):
+            images = [np.asarray(images)]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for batch in _batched(images, batch_size):
+                inputs = np.stack(list(pool.map(self.preprocess, batch)))
+                padding = [(0, batch_size - len(inputs))] + [(0, 0)] * 3
+                found = self._jitted(self.variables, np.pad(inputs, padding))
+                yield self._predictions(np.asarray(found)[: len(inputs)])
+
+    def _predictions(self, probabilities: np.ndarray) -> Predictions:
+        labels = probabilities.argmax(axis=1)
+        names = [self.class_names[label] for label in labels]
+        return Predictions(names, labels, probabilities, self.class_names)
+
+
+def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    return iter(lambda: list(itertools.islice(iterator, size)), [])
+
+
+def _read(path: str | os.PathLike[str]) -> np.ndarray:
+    try:
+        encoded = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"image {os.fspath(path)!r} cannot be read ({error.strerror}).") from error
+    return decode_image(encoded, os.fspath(path))
+
+
+def list_images(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """The image files among `paths` and, sorted, below the folders among them.
+
+    Raises:
+        DataError: Something is not there, or a folder has no image below it.
+    """
+    found: list[str] = []
+    for path in map(pathlib.Path, paths):
+        if not path.exists():
+            raise DataError(f"there is no image file or folder {str(path)!r}.")
+        if not path.is_dir():
+            found.append(str(path))
+            continue
+        below = sorted(
+            str(file) for file in path.rglob("*") if file.suffix.lower() in IMAGE_EXTENSIONS
+        )
+        if not below:
+            raise DataError(
+                f"the folder {str(path)!r} has no image ({', '.join(IMAGE_EXTENSIONS)}) below it."
+            )
+        found += below
+    return found
+
+
+def load(
+    checkpoint: str | os.PathLike[str],
+    *,
+    use_moving_averages: bool = False,
+    **contract: Any,
+) -> Classifier:
+    """Loads a classifier from a checkpoint.
+
+    Args:
+        checkpoint: A checkpoint of `train.py`, or its directory, whose newest is taken. Or one of
+            TensorFlow, as for `tf_checkpoint.load_checkpoint`, or of your own training; then
+            `model_name` is needed, and the rest is by default that of the network in
+            `nets_factory`. Or a safetensors file.
+        use_moving_averages: Whether to take the moving averages of the variables.
+        **contract: What the checkpoint does not say: `model_name`, `class_names`, `image_size`,
+            `preprocessing_name`, `num_channels`.
+
+    Raises:
+        RestoreError: There is no such checkpoint; it is broken; it lacks variables of the network,
+            or moving averages.
+        ValueError: An argument contradicts what the checkpoint says; there is no such network.
+        TypeError: There is no such argument.
+    """
+    for name in contract:
+        if name not in _GIVEN:
+            raise TypeError(f"load: there is no argument {name!r}{did_you_mean(name, _GIVEN)}")
+    reader = checkpoints.open_checkpoint(checkpoint)
+    is_tensorflows = isinstance(reader, tf_checkpoint.CheckpointReader)
+    held = reader.contract
+    for name, value in contract.items():
+        if held.get(name, value) != value:
+            raise ValueError(
+                f"load: {name} is {value!r}, but checkpoint {reader.path} was made with "
+                f"{held[name]!r}; leave it out"
+            )
+    whole = _completed({**held, **contract}, reader)
+    if "num_channels" not in whole:
+        whole["num_channels"] = _channels(_shapes(whole, 3), reader, 3)
+    shapes = _shapes(whole, whole["num_channels"])
+    start = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+    name_fn = _averages_in(reader, shapes, is_tensorflows) if use_moving_averages else None
+    init_fn = checkpoints.assign_from_checkpoint_fn(reader.path, start, name_fn=name_fn)
+    assert init_fn is not None
+    variables = init_fn(start)
+    step_name = "global_step" if is_tensorflows else "step"
+    step = int(reader.get_tensor(step_name)) if reader.has_tensor(step_name) else None
+    return Classifier(reader.path, whole, variables, step)
+
+
+def _shapes(contract: dict[str, Any], channels: int) -> Any:
+    """The variables of the network, as shapes."""
+    model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
+    size = contract["image_size"]
+    images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+def _channels(shapes: Any, reader: checkpoints.CheckpointReader, assumed: int) -> int:
+    """How many channels the kernel in the checkpoint takes that differs in this alone."""
+    held = reader.get_variable_to_shape_map()
+    for name, leaf in get_variables(shapes).items():
+        theirs = held.get(name, leaf.shape)
+        is_kernel = len(theirs) == leaf.ndim >= 3 and theirs != leaf.shape
+        if is_kernel and leaf.shape == (*theirs[:-2], assumed, theirs[-1]):
+            return theirs[-2]
+    return assumed
+
+
+def _averages_in(
+    reader: checkpoints.CheckpointReader, shapes: Any, is_tensorflows: bool
+) -> Callable[[str], str]:
+    """Gives for a variable the name of its moving average in the checkpoint."""
+    names = {
+        name: f"{name}/ExponentialMovingAverage" if is_tensorflows else f"ema_params/{whole}/{name}"
+        for whole, tree in shapes.items()
+        for name in traverse_util.flatten_dict(tree, sep="/")
+    }
+    if not any(map(reader.has_tensor, names.values())):
+        raise RestoreError(
+            f"checkpoint {reader.path} has no moving averages; it was trained without them: leave "
+            "use_moving_averages out"
+        )
+    return names.__getitem__
+
+
+def _completed(contract: dict[str, Any], reader: checkpoints.CheckpointReader) -> dict[str, Any]:
+    """The contract with what follows from the network and the shapes of its head."""
+    if "model_name" not in contract:
+        raise ValueError(
+            f"load: checkpoint {reader.path} does not say which network it is of; give "
+            "model_name, one of slim.nets.list_networks()"
+        )
+    network = nets_factory.get_network(contract["model_name"])
+    if "num_classes" not in contract:
+        contract["num_classes"] = _classes_of_head(network, reader)
+    count = contract["num_classes"]
+    contract.setdefault("class_names", [str(label) for label in range(count)])
+    contract.setdefault("image_size", network.image_size)
+    contract.setdefault("preprocessing_name", network.preprocessing)
+    contract.setdefault("labels_offset", 0)
+    if len(contract["class_names"]) != count:
+        raise ValueError(
+            f"load: {len(contract['class_names'])} class_names were given, but checkpoint "
+            f"{reader.path} has {count} classes; ImageNet's networks have 1000 or, with the "
+            "background first, 1001"
+        )
+    return contract
+
+
+def _classes_of_head(network: nets_factory.Network, reader: checkpoints.CheckpointReader) -> int:
+    """How many classes the checkpoint's head has: the length of its last biases."""
+    heads = tuple(f"{scope}/" for scope in network.head if "aux" not in scope.lower())
+    lengths = {
+        shape[0]
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if name.startswith(heads) and name.endswith("/biases") and len(shape) == 1
+    }
+    if len(lengths) != 1:
+        raise RestoreError(
+            f"checkpoint {reader.path} has no head {' or '.join(network.head)} that says how many "
+            "classes there are; is it of another network?"
+        )
+    return lengths.pop()
