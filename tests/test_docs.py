@@ -177,19 +177,27 @@ def test_migration_lists_exactly_the_dropped_flags():
 
 
 def test_documents_give_flags_that_the_scripts_have():
-    known = {*flags.train_flags(), *flags.eval_flags()}
+    programs = {
+        "train.py": flags.train_flags,
+        "eval.py": flags.eval_flags,
+        "jslim-predict": flags.predict_flags,
+        "jslim-export": flags.export_flags,
+    }
+    known = {flag for define in programs.values() for flag in define()}
     for header, rows in tables(MIGRATION):
         if header[0] == "Flag":
             assert {code_in(row[0])[0].removeprefix("--") for row in rows} <= known
     num_commands = 0
     for block in blocks(README):
         for line in block.text.replace("\\\n", " ").splitlines():
-            program, *arguments = shlex.split(line) if block.language == "console" else [""]
-            if program == "python":
-                script = {"train.py": flags.train_flags, "eval.py": flags.eval_flags}[arguments[0]]
-                assert script()(arguments) == arguments[:1]
+            words = shlex.split(line.partition(">")[0]) if block.language == "console" else []
+            words = words[1:] if words[:1] == ["python"] else words
+            if words and words[0] in programs:
+                files = [word for word in words[1:] if not word.startswith("--")]
+                assert programs[words[0]]()(words)[1:] == files
+                assert not files or words[0] == "jslim-predict"
                 num_commands += 1
-    assert num_commands == 2
+    assert num_commands == 6
     options = " ".join(code for code in code_in("\n".join(prose(README))) if code[:2] == "--")
     assert set(re.findall(r"--(\w+)", options)) <= known
 

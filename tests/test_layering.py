@@ -67,16 +67,7 @@ PACKAGES = {
     "sklearn": set(),
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
-OPTIONAL = (
-    "grain",
-    "PIL",
-    "tensorboard",
-    "safetensors",
-    "flatbuffers",
-    "sklearn",
-    "absl.app",
-    "jslim.cli",
-)
+OPTIONAL = ("grain", "PIL", "tensorboard", "safetensors", "sklearn", "absl.app", "jslim.cli")
 
 
 def imports_of(path):
