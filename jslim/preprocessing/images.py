@@ -121,6 +121,23 @@ def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     return (image - mean) * np.float32(factor) + mean
 
 
+def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiplies the saturation of HSV and clips it at 1, as TensorFlow does; float32.
+
+    Args:
+      image: `[height, width, 3]`, in `[0, 1]` or a little outside.
+      factor: What to multiply by, 0 for grey.
+    """
+    image = image.astype(np.float32, copy=False)
+    value = image.max(axis=2, keepdims=True)
+    spread = value - image.min(axis=2, keepdims=True)
+    # Of black there is no saturation, nor of what is darker.
+    saturation = np.divide(spread, value, out=np.zeros_like(value), where=value > 0)
+    wanted = np.clip(saturation * np.float32(factor), 0, 1)
+    ratio = np.divide(wanted, saturation, out=np.zeros_like(value), where=saturation > 0)
+    return value - (value - image) * ratio
+
+
 Window = tuple[slice, slice]
 
 

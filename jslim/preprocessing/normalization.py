@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jslim._errors import did_you_mean
+from jslim.preprocessing.preprocessing_factory import kind_of
 from jslim.preprocessing.vgg_preprocessing import CHANNEL_MEANS
 
 
@@ -28,14 +28,15 @@ def _vgg(images: jax.Array) -> jax.Array:
     return images - jnp.asarray(CHANNEL_MEANS, jnp.float32).reshape(1, 1, 1, 3)
 
 
-_NORMALIZATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "alexnet_v2": _vgg,
+def _inception(images: jax.Array) -> jax.Array:
+    return (images * (1 / 255) - 0.5) * 2.0
+
+
+_NORMALIZATIONS = {
     "cifarnet": _cifarnet,
+    "inception": _inception,
     "lenet": _lenet,
     "vgg": _vgg,
-    "vgg_a": _vgg,
-    "vgg_16": _vgg,
-    "vgg_19": _vgg,
 }
 
 
@@ -52,10 +53,5 @@ def get_normalization(name: str) -> Callable[[jax.Array], jax.Array]:
     Raises:
       ValueError: There is no preprocessing of that name.
     """
-    if name not in _NORMALIZATIONS:
-        raise ValueError(
-            f"Preprocessing name [{name}] was not recognized: known are "
-            f"{', '.join(_NORMALIZATIONS)}{did_you_mean(name, _NORMALIZATIONS)}"
-        )
-    normalize = _NORMALIZATIONS[name]
+    normalize = _NORMALIZATIONS[kind_of(name)]
     return lambda images: normalize(images.astype(jnp.float32))

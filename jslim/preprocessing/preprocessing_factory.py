@@ -6,26 +6,63 @@ from collections.abc import Callable
 import numpy as np
 
 from jslim._errors import did_you_mean
-from jslim.preprocessing import cifarnet_preprocessing, lenet_preprocessing, vgg_preprocessing
+from jslim.preprocessing import (
+    cifarnet_preprocessing,
+    inception_preprocessing,
+    lenet_preprocessing,
+    vgg_preprocessing,
+)
 
-_PREPROCESSING_FNS: dict[str, Callable[..., np.ndarray]] = {
-    "alexnet_v2": vgg_preprocessing.preprocess_image,
-    "cifarnet": cifarnet_preprocessing.preprocess_image,
-    "lenet": lenet_preprocessing.preprocess_image,
-    "vgg": vgg_preprocessing.preprocess_image,
-    "vgg_a": vgg_preprocessing.preprocess_image,
-    "vgg_16": vgg_preprocessing.preprocess_image,
-    "vgg_19": vgg_preprocessing.preprocess_image,
+# As in research/slim, and for the networks that it has no preprocessing for, what their weights in
+# `nets_factory` want; each also goes by its own name.
+_NETWORKS_OF = {
+    "cifarnet": (cifarnet_preprocessing, "cifarnet nasnet_cifar"),
+    "inception": (
+        inception_preprocessing,
+        "inception_v1 inception_v2 inception_v3 inception_v4 inception_resnet_v2 "
+        "mobilenet_edgetpu mobilenet_edgetpu_075 mobilenet_v1 mobilenet_v1_025 mobilenet_v1_050 "
+        "mobilenet_v1_075 mobilenet_v2 mobilenet_v2_035 mobilenet_v2_050 mobilenet_v2_140 "
+        "mobilenet_v3_large mobilenet_v3_large_075 mobilenet_v3_large_123 "
+        "mobilenet_v3_large_minimalistic mobilenet_v3_small mobilenet_v3_small_075 "
+        "mobilenet_v3_small_minimalistic nasnet_large nasnet_mobile pnasnet_large pnasnet_mobile "
+        "resnet_v2_50 resnet_v2_101 resnet_v2_152 resnet_v2_200",
+    ),
+    "lenet": (lenet_preprocessing, "lenet"),
+    "vgg": (
+        vgg_preprocessing,
+        "alexnet_v2 overfeat resnet_v1_50 resnet_v1_101 resnet_v1_152 resnet_v1_200 vgg_16 vgg_19 "
+        "vgg_a",
+    ),
 }
+_KINDS = {
+    name: kind
+    for kind, (_, networks) in _NETWORKS_OF.items()
+    for name in dict.fromkeys([kind, *networks.split()])
+}
+
+
+def kind_of(name: str) -> str:
+    """'cifarnet', 'inception', 'lenet' or 'vgg': the preprocessing that goes by this name too.
+
+    Raises:
+      ValueError: There is none.
+    """
+    if name not in _KINDS:
+        raise ValueError(
+            f"Preprocessing name [{name}] was not recognized: known are {', '.join(_NETWORKS_OF)} "
+            f"and the names of networks{did_you_mean(name, _KINDS)}"
+        )
+    return _KINDS[name]
 
 
 def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
     """The function that turns an image of a data set into an input of a network.
 
-    TF-Slim has none for `alexnet_v2`; here it shares VGG's.
+    TF-Slim has none for `alexnet_v2`; here it shares VGG's. For ResNet V2 it had VGG's, with which
+    its weights predict badly; here Inception's.
 
     Args:
-      name: The name of a network, or `'vgg'`.
+      name: 'cifarnet', 'inception', 'lenet' or 'vgg', or the name of a network.
       is_training: Whether to distort images at random.
 
     Returns:
@@ -37,9 +74,5 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
     Raises:
       ValueError: There is no preprocessing of that name.
     """
-    if name not in _PREPROCESSING_FNS:
-        raise ValueError(
-            f"Preprocessing name [{name}] was not recognized: known are "
-            f"{', '.join(_PREPROCESSING_FNS)}{did_you_mean(name, _PREPROCESSING_FNS)}"
-        )
-    return functools.partial(_PREPROCESSING_FNS[name], is_training=is_training)
+    module, _ = _NETWORKS_OF[kind_of(name)]
+    return functools.partial(module.preprocess_image, is_training=is_training)

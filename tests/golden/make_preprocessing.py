@@ -2,8 +2,8 @@
 
     <python of the oracle> tests/golden/make_preprocessing.py
 
-Needs TensorFlow 2.15 alone. The preprocessing of LeNet, CifarNet and VGG (evaluation) is put
-together from TensorFlow's own operations, with height and width in the order they are called.
+Needs TensorFlow 2.15 alone. The preprocessing of LeNet, CifarNet, Inception and VGG (evaluation) is
+put together from TensorFlow's own operations, with height and width in the order they are called.
 """
 
 import pathlib
@@ -77,6 +77,18 @@ def main():
         out[f"vgg_tall/{width}x{height}/{side}"] = vgg(
             photo.transpose(1, 0, 2), width, height, side
         )
+    scaled = tf.image.convert_image_dtype(photo, tf.float32)
+    for height, width in ((16, 16), (40, 25), (7, 33)):
+        cropped = tf.image.central_crop(scaled, 0.875)
+        resized = tf.constant(resize(cropped, height, width))
+        out[f"inception/{height}x{width}"] = tf.multiply(tf.subtract(resized, 0.5), 2.0).numpy()
+    for size in (8, 10, 23, 37):
+        square = np.arange(size * size, dtype=np.int32).reshape(size, size, 1)
+        out[f"central_crop/{size}"] = tf.image.central_crop(square, 0.875).numpy()
+    wide = tf.constant(rng.uniform(-0.15, 1.15, (6, 7, 3)).astype(np.float32))
+    out["saturation/image"] = wide.numpy()
+    for factor in (0.5, 1.0, 1.5, 0.0):
+        out[f"saturation/{factor}"] = tf.image.adjust_saturation(wide, factor).numpy()
     path = pathlib.Path(__file__).parent / "preprocessing.npz"
     np.savez_compressed(path, **out)
     print(f"{path}: {len(out)} arrays, {path.stat().st_size} bytes")

@@ -136,7 +136,9 @@ def test_normalization_is_the_end_of_preprocessing(name):
 
 
 def test_unknown_normalization_offers_the_nearest():
-    with pytest.raises(ValueError, match=r"was not recognized: known are alexnet_v2, .*; did you"):
+    with pytest.raises(
+        ValueError, match=r"was not recognized: known are cifarnet, .*; did you mean"
+    ):
         normalization.get_normalization("vgg_18")
 
 

@@ -1,0 +1,156 @@
+"""Preprocessing for the Inception networks, ResNet V2, MobileNet, NASNet and PNASNet."""
+
+import math
+
+import numpy as np
+
+from jslim.preprocessing import images
+
+# Of training, as in Szegedy et al., "Going deeper with convolutions" (2014),
+# https://arxiv.org/abs/1409.4842, section 6, and in research/slim.
+_ASPECT_RATIOS = (0.75, 1.33)
+_AREAS = (0.05, 1.0)
+_LEAST_OBJECT = 0.1
+_ATTEMPTS = 100
+_BRIGHTNESS = 32 / 255
+_SATURATION = (0.5, 1.5)
+
+
+def preprocess_image(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+    *,
+    bbox: tuple[float, float, float, float] | None = None,
+    central_fraction: float = 0.875,
+    crop_image: bool = True,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """Crops, resizes bilinearly without keeping the aspect ratio, and maps `[0, 255]` to `[-1, 1]`.
+
+    Evaluation crops the central part. Training crops at random, with 5 to 100 per cent of the area
+    and a ratio of width to height of 3/4 to 1.33, so that a tenth of the object is in it; flips at
+    random; changes brightness by up to 32/255 and saturation by factors of 0.5 to 1.5, and clips.
+
+    It is TF-Slim's with its default `fast_mode=True`.
+
+    Args:
+      image: `[height, width, 3]` in `[0, 255]`; in evaluation any number of channels.
+      output_height: The height of the result.
+      output_width: The width of the result.
+      is_training: Whether to distort.
+      bbox: Where the object is, `(ymin, xmin, ymax, xmax)` in `[0, 1]`; default everywhere.
+      central_fraction: The share of height and width that evaluation keeps.
+      crop_image: Whether evaluation crops.
+      rng: Where the distortions are drawn from; needed in training.
+
+    Returns:
+      float32 `[output_height, output_width, channels]` in `[-1, 1]`.
+
+    Raises:
+      ValueError: In training: `rng` is None, or the image has not three channels.
+    """
+    images.check_image(image)
+    if not is_training:
+        if crop_image:
+            image = central_crop(image, central_fraction)
+        scaled = image.astype(np.float32) * np.float32(1 / 255)
+        return _to_symmetric(images.resize_bilinear(scaled, output_height, output_width))
+    generator = images.require_generator(rng, "inception preprocessing")
+    if image.shape[2] != 3:
+        raise ValueError(
+            f"inception preprocessing distorts the colours of images of 3 channels, got "
+            f"{image.shape[2]}; convert them to RGB, or choose another preprocessing."
+        )
+    rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
+    scaled = image[rows, columns].astype(np.float32) * np.float32(1 / 255)
+    scaled = images.resize_bilinear(scaled, output_height, output_width)
+    scaled = images.random_flip_left_right(generator, scaled)
+    scaled = scaled + np.float32(generator.uniform(-_BRIGHTNESS, _BRIGHTNESS))
+    scaled = images.adjust_saturation(scaled, generator.uniform(*_SATURATION))
+    return _to_symmetric(np.clip(scaled, 0, 1))
+
+
+def _to_symmetric(image: np.ndarray) -> np.ndarray:
+    return (image - np.float32(0.5)) * np.float32(2)
+
+
+def central_crop(image: np.ndarray, central_fraction: float) -> np.ndarray:
+    """The middle of an image, as TensorFlow's `central_crop`.
+
+    Raises:
+      ValueError: The fraction is not in (0, 1].
+    """
+    if not 0 < central_fraction <= 1:
+        raise ValueError(f"central_fraction must be in (0, 1], got {central_fraction}")
+    starts = [int((length - length * central_fraction) / 2) for length in image.shape[:2]]
+    rows, columns = (
+        slice(start, length - start) for start, length in zip(starts, image.shape[:2], strict=True)
+    )
+    return image[rows, columns]
+
+
+def random_distorted_window(
+    rng: np.random.Generator,
+    in_height: int,
+    in_width: int,
+    bbox: tuple[float, float, float, float] | None = None,
+) -> images.Window:
+    """The rows and columns of a crop, as TensorFlow's `sample_distorted_bounding_box` draws them.
+
+    Of 100 attempts the first that fits is taken: the ratio of the sides is uniform, then the height
+    among those that the limits of the area allow, then the place. If none fits, the whole image.
+
+    Args:
+      rng: Where they are drawn from.
+      in_height: The height of the image in pixels.
+      in_width: Its width.
+      bbox: Where the object is, of which a tenth must be in the crop; default everywhere.
+    """
+    ymin, xmin, ymax, xmax = bbox or (0.0, 0.0, 1.0, 1.0)
+    top, left = ymin * in_height, xmin * in_width
+    bottom, right = ymax * in_height, xmax * in_width
+    least, most = (share * in_height * in_width for share in _AREAS)
+    for _ in range(_ATTEMPTS):
+        ratio = rng.uniform(*_ASPECT_RATIOS)
+        size = _random_size(rng, in_height, in_width, least, most, ratio)
+        if size is None:
+            continue
+        height, width = size
+        y = int(rng.integers(in_height - height)) if height < in_height else 0
+        x = int(rng.integers(in_width - width)) if width < in_width else 0
+        overlap = max(0, min(bottom, y + height) - max(top, y)) * max(
+            0, min(right, x + width) - max(left, x)
+        )
+        if overlap >= _LEAST_OBJECT * (bottom - top) * (right - left):
+            return slice(y, y + height), slice(x, x + width)
+    return slice(0, in_height), slice(0, in_width)
+
+
+def _random_size(
+    rng: np.random.Generator,
+    in_height: int,
+    in_width: int,
+    least: float,
+    most: float,
+    ratio: float,
+) -> tuple[int, int] | None:
+    """Height and width of a crop with that ratio of width to height, if one fits."""
+    height, greatest = (round(math.sqrt(area / ratio)) for area in (least, most))
+    if round(greatest * ratio) > in_width:
+        greatest = int((in_width + 0.5 - 1e-7) / ratio)
+        greatest -= round(greatest * ratio) > in_width
+    greatest = min(greatest, in_height)
+    height = min(height, greatest)
+    if height < greatest:
+        height += int(rng.integers(greatest - height + 1))
+    width = round(height * ratio)
+    # Rounding may have left the limits by a little.
+    if width * height < least:
+        height += 1
+    elif width * height > most:
+        height -= 1
+    width = round(height * ratio)
+    fits = least <= width * height <= most and 0 < width <= in_width and 0 < height <= in_height
+    return (height, width) if fits else None
