@@ -78,6 +78,34 @@ class _Evaluator:
         return jax.tree.map(np.asarray, self._metrics.finalize(state))
 
 
+def evaluate_variables(
+    variables: Any,
+    eval_fn: EvalFn,
+    batches: Batches,
+    metrics: Metric,
+    *,
+    num_evals: int | None = None,
+    mesh: Mesh | None = None,
+) -> Any:
+    """`evaluate_once` for variables that are there already, such as those of `slim.load`.
+
+    Args:
+      variables: `{'params': ..., 'batch_stats': ...}`.
+      eval_fn: As there, and so are the others.
+      batches: Likewise.
+      metrics: Likewise.
+      num_evals: Likewise.
+      mesh: Likewise.
+
+    Returns:
+      `metrics.finalize`'s values on the host.
+
+    Raises:
+      ValueError: There are fewer batches than `num_evals`, or none.
+    """
+    return _Evaluator(eval_fn, metrics, mesh).run(variables, batches, num_evals)
+
+
 def evaluate_once(
     checkpoint_path: str | os.PathLike[str],
     eval_fn: EvalFn,

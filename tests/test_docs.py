@@ -197,7 +197,7 @@ def test_documents_give_flags_that_the_scripts_have():
                 assert programs[words[0]]()(words)[1:] == files
                 assert not files or words[0] == "jslim-predict"
                 num_commands += 1
-    assert num_commands == 6
+    assert num_commands == 7
     options = " ".join(code for code in code_in("\n".join(prose(README))) if code[:2] == "--")
     assert set(re.findall(r"--(\w+)", options)) <= known
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jslim import checkpoints, evaluation, learning, metrics
+from jslim import checkpoints, evaluation, learning, metrics, prediction
 from jslim._errors import RestoreError
-from jslim.cli import classifier, flags
+from jslim.cli import classifier as image_classifier
+from jslim.cli import flags
 from jslim.cli.run import UsageError, run
 from jslim.model import Model
 from jslim.nets import nets_factory
@@ -31,16 +32,21 @@ def evaluate(values: Any) -> None:
       DataError: The data cannot be read.
     """
     path = _first_checkpoint(values)
-    contract = checkpoints.read_contract(path)
+    reader = checkpoints.open_checkpoint(path)
+    contract = dict(reader.contract)
+    classifier = None
     if "model_name" not in contract:
-        raise UsageError(
-            f"{path} does not say which network it is of; evaluate it with "
-            "slim.evaluation.evaluate_once"
-        )
-    classifier.check_contract(contract, _flags_given(values), path)
-    dataset = classifier.open_dataset(values, contract["labels_offset"])
-    data_of = {"class_names": dataset.class_names, "num_channels": dataset[0]["image"].shape[-1]}
-    classifier.check_contract(contract, data_of, path)
+        classifier = _load_without_contract(values, reader)
+        contract = classifier.contract
+    given = _flags_given(values, is_ours=classifier is None)
+    image_classifier.check_contract(contract, given, path)
+    dataset = image_classifier.open_dataset(values, contract["labels_offset"])
+    data_of = {"num_channels": dataset[0]["image"].shape[-1]}
+    if classifier is None:
+        data_of["class_names"] = dataset.class_names
+    else:
+        _check_number_of_classes(classifier, dataset, path)
+    image_classifier.check_contract(contract, data_of, path)
     if values.eval_image_size:
         contract["image_size"] = values.eval_image_size
     metric_map = {"Accuracy": metrics.streaming_accuracy().on(_predicted_class)}
@@ -49,13 +55,17 @@ def evaluate(values: Any) -> None:
     options: dict[str, Any] = {
         "eval_fn": _eval_fn(contract),
         "metrics": metrics.aggregate_metric_map(metric_map),
-        "logdir": values.eval_dir,
         "num_evals": values.max_num_batches,
-        "use_moving_averages": values.moving_average_decay is not None,
         "mesh": learning.data_mesh(values.num_clones),
     }
-    with classifier.host_batches(dataset, contract, values, is_training=False) as batches:
+    with image_classifier.host_batches(dataset, contract, values, is_training=False) as batches:
         options["batches"] = batches
+        if classifier is not None:
+            found = evaluation.evaluate_variables(classifier.variables, **options)
+            _print_values(classifier.step, found)
+            return
+        options["logdir"] = values.eval_dir
+        options["use_moving_averages"] = values.moving_average_decay is not None
         if not values.eval_interval_secs:
             _print_values(
                 checkpoints.checkpoint_step(path), evaluation.evaluate_once(path, **options)
@@ -78,12 +88,44 @@ def _first_checkpoint(values: Any) -> str:
         if first is None:
             raise RestoreError(f"no checkpoint came to {path}; is training writing there?")
         return first
-    if not os.path.exists(path):
+    if not os.path.exists(path) and not checkpoints.exists(path):
         raise UsageError(f"--checkpoint_path: there is no {path!r}")
     return checkpoints.latest_checkpoint(path) or path
 
 
-def _flags_given(values: Any) -> dict[str, Any]:
+def _load_without_contract(
+    values: Any, reader: checkpoints.CheckpointReader
+) -> prediction.Classifier:
+    """The weights of a checkpoint of TensorFlow, or of another program."""
+    if values.model_name is None:
+        raise UsageError(
+            f"{reader.path} does not say which network it is of; give --model_name, or evaluate "
+            "it with slim.evaluation.evaluate_once"
+        )
+    given = {"model_name": values.model_name}
+    if values.preprocessing_name is not None:
+        given["preprocessing_name"] = values.preprocessing_name
+    if values.eval_image_size is not None:
+        given["image_size"] = values.eval_image_size
+    classifier = prediction.load(
+        reader.path, use_moving_averages=values.moving_average_decay is not None, **given
+    )
+    classifier.contract["labels_offset"] = values.labels_offset
+    return classifier
+
+
+def _check_number_of_classes(classifier: prediction.Classifier, dataset: Any, path: str) -> None:
+    """Where names cannot be compared, at least their number is."""
+    ours, theirs = dataset.num_classes, classifier.contract["num_classes"]
+    if ours != theirs:
+        offset = nets_factory.get_network(classifier.contract["model_name"]).label_offset
+        hint = f"; give --labels_offset={ours - theirs}" if ours - theirs == offset else ""
+        raise UsageError(
+            f"the checkpoint {path} has {theirs} classes, and {dataset.name} has {ours}{hint}"
+        )
+
+
+def _flags_given(values: Any, is_ours: bool) -> dict[str, Any]:
     """What the command line says that the contract says too."""
     given: dict[str, Any] = {}
     if values["labels_offset"].present:
@@ -91,7 +133,7 @@ def _flags_given(values: Any) -> dict[str, Any]:
     for name in ("model_name", "preprocessing_name"):
         if values[name].value is not None:
             given[name] = values[name].value
-    if values.moving_average_decay is not None:
+    if values.moving_average_decay is not None and is_ours:
         given["has_moving_averages"] = True
     return given
 
@@ -110,5 +152,8 @@ def _predicted_class(logits: Any, labels: Any) -> Any:
     return jnp.argmax(logits, -1).astype(labels.dtype), labels
 
 
-def _print_values(step: int, values: Any) -> None:
-    print(f"step {step}  " + "  ".join(f"eval/{n}[{float(v):.4f}]" for n, v in values.items()))
+def _print_values(step: int | None, values: Any) -> None:
+    print(
+        ("" if step is None else f"step {step}  ")
+        + "  ".join(f"eval/{n}[{float(v):.4f}]" for n, v in values.items())
+    )

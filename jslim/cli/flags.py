@@ -137,7 +137,7 @@ def eval_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     _define_common(values, batch_size=100, split="test")
     text, integer = _definers(values)
-    text("checkpoint_path", "/tmp/tfmodel/", "A checkpoint, or a directory of them.")
+    text("checkpoint_path", "/tmp/tfmodel/", "A checkpoint of jslim or TensorFlow, or a directory.")
     text("eval_dir", None, "Where event files go. Default: none are written.")
     text("model_name", None, "The network. Default: the one the checkpoint names.")
     integer("eval_image_size", None, "Image side in pixels. Default: the checkpoint's.")

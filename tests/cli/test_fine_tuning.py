@@ -190,3 +190,22 @@ def test_random_state_and_step_start_anew(folders, nine_classes, tmp_path):
     assert train.main(flags) == 0
     assert checkpoints.checkpoint_step(tmp_path) == 1
     assert jax.tree.leaves(variables(tmp_path)["step"])[0] == 1
+
+
+def test_a_checkpoint_of_tensorflow_is_evaluated(folders, nine_classes, tmp_path, capfd):
+    held = {n: v for n, v in variables(nine_classes).items() if n.startswith("LeNet/")}
+    averages = {f"{name}/ExponentialMovingAverage": value for name, value in held.items()}
+    path = tf_checkpoint.save_checkpoint(tmp_path / "lenet.ckpt", {**held, **averages})
+    data_flags = ["eval.py", *folder(folders, "nine_classes")]
+    assert evaluate.main([*data_flags, f"--checkpoint_path={nine_classes}"]) == 0
+    wanted = capfd.readouterr().out.removeprefix("step 150  ")
+    flags = [*data_flags, f"--checkpoint_path={path}", "--eval_image_size=8"]
+    for option in ([], ["--moving_average_decay=0.9"]):
+        assert evaluate.main([*flags, "--model_name=lenet", *option]) == 0
+        assert capfd.readouterr().out == wanted
+    assert evaluate.main(flags) == 2
+    assert "does not say which network it is of; give --model_name" in capfd.readouterr().err
+    other = ["eval.py", *folder(folders, "nine"), *flags[3:], "--model_name=lenet"]
+    assert evaluate.main(other) == 2
+    message = capfd.readouterr().err
+    assert f"the checkpoint {path} has 9 classes, and folder/test has 2" in message
