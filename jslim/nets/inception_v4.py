@@ -7,6 +7,7 @@ Szegedy et al., "Inception-v4, Inception-ResNet and the impact of residual conne
 (2016), https://arxiv.org/abs/1602.07261, figures 3 to 9.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from jslim.layers import batch_norm, dropout
 from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.inception_utils import (
+    Branch,
     Part,
     avg_pool,
     build,
@@ -23,6 +25,7 @@ from jslim.nets.inception_utils import (
     classify_with_aux,
     conv,
     inception_arg_scope,
+    join_branches,
     max_pool,
     mixed,
     same_size_scope,
@@ -42,29 +45,29 @@ _STEM: dict[str, Part] = {
     ),
     "Mixed_5a": mixed([conv(192, 3, **_HALF)], [max_pool(3, **_HALF)]),
 }
-_MODULE_35X35 = mixed(
+_MODULE_35X35: tuple[Branch, ...] = (
     [conv(96, 1)],
     [conv(64, 1), conv(96, 3)],
     [conv(64, 1), conv(96, 3), conv(96, 3)],
     [avg_pool(3), conv(96, 1)],
 )
-_TO_17X17 = mixed(
+_TO_17X17: tuple[Branch, ...] = (
     [conv(384, 3, **_HALF)],
     [conv(192, 1), conv(224, 3), conv(256, 3, **_HALF)],
     [max_pool(3, **_HALF)],
 )
-_MODULE_17X17 = mixed(
+_MODULE_17X17: tuple[Branch, ...] = (
     [conv(384, 1)],
     [conv(192, 1), conv(224, (1, 7)), conv(256, (7, 1))],
     [conv(192, 1), conv(192, (7, 1)), conv(224, (1, 7)), conv(224, (7, 1)), conv(256, (1, 7))],
     [avg_pool(3), conv(128, 1)],
 )
-_TO_8X8 = mixed(
+_TO_8X8: tuple[Branch, ...] = (
     [conv(192, 1), conv(192, 3, **_HALF)],
     [conv(256, 1), conv(256, (1, 7)), conv(320, (7, 1)), conv(320, 3, **_HALF)],
     [max_pool(3, **_HALF)],
 )
-_MODULE_8X8 = mixed(
+_MODULE_8X8: tuple[Branch, ...] = (
     [conv(256, 1)],
     [conv(384, 1), (conv(256, (1, 3)), conv(256, (3, 1)))],
     [
@@ -77,12 +80,42 @@ _MODULE_8X8 = mixed(
 )
 _PARTS: dict[str, Part] = {
     **_STEM,
-    **{f"Mixed_5{letter}": _MODULE_35X35 for letter in "bcde"},
-    "Mixed_6a": _TO_17X17,
-    **{f"Mixed_6{letter}": _MODULE_17X17 for letter in "bcdefgh"},
-    "Mixed_7a": _TO_8X8,
-    **{f"Mixed_7{letter}": _MODULE_8X8 for letter in "bcd"},
+    **{f"Mixed_5{letter}": mixed(*_MODULE_35X35) for letter in "bcde"},
+    "Mixed_6a": mixed(*_TO_17X17),
+    **{f"Mixed_6{letter}": mixed(*_MODULE_17X17) for letter in "bcdefgh"},
+    "Mixed_7a": mixed(*_TO_8X8),
+    **{f"Mixed_7{letter}": mixed(*_MODULE_8X8) for letter in "bcd"},
 }
+
+
+def _block(name: str, branches: tuple[Branch, ...], what: str) -> Callable[..., jax.Array]:
+    default_scope = "".join(part.capitalize() for part in name.split("_"))
+
+    def block(
+        inputs: jax.Array, scope: str | VariableScope | None = None, reuse: Reuse = None
+    ) -> jax.Array:
+        with variable_scope(scope, default_scope, reuse=reuse), same_size_scope():
+            return join_branches(inputs, branches)
+
+    block.__name__ = block.__qualname__ = name
+    block.__doc__ = f"""{what} of Inception V4.
+
+    Args:
+      inputs: `[batch, height, width, channels]`.
+      scope: The variable scope, default `{default_scope}`, made unique.
+      reuse: Whether the variables exist already, as for `slim.variable_scope`.
+
+    Returns:
+      The outputs of its {len(branches)} branches, joined.
+    """
+    return block
+
+
+block_inception_a = _block("block_inception_a", _MODULE_35X35, "The module for maps of 35x35")
+block_reduction_a = _block("block_reduction_a", _TO_17X17, "The module that halves such a map")
+block_inception_b = _block("block_inception_b", _MODULE_17X17, "The module for maps of 17x17")
+block_reduction_b = _block("block_reduction_b", _TO_8X8, "The module that halves such a map")
+block_inception_c = _block("block_inception_c", _MODULE_8X8, "The module for maps of 8x8")
 
 
 def inception_v4_base(
