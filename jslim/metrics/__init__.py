@@ -25,16 +25,88 @@ or bring them all outside and combine them with `merge`.
 from jslim.metrics._core import Metric as Metric
 from jslim.metrics._core import aggregate_metric_map as aggregate_metric_map
 from jslim.metrics._core import aggregate_metrics as aggregate_metrics
+from jslim.metrics.classes import ClassScores as ClassScores
+from jslim.metrics.classes import cohen_kappa as cohen_kappa
+from jslim.metrics.classes import confusion_matrix as confusion_matrix
+from jslim.metrics.classes import per_class as per_class
+from jslim.metrics.classes import scores_of as scores_of
+from jslim.metrics.classes import streaming_mean_iou as streaming_mean_iou
 from jslim.metrics.confusion import precision as precision
 from jslim.metrics.confusion import recall as recall
+from jslim.metrics.confusion import streaming_false_negative_rate as streaming_false_negative_rate
+from jslim.metrics.confusion import streaming_false_negatives as streaming_false_negatives
+from jslim.metrics.confusion import streaming_false_positive_rate as streaming_false_positive_rate
+from jslim.metrics.confusion import streaming_false_positives as streaming_false_positives
 from jslim.metrics.confusion import streaming_precision as streaming_precision
 from jslim.metrics.confusion import streaming_recall as streaming_recall
+from jslim.metrics.confusion import streaming_true_negatives as streaming_true_negatives
+from jslim.metrics.confusion import streaming_true_positives as streaming_true_positives
+from jslim.metrics.correlation import streaming_covariance as streaming_covariance
+from jslim.metrics.correlation import streaming_pearson_correlation as streaming_pearson_correlation
 from jslim.metrics.means import accuracy as accuracy
+from jslim.metrics.means import count as count
 from jslim.metrics.means import percentage_less as percentage_less
 from jslim.metrics.means import streaming_accuracy as streaming_accuracy
 from jslim.metrics.means import streaming_mean as streaming_mean
 from jslim.metrics.means import streaming_mean_absolute_error as streaming_mean_absolute_error
+from jslim.metrics.means import streaming_mean_cosine_distance as streaming_mean_cosine_distance
 from jslim.metrics.means import streaming_mean_relative_error as streaming_mean_relative_error
 from jslim.metrics.means import streaming_mean_squared_error as streaming_mean_squared_error
+from jslim.metrics.means import streaming_mean_tensor as streaming_mean_tensor
 from jslim.metrics.means import streaming_percentage_less as streaming_percentage_less
+from jslim.metrics.means import (
+    streaming_root_mean_squared_error as streaming_root_mean_squared_error,
+)
+from jslim.metrics.ranking import sparse_recall_at_top_k as sparse_recall_at_top_k
 from jslim.metrics.ranking import streaming_recall_at_k as streaming_recall_at_k
+from jslim.metrics.ranking import (
+    streaming_sparse_average_precision_at_k as streaming_sparse_average_precision_at_k,
+)
+from jslim.metrics.ranking import (
+    streaming_sparse_average_precision_at_top_k as streaming_sparse_average_precision_at_top_k,
+)
+from jslim.metrics.ranking import streaming_sparse_precision_at_k as streaming_sparse_precision_at_k
+from jslim.metrics.ranking import (
+    streaming_sparse_precision_at_top_k as streaming_sparse_precision_at_top_k,
+)
+from jslim.metrics.ranking import streaming_sparse_recall_at_k as streaming_sparse_recall_at_k
+from jslim.metrics.thresholds import PrecisionRecallData as PrecisionRecallData
+from jslim.metrics.thresholds import auc_using_histogram as auc_using_histogram
+from jslim.metrics.thresholds import f1_score as f1_score
+from jslim.metrics.thresholds import precision_at_recall as precision_at_recall
+from jslim.metrics.thresholds import (
+    precision_recall_at_equal_thresholds as precision_recall_at_equal_thresholds,
+)
+from jslim.metrics.thresholds import recall_at_precision as recall_at_precision
+from jslim.metrics.thresholds import streaming_auc as streaming_auc
+from jslim.metrics.thresholds import streaming_curve_points as streaming_curve_points
+from jslim.metrics.thresholds import (
+    streaming_false_negative_rate_at_thresholds as streaming_false_negative_rate_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_false_negatives_at_thresholds as streaming_false_negatives_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_false_positive_rate_at_thresholds as streaming_false_positive_rate_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_false_positives_at_thresholds as streaming_false_positives_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_precision_at_thresholds as streaming_precision_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_recall_at_thresholds as streaming_recall_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_sensitivity_at_specificity as streaming_sensitivity_at_specificity,
+)
+from jslim.metrics.thresholds import (
+    streaming_specificity_at_sensitivity as streaming_specificity_at_sensitivity,
+)
+from jslim.metrics.thresholds import (
+    streaming_true_negatives_at_thresholds as streaming_true_negatives_at_thresholds,
+)
+from jslim.metrics.thresholds import (
+    streaming_true_positives_at_thresholds as streaming_true_positives_at_thresholds,
+)

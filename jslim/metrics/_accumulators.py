@@ -37,15 +37,20 @@ def statistics_dtype() -> np.dtype:
     return np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
 
 
-def zero() -> Sum:
-    """The empty sum."""
-    return Sum(jnp.zeros((), statistics_dtype()), jnp.zeros((), statistics_dtype()))
+def zero(shape: tuple[int, ...] = ()) -> Sum:
+    """The empty sum, or an array of them."""
+    return Sum(jnp.zeros(shape, statistics_dtype()), jnp.zeros(shape, statistics_dtype()))
 
 
 def add(a: Sum, b: Sum) -> Sum:
     """`a + b`; associative to the bound above, exact for whole numbers."""
     high, error = _add_exactly(a.high, b.high)
     return Sum(*_add_exactly(high, error + (a.low + b.low)))
+
+
+def negative(total: Sum) -> Sum:
+    """`-total`."""
+    return Sum(-total.high, -total.low)
 
 
 def value(total: Sum) -> jax.Array:
@@ -60,21 +65,30 @@ def ratio(numerator: Sum, denominator: Sum) -> jax.Array:
     return jnp.where(is_zero, 0, value(numerator) / jnp.where(is_zero, 1, divisor))
 
 
-def sum_of(values: jax.Array, weights: jax.Array | None = None) -> Sum:
+def sum_of(
+    values: jax.Array,
+    weights: jax.Array | None = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Sum:
     """The sum of all `values`, each times its weight; truth values count as 1 and 0.
 
     Args:
         values: An array of any shape and type.
         weights: None for 1 each, or an array that broadcasts to the shape of `values`. A weight
             of 0 leaves the value out, even where it is NaN or infinite.
+        axis: What to sum over, all axes by default.
     """
     dtype = statistics_dtype()
     if values.dtype == bool and weights is None:
-        return _from_integer(jnp.sum(values, dtype=jnp.int32))
+        return _from_integer(jnp.sum(values, axis, dtype=jnp.int32))
     terms = values.astype(dtype)
     if weights is not None:
         terms = jnp.where(weights == 0, 0, terms * weights)
-    total = jnp.sum(terms)
+    return from_float(jnp.sum(terms, axis))
+
+
+def from_float(total: jax.Array) -> Sum:
+    """A float as a sum."""
     return Sum(total, jnp.zeros_like(total))
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, takes_configuration
+from jslim.metrics._decisions import count_rejected, to_decisions, unless_rejected
 from jslim.metrics._inputs import to_pair, to_weights
 
 
@@ -74,6 +74,156 @@ def streaming_recall() -> Metric:
     )
 
 
+@takes_configuration
+def streaming_false_positive_rate() -> Metric:
+    """The share of the false examples that are predicted true.
+
+    What is accepted as a decision, and what happens to anything else, is told at
+    `streaming_precision`.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
+        labels: The truth, likewise, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value in [0, 1], false positives / (false positives and
+        true negatives); 0 where nothing is false. Its `finalize` reads one number from the device.
+
+    Raises:
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
+    """
+    return _share_metric(
+        "streaming_false_positive_rate",
+        counted=lambda predictions, labels: predictions & ~labels,
+        other=lambda predictions, labels: ~predictions & ~labels,
+    )
+
+
+@takes_configuration
+def streaming_false_negative_rate() -> Metric:
+    """The share of the true examples that are predicted false.
+
+    What is accepted as a decision, and what happens to anything else, is told at
+    `streaming_precision`.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
+        labels: The truth, likewise, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value in [0, 1], false negatives / (false negatives and
+        true positives); 0 where nothing is true. Its `finalize` reads one number from the device.
+
+    Raises:
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
+    """
+    return _share_metric(
+        "streaming_false_negative_rate",
+        counted=lambda predictions, labels: ~predictions & labels,
+        other=lambda predictions, labels: predictions & labels,
+    )
+
+
+@takes_configuration
+def streaming_true_positives() -> Metric:
+    """How many true examples are predicted true: the sum of their weights.
+
+    What is accepted as a decision, and what happens to anything else, is told at
+    `streaming_precision`.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
+        labels: The truth, likewise, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value. Its `finalize` reads one number from the device.
+
+    Raises:
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
+    """
+    return _count_metric(
+        "streaming_true_positives", lambda predictions, labels: predictions & labels
+    )
+
+
+@takes_configuration
+def streaming_true_negatives() -> Metric:
+    """How many false examples are predicted false: the sum of their weights.
+
+    What is accepted as a decision, and what happens to anything else, is told at
+    `streaming_precision`.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
+        labels: The truth, likewise, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value. Its `finalize` reads one number from the device.
+
+    Raises:
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
+    """
+    return _count_metric(
+        "streaming_true_negatives", lambda predictions, labels: ~predictions & ~labels
+    )
+
+
+@takes_configuration
+def streaming_false_positives() -> Metric:
+    """How many false examples are predicted true: the sum of their weights.
+
+    What is accepted as a decision, and what happens to anything else, is told at
+    `streaming_precision`.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
+        labels: The truth, likewise, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value. Its `finalize` reads one number from the device.
+
+    Raises:
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
+    """
+    return _count_metric(
+        "streaming_false_positives", lambda predictions, labels: predictions & ~labels
+    )
+
+
+@takes_configuration
+def streaming_false_negatives() -> Metric:
+    """How many true examples are predicted false: the sum of their weights.
+
+    What is accepted as a decision, and what happens to anything else, is told at
+    `streaming_precision`.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
+        labels: The truth, likewise, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value. Its `finalize` reads one number from the device.
+
+    Raises:
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
+    """
+    return _count_metric(
+        "streaming_false_negatives", lambda predictions, labels: ~predictions & labels
+    )
+
+
 precision = streaming_precision
 recall = streaming_recall
 
@@ -89,44 +239,59 @@ def _share_metric(where: str, counted: Cell, other: Cell) -> Metric:
     def update(
         state: BinaryState, predictions: Any, labels: Any, *, weights: Any = None
     ) -> BinaryState:
-        predictions, labels = to_pair(where, predictions, labels)
-        predictions, predictions_fit = _to_decisions(where, "predictions", predictions)
-        labels, labels_fit = _to_decisions(where, "labels", labels)
-        weights = to_weights(where, weights, predictions.shape)
-        is_rejected = ~(predictions_fit & labels_fit)
-        if weights is not None:
-            is_rejected &= weights != 0
+        predictions, labels, fits, weights = _decisions(where, predictions, labels, weights)
         batch = BinaryState(
             accumulators.sum_of(counted(predictions, labels), weights),
             accumulators.sum_of(other(predictions, labels), weights),
-            accumulators.sum_of(is_rejected),
+            count_rejected(fits, weights),
         )
         return accumulators.merge(state, batch)
 
     def finalize(state: BinaryState) -> jax.Array:
-        share = accumulators.ratio(state.counted, accumulators.add(state.counted, state.other))
-        num_rejected = accumulators.value(state.rejected)
-        try:
-            num_rejected_here = int(num_rejected)
-        except jax.errors.ConcretizationTypeError:
-            return jnp.where(num_rejected > 0, jnp.nan, share)
-        if num_rejected_here > 0:
-            raise ValueError(
-                f"{where}: of the examples given, {num_rejected_here} had a prediction or a label "
-                "other than 0 or 1; compare probabilities with a threshold (predictions > 0.5), "
-                "class ids with one class (predictions == class_id, labels == class_id)."
-            )
-        return share
+        def share() -> jax.Array:
+            total = accumulators.add(state.counted, state.other)
+            return accumulators.ratio(state.counted, total)
+
+        return unless_rejected(where, state.rejected, share)
 
     return Metric(init, update, finalize, accumulators.merge)
 
 
-def _to_decisions(where: str, name: str, values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Truth values, and where what was given is one."""
-    if values.dtype == bool:
-        return values, jnp.ones_like(values)
-    if not jnp.issubdtype(values.dtype, jnp.integer) and not jnp.issubdtype(
-        values.dtype, jnp.floating
-    ):
-        raise TypeError(f"{where}: {name} must be bool, or numbers 0 and 1, got {values.dtype}.")
-    return values == 1, (values == 0) | (values == 1)
+class CountState(NamedTuple):
+    """The weight of the counted decisions, and how many were not decisions."""
+
+    counted: accumulators.Sum
+    rejected: accumulators.Sum
+
+
+def _count_metric(where: str, counted: Cell) -> Metric:
+    """A metric that counts one cell of the confusion matrix."""
+
+    def init() -> CountState:
+        return CountState(accumulators.zero(), accumulators.zero())
+
+    def update(
+        state: CountState, predictions: Any, labels: Any, *, weights: Any = None
+    ) -> CountState:
+        predictions, labels, fits, weights = _decisions(where, predictions, labels, weights)
+        batch = CountState(
+            accumulators.sum_of(counted(predictions, labels), weights),
+            count_rejected(fits, weights),
+        )
+        return accumulators.merge(state, batch)
+
+    def finalize(state: CountState) -> jax.Array:
+        return unless_rejected(where, state.rejected, lambda: accumulators.value(state.counted))
+
+    return Metric(init, update, finalize, accumulators.merge)
+
+
+def _decisions(
+    where: str, predictions: Any, labels: Any, weights: Any
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
+    """Both as truth values, where they are some, and the weights to broadcast to them."""
+    predictions, labels = to_pair(where, predictions, labels)
+    predictions, predictions_fit = to_decisions(where, "predictions", predictions)
+    labels, labels_fit = to_decisions(where, "labels", labels)
+    weights = to_weights(where, weights, predictions.shape)
+    return predictions, labels, predictions_fit & labels_fit, weights

@@ -68,6 +68,43 @@ def scores(rng, size):
     return {"predictions": predictions, "labels": rng.randint(-1, 7, size).astype(np.int32)}
 
 
+def probabilities(rng, size):
+    """Some at thresholds, and at 0 and 1."""
+    predictions = rng.uniform(size=size).astype(np.float32)
+    predictions[rng.uniform(size=size) < 0.3] = 0.25
+    predictions[:2] = 0, 1
+    return {"predictions": predictions, "labels": rng.uniform(size=size) < 0.4}
+
+
+def unit_vectors(rng, size):
+    def some():
+        vectors = rng.normal(size=(size, 3))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    return {"predictions": some(), "labels": some()}
+
+
+def same_shape(rng, size):
+    """Arrays of one shape, whatever the batch."""
+    return {"values": rng.uniform(-1, 1, (2, 3)).astype(np.float32)}
+
+
+def wide_ids(rng, size):
+    return {name: ids.astype(np.int64) for name, ids in class_ids(rng, size).items()}
+
+
+def several_labels(rng, size):
+    """Distinct scores, and two labels each, sometimes the same."""
+    predictions = np.array([rng.permutation(6) for _ in range(size)], np.float32)
+    return {"predictions": predictions, "labels": rng.randint(0, 6, (size, 2)).astype(np.int64)}
+
+
+def chosen_ids(rng, size):
+    data = several_labels(rng, size)
+    top = np.argsort(-data["predictions"], axis=1)[:, :3]
+    return {"predictions": np.ascontiguousarray(top).astype(np.int64), "labels": data["labels"]}
+
+
 WEIGHTS = {
     "none": lambda rng, shape: None,
     "scalar": lambda rng, shape: np.float32(0.7),
@@ -117,6 +154,182 @@ CASES = [
     ("streaming_precision", "streaming_precision(predictions, labels", decisions, BINARY),
     ("streaming_recall", "streaming_recall(predictions, labels", decisions, BINARY),
     ("streaming_recall_at_k", "streaming_recall_at_k(predictions, labels, 3", scores, ONE_AXIS),
+    (
+        "streaming_root_mean_squared_error",
+        "streaming_root_mean_squared_error(predictions, labels",
+        real,
+        ERRORS,
+    ),
+    (
+        "streaming_mean_cosine_distance",
+        "streaming_mean_cosine_distance(predictions, labels, 1",
+        unit_vectors,
+        ("none", "row"),
+    ),
+    ("count", "count(values", values, ERRORS),
+    ("streaming_covariance", "streaming_covariance(predictions, labels", real, ("none", "full")),
+    (
+        "streaming_pearson_correlation",
+        "streaming_pearson_correlation(predictions, labels",
+        real,
+        ("none", "full"),
+    ),
+    *(
+        (f"streaming_{name}", f"streaming_{name}(predictions, labels", decisions, BINARY)
+        for name in (
+            "true_positives",
+            "true_negatives",
+            "false_positives",
+            "false_negatives",
+            "false_positive_rate",
+            "false_negative_rate",
+        )
+    ),
+    *(
+        (
+            f"streaming_{name}_at_thresholds",
+            f"streaming_{name}_at_thresholds(predictions, labels, [0.1, 0.25, 0.6]",
+            probabilities,
+            ("none", "full"),
+        )
+        for name in (
+            "true_positives",
+            "true_negatives",
+            "false_positives",
+            "false_negatives",
+            "precision",
+            "recall",
+            "false_positive_rate",
+            "false_negative_rate",
+        )
+    ),
+    ("streaming_auc", "streaming_auc(predictions, labels", probabilities, BINARY),
+    (
+        "streaming_auc_pr",
+        "streaming_auc(predictions, labels, num_thresholds=11, curve='PR'",
+        probabilities,
+        ("none", "full"),
+    ),
+    *(
+        (
+            f"streaming_auc_{method}",
+            "|tf.metrics.auc(labels, predictions, num_thresholds=21, curve='PR', "
+            f"summation_method='{method}'",
+            probabilities,
+            ("none", "full"),
+        )
+        for method in ("careful_interpolation", "minoring", "majoring")
+    ),
+    (
+        "streaming_curve_points",
+        "streaming_curve_points(labels, predictions, num_thresholds=5",
+        probabilities,
+        ("none", "full"),
+    ),
+    (
+        "streaming_specificity_at_sensitivity",
+        "streaming_specificity_at_sensitivity(predictions, labels, 0.7",
+        probabilities,
+        ("none", "full"),
+    ),
+    (
+        "streaming_sensitivity_at_specificity",
+        "streaming_sensitivity_at_specificity(predictions, labels, 0.6",
+        probabilities,
+        ("none", "full"),
+    ),
+    (
+        "recall_at_precision",
+        "recall_at_precision(labels, predictions, 0.5",
+        probabilities,
+        ("none", "full"),
+    ),
+    (
+        "recall_at_precision_strict",
+        "recall_at_precision(labels, predictions, 0.5, strict_mode=True",
+        probabilities,
+        ("none", "full"),
+    ),
+    (
+        "precision_at_recall",
+        "precision_at_recall(labels, predictions, 0.7",
+        probabilities,
+        ("none", "full"),
+    ),
+    ("f1_score", "f1_score(labels, predictions", probabilities, ("none", "full")),
+    *(
+        (
+            f"precision_recall_at_equal_thresholds_{field}",
+            f"|(lambda *a, **k: (lambda r, u: (r.{field}, u))("
+            "*slim.metrics.precision_recall_at_equal_thresholds(*a, num_thresholds=9, **k)))("
+            "labels, predictions",
+            probabilities,
+            ("none", "full"),
+        )
+        for field in ("tp", "fp", "tn", "fn", "precision", "recall", "thresholds")
+    ),
+    (
+        "auc_using_histogram",
+        "auc_using_histogram(labels, predictions, [0.1, 0.9], nbins=7",
+        probabilities,
+        ("none",),
+    ),
+    (
+        "streaming_mean_iou",
+        "streaming_mean_iou(predictions, labels, 4",
+        class_ids,
+        ("none", "mask"),
+    ),
+    ("cohen_kappa", "cohen_kappa(labels, predictions, 4", wide_ids, ("none", "mask")),
+    (
+        "streaming_sparse_recall_at_k",
+        "streaming_sparse_recall_at_k(predictions, labels, 3",
+        several_labels,
+        ("none", "example"),
+    ),
+    (
+        "streaming_sparse_recall_at_k_class",
+        "streaming_sparse_recall_at_k(predictions, labels, 3, class_id=2",
+        several_labels,
+        ("none", "example"),
+    ),
+    (
+        "streaming_sparse_precision_at_k",
+        "streaming_sparse_precision_at_k(predictions, labels, 3",
+        several_labels,
+        ("none", "example"),
+    ),
+    (
+        "streaming_sparse_precision_at_k_class",
+        "streaming_sparse_precision_at_k(predictions, labels, 3, class_id=2",
+        several_labels,
+        ("none", "example"),
+    ),
+    (
+        "streaming_sparse_precision_at_top_k",
+        "streaming_sparse_precision_at_top_k(predictions, labels",
+        chosen_ids,
+        ("none", "example"),
+    ),
+    (
+        "sparse_recall_at_top_k",
+        "sparse_recall_at_top_k(labels, predictions",
+        chosen_ids,
+        ("none", "example"),
+    ),
+    (
+        "streaming_sparse_average_precision_at_k",
+        "streaming_sparse_average_precision_at_k(predictions, labels, 3",
+        several_labels,
+        ("none", "example"),
+    ),
+    (
+        "streaming_sparse_average_precision_at_top_k",
+        "streaming_sparse_average_precision_at_top_k(predictions, labels",
+        chosen_ids,
+        ("none", "example"),
+    ),
+    ("streaming_mean_tensor", "streaming_mean_tensor(values", same_shape, ("none", "full")),
 ]
 
 
@@ -142,7 +355,8 @@ def main():
                 argument = ", weights=weights"
             parts = zip(*map(split, inputs.values()), strict=True)
             batches = [dict(zip(inputs, part, strict=True)) for part in parts]
-            got = oracle.run_metric(f"slim.metrics.{call}{argument})", batches)
+            code = call[1:] if call.startswith("|") else f"slim.metrics.{call}"
+            got = oracle.run_metric(f"{code}{argument})", batches)
             steps = ["init", *range(len(batches))]
             stored[f"{case}/{weight_name}/values"] = np.array([got[f"value/{i}"] for i in steps])
     path = pathlib.Path(__file__).with_name("metrics.npz")

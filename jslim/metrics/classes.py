@@ -1,0 +1,203 @@
+"""Metrics of class ids, from the confusion matrix."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jslim.metrics import _accumulators as accumulators
+from jslim.metrics._core import Metric, takes_configuration
+from jslim.metrics._decisions import count_rejected, unless_rejected
+from jslim.metrics._inputs import to_pair, to_weights
+
+
+class ConfusionState(NamedTuple):
+    """The weight of each pair of label and prediction; and of what is no pair of classes."""
+
+    matrix: accumulators.Sum
+    rejected: accumulators.Sum
+
+
+def _metric(
+    where: str,
+    num_classes: int,
+    value: Callable[[jax.Array], jax.Array],
+    *,
+    labels_first: bool = False,
+) -> Metric:
+    """A metric whose value is a function of the confusion matrix, `[labels, predictions]`."""
+    if num_classes < 2:
+        raise ValueError(f"{where}: num_classes must be at least 2, got {num_classes}.")
+    what = f"had a prediction or a label that is no class id from 0 to {num_classes - 1}"
+
+    def init() -> ConfusionState:
+        return ConfusionState(accumulators.zero((num_classes, num_classes)), accumulators.zero())
+
+    def update(
+        state: ConfusionState, predictions: Any, labels: Any, *, weights: Any = None
+    ) -> ConfusionState:
+        predictions, labels = to_pair(where, predictions, labels)
+        for name, ids in (("predictions", predictions), ("labels", labels)):
+            if not jnp.issubdtype(ids.dtype, jnp.integer):
+                raise TypeError(
+                    f"{where}: {name} must be integer class ids, got {ids.dtype}; take "
+                    "jnp.argmax(scores, -1)."
+                )
+        weights = to_weights(where, weights, labels.shape)
+        fits = (labels >= 0) & (labels < num_classes) & (predictions >= 0)
+        fits &= predictions < num_classes
+        dtype = accumulators.statistics_dtype()
+        each = jnp.ones(labels.shape, dtype)
+        if weights is not None:
+            each = jnp.broadcast_to(weights, labels.shape)
+        place = jnp.where(fits, labels, 0).astype(jnp.int32) * num_classes
+        place += jnp.where(fits, predictions, 0).astype(jnp.int32)
+        added = jnp.zeros((num_classes * num_classes,), dtype)
+        added = added.at[place.reshape(-1)].add(jnp.where(fits, each, 0).reshape(-1))
+        batch = ConfusionState(
+            accumulators.from_float(added.reshape(num_classes, num_classes)),
+            count_rejected(fits, weights),
+        )
+        return accumulators.merge(state, batch)
+
+    def update_labels_first(
+        state: ConfusionState, labels: Any, predictions: Any, *, weights: Any = None
+    ) -> ConfusionState:
+        return update(state, predictions, labels, weights=weights)
+
+    def update_kappa(
+        state: ConfusionState, labels: Any, predictions_idx: Any, *, weights: Any = None
+    ) -> ConfusionState:
+        return update(state, predictions_idx, labels, weights=weights)
+
+    def finalize(state: ConfusionState) -> jax.Array:
+        matrix = accumulators.value(state.matrix)
+        return unless_rejected(where, state.rejected, lambda: value(matrix), what)
+
+    chosen = update_kappa if where == "cohen_kappa" else update_labels_first
+    return Metric(init, chosen if labels_first else update, finalize, accumulators.merge)
+
+
+@takes_configuration
+def confusion_matrix(num_classes: int) -> Metric:
+    """How often each class is taken for each. New in jslim.
+
+    Args:
+        num_classes: At least 2.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Integer class ids of any shape.
+        labels: The right ids, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a value `[label, prediction]`, sums of weights. Its `finalize` reads one
+        number from the device.
+
+    Raises:
+        ValueError: `num_classes` is below 2; by `finalize`, if an id was not in
+            `[0, num_classes)`. (Within `jax.jit` the value is NaN then.)
+        TypeError: By `update`, if the ids are not integers.
+    """
+    return _metric("confusion_matrix", num_classes, lambda matrix: matrix)
+
+
+@takes_configuration
+def streaming_mean_iou(num_classes: int) -> Metric:
+    """The mean over the classes of intersection over union.
+
+    Of a class that is neither predicted nor there, nothing counts.
+
+    Args:
+        num_classes: At least 2.
+
+    `update(state, predictions, labels, *, weights=None)`: as of `confusion_matrix`.
+
+    Returns:
+        A metric with a scalar value in [0, 1]; 0 where there is no data.
+
+    Raises:
+        ValueError, TypeError: As `confusion_matrix`.
+    """
+
+    def value(matrix: jax.Array) -> jax.Array:
+        right = jnp.diagonal(matrix)
+        union = jnp.sum(matrix, 0) + jnp.sum(matrix, 1) - right
+        is_there = union > 0
+        ratios = jnp.where(is_there, right / jnp.where(is_there, union, 1), 0)
+        return jnp.sum(ratios) / jnp.maximum(jnp.sum(is_there), 1).astype(ratios.dtype)
+
+    return _metric("streaming_mean_iou", num_classes, value)
+
+
+@takes_configuration
+def cohen_kappa(num_classes: int) -> Metric:
+    """How far predictions agree with labels beyond chance.
+
+    Cohen, "A coefficient of agreement for nominal scales" (1960).
+
+    Args:
+        num_classes: At least 2.
+
+    `update(state, labels, predictions_idx, *, weights=None)`: as of `confusion_matrix`, labels
+        first.
+
+    Returns:
+        A metric with a scalar value up to 1; 0 where there is no data, or only one class.
+
+    Raises:
+        ValueError, TypeError: As `confusion_matrix`.
+    """
+
+    def value(matrix: jax.Array) -> jax.Array:
+        total = jnp.sum(matrix)
+        expected = jnp.sum(jnp.sum(matrix, 0) * jnp.sum(matrix, 1))
+        expected = expected / jnp.where(total == 0, 1, total)
+        free = total - expected
+        agreed = jnp.trace(matrix) - expected
+        return jnp.where(free == 0, 0, agreed / jnp.where(free == 0, 1, free))
+
+    return _metric("cohen_kappa", num_classes, value, labels_first=True)
+
+
+class ClassScores(NamedTuple):
+    """What `per_class` gives, each `[num_classes]`; 0 where it is not defined."""
+
+    precision: jax.Array
+    recall: jax.Array
+    f1: jax.Array
+    support: jax.Array
+
+
+def scores_of(matrix: jax.Array) -> ClassScores:
+    """Precision, recall and F1 of every class, from a confusion matrix `[label, prediction]`."""
+    right, labelled, predicted = jnp.diagonal(matrix), jnp.sum(matrix, 1), jnp.sum(matrix, 0)
+
+    def share(whole: jax.Array, part: jax.Array) -> jax.Array:
+        return jnp.where(whole == 0, 0, part / jnp.where(whole == 0, 1, whole))
+
+    return ClassScores(
+        share(predicted, right),
+        share(labelled, right),
+        share(predicted + labelled, 2 * right),
+        labelled,
+    )
+
+
+@takes_configuration
+def per_class(num_classes: int) -> Metric:
+    """Precision, recall and F1 of every class against the others. New in jslim.
+
+    Args:
+        num_classes: At least 2.
+
+    `update(state, predictions, labels, *, weights=None)`: as of `confusion_matrix`.
+
+    Returns:
+        A metric with a value `ClassScores`; `support` is how often the class is there.
+
+    Raises:
+        ValueError, TypeError: As `confusion_matrix`.
+    """
+    return _metric("per_class", num_classes, scores_of)  # type: ignore[arg-type]
