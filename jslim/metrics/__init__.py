@@ -43,6 +43,10 @@ from jslim.metrics.confusion import streaming_true_negatives as streaming_true_n
 from jslim.metrics.confusion import streaming_true_positives as streaming_true_positives
 from jslim.metrics.correlation import streaming_covariance as streaming_covariance
 from jslim.metrics.correlation import streaming_pearson_correlation as streaming_pearson_correlation
+from jslim.metrics.gathering import AucData as AucData
+from jslim.metrics.gathering import auc_with_confidence_intervals as auc_with_confidence_intervals
+from jslim.metrics.gathering import streaming_concat as streaming_concat
+from jslim.metrics.gathering import streaming_dynamic_auc as streaming_dynamic_auc
 from jslim.metrics.means import accuracy as accuracy
 from jslim.metrics.means import count as count
 from jslim.metrics.means import percentage_less as percentage_less

@@ -125,7 +125,7 @@ def _check_share(where: str, name: str, value: float) -> None:
         raise ValueError(f"{where}: {name} must be in [0, 1], got {value}.")
 
 
-def _check_curve(where: str, curve: str) -> None:
+def check_curve(where: str, curve: str) -> None:
     if curve not in ("ROC", "PR"):
         raise ValueError(f"{where}: curve must be 'ROC' or 'PR', got {curve!r}.")
 
@@ -319,7 +319,7 @@ def streaming_auc(
         TypeError: By `update`, if the data is neither bool nor real numbers.
     """
     where = "streaming_auc"
-    _check_curve(where, curve)
+    check_curve(where, curve)
     if summation_method not in _SUMMATIONS:
         raise ValueError(
             f"{where}: summation_method must be one of {', '.join(_SUMMATIONS)}, got "
@@ -356,7 +356,7 @@ def streaming_curve_points(num_thresholds: int = 200, curve: str = "ROC") -> Met
         ValueError, TypeError: As `streaming_auc`.
     """
     where = "streaming_curve_points"
-    _check_curve(where, curve)
+    check_curve(where, curve)
     thresholds = _between_0_and_1(where, num_thresholds)
     return _metric(where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1), labels_first=True)
 

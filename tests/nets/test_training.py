@@ -112,12 +112,10 @@ def trained_losses(name):
 KINDS = [
     "alexnet_v2",
     "cifarnet",
-    "inception_v1",
     "lenet",
     "mobilenet_v1_025",
     "mobilenet_v3_small_minimalistic",
     "resnet_v1_50",
-    "resnet_v2_50",
 ]
 EVERY = nets_factory.list_networks() if os.environ.get("JSLIM_EVERY_NETWORK") else KINDS
 
