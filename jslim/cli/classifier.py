@@ -20,6 +20,9 @@ class _OffsetDataset(ImageDataset):
     def __len__(self) -> int:
         return len(self._dataset)
 
+    def record_key(self, index: int) -> str:
+        return self._dataset.record_key(index)
+
     def __getitem__(self, index: int) -> Example:
         example = self._dataset[index]
         return {**example, "label": example["label"] - self._labels_offset}

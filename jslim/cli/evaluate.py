@@ -1,21 +1,30 @@
 """`eval.py`: evaluates an image classifier's checkpoints with TF-Slim's flags."""
 
+import functools
+import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jslim import checkpoints, evaluation, learning, metrics, prediction
+from jslim import checkpoints, data, evaluation, learning, metrics, prediction
 from jslim._errors import RestoreError
 from jslim.cli import classifier as image_classifier
-from jslim.cli import flags
+from jslim.cli import flags, reports
 from jslim.cli.run import UsageError, run
 from jslim.model import Model
 from jslim.nets import nets_factory
+from jslim.variables import get_variables
 
 logger = logging.getLogger("jslim")
+
+_BATCHES_OF_STATISTICS = 4
+# Metrics that are no numbers, by names that no metric of a user has.
+_MATRIX, _LOGITS, _LABELS = "confusion matrix", "logits of all", "labels of all"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +58,12 @@ def evaluate(values: Any) -> None:
     image_classifier.check_contract(contract, data_of, path)
     if values.eval_image_size:
         contract["image_size"] = values.eval_image_size
-    metric_map = {"Accuracy": metrics.streaming_accuracy().on(_predicted_class)}
-    if contract["num_classes"] > 5:
-        metric_map["Recall_5"] = metrics.streaming_recall_at_k(5)
+    if values.eval_interval_secs and (values.predictions_file or values.confusion_matrix_file):
+        raise UsageError(
+            "--predictions_file and --confusion_matrix_file are of one checkpoint; drop "
+            "--eval_interval_secs"
+        )
+    metric_map = _metric_map(values, contract["num_classes"], len(dataset))
     options: dict[str, Any] = {
         "eval_fn": _eval_fn(contract),
         "metrics": metrics.aggregate_metric_map(metric_map),
@@ -62,20 +74,23 @@ def evaluate(values: Any) -> None:
         options["batches"] = batches
         if classifier is not None:
             found = evaluation.evaluate_variables(classifier.variables, **options)
-            _print_values(classifier.step, found)
+            _report(values, dataset, classifier.step, found)
             return
         options["logdir"] = values.eval_dir
         options["use_moving_averages"] = values.moving_average_decay is not None
         if not values.eval_interval_secs:
-            _print_values(
-                checkpoints.checkpoint_step(path), evaluation.evaluate_once(path, **options)
-            )
+            step = checkpoints.checkpoint_step(path)
+            found = evaluation.evaluate_once(path, **options)
+            _report(values, dataset, step, found)
+            use_ema = options["use_moving_averages"]
+            variables = checkpoints.restore_variables(path, use_ema=use_ema)
+            _warn_of_statistics(contract, variables, batches, step)
             return
         evaluation.evaluation_loop(
             values.checkpoint_path,
             eval_interval_secs=values.eval_interval_secs,
             timeout=values.timeout_secs,
-            on_values=_print_values,
+            on_values=functools.partial(_report, values, dataset),
             **options,
         )
 
@@ -148,12 +163,97 @@ def _eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
     return eval_fn
 
 
+def _metric_map(values: Any, num_classes: int, num_examples: int) -> dict[str, metrics.Metric]:
+    found = {
+        "Accuracy": metrics.streaming_accuracy().on(_predicted_class),
+        "Loss": metrics.streaming_mean().on(_cross_entropy),
+    }
+    if num_classes > 5:
+        found["Recall_5"] = metrics.streaming_recall_at_k(5)
+    if values.per_class or values.confusion_matrix_file:
+        found[_MATRIX] = metrics.confusion_matrix(num_classes).on(_predicted_class)
+    if values.predictions_file:
+        of_logits = metrics.streaming_concat(num_examples, (num_classes,))
+        of_labels = metrics.streaming_concat(num_examples, dtype=jnp.int32)
+        found[_LOGITS] = of_logits.on(lambda logits, labels: logits)
+        found[_LABELS] = of_labels.on(lambda logits, labels: labels)
+    return found
+
+
 def _predicted_class(logits: Any, labels: Any) -> Any:
     return jnp.argmax(logits, -1).astype(labels.dtype), labels
 
 
-def _print_values(step: int | None, values: Any) -> None:
-    print(
-        ("" if step is None else f"step {step}  ")
-        + "  ".join(f"eval/{n}[{float(v):.4f}]" for n, v in values.items())
-    )
+def _cross_entropy(logits: Any, labels: Any) -> Any:
+    scores = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+
+
+def _warn_of_statistics(
+    contract: dict[str, Any], variables: Any, batches: data.BatchIterator, step: int
+) -> None:
+    """Says where batch normalization's moving statistics have not reached those of the data.
+
+    They start at 0 and 1 and move by a small part of the way each step, so that after a short
+    training a network that is good with the statistics of a batch is useless with these.
+    """
+    if not any(
+        "moving_" in name for name in get_variables({"batch_stats": variables["batch_stats"]})
+    ):
+        return
+    network = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
+    model = Model(network)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def right(variables: Any, batch: Any, is_training: bool) -> jax.Array:
+        rngs = {"dropout": jax.random.key(0)}
+        (logits, _), _ = model.apply(
+            variables, batch["image"], is_training=is_training, rngs=rngs, mutable=["batch_stats"]
+        )
+        return jnp.sum(batch["weights"], where=jnp.argmax(logits, -1) == batch["label"])
+
+    batches.rewind()
+    counts, total = np.zeros(2), 0.0
+    for batch in itertools.islice(batches, _BATCHES_OF_STATISTICS):
+        if batch["weights"].min() > 0:  # a batch that was filled up has statistics of its own
+            counts += [float(right(variables, batch, by_batch)) for by_batch in (False, True)]
+            total += float(batch["weights"].sum())
+    moving, of_batch = counts / max(total, 1)
+    if of_batch > moving + 0.1:
+        logger.warning(
+            "batch normalization's moving statistics have not converged after %d steps: on the "
+            "first %d images accuracy is %.2f with them, and %.2f with the statistics of the "
+            "batches, as in training; train longer, or lower the decay of batch_norm (0.9 where "
+            "training is short)",
+            step,
+            total,
+            moving,
+            of_batch,
+        )
+    else:
+        logger.info(
+            "batch normalization: accuracy %.2f with moving statistics, %.2f with those of the "
+            "batches, on the first %d images",
+            moving,
+            of_batch,
+            total,
+        )
+
+
+def _report(values: Any, dataset: Any, step: int | None, found: Any) -> None:
+    """Prints the metrics that are numbers, and writes what the flags ask for."""
+    numbers = {name: float(v) for name, v in found.items() if np.ndim(v) == 0}
+    line = "  ".join(f"eval/{name}[{value:.4f}]" for name, value in numbers.items())
+    print(line if step is None else f"step {step}  {line}")
+    if values.per_class:
+        print(reports.per_class_table(found[_MATRIX], dataset.class_names))
+        print("confusion matrix: a row for each class, a column for each prediction")
+        print(reports.matrix_table(found[_MATRIX], dataset.class_names))
+    if values.confusion_matrix_file:
+        path = values.confusion_matrix_file
+        reports.save_matrix_image(path, found[_MATRIX], dataset.class_names)
+        logger.info("drew %s", path)
+    if values.predictions_file:
+        path = values.predictions_file
+        reports.write_predictions(path, dataset, found[_LOGITS], found[_LABELS])
+        logger.info("wrote %s", path)

@@ -156,6 +156,14 @@ def eval_flags() -> flags.FlagValues:
         "If given, the moving averages of the variables are evaluated.",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "per_class",
+        False,
+        "Prints precision, recall and F1 of every class, and the confusion matrix.",
+        flag_values=values,
+    )
+    text("confusion_matrix_file", None, "Where to draw the confusion matrix, a PNG file.")
+    text("predictions_file", None, "Where to write all predictions, as CSV or as .jsonl.")
     return values
 
 

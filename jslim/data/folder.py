@@ -64,6 +64,10 @@ class FolderDataset(ImageDataset):
     def __len__(self) -> int:
         return len(self._paths)
 
+    def record_key(self, index: int) -> str:
+        """The path of the file."""
+        return self._paths[index]
+
     def __getitem__(self, index: int) -> Example:
         path = self._paths[index]
         try:

@@ -45,6 +45,10 @@ class ImageDataset(abc.ABC):
     def __getitem__(self, index: int) -> Example:
         """The record at `index`, in `[0, len(self))`."""
 
+    def record_key(self, index: int) -> str:
+        """What errors and lists of predictions call the record; nothing is read for it."""
+        return f"{self.name}:{index}"
+
     @property
     def num_samples(self) -> int:
         """The number of records, under TF-Slim's name."""
@@ -118,7 +122,7 @@ class ArrayDataset(ImageDataset):
         return {
             "image": self.images[index],
             "label": int(self.labels[index]),
-            "record_key": f"{self.name}:{index}",
+            "record_key": self.record_key(index),
         }
 
 

@@ -136,7 +136,10 @@ def test_evaluation_does_not_depend_on_batch_size_or_devices(trained, capfd):
         assert evaluate.main([*flags, *options]) == 0
         lines.append(capfd.readouterr().out)
     assert len(set(lines)) == 1
-    assert re.match(r"step 6  eval/Accuracy\[0\.\d{4}\]  eval/Recall_5\[0\.\d{4}\]\n", lines[0])
+    assert re.match(
+        r"step 6  eval/Accuracy\[0\.\d{4}\]  eval/Loss\[\d\.\d{4}\]  eval/Recall_5\[0\.\d{4}\]\n",
+        lines[0],
+    )
 
 
 def test_the_evaluation_loop_ends_when_training_has_ended(trained, capfd):

@@ -1,0 +1,127 @@
+"""What `eval.py` writes beside its metrics: classes, the confusion matrix, predictions."""
+
+import csv
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jslim import metrics
+from jslim.data import ImageDataset
+
+
+def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
+    """Precision, recall, F1 and number of every class, and their means.
+
+    Args:
+      matrix: The confusion matrix, `[label, prediction]`.
+      class_names: Of its rows.
+    """
+    scores = [np.asarray(column, np.float64) for column in metrics.scores_of(jnp.asarray(matrix))]
+    width = max(len("class"), len("mean"), *map(len, class_names))
+    lines = [f"{'class':{width}}  precision  recall      F1  images"]
+    rows = [*zip(class_names, *scores, strict=True)]
+    means = [float(column.mean()) for column in scores[:3]]
+    rows.append(("mean", *means, float(scores[3].sum())))
+    for name, precision, recall, f1, count in rows:
+        lines.append(f"{name:{width}}  {precision:9.4f}  {recall:6.4f}  {f1:6.4f}  {count:6.0f}")
+    return "\n".join(lines)
+
+
+def matrix_table(matrix: np.ndarray, class_names: list[str]) -> str:
+    """The confusion matrix as text: a row for each label, a column for each prediction."""
+    cells = [[f"{value:.0f}" for value in row] for row in np.asarray(matrix)]
+    numbers = [str(index) for index in range(len(class_names))]
+    width = max(len(cell) for row in [*cells, numbers] for cell in row)
+    names = [f"{number} {name}" for number, name in zip(numbers, class_names, strict=True)]
+    margin = max(map(len, names))
+    lines = [" " * margin + "".join(f"  {number:>{width}}" for number in numbers)]
+    for name, row in zip(names, cells, strict=True):
+        lines.append(f"{name:{margin}}" + "".join(f"  {cell:>{width}}" for cell in row))
+    return "\n".join(lines)
+
+
+def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> None:
+    """Draws the confusion matrix: rows are labels, columns predictions, dark is a large share.
+
+    Args:
+      path: The PNG file.
+      matrix: `[label, prediction]`.
+      class_names: Of its rows.
+    """
+    from PIL import Image, ImageDraw
+
+    count = len(class_names)
+    cell = max(4, min(48, 960 // count))
+    font_size = max(8, min(14, cell // 3))
+    has_names = cell >= font_size
+    margin = 8 + (max(map(len, class_names)) * font_size * 2 // 3 if has_names else 0)
+    totals = matrix.sum(1, keepdims=True)
+    shares = matrix / np.where(totals == 0, 1, totals)
+    side = margin + count * cell + 8
+    image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
+    for i in range(count):
+        for j in range(count):
+            left, top = margin + j * cell, margin + i * cell
+            dark = float(shares[i, j])
+            fill = (int(255 - 225 * dark), int(255 - 180 * dark), int(255 - 105 * dark))
+            draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill, (220, 220, 220))
+            if cell >= 24 and matrix[i, j]:
+                ink = "white" if dark > 0.5 else "black"
+                centre = (left + cell // 2, top + cell // 2)
+                draw.text(centre, f"{matrix[i, j]:.0f}", ink, anchor="mm", font_size=font_size)
+        if has_names:
+            middle = margin + i * cell + cell // 2
+            name = class_names[i]
+            draw.text((margin - 4, middle), name, "black", anchor="rm", font_size=font_size)
+            upright = Image.new("RGB", (margin, font_size * 3 // 2), "white")
+            ImageDraw.Draw(upright).text((4, 0), name, "black", font_size=font_size)
+            turned = upright.rotate(90, expand=True)
+            image.paste(turned, (middle - turned.width // 2, margin - turned.height))
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, "PNG")
+
+
+def write_predictions(
+    path: str, dataset: ImageDataset, logits: np.ndarray, labels: np.ndarray
+) -> None:
+    """Writes a line for each example: as JSON lines if the file ends so, else as CSV.
+
+    Args:
+      path: The file.
+      dataset: Whose records they are, from the first on.
+      logits: `[examples, classes]`.
+      labels: The right classes, `[examples]`.
+    """
+    names = dataset.class_names
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(1, keepdims=True)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for index, (row, label) in enumerate(zip(probabilities, labels, strict=True)):
+            best = int(row.argmax())
+            yield {
+                "record": dataset.record_key(index),
+                "label": names[int(label)],
+                "prediction": names[best],
+                "is_right": best == label,
+                "probability": round(float(row[best]), 6),
+                "probability_of_label": round(float(row[int(label)]), 6),
+            }
+
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        if path.endswith((".jsonl", ".json")):
+            for row in rows():
+                file.write(json.dumps({**row, "is_right": bool(row["is_right"])}) + "\n")
+            return
+        writer = None
+        for row in rows():
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow({**row, "is_right": int(row["is_right"])})

@@ -1,0 +1,159 @@
+"""What eval.py writes beside its metrics, against scikit-learn on the predictions it wrote."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from PIL import Image
+
+import jslim as slim
+from jslim import data
+from jslim.cli import evaluate, reports, train
+from jslim.nets import nets_factory
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """LeNet after so few steps that it is often wrong."""
+    directory = tmp_path_factory.mktemp("trained")
+    flags = [
+        "train.py", "--dataset_name=digits", "--model_name=lenet", "--train_image_size=8",
+        "--batch_size=16", "--optimizer=momentum", "--save_summaries_secs=0",
+        f"--train_dir={directory}", "--max_number_of_steps=12",
+    ]  # fmt: skip
+    assert train.main(flags) == 0
+    return directory
+
+
+def run(trained, *flags):
+    arguments = ["eval.py", "--dataset_name=digits", f"--checkpoint_path={trained}", *flags]
+    return evaluate.main(arguments)
+
+
+def test_predictions_of_all_images_in_order(trained, tmp_path, capfd):
+    digits = data.get_dataset("digits", "test")
+    path = tmp_path / "new" / "predictions.csv"
+    assert run(trained, f"--predictions_file={path}", "--batch_size=50") == 0
+    captured = capfd.readouterr()
+    assert f"wrote {path}" in captured.err
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [row["record"] for row in rows] == [f"digits/test:{i}" for i in range(len(digits))]
+    assert [int(row["label"]) for row in rows] == digits.labels.tolist()
+    right = [row["label"] == row["prediction"] for row in rows]
+    assert [row["is_right"] == "1" for row in rows] == right
+    accuracy = float(re.search(r"eval/Accuracy\[([\d.]+)\]", captured.out)[1])
+    assert np.mean(right) == pytest.approx(accuracy, abs=1e-4)
+    losses = [-np.log(max(float(row["probability_of_label"]), 1e-6)) for row in rows]
+    loss = float(re.search(r"eval/Loss\[([\d.]+)\]", captured.out)[1])
+    assert np.mean(losses) == pytest.approx(loss, rel=1e-2)
+    same = tmp_path / "predictions.jsonl"
+    assert run(trained, f"--predictions_file={same}", "--batch_size=8", "--num_clones=8") == 0
+    lines = [json.loads(line) for line in same.read_text().splitlines()]
+    assert [line["prediction"] for line in lines] == [row["prediction"] for row in rows]
+    assert [line["is_right"] for line in lines] == right
+
+
+def test_table_of_classes_and_confusion_matrix(trained, tmp_path, capfd):
+    path = tmp_path / "predictions.csv"
+    image = tmp_path / "plots" / "matrix.png"
+    flags = [f"--predictions_file={path}", "--per_class", f"--confusion_matrix_file={image}"]
+    assert run(trained, *flags) == 0
+    captured = capfd.readouterr()
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    labels, predictions = ([int(row[key]) for row in rows] for key in ("label", "prediction"))
+    matrix = sklearn.metrics.confusion_matrix(labels, predictions, labels=range(10))
+    scores = sklearn.metrics.precision_recall_fscore_support(
+        labels, predictions, labels=range(10), zero_division=0
+    )
+    lines = captured.out.splitlines()
+    start = lines.index("class  precision  recall      F1  images") + 1
+    for number, line in enumerate(lines[start : start + 10]):
+        name, *found = line.split()
+        assert name == str(number)
+        wanted = [column[number] for column in scores]
+        np.testing.assert_allclose([float(x) for x in found], wanted, atol=6e-5)
+    mean = lines[start + 10].split()
+    np.testing.assert_allclose(float(mean[2]), np.mean(scores[1]), atol=6e-5)
+    first = start + 13
+    found = [[int(cell) for cell in line.split()[2:]] for line in lines[first : first + 10]]
+    np.testing.assert_array_equal(found, matrix)
+    with Image.open(image) as drawn:
+        assert drawn.format == "PNG"
+        assert min(drawn.size) > 100
+        pixels = np.asarray(drawn)
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+    assert f"drew {image}" in captured.err
+
+
+@pytest.mark.parametrize("count", [2, 10, 40, 300])
+def test_matrix_of_any_number_of_classes_is_drawn(tmp_path, count):
+    matrix = np.eye(count) * 7
+    names = [f"class number {i}" for i in range(count)]
+    path = tmp_path / "matrix.png"
+    reports.save_matrix_image(str(path), matrix, names)
+    with Image.open(path) as drawn:
+        assert max(drawn.size) < 1600
+        pixels = np.asarray(drawn.convert("L"))
+    # The diagonal alone is dark.
+    dark = np.argwhere(pixels[-20:, -20:] < 100)
+    assert len(dark)
+
+
+def test_files_are_of_one_checkpoint(trained, tmp_path, capfd):
+    flags = ["--eval_interval_secs=1", f"--predictions_file={tmp_path / 'x.csv'}"]
+    assert run(trained, *flags) == 2
+    assert "are of one checkpoint; drop --eval_interval_secs" in capfd.readouterr().err
+
+
+def test_loop_prints_the_table_of_each_checkpoint(trained, capfd):
+    assert run(trained, "--eval_interval_secs=1", "--per_class") == 0
+    assert "class  precision  recall" in capfd.readouterr().out
+
+
+def small_network(decay):
+    """A network with batch normalization that learns the digits in a few steps."""
+
+    @slim.nets._common.with_image_size(8)
+    def small(images, num_classes=10, is_training=True):
+        norm = {"is_training": is_training, "decay": decay}
+        with slim.arg_scope([slim.conv2d], normalizer_fn=slim.batch_norm, normalizer_params=norm):
+            net = slim.conv2d(30 * images + 90, 32, [3, 3], stride=2, scope="conv1")
+            net = slim.conv2d(net, 32, [3, 3], scope="conv2")
+        logits = slim.fully_connected(
+            slim.flatten(net), num_classes, activation_fn=None, scope="logits"
+        )
+        return logits, {}
+
+    def arg_scope(weight_decay=0.0):
+        with slim.arg_scope([slim.conv2d], padding="SAME") as scope:
+            return scope
+
+    return nets_factory.Network(small, arg_scope, "lenet", 0, ("logits",))
+
+
+@pytest.mark.parametrize(("decay", "has_converged"), [(0.9997, False), (0.5, True)])
+def test_moving_statistics_that_have_not_converged_are_a_warning(
+    decay, has_converged, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setitem(nets_factory.NETWORKS, "small", small_network(decay))
+    arguments = [
+        "train.py", "--dataset_name=digits", "--model_name=small", "--batch_size=32",
+        "--optimizer=momentum", "--learning_rate=0.05", "--save_summaries_secs=0",
+        f"--train_dir={tmp_path}", "--max_number_of_steps=60",
+    ]  # fmt: skip
+    assert train.main(arguments) == 0
+    assert run(tmp_path) == 0
+    message = capfd.readouterr().err
+    warning = (
+        r"batch normalization's moving statistics have not converged after 60 steps: on the first "
+        r"300 images accuracy is (0\.\d\d) with them, and (0\.\d\d) with the statistics of the "
+        r"batches, as in training; train longer, or lower the decay of batch_norm"
+    )
+    fine = r"batch normalization: accuracy (0\.\d\d) with moving statistics, (0\.\d\d) with those"
+    found = re.search(fine if has_converged else warning, message)
+    assert found, message
+    assert float(found[2]) > 0.9
+    assert (float(found[1]) > 0.9) == has_converged
