@@ -55,7 +55,7 @@ class _Evaluator:
 
         self._update = update
 
-    def run(self, variables: Any, batches: Batches, num_evals: int | None) -> Any:
+    def run(self, variables: Any, batches: Batches, num_evals: int | None = None) -> Any:
         variables = jax.device_put(variables, self._whole)
         state = jax.device_put(self._metrics.init(), self._whole)
         count = 0
@@ -103,7 +103,23 @@ def evaluate_variables(
     Raises:
       ValueError: There are fewer batches than `num_evals`, or none.
     """
-    return _Evaluator(eval_fn, metrics, mesh).run(variables, batches, num_evals)
+    return make_evaluator(eval_fn, metrics, mesh=mesh)(variables, batches, num_evals)
+
+
+def make_evaluator(
+    eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
+) -> Callable[..., Any]:
+    """`evaluate_variables` to be called again and again, which compiles once.
+
+    Args:
+      eval_fn: As of `evaluate_once`.
+      metrics: Likewise.
+      mesh: Likewise.
+
+    Returns:
+      `evaluate(variables, batches, num_evals)`, that gives `metrics.finalize`'s values.
+    """
+    return _Evaluator(eval_fn, metrics, mesh).run
 
 
 def evaluate_once(

@@ -1,10 +1,17 @@
 """What training and evaluating an image classifier share: data, network, and their contract."""
 
+from collections.abc import Callable
 from typing import Any
 
-from jslim import data
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jslim import data, metrics
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
+from jslim.model import Model
+from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 
 
@@ -28,11 +35,12 @@ class _OffsetDataset(ImageDataset):
         return {**example, "label": example["label"] - self._labels_offset}
 
 
-def open_dataset(values: Any, labels_offset: int) -> ImageDataset:
+def open_dataset(values: Any, labels_offset: int, split_name: str | None = None) -> ImageDataset:
     """The split of the data set that the flags name, its labels lowered by `labels_offset`."""
     if values.dataset_name is None:
         raise UsageError("--dataset_name is missing; give digits or folder")
-    dataset = data.get_dataset(values.dataset_name, values.dataset_split_name, values.dataset_dir)
+    split_name = split_name or values.dataset_split_name
+    dataset = data.get_dataset(values.dataset_name, split_name, values.dataset_dir)
     if not 0 <= labels_offset < dataset.num_classes:
         raise UsageError(
             f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
@@ -111,3 +119,45 @@ def host_batches(
         seed=seed,
         num_threads=0 if dataset.is_in_memory else values.num_preprocessing_threads,
     )
+
+
+def eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
+    """Logits and labels of a batch, for `slim.evaluation` and the metrics of `metric_map`."""
+    model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
+
+    def logits_and_labels(variables: Any, batch: Any) -> Any:
+        logits, _ = model.apply(variables, batch["image"])
+        return logits, batch["label"]
+
+    return logits_and_labels
+
+
+def metric_map(num_classes: int) -> dict[str, metrics.Metric]:
+    """Accuracy, loss and, of more than five classes, recall at five, by name."""
+    found = {
+        "Accuracy": metrics.streaming_accuracy().on(predicted_class),
+        "Loss": metrics.streaming_mean().on(_cross_entropy),
+    }
+    if num_classes > 5:
+        found["Recall_5"] = metrics.streaming_recall_at_k(5)
+    return found
+
+
+def predicted_class(logits: Any, labels: Any) -> Any:
+    """What metrics of class ids take."""
+    return jnp.argmax(logits, -1).astype(labels.dtype), labels
+
+
+def _cross_entropy(logits: Any, labels: Any) -> Any:
+    scores = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+
+
+def numbers_of(values: dict[str, Any]) -> dict[str, float]:
+    """Those of the metrics that are single numbers."""
+    return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
+
+
+def line_of_values(values: dict[str, Any]) -> str:
+    """The metrics that are numbers, as TF-Slim's script prints them."""
+    return "  ".join(f"eval/{name}[{value:.4f}]" for name, value in numbers_of(values).items())

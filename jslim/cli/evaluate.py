@@ -4,7 +4,7 @@ import functools
 import itertools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -65,7 +65,7 @@ def evaluate(values: Any) -> None:
         )
     metric_map = _metric_map(values, contract["num_classes"], len(dataset))
     options: dict[str, Any] = {
-        "eval_fn": _eval_fn(contract),
+        "eval_fn": image_classifier.eval_fn(contract),
         "metrics": metrics.aggregate_metric_map(metric_map),
         "num_evals": values.max_num_batches,
         "mesh": learning.data_mesh(values.num_clones),
@@ -153,40 +153,17 @@ def _flags_given(values: Any, is_ours: bool) -> dict[str, Any]:
     return given
 
 
-def _eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
-    model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
-
-    def eval_fn(variables: Any, batch: Any) -> Any:
-        logits, _ = model.apply(variables, batch["image"])
-        return logits, batch["label"]
-
-    return eval_fn
-
-
 def _metric_map(values: Any, num_classes: int, num_examples: int) -> dict[str, metrics.Metric]:
-    found = {
-        "Accuracy": metrics.streaming_accuracy().on(_predicted_class),
-        "Loss": metrics.streaming_mean().on(_cross_entropy),
-    }
-    if num_classes > 5:
-        found["Recall_5"] = metrics.streaming_recall_at_k(5)
+    found = image_classifier.metric_map(num_classes)
     if values.per_class or values.confusion_matrix_file:
-        found[_MATRIX] = metrics.confusion_matrix(num_classes).on(_predicted_class)
+        matrix = metrics.confusion_matrix(num_classes)
+        found[_MATRIX] = matrix.on(image_classifier.predicted_class)
     if values.predictions_file:
         of_logits = metrics.streaming_concat(num_examples, (num_classes,))
         of_labels = metrics.streaming_concat(num_examples, dtype=jnp.int32)
         found[_LOGITS] = of_logits.on(lambda logits, labels: logits)
         found[_LABELS] = of_labels.on(lambda logits, labels: labels)
     return found
-
-
-def _predicted_class(logits: Any, labels: Any) -> Any:
-    return jnp.argmax(logits, -1).astype(labels.dtype), labels
-
-
-def _cross_entropy(logits: Any, labels: Any) -> Any:
-    scores = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
 
 
 def _warn_of_statistics(
@@ -242,8 +219,7 @@ def _warn_of_statistics(
 
 def _report(values: Any, dataset: Any, step: int | None, found: Any) -> None:
     """Prints the metrics that are numbers, and writes what the flags ask for."""
-    numbers = {name: float(v) for name, v in found.items() if np.ndim(v) == 0}
-    line = "  ".join(f"eval/{name}[{value:.4f}]" for name, value in numbers.items())
+    line = image_classifier.line_of_values(found)
     print(line if step is None else f"step {step}  {line}")
     if values.per_class:
         print(reports.per_class_table(found[_MATRIX], dataset.class_names))

@@ -95,6 +95,17 @@ def train_flags() -> flags.FlagValues:
     number("warmup_epochs", 0.0, "Epochs of linear warm-up from 0.", lower_bound=0.0)
     number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
     number("moving_average_decay", None, "Keeps moving averages of the variables.")
+    # Evaluation while training.
+    integer("eval_every", 0, "Steps from one evaluation to the next; 0: none.", lower_bound=0)
+    text("eval_split_name", "test", "The split that --eval_every evaluates.")
+    text("best_metric", "Accuracy", "Whose best checkpoint is kept: Accuracy, Loss or Recall_5.")
+    integer(
+        "early_stopping_evaluations",
+        0,
+        "Evaluations in a row without a better --best_metric after which training ends; 0: none.",
+        lower_bound=0,
+    )
+    number("early_stopping_delta", 0.0, "By how much it must be better.", lower_bound=0.0)
     # What to start from, and fine-tuning.
     flags.DEFINE_enum(
         "start_from",

@@ -1,5 +1,6 @@
 """`train.py`: trains an image classifier with TF-Slim's flags."""
 
+import contextlib
 import inspect
 import logging
 from collections.abc import Sequence
@@ -10,9 +11,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jslim import data, layers, learning, losses, optimizers, summaries
+from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
 from jslim.cli import classifier, flags, starting
 from jslim.cli.run import UsageError, run
+from jslim.cli.validation import Validation
 from jslim.nets import nets_factory
 from jslim.variables import get_or_create_global_step
 
@@ -62,8 +64,15 @@ def train(values: Any) -> None:
         mesh=mesh,
     )
     host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
+    validation = None
+    if values.eval_every:
+        resumed = start.resumed_from
+        resumed_step = None if resumed is None else checkpoints.checkpoint_step(resumed)
+        validation = Validation(values, contract, resumed_step)
+    elif values.early_stopping_evaluations:
+        raise UsageError("--early_stopping_evaluations goes with --eval_every, which is not given")
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
-    with batches:
+    with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
         _say_what_happens(values, dataset, contract, start)
         learning.train(
             train_op,
@@ -76,6 +85,7 @@ def train(values: Any) -> None:
             save_summaries_secs=values.save_summaries_secs,
             save_interval_secs=values.save_interval_secs,
             contract=contract,
+            after_step=validation,
         )
 
 

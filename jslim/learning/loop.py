@@ -22,6 +22,8 @@ from jslim.summaries import NullWriter, SummaryWriter
 logger = logging.getLogger("jslim")
 
 TrainStepFn = Callable[[TrainOp, TrainState, Any], tuple[TrainState, Outputs, bool]]
+AfterStep = Callable[[int, TrainState], bool | None]
+_LONG_CALL_SECS = 0.05
 
 
 def train(
@@ -40,6 +42,7 @@ def train(
     train_step_fn: TrainStepFn | None = None,
     summary_writer: Any = None,
     save_summaries_steps: int | None = None,
+    after_step: AfterStep | None = None,
 ) -> TrainState:
     """Trains until `number_of_steps`, the end of the data, SIGTERM, or for ever.
 
@@ -71,6 +74,8 @@ def train(
       train_step_fn: Called for each step in place of `train_op(state, batch)`, with
         `(train_op, state, batch)`; gives `(state, outputs, should_stop)`.
       summary_writer: Where summaries go; default a `SummaryWriter` on `logdir`.
+      after_step: Called after each step with its number and the state, which is the next step's to
+        overwrite: look at it, evaluate it or save it, but do not keep it. True ends the training.
       save_summaries_steps: Steps between summaries, the first step's among them, counted over
         all runs; in place of `save_summaries_secs`.
 
@@ -139,6 +144,7 @@ def train(
         save_summaries_secs or float("inf"),
         save_summaries_steps,
         train_step_fn,
+        after_step,
     )
     try:
         return loop.run(is_resumed=restored is not None)
@@ -223,6 +229,7 @@ class _Loop:
         save_summaries_secs: float,
         save_summaries_steps: int | None,
         train_step_fn: TrainStepFn | None,
+        after_step: AfterStep | None,
     ):
         self.train_op = train_op
         self.state = state
@@ -237,6 +244,7 @@ class _Loop:
         self.save_summaries_secs = save_summaries_secs
         self.save_summaries_steps = save_summaries_steps
         self.train_step_fn = train_step_fn
+        self.after_step = after_step
         self.progress = ProgressLine(last_step)
         self.meter = Meter(last_step)
         self.losses: collections.deque[tuple[int, jax.Array]] = collections.deque()
@@ -271,6 +279,8 @@ class _Loop:
                 if self.manager is not None and self.manager.should_save():
                     self._check_losses()
                     self._save()
+                if self.after_step is not None:
+                    should_stop |= self._call_after_step(self.after_step)
             self._finish(interrupted=signals.received is not None)
         return self.state
 
@@ -288,6 +298,13 @@ class _Loop:
         self.losses.append((self.step, outputs["loss"]))
         if len(self.losses) > STEPS_IN_FLIGHT:
             self.losses[-STEPS_IN_FLIGHT][1].block_until_ready()
+        return should_stop
+
+    def _call_after_step(self, after_step: AfterStep) -> bool:
+        started = time.perf_counter()
+        should_stop = bool(after_step(self.step, self.state))
+        if time.perf_counter() - started > _LONG_CALL_SECS:
+            self.meter.restart()  # the rates are those of training
         return should_stop
 
     def _is_summary_due(self) -> bool:

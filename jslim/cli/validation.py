@@ -1,0 +1,121 @@
+"""Evaluation while `train.py` trains: in the same process, by the code of `eval.py`."""
+
+import json
+import logging
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jslim import checkpoints, evaluation, metrics
+from jslim.cli import classifier
+from jslim.cli.run import UsageError
+from jslim.learning import TrainState, data_mesh
+from jslim.summaries import SummaryWriter
+
+logger = logging.getLogger("jslim")
+
+_LOG_FILE, _BEST_DIRECTORY = "evaluations.jsonl", "best"
+_LESS_IS_BETTER = {"Loss"}
+
+
+class Validation:
+    """What is called after each step of training: `validation(step, state)`.
+
+    Every `--eval_every` steps it evaluates the state, its moving averages if it has them, prints
+    the metrics and writes them to `TRAIN_DIR/evaluations.jsonl` and for TensorBoard. The state that
+    is best by `--best_metric` is kept as a checkpoint in `TRAIN_DIR/best`. It says that training is
+    to end where `--early_stopping_evaluations` evaluations in a row brought nothing better.
+
+    A run that goes on reads that file, and so remembers the best.
+
+    Raises:
+      UsageError: Flags that make no sense, or a split of other classes.
+      DataError: The split cannot be read.
+    """
+
+    def __init__(self, values: Any, contract: dict[str, Any], resumed_step: int | None) -> None:
+        self._every = values.eval_every
+        self._patience = values.early_stopping_evaluations
+        self._delta = values.early_stopping_delta
+        dataset = classifier.open_dataset(values, contract["labels_offset"], values.eval_split_name)
+        if dataset.class_names != contract["class_names"]:
+            raise UsageError(
+                f"--eval_split_name: the classes of {dataset.name} are not those that are trained: "
+                f"{dataset.class_names} and {contract['class_names']}"
+            )
+        metric_map = classifier.metric_map(dataset.num_classes)
+        self._metric = values.best_metric
+        if self._metric not in metric_map:
+            raise UsageError(
+                f"--best_metric must be one of {', '.join(metric_map)}, got {self._metric!r}"
+            )
+        self._sign = -1.0 if self._metric in _LESS_IS_BETTER else 1.0
+        self._contract = contract
+        self._directory = pathlib.Path(values.train_dir)
+        self._batches = classifier.host_batches(dataset, contract, values, is_training=False)
+        self._evaluate = evaluation.make_evaluator(
+            classifier.eval_fn(contract),
+            metrics.aggregate_metric_map(metric_map),
+            mesh=data_mesh(values.num_clones),
+        )
+        self._best, self._since_best = -np.inf, 0
+        self._read_log(resumed_step)
+
+    def _read_log(self, resumed_step: int | None) -> None:
+        """Remembers the evaluations up to the step that training goes on from; drops later ones."""
+        path = self._directory / _LOG_FILE
+        if not path.is_file():
+            return
+        lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        kept = [] if resumed_step is None else [x for x in lines if x["step"] <= resumed_step]
+        for line in kept:
+            self._note(line.get(self._metric, -np.inf * self._sign))
+        if len(kept) < len(lines):
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def _note(self, value: float) -> bool:
+        """Counts an evaluation; whether it is the best, by more than the delta."""
+        if self._sign * value > self._best + (self._delta if np.isfinite(self._best) else 0):
+            self._best, self._since_best = self._sign * value, 0
+            return True
+        self._since_best += 1
+        return False
+
+    def __call__(self, step: int, state: TrainState) -> bool:
+        """Evaluates where it is time; whether training is to end."""
+        if step % self._every:
+            return False
+        variables = state.variables if state.ema_params is None else state.ema_params
+        found = classifier.numbers_of(self._evaluate(variables, self._batches))
+        print(f"step {step}  {classifier.line_of_values(found)}", flush=True)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with (self._directory / _LOG_FILE).open("a") as file:
+            file.write(json.dumps({"step": step, **found}) + "\n")
+        try:
+            with SummaryWriter(self._directory / "eval") as writer:
+                for name, value in found.items():
+                    writer.scalar(step, name, value)
+        except ImportError as error:
+            logger.warning("no event files are written: %s", error)
+        if self._note(found[self._metric]):
+            contract = {**self._contract, "best": {"step": step, **found}}
+            best = self._directory / _BEST_DIRECTORY
+            with checkpoints.CheckpointManager(best, keep=1, save_interval_secs=None) as manager:
+                manager.save(step, state, contract=contract)
+        if self._patience and self._since_best >= self._patience:
+            logger.info(
+                "stopping at step %d: %s was not better in %d evaluations; the best, %.4f, is in "
+                "%s",
+                step,
+                self._metric,
+                self._since_best,
+                self._sign * self._best,
+                self._directory / _BEST_DIRECTORY,
+            )
+            return True
+        return False
+
+    def close(self) -> None:
+        """Ends the threads that read images."""
+        self._batches.close()
