@@ -60,7 +60,7 @@ PACKAGES = {
     "orbax": {"checkpoints"},
     "grain": {"data"},
     "ml_dtypes": {"tf_checkpoint"},
-    "PIL": {"data", "summaries"},
+    "PIL": {"data", "summaries", "cli"},
     "tensorboard": {"summaries"},
     "safetensors": {"checkpoints"},
     "absl": {"cli"},
