@@ -78,21 +78,12 @@ def streaming_recall() -> Metric:
 def streaming_false_positive_rate() -> Metric:
     """The share of the false examples that are predicted true.
 
-    What is accepted as a decision, and what happens to anything else, is told at
-    `streaming_precision`.
-
-    `update(state, predictions, labels, *, weights=None)`:
-        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
-        weights: See `jslim.metrics`.
+    `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
+        `streaming_precision` does.
 
     Returns:
         A metric with a scalar value in [0, 1], false positives / (false positives and
         true negatives); 0 where nothing is false. Its `finalize` reads one number from the device.
-
-    Raises:
-        TypeError: By `update`, if the data is neither bool nor real numbers.
-        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
     return _share_metric(
         "streaming_false_positive_rate",
@@ -105,21 +96,12 @@ def streaming_false_positive_rate() -> Metric:
 def streaming_false_negative_rate() -> Metric:
     """The share of the true examples that are predicted false.
 
-    What is accepted as a decision, and what happens to anything else, is told at
-    `streaming_precision`.
-
-    `update(state, predictions, labels, *, weights=None)`:
-        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
-        weights: See `jslim.metrics`.
+    `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
+        `streaming_precision` does.
 
     Returns:
         A metric with a scalar value in [0, 1], false negatives / (false negatives and
         true positives); 0 where nothing is true. Its `finalize` reads one number from the device.
-
-    Raises:
-        TypeError: By `update`, if the data is neither bool nor real numbers.
-        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
     return _share_metric(
         "streaming_false_negative_rate",
@@ -132,20 +114,11 @@ def streaming_false_negative_rate() -> Metric:
 def streaming_true_positives() -> Metric:
     """How many true examples are predicted true: the sum of their weights.
 
-    What is accepted as a decision, and what happens to anything else, is told at
-    `streaming_precision`.
-
-    `update(state, predictions, labels, *, weights=None)`:
-        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
-        weights: See `jslim.metrics`.
+    `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
+        `streaming_precision` does.
 
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
-
-    Raises:
-        TypeError: By `update`, if the data is neither bool nor real numbers.
-        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
     return _count_metric(
         "streaming_true_positives", lambda predictions, labels: predictions & labels
@@ -156,20 +129,11 @@ def streaming_true_positives() -> Metric:
 def streaming_true_negatives() -> Metric:
     """How many false examples are predicted false: the sum of their weights.
 
-    What is accepted as a decision, and what happens to anything else, is told at
-    `streaming_precision`.
-
-    `update(state, predictions, labels, *, weights=None)`:
-        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
-        weights: See `jslim.metrics`.
+    `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
+        `streaming_precision` does.
 
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
-
-    Raises:
-        TypeError: By `update`, if the data is neither bool nor real numbers.
-        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
     return _count_metric(
         "streaming_true_negatives", lambda predictions, labels: ~predictions & ~labels
@@ -180,20 +144,11 @@ def streaming_true_negatives() -> Metric:
 def streaming_false_positives() -> Metric:
     """How many false examples are predicted true: the sum of their weights.
 
-    What is accepted as a decision, and what happens to anything else, is told at
-    `streaming_precision`.
-
-    `update(state, predictions, labels, *, weights=None)`:
-        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
-        weights: See `jslim.metrics`.
+    `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
+        `streaming_precision` does.
 
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
-
-    Raises:
-        TypeError: By `update`, if the data is neither bool nor real numbers.
-        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
     return _count_metric(
         "streaming_false_positives", lambda predictions, labels: predictions & ~labels
@@ -204,20 +159,11 @@ def streaming_false_positives() -> Metric:
 def streaming_false_negatives() -> Metric:
     """How many true examples are predicted false: the sum of their weights.
 
-    What is accepted as a decision, and what happens to anything else, is told at
-    `streaming_precision`.
-
-    `update(state, predictions, labels, *, weights=None)`:
-        predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
-        weights: See `jslim.metrics`.
+    `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
+        `streaming_precision` does.
 
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
-
-    Raises:
-        TypeError: By `update`, if the data is neither bool nor real numbers.
-        ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
     return _count_metric(
         "streaming_false_negatives", lambda predictions, labels: ~predictions & labels
