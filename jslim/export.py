@@ -197,9 +197,7 @@ class ExportedClassifier:
                 f"{images.dtype} {images.shape}; resize them, as slim.load(...).predict does"
             )
         probabilities = np.asarray(jax.nn.softmax(self.logits(images), axis=-1))
-        labels = probabilities.argmax(axis=1)
-        names = [self.class_names[label] for label in labels]
-        return prediction.Predictions(names, labels, probabilities, self.class_names)
+        return prediction.Predictions.of(probabilities, self.class_names)
 
 
 def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:

@@ -49,6 +49,13 @@ class Predictions(NamedTuple):
     probabilities: np.ndarray
     all_class_names: list[str]
 
+    @classmethod
+    def of(cls, probabilities: np.ndarray, class_names: list[str]) -> "Predictions":
+        """The predictions with these probabilities, `[images, classes]`."""
+        labels = probabilities.argmax(axis=1)
+        names = [class_names[label] for label in labels]
+        return cls(names, labels, probabilities, class_names)
+
     def top(self, k: int) -> list[list[tuple[str, float]]]:
         """The `k` most probable classes of each image with their probabilities, best first."""
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
@@ -131,7 +138,7 @@ class Classifier:
         if not parts:
             raise ValueError("predict: there are no images")
         probabilities = np.concatenate([part.probabilities for part in parts])
-        return self._predictions(probabilities)
+        return Predictions.of(probabilities, self.class_names)
 
     def predict_batches(
         self, images: Image | Iterable[Image], batch_size: int = 32
@@ -148,12 +155,7 @@ class Classifier:
                 inputs = np.stack(list(pool.map(self.preprocess, batch)))
                 padding = [(0, batch_size - len(inputs))] + [(0, 0)] * 3
                 found = self._jitted(self.variables, np.pad(inputs, padding))
-                yield self._predictions(np.asarray(found)[: len(inputs)])
-
-    def _predictions(self, probabilities: np.ndarray) -> Predictions:
-        labels = probabilities.argmax(axis=1)
-        names = [self.class_names[label] for label in labels]
-        return Predictions(names, labels, probabilities, self.class_names)
+                yield Predictions.of(np.asarray(found)[: len(inputs)], self.class_names)
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -60,10 +60,8 @@ Result = tuple[str, list[tuple[str, float]]]
 def _results(
     classifier: prediction.Classifier, files: list[str], batch_size: int, top: int
 ) -> Iterator[Result]:
-    rest = iter(files)
-    for predictions in classifier.predict_batches(files, batch_size):
-        # The best of the batch come first in zip, so that it takes no file too many.
-        yield from ((next(rest), best) for best in predictions.top(top))
+    batches = classifier.predict_batches(files, batch_size)
+    return zip(files, (best for found in batches for best in found.top(top)), strict=True)
 
 
 def _write_csv(file: TextIO, results: Iterator[Result]) -> None:

@@ -23,8 +23,6 @@ def _metric(
     where: str,
     num_classes: int,
     value: Callable[[jax.Array], jax.Array],
-    *,
-    labels_first: bool = False,
 ) -> Metric:
     """A metric whose value is a function of the confusion matrix, `[labels, predictions]`."""
     if num_classes < 2:
@@ -61,22 +59,11 @@ def _metric(
         )
         return accumulators.merge(state, batch)
 
-    def update_labels_first(
-        state: ConfusionState, labels: Any, predictions: Any, *, weights: Any = None
-    ) -> ConfusionState:
-        return update(state, predictions, labels, weights=weights)
-
-    def update_kappa(
-        state: ConfusionState, labels: Any, predictions_idx: Any, *, weights: Any = None
-    ) -> ConfusionState:
-        return update(state, predictions_idx, labels, weights=weights)
-
     def finalize(state: ConfusionState) -> jax.Array:
         matrix = accumulators.value(state.matrix)
         return unless_rejected(where, state.rejected, lambda: value(matrix), what)
 
-    chosen = update_kappa if where == "cohen_kappa" else update_labels_first
-    return Metric(init, chosen if labels_first else update, finalize, accumulators.merge)
+    return Metric(init, update, finalize, accumulators.merge)
 
 
 @takes_configuration
@@ -158,7 +145,8 @@ def cohen_kappa(num_classes: int) -> Metric:
         agreed = jnp.trace(matrix) - expected
         return jnp.where(free == 0, 0, agreed / jnp.where(free == 0, 1, free))
 
-    return _metric("cohen_kappa", num_classes, value, labels_first=True)
+    metric = _metric("cohen_kappa", num_classes, value)
+    return metric.on(lambda labels, predictions_idx: (predictions_idx, labels))
 
 
 class ClassScores(NamedTuple):

@@ -31,18 +31,10 @@ def _appended(a: GatheredState, b: GatheredState) -> GatheredState:
     """The rows of `a` and then those of `b`, as many as there is room for in `a`."""
     (room,) = {rows.shape[0] for rows in a.rows.values()}
     (others,) = {rows.shape[0] for rows in b.rows.values()}
-    place = jnp.arange(room, dtype=jnp.int32)
-    source = jnp.clip(place - a.size, 0, max(others - 1, 0))
-
-    def join(first: jax.Array, second: jax.Array) -> jax.Array:
-        if not others:
-            return first
-        is_first = (place < a.size).reshape(-1, *(1,) * (first.ndim - 1))
-        is_second = (place < a.size + b.size).reshape(is_first.shape)
-        joined = jnp.where(is_first, first, second[source])
-        return jnp.where(is_second, joined, jnp.zeros_like(joined))
-
-    rows = {name: join(a.rows[name], b.rows[name]) for name in a.rows}
+    # Where there is no row or no room, the place is outside: an update costs what its batch does.
+    index = jnp.arange(others, dtype=jnp.int32)
+    place = jnp.where(index < b.size, a.size + index, room)
+    rows = {name: held.at[place].set(b.rows[name], mode="drop") for name, held in a.rows.items()}
     whole = a.size + b.size
     size = jnp.minimum(whole, room)
     return GatheredState(rows, size, a.lost + b.lost + whole - size)

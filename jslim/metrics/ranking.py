@@ -123,7 +123,7 @@ def _distinct(labels: jax.Array) -> jax.Array:
     return (labels >= 0) & ~jnp.any(same & earlier, -1)
 
 
-def _top_k_metric(where: str, count: Any, ids_of: Any, *, labels_first: bool = False) -> Metric:
+def _top_k_metric(where: str, count: Any, ids_of: Any) -> Metric:
     """A metric of hits among ids: `count(top, labels)` gives hits and whole of each example."""
 
     def init() -> TopKState:
@@ -139,25 +139,17 @@ def _top_k_metric(where: str, count: Any, ids_of: Any, *, labels_first: bool = F
         batch = TopKState(accumulators.sum_of(hits, weights), accumulators.sum_of(whole, weights))
         return accumulators.merge(state, batch)
 
-    def update_top(
-        state: TopKState, top_k_predictions: Any, labels: Any, *, weights: Any = None
-    ) -> TopKState:
-        return update(state, top_k_predictions, labels, weights=weights)
-
-    def update_labels_first(
-        state: TopKState, labels: Any, top_k_predictions: Any, *, weights: Any = None
-    ) -> TopKState:
-        return update(state, top_k_predictions, labels, weights=weights)
-
     def finalize(state: TopKState) -> jax.Array:
         whole = accumulators.value(state.whole)
         ratio = accumulators.ratio(state.hits, state.whole)
         return jnp.where(whole == 0, jnp.nan, ratio)
 
-    chosen = update_top if where.endswith("top_k") else update
-    return Metric(
-        init, update_labels_first if labels_first else chosen, finalize, accumulators.merge
-    )
+    return Metric(init, update, finalize, accumulators.merge)
+
+
+def _chosen_first(top_k_predictions: Any, labels: Any) -> tuple[Any, Any]:
+    """For `Metric.on`: the arguments under the names of the metrics of ids chosen before."""
+    return top_k_predictions, labels
 
 
 def _recall_counts(class_id: int | None) -> Any:
@@ -256,7 +248,8 @@ def streaming_sparse_precision_at_top_k(class_id: int | None = None) -> Metric:
     Returns, raises: As `streaming_sparse_precision_at_k`.
     """
     where = "streaming_sparse_precision_at_top_k"
-    return _top_k_metric(where, _precision_counts(class_id), _given_ids(where))
+    metric = _top_k_metric(where, _precision_counts(class_id), _given_ids(where))
+    return metric.on(_chosen_first)
 
 
 @takes_configuration
@@ -272,10 +265,11 @@ def sparse_recall_at_top_k(class_id: int | None = None) -> Metric:
     Returns, raises: As `streaming_sparse_recall_at_k`.
     """
     where = "sparse_recall_at_top_k"
-    return _top_k_metric(where, _recall_counts(class_id), _given_ids(where), labels_first=True)
+    metric = _top_k_metric(where, _recall_counts(class_id), _given_ids(where))
+    return metric.on(lambda labels, top_k_predictions: (top_k_predictions, labels))
 
 
-def _average_precision(where: str, ids_of: Any, is_top: bool) -> Metric:
+def _average_precision(where: str, ids_of: Any) -> Metric:
     def update(
         state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
     ) -> MeanState:
@@ -294,12 +288,7 @@ def _average_precision(where: str, ids_of: Any, is_top: bool) -> Metric:
         average = jnp.where(most == 0, 0, total / jnp.where(most == 0, 1, most))
         return add_to_mean(where, state, average, weights)
 
-    def update_top(
-        state: MeanState, top_k_predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        return update(state, top_k_predictions, labels, weights=weights)
-
-    return mean_metric(update_top if is_top else update)
+    return mean_metric(update)
 
 
 @takes_configuration
@@ -320,7 +309,7 @@ def streaming_sparse_average_precision_at_k(k: int) -> Metric:
     """
     where = "streaming_sparse_average_precision_at_k"
     k = _check_k(where, k)
-    return _average_precision(where, lambda p: _top_k(where, p, k), is_top=False)
+    return _average_precision(where, lambda p: _top_k(where, p, k))
 
 
 @takes_configuration
@@ -333,4 +322,4 @@ def streaming_sparse_average_precision_at_top_k() -> Metric:
     Returns, raises: As `streaming_sparse_average_precision_at_k`.
     """
     where = "streaming_sparse_average_precision_at_top_k"
-    return _average_precision(where, _given_ids(where), is_top=True)
+    return _average_precision(where, _given_ids(where)).on(_chosen_first)

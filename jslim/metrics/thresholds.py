@@ -59,7 +59,6 @@ def _metric(
     thresholds: Sequence[float],
     value: Callable[[Counts], Any],
     *,
-    labels_first: bool = False,
     are_probabilities: bool = True,
 ) -> Metric:
     """A metric whose value is a function of the counts at some thresholds."""
@@ -98,18 +97,16 @@ def _metric(
         )
         return accumulators.merge(state, batch)
 
-    def update_labels_first(
-        state: ThresholdState, labels: Any, predictions: Any, *, weights: Any = None
-    ) -> ThresholdState:
-        return update(state, predictions, labels, weights=weights)
-
     def finalize(state: ThresholdState) -> Any:
         counts = Counts(*map(accumulators.value, state[:4]))
         return unless_rejected(where, state.rejected, lambda: value(counts), what)
 
-    return Metric(
-        init, update_labels_first if labels_first else update, finalize, accumulators.merge
-    )
+    return Metric(init, update, finalize, accumulators.merge)
+
+
+def _labels_first(labels: Any, predictions: Any) -> tuple[Any, Any]:
+    """For `Metric.on`: the arguments in the order of some of TF-Slim's metrics."""
+    return predictions, labels
 
 
 def _between_0_and_1(where: str, num_thresholds: int, last: float = 1 + _EPSILON) -> list[float]:
@@ -358,7 +355,8 @@ def streaming_curve_points(num_thresholds: int = 200, curve: str = "ROC") -> Met
     where = "streaming_curve_points"
     check_curve(where, curve)
     thresholds = _between_0_and_1(where, num_thresholds)
-    return _metric(where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1), labels_first=True)
+    metric = _metric(where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1))
+    return metric.on(_labels_first)
 
 
 @takes_configuration
@@ -445,7 +443,7 @@ def recall_at_precision(
         best = jnp.argmax(1 / (above + _EPSILON))
         return jnp.where(counts.precision[best] >= precision, counts.recall[best], 0)
 
-    return _metric(where, _between_0_and_1(where, num_thresholds), value, labels_first=True)
+    return _metric(where, _between_0_and_1(where, num_thresholds), value).on(_labels_first)
 
 
 @takes_configuration
@@ -472,7 +470,7 @@ def precision_at_recall(target_recall: float, num_thresholds: int = 200) -> Metr
         tp, fp = counts.tp[last], counts.fp[last]
         return (tp + _EPSILON) / (tp + fp + _EPSILON)
 
-    return _metric(where, _between_0_and_1(where, num_thresholds), value, labels_first=True)
+    return _metric(where, _between_0_and_1(where, num_thresholds), value).on(_labels_first)
 
 
 @takes_configuration
@@ -495,9 +493,8 @@ def f1_score(num_thresholds: int = 200) -> Metric:
         p, r = counts.precision, counts.recall
         return jnp.max(2 * p * r / (p + r + _EPSILON))
 
-    return _metric(
-        "f1_score", _between_0_and_1("f1_score", num_thresholds), value, labels_first=True
-    )
+    thresholds = _between_0_and_1("f1_score", num_thresholds)
+    return _metric("f1_score", thresholds, value).on(_labels_first)
 
 
 class PrecisionRecallData(NamedTuple):

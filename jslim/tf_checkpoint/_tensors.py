@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import ml_dtypes  # which JAX brings: NumPy itself has no bfloat16
@@ -82,6 +82,30 @@ class Entry(NamedTuple):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+
+def assembled(entry: Entry, read: Callable[[Slice, tuple[int, ...]], np.ndarray]) -> np.ndarray:
+    """A tensor of its slices.
+
+    Args:
+      entry: What the checkpoint says of it.
+      read: Gives the values of a slice, which must be of that shape.
+    """
+    pieces = []
+    for part in entry.slices:
+        places = part.places(entry.shape)
+        shape = tuple(place.stop - place.start for place in places)
+        pieces.append((places, read(part, shape)))
+    if len(pieces) == 1 and pieces[0][1].shape == entry.shape:
+        return pieces[0][1]
+    whole = np.empty(entry.shape, entry.dtype)
+    filled = np.zeros(entry.shape, bool)
+    for places, piece in pieces:
+        whole[places] = piece
+        filled[places] = True
+    if not filled.all():
+        raise Malformed("its slices leave some of it out")
+    return whole
 
 
 def parse_shape(message: Value) -> tuple[int, ...]:

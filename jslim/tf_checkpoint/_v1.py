@@ -13,6 +13,7 @@ from jslim.tf_checkpoint._tensors import (
     STRING,
     Entry,
     Slice,
+    assembled,
     parse_shape,
     parse_slice,
     slice_key,
@@ -56,24 +57,14 @@ class SlicedFiles:
     def read(self, name: str) -> np.ndarray:
         """One tensor; the blocks it is in are verified."""
         entry = self.entries[name]
-        pieces = []
-        for part in entry.slices:
-            places = part.places(entry.shape)
-            shape = tuple(place.stop - place.start for place in places)
+
+        def read_slice(part: Slice, shape: tuple[int, ...]) -> np.ndarray:
             value = self._tables[name, part].get(slice_key(name, part))
             if value is None:
                 raise Malformed("a slice of it is not there")
-            pieces.append((places, _parse_data(value, name, part, entry, shape)))
-        if len(pieces) == 1 and pieces[0][1].shape == entry.shape:
-            return pieces[0][1]
-        whole = np.empty(entry.shape, entry.dtype)
-        filled = np.zeros(entry.shape, bool)
-        for places, piece in pieces:
-            whole[places] = piece
-            filled[places] = True
-        if not filled.all():
-            raise Malformed("its slices leave some of it out")
-        return whole
+            return _parse_data(value, name, part, entry, shape)
+
+        return assembled(entry, read_slice)
 
 
 def _parse_meta(value: memoryview) -> list[tuple[str, Entry]]:

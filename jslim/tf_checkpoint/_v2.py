@@ -17,6 +17,7 @@ from jslim.tf_checkpoint._tensors import (
     NUMBERS,
     STRING,
     Entry,
+    assembled,
     parse_shape,
     parse_slice,
     shape_message,
@@ -76,16 +77,9 @@ class Bundle:
         entry = self.entries[name]
         if not entry.slices:
             return self._read(name.encode(), entry.type, entry.shape)
-        whole = np.empty(entry.shape, entry.dtype)
-        filled = np.zeros(entry.shape, bool)
-        for part in entry.slices:
-            places = part.places(entry.shape)
-            shape = tuple(place.stop - place.start for place in places)
-            whole[places] = self._read(slice_key(name, part), entry.type, shape)
-            filled[places] = True
-        if not filled.all():
-            raise Malformed("its slices leave some of it out")
-        return whole
+        return assembled(
+            entry, lambda part, shape: self._read(slice_key(name, part), entry.type, shape)
+        )
 
     def _read(self, key: bytes, type: int, shape: tuple[int, ...]) -> np.ndarray:
         if key not in self._places:
