@@ -177,14 +177,30 @@ def _evaluate(
     started = time.perf_counter()
     values = evaluator.run(variables, batches, num_evals)
     logger.info("evaluated step %d in %.1f s", step, time.perf_counter() - started)
-    if logdir is not None and jax.process_index() == 0:
-        with SummaryWriter(logdir) as writer:
-            for name, value in _scalars(values).items():
-                writer.scalar(step, name, value)
+    if logdir is not None:
+        write_values(logdir, step, values)
     return values
 
 
-def _scalars(values: Any) -> dict[str, float]:
+def write_values(logdir: str | os.PathLike[str], step: int, values: Any) -> None:
+    """Writes the metrics that are single numbers for TensorBoard, from the first process alone.
+
+    Args:
+      logdir: Where to.
+      step: Of the checkpoint.
+      values: What `metrics.finalize` gave.
+
+    Raises:
+      ImportError: The package tensorboard is not installed.
+    """
+    if jax.process_index() == 0:
+        with SummaryWriter(logdir) as writer:
+            for name, value in scalars(values).items():
+                writer.scalar(step, name, value)
+
+
+def scalars(values: Any) -> dict[str, float]:
+    """The metrics that are single numbers, by name."""
     if not isinstance(values, Mapping):
         values = (
             {"value": values}

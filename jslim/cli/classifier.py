@@ -5,9 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jslim import data, metrics
+from jslim import data, evaluation, metrics
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
 from jslim.model import Model
@@ -153,11 +152,8 @@ def _cross_entropy(logits: Any, labels: Any) -> Any:
     return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
 
 
-def numbers_of(values: dict[str, Any]) -> dict[str, float]:
-    """Those of the metrics that are single numbers."""
-    return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
-
-
 def line_of_values(values: dict[str, Any]) -> str:
     """The metrics that are numbers, as TF-Slim's script prints them."""
-    return "  ".join(f"eval/{name}[{value:.4f}]" for name, value in numbers_of(values).items())
+    return "  ".join(
+        f"eval/{name}[{value:.4f}]" for name, value in evaluation.scalars(values).items()
+    )

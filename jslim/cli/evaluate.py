@@ -18,7 +18,6 @@ from jslim.cli import flags, reports
 from jslim.cli.run import UsageError, run
 from jslim.model import Model
 from jslim.nets import nets_factory
-from jslim.variables import get_variables
 
 logger = logging.getLogger("jslim")
 
@@ -82,9 +81,10 @@ def evaluate(values: Any) -> None:
             step = checkpoints.checkpoint_step(path)
             found = evaluation.evaluate_once(path, **options)
             _report(values, dataset, step, found)
-            use_ema = options["use_moving_averages"]
-            variables = checkpoints.restore_variables(path, use_ema=use_ema)
-            _warn_of_statistics(contract, variables, batches, step)
+            if any("moving_" in name for name in reader.get_variable_to_shape_map()):
+                use_ema = options["use_moving_averages"]
+                variables = checkpoints.restore_variables(path, use_ema=use_ema)
+                _warn_of_statistics(contract, variables, batches, step)
             return
         evaluation.evaluation_loop(
             values.checkpoint_path,
@@ -174,10 +174,6 @@ def _warn_of_statistics(
     They start at 0 and 1 and move by a small part of the way each step, so that after a short
     training a network that is good with the statistics of a batch is useless with these.
     """
-    if not any(
-        "moving_" in name for name in get_variables({"batch_stats": variables["batch_stats"]})
-    ):
-        return
     network = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
     model = Model(network)
 

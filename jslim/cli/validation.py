@@ -11,7 +11,6 @@ from jslim import checkpoints, evaluation, metrics
 from jslim.cli import classifier
 from jslim.cli.run import UsageError
 from jslim.learning import TrainState, data_mesh
-from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
 
@@ -87,15 +86,13 @@ class Validation:
         if step % self._every:
             return False
         variables = state.variables if state.ema_params is None else state.ema_params
-        found = classifier.numbers_of(self._evaluate(variables, self._batches))
+        found = evaluation.scalars(self._evaluate(variables, self._batches))
         print(f"step {step}  {classifier.line_of_values(found)}", flush=True)
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / _LOG_FILE).open("a") as file:
             file.write(json.dumps({"step": step, **found}) + "\n")
         try:
-            with SummaryWriter(self._directory / "eval") as writer:
-                for name, value in found.items():
-                    writer.scalar(step, name, value)
+            evaluation.write_values(self._directory / "eval", step, found)
         except ImportError as error:
             logger.warning("no event files are written: %s", error)
         if self._note(found[self._metric]):
