@@ -43,10 +43,26 @@ from jslim.metrics.confusion import streaming_true_negatives as streaming_true_n
 from jslim.metrics.confusion import streaming_true_positives as streaming_true_positives
 from jslim.metrics.correlation import streaming_covariance as streaming_covariance
 from jslim.metrics.correlation import streaming_pearson_correlation as streaming_pearson_correlation
+from jslim.metrics.curves import f1_score as f1_score
+from jslim.metrics.curves import precision_at_recall as precision_at_recall
+from jslim.metrics.curves import recall_at_precision as recall_at_precision
+from jslim.metrics.curves import streaming_auc as streaming_auc
+from jslim.metrics.curves import streaming_curve_points as streaming_curve_points
+from jslim.metrics.curves import (
+    streaming_sensitivity_at_specificity as streaming_sensitivity_at_specificity,
+)
+from jslim.metrics.curves import (
+    streaming_specificity_at_sensitivity as streaming_specificity_at_sensitivity,
+)
 from jslim.metrics.gathering import AucData as AucData
 from jslim.metrics.gathering import auc_with_confidence_intervals as auc_with_confidence_intervals
 from jslim.metrics.gathering import streaming_concat as streaming_concat
 from jslim.metrics.gathering import streaming_dynamic_auc as streaming_dynamic_auc
+from jslim.metrics.histograms import PrecisionRecallData as PrecisionRecallData
+from jslim.metrics.histograms import auc_using_histogram as auc_using_histogram
+from jslim.metrics.histograms import (
+    precision_recall_at_equal_thresholds as precision_recall_at_equal_thresholds,
+)
 from jslim.metrics.means import accuracy as accuracy
 from jslim.metrics.means import count as count
 from jslim.metrics.means import percentage_less as percentage_less
@@ -74,16 +90,6 @@ from jslim.metrics.ranking import (
     streaming_sparse_precision_at_top_k as streaming_sparse_precision_at_top_k,
 )
 from jslim.metrics.ranking import streaming_sparse_recall_at_k as streaming_sparse_recall_at_k
-from jslim.metrics.thresholds import PrecisionRecallData as PrecisionRecallData
-from jslim.metrics.thresholds import auc_using_histogram as auc_using_histogram
-from jslim.metrics.thresholds import f1_score as f1_score
-from jslim.metrics.thresholds import precision_at_recall as precision_at_recall
-from jslim.metrics.thresholds import (
-    precision_recall_at_equal_thresholds as precision_recall_at_equal_thresholds,
-)
-from jslim.metrics.thresholds import recall_at_precision as recall_at_precision
-from jslim.metrics.thresholds import streaming_auc as streaming_auc
-from jslim.metrics.thresholds import streaming_curve_points as streaming_curve_points
 from jslim.metrics.thresholds import (
     streaming_false_negative_rate_at_thresholds as streaming_false_negative_rate_at_thresholds,
 )
@@ -101,12 +107,6 @@ from jslim.metrics.thresholds import (
 )
 from jslim.metrics.thresholds import (
     streaming_recall_at_thresholds as streaming_recall_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_sensitivity_at_specificity as streaming_sensitivity_at_specificity,
-)
-from jslim.metrics.thresholds import (
-    streaming_specificity_at_sensitivity as streaming_specificity_at_sensitivity,
 )
 from jslim.metrics.thresholds import (
     streaming_true_negatives_at_thresholds as streaming_true_negatives_at_thresholds,

@@ -11,7 +11,7 @@ from jslim.metrics._accumulators import statistics_dtype
 from jslim.metrics._core import Metric, takes_configuration
 from jslim.metrics._decisions import check_real, to_decisions
 from jslim.metrics._inputs import to_pair, to_statistics, to_weights
-from jslim.metrics.thresholds import check_curve
+from jslim.metrics._thresholds import check_curve
 
 
 class GatheredState(NamedTuple):

@@ -1,0 +1,259 @@
+"""Metrics of probabilities of two classes, from the curves of many thresholds."""
+
+import jax
+import jax.numpy as jnp
+
+from jslim.metrics._core import Metric, takes_configuration
+from jslim.metrics._thresholds import (
+    EPSILON,
+    Counts,
+    between_0_and_1,
+    check_curve,
+    check_share,
+    labels_first,
+    threshold_metric,
+)
+
+
+def _curve(counts: Counts, curve: str) -> tuple[jax.Array, jax.Array]:
+    """The points of a curve, with TensorFlow's small numbers in them."""
+    epsilon = 1e-6
+    tp, fn, tn, fp = counts
+    recall = (tp + epsilon) / (tp + fn + epsilon)
+    if curve == "ROC":
+        return fp / (fp + tn + epsilon), recall
+    return recall, (tp + epsilon) / (tp + fp + epsilon)
+
+
+def _interpolated_area(counts: Counts) -> jax.Array:
+    """The area below a precision-recall curve between whose points tp goes on linearly.
+
+    Davis and Goadrich, "The relationship between precision-recall and ROC curves" (2006).
+    """
+    tp, p = counts.tp, counts.tp + counts.fp
+    steps = tp[:-1] - tp[1:]
+    slope = _divided(steps, jnp.maximum(p[:-1] - p[1:], 0))
+    intercept = tp[1:] - slope * p[1:]
+    both = (p[:-1] > 0) & (p[1:] > 0)
+    ratio = jnp.where(both, _divided(p[:-1], jnp.maximum(p[1:], 0)), 1)
+    terms = slope * (steps + intercept * jnp.log(ratio))
+    return jnp.sum(_divided(terms, jnp.maximum(tp[1:] + counts.fn[1:], 0)))
+
+
+def _divided(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    is_zero = denominator == 0
+    return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
+
+
+_SUMMATIONS = ("trapezoidal", "careful_interpolation", "minoring", "majoring")
+
+
+@takes_configuration
+def streaming_auc(
+    num_thresholds: int = 200, curve: str = "ROC", summation_method: str = "trapezoidal"
+) -> Metric:
+    """The area under the ROC or precision-recall curve, from so many points of it.
+
+    TF-Slim has the trapezoidal rule alone; the others are those of `tf.metrics.auc`.
+
+    Args:
+        num_thresholds: How many points, at thresholds evenly spaced from 0 to 1. Where predictions
+            are crowded, take more, or `streaming_dynamic_auc`.
+        curve: 'ROC' or 'PR'.
+        summation_method: 'trapezoidal'; 'careful_interpolation', which is better for 'PR';
+            'minoring' or 'majoring', sums below and above.
+
+    `update(state, predictions, labels, *, weights=None)`:
+        predictions: Probabilities in [0, 1] of any shape.
+        labels: bool, or 0 and 1, of the same shape.
+        weights: See `jslim.metrics`.
+
+    Returns:
+        A metric with a scalar value in [0, 1]; 0 where there is no data. Its `finalize` reads one
+        number from the device.
+
+    Raises:
+        ValueError: An argument is none of these; by `finalize`, if a prediction was NaN or not in
+            [0, 1], or a label neither 0 nor 1. (Within `jax.jit` the value is NaN then.)
+        TypeError: By `update`, if the data is neither bool nor real numbers.
+    """
+    where = "streaming_auc"
+    check_curve(where, curve)
+    if summation_method not in _SUMMATIONS:
+        raise ValueError(
+            f"{where}: summation_method must be one of {', '.join(_SUMMATIONS)}, got "
+            f"{summation_method!r}."
+        )
+
+    def area(counts: Counts) -> jax.Array:
+        if summation_method == "careful_interpolation" and curve == "PR":
+            return _interpolated_area(counts)
+        x, y = _curve(counts, curve)
+        heights = {
+            "minoring": jnp.minimum(y[:-1], y[1:]),
+            "majoring": jnp.maximum(y[:-1], y[1:]),
+        }.get(summation_method, (y[:-1] + y[1:]) / 2)
+        return jnp.sum((x[:-1] - x[1:]) * heights)
+
+    return threshold_metric(where, between_0_and_1(where, num_thresholds), area)
+
+
+@takes_configuration
+def streaming_curve_points(num_thresholds: int = 200, curve: str = "ROC") -> Metric:
+    """Points of the ROC or precision-recall curve.
+
+    `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
+
+    Args:
+        num_thresholds: How many points, at thresholds evenly spaced from 0 to 1.
+        curve: 'ROC' (false positive rate, recall) or 'PR' (recall, precision).
+
+    Returns:
+        A metric with a value `[num_thresholds, 2]`.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+    where = "streaming_curve_points"
+    check_curve(where, curve)
+    thresholds = between_0_and_1(where, num_thresholds)
+    metric = threshold_metric(where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1))
+    return metric.on(labels_first)
+
+
+@takes_configuration
+def streaming_specificity_at_sensitivity(sensitivity: float, num_thresholds: int = 200) -> Metric:
+    """The specificity where the sensitivity (recall) is nearest to a given one.
+
+    `update(state, predictions, labels, *, weights=None)`: as of `streaming_auc`.
+
+    Args:
+        sensitivity: In [0, 1].
+        num_thresholds: How many thresholds are tried.
+
+    Returns:
+        A metric with a scalar value, tn / (tn + fp + 1e-7); 0 where there is no data.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+    where = "streaming_specificity_at_sensitivity"
+    check_share(where, "sensitivity", sensitivity)
+
+    def value(counts: Counts) -> jax.Array:
+        distances = jnp.abs(counts.recall - sensitivity)
+        # Of several the last, where the specificity is largest.
+        last = distances.shape[0] - 1 - jnp.argmin(distances[::-1])
+        return counts.specificity[last]
+
+    # TF-Slim's last threshold is below 1 here.
+    return threshold_metric(where, between_0_and_1(where, num_thresholds, 1 - EPSILON), value)
+
+
+@takes_configuration
+def streaming_sensitivity_at_specificity(specificity: float, num_thresholds: int = 200) -> Metric:
+    """The sensitivity (recall) where the specificity is nearest to a given one.
+
+    `update(state, predictions, labels, *, weights=None)`: as of `streaming_auc`.
+
+    Args:
+        specificity: In [0, 1].
+        num_thresholds: How many thresholds are tried.
+
+    Returns:
+        A metric with a scalar value, tp / (tp + fn + 1e-7); 0 where there is no data.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+    where = "streaming_sensitivity_at_specificity"
+    check_share(where, "specificity", specificity)
+
+    def value(counts: Counts) -> jax.Array:
+        return counts.recall[jnp.argmin(jnp.abs(counts.specificity - specificity))]
+
+    return threshold_metric(where, between_0_and_1(where, num_thresholds), value)
+
+
+@takes_configuration
+def recall_at_precision(
+    precision: float, num_thresholds: int = 200, strict_mode: bool = False
+) -> Metric:
+    """The recall where the precision is nearest to a given one.
+
+    `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
+
+    Args:
+        precision: In [0, 1].
+        num_thresholds: How many thresholds are tried.
+        strict_mode: Whether the precision must not be below the given one; where it is at all
+            thresholds, the value is 0.
+
+    Returns:
+        A metric with a scalar value, tp / (tp + fn + 1e-7); 0 where there is no data.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+    where = "recall_at_precision"
+    check_share(where, "precision", precision)
+
+    def value(counts: Counts) -> jax.Array:
+        above = counts.precision - precision
+        if not strict_mode:
+            return counts.recall[jnp.argmin(jnp.abs(above))]
+        best = jnp.argmax(1 / (above + EPSILON))
+        return jnp.where(counts.precision[best] >= precision, counts.recall[best], 0)
+
+    return threshold_metric(where, between_0_and_1(where, num_thresholds), value).on(labels_first)
+
+
+@takes_configuration
+def precision_at_recall(target_recall: float, num_thresholds: int = 200) -> Metric:
+    """The precision at the last threshold where the recall is not below a given one.
+
+    `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
+
+    Args:
+        target_recall: In [0, 1].
+        num_thresholds: How many thresholds are tried.
+
+    Returns:
+        A metric with a scalar value, (tp + 1e-7) / (tp + fp + 1e-7); 1 where there is no data.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+    where = "precision_at_recall"
+    check_share(where, "target_recall", target_recall)
+
+    def value(counts: Counts) -> jax.Array:
+        last = jnp.sum(counts.recall >= target_recall) - 1
+        tp, fp = counts.tp[last], counts.fp[last]
+        return (tp + EPSILON) / (tp + fp + EPSILON)
+
+    return threshold_metric(where, between_0_and_1(where, num_thresholds), value).on(labels_first)
+
+
+@takes_configuration
+def f1_score(num_thresholds: int = 200) -> Metric:
+    """The greatest harmonic mean of precision and recall at any threshold.
+
+    `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
+
+    Args:
+        num_thresholds: How many thresholds are tried.
+
+    Returns:
+        A metric with a scalar value in [0, 1]; 0 where there is no data.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+
+    def value(counts: Counts) -> jax.Array:
+        p, r = counts.precision, counts.recall
+        return jnp.max(2 * p * r / (p + r + EPSILON))
+
+    thresholds = between_0_and_1("f1_score", num_thresholds)
+    return threshold_metric("f1_score", thresholds, value).on(labels_first)

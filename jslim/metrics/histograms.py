@@ -1,0 +1,163 @@
+"""Metrics of scores of two classes, from a histogram of each."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jslim.metrics import _accumulators as accumulators
+from jslim.metrics._core import Metric, takes_configuration
+from jslim.metrics._decisions import check_real, count_rejected, to_decisions, unless_rejected
+from jslim.metrics._inputs import to_pair, to_statistics, to_weights
+from jslim.metrics._thresholds import EPSILON, NO_NUMBER, NO_PROBABILITY, between_0_and_1
+
+
+class PrecisionRecallData(NamedTuple):
+    """What `precision_recall_at_equal_thresholds` gives, each `[num_thresholds]`."""
+
+    tp: jax.Array
+    fp: jax.Array
+    tn: jax.Array
+    fn: jax.Array
+    precision: jax.Array
+    recall: jax.Array
+    thresholds: jax.Array
+
+
+class HistogramState(NamedTuple):
+    """The weights of true and of false examples in each bin of predictions; and what fits none."""
+
+    true: accumulators.Sum
+    false: accumulators.Sum
+    rejected: accumulators.Sum
+
+
+def _histogram_metric(
+    where: str,
+    num_bins: int,
+    bin_of: Callable[[jax.Array], jax.Array],
+    fits_in: Callable[[jax.Array], jax.Array],
+    value: Callable[[jax.Array, jax.Array], Any],
+    what: str,
+) -> Metric:
+    """A metric whose value is a function of two histograms."""
+
+    def init() -> HistogramState:
+        true, false = (accumulators.zero((num_bins,)) for _ in range(2))
+        return HistogramState(true, false, accumulators.zero())
+
+    def update(
+        state: HistogramState, labels: Any, predictions: Any, *, weights: Any = None
+    ) -> HistogramState:
+        predictions, labels = to_pair(where, predictions, labels)
+        check_real(where, "predictions", predictions)
+        truth, fits = to_decisions(where, "labels", labels)
+        weights = to_weights(where, weights, truth.shape)
+        scores = to_statistics(predictions)
+        fits &= fits_in(scores)
+        each = jnp.ones_like(scores) if weights is None else jnp.broadcast_to(weights, scores.shape)
+        each = jnp.where(fits, each, 0).reshape(-1)
+        place = jnp.where(fits, bin_of(scores), 0).astype(jnp.int32).reshape(-1)
+
+        def histogram(chosen: jax.Array) -> accumulators.Sum:
+            empty = jnp.zeros((num_bins,), each.dtype)
+            added = empty.at[place].add(jnp.where(chosen.reshape(-1), each, 0))
+            return accumulators.from_float(added)
+
+        rejected = count_rejected(fits, weights)
+        batch = HistogramState(histogram(truth), histogram(~truth), rejected)
+        return accumulators.merge(state, batch)
+
+    def finalize(state: HistogramState) -> Any:
+        true, false = accumulators.value(state.true), accumulators.value(state.false)
+        return unless_rejected(where, state.rejected, lambda: value(true, false), what)
+
+    return Metric(init, update, finalize, accumulators.merge)
+
+
+@takes_configuration
+def precision_recall_at_equal_thresholds(num_thresholds: int = 201) -> Metric:
+    """Precision and recall at thresholds evenly spaced from 0 to 1, in one pass over the data.
+
+    The cost of an update does not grow with the number of thresholds. A prediction counts as true
+    where it is not below the threshold (in the other metrics, where it is above).
+
+    `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
+
+    Args:
+        num_thresholds: How many.
+
+    Returns:
+        A metric with a `PrecisionRecallData` as its value.
+
+    Raises:
+        ValueError, TypeError: As `streaming_auc`.
+    """
+    where = "precision_recall_at_equal_thresholds"
+    between_0_and_1(where, num_thresholds)
+
+    def value(true: jax.Array, false: jax.Array) -> PrecisionRecallData:
+        tp, fp = (jnp.cumsum(bins[::-1])[::-1] for bins in (true, false))
+        # The sums of the other bins, which is more exact than what is left of the whole.
+        below = [jnp.roll(jnp.cumsum(bins), 1).at[0].set(0) for bins in (false, true)]
+        tn, fn = below
+        return PrecisionRecallData(
+            tp,
+            fp,
+            tn,
+            fn,
+            tp / jnp.maximum(EPSILON, tp + fp),
+            tp / jnp.maximum(EPSILON, tp + fn),
+            jnp.linspace(0, 1, num_thresholds, dtype=tp.dtype),
+        )
+
+    return _histogram_metric(
+        where,
+        num_thresholds,
+        lambda scores: jnp.floor(scores * (num_thresholds - 1)),
+        lambda scores: (scores >= 0) & (scores <= 1),
+        value,
+        NO_PROBABILITY,
+    )
+
+
+@takes_configuration
+def auc_using_histogram(score_range: Sequence[float] = (0.0, 1.0), nbins: int = 100) -> Metric:
+    """The area under the ROC curve, from histograms of the scores of true and false examples.
+
+    Bouckaert, "Efficient AUC learning curve calculation" (2006).
+
+    `update(state, boolean_labels, scores, *, weights=None)`: by position or as `labels` and
+    `predictions`.
+
+    Args:
+        score_range: Least and greatest score; what is outside counts in the first or last bin.
+        nbins: How many bins; the more, the more exact.
+
+    Returns:
+        A metric with a scalar value in [0, 1]; NaN until there are true and false examples.
+
+    Raises:
+        ValueError: The range is empty or there are less than 2 bins; by `finalize`, if a score was
+            NaN, or a label neither 0 nor 1.
+    """
+    where = "auc_using_histogram"
+    low, high = map(float, score_range)
+    if not low < high or nbins < 2:
+        raise ValueError(
+            f"{where}: score_range must grow and nbins be at least 2, got {score_range}, {nbins}."
+        )
+
+    def bin_of(scores: jax.Array) -> jax.Array:
+        places = jnp.floor((scores - low) / (high - low) * nbins)
+        return jnp.clip(places, 0, nbins - 1)
+
+    def value(true: jax.Array, false: jax.Array) -> jax.Array:
+        y_steps, x_steps = (bins[::-1] / jnp.sum(bins) for bins in (true, false))
+        y = jnp.cumsum(y_steps)
+        return x_steps[0] * y[0] / 2 + jnp.sum(x_steps[1:] * (y[1:] + y[:-1]) / 2)
+
+    return _histogram_metric(
+        where, nbins, bin_of, lambda scores: ~jnp.isnan(scores), value, NO_NUMBER
+    )
