@@ -75,7 +75,10 @@ class _Evaluator:
                 + (f", but num_evals asks for {num_evals}" if num_evals else "; there is no data")
                 + "; a generator can be used once only: pass a list, a loader or a function"
             )
-        return jax.tree.map(np.asarray, self._metrics.finalize(state))
+        values = self._metrics.finalize(state)
+        if isinstance(values, dict):  # in their order, where jax.tree would sort the names
+            return {name: jax.tree.map(np.asarray, value) for name, value in values.items()}
+        return jax.tree.map(np.asarray, values)
 
 
 def evaluate_variables(
@@ -161,19 +164,19 @@ def evaluate_once(
       ValueError: There are fewer batches than `num_evals`, or none.
     """
     evaluator = _Evaluator(eval_fn, metrics, mesh)
-    return _evaluate(evaluator, checkpoint_path, batches, logdir, num_evals, use_moving_averages)
+    step = checkpoints.checkpoint_step(checkpoint_path)
+    variables = checkpoints.restore_variables(checkpoint_path, use_ema=use_moving_averages)
+    return _evaluate(evaluator, step, variables, batches, logdir, num_evals)
 
 
 def _evaluate(
     evaluator: _Evaluator,
-    checkpoint_path: str | os.PathLike[str],
+    step: int,
+    variables: Any,
     batches: Batches,
     logdir: str | os.PathLike[str] | None,
     num_evals: int | None,
-    use_moving_averages: bool,
 ) -> Any:
-    step = checkpoints.checkpoint_step(checkpoint_path)
-    variables = checkpoints.restore_variables(checkpoint_path, use_ema=use_moving_averages)
     started = time.perf_counter()
     values = evaluator.run(variables, batches, num_evals)
     logger.info("evaluated step %d in %.1f s", step, time.perf_counter() - started)
@@ -327,13 +330,16 @@ def evaluation_loop(
     values, count = None, 0
     for path in checkpoints_iterator(checkpoint_dir, eval_interval_secs, timeout, timeout_fn):
         try:
-            values = _evaluate(evaluator, path, batches, logdir, num_evals, use_moving_averages)
+            # All that is needed of it is read here: training may delete it while it is evaluated.
+            step = checkpoints.checkpoint_step(path)
+            variables = checkpoints.restore_variables(path, use_ema=use_moving_averages)
         except RestoreError as error:
             logger.warning("checkpoint %s is passed over: %s", path, error)
             continue
+        values = _evaluate(evaluator, step, variables, batches, logdir, num_evals)
         count += 1
         if on_values is not None:
-            on_values(checkpoints.checkpoint_step(path), values)
+            on_values(step, values)
         if count == max_number_of_evaluations:
             break
     return values

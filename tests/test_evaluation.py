@@ -211,7 +211,12 @@ def test_a_broken_checkpoint_is_passed_over_with_one_line(trained, tmp_path, cap
     assert "/20" in message
 
 
-def test_the_loop_follows_a_training_process_to_its_last_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    "saving",
+    ["save_interval_secs=0.5", "save_interval_secs=0.0, max_to_keep=1"],
+    ids=["now_and_then", "each_deletes_the_one_before"],
+)
+def test_the_loop_follows_a_training_process_to_its_last_checkpoint(saving, tmp_path):
     script = (
         "import sys, time\n"
         "import test_evaluation as t\n"
@@ -219,7 +224,7 @@ def test_the_loop_follows_a_training_process_to_its_last_checkpoint(tmp_path):
         "    state, outputs = train_op(state, batch)\n"
         "    time.sleep(0.1)\n"
         "    return state, outputs, False\n"
-        "t.train(sys.argv[1], 40, train_step_fn=step, save_interval_secs=0.5)\n"
+        f"t.train(sys.argv[1], 40, train_step_fn=step, {saving})\n"
     )
     training = subprocess.Popen([sys.executable, "-c", script, tmp_path / "run"], cwd=HERE)
     seen = []

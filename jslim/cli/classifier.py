@@ -3,10 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from jslim import data, evaluation, metrics
+from jslim import data
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
 from jslim.model import Model
@@ -121,7 +118,7 @@ def host_batches(
 
 
 def eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
-    """Logits and labels of a batch, for `slim.evaluation` and the metrics of `metric_map`."""
+    """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
     model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
 
     def logits_and_labels(variables: Any, batch: Any) -> Any:
@@ -129,31 +126,3 @@ def eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
         return logits, batch["label"]
 
     return logits_and_labels
-
-
-def metric_map(num_classes: int) -> dict[str, metrics.Metric]:
-    """Accuracy, loss and, of more than five classes, recall at five, by name."""
-    found = {
-        "Accuracy": metrics.streaming_accuracy().on(predicted_class),
-        "Loss": metrics.streaming_mean().on(_cross_entropy),
-    }
-    if num_classes > 5:
-        found["Recall_5"] = metrics.streaming_recall_at_k(5)
-    return found
-
-
-def predicted_class(logits: Any, labels: Any) -> Any:
-    """What metrics of class ids take."""
-    return jnp.argmax(logits, -1).astype(labels.dtype), labels
-
-
-def _cross_entropy(logits: Any, labels: Any) -> Any:
-    scores = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
-
-
-def line_of_values(values: dict[str, Any]) -> str:
-    """The metrics that are numbers, as TF-Slim's script prints them."""
-    return "  ".join(
-        f"eval/{name}[{value:.4f}]" for name, value in evaluation.scalars(values).items()
-    )

@@ -1,27 +1,21 @@
 """`eval.py`: evaluates an image classifier's checkpoints with TF-Slim's flags."""
 
-import functools
-import itertools
 import logging
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jslim import checkpoints, data, evaluation, learning, metrics, prediction
+from jslim import checkpoints, evaluation, learning, metrics, prediction
 from jslim._errors import RestoreError
 from jslim.cli import classifier as image_classifier
-from jslim.cli import flags, reports
+from jslim.cli import flags, reports, scoring, statistics
 from jslim.cli.run import UsageError, run
-from jslim.model import Model
 from jslim.nets import nets_factory
 
 logger = logging.getLogger("jslim")
 
-_BATCHES_OF_STATISTICS = 4
 # Metrics that are no numbers, by names that no metric of a user has.
 _MATRIX, _LOGITS, _LABELS = "confusion matrix", "logits of all", "labels of all"
 
@@ -57,11 +51,6 @@ def evaluate(values: Any) -> None:
     image_classifier.check_contract(contract, data_of, path)
     if values.eval_image_size:
         contract["image_size"] = values.eval_image_size
-    if values.eval_interval_secs and (values.predictions_file or values.confusion_matrix_file):
-        raise UsageError(
-            "--predictions_file and --confusion_matrix_file are of one checkpoint; drop "
-            "--eval_interval_secs"
-        )
     metric_map = _metric_map(values, contract["num_classes"], len(dataset))
     options: dict[str, Any] = {
         "eval_fn": image_classifier.eval_fn(contract),
@@ -73,24 +62,34 @@ def evaluate(values: Any) -> None:
         options["batches"] = batches
         if classifier is not None:
             found = evaluation.evaluate_variables(classifier.variables, **options)
+            if values.eval_dir:
+                evaluation.write_values(values.eval_dir, classifier.step or 0, found)
             _report(values, dataset, classifier.step, found)
             return
         options["logdir"] = values.eval_dir
         options["use_moving_averages"] = values.moving_average_decay is not None
+        check_statistics = None
+        if any("moving_" in name for name in reader.get_variable_to_shape_map()):
+            check_statistics = statistics.StatisticsCheck(
+                contract, batches, use_moving_averages=options["use_moving_averages"]
+            )
+
+        def report(path: str, step: int, found: Any) -> None:
+            _report(values, dataset, step, found)
+            if check_statistics is not None:
+                check_statistics(path)
+
         if not values.eval_interval_secs:
             step = checkpoints.checkpoint_step(path)
-            found = evaluation.evaluate_once(path, **options)
-            _report(values, dataset, step, found)
-            if any("moving_" in name for name in reader.get_variable_to_shape_map()):
-                use_ema = options["use_moving_averages"]
-                variables = checkpoints.restore_variables(path, use_ema=use_ema)
-                _warn_of_statistics(contract, variables, batches, step)
+            report(path, step, evaluation.evaluate_once(path, **options))
             return
         evaluation.evaluation_loop(
             values.checkpoint_path,
             eval_interval_secs=values.eval_interval_secs,
             timeout=values.timeout_secs,
-            on_values=functools.partial(_report, values, dataset),
+            on_values=lambda step, found: report(
+                os.path.join(values.checkpoint_path, str(step)), step, found
+            ),
             **options,
         )
 
@@ -154,10 +153,10 @@ def _flags_given(values: Any, is_ours: bool) -> dict[str, Any]:
 
 
 def _metric_map(values: Any, num_classes: int, num_examples: int) -> dict[str, metrics.Metric]:
-    found = image_classifier.metric_map(num_classes)
+    names = flags.scopes_of(values.metrics) or scoring.default_names(num_classes)
+    found = scoring.metric_map(names, num_classes)
     if values.per_class or values.confusion_matrix_file:
-        matrix = metrics.confusion_matrix(num_classes)
-        found[_MATRIX] = matrix.on(image_classifier.predicted_class)
+        found[_MATRIX] = metrics.confusion_matrix(num_classes).on(scoring.predicted_class)
     if values.predictions_file:
         of_logits = metrics.streaming_concat(num_examples, (num_classes,))
         of_labels = metrics.streaming_concat(num_examples, dtype=jnp.int32)
@@ -166,66 +165,27 @@ def _metric_map(values: Any, num_classes: int, num_examples: int) -> dict[str, m
     return found
 
 
-def _warn_of_statistics(
-    contract: dict[str, Any], variables: Any, batches: data.BatchIterator, step: int
-) -> None:
-    """Says where batch normalization's moving statistics have not reached those of the data.
-
-    They start at 0 and 1 and move by a small part of the way each step, so that after a short
-    training a network that is good with the statistics of a batch is useless with these.
-    """
-    network = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
-    model = Model(network)
-
-    @functools.partial(jax.jit, static_argnums=2)
-    def right(variables: Any, batch: Any, is_training: bool) -> jax.Array:
-        rngs = {"dropout": jax.random.key(0)}
-        (logits, _), _ = model.apply(
-            variables, batch["image"], is_training=is_training, rngs=rngs, mutable=["batch_stats"]
-        )
-        return jnp.sum(batch["weights"], where=jnp.argmax(logits, -1) == batch["label"])
-
-    batches.rewind()
-    counts, total = np.zeros(2), 0.0
-    for batch in itertools.islice(batches, _BATCHES_OF_STATISTICS):
-        if batch["weights"].min() > 0:  # a batch that was filled up has statistics of its own
-            counts += [float(right(variables, batch, by_batch)) for by_batch in (False, True)]
-            total += float(batch["weights"].sum())
-    moving, of_batch = counts / max(total, 1)
-    if of_batch > moving + 0.1:
-        logger.warning(
-            "batch normalization's moving statistics have not converged after %d steps: on the "
-            "first %d images accuracy is %.2f with them, and %.2f with the statistics of the "
-            "batches, as in training; train longer, or lower the decay of batch_norm (0.9 where "
-            "training is short)",
-            step,
-            total,
-            moving,
-            of_batch,
-        )
-    else:
-        logger.info(
-            "batch normalization: accuracy %.2f with moving statistics, %.2f with those of the "
-            "batches, on the first %d images",
-            moving,
-            of_batch,
-            total,
-        )
-
-
 def _report(values: Any, dataset: Any, step: int | None, found: Any) -> None:
     """Prints the metrics that are numbers, and writes what the flags ask for."""
-    line = image_classifier.line_of_values(found)
-    print(line if step is None else f"step {step}  {line}")
+    line = scoring.line_of_values(found)
+    print(line if step is None else f"step {step}  {line}", flush=True)
     if values.per_class:
         print(reports.per_class_table(found[_MATRIX], dataset.class_names))
         print("confusion matrix: a row for each class, a column for each prediction")
-        print(reports.matrix_table(found[_MATRIX], dataset.class_names))
+        print(reports.matrix_table(found[_MATRIX], dataset.class_names), flush=True)
     if values.confusion_matrix_file:
-        path = values.confusion_matrix_file
+        path = _report_path(values, values.confusion_matrix_file, step)
         reports.save_matrix_image(path, found[_MATRIX], dataset.class_names)
         logger.info("drew %s", path)
     if values.predictions_file:
-        path = values.predictions_file
+        path = _report_path(values, values.predictions_file, step)
         reports.write_predictions(path, dataset, found[_LOGITS], found[_LABELS])
         logger.info("wrote %s", path)
+
+
+def _report_path(values: Any, path: str, step: int | None) -> str:
+    """A loop writes a file for each checkpoint, with the step before the extension."""
+    if not values.eval_interval_secs:
+        return path
+    stem, extension = os.path.splitext(path)
+    return f"{stem}-{step}{extension}"

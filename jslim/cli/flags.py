@@ -39,6 +39,16 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
     integer("num_clones", 1, "How many devices to use.", lower_bound=1)
     integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
+    text(
+        "metrics",
+        None,
+        "Comma-separated metrics to evaluate: Accuracy, Loss, Recall_K (such as Recall_3), "
+        "AveragePrecision_K, MeanPrecision, MeanRecall, MeanF1 and MeanIOU over the classes, "
+        "CohenKappa; of two classes Precision, Recall, AUC, AUC_PR, PrecisionAtRecall_X (such as "
+        "PrecisionAtRecall_0.9), RecallAtPrecision_X, SensitivityAtSpecificity_X, "
+        "SpecificityAtSensitivity_X. Default: Accuracy, Loss and, of more than five classes, "
+        "Recall_5.",
+    )
     _define_every(values)
 
 
@@ -98,7 +108,7 @@ def train_flags() -> flags.FlagValues:
     # Evaluation while training.
     integer("eval_every", 0, "Steps from one evaluation to the next; 0: none.", lower_bound=0)
     text("eval_split_name", "test", "The split that --eval_every evaluates.")
-    text("best_metric", "Accuracy", "Whose best checkpoint is kept: Accuracy, Loss or Recall_5.")
+    text("best_metric", "Accuracy", "Whose best checkpoint is kept: one of --metrics.")
     integer(
         "early_stopping_evaluations",
         0,
@@ -173,7 +183,12 @@ def eval_flags() -> flags.FlagValues:
         "Prints precision, recall and F1 of every class, and the confusion matrix.",
         flag_values=values,
     )
-    text("confusion_matrix_file", None, "Where to draw the confusion matrix, a PNG file.")
+    text(
+        "confusion_matrix_file",
+        None,
+        "Where to draw the confusion matrix, a PNG file. With --eval_interval_secs the step is put "
+        "before its extension, as in that of all predictions.",
+    )
     text("predictions_file", None, "Where to write all predictions, as CSV or as .jsonl.")
     return values
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from jslim import checkpoints, evaluation, metrics
-from jslim.cli import classifier
+from jslim.cli import classifier, scoring
+from jslim.cli.flags import scopes_of
 from jslim.cli.run import UsageError
 from jslim.learning import TrainState, data_mesh
 
 logger = logging.getLogger("jslim")
 
 _LOG_FILE, _BEST_DIRECTORY = "evaluations.jsonl", "best"
-_LESS_IS_BETTER = {"Loss"}
 
 
 class Validation:
@@ -43,13 +43,12 @@ class Validation:
                 f"--eval_split_name: the classes of {dataset.name} are not those that are trained: "
                 f"{dataset.class_names} and {contract['class_names']}"
             )
-        metric_map = classifier.metric_map(dataset.num_classes)
+        num_classes = dataset.num_classes
+        names = scopes_of(values.metrics) or scoring.default_names(num_classes)
+        metric_map = scoring.metric_map(names, num_classes)
         self._metric = values.best_metric
-        if self._metric not in metric_map:
-            raise UsageError(
-                f"--best_metric must be one of {', '.join(metric_map)}, got {self._metric!r}"
-            )
-        self._sign = -1.0 if self._metric in _LESS_IS_BETTER else 1.0
+        metric_map |= scoring.metric_map([self._metric], num_classes, "--best_metric")
+        self._sign = -1.0 if scoring.less_is_better(self._metric) else 1.0
         self._contract = contract
         self._directory = pathlib.Path(values.train_dir)
         self._batches = classifier.host_batches(dataset, contract, values, is_training=False)
@@ -87,7 +86,7 @@ class Validation:
             return False
         variables = state.variables if state.ema_params is None else state.ema_params
         found = evaluation.scalars(self._evaluate(variables, self._batches))
-        print(f"step {step}  {classifier.line_of_values(found)}", flush=True)
+        print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / _LOG_FILE).open("a") as file:
             file.write(json.dumps({"step": step, **found}) + "\n")

@@ -102,15 +102,104 @@ def test_matrix_of_any_number_of_classes_is_drawn(tmp_path, count):
     assert len(dark)
 
 
-def test_files_are_of_one_checkpoint(trained, tmp_path, capfd):
-    flags = ["--eval_interval_secs=1", f"--predictions_file={tmp_path / 'x.csv'}"]
-    assert run(trained, *flags) == 2
-    assert "are of one checkpoint; drop --eval_interval_secs" in capfd.readouterr().err
-
-
-def test_loop_prints_the_table_of_each_checkpoint(trained, capfd):
-    assert run(trained, "--eval_interval_secs=1", "--per_class") == 0
+def test_loop_writes_the_reports_of_each_checkpoint(trained, tmp_path, capfd):
+    flags = [f"--predictions_file={tmp_path / 'x.csv'}", "--per_class"]
+    assert run(trained, "--eval_interval_secs=1", *flags) == 0
     assert "class  precision  recall" in capfd.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["x-12.csv"]
+    assert run(trained, *flags) == 0
+    assert (tmp_path / "x.csv").read_bytes() == (tmp_path / "x-12.csv").read_bytes()
+
+
+def values_of(output):
+    return {name: float(text) for name, text in re.findall(r"eval/(\S+?)\[([-\d.]+)\]", output)}
+
+
+def test_metrics_by_name_equal_scikit_learn(trained, tmp_path, capfd):
+    names = (
+        "MeanPrecision,MeanRecall,MeanF1,CohenKappa,MeanIOU,Recall_1,Recall_3,AveragePrecision_4"
+    )
+    flags = [f"--metrics={names}", f"--predictions_file={tmp_path / 'x.csv'}"]
+    assert run(trained, *flags, "--batch_size=7") == 0
+    found = values_of(capfd.readouterr().out)
+    rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
+    labels, predictions = ([int(row[key]) for row in rows] for key in ("label", "prediction"))
+    options = {"average": "macro", "zero_division": 0}
+    classifier = slim.load(trained)
+    images = data.get_dataset("digits", "test").images
+    scores = classifier.predict(list(images)).probabilities
+    ranks = np.argsort(np.argsort(-scores, 1), 1)[np.arange(len(labels)), labels]
+    wanted = {
+        "MeanPrecision": sklearn.metrics.precision_score(labels, predictions, **options),
+        "MeanRecall": sklearn.metrics.recall_score(labels, predictions, **options),
+        "MeanF1": sklearn.metrics.f1_score(labels, predictions, **options),
+        "CohenKappa": sklearn.metrics.cohen_kappa_score(labels, predictions),
+        "MeanIOU": sklearn.metrics.jaccard_score(labels, predictions, **options),
+        "Recall_1": sklearn.metrics.accuracy_score(labels, predictions),
+        "Recall_3": sklearn.metrics.top_k_accuracy_score(labels, scores, k=3),
+        "AveragePrecision_4": np.mean(np.where(ranks < 4, 1 / (ranks + 1), 0)),
+    }
+    assert list(found) == list(wanted) == names.split(",")
+    np.testing.assert_allclose(list(found.values()), list(wanted.values()), atol=6e-5)
+
+
+def test_metrics_of_two_classes_equal_scikit_learn(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label, name in enumerate(["no", "yes"]):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for number in range(25):
+                level = 110 + 20 * label + rng.normal(0, 15)
+                pixels = np.clip(rng.normal(level, 30, (28, 28, 3)), 0, 255)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    common = ["--dataset_name=folder", f"--dataset_dir={tmp_path / 'images'}"]
+    arguments = [
+        "train.py", *common, "--model_name=lenet", "--batch_size=10", "--save_summaries_secs=0",
+        f"--train_dir={tmp_path / 'run'}", "--max_number_of_steps=5", "--learning_rate=0.0005",
+        "--train_image_size=8",
+    ]  # fmt: skip
+    assert train.main(arguments) == 0
+    names = "Precision,Recall,AUC,AUC_PR,PrecisionAtRecall_0.8,SensitivityAtSpecificity_0.6"
+    path = tmp_path / "x.csv"
+    arguments = [
+        "eval.py", *common, f"--checkpoint_path={tmp_path / 'run'}", f"--metrics={names}",
+        f"--predictions_file={path}", "--batch_size=8",
+    ]  # fmt: skip
+    assert evaluate.main(arguments) == 0
+    found = values_of(capfd.readouterr().out)
+    assert list(found) == names.split(",")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    labels, predictions = ([row[key] == "yes" for row in rows] for key in ("label", "prediction"))
+    of_label = np.array([float(row["probability_of_label"]) for row in rows])
+    scores = np.where(labels, of_label, 1 - of_label)
+    assert found["Precision"] == pytest.approx(
+        sklearn.metrics.precision_score(labels, predictions, zero_division=0), abs=6e-5
+    )
+    assert found["Recall"] == pytest.approx(
+        sklearn.metrics.recall_score(labels, predictions), abs=6e-5
+    )
+    # 200 thresholds; scikit-learn has one at every score.
+    assert found["AUC"] == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=0.03)
+    assert found["AUC_PR"] == pytest.approx(
+        sklearn.metrics.average_precision_score(labels, scores), abs=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("Acuracy", "--metrics: there is no metric 'Acuracy'; give some of Accuracy, Loss, "),
+        ("Acuracy", "did you mean 'Accuracy'"),
+        ("Accuracy,Recall_x", "--metrics: Recall_K has a number where Recall_x has 'x'"),
+        ("Recall_0", "--metrics: Recall_0 needs a number from 1 to the 10 classes"),
+        ("Recall_11", "--metrics: Recall_11 needs a number from 1 to the 10 classes"),
+        ("AUC", "--metrics: AUC is of two classes, the second one positive; there are 10"),
+    ],
+)
+def test_what_is_wrong_with_metrics_is_said(trained, names, message, capfd):
+    assert run(trained, f"--metrics={names}") == 2
+    assert message in capfd.readouterr().err
 
 
 def small_network(decay):
@@ -134,9 +223,12 @@ def small_network(decay):
     return nets_factory.Network(small, arg_scope, "lenet", 0, ("logits",))
 
 
-@pytest.mark.parametrize(("decay", "has_converged"), [(0.9997, False), (0.5, True)])
+@pytest.mark.parametrize(
+    ("decay", "has_converged", "flags"),
+    [(0.9997, False, []), (0.5, True, []), (0.9997, False, ["--eval_interval_secs=1"])],
+)
 def test_moving_statistics_that_have_not_converged_are_a_warning(
-    decay, has_converged, tmp_path, capfd, monkeypatch
+    decay, has_converged, flags, tmp_path, capfd, monkeypatch
 ):
     monkeypatch.setitem(nets_factory.NETWORKS, "small", small_network(decay))
     arguments = [
@@ -145,7 +237,8 @@ def test_moving_statistics_that_have_not_converged_are_a_warning(
         f"--train_dir={tmp_path}", "--max_number_of_steps=60",
     ]  # fmt: skip
     assert train.main(arguments) == 0
-    assert run(tmp_path) == 0
+    capfd.readouterr()
+    assert run(tmp_path, *flags) == 0
     message = capfd.readouterr().err
     warning = (
         r"batch normalization's moving statistics have not converged after 60 steps: on the first "

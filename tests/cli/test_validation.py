@@ -76,11 +76,21 @@ def test_moving_averages_are_evaluated_where_they_are_kept(tmp_path, capfd):
     assert float(accuracy) == pytest.approx(log_of(tmp_path)[0]["Accuracy"], abs=1e-4)
 
 
+def test_any_metric_can_be_evaluated_and_be_the_best(tmp_path):
+    flags = ["--eval_every=10", "--metrics=MeanF1,Recall_2", "--best_metric=CohenKappa"]
+    assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0
+    (line,) = log_of(tmp_path)
+    assert list(line) == ["step", "MeanF1", "Recall_2", "CohenKappa"]
+    (best,) = (tmp_path / "best").glob("[0-9]*")
+    assert checkpoints.read_contract(best)["best"] == line
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--eval_every=5", "--best_metric=F1"], "--best_metric must be one of Accuracy, Loss, "
-         "Recall_5, got 'F1'"),
+        (["--eval_every=5", "--best_metric=F1"], "--best_metric: there is no metric 'F1'; give "
+         "some of Accuracy, Loss"),
+        (["--eval_every=5", "--metrics=AUC"], "--metrics: AUC is of two classes"),
         (["--early_stopping_evaluations=2"], "goes with --eval_every, which is not given"),
         (["--eval_every=5", "--eval_split_name=tset"], "split name tset was not recognized"),
         (["--eval_every=-1"], "eval_every"),

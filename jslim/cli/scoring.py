@@ -1,0 +1,163 @@
+"""The metrics of a classifier by the names that the flags `--metrics` and `--best_metric` take.
+
+All of them get `(logits, labels)` of a batch. `NAME_X` is a metric with a number.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jslim import evaluation, metrics
+from jslim._errors import did_you_mean
+from jslim.cli.run import UsageError
+from jslim.metrics import Metric
+
+
+class _Row(NamedTuple):
+    make: Callable[..., Metric]  # of the number of classes, or of the number after the name
+    select: Callable[[Any, Any], Any] | None = None
+    number: Callable[[str], Any] | None = None
+    is_binary: bool = False
+    less_is_better: bool = False
+
+
+def predicted_class(logits: Any, labels: Any) -> Any:
+    """What metrics of class ids take."""
+    return jnp.argmax(logits, -1).astype(labels.dtype), labels
+
+
+def _cross_entropy(logits: Any, labels: Any) -> Any:
+    scores = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+
+
+def _positive(logits: Any, labels: Any) -> Any:
+    """The probability of class 1 of two, and whether it is the label."""
+    scores = jax.nn.softmax(logits.astype(jnp.float32))[:, 1]
+    return {"predictions": scores, "labels": labels == 1}  # in TF-Slim's two orders
+
+
+def _is_positive(logits: Any, labels: Any) -> Any:
+    return jnp.argmax(logits, -1) == 1, labels == 1
+
+
+def _label_sets(logits: Any, labels: Any) -> Any:
+    return logits, labels[:, None]
+
+
+def _mean_score(name: str) -> Callable[[int], Metric]:
+    """The mean over the classes of one of the scores that `metrics.per_class` gives."""
+
+    def make(num_classes: int) -> Metric:
+        whole = metrics.per_class(num_classes)
+        return whole._replace(finalize=lambda state: jnp.mean(getattr(whole.finalize(state), name)))
+
+    return make
+
+
+def _of_data(make: Callable[[], Metric]) -> Callable[[int], Metric]:
+    """A metric for which the number of classes does not count."""
+    return lambda num_classes: make()
+
+
+_ROWS = {
+    "Accuracy": _Row(_of_data(metrics.streaming_accuracy), predicted_class),
+    "Loss": _Row(_of_data(metrics.streaming_mean), _cross_entropy, less_is_better=True),
+    "Recall_K": _Row(metrics.streaming_recall_at_k, number=int),
+    "AveragePrecision_K": _Row(
+        metrics.streaming_sparse_average_precision_at_k, _label_sets, number=int
+    ),
+    "MeanPrecision": _Row(_mean_score("precision"), predicted_class),
+    "MeanRecall": _Row(_mean_score("recall"), predicted_class),
+    "MeanF1": _Row(_mean_score("f1"), predicted_class),
+    "MeanIOU": _Row(metrics.streaming_mean_iou, predicted_class),
+    "CohenKappa": _Row(metrics.cohen_kappa, predicted_class),
+    "Precision": _Row(_of_data(metrics.streaming_precision), _is_positive, is_binary=True),
+    "Recall": _Row(_of_data(metrics.streaming_recall), _is_positive, is_binary=True),
+    "AUC": _Row(_of_data(metrics.streaming_auc), _positive, is_binary=True),
+    "AUC_PR": _Row(
+        lambda num_classes: metrics.streaming_auc(curve="PR"), _positive, is_binary=True
+    ),
+    "PrecisionAtRecall_X": _Row(
+        metrics.precision_at_recall, _positive, number=float, is_binary=True
+    ),
+    "RecallAtPrecision_X": _Row(
+        metrics.recall_at_precision, _positive, number=float, is_binary=True
+    ),
+    "SensitivityAtSpecificity_X": _Row(
+        metrics.streaming_sensitivity_at_specificity, _positive, number=float, is_binary=True
+    ),
+    "SpecificityAtSensitivity_X": _Row(
+        metrics.streaming_specificity_at_sensitivity, _positive, number=float, is_binary=True
+    ),
+}
+METRIC_NAMES = tuple(_ROWS)
+
+
+def default_names(num_classes: int) -> list[str]:
+    """What TF-Slim's script computes, and the loss; recall at five only of more classes."""
+    return ["Accuracy", "Loss", *(["Recall_5"] if num_classes > 5 else [])]
+
+
+def less_is_better(name: str) -> bool:
+    """Whether a small value of the metric is the good one."""
+    return name in _ROWS and _ROWS[name].less_is_better
+
+
+def metric_map(
+    names: Sequence[str], num_classes: int, flag: str = "--metrics"
+) -> dict[str, Metric]:
+    """The metrics of those names.
+
+    Args:
+      names: Such as `Accuracy`, `Recall_3` or `PrecisionAtRecall_0.9`; see `METRIC_NAMES`.
+      num_classes: The number of classes.
+      flag: Where the names are from, for errors.
+
+    Raises:
+      UsageError: There is no such metric, or not of so many classes.
+    """
+    return {name: _make(name, num_classes, flag) for name in names}
+
+
+def _make(name: str, num_classes: int, flag: str) -> Metric:
+    row, number = _find(name, flag)
+    if row.is_binary and num_classes != 2:
+        raise UsageError(
+            f"{flag}: {name} is of two classes, the second one positive; there are {num_classes}"
+        )
+    if row.number is int and not 1 <= number <= num_classes:
+        raise UsageError(f"{flag}: {name} needs a number from 1 to the {num_classes} classes")
+    try:
+        metric = row.make(num_classes if row.number is None else number)
+    except ValueError as error:
+        raise UsageError(f"{flag}: {name}: {error}") from error
+    return metric if row.select is None else metric.on(row.select)
+
+
+def _find(name: str, flag: str) -> tuple[_Row, Any]:
+    if name in _ROWS and _ROWS[name].number is None:
+        return _ROWS[name], None
+    stem, _, text = name.rpartition("_")
+    for known in (f"{stem}_K", f"{stem}_X"):
+        row = _ROWS.get(known)
+        if row is not None and row.number is not None:
+            try:
+                return row, row.number(text)
+            except ValueError:
+                raise UsageError(
+                    f"{flag}: {known} has a number where {name} has {text!r}"
+                ) from None
+    raise UsageError(
+        f"{flag}: there is no metric {name!r}; give some of {', '.join(METRIC_NAMES)}"
+        f"{did_you_mean(name, METRIC_NAMES)}"
+    )
+
+
+def line_of_values(values: dict[str, Any]) -> str:
+    """The metrics that are numbers, as TF-Slim's script prints them."""
+    return "  ".join(
+        f"eval/{name}[{value:.4f}]" for name, value in evaluation.scalars(values).items()
+    )
