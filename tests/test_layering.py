@@ -59,6 +59,7 @@ PACKAGES = {
     "optax": {"optimizers", "learning", "training", "cli"},
     "orbax": {"checkpoints"},
     "grain": {"data"},
+    "google.protobuf": {"data"},
     "ml_dtypes": {"tf_checkpoint"},
     "PIL": {"data", "summaries", "cli"},
     "tensorboard": {"summaries"},

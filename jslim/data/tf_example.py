@@ -1,0 +1,217 @@
+"""tf.train.Example: named features of bytes, floats or integers, parsed as `tf.io` parses them.
+
+The messages are those of TensorFlow's example.proto and feature.proto, made in a pool of their own
+so that TensorFlow can be in the same process. protobuf is imported when the first one is parsed; it
+comes with Orbax.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jslim._errors import DataError, did_you_mean
+
+_PACKAGE = "jslim.data"
+_BYTES = np.dtype(object)
+# The three kinds of feature: their field, NumPy's dtype and what errors call them.
+_KINDS = {
+    "bytes_list": (_BYTES, "bytes"),
+    "float_list": (np.dtype(np.float32), "float32"),
+    "int64_list": (np.dtype(np.int64), "int64"),
+}
+
+
+class FixedLenFeature(NamedTuple):
+    """A feature with so many values in every example.
+
+    Attributes:
+      shape: Of the array.
+      dtype: `bytes`, float32 or int64.
+      default_value: What an example without it has, of that shape or a scalar; None means that it
+        must have it.
+    """
+
+    shape: Sequence[int]
+    dtype: Any
+    default_value: Any = None
+
+
+class VarLenFeature(NamedTuple):
+    """A feature with any number of values: a vector, empty where the example has none.
+
+    Differs from TensorFlow: dense, as one example's values have no gaps.
+
+    Attributes:
+      dtype: `bytes`, float32 or int64.
+    """
+
+    dtype: Any
+
+
+Feature = FixedLenFeature | VarLenFeature
+
+
+@functools.cache
+def message_class() -> Any:
+    """The class of tf.train.Example, to write examples with: `make_example` is simpler."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(
+        name="jslim/data/example.proto", package=_PACKAGE, syntax="proto3"
+    )
+    field_type = descriptor_pb2.FieldDescriptorProto
+    for name, kind in (
+        ("BytesList", field_type.TYPE_BYTES),
+        ("FloatList", field_type.TYPE_FLOAT),
+        ("Int64List", field_type.TYPE_INT64),
+    ):
+        message = file.message_type.add(name=name)
+        message.field.add(name="value", number=1, type=kind, label=field_type.LABEL_REPEATED)
+
+    def add_field(message: Any, name: str, number: int, type_name: str, **options: Any) -> None:
+        options.setdefault("label", field_type.LABEL_OPTIONAL)
+        message.field.add(
+            name=name,
+            number=number,
+            type=field_type.TYPE_MESSAGE,
+            type_name=f".{_PACKAGE}.{type_name}",
+            **options,
+        )
+
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (name, type_name) in enumerate(
+        (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), 1
+    ):
+        add_field(feature, name, number, type_name, oneof_index=0)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(
+        name="key", number=1, type=field_type.TYPE_STRING, label=field_type.LABEL_OPTIONAL
+    )
+    add_field(entry, "value", 2, "Feature")
+    add_field(features, "feature", 1, "Features.FeatureEntry", label=field_type.LABEL_REPEATED)
+    example = file.message_type.add(name="Example")
+    add_field(example, "features", 1, "Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))
+
+
+def make_example(features: Mapping[str, Any]) -> bytes:
+    """A serialized tf.train.Example.
+
+    Args:
+      features: By name: bytes, text, numbers, or sequences of one of these. Text becomes UTF-8.
+
+    Raises:
+      TypeError: A value is something else.
+    """
+    example = message_class()()
+    for name, value in features.items():
+        values = list(np.ravel(value)) if isinstance(value, np.ndarray) else value
+        if isinstance(values, (str, bytes, int, float, np.generic)):
+            values = [values]
+        feature = example.features.feature[name]
+        if all(isinstance(v, (str, bytes)) for v in values):
+            coded = [v.encode() if isinstance(v, str) else bytes(v) for v in values]
+            feature.bytes_list.value.extend(coded)
+        elif all(isinstance(v, (bool, int, np.integer, np.bool_)) for v in values):
+            feature.int64_list.value.extend(int(v) for v in values)
+        elif all(isinstance(v, (int, float, np.integer, np.floating)) for v in values):
+            feature.float_list.value.extend(float(v) for v in values)
+        else:
+            raise TypeError(
+                f"feature {name!r} must be bytes, text, integers or floats, got {value!r}."
+            )
+    return example.SerializeToString(deterministic=True)
+
+
+def parse_example(
+    serialized: bytes, features: Mapping[str, Feature], record_key: str = "the example"
+) -> dict[str, np.ndarray]:
+    """The features of one serialized example, as `tf.io.parse_single_example` gives them.
+
+    Args:
+      serialized: The message.
+      features: What to take out, by name; others are not looked at.
+      record_key: What errors call the example.
+
+    Returns:
+      Arrays by name: int64, float32, or of objects, each of which is `bytes`.
+
+    Raises:
+      DataError: It is no such message, or a feature is missing or of another type or size.
+    """
+    from google.protobuf.message import DecodeError
+
+    try:
+        held = message_class().FromString(bytes(serialized)).features.feature
+    except DecodeError as error:
+        raise DataError(
+            f"{record_key} is no tf.train.Example ({error}); is it the right file?"
+        ) from error
+    return {name: _values(held, name, feature, record_key) for name, feature in features.items()}
+
+
+def _values(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray:
+    wanted = _dtype(feature.dtype)
+    kind = held[name].WhichOneof("kind") if name in held else None
+    if kind is None:
+        if isinstance(feature, VarLenFeature):
+            return np.empty(0, wanted)
+        if feature.default_value is None:
+            raise DataError(
+                f"{record_key} has no feature {name!r}; it has "
+                f"{', '.join(sorted(held)) or 'none'}{did_you_mean(name, held)}"
+            )
+        return _default(feature, wanted)
+    dtype, given = _KINDS[kind]
+    if dtype != wanted:
+        accepted = next(text for other, text in _KINDS.values() if other == wanted)
+        raise DataError(
+            f"feature {name!r} of {record_key} is {given}, and {accepted} is wanted; correct the "
+            "features that are asked for, or the file."
+        )
+    values = getattr(held[name], kind).value
+    if dtype is _BYTES:
+        array = np.empty(len(values), object)
+        array[:] = values
+    else:
+        array = np.array(values, dtype)
+    if isinstance(feature, VarLenFeature):
+        return array
+    shape = tuple(feature.shape)
+    if array.size != np.prod(shape, dtype=int):
+        raise DataError(
+            f"feature {name!r} of {record_key} has {array.size} values, and shape {shape} is "
+            "wanted; use VarLenFeature where their number varies."
+        )
+    return array.reshape(shape)
+
+
+def _dtype(dtype: Any) -> np.dtype:
+    if dtype in (bytes, str, object):
+        return _BYTES
+    found = np.dtype(dtype)
+    if found.kind in "SU":
+        return _BYTES
+    if found in (np.float32, np.int64):
+        return found
+    raise ValueError(f"the dtype of a feature must be bytes, float32 or int64, got {dtype!r}.")
+
+
+def _default(feature: FixedLenFeature, dtype: np.dtype) -> np.ndarray:
+    array = np.empty(tuple(feature.shape), dtype)
+    default = feature.default_value
+    if dtype is _BYTES:
+        values = default if isinstance(default, (list, tuple)) else [default] * array.size
+        coded = [v.encode() if isinstance(v, str) else v for v in values]
+        flat = np.empty(array.size, object)
+        flat[:] = coded
+        return flat.reshape(array.shape)
+    array[...] = np.reshape(default, array.shape) if np.ndim(default) else default
+    return array

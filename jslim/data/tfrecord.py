@@ -1,0 +1,308 @@
+"""TFRecord files: records of bytes with checksums, read at random or in order, and written.
+
+A record is its length (8 bytes), the checksum of that, the data, and the checksum of the data; all
+numbers are little-endian, checksums are masked CRC-32C. Source: TensorFlow's record_writer.cc. A
+file may be compressed as a whole by gzip or zlib.
+"""
+
+import contextlib
+import glob
+import gzip
+import mmap
+import os
+import pathlib
+import secrets
+import struct
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from jslim._crc32c import crc32c, mask
+from jslim._errors import DataError
+
+COMPRESSIONS = ("GZIP", "ZLIB")
+
+_HEADER, _FOOTER = 12, 4
+_CHUNK = 1 << 20
+
+
+def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list[str]:
+    """The files that a pattern, a name or a list of these mean, sorted within each pattern.
+
+    Args:
+      data_sources: A path; a pattern with `*`, `?` or `[`; `PATH@N`, the N shards
+        `PATH-00000-of-0000N` and so on; or a list of such.
+
+    Raises:
+      DataError: A pattern matches nothing.
+    """
+    if not isinstance(data_sources, (str, os.PathLike)):
+        return [path for source in data_sources for path in get_data_files(source)]
+    pattern = os.fspath(data_sources)
+    stem, at, count = pattern.rpartition("@")
+    if at and count.isdecimal() and not os.path.exists(pattern):
+        return [f"{stem}-{i:05d}-of-{int(count):05d}" for i in range(int(count))]
+    if not any(sign in pattern for sign in "*?["):
+        return [pattern]
+    files = sorted(glob.glob(pattern))
+    if not files:
+        raise DataError(f"no file matches the pattern {pattern!r}; check the directory and split.")
+    return files
+
+
+class TFRecordFile(Sequence[bytes]):
+    """The records of one file by number; safe in several threads, and picklable.
+
+    Opening reads the length of every record once, and checks it. The data of a record is read and
+    checked when it is asked for. A compressed file is decompressed into a temporary file first.
+
+    Args:
+      path: The file; whether and how it is compressed is found out.
+
+    Raises:
+      DataError: It cannot be read, is no TFRecord file, is cut short, or a checksum is wrong; the
+        message has the path, the record's number and where it starts.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = os.fspath(path)
+        self._plain_path = self.path
+        with _readable(self.path), open(self.path, "rb") as file:
+            head = file.read(_HEADER)
+            if head and (compression := _compression_of(head)):
+                self._decompress(file, compression)
+        with open(self._plain_path, "rb") as file:
+            self._starts, self._lengths = _read_index(file, self.path)
+            self._size = os.fstat(file.fileno()).st_size
+
+    def _decompress(self, file: IO[bytes], compression: str) -> None:
+        file.seek(0)
+        temporary = tempfile.NamedTemporaryFile(prefix="jslim-", suffix=".tfrecord")  # noqa: SIM115
+        weakref.finalize(self, temporary.close)  # which removes it
+        for chunk in _decompressed(file, compression, self.path):
+            temporary.write(chunk)
+        temporary.flush()
+        self._plain_path = temporary.name
+
+    def __reduce__(self) -> Any:
+        return TFRecordFile, (self.path,)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def offset(self, index: int) -> int:
+        """Where the record starts in the file, or in what it is when decompressed."""
+        return int(self._starts[index])
+
+    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
+        start, length = int(self._starts[index]), int(self._lengths[index])
+        with _readable(self.path), open(self._plain_path, "rb", buffering=0) as file:
+            coded = os.pread(file.fileno(), length + _FOOTER, start + _HEADER)
+            has_changed = os.fstat(file.fileno()).st_size != self._size
+        where = f"record {index} of {self.path!r}, at byte {start},"
+        if len(coded) != length + _FOOTER or has_changed:
+            raise DataError(
+                f"{where} is not where it was: the file has changed since it was opened; data must "
+                "stay as it is while it is read."
+            )
+        data = coded[:length]
+        if mask(crc32c(data)) != int.from_bytes(coded[length:], "little"):
+            raise DataError(
+                f"{where} is damaged: its checksum is wrong; copy or convert the file again."
+            )
+        return data
+
+
+class _readable(contextlib.AbstractContextManager):  # named as what it does in a with statement
+    """Makes an OSError a DataError that names the file."""
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, OSError):
+            raise DataError(
+                f"{self._path!r} cannot be read ({error.strerror or error}); check the path and "
+                "its permissions."
+            ) from error
+
+
+def _compression_of(head: bytes) -> str | None:
+    """How a file that starts so is compressed; a length with a right checksum is none at all."""
+    if len(head) == _HEADER and mask(crc32c(head[:8])) == int.from_bytes(head[8:], "little"):
+        return None
+    if head[:2] == b"\x1f\x8b":
+        return "GZIP"
+    # RFC 1950: method 8 with a window of at most 32 KiB; the two bytes are a multiple of 31.
+    if (
+        len(head) > 1
+        and head[0] & 15 == 8
+        and head[0] >> 4 < 8
+        and not (head[0] << 8 | head[1]) % 31
+    ):
+        return "ZLIB"
+    return None
+
+
+def _decompressed(file: IO[bytes], compression: str, path: str) -> Iterator[bytes]:
+    try:
+        if compression == "GZIP":
+            with gzip.open(file) as plain:
+                while chunk := plain.read(_CHUNK):
+                    yield chunk
+            return
+        decompressor = zlib.decompressobj()
+        while chunk := file.read(_CHUNK):
+            yield decompressor.decompress(chunk)
+        yield decompressor.flush()
+        if not decompressor.eof:
+            raise EOFError("it is cut short")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path!r} cannot be decompressed ({compression.lower()}: {error}); copy or convert "
+            "the file again."
+        ) from error
+
+
+def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where each record starts, and how long its data is."""
+    size = os.fstat(file.fileno()).st_size
+    starts, headers = [], []
+    at, is_short = 0, False
+    if size:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            while at < size:
+                header = data[at : at + _HEADER]
+                length = int.from_bytes(header[:8], "little")
+                end = at + _HEADER + length + _FOOTER
+                starts.append(at)
+                headers.append(header)
+                if is_short := len(header) < _HEADER or end > size:
+                    break
+                at = end
+    whole = [header for header in headers if len(header) == _HEADER]
+    parts = np.frombuffer(b"".join(whole), np.dtype([("length", "<u8"), ("crc", "<u4")]))
+    for index in np.flatnonzero(_length_checksums(parts["length"]) != parts["crc"]):
+        what = "is no TFRecord file" if index == 0 else "is damaged"
+        raise DataError(
+            f"{path!r} {what}: at byte {starts[index]}, where record {index} should start, there "
+            "is no length with a right checksum; copy or convert the file again."
+        )
+    if is_short:
+        raise DataError(
+            f"{path!r} is cut short: it ends at byte {size} within record {len(starts) - 1}, which "
+            f"starts at byte {starts[-1]}; copy or convert the file again."
+        )
+    return np.array(starts, np.int64), parts["length"].astype(np.int64)
+
+
+def _length_checksums(lengths: np.ndarray) -> np.ndarray:
+    """The masked checksum of each number as eight bytes, all at once."""
+    table = _byte_table()
+    state = np.full(lengths.shape, 0xFFFFFFFF, np.uint32)
+    for place in range(8):
+        byte = (lengths >> np.uint64(8 * place)).astype(np.uint32) & np.uint32(0xFF)
+        state = state >> np.uint32(8) ^ table[(state ^ byte) & np.uint32(0xFF)]
+    state ^= np.uint32(0xFFFFFFFF)
+    rotated = state >> np.uint32(15) | state << np.uint32(17)
+    return rotated + np.uint32(mask(0))
+
+
+def _byte_table() -> np.ndarray:
+    """What one byte adds to a checksum."""
+    zero = crc32c(b"\0")
+    # The checksum is linear apart from what comes of the initial state.
+    table = [crc32c(bytes([byte])) ^ zero for byte in range(256)]
+    return np.array(table, np.uint32)
+
+
+def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """The records of a file one after another.
+
+    Args:
+      path: The file, plain or compressed.
+
+    Raises:
+      DataError: As `TFRecordFile`.
+    """
+    yield from TFRecordFile(path)
+
+
+class TFRecordWriter:
+    """Writes a TFRecord file, which has its name only when it is whole.
+
+        with TFRecordWriter(path) as writer:
+            writer.write(example.SerializeToString())
+
+    An error within the `with` statement leaves no file, and one that was there before as it was.
+
+    Args:
+      path: The file; its directory is made.
+      compression: None, `'GZIP'` or `'ZLIB'`.
+
+    Raises:
+      ValueError: There is no such compression.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], compression: str | None = None):
+        if compression is not None and compression not in COMPRESSIONS:
+            raise ValueError(
+                f"compression must be None, {' or '.join(map(repr, COMPRESSIONS))}, got "
+                f"{compression!r}."
+            )
+        self._path = pathlib.Path(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._unfinished = self._path.with_name(
+            f".{self._path.name}.{secrets.token_hex(4)}.jslim-unfinished"
+        )
+        self._file: IO[bytes] | None = self._unfinished.open("xb")
+        self._compress: Any = None
+        if compression is not None:
+            # wbits: 15 is zlib's own form, 16 more is that of gzip (without name and time).
+            self._compress = zlib.compressobj(wbits=31 if compression == "GZIP" else 15)
+
+    def write(self, record: bytes) -> None:
+        """Appends a record."""
+        if self._file is None:
+            raise ValueError(f"the writer of {str(self._path)!r} is closed.")
+        length = struct.pack("<Q", len(record))
+        parts = (
+            length,
+            struct.pack("<I", mask(crc32c(length))),
+            record,
+            struct.pack("<I", mask(crc32c(record))),
+        )
+        for part in parts:
+            self._file.write(self._compress.compress(part) if self._compress else part)
+
+    def close(self) -> None:
+        """Writes everything to disk and gives the file its name."""
+        if self._file is None:
+            return
+        if self._compress:
+            self._file.write(self._compress.flush())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        self._unfinished.replace(self._path)
+
+    def discard(self) -> None:
+        """Closes and removes what has been written."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._unfinished.unlink(missing_ok=True)
+
+    def __enter__(self) -> "TFRecordWriter":
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
