@@ -34,7 +34,7 @@ class _OffsetDataset(ImageDataset):
 def open_dataset(values: Any, labels_offset: int, split_name: str | None = None) -> ImageDataset:
     """The split of the data set that the flags name, its labels lowered by `labels_offset`."""
     if values.dataset_name is None:
-        raise UsageError("--dataset_name is missing; give digits or folder")
+        raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
     split_name = split_name or values.dataset_split_name
     dataset = data.get_dataset(values.dataset_name, split_name, values.dataset_dir)
     if not 0 <= labels_offset < dataset.num_classes:

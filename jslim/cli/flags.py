@@ -31,7 +31,12 @@ DROPPED = {
 
 def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> None:
     text, integer = _definers(values)
-    text("dataset_name", None, "digits, or folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg.")
+    text(
+        "dataset_name",
+        None,
+        "digits; folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg; or, in TFRecord files, cifar10, flowers, "
+        "imagenet, mnist, visualwakewords, or tfrecord for others (with a labels.txt).",
+    )
     text("dataset_split_name", split, "The split of the data set.")
     text("dataset_dir", None, "Where the data set is; digits come with jslim.")
     text("preprocessing_name", None, "Default: that of the network.")

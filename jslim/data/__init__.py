@@ -6,11 +6,17 @@
     batch = next(batches)                     # {'image', 'label', 'weights'}, on the devices
     position = batches.get_state()            # a small dict; goes into the checkpoint
 
-Pillow is imported when the first image file is decoded, Grain when the first batch is read ahead.
+`jslim.data.tfexample_decoder` and `jslim.data.tf_example` read the records of TFRecord files.
+
+Pillow is imported when the first image file is decoded, Grain when the first batch is read ahead,
+protobuf when the first example is parsed.
 """
 
 from jslim.data.batching import BatchIterator as BatchIterator
 from jslim.data.batching import batches as batches
+from jslim.data.dataset_data_provider import Dataset as Dataset
+from jslim.data.dataset_data_provider import DatasetDataProvider as DatasetDataProvider
+from jslim.data.dataset_factory import DATASET_NAMES as DATASET_NAMES
 from jslim.data.dataset_factory import get_dataset as get_dataset
 from jslim.data.decode import decode_image as decode_image
 from jslim.data.device import DeviceBatchIterator as DeviceBatchIterator
@@ -20,3 +26,8 @@ from jslim.data.sources import ArrayDataset as ArrayDataset
 from jslim.data.sources import Example as Example
 from jslim.data.sources import ImageDataset as ImageDataset
 from jslim.data.sources import digits as digits
+from jslim.data.tfrecord import TFRecordFile as TFRecordFile
+from jslim.data.tfrecord import TFRecordFiles as TFRecordFiles
+from jslim.data.tfrecord import TFRecordWriter as TFRecordWriter
+from jslim.data.tfrecord import get_data_files as get_data_files
+from jslim.data.tfrecord_datasets import TFRecordDataset as TFRecordDataset

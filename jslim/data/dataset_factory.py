@@ -5,26 +5,34 @@ import os
 from jslim._errors import did_you_mean
 from jslim.data.folder import FolderDataset
 from jslim.data.sources import ImageDataset, digits
+from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
 
-DATASET_NAMES = ("digits", "folder")
+DATASET_NAMES = ("digits", "folder", *SCHEMAS)
 
 
 def get_dataset(
-    name: str, split_name: str, dataset_dir: str | os.PathLike[str] | None = None
+    name: str,
+    split_name: str,
+    dataset_dir: str | os.PathLike[str] | None = None,
+    file_pattern: str | None = None,
 ) -> ImageDataset:
     """Opens one split of a data set.
 
     Args:
-      name: `'digits'` (handwritten digits that come with the package) or `'folder'` (image files,
-        one sub-folder a class: see `FolderDataset`).
+      name: `'digits'` (handwritten digits that come with the package); `'folder'` (image files,
+        one sub-folder a class: see `FolderDataset`); or, in TFRecord files as TF-Slim's scripts
+        wrote them, `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`, `'visualwakewords'` and, for
+        any others with the same features and a labels.txt, `'tfrecord'`.
       split_name: Such as `'train'` or `'test'`.
       dataset_dir: Where the files are; `'digits'` has none.
+      file_pattern: The names of the TFRecord files with `%s` for the split, in place of those that
+        TF-Slim's scripts gave them.
 
     Returns:
       The data set, with `num_samples`, `num_classes`, `class_names` and `labels_to_names`.
 
     Raises:
-      ValueError: The name or the split is unknown, or `dataset_dir` is missing or of no use.
+      ValueError: The name or the split is unknown, or an argument is missing or of no use.
       DataError: The files are not what the data set needs.
     """
     if name not in DATASET_NAMES:
@@ -32,6 +40,8 @@ def get_dataset(
             f"Name of dataset unknown {name}: known are {', '.join(DATASET_NAMES)}"
             f"{did_you_mean(name, DATASET_NAMES)}"
         )
+    if file_pattern is not None and name not in SCHEMAS:
+        raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none.")
     if name == "digits":
         if dataset_dir is not None:
             raise ValueError(
@@ -41,8 +51,10 @@ def get_dataset(
             )
         return digits(split_name)
     if dataset_dir is None:
+        files = f"{split_name}/CLASS/*.jpg or CLASS/*.jpg" if name == "folder" else "its files"
         raise ValueError(
-            "the data set 'folder' needs dataset_dir, the directory that holds "
-            f"{split_name}/CLASS/*.jpg or CLASS/*.jpg."
+            f"the data set {name!r} needs dataset_dir, the directory that holds {files}."
         )
-    return FolderDataset(dataset_dir, split_name)
+    if name == "folder":
+        return FolderDataset(dataset_dir, split_name)
+    return open_tfrecord_dataset(name, split_name, dataset_dir, file_pattern)

@@ -5,6 +5,7 @@ numbers are little-endian, checksums are masked CRC-32C. Source: TensorFlow's re
 file may be compressed as a whole by gzip or zlib.
 """
 
+import bisect
 import contextlib
 import glob
 import gzip
@@ -115,6 +116,39 @@ class TFRecordFile(Sequence[bytes]):
                 f"{where} is damaged: its checksum is wrong; copy or convert the file again."
             )
         return data
+
+
+class TFRecordFiles(Sequence[bytes]):
+    """The records of several files, one file after the other.
+
+    Args:
+      data_sources: As `get_data_files` takes them.
+
+    Raises:
+      DataError: As `TFRecordFile`, or there is no record at all.
+    """
+
+    def __init__(self, data_sources: str | os.PathLike[str] | Iterable[Any]):
+        self.files = [TFRecordFile(path) for path in get_data_files(data_sources)]
+        self._ends = np.cumsum([len(file) for file in self.files]).tolist()
+        if not self._ends or not self._ends[-1]:
+            raise DataError(f"there is no record in {[file.path for file in self.files]}.")
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _place(self, index: int) -> tuple[TFRecordFile, int]:
+        number = bisect.bisect_right(self._ends, index)
+        return self.files[number], index - (self._ends[number - 1] if number else 0)
+
+    def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
+        file, place = self._place(index)
+        return file[place]
+
+    def record_key(self, index: int) -> str:
+        """`FILE:BYTE`, where the record starts, as TF-Slim's readers have it."""
+        file, place = self._place(index)
+        return f"{os.path.basename(file.path)}:{file.offset(place)}"
 
 
 class _readable(contextlib.AbstractContextManager):  # named as what it does in a with statement

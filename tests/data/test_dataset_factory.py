@@ -26,9 +26,11 @@ def test_get_dataset_opens_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("digit", "train"), "dataset unknown digit: known are digits, folder; did you mean"),
+        (("digit", "train"), "dataset unknown digit: known are digits, folder, .*; did you mean"),
         (("digits", "trian"), "split name trian was not recognized.*did you mean 'train'"),
         (("digits", "train", "some/where"), "reads no directory, got dataset_dir 'some/where'"),
+        (("mnist", "train"), "'mnist' needs dataset_dir, the directory that holds its files"),
+        (("folder", "train", "x", "%s*"), "file_pattern is of data sets in TFRecord files"),
         (("folder", "train"), "'folder' needs dataset_dir, the directory that holds train/CLASS"),
     ],
 )

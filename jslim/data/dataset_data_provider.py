@@ -1,0 +1,147 @@
+"""TF-Slim's `Dataset` and `DatasetDataProvider`: items of one record after another.
+
+    dataset = slim.data.Dataset('flowers_train_*.tfrecord', TFRecordFiles, decoder, None, {})
+    provider = slim.data.DatasetDataProvider(dataset, shuffle=False, num_epochs=1)
+    image, label = provider.get(['image', 'label'])
+
+For training `slim.data.batches` is faster, and its position can be saved.
+"""
+
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jslim._errors import did_you_mean
+from jslim.data.order import Order
+from jslim.data.tfrecord import TFRecordFiles
+
+
+class Dataset:
+    """What a data set is: files, how they are read, what they hold.
+
+    Args:
+      data_sources: The files, as `jslim.data.get_data_files` takes them.
+      reader: Makes a sequence of serialized records with `record_key(index)` of `data_sources`;
+        None means `TFRecordFiles`.
+      decoder: Has `decode(record, items, record_key)` and `list_items()`, as `TFExampleDecoder`.
+      num_samples: The number of records; None means those that the files have.
+      items_to_descriptions: What each item is.
+      **kwargs: Further attributes, such as `num_classes` and `labels_to_names`.
+    """
+
+    def __init__(
+        self,
+        data_sources: Any,
+        reader: Any,
+        decoder: Any,
+        num_samples: int | None,
+        items_to_descriptions: Mapping[str, str],
+        **kwargs: Any,
+    ):
+        self.data_sources = data_sources
+        self.reader = reader
+        self.decoder = decoder
+        self.num_samples = num_samples
+        self.items_to_descriptions = items_to_descriptions
+        for name, value in kwargs.items():
+            setattr(self, name, value)
+
+
+class DatasetDataProvider:
+    """Gives the items of one record at each `get`.
+
+    Differs from TF-Slim: values are NumPy arrays, and each `get` is a new record; shuffling is over
+    the whole data set, anew in every epoch, from the seed alone; an end of the epochs is an
+    `EOFError`, or the end of the loop where the provider is iterated over.
+
+    Args:
+      dataset: A `Dataset`.
+      num_readers: Is kept for TF-Slim's signature, as the capacities are: records are read when
+        they are asked for.
+      reader_kwargs: Keyword arguments of the reader.
+      shuffle: Whether each epoch has an order of its own.
+      num_epochs: After how many epochs to end; None means never.
+      common_queue_capacity: See `num_readers`.
+      common_queue_min: See `num_readers`.
+      record_key: Name of the item that says which record it is.
+      seed: Of the order; None draws one.
+
+    Raises:
+      ValueError: The data set has an item named as `record_key`, or `num_epochs` is below 1.
+      DataError: A file or a record is broken.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        num_readers: int = 1,
+        reader_kwargs: Mapping[str, Any] | None = None,
+        shuffle: bool = True,
+        num_epochs: int | None = None,
+        common_queue_capacity: int = 256,
+        common_queue_min: int = 128,
+        record_key: str = "record_key",
+        seed: int | None = None,
+    ):
+        items = dataset.decoder.list_items()
+        if record_key in items:
+            raise ValueError(
+                f"The item name used for `record_key` cannot also be used for a dataset item: "
+                f"{record_key}"
+            )
+        if num_epochs is not None and num_epochs < 1:
+            raise ValueError(f"num_epochs must be at least 1, got {num_epochs}.")
+        self._records = (dataset.reader or TFRecordFiles)(
+            dataset.data_sources, **(reader_kwargs or {})
+        )
+        self._decoder = dataset.decoder
+        self._record_key = record_key
+        self._items = [*items, record_key]
+        self._num_samples = dataset.num_samples
+        count = len(self._records)
+        order = Order(secrets.randbits(32) if seed is None else seed, count, shuffle=shuffle)
+        ends = itertools.count() if num_epochs is None else range(num_epochs * count)
+        self._indices = map(order, ends)
+
+    def list_items(self) -> list[str]:
+        """The names of the items, that of the record's key last."""
+        return list(self._items)
+
+    def num_samples(self) -> int:
+        """The number of records, as the data set declares it, or else of the files."""
+        return len(self._records) if self._num_samples is None else self._num_samples
+
+    def get(self, items: Sequence[str]) -> list[Any]:
+        """Those items of the next record, in their order.
+
+        Raises:
+          ValueError: `items` is no list or tuple, or there is no such item.
+          EOFError: All epochs have been read.
+        """
+        self._check(items)
+        for index in self._indices:
+            return self._decode(index, items)
+        raise EOFError("all epochs of the data set have been read.")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """All items of every record that is left, by name."""
+        for index in self._indices:
+            yield dict(zip(self._items, self._decode(index, self._items), strict=True))
+
+    def _check(self, items: Sequence[str]) -> None:
+        if not isinstance(items, (list, tuple)):
+            raise ValueError(f"items must be a list or tuple of names, got {items!r}.")
+        for item in items:
+            if item not in self._items:
+                raise ValueError(
+                    f"there is no item {item!r}; there are {', '.join(self._items)}"
+                    f"{did_you_mean(item, self._items)}"
+                )
+
+    def _decode(self, index: int, items: Sequence[str]) -> list[Any]:
+        key = self._records.record_key(index)
+        decoded = [item for item in items if item != self._record_key]
+        values = self._decoder.decode(self._records[index], decoded, key)
+        found = dict(zip(decoded, values, strict=True)) | {self._record_key: key}
+        return [found[item] for item in items]

@@ -1,0 +1,208 @@
+"""Data sets in TFRecord files, with the schemas of research/slim.
+
+Source of patterns, keys and splits: research/slim/datasets of tensorflow/models.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jslim._errors import DataError, did_you_mean
+from jslim.data.sources import Example, ImageDataset
+from jslim.data.tf_example import FixedLenFeature, VarLenFeature
+from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
+from jslim.data.tfrecord import TFRecordFiles, get_data_files
+
+LABELS_FILENAME = "labels.txt"
+
+_LABEL = "image/class/label"
+_BOXES = "image/object/bbox/"
+
+
+class _Schema(NamedTuple):
+    """How a data set lies in files.
+
+    Attributes:
+      file_pattern: With `%s` for the split.
+      splits: The names of the splits; none means that the files alone say.
+      num_classes: The number of classes; None means that the labels file says.
+      image: The handler of the image.
+      image_format: What an example that has no format means.
+      items: The other items, and their features.
+    """
+
+    file_pattern: str
+    splits: tuple[str, ...]
+    num_classes: int | None
+    image: Callable[[], Image] = Image
+    image_format: str = "jpeg"
+    items: Callable[[], tuple[dict[str, Any], dict[str, ItemHandler]]] = lambda: ({}, {})
+
+
+def _boxes() -> tuple[dict[str, Any], dict[str, ItemHandler]]:
+    sides = ("ymin", "xmin", "ymax", "xmax")
+    features = {f"{_BOXES}{side}": VarLenFeature(np.float32) for side in sides}
+    return features, {"object/bbox": BoundingBox(prefix=_BOXES)}
+
+
+def _imagenet_items() -> tuple[dict[str, Any], dict[str, ItemHandler]]:
+    features, handlers = _boxes()
+    features["image/class/text"] = FixedLenFeature([], bytes, "")
+    features["image/object/class/label"] = VarLenFeature(np.int64)
+    handlers["label_text"] = Tensor("image/class/text")
+    handlers["object/label"] = Tensor("image/object/class/label")
+    return features, handlers
+
+
+def _mnist_image() -> Image:
+    return Image(shape=[28, 28, 1], channels=1)
+
+
+SCHEMAS = {
+    "cifar10": _Schema("cifar10_%s.tfrecord", ("train", "test"), 10, image_format="png"),
+    "flowers": _Schema("flowers_%s_*.tfrecord", ("train", "validation"), 5, image_format="png"),
+    "imagenet": _Schema("%s-*", ("train", "validation"), 1001, items=_imagenet_items),
+    "mnist": _Schema("mnist_%s.tfrecord", ("train", "test"), 10, _mnist_image, "raw"),
+    "tfrecord": _Schema("*%s*", (), None),
+    "visualwakewords": _Schema("%s.record-*", ("train", "val"), 2, items=_boxes),
+}
+
+
+class TFRecordDataset(ImageDataset):
+    """Labelled images in TFRecord files, at random.
+
+    Differs from TF-Slim: the number of records is that of the files, not one that is declared.
+
+    Args:
+      name: What errors call it.
+      files: The files, as `get_data_files` takes them.
+      decoder: Has the items `'image'` and `'label'`; others are had from `decode`.
+      class_names: The name of each class.
+
+    Raises:
+      DataError: There is no file, or no record, or a file is broken.
+    """
+
+    def __init__(
+        self, name: str, files: Any, decoder: TFExampleDecoder, class_names: Sequence[str]
+    ):
+        super().__init__(name, class_names)
+        self.records = TFRecordFiles(files)
+        self.decoder = decoder
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def record_key(self, index: int) -> str:
+        return self.records.record_key(index)
+
+    def decode(self, index: int, items: Sequence[str] | None = None) -> list[Any]:
+        """The items of a record, in their order; see `TFExampleDecoder.decode`."""
+        return self.decoder.decode(self.records[index], items, self.record_key(index))
+
+    def __getitem__(self, index: int) -> Example:
+        image, label = self.decode(index, ["image", "label"])
+        return {"image": image, "label": int(label), "record_key": self.record_key(index)}
+
+
+def open_tfrecord_dataset(
+    name: str,
+    split_name: str,
+    dataset_dir: str | os.PathLike[str],
+    file_pattern: str | None = None,
+) -> TFRecordDataset:
+    """A split of one of the data sets in `SCHEMAS`.
+
+    Args:
+      name: One of `SCHEMAS`. `'tfrecord'` means any files with images and labels in research/slim's
+        features, and takes the classes from `labels.txt`.
+      split_name: The split; `'tfrecord'` takes the files that have it in their name.
+      dataset_dir: Where the files are.
+      file_pattern: In place of the schema's, with `%s` for the split.
+
+    Raises:
+      ValueError: There is no such split.
+      DataError: The files are not there or not what they should be.
+    """
+    schema = SCHEMAS[name]
+    if schema.splits and split_name not in schema.splits:
+        raise ValueError(
+            f"split name {split_name} was not recognized: {name!r} has the splits "
+            f"{' and '.join(schema.splits)}{did_you_mean(split_name, schema.splits)}"
+        )
+    directory = pathlib.Path(dataset_dir)
+    if not directory.is_dir():
+        raise DataError(f"the data set directory {str(directory)!r} does not exist.")
+    names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
+    pattern = file_pattern or schema.file_pattern
+    pattern = pattern.replace("%s", split_name)
+    files = [path for path in get_data_files(directory / pattern) if _is_data(path)]
+    if not files:
+        raise DataError(f"no file matches the pattern {str(directory / pattern)!r}.")
+    features, handlers = schema.items()
+    features |= {
+        "image/encoded": FixedLenFeature([], bytes, ""),
+        "image/format": FixedLenFeature([], bytes, schema.image_format),
+        # One that is missing is -1, which is no class: research/slim's data sets of digits and
+        # small images call it class 0, and would train on it.
+        _LABEL: FixedLenFeature([], np.int64, -1),
+    }
+    handlers |= {"image": schema.image(), "label": Tensor(_LABEL)}
+    return TFRecordDataset(
+        f"{name}/{split_name}", files, TFExampleDecoder(features, handlers), names
+    )
+
+
+def _is_data(path: str) -> bool:
+    return os.path.basename(path) != LABELS_FILENAME and os.path.isfile(path)
+
+
+def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
+    """The names in a labels file, or numbers where there is none."""
+    if not path.exists():
+        if num_classes is None:
+            raise DataError(
+                f"{str(path)!r} is missing: it says which classes there are, a line `0:NAME` for "
+                "each."
+            )
+        return [str(label) for label in range(num_classes)]
+    names = read_label_file(path)
+    count = num_classes or max(names) + 1
+    if sorted(names) != list(range(count)):
+        raise DataError(
+            f"{str(path)!r} must name the classes 0 to {count - 1}, got {sorted(names)}"
+        )
+    return [names[label] for label in range(count)]
+
+
+def read_label_file(path: str | os.PathLike[str]) -> dict[int, str]:
+    """The names of the classes in a file with a line `LABEL:NAME` for each.
+
+    Raises:
+      DataError: A line is something else, or a label comes twice.
+    """
+    names: dict[int, str] = {}
+    for number, line in enumerate(pathlib.Path(path).read_text("utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        label, colon, name = line.partition(":")
+        if not (colon and label.strip().isdecimal()) or int(label) in names:
+            raise DataError(
+                f"line {number} of {os.fspath(path)!r} must be LABEL:NAME with a label of its own, "
+                f"got {line!r}"
+            )
+        names[int(label)] = name.strip()
+    return names
+
+
+def write_label_file(
+    labels_to_names: dict[int, str],
+    dataset_dir: str | os.PathLike[str],
+    filename: str = LABELS_FILENAME,
+) -> None:
+    """Writes what `read_label_file` reads, in TF-Slim's form."""
+    path = pathlib.Path(dataset_dir) / filename
+    path.write_text("".join(f"{n}:{name}\n" for n, name in labels_to_names.items()), "utf-8")
