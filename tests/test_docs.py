@@ -181,6 +181,7 @@ def test_documents_give_flags_that_the_scripts_have():
         "train.py": flags.train_flags,
         "eval.py": flags.eval_flags,
         "jslim-predict": flags.predict_flags,
+        "jslim-convert": flags.convert_flags,
         "jslim-export": flags.export_flags,
     }
     known = {flag for define in programs.values() for flag in define()}
@@ -197,7 +198,7 @@ def test_documents_give_flags_that_the_scripts_have():
                 assert programs[words[0]]()(words)[1:] == files
                 assert not files or words[0] == "jslim-predict"
                 num_commands += 1
-    assert num_commands == 7
+    assert num_commands == 8
     options = " ".join(code for code in code_in("\n".join(prose(README))) if code[:2] == "--")
     assert set(re.findall(r"--(\w+)", options)) <= known
 

@@ -232,6 +232,20 @@ def export_flags() -> flags.FlagValues:
     return values
 
 
+def convert_flags() -> flags.FlagValues:
+    """The flags of `jslim-convert`."""
+    values = flags.FlagValues()
+    text, integer = _definers(values)
+    text("dataset_dir", None, "A folder of images: DATASET_DIR[/SPLIT]/CLASS/*.jpg.")
+    text("output_dir", None, "Where the files go.")
+    text("name", None, "What they are called: NAME_SPLIT_*. Default: the folder's name.")
+    integer("num_shards", 5, "Files for each split.", lower_bound=1)
+    integer("num_threads", 4, "How many files are written at once.", lower_bound=1)
+    integer("seed", 0, "Of the order of the images.", lower_bound=0)
+    _define_every(values)
+    return values
+
+
 def _define_checkpoint(values: flags.FlagValues) -> None:
     """What says which network to load: of jslim's own checkpoints the first alone is needed."""
     text, integer = _definers(values)

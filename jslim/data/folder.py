@@ -68,6 +68,10 @@ class FolderDataset(ImageDataset):
         """The path of the file."""
         return self._paths[index]
 
+    def label(self, index: int) -> int:
+        """The label of the record; nothing is read for it."""
+        return self._labels[index]
+
     def __getitem__(self, index: int) -> Example:
         path = self._paths[index]
         try:
@@ -89,11 +93,9 @@ def _find_split(root: pathlib.Path, split_name: str) -> pathlib.Path:
     if not root.is_dir():
         what = "is a file, not a directory; unpack it first" if root.exists() else "does not exist"
         raise DataError(f"the data set directory {str(root)!r} {what}.")
-    # A split is a folder of folders; without one, the folders in DIR are classes themselves.
-    names = _directory_names(root)
-    splits = [name for name in names if _directory_names(root / name)]
+    splits = split_names(root)
     if not splits:
-        if not names:
+        if not _directory_names(root):
             raise DataError(
                 f"{str(root)!r} has no class folders; images must lie in one sub-folder a class, "
                 f"{root / 'CLASS'} or {root / split_name / 'CLASS'}."
@@ -113,6 +115,15 @@ def _find_split(root: pathlib.Path, split_name: str) -> pathlib.Path:
                 "labels would not mean the same."
             )
     return root / split_name
+
+
+def split_names(dataset_dir: str | os.PathLike[str]) -> list[str]:
+    """The splits in a folder of images, sorted; none where it holds the classes directly."""
+    root = pathlib.Path(dataset_dir)
+    if not root.is_dir():
+        return []
+    # A split is a folder of folders; without one, the folders in DIR are classes themselves.
+    return [name for name in _directory_names(root) if _directory_names(root / name)]
 
 
 def _directory_names(directory: pathlib.Path) -> list[str]:

@@ -5,6 +5,7 @@ Source of patterns, keys and splits: research/slim/datasets of tensorflow/models
 
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def open_tfrecord_dataset(
     Args:
       name: One of `SCHEMAS`. `'tfrecord'` means any files with images and labels in research/slim's
         features, and takes the classes from `labels.txt`.
-      split_name: The split; `'tfrecord'` takes the files that have it in their name.
+      split_name: The split; `'tfrecord'` takes the files that have it in their name as a word.
       dataset_dir: Where the files are.
       file_pattern: In place of the schema's, with `%s` for the split.
 
@@ -137,9 +138,10 @@ def open_tfrecord_dataset(
     if not directory.is_dir():
         raise DataError(f"the data set directory {str(directory)!r} does not exist.")
     names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
-    pattern = file_pattern or schema.file_pattern
-    pattern = pattern.replace("%s", split_name)
-    files = [path for path in get_data_files(directory / pattern) if _is_data(path)]
+    pattern = (file_pattern or schema.file_pattern).replace("%s", split_name)
+    files = [path for path in get_data_files(directory / pattern) if os.path.isfile(path)]
+    if name == "tfrecord" and file_pattern is None:
+        files = [path for path in files if _is_of_split(os.path.basename(path), split_name)]
     if not files:
         raise DataError(f"no file matches the pattern {str(directory / pattern)!r}.")
     features, handlers = schema.items()
@@ -156,8 +158,10 @@ def open_tfrecord_dataset(
     )
 
 
-def _is_data(path: str) -> bool:
-    return os.path.basename(path) != LABELS_FILENAME and os.path.isfile(path)
+def _is_of_split(filename: str, split_name: str) -> bool:
+    """Whether the split is a word of the name, of a file that is no text."""
+    words = re.split(r"[^A-Za-z0-9]+", filename)
+    return split_name in words and not filename.endswith((".json", ".txt"))
 
 
 def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:

@@ -1,0 +1,41 @@
+"""`jslim-convert`: a folder of images as TFRecord files, which TensorFlow reads too."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from jslim.cli import flags
+from jslim.cli.run import UsageError, run
+from jslim.data.convert import convert_folder
+
+logger = logging.getLogger("jslim")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Converts as the command line says; returns the exit code."""
+    return run(convert, flags.convert_flags(), argv)
+
+
+def convert(values: Any) -> None:
+    """Writes the files.
+
+    Raises:
+      UsageError: A folder is not given.
+      DataError: An image cannot be read, or other files are in the way.
+    """
+    for name in ("dataset_dir", "output_dir"):
+        if not values[name].value:
+            raise UsageError(f"--{name} is missing")
+    paths = convert_folder(
+        values.dataset_dir,
+        values.output_dir,
+        name=values.name,
+        num_shards=values.num_shards,
+        num_threads=values.num_threads,
+        seed=values.seed,
+    )
+    logger.info(
+        "wrote %d files; use them by --dataset_name=tfrecord --dataset_dir=%s",
+        len(paths),
+        values.output_dir,
+    )
