@@ -129,13 +129,18 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
       factor: What to multiply by, 0 for grey.
     """
     image = image.astype(np.float32, copy=False)
-    value = image.max(axis=2, keepdims=True)
-    spread = value - image.min(axis=2, keepdims=True)
-    # Of black there is no saturation, nor of what is darker.
-    saturation = np.divide(spread, value, out=np.zeros_like(value), where=value > 0)
-    wanted = np.clip(saturation * np.float32(factor), 0, 1)
-    ratio = np.divide(wanted, saturation, out=np.zeros_like(value), where=saturation > 0)
-    return value - (value - image) * ratio
+    red, green, blue = (image[..., channel] for channel in range(3))
+    # Channel by channel: NumPy reduces an axis of three at a tenth of the speed.
+    value = np.maximum(np.maximum(red, green), blue)
+    spread = value - np.minimum(np.minimum(red, green), blue)
+    # Saturation is spread / value. Of black there is none, nor of what is darker.
+    is_coloured = (spread > 0) & (value > 0)
+    most = np.divide(value, spread, out=np.zeros_like(value), where=is_coloured)
+    ratio = np.minimum(most, np.float32(factor))  # no saturation above 1
+    result = value[..., None] - image
+    result *= -ratio[..., None]
+    result += value[..., None]
+    return result
 
 
 Window = tuple[slice, slice]
