@@ -39,6 +39,7 @@ def resize_bilinear(
     *,
     rows: slice = slice(None),
     columns: slice = slice(None),
+    scale: float | None = None,
 ) -> np.ndarray:
     """Resizes as TF1's `resize_bilinear(align_corners=False)`.
 
@@ -53,23 +54,31 @@ def resize_bilinear(
       width: The width to resize to.
       rows: Which rows of the result to compute; all by default.
       columns: Which columns of the result to compute; all by default.
+      scale: What to multiply the pixels by before, in float32; None leaves them.
 
     Returns:
       float32 `[height, width, channels]`, or the asked rows and columns of it.
     """
+    num_channels = image.shape[2]
     left, right, x_weight = _sample_points(image.shape[1], width, columns)
     upper, lower, y_weight = _sample_points(image.shape[0], height, rows)
     used_rows, positions = np.unique(np.concatenate([upper, lower]), return_inverse=True)
-    source = image[used_rows]
-    lines = _interpolate(source[:, left], source[:, right], x_weight[:, None])
+    # Columns and channels as one axis: NumPy is several times as fast as with a last axis of three.
+    source = image[used_rows].reshape(len(used_rows), -1)
+
+    def take(pixels: np.ndarray) -> np.ndarray:
+        places = (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
+        taken = source.take(places, axis=1).astype(np.float32)
+        return taken if scale is None else np.multiply(taken, np.float32(scale), out=taken)
+
+    lines = _interpolate(take(left), take(right), np.repeat(x_weight, num_channels))
     upper, lower = np.split(positions, 2)
-    return _interpolate(lines[upper], lines[lower], y_weight[:, None, None])
+    resized = _interpolate(lines[upper], lines[lower], y_weight[:, None])
+    return resized.reshape(len(upper), len(left), num_channels)
 
 
 def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """`first + (second - first) * weight` in float32, in TensorFlow's order of rounding."""
-    first = first.astype(np.float32, copy=False)
-    second = second.astype(np.float32)
+    """`first + (second - first) * weight`, in TensorFlow's order of rounding; writes to `second`."""
     second -= first
     second *= weight
     second += first

@@ -55,8 +55,9 @@ def preprocess_image(
     if not is_training:
         if crop_image:
             image = central_crop(image, central_fraction)
-        scaled = image.astype(np.float32) * np.float32(1 / 255)
-        return _to_symmetric(images.resize_bilinear(scaled, output_height, output_width))
+        return _to_symmetric(
+            images.resize_bilinear(image, output_height, output_width, scale=1 / 255)
+        )
     generator = images.require_generator(rng, "inception preprocessing")
     if image.shape[2] != 3:
         raise ValueError(
@@ -64,8 +65,9 @@ def preprocess_image(
             f"{image.shape[2]}; convert them to RGB, or choose another preprocessing."
         )
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
-    scaled = image[rows, columns].astype(np.float32) * np.float32(1 / 255)
-    scaled = images.resize_bilinear(scaled, output_height, output_width)
+    scaled = images.resize_bilinear(
+        image[rows, columns], output_height, output_width, scale=1 / 255
+    )
     scaled = images.random_flip_left_right(generator, scaled)
     scaled = scaled + np.float32(generator.uniform(-_BRIGHTNESS, _BRIGHTNESS))
     scaled = images.adjust_saturation(scaled, generator.uniform(*_SATURATION))
