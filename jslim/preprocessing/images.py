@@ -78,7 +78,7 @@ def resize_bilinear(
 
 
 def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """`first + (second - first) * weight`, in TensorFlow's order of rounding; writes to `second`."""
+    """`first + (second - first) * weight` as TensorFlow rounds it; overwrites `second`."""
     second -= first
     second *= weight
     second += first
