@@ -64,11 +64,21 @@ PACKAGES = {
     "PIL": {"data", "summaries", "cli"},
     "tensorboard": {"summaries"},
     "safetensors": {"checkpoints"},
+    "simplejpeg": {"data"},
     "absl": {"cli"},
     "sklearn": set(),
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
-OPTIONAL = ("grain", "PIL", "tensorboard", "safetensors", "sklearn", "absl.app", "jslim.cli")
+OPTIONAL = (
+    "grain",
+    "PIL",
+    "simplejpeg",
+    "tensorboard",
+    "safetensors",
+    "sklearn",
+    "absl.app",
+    "jslim.cli",
+)
 
 
 def imports_of(path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from jslim._errors import DataError
-from jslim.data import decode_image
+from jslim.data import decode, decode_image
 
 
 def encode(image, **options):
@@ -89,3 +89,78 @@ def test_decode_image_without_pillow_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(ImportError, match=r"needs Pillow.*pip install 'jslim\[cli\]'"):
         decode_image(b"", "x")
+
+
+def smooth(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (3, 4, shape[-1]), np.uint8)
+    image = Image.fromarray(coarse.squeeze()).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    return np.asarray(image).reshape(shape)
+
+
+JPEGS = {
+    "colours": lambda: encode(Image.fromarray(smooth((37, 51, 3))), format="JPEG"),
+    "full_chroma": lambda: encode(
+        Image.fromarray(smooth((37, 51, 3))), format="JPEG", subsampling=0, quality=95
+    ),
+    "progressive": lambda: encode(
+        Image.fromarray(smooth((16, 15, 3))), format="JPEG", progressive=True, quality=30
+    ),
+    "grey": lambda: encode(Image.fromarray(smooth((9, 33, 1)).squeeze()), format="JPEG"),
+    "cmyk": lambda: encode(Image.fromarray(smooth((8, 9, 4)), mode="CMYK"), format="JPEG"),
+    "stored_rgb": lambda: encode(Image.fromarray(smooth((8, 9, 3))), format="JPEG", keep_rgb=True),
+    "small": lambda: encode(Image.fromarray(smooth((1, 1, 3))), format="JPEG"),
+}
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_simplejpeg_changes_no_pixel(kind, channels, monkeypatch):
+    encoded = JPEGS[kind]()
+    assert decode._simplejpeg() is not None
+    found = decode_image(encoded, "x", channels)
+    is_fast = decode._decode_jpeg(encoded, channels, None) is not None
+    assert is_fast == (channels in (1, 3) and kind not in ("cmyk", "stored_rgb"))
+    monkeypatch.setattr(decode, "_simplejpeg", lambda: None)
+    np.testing.assert_array_equal(found, decode_image(encoded, "x", channels))
+    assert found.shape[2] == (channels or (1 if kind == "grey" else 3))
+
+
+def test_a_jpeg_with_flipped_bits_is_the_same_with_and_without_simplejpeg(monkeypatch):
+    whole = np.frombuffer(JPEGS["colours"](), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        damaged = whole.copy()
+        damaged[rng.integers(2, whole.size, 2)] ^= 1 << int(rng.integers(8))
+        results = []
+        for simplejpeg in (decode._simplejpeg, lambda: None):
+            with monkeypatch.context() as patch:
+                patch.setattr(decode, "_simplejpeg", simplejpeg)
+                try:
+                    results.append(decode_image(damaged.tobytes(), "x"))
+                except DataError as error:
+                    results.append(str(error))
+        assert type(results[0]) is type(results[1])
+        np.testing.assert_array_equal(*results)
+
+
+def test_channels_that_an_image_has():
+    pixels = smooth((4, 5, 4))
+    transparent = encode(Image.fromarray(pixels), format="PNG")
+    np.testing.assert_array_equal(decode_image(transparent, "x", 0), pixels)
+    np.testing.assert_array_equal(decode_image(transparent, "x", 4), pixels)
+    opaque = encode(Image.fromarray(pixels[..., :3]), format="PNG")
+    np.testing.assert_array_equal(decode_image(opaque, "x", 0), pixels[..., :3])
+    assert (decode_image(opaque, "x", 4)[..., 3] == 255).all()
+    with pytest.raises(ValueError, match=r"channels must be 0, 1, 3 or 4, got 2"):
+        decode_image(opaque, "x", 2)
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    for file_format in ("JPEG", "PNG"):
+        encoded = encode(Image.new("RGB", (40, 40)), format=file_format)
+        with pytest.raises(
+            DataError, match=r"cannot be decoded \(Image size \(1600 pixels\) exceed"
+        ):
+            decode_image(encoded, "x")
