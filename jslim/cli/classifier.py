@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jslim import data
+from jslim._errors import DataError
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
 from jslim.model import Model
@@ -45,10 +46,22 @@ def open_dataset(values: Any, labels_offset: int, split_name: str | None = None)
     return _OffsetDataset(dataset, labels_offset) if labels_offset else dataset
 
 
+def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
+    """The channels of the first image that can be read."""
+    for index in range(len(dataset)):
+        try:
+            return int(dataset[index]["image"].shape[-1])
+        except DataError:
+            if index >= skip_bad_records:
+                raise
+    raise DataError(f"no record of {dataset.name!r} can be read.")
+
+
 def make_contract(
     model_name: str,
     dataset: ImageDataset,
     *,
+    skip_bad_records: int = 0,
     image_size: int,
     preprocessing_name: str,
     labels_offset: int,
@@ -61,7 +74,7 @@ def make_contract(
         "class_names": dataset.class_names,
         "labels_offset": labels_offset,
         "image_size": image_size,
-        "num_channels": int(dataset[0]["image"].shape[-1]),
+        "num_channels": num_channels(dataset, skip_bad_records),
         "preprocessing_name": preprocessing_name,
         "has_moving_averages": has_moving_averages,
     }
@@ -114,6 +127,7 @@ def host_batches(
         preprocessing_fn=preprocessing_fn,
         seed=seed,
         num_threads=0 if dataset.is_in_memory else values.num_preprocessing_threads,
+        skip_bad_records=values.skip_bad_records,
     )
 
 

@@ -1,5 +1,6 @@
 """`eval.py`: evaluates an image classifier's checkpoints with TF-Slim's flags."""
 
+import itertools
 import logging
 import os
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jslim import checkpoints, evaluation, learning, metrics, prediction
+from jslim import checkpoints, data, evaluation, learning, metrics, prediction
 from jslim._errors import RestoreError
 from jslim.cli import classifier as image_classifier
 from jslim.cli import flags, reports, scoring, statistics
@@ -43,7 +44,9 @@ def evaluate(values: Any) -> None:
     given = _flags_given(values, is_ours=classifier is None)
     image_classifier.check_contract(contract, given, path)
     dataset = image_classifier.open_dataset(values, contract["labels_offset"])
-    data_of = {"num_channels": dataset[0]["image"].shape[-1]}
+    data_of: dict[str, Any] = {
+        "num_channels": image_classifier.num_channels(dataset, values.skip_bad_records)
+    }
     if classifier is None:
         data_of["class_names"] = dataset.class_names
     else:
@@ -64,7 +67,7 @@ def evaluate(values: Any) -> None:
             found = evaluation.evaluate_variables(classifier.variables, **options)
             if values.eval_dir:
                 evaluation.write_values(values.eval_dir, classifier.step or 0, found)
-            _report(values, dataset, classifier.step, found)
+            _report(values, dataset, batches, classifier.step, found)
             return
         options["logdir"] = values.eval_dir
         options["use_moving_averages"] = values.moving_average_decay is not None
@@ -75,7 +78,7 @@ def evaluate(values: Any) -> None:
             )
 
         def report(path: str, step: int, found: Any) -> None:
-            _report(values, dataset, step, found)
+            _report(values, dataset, batches, step, found)
             if check_statistics is not None:
                 check_statistics(path)
 
@@ -165,10 +168,14 @@ def _metric_map(values: Any, num_classes: int, num_examples: int) -> dict[str, m
     return found
 
 
-def _report(values: Any, dataset: Any, step: int | None, found: Any) -> None:
+def _report(
+    values: Any, dataset: Any, batches: data.BatchIterator, step: int | None, found: Any
+) -> None:
     """Prints the metrics that are numbers, and writes what the flags ask for."""
     line = scoring.line_of_values(found)
     print(line if step is None else f"step {step}  {line}", flush=True)
+    if batches.bad_records:
+        logger.warning("bad records that were left out: %d", len(batches.bad_records))
     if values.per_class:
         print(reports.per_class_table(found[_MATRIX], dataset.class_names))
         print("confusion matrix: a row for each class, a column for each prediction")
@@ -179,7 +186,11 @@ def _report(values: Any, dataset: Any, step: int | None, found: Any) -> None:
         logger.info("drew %s", path)
     if values.predictions_file:
         path = _report_path(values, values.predictions_file, step)
-        reports.write_predictions(path, dataset, found[_LOGITS], found[_LABELS])
+        # In evaluation records come once and in order.
+        indices = (index for index in range(len(dataset)) if index not in batches.bad_records)
+        keys = [dataset.record_key(i) for i in itertools.islice(indices, len(found[_LABELS]))]
+        names = dataset.class_names
+        reports.write_predictions(path, keys, names, found[_LOGITS], found[_LABELS])
         logger.info("wrote %s", path)
 
 

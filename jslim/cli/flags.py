@@ -44,6 +44,12 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
     integer("num_clones", 1, "How many devices to use.", lower_bound=1)
     integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
+    integer(
+        "skip_bad_records",
+        0,
+        "How many records may be left out that cannot be read; one more is an error.",
+        lower_bound=0,
+    )
     text(
         "metrics",
         None,

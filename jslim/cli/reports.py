@@ -3,14 +3,13 @@
 import csv
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jslim import metrics
-from jslim.data import ImageDataset
 
 
 def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
@@ -87,27 +86,31 @@ def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> 
 
 
 def write_predictions(
-    path: str, dataset: ImageDataset, logits: np.ndarray, labels: np.ndarray
+    path: str,
+    record_keys: Sequence[str],
+    class_names: Sequence[str],
+    logits: np.ndarray,
+    labels: np.ndarray,
 ) -> None:
     """Writes a line for each example: as JSON lines if the file ends so, else as CSV.
 
     Args:
       path: The file.
-      dataset: Whose records they are, from the first on.
+      record_keys: What each example is called.
+      class_names: The names of the classes.
       logits: `[examples, classes]`.
       labels: The right classes, `[examples]`.
     """
-    names = dataset.class_names
     exponentials = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = exponentials / exponentials.sum(1, keepdims=True)
 
     def rows() -> Iterator[dict[str, Any]]:
-        for index, (row, label) in enumerate(zip(probabilities, labels, strict=True)):
+        for key, row, label in zip(record_keys, probabilities, labels, strict=True):
             best = int(row.argmax())
             yield {
-                "record": dataset.record_key(index),
-                "label": names[int(label)],
-                "prediction": names[best],
+                "record": key,
+                "label": class_names[int(label)],
+                "prediction": class_names[best],
                 "is_right": best == label,
                 "probability": round(float(row[best]), 6),
                 "probability_of_label": round(float(row[int(label)]), 6),

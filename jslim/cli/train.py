@@ -48,6 +48,7 @@ def train(values: Any) -> None:
         preprocessing_name=values.preprocessing_name or network.preprocessing,
         labels_offset=values.labels_offset,
         has_moving_averages=values.moving_average_decay is not None,
+        skip_bad_records=values.skip_bad_records,
     )
     start = starting.find_start(values)
     contract["started_from"] = start.weights

@@ -1,7 +1,9 @@
 """Batches of a data set, from a position that can be saved and restored exactly."""
 
 import inspect
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +14,8 @@ from jslim._errors import DataError
 from jslim.data._grain import ReadAhead
 from jslim.data.order import Order, example_generator
 from jslim.data.sources import ImageDataset
+
+logger = logging.getLogger("jslim")
 
 Batch = dict[str, np.ndarray]
 
@@ -26,6 +30,8 @@ class BatchIterator(Iterator[Batch]):
     Attributes:
       dataset: Where the records come from.
       batch_size: The rows of every batch.
+      bad_records: The records that were left out so far, by their index in the data set, each with
+        what is wrong with it.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class BatchIterator(Iterator[Batch]):
         batch_size: int,
         order: Order,
         *,
+        skip_bad_records: int,
         stop: int | None,
         drop_remainder: bool,
         preprocessing_fn: Callable[..., np.ndarray] | None,
@@ -41,6 +48,9 @@ class BatchIterator(Iterator[Batch]):
     ):
         self.dataset = dataset
         self.batch_size = batch_size
+        self.bad_records: dict[int, str] = {}
+        self._skip_bad_records = skip_bad_records
+        self._lock = threading.Lock()  # of bad_records
         self._order = order
         self._stop = stop
         self._drop_remainder = drop_remainder
@@ -68,8 +78,8 @@ class BatchIterator(Iterator[Batch]):
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and dtype of every array of a batch. Reads one record to find out."""
-        image, _ = self._load_example(0)
+        """Shape and dtype of every array of a batch. Reads one good record to find out."""
+        image, _ = next(filter(None, map(self._load_or_skip, range(self._order.num_records))))
         return {
             "image": jax.ShapeDtypeStruct((self.batch_size, *image.shape), image.dtype),
             "label": jax.ShapeDtypeStruct((self.batch_size,), np.int32),
@@ -151,25 +161,50 @@ class BatchIterator(Iterator[Batch]):
     def _load_batch(self, start: int) -> Batch:
         """The batch whose first record is at position `start`."""
         end = self._end_of_batch(start)
-        images: list[np.ndarray] = []
-        labels = []
-        for position in range(start, end):
-            image, label = self._load_example(position)
-            if images and image.shape != images[0].shape:
+        loaded = [self._load_or_skip(position) for position in range(start, end)]
+        good = [row for row in loaded if row is not None]
+        if not good:
+            raise DataError(
+                f"every record of a batch of {self.dataset.name!r} is bad; the last one: "
+                f"{self.bad_records[self._order(end - 1)]}"
+            )
+        for position, row in zip(range(start, end), loaded, strict=True):
+            if row is not None and row[0].shape != good[0][0].shape:
+                first = next(p for p, r in zip(range(start, end), loaded, strict=True) if r)
                 raise DataError(
                     f"the images of a batch must have one shape: {self._key(position)!r} has "
-                    f"{image.shape}, {self._key(start)!r} has {images[0].shape}; pass a "
+                    f"{row[0].shape}, {self._key(first)!r} has {good[0][0].shape}; pass a "
                     "preprocessing_fn that gives all of them one size."
                 )
-            images.append(image)
-            labels.append(label)
-        num_padding = self.batch_size - len(images)
-        weights = (np.arange(self.batch_size) < len(images)).astype(np.float32)
+        rows = loaded + [None] * (self.batch_size - len(loaded))
+        weights = np.array([row is not None for row in rows], np.float32)
         # Copies of a real record, not zeros: should a net make NaN of an empty image, that would
         # get through a weight of 0.
-        images += images[-1:] * num_padding
-        labels += labels[-1:] * num_padding
+        images, labels = zip(*(row or good[-1] for row in rows), strict=True)
         return {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
+
+    def _load_or_skip(self, position: int) -> tuple[np.ndarray, int] | None:
+        """`_load_example`, or None for a bad record while there are not too many."""
+        try:
+            return self._load_example(position)
+        except DataError as error:
+            self._note_bad_record(self._order(position), error)
+            return None
+
+    def _note_bad_record(self, index: int, error: DataError) -> None:
+        with self._lock:
+            if index in self.bad_records:
+                return
+            if len(self.bad_records) < self._skip_bad_records:
+                self.bad_records[index] = str(error)
+                logger.warning("bad record %d is left out: %s", len(self.bad_records), error)
+                return
+        if not self._skip_bad_records:
+            raise error
+        raise DataError(
+            f"{error} (this is one bad record more than skip_bad_records={self._skip_bad_records} "
+            "allows)"
+        ) from error
 
     def _load_example(self, position: int) -> tuple[np.ndarray, int]:
         """The preprocessed image and the checked label at a position of the stream."""
@@ -212,6 +247,7 @@ def batches(
     num_epochs: int | None = None,
     drop_remainder: bool = False,
     num_threads: int | None = None,
+    skip_bad_records: int = 0,
 ) -> BatchIterator:
     """Iterates over batches of a data set, in an order that depends on the seed alone.
 
@@ -235,12 +271,15 @@ def batches(
       drop_remainder: Whether to leave out a last batch that is not full.
       num_threads: How many threads read ahead, through Grain; 0 reads in the calling thread. By
         default 0 for data in memory, otherwise one for each CPU core, at most 16.
+      skip_bad_records: How many records may be left out that cannot be read or decoded, or have a
+        label out of range. Their rows have weight 0, so that the order and the position stay what
+        they are. Each is logged once, and stands in `bad_records`; one more is an error.
 
     Returns:
       An iterator over `{'image': [batch_size, height, width, channels], 'label': int32
       [batch_size], 'weights': float32 [batch_size]}`, NumPy arrays, where `weights` is 1 for a
-      record and 0 for a row that fills up the last batch. It has `get_state`, `set_state`,
-      `element_spec` and `close`.
+      record and 0 for a row that fills up the last batch or stands for a bad record. It has
+      `get_state`, `set_state`, `element_spec` and `close`.
 
     Raises:
       ValueError: An argument is out of range.
@@ -250,6 +289,7 @@ def batches(
         ("batch_size", batch_size, 1),
         ("num_epochs", 1 if num_epochs is None else num_epochs, 1),
         ("num_threads", num_threads or 0, 0),
+        ("skip_bad_records", skip_bad_records, 0),
     ):
         if number < lowest:
             raise ValueError(f"{name} must be at least {lowest}, got {number}.")
@@ -265,4 +305,5 @@ def batches(
         drop_remainder=drop_remainder,
         preprocessing_fn=preprocessing_fn,
         num_threads=num_threads,
+        skip_bad_records=skip_bad_records,
     )

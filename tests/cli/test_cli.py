@@ -232,6 +232,21 @@ def test_an_unreadable_image_is_named(photos, tmp_path, capfd):
     messages = capfd.readouterr().err
     assert "3.jpg" in messages
     assert "Traceback" not in messages
+    flags += ["--skip_bad_records=1", "--batch_size=2", "--max_number_of_steps=20"]
+    assert train.main(["train.py", *flags]) == 0
+    assert re.search(r"bad record 1 is left out: image '.*3\.jpg' cannot", capfd.readouterr().err)
+    table = tmp_path / "x.csv"
+    flags = [
+        "eval.py", "--dataset_name=folder", f"--dataset_dir={copy}", "--dataset_split_name=train",
+        f"--checkpoint_path={tmp_path / 'run'}", "--skip_bad_records=3", "--batch_size=3",
+        f"--predictions_file={table}",
+    ]  # fmt: skip
+    assert evaluate.main(flags) == 0
+    assert "were left out: 1" in capfd.readouterr().err
+    lines = table.read_text().splitlines()[1:]
+    images = sorted(str(path) for path in (copy / "train").rglob("*.*g"))
+    images.remove(str(copy / "train" / "lying" / "3.jpg"))
+    assert [line.partition(",")[0] for line in lines] == images
 
 
 def test_a_train_dir_of_another_model_is_refused_and_left_alone(photos, trained, capfd):
