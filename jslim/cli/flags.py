@@ -34,11 +34,12 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     text(
         "dataset_name",
         None,
-        "digits; folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg; or, in TFRecord files, cifar10, flowers, "
-        "imagenet, mnist, visualwakewords, or tfrecord for others (with a labels.txt).",
+        "digits; folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that; npz: a "
+        "NumPy file; or, in TFRecord files, cifar10, flowers, imagenet, mnist, visualwakewords, "
+        "or tfrecord for others (with a labels.txt). cifar10 and mnist also in their own files.",
     )
     text("dataset_split_name", split, "The split of the data set.")
-    text("dataset_dir", None, "Where the data set is; digits come with jslim.")
+    text("dataset_dir", None, "The folder or file of the data set; digits come with jslim.")
     text("preprocessing_name", None, "Default: that of the network.")
     integer("labels_offset", 0, "Is subtracted from the labels (1 to drop a background class).")
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)

@@ -17,6 +17,7 @@ from jslim.data.order import epoch_permutation
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import write_label_file
+from jslim.data.trees import open_tree
 
 logger = logging.getLogger("jslim")
 
@@ -41,9 +42,9 @@ def convert_folder(
     same call goes on after it was stopped.
 
     Args:
-      dataset_dir: As of `FolderDataset`.
+      dataset_dir: As of `FolderDataset`, a folder or an archive.
       output_dir: Where the files go; it is made.
-      name: What they are called; default the name of `dataset_dir`.
+      name: What they are called; default the name of `dataset_dir`, without `.zip` or `.tar`.
       num_shards: How many files for each split, at most one an image.
       num_threads: How many are written at once.
       seed: Of the order.
@@ -55,9 +56,11 @@ def convert_folder(
       DataError: An image cannot be read, or `output_dir` has files of the same names that were
         made of other images or by other arguments.
     """
-    root, output = pathlib.Path(dataset_dir), pathlib.Path(output_dir)
-    name = name or root.resolve().name
-    splits = [FolderDataset(root, split) for split in split_names(root) or [_WHOLE_SPLIT]]
+    output = pathlib.Path(output_dir)
+    path = pathlib.Path(dataset_dir).resolve()
+    name = name or (path.stem if path.is_file() else path.name)
+    names = split_names(open_tree(dataset_dir)) or [_WHOLE_SPLIT]
+    splits = [FolderDataset(dataset_dir, split) for split in names]
     class_names = splits[0].class_names
     for split in splits:
         if split.class_names != class_names:
@@ -69,7 +72,7 @@ def convert_folder(
     paths = []
     for split in splits:
         stem = f"{name}_{split.name.partition('/')[2]}"
-        paths += _convert_split(split, output / stem, root, num_shards, num_threads, seed)
+        paths += _convert_split(split, output / stem, num_shards, num_threads, seed)
     write_label_file(dict(enumerate(class_names)), output)
     return paths
 
@@ -77,14 +80,13 @@ def convert_folder(
 def _convert_split(
     dataset: FolderDataset,
     stem: pathlib.Path,
-    root: pathlib.Path,
     num_shards: int,
     num_threads: int,
     seed: int,
 ) -> list[str]:
     num_shards = min(num_shards, len(dataset))
     order = epoch_permutation(seed, 0, len(dataset))
-    _check_plan(dataset, stem, root, num_shards, seed)
+    _check_plan(dataset, stem, num_shards, seed)
     shards = np.array_split(order, num_shards)
     paths = [
         stem.with_name(f"{stem.name}_{number:05d}-of-{num_shards:05d}.tfrecord")
@@ -96,7 +98,7 @@ def _convert_split(
     pool = concurrent.futures.ThreadPoolExecutor(num_threads)
     try:
         tasks = {
-            pool.submit(_write_shard, dataset, root, shard, path): len(shard)
+            pool.submit(_write_shard, dataset, shard, path): len(shard)
             for shard, path in zip(shards, paths, strict=True)
             if not path.exists()
         }
@@ -109,12 +111,10 @@ def _convert_split(
     return [str(path) for path in paths]
 
 
-def _check_plan(
-    dataset: FolderDataset, stem: pathlib.Path, root: pathlib.Path, num_shards: int, seed: int
-) -> None:
+def _check_plan(dataset: FolderDataset, stem: pathlib.Path, num_shards: int, seed: int) -> None:
     """Notes what the files are made of, or refuses where they were made of something else."""
-    keys = [dataset.record_key(index) for index in range(len(dataset))]
-    files = [[os.path.relpath(key, root), os.path.getsize(key)] for key in keys]
+    paths = map(dataset.path, range(len(dataset)))
+    files = [[path, dataset.tree.size(path)] for path in paths]
     digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     plan = {"num_images": len(files), "num_shards": num_shards, "seed": seed, "images": digest}
     path = stem.with_name(f"{stem.name}.json")
@@ -130,14 +130,12 @@ def _check_plan(
     path.write_text(json.dumps(plan) + "\n")
 
 
-def _write_shard(
-    dataset: FolderDataset, root: pathlib.Path, indices: np.ndarray, path: pathlib.Path
-) -> None:
+def _write_shard(dataset: FolderDataset, indices: np.ndarray, path: pathlib.Path) -> None:
     with TFRecordWriter(path) as writer:
         for index in indices:
-            key = dataset.record_key(int(index))
-            encoded = pathlib.Path(key).read_bytes()
-            image = decode_image(encoded, key)
+            source = dataset.path(int(index))
+            encoded = dataset.tree.read(source)
+            image = decode_image(encoded, dataset.record_key(int(index)))
             kind = _kind(encoded)
             if kind is None:
                 kind, encoded = "png", _as_png(image)
@@ -151,7 +149,7 @@ def _write_shard(
                         "image/class/text": dataset.class_names[label],
                         "image/height": image.shape[0],
                         "image/width": image.shape[1],
-                        "image/filename": os.path.relpath(key, root),
+                        "image/filename": source,
                     }
                 )
             )

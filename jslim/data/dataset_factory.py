@@ -1,13 +1,15 @@
 """Data sets by name."""
 
 import os
+import pathlib
 
 from jslim._errors import did_you_mean
+from jslim.data.array_files import find_arrays, open_npz
 from jslim.data.folder import FolderDataset
 from jslim.data.sources import ImageDataset, digits
 from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
 
-DATASET_NAMES = ("digits", "folder", *SCHEMAS)
+DATASET_NAMES = ("digits", "folder", "npz", *SCHEMAS)
 
 
 def get_dataset(
@@ -20,11 +22,13 @@ def get_dataset(
 
     Args:
       name: `'digits'` (handwritten digits that come with the package); `'folder'` (image files,
-        one sub-folder a class: see `FolderDataset`); or, in TFRecord files as TF-Slim's scripts
-        wrote them, `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`, `'visualwakewords'` and, for
-        any others with the same features and a labels.txt, `'tfrecord'`.
+        one sub-folder a class: see `FolderDataset`); `'npz'` (a NumPy file: see
+        `jslim.data.array_files.open_npz`); or, in TFRecord files as TF-Slim's scripts wrote them,
+        `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`, `'visualwakewords'` and, for any others
+        with the same features and a labels.txt, `'tfrecord'`. `'mnist'` and `'cifar10'` are also
+        read from the IDX and binary files that they were published in.
       split_name: Such as `'train'` or `'test'`.
-      dataset_dir: Where the files are; `'digits'` has none.
+      dataset_dir: Where the files are, or the archive or NumPy file; `'digits'` has none.
       file_pattern: The names of the TFRecord files with `%s` for the split, in place of those that
         TF-Slim's scripts gave them.
 
@@ -51,10 +55,16 @@ def get_dataset(
             )
         return digits(split_name)
     if dataset_dir is None:
-        files = f"{split_name}/CLASS/*.jpg or CLASS/*.jpg" if name == "folder" else "its files"
-        raise ValueError(
-            f"the data set {name!r} needs dataset_dir, the directory that holds {files}."
-        )
+        files = {
+            "folder": f"the directory that holds {split_name}/CLASS/*.jpg or CLASS/*.jpg",
+            "npz": "the NumPy file",
+        }.get(name, "the directory that holds its files")
+        raise ValueError(f"the data set {name!r} needs dataset_dir, {files}.")
     if name == "folder":
         return FolderDataset(dataset_dir, split_name)
-    return open_tfrecord_dataset(name, split_name, dataset_dir, file_pattern)
+    if name == "npz":
+        return open_npz(dataset_dir, split_name)
+    arrays = None
+    if file_pattern is None:
+        arrays = find_arrays(name, split_name, pathlib.Path(dataset_dir))
+    return arrays or open_tfrecord_dataset(name, split_name, dataset_dir, file_pattern)

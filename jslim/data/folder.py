@@ -1,17 +1,15 @@
-"""A folder of image files, one sub-folder a class, read in place."""
+"""A folder or archive of image files, one sub-folder a class, read in place."""
 
 import os
-import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from jslim._errors import DataError, did_you_mean
 from jslim.data.decode import decode_image
 from jslim.data.sources import Example, ImageDataset
+from jslim.data.trees import Tree, open_tree
 
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
-# What operating systems leave behind; names that start with a dot are passed over too.
-_SYSTEM_NAMES = ("Thumbs.db", "desktop.ini", "__MACOSX")
 _TRAIN_SPLIT = "train"
 
 
@@ -25,7 +23,7 @@ class FolderDataset(ImageDataset):
     file is an error, since an extension that is passed over is how a part of the data gets lost.
 
     Args:
-      dataset_dir: `DIR`.
+      dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking.
       split_name: `SPLIT`. Where `DIR` holds the classes directly, it is one split, whatever the
         name.
 
@@ -35,29 +33,34 @@ class FolderDataset(ImageDataset):
     """
 
     def __init__(self, dataset_dir: str | os.PathLike[str], split_name: str):
-        directory = _find_split(pathlib.Path(dataset_dir), split_name)
-        class_names = _directory_names(directory)
+        self.tree = open_tree(dataset_dir)
+        directory = _find_split(self.tree, split_name)
+        class_names = self.tree.folders(directory)
         super().__init__(f"folder/{split_name}", class_names)
         self._paths: list[str] = []
         self._labels: list[int] = []
         empty: list[str] = []
         strays: list[str] = []
         for label, class_name in enumerate(class_names):
-            images, others = _list_class(directory / class_name)
-            self._paths += images
+            folder = _below(directory, class_name)
+            files = self.tree.files(folder)
+            images = [name for name in files if name.lower().endswith(IMAGE_EXTENSIONS)]
+            others = sorted({*files, *self.tree.folders(folder)} - {*images})
+            self._paths += [_below(folder, name) for name in images]
             self._labels += [label] * len(images)
-            strays += others
+            strays += [self.tree.name_of(_below(folder, name)) for name in others]
             if not images:
                 empty.append(class_name)
+        where = self.tree.name_of(directory)
         if strays:
             raise DataError(
-                f"{_listing(strays)} in the class folders of {str(directory)!r} cannot be read: a "
+                f"{_listing(strays)} in the class folders of {where!r} cannot be read: a "
                 f"class folder holds image files only ({', '.join(IMAGE_EXTENSIONS)}); convert, "
                 "move or delete what is none."
             )
         if empty:
             raise DataError(
-                f"the class folders {_listing(empty)} of {str(directory)!r} have no image; add "
+                f"the class folders {_listing(empty)} of {where!r} have no image; add "
                 "images or delete the folders."
             )
 
@@ -65,7 +68,11 @@ class FolderDataset(ImageDataset):
         return len(self._paths)
 
     def record_key(self, index: int) -> str:
-        """The path of the file."""
+        """The path of the file; in an archive, that of the archive with that of the file in it."""
+        return self.tree.name_of(self._paths[index])
+
+    def path(self, index: int) -> str:
+        """The path of the file in `tree`."""
         return self._paths[index]
 
     def label(self, index: int) -> int:
@@ -73,78 +80,46 @@ class FolderDataset(ImageDataset):
         return self._labels[index]
 
     def __getitem__(self, index: int) -> Example:
-        path = self._paths[index]
-        try:
-            encoded = pathlib.Path(path).read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"image {path!r} cannot be read ({error.strerror}); the folder must stay as it "
-                "was when the data set was opened."
-            ) from error
-        return {
-            "image": decode_image(encoded, path),
-            "label": self._labels[index],
-            "record_key": path,
-        }
+        key = self.record_key(index)
+        image = decode_image(self.tree.read(self._paths[index]), key)
+        return {"image": image, "label": self._labels[index], "record_key": key}
 
 
-def _find_split(root: pathlib.Path, split_name: str) -> pathlib.Path:
-    """The directory that holds the class folders of the split."""
-    if not root.is_dir():
-        what = "is a file, not a directory; unpack it first" if root.exists() else "does not exist"
-        raise DataError(f"the data set directory {str(root)!r} {what}.")
-    splits = split_names(root)
+def _below(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def split_names(tree: Tree) -> list[str]:
+    """The splits in a folder of images, sorted; none where it holds the classes directly."""
+    # A split is a folder of folders; without one, the folders in DIR are classes themselves.
+    return [name for name in tree.folders() if tree.folders(name)]
+
+
+def _find_split(tree: Tree, split_name: str) -> str:
+    """The folder that holds the class folders of the split."""
+    root = tree.name_of("")
+    splits = split_names(tree)
     if not splits:
-        if not _directory_names(root):
+        if not tree.folders():
             raise DataError(
-                f"{str(root)!r} has no class folders; images must lie in one sub-folder a class, "
-                f"{root / 'CLASS'} or {root / split_name / 'CLASS'}."
+                f"{root!r} has no class folders; images must lie in one sub-folder a class, "
+                f"{os.path.join(root, 'CLASS')} or {os.path.join(root, split_name, 'CLASS')}."
             )
-        return root
+        return ""
     if split_name not in splits:
         raise DataError(
-            f"split name {split_name} was not recognized: the folders in {str(root)!r} that hold "
+            f"split name {split_name} was not recognized: the folders in {root!r} that hold "
             f"class folders are {_listing(splits)}{did_you_mean(split_name, splits)}"
         )
     if _TRAIN_SPLIT in splits:
-        ours, trained = (set(_directory_names(root / name)) for name in (split_name, _TRAIN_SPLIT))
+        ours, trained = (set(tree.folders(name)) for name in (split_name, _TRAIN_SPLIT))
         if ours != trained:
             raise DataError(
-                f"the classes of {str(root / split_name)!r} are not those of the split "
+                f"the classes of {tree.name_of(split_name)!r} are not those of the split "
                 f"{_TRAIN_SPLIT!r}: {_listing(sorted(ours ^ trained))} in one of the two only; "
                 "labels would not mean the same."
             )
-    return root / split_name
-
-
-def split_names(dataset_dir: str | os.PathLike[str]) -> list[str]:
-    """The splits in a folder of images, sorted; none where it holds the classes directly."""
-    root = pathlib.Path(dataset_dir)
-    if not root.is_dir():
-        return []
-    # A split is a folder of folders; without one, the folders in DIR are classes themselves.
-    return [name for name in _directory_names(root) if _directory_names(root / name)]
-
-
-def _directory_names(directory: pathlib.Path) -> list[str]:
-    """The sorted names of the sub-directories."""
-    with os.scandir(directory) as entries:
-        return sorted(entry.name for entry in _visible(entries) if entry.is_dir())
-
-
-def _list_class(directory: pathlib.Path) -> tuple[list[str], list[str]]:
-    """The sorted paths of the image files in a class folder, and those of everything else."""
-    images: list[str] = []
-    others: list[str] = []
-    with os.scandir(directory) as entries:
-        for entry in _visible(entries):
-            is_image = entry.name.lower().endswith(IMAGE_EXTENSIONS) and not entry.is_dir()
-            (images if is_image else others).append(entry.path)
-    return sorted(images), sorted(others)
-
-
-def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterable[os.DirEntry[str]]:
-    return (e for e in entries if not e.name.startswith(".") and e.name not in _SYSTEM_NAMES)
+    return split_name
 
 
 def _listing(names: Sequence[str], limit: int = 5) -> str:

@@ -53,7 +53,9 @@ def test_folder_passes_over_hidden_and_system_files(root):
 def test_folder_that_is_missing_or_a_file_is_an_error(root):
     with pytest.raises(DataError, match=r"directory '.*/nowhere' does not exist"):
         FolderDataset(root / "nowhere", "train")
-    with pytest.raises(DataError, match=r"1.png' is a file, not a directory; unpack it first"):
+    with pytest.raises(
+        DataError, match=r"1.png' is a file, not a directory, and no zip or tar archive"
+    ):
         FolderDataset(root / "train" / "bee" / "1.png", "train")
 
 
