@@ -50,13 +50,47 @@ class VarLenFeature(NamedTuple):
     dtype: Any
 
 
+class FixedLenSequenceFeature(NamedTuple):
+    """A feature of a sequence, with so many values at every step: an array `[steps, *shape]`.
+
+    Attributes:
+      shape: Of the array at each step.
+      dtype: `bytes`, float32 or int64.
+      allow_missing: Whether an example without it has no steps.
+    """
+
+    shape: Sequence[int]
+    dtype: Any
+    allow_missing: bool = False
+
+
+class Rows(list[np.ndarray]):
+    """What `VarLenFeature` gives of a sequence: a vector for each step."""
+
+    def dense(self, default_value: Any) -> np.ndarray:
+        """`[steps, longest]`, filled up with the default."""
+        dtype = self[0].dtype if self else np.float32
+        array = np.full((len(self), max(map(len, self), default=0)), default_value, dtype)
+        for row, values in zip(array, self, strict=True):
+            row[: len(values)] = values
+        return array
+
+
 Feature = FixedLenFeature | VarLenFeature
+SequenceFeature = FixedLenSequenceFeature | VarLenFeature
 
 
 @functools.cache
-def message_class() -> Any:
-    """The class of tf.train.Example, to write examples with: `make_example` is simpler."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+def message_class(name: str = "Example") -> Any:
+    """The class of tf.train.Example or `'SequenceExample'`, with the fields of TensorFlow's."""
+    from google.protobuf import message_factory
+
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+@functools.cache
+def _pool() -> Any:
+    from google.protobuf import descriptor_pb2, descriptor_pool
 
     file = descriptor_pb2.FileDescriptorProto(
         name="jslim/data/example.proto", package=_PACKAGE, syntax="proto3"
@@ -86,19 +120,30 @@ def message_class() -> Any:
         (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), 1
     ):
         add_field(feature, name, number, type_name, oneof_index=0)
-    features = file.message_type.add(name="Features")
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    entry.field.add(
-        name="key", number=1, type=field_type.TYPE_STRING, label=field_type.LABEL_OPTIONAL
-    )
-    add_field(entry, "value", 2, "Feature")
-    add_field(features, "feature", 1, "Features.FeatureEntry", label=field_type.LABEL_REPEATED)
-    example = file.message_type.add(name="Example")
-    add_field(example, "features", 1, "Features")
+
+    def add_map(message: Any, name: str, value_type: str) -> None:
+        """A map is a repeated message of a key and a value."""
+        entry_name = name.title().replace("_", "") + "Entry"
+        entry = message.nested_type.add(name=entry_name)
+        entry.options.map_entry = True
+        entry.field.add(
+            name="key", number=1, type=field_type.TYPE_STRING, label=field_type.LABEL_OPTIONAL
+        )
+        add_field(entry, "value", 2, value_type)
+        entry_type = f"{message.name}.{entry_name}"
+        add_field(message, name, 1, entry_type, label=field_type.LABEL_REPEATED)
+
+    add_map(file.message_type.add(name="Features"), "feature", "Feature")
+    add_field(file.message_type.add(name="Example"), "features", 1, "Features")
+    feature_list = file.message_type.add(name="FeatureList")
+    add_field(feature_list, "feature", 1, "Feature", label=field_type.LABEL_REPEATED)
+    add_map(file.message_type.add(name="FeatureLists"), "feature_list", "FeatureList")
+    sequence = file.message_type.add(name="SequenceExample")
+    add_field(sequence, "context", 1, "Features")
+    add_field(sequence, "feature_lists", 2, "FeatureLists")
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))
+    return pool
 
 
 def make_example(features: Mapping[str, Any]) -> bytes:
@@ -146,42 +191,98 @@ def parse_example(
     Raises:
       DataError: It is no such message, or a feature is missing or of another type or size.
     """
-    from google.protobuf.message import DecodeError
-
-    try:
-        held = message_class().FromString(bytes(serialized)).features.feature
-    except DecodeError as error:
-        raise DataError(
-            f"{record_key} is no tf.train.Example ({error}); is it the right file?"
-        ) from error
+    held = _parse("Example", serialized, record_key).features.feature
     return {name: _values(held, name, feature, record_key) for name, feature in features.items()}
 
 
-def _values(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray:
-    wanted = _dtype(feature.dtype)
-    kind = held[name].WhichOneof("kind") if name in held else None
-    if kind is None:
+def parse_sequence_example(
+    serialized: bytes,
+    context_features: Mapping[str, Feature],
+    sequence_features: Mapping[str, SequenceFeature],
+    record_key: str = "the example",
+) -> dict[str, Any]:
+    """The features of one serialized tf.train.SequenceExample.
+
+    Args:
+      serialized: The message.
+      context_features: What to take out of its context, by name.
+      sequence_features: What to take out of its sequences, by name.
+      record_key: What errors call the example.
+
+    Returns:
+      Arrays by name, and `Rows` for a `VarLenFeature` of a sequence.
+
+    Raises:
+      DataError: As `parse_example`.
+    """
+    example = _parse("SequenceExample", serialized, record_key)
+    context, lists = example.context.feature, example.feature_lists.feature_list
+    found: dict[str, Any] = {
+        name: _values(context, name, feature, record_key)
+        for name, feature in context_features.items()
+    }
+    for name, feature in sequence_features.items():
+        if name not in lists and not getattr(feature, "allow_missing", True):
+            raise _missing(name, lists, record_key)
+        steps = lists[name].feature if name in lists else ()
         if isinstance(feature, VarLenFeature):
-            return np.empty(0, wanted)
-        if feature.default_value is None:
-            raise DataError(
-                f"{record_key} has no feature {name!r}; it has "
-                f"{', '.join(sorted(held)) or 'none'}{did_you_mean(name, held)}"
-            )
-        return _default(feature, wanted)
-    dtype, given = _KINDS[kind]
-    if dtype != wanted:
-        accepted = next(text for other, text in _KINDS.values() if other == wanted)
+            found[name] = Rows(_step(step, name, feature, record_key) for step in steps)
+            continue
+        of_step = FixedLenFeature(feature.shape, feature.dtype)
+        arrays = [_step(step, name, of_step, record_key) for step in steps]
+        empty = np.empty((0, *feature.shape), _dtype(feature.dtype))
+        found[name] = np.stack(arrays) if arrays else empty
+    return found
+
+
+def _parse(kind: str, serialized: bytes, record_key: str) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message_class(kind).FromString(bytes(serialized))
+    except DecodeError as error:
         raise DataError(
-            f"feature {name!r} of {record_key} is {given}, and {accepted} is wanted; correct the "
-            "features that are asked for, or the file."
-        )
-    values = getattr(held[name], kind).value
-    if dtype is _BYTES:
-        array = np.empty(len(values), object)
-        array[:] = values
+            f"{record_key} is no tf.train.{kind} ({error}); is it the right file?"
+        ) from error
+
+
+def _missing(name: str, held: Any, record_key: str) -> DataError:
+    return DataError(
+        f"{record_key} has no feature {name!r}; it has {', '.join(sorted(held)) or 'none'}"
+        f"{did_you_mean(name, held)}"
+    )
+
+
+def _values(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray:
+    if name in held and held[name].WhichOneof("kind") is not None:
+        return _step(held[name], name, feature, record_key)
+    if isinstance(feature, VarLenFeature):
+        return np.empty(0, _dtype(feature.dtype))
+    if feature.default_value is None:
+        raise _missing(name, held, record_key)
+    return _default(feature, _dtype(feature.dtype))
+
+
+def _step(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray:
+    """The values of one message `Feature`, which has some."""
+    wanted = _dtype(feature.dtype)
+    kind = held.WhichOneof("kind")
+    if kind is None:  # no values, so of any type
+        array = np.empty(0, wanted)
     else:
-        array = np.array(values, dtype)
+        dtype, given = _KINDS[kind]
+        if dtype != wanted:
+            accepted = next(text for other, text in _KINDS.values() if other == wanted)
+            raise DataError(
+                f"feature {name!r} of {record_key} is {given}, and {accepted} is wanted; correct "
+                "the features that are asked for, or the file."
+            )
+        values = getattr(held, kind).value
+        if dtype is _BYTES:
+            array = np.empty(len(values), object)
+            array[:] = values
+        else:
+            array = np.array(values, dtype)
     if isinstance(feature, VarLenFeature):
         return array
     shape = tuple(feature.shape)

@@ -8,26 +8,37 @@ import pytest
 
 from jslim._errors import DataError
 from jslim.data import tf_example, tfexample_decoder
-from jslim.data.tf_example import FixedLenFeature, VarLenFeature, make_example, parse_example
+from jslim.data.tf_example import (
+    FixedLenFeature,
+    FixedLenSequenceFeature,
+    VarLenFeature,
+    make_example,
+    parse_example,
+)
 from jslim.data.tfexample_decoder import (
     BackupHandler,
     BoundingBox,
+    BoundingBoxSequence,
     Image,
+    KeypointsSequence,
     LookupTensor,
+    NumBoxesSequence,
     SparseTensor,
     Tensor,
     TFExampleDecoder,
+    TFSequenceExampleDecoder,
 )
 from jslim.data.tfrecord import read_records
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
 sys.path.insert(0, str(GOLDEN))
-from tfexample_cases import decoders  # noqa: E402
+from tfexample_cases import decoders, sequence_decoders  # noqa: E402
 
 EXAMPLES = list(read_records(GOLDEN / "tfrecords" / "plain.tfrecord"))
-DECODERS = decoders(
-    tfexample_decoder, tf_example, {"bytes": bytes, "int64": np.int64, "float32": np.float32}
-)
+TYPES = {"bytes": bytes, "int64": np.int64, "float32": np.float32}
+DECODERS = decoders(tfexample_decoder, tf_example, TYPES)
+SEQUENCE_DECODERS = sequence_decoders(tfexample_decoder, tf_example, TYPES)
+(SEQUENCE,) = read_records(GOLDEN / "tfrecords" / "sequence.tfrecord")
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -48,7 +59,67 @@ def test_items_equal_those_of_tf_slim(case, number):
 
 def test_the_golden_file_has_every_case():
     with np.load(GOLDEN / "tfrecords" / "decoded.npz") as golden:
-        assert {name.partition("/")[0] for name in golden.files} == set(DECODERS)
+        assert {name.partition("/")[0] for name in golden.files} == {
+            *DECODERS,
+            *SEQUENCE_DECODERS,
+        }
+
+
+@pytest.mark.parametrize("case", SEQUENCE_DECODERS)
+def test_items_of_sequences_equal_those_of_tf_slim(case):
+    decoder = TFSequenceExampleDecoder(*SEQUENCE_DECODERS[case])
+    items = decoder.list_items()
+    with np.load(GOLDEN / "tfrecords" / "decoded.npz") as golden:
+        for item, found in zip(items, decoder.decode(SEQUENCE), strict=True):
+            wanted = golden[f"{case}/0/{item}"]
+            assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_sparse_boxes_are_those_that_are_there():
+    features = SEQUENCE_DECODERS["box_sequence"][1]
+    handlers = {
+        "dense": BoundingBoxSequence(prefix="box/"),
+        "sparse": BoundingBoxSequence(prefix="box/", return_dense=False),
+    }
+    dense, sparse = TFSequenceExampleDecoder({}, features, handlers).decode(SEQUENCE)
+    filled = np.full(sparse.dense_shape, -1, np.float32)
+    filled[tuple(sparse.indices.T)] = sparse.values
+    np.testing.assert_array_equal(filled, dense)
+    assert len(sparse.values) == 5 * 4
+
+
+def test_sequences_that_do_not_fit_are_named():
+    box = SEQUENCE_DECODERS["box_sequence"][1]
+    one = {"ids": FixedLenSequenceFeature([2], np.int64), "box/ymin": VarLenFeature(np.float32)}
+    cases = [
+        ({"idz": FixedLenSequenceFeature([2], np.int64)}, Tensor("idz"),
+         "^x:7 has no feature 'idz'; it has box/xmax, .* did you mean 'ids'"),
+        ({"ids": FixedLenSequenceFeature([3], np.int64)}, Tensor("ids"),
+         r"^feature 'ids' of x:7 has 2 values, and shape \(3,\) is wanted"),
+        ({"ids": VarLenFeature(np.float32)}, Tensor("ids"), "'ids' of x:7 is int64, and float"),
+        (box | {"none": VarLenFeature(np.float32)}, NumBoxesSequence(["box/ymin", "none"]),
+         r"^x:7: the numbers of boxes at each step are not the same: \{'box/ymin': \[2, 0, 3\]"),
+        (box | {"none": VarLenFeature(np.float32)}, KeypointsSequence(["box/ymin", "none"]),
+         r"^x:7: features must have as many steps and values as each other: \{'box/ymin'"),
+    ]  # fmt: skip
+    for features, handler, message in cases:
+        decoder = TFSequenceExampleDecoder({}, features, {"item": handler})
+        with pytest.raises(DataError, match=message):
+            decoder.decode(SEQUENCE, record_key="x:7")
+    with pytest.raises(DataError, match=r"^x:7 is no tf\.train\.SequenceExample"):
+        TFSequenceExampleDecoder({}, one, {}).decode(b"no message", record_key="x:7")
+    for make, message in (
+        (lambda: BoundingBoxSequence(["a"]), "BoundingBoxSequence expects 4 keys but got 1"),
+        (lambda: KeypointsSequence(["a"]), "KeypointsSequence expects 2 keys but got 1"),
+        (lambda: NumBoxesSequence(), "keys must not be empty"),
+        (
+            lambda: TFSequenceExampleDecoder({"ids": VarLenFeature(np.int64)}, one, {}),
+            r"these features are of the context and of the sequences: \['ids'\]",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
 
 
 def test_values_of_every_kind_come_back():
@@ -196,7 +267,7 @@ def test_what_is_no_example_is_named():
         (lambda: BackupHandler(Tensor("a"), 3), "Backup handler is of type <class 'int'> instead"),
         (
             lambda: TFExampleDecoder({"label": VarLenFeature(bytes)}, {"x": Tensor("labl")}),
-            "item 'x' needs the feature 'labl', which is not in keys_to_features; did you mean",
+            "item 'x' needs the feature 'labl', which is not among those that are parsed; did",
         ),
         (
             lambda: TFExampleDecoder({}, {"image": ImageLike()}).decode(b"", ["imago"]),

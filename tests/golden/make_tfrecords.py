@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, os.environ["ORACLE"])
 import oracle
-from tfexample_cases import decoders
+from tfexample_cases import decoders, sequence_decoders
 
 tf = oracle.tf
 
@@ -63,6 +63,24 @@ def examples():
         yield tf.train.Example(features=features).SerializeToString()
 
 
+def sequence_example():
+    rng = np.random.default_rng(1)
+    counts = [2, 0, 3]
+    lists = {
+        f"box/{side}": [[float(x) for x in rng.uniform(size=count)] for count in counts]
+        for side in ("ymin", "xmin", "ymax", "xmax")
+    }
+    lists["ids"] = rng.integers(0, 99, (3, 2)).tolist()
+    example = tf.train.SequenceExample()
+    example.context.feature["length"].int64_list.value.append(3)
+    for name, steps in lists.items():
+        for values in steps:
+            step = example.feature_lists.feature_list[name].feature.add()
+            held = step.int64_list if name == "ids" else step.float_list
+            held.value.extend(values)
+    return example.SerializeToString()
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     found = {}
@@ -84,6 +102,14 @@ def main():
             items = decoder.list_items()
             values = run(decoder.decode, example, items)
             found |= {f"{name}/{number}/{item}": v for item, v in zip(items, values, strict=True)}
+    sequence = sequence_example()
+    with tf.io.TFRecordWriter(str(FOLDER / "sequence.tfrecord")) as writer:
+        writer.write(sequence)
+    for name, arguments in sequence_decoders(slim, tf.io, types).items():
+        decoder = slim.TFSequenceExampleDecoder(*arguments)
+        items = decoder.list_items()
+        values = run(decoder.decode, sequence, items)
+        found |= {f"{name}/0/{item}": v for item, v in zip(items, values, strict=True)}
     np.savez_compressed(FOLDER / "decoded.npz", **found)
 
 

@@ -69,3 +69,33 @@ def decoders(slim, io, types):
             },
         ),
     }
+
+
+def sequence_decoders(slim, io, types):
+    """`{name: (context features, sequence features, items_to_handlers)}`; see `decoders`."""
+    whole, real = types["int64"], types["float32"]
+    sides = ("ymin", "xmin", "ymax", "xmax")
+    box = {f"box/{side}": io.VarLenFeature(real) for side in sides}
+    return {
+        "box_sequence": ({}, box, {"boxes": slim.BoundingBoxSequence(prefix="box/")}),
+        "keypoints": (
+            {},
+            {"box/ymin": io.VarLenFeature(real), "box/xmin": io.VarLenFeature(real)},
+            {"points": slim.KeypointsSequence(["ymin", "xmin"], prefix="box/", default_value=-3.0)},
+        ),
+        "num_boxes": ({}, box, {"count": slim.NumBoxesSequence(list(box))}),
+        "dense_sequence": (
+            {"length": io.FixedLenFeature([], whole)},
+            {
+                "ids": io.FixedLenSequenceFeature([2], whole),
+                "none": io.FixedLenSequenceFeature([2], real, allow_missing=True),
+                "box/ymax": io.VarLenFeature(real),
+            },
+            {
+                "length": slim.Tensor("length"),
+                "ids": slim.Tensor("ids"),
+                "none": slim.Tensor("none"),
+                "ymax": slim.Tensor("box/ymax", default_value=7.0),
+            },
+        ),
+    }
