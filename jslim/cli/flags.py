@@ -86,6 +86,12 @@ def train_flags() -> flags.FlagValues:
     text("train_dir", "/tmp/tfmodel/", "Where checkpoints and event files go.")
     text("model_name", "inception_v3", "The network.")
     integer("train_image_size", None, "Image side in pixels. Default: that of the network.")
+    text(
+        "preview_file",
+        None,
+        "Where to draw the images of the first batch, augmented, with their labels, as a PNG file; "
+        "nothing is trained.",
+    )
     integer("max_number_of_steps", None, "The step at which to stop. Default: never.")
     integer("seed", 0, "Of variables, order of the data, augmentation and dropout.")
     # How often things happen.

@@ -12,7 +12,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
-from jslim.cli import classifier, flags, starting
+from jslim.cli import classifier, flags, preview, starting
 from jslim.cli.run import UsageError, run
 from jslim.cli.validation import Validation
 from jslim.nets import nets_factory
@@ -50,6 +50,9 @@ def train(values: Any) -> None:
         has_moving_averages=values.moving_average_decay is not None,
         skip_bad_records=values.skip_bad_records,
     )
+    if values.preview_file:
+        _draw_preview(values, dataset, contract)
+        return
     start = starting.find_start(values)
     contract["started_from"] = start.weights
     if start.resumes:
@@ -88,6 +91,15 @@ def train(values: Any) -> None:
             contract=contract,
             after_step=validation,
         )
+
+
+def _draw_preview(values: Any, dataset: data.ImageDataset, contract: dict[str, Any]) -> None:
+    host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
+    with host:
+        batch = next(host)
+    captions = [f"{label}: {dataset.class_names[label]}" for label in batch["label"]]
+    preview.save_contact_sheet(values.preview_file, batch["image"], captions)
+    logger.info("drew %s: %d images of %s", values.preview_file, len(captions), dataset.name)
 
 
 def _say_what_happens(

@@ -306,3 +306,26 @@ def test_a_second_start_compiles_nothing_big(tmp_path):
     first = start("a")
     assert first
     assert start("b") == first
+
+
+def test_a_preview_shows_the_first_batch_and_trains_nothing(photos, tmp_path, capfd):
+    sheet = tmp_path / "sheets" / "preview.png"
+    flags = [*folder_flags(photos, tmp_path / "run"), f"--preview_file={sheet}", "--batch_size=5"]
+    assert train.main(["train.py", *flags]) == 0
+    assert f"drew {sheet}: 5 images of folder/train" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+    with Image.open(sheet) as image:
+        pixels = np.asarray(image.convert("L"))
+    assert pixels.shape == (2 * 184, 3 * 168)
+    cells = [
+        pixels[r * 184 : r * 184 + 164, c * 168 : (c + 1) * 168] for r in (0, 1) for c in range(3)
+    ]
+    # Each image from black to white, and the last place empty.
+    assert [(int(cell.max()) - int(cell.min())) > 200 for cell in cells] == [True] * 5 + [False]
+
+
+def test_a_preview_of_grey_images(tmp_path):
+    sheet = tmp_path / "preview.png"
+    flags = [*DIGITS, *QUICK, f"--train_dir={tmp_path / 'run'}", f"--preview_file={sheet}"]
+    assert train.main(["train.py", *flags]) == 0
+    assert sheet.stat().st_size > 1000
