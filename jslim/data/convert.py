@@ -36,7 +36,7 @@ def convert_folder(
     """Writes `NAME_SPLIT_00000-of-0000N.tfrecord` for every split of a folder, and labels.txt.
 
     Every image is decoded once to see that it is whole. JPEGs and PNGs are written as they are,
-    others as PNGs. The records are in an order that `seed` gives, spread over the shards.
+    others and JPEGs in CMYK as PNGs. The records are in an order that `seed` gives, spread over the shards.
 
     A file has its name only when it is whole, and what was written before is not written again: the
     same call goes on after it was stopped.
@@ -156,9 +156,12 @@ def _write_shard(dataset: FolderDataset, indices: np.ndarray, path: pathlib.Path
 
 
 def _kind(encoded: bytes) -> str | None:
-    """What TensorFlow calls the format, of those that it reads."""
+    """What TensorFlow calls the format, of those that it reads: JPEGs for print are not."""
+    from PIL import Image
+
     if encoded.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
+        with Image.open(io.BytesIO(encoded)) as image:
+            return "jpeg" if image.mode in ("L", "RGB") else None
     return "png" if encoded.startswith(b"\x89PNG\r\n\x1a\n") else None
 
 

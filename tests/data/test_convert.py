@@ -110,6 +110,18 @@ def test_files_of_other_images_are_not_mixed(photos, tmp_path):
         convert_folder(photos, output, name="x", num_shards=2)
 
 
+def test_a_jpeg_for_print_becomes_one_that_tensorflow_reads(tmp_path):
+    folder = tmp_path / "photos" / "cat"
+    folder.mkdir(parents=True)
+    Image.new("CMYK", (8, 8), (90, 0, 0, 40)).save(folder / "a.jpg")
+    convert_folder(tmp_path / "photos", tmp_path / "records")
+    records = data.get_dataset("tfrecord", "train", tmp_path / "records")
+    held = parse_example(records.records[0], {"image/format": VarLenFeature(bytes)})
+    assert held["image/format"].tolist() == [b"png"]
+    wanted = data.get_dataset("folder", "train", tmp_path / "photos")[0]["image"]
+    np.testing.assert_array_equal(records[0]["image"], wanted)
+
+
 def test_a_folder_without_splits_is_the_split_train(photos, tmp_path):
     (path,) = convert_folder(photos / "test", tmp_path / "records", num_shards=1)
     assert os.path.basename(path) == "test_train_00000-of-00001.tfrecord"
