@@ -36,7 +36,8 @@ def convert_folder(
     """Writes `NAME_SPLIT_00000-of-0000N.tfrecord` for every split of a folder, and labels.txt.
 
     Every image is decoded once to see that it is whole. JPEGs and PNGs are written as they are,
-    others and JPEGs in CMYK as PNGs. The records are in an order that `seed` gives, spread over the shards.
+    others and JPEGs in CMYK as PNGs. The records are in an order that `seed` gives, spread over the
+    shards.
 
     A file has its name only when it is whole, and what was written before is not written again: the
     same call goes on after it was stopped.
