@@ -116,8 +116,8 @@ JPEGS = {
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
 @pytest.mark.parametrize("kind", JPEGS)
 def test_simplejpeg_changes_no_pixel(kind, channels, monkeypatch):
+    pytest.importorskip("simplejpeg")
     encoded = JPEGS[kind]()
-    assert decode._simplejpeg() is not None
     found = decode_image(encoded, "x", channels)
     is_fast = decode._decode_jpeg(encoded, channels, None) is not None
     assert is_fast == (channels in (1, 3) and kind not in ("cmyk", "stored_rgb"))
@@ -127,6 +127,7 @@ def test_simplejpeg_changes_no_pixel(kind, channels, monkeypatch):
 
 
 def test_a_jpeg_with_flipped_bits_is_the_same_with_and_without_simplejpeg(monkeypatch):
+    pytest.importorskip("simplejpeg")
     whole = np.frombuffer(JPEGS["colours"](), np.uint8)
     rng = np.random.default_rng(0)
     for _ in range(100):
