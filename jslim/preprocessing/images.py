@@ -22,69 +22,6 @@ def require_generator(rng: np.random.Generator | None, where: str) -> np.random.
     return rng
 
 
-def _sample_points(
-    in_size: int, out_size: int, window: slice
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each output pixel in the window: the two input pixels, and the weight of the second."""
-    scale = np.float32(in_size) / np.float32(out_size)
-    points = np.arange(out_size, dtype=np.float32)[window] * scale
-    lower = np.minimum(points.astype(np.int64), in_size - 1)
-    return lower, np.minimum(lower + 1, in_size - 1), points - np.floor(points)
-
-
-def resize_bilinear(
-    image: np.ndarray,
-    height: int,
-    width: int,
-    *,
-    rows: slice = slice(None),
-    columns: slice = slice(None),
-    scale: float | None = None,
-) -> np.ndarray:
-    """Resizes as TF1's `resize_bilinear(align_corners=False)`.
-
-    Output pixel `i` samples the input at `i * in_size / out_size`: pixels are anchored at the
-    corner, not the centre, and nothing is averaged when an image shrinks. `[0, 2]` becomes
-    `[0, 1, 2, 2]` at width 4. Networks trained with TF-Slim expect this; `jax.image.resize` gives
-    other pixels.
-
-    Args:
-      image: `[height, width, channels]`.
-      height: The height to resize to.
-      width: The width to resize to.
-      rows: Which rows of the result to compute; all by default.
-      columns: Which columns of the result to compute; all by default.
-      scale: What to multiply the pixels by before, in float32; None leaves them.
-
-    Returns:
-      float32 `[height, width, channels]`, or the asked rows and columns of it.
-    """
-    num_channels = image.shape[2]
-    left, right, x_weight = _sample_points(image.shape[1], width, columns)
-    upper, lower, y_weight = _sample_points(image.shape[0], height, rows)
-    used_rows, positions = np.unique(np.concatenate([upper, lower]), return_inverse=True)
-    # Columns and channels as one axis: NumPy is several times as fast as with a last axis of three.
-    source = image[used_rows].reshape(len(used_rows), -1)
-
-    def take(pixels: np.ndarray) -> np.ndarray:
-        places = (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
-        taken = source.take(places, axis=1).astype(np.float32)
-        return taken if scale is None else np.multiply(taken, np.float32(scale), out=taken)
-
-    lines = _interpolate(take(left), take(right), np.repeat(x_weight, num_channels))
-    upper, lower = np.split(positions, 2)
-    resized = _interpolate(lines[upper], lines[lower], y_weight[:, None])
-    return resized.reshape(len(upper), len(left), num_channels)
-
-
-def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """`first + (second - first) * weight` as TensorFlow rounds it; overwrites `second`."""
-    second -= first
-    second *= weight
-    second += first
-    return second
-
-
 def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Cuts out or surrounds with zeros, centred, as TF's `resize_image_with_crop_or_pad`.
 
@@ -150,6 +87,33 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     result *= -ratio[..., None]
     result += value[..., None]
     return result
+
+
+def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
+    """Turns the hue of HSV by `delta` of a full turn, as TensorFlow does; float32.
+
+    The greatest and the least channel of a pixel stay what they are.
+
+    Args:
+      image: `[height, width, 3]`, in `[0, 1]` or a little outside.
+      delta: In `[-1, 1]`.
+    """
+    image = image.astype(np.float32, copy=False)
+    red, green, blue = (image[..., channel] for channel in range(3))
+    value = np.maximum(np.maximum(red, green), blue)
+    spread = value - np.minimum(np.minimum(red, green), blue)
+    # Which of the six sectors between primary and secondary colours, and where in it.
+    distance = np.select(
+        [red == value, green == value], [green - blue, blue - red], default=red - green
+    )
+    sector = np.select([red == value, green == value], [0, 2], default=4).astype(np.float32)
+    hue = sector + np.divide(distance, spread, out=np.zeros_like(value), where=spread > 0)
+    hue += np.float32(6 * delta)
+    channels = []
+    for offset in (5, 3, 1):
+        place = np.mod(hue + np.float32(offset), np.float32(6))
+        channels.append(value - spread * np.clip(np.minimum(place, 4 - place), 0, 1))
+    return np.stack(channels, axis=-1)
 
 
 Window = tuple[slice, slice]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from jslim.preprocessing import images
+from jslim.preprocessing import images, resizing
 
 # Of training, as in Szegedy et al., "Going deeper with convolutions" (2014),
 # https://arxiv.org/abs/1409.4842, section 6, and in research/slim.
@@ -14,6 +14,15 @@ _LEAST_OBJECT = 0.1
 _ATTEMPTS = 100
 _BRIGHTNESS = 32 / 255
 _SATURATION = (0.5, 1.5)
+_HUE = 0.2
+_CONTRAST = (0.5, 1.5)
+_FAST_ORDER = ("brightness", "saturation")
+_ORDERS = (
+    ("brightness", "saturation", "hue", "contrast"),
+    ("saturation", "brightness", "contrast", "hue"),
+    ("contrast", "hue", "brightness", "saturation"),
+    ("hue", "saturation", "contrast", "brightness"),
+)
 
 
 def preprocess_image(
@@ -25,15 +34,14 @@ def preprocess_image(
     bbox: tuple[float, float, float, float] | None = None,
     central_fraction: float = 0.875,
     crop_image: bool = True,
+    fast_mode: bool = True,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
     """Crops, resizes bilinearly without keeping the aspect ratio, and maps `[0, 255]` to `[-1, 1]`.
 
     Evaluation crops the central part. Training crops at random, with 5 to 100 per cent of the area
     and a ratio of width to height of 3/4 to 1.33, so that a tenth of the object is in it; flips at
-    random; changes brightness by up to 32/255 and saturation by factors of 0.5 to 1.5, and clips.
-
-    It is TF-Slim's with its default `fast_mode=True`.
+    random; and distorts the colours (see `distort_color`).
 
     Args:
       image: `[height, width, 3]` in `[0, 255]`; in evaluation any number of channels.
@@ -43,6 +51,8 @@ def preprocess_image(
       bbox: Where the object is, `(ymin, xmin, ymax, xmax)` in `[0, 1]`; default everywhere.
       central_fraction: The share of height and width that evaluation keeps.
       crop_image: Whether evaluation crops.
+      fast_mode: Whether training resizes bilinearly and leaves hue and contrast; otherwise the
+        method is drawn from four, and the colours' order.
       rng: Where the distortions are drawn from; needed in training.
 
     Returns:
@@ -56,7 +66,7 @@ def preprocess_image(
         if crop_image:
             image = central_crop(image, central_fraction)
         return _to_symmetric(
-            images.resize_bilinear(image, output_height, output_width, scale=1 / 255)
+            resizing.resize_bilinear(image, output_height, output_width, scale=1 / 255)
         )
     generator = images.require_generator(rng, "inception preprocessing")
     if image.shape[2] != 3:
@@ -65,13 +75,37 @@ def preprocess_image(
             f"{image.shape[2]}; convert them to RGB, or choose another preprocessing."
         )
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
-    scaled = images.resize_bilinear(
-        image[rows, columns], output_height, output_width, scale=1 / 255
+    method = "bilinear" if fast_mode else str(generator.choice(resizing.METHODS))
+    scaled = resizing.resize(
+        image[rows, columns], output_height, output_width, method, scale=1 / 255
     )
     scaled = images.random_flip_left_right(generator, scaled)
-    scaled = scaled + np.float32(generator.uniform(-_BRIGHTNESS, _BRIGHTNESS))
-    scaled = images.adjust_saturation(scaled, generator.uniform(*_SATURATION))
-    return _to_symmetric(np.clip(scaled, 0, 1))
+    return _to_symmetric(distort_color(generator, scaled, fast_mode=fast_mode))
+
+
+def distort_color(
+    rng: np.random.Generator, image: np.ndarray, *, fast_mode: bool = True
+) -> np.ndarray:
+    """Brightness by up to 32/255 and saturation by 0.5 to 1.5, and clips to `[0, 1]`.
+
+    Without `fast_mode` also hue by up to a fifth of a turn and contrast by 0.5 to 1.5, in one of
+    four orders.
+
+    Args:
+      rng: Where all that is drawn from.
+      image: `[height, width, 3]` in `[0, 1]`.
+      fast_mode: Whether to leave out the slower two.
+    """
+    steps = {
+        "brightness": lambda x: x + np.float32(rng.uniform(-_BRIGHTNESS, _BRIGHTNESS)),
+        "contrast": lambda x: images.adjust_contrast(x, rng.uniform(*_CONTRAST)),
+        "hue": lambda x: images.adjust_hue(x, rng.uniform(-_HUE, _HUE)),
+        "saturation": lambda x: images.adjust_saturation(x, rng.uniform(*_SATURATION)),
+    }
+    order = _FAST_ORDER if fast_mode else _ORDERS[rng.integers(len(_ORDERS))]
+    for name in order:
+        image = steps[name](image)
+    return np.clip(image, 0, 1)
 
 
 def _to_symmetric(image: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jslim.preprocessing import images
+from jslim.preprocessing import images, resizing
 
 # Of red, green and blue over ImageNet's training images.
 CHANNEL_MEANS = (123.68, 116.78, 103.94)
@@ -55,7 +55,7 @@ def preprocess_image(
         rows, columns = images.central_window(height, width, output_height, output_width)
     else:
         rows, columns = images.random_window(generator, height, width, output_height, output_width)
-    image = images.resize_bilinear(image, height, width, rows=rows, columns=columns)
+    image = resizing.resize_bilinear(image, height, width, rows=rows, columns=columns)
     if generator is not None:
         image = images.random_flip_left_right(generator, image)
     return image - np.array(CHANNEL_MEANS, np.float32)

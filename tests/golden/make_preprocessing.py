@@ -89,6 +89,13 @@ def main():
     out["saturation/image"] = wide.numpy()
     for factor in (0.5, 1.0, 1.5, 0.0):
         out[f"saturation/{factor}"] = tf.image.adjust_saturation(wide, factor).numpy()
+    for delta in (-0.2, -0.05, 0.0, 0.1, 0.2, 0.9):
+        out[f"hue/{delta}"] = tf.image.adjust_hue(wide, delta).numpy()
+    methods = {"nearest": 1, "bicubic": 2, "area": 3}
+    for name, method in methods.items():
+        for height, width in ((5, 7), (16, 11), (40, 33)):
+            resized = v1.image.resize_images(small.astype(np.float32), [height, width], method)
+            out[f"resize_{name}/{height}x{width}"] = resized.numpy()
     path = pathlib.Path(__file__).parent / "preprocessing.npz"
     np.savez_compressed(path, **out)
     print(f"{path}: {len(out)} arrays, {path.stat().st_size} bytes")

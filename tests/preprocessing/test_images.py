@@ -1,30 +1,54 @@
 import numpy as np
 import pytest
 
-from jslim.preprocessing import images
+from jslim.preprocessing import images, resizing
 
 
 @pytest.mark.parametrize("size", [(10, 16), (3, 4), (5, 8), (7, 3), (1, 1), (13, 29)])
 def test_resize_bilinear_equals_tensorflow(golden, size):
     stored = golden("preprocessing.npz")
-    resized = images.resize_bilinear(stored["small"], *size)
+    resized = resizing.resize_bilinear(stored["small"], *size)
     assert resized.dtype == np.float32
     np.testing.assert_allclose(resized, stored[f"resize/{size[0]}x{size[1]}"], rtol=1e-6)
 
 
 def test_resize_bilinear_is_anchored_at_the_corner():
     image = np.array([[0, 1, 2, 3], [8, 9, 10, 11]], np.float32)[..., None]
-    np.testing.assert_array_equal(images.resize_bilinear(image, 1, 2)[..., 0], [[0, 2]])
-    doubled = images.resize_bilinear(image, 2, 8)[..., 0]
+    np.testing.assert_array_equal(resizing.resize_bilinear(image, 1, 2)[..., 0], [[0, 2]])
+    doubled = resizing.resize_bilinear(image, 2, 8)[..., 0]
     np.testing.assert_array_equal(doubled[0], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3])
 
 
 def test_resize_bilinear_window_equals_slice_of_the_whole():
     image = np.random.default_rng(0).integers(0, 256, (13, 17, 3)).astype(np.uint8)
-    whole = images.resize_bilinear(image, 20, 31)
+    whole = resizing.resize_bilinear(image, 20, 31)
     rows, columns = slice(3, 14), slice(11, 31)
-    window = images.resize_bilinear(image, 20, 31, rows=rows, columns=columns)
+    window = resizing.resize_bilinear(image, 20, 31, rows=rows, columns=columns)
     np.testing.assert_array_equal(window, whole[rows, columns])
+
+
+@pytest.mark.parametrize("size", [(5, 7), (16, 11), (40, 33)])
+@pytest.mark.parametrize("method", ["nearest", "bicubic", "area"])
+def test_resize_equals_tensorflow(golden, method, size):
+    stored = golden("preprocessing.npz")
+    resized = resizing.resize(stored["small"], *size, method)
+    assert resized.dtype == np.float32
+    wanted = stored[f"resize_{method}/{size[0]}x{size[1]}"]
+    np.testing.assert_allclose(resized, wanted, rtol=1e-5, atol=1e-4)
+    scaled = resizing.resize(stored["small"], *size, method, scale=1 / 255)
+    np.testing.assert_allclose(scaled, wanted / 255, rtol=1e-5, atol=1e-6)
+
+
+def test_resize_by_an_unknown_method_is_an_error():
+    with pytest.raises(ValueError, match=r"method must be one of bilinear, nearest, bicubic, area"):
+        resizing.resize(np.zeros((2, 2, 1), np.uint8), 4, 4, "lanczos")
+
+
+@pytest.mark.parametrize("delta", [-0.2, -0.05, 0.0, 0.1, 0.2, 0.9])
+def test_hue_equals_tensorflow_also_outside_of_0_and_1(golden, delta):
+    stored = golden("preprocessing.npz")
+    found = images.adjust_hue(stored["saturation/image"], delta)
+    np.testing.assert_allclose(found, stored[f"hue/{delta}"], rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("size", [(9, 12), (2, 3), (8, 5), (4, 11), (5, 8)])

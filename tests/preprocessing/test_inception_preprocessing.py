@@ -112,6 +112,38 @@ def test_training_flips_and_changes_colours_in_their_limits():
     assert abs(np.quantile(saturations, [0.02, 0.5, 0.98]) - [0.52, 1, 1.48]).max() < 0.08
 
 
+def test_training_without_fast_mode_draws_method_order_hue_and_contrast(monkeypatch):
+    used = []
+    resize = inception_preprocessing.resizing.resize
+
+    def noted(image, height, width, method, **options):
+        used.append(method)
+        return resize(image, height, width, method, **options)
+
+    monkeypatch.setattr(inception_preprocessing.resizing, "resize", noted)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (12, 12, 3), np.uint8)
+    for _ in range(200):
+        found = preprocess(image, 8, 8, is_training=True, fast_mode=False, rng=rng)
+        assert -1 <= found.min() <= found.max() <= 1
+    counts = [used.count(method) for method in ("bilinear", "nearest", "bicubic", "area")]
+    assert sum(counts) == 200
+    assert min(counts) > 30
+    # Fast mode never turns hues: of a grey ramp with one colour the ratio of its channels' places.
+    colour = np.full((4, 4, 3), (0.2, 0.3, 0.6), np.float32)
+    kept, turned = [
+        np.array(
+            [
+                np.argsort(inception_preprocessing.distort_color(rng, colour, fast_mode=fast)[0, 0])
+                for _ in range(200)
+            ]
+        )
+        for fast in (True, False)
+    ]
+    assert (kept == [0, 1, 2]).all()
+    assert 20 < (turned != [0, 1, 2]).any(axis=1).sum() < 180
+
+
 def test_training_needs_random_numbers_and_colours():
     with pytest.raises(ValueError, match="inception preprocessing with is_training=True draws"):
         preprocess(np.zeros((4, 4, 3), np.uint8), 2, 2, True)
