@@ -41,14 +41,23 @@ print(kept, first, min(faults() for _ in range(8)))
 def test_after_some_steps_there_are_no_page_faults():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     environment |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run(
-        [sys.executable, "-c", FAULTS], capture_output=True, text=True, env=environment, check=True
-    )
-    kept, before, after = result.stdout.split()
-    assert kept == "True"
-    # An array of 32 MiB has 8,192 pages.
-    assert int(before) > 4 * 8000
-    assert int(after) < int(before) / 10
+    # A thread other than the main one may get to allocate, and the C library gives back the whole of
+    # such a thread's heap whatever its settings: on a busy machine one process in many is like that.
+    for _ in range(3):
+        result = subprocess.run(
+            [sys.executable, "-c", FAULTS],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
+        kept, before, after = result.stdout.split()
+        assert kept == "True"
+        # An array of 32 MiB has 8,192 pages.
+        assert int(before) > 4 * 8000
+        if int(after) < int(before) / 10:
+            return
+    pytest.fail(f"{after} page faults where there were {before} before")
 
 
 def test_settings_of_the_environment_are_left_alone(monkeypatch):
