@@ -41,8 +41,8 @@ print(kept, first, min(faults() for _ in range(8)))
 def test_after_some_steps_there_are_no_page_faults():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     environment |= {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
-    # A thread other than the main one may get to allocate, and the C library gives back the whole of
-    # such a thread's heap whatever its settings: on a busy machine one process in many is like that.
+    # A thread other than the main one may get to allocate, and the C library gives back the whole
+    # of its heap whatever the settings: on a busy machine one process in many is like that.
     for _ in range(3):
         result = subprocess.run(
             [sys.executable, "-c", FAULTS],
