@@ -12,8 +12,8 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jslim._errors import did_you_mean
 from jslim.data.order import Order
+from jslim.data.tfexample_decoder import check_items
 from jslim.data.tfrecord import TFRecordFiles
 
 
@@ -132,12 +132,7 @@ class DatasetDataProvider:
     def _check(self, items: Sequence[str]) -> None:
         if not isinstance(items, (list, tuple)):
             raise ValueError(f"items must be a list or tuple of names, got {items!r}.")
-        for item in items:
-            if item not in self._items:
-                raise ValueError(
-                    f"there is no item {item!r}; there are {', '.join(self._items)}"
-                    f"{did_you_mean(item, self._items)}"
-                )
+        check_items(items, self._items)
 
     def _decode(self, index: int, items: Sequence[str]) -> list[Any]:
         key = self._records.record_key(index)

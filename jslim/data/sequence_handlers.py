@@ -1,7 +1,7 @@
 """How items are made of the features of a tf.train.SequenceExample: TF-Slim's handlers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,9 +13,20 @@ from jslim.data.tf_example import Rows
 class _PointSequence(ItemHandler):
     """Points of several coordinates at each step, each coordinate a `VarLenFeature`."""
 
+    _default_keys: ClassVar[tuple[str, ...]]
+
     def __init__(
-        self, keys: Sequence[str], prefix: str | None, return_dense: bool, default_value: float
+        self,
+        keys: Sequence[str] | None = None,
+        prefix: str | None = None,
+        return_dense: bool = True,
+        default_value: float = -1.0,
     ):
+        keys = self._default_keys if keys is None else keys
+        if len(keys) != len(self._default_keys):
+            raise ValueError(
+                f"{type(self).__name__} expects {len(self._default_keys)} keys but got {len(keys)}"
+            )
         super().__init__([(prefix or "") + key for key in keys])
         self._return_dense = return_dense
         self._default_value = default_value
@@ -50,17 +61,7 @@ class BoundingBoxSequence(_PointSequence):
       ValueError: There are not four names.
     """
 
-    def __init__(
-        self,
-        keys: Sequence[str] | None = None,
-        prefix: str | None = None,
-        return_dense: bool = True,
-        default_value: float = -1.0,
-    ):
-        keys = ["ymin", "xmin", "ymax", "xmax"] if keys is None else list(keys)
-        if len(keys) != 4:
-            raise ValueError(f"BoundingBoxSequence expects 4 keys but got {len(keys)}")
-        super().__init__(keys, prefix, return_dense, default_value)
+    _default_keys = ("ymin", "xmin", "ymax", "xmax")
 
 
 class KeypointsSequence(_PointSequence):
@@ -76,17 +77,7 @@ class KeypointsSequence(_PointSequence):
       ValueError: There are not two names.
     """
 
-    def __init__(
-        self,
-        keys: Sequence[str] | None = None,
-        prefix: str | None = None,
-        return_dense: bool = True,
-        default_value: float = -1.0,
-    ):
-        keys = ["y", "x"] if keys is None else list(keys)
-        if len(keys) != 2:
-            raise ValueError(f"KeypointsSequence expects 2 keys but got {len(keys)}")
-        super().__init__(keys, prefix, return_dense, default_value)
+    _default_keys = ("y", "x")
 
 
 class NumBoxesSequence(ItemHandler):

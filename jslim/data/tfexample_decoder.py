@@ -11,7 +11,8 @@ Everything is a NumPy array of one example. Differs from TF-Slim: what `VarLenFe
 vector, not a sparse tensor, since one example's values have no gaps.
 """
 
-from collections.abc import Mapping, Sequence
+import abc
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jslim._errors import DataError, did_you_mean
@@ -36,7 +37,18 @@ from jslim.data.tf_example import (
 )
 
 
-class _Decoder:
+def check_items(items: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ValueError for an item that is not known."""
+    known = list(known)
+    for item in items:
+        if item not in known:
+            raise ValueError(
+                f"there is no item {item!r}; there are {', '.join(known)}"
+                f"{did_you_mean(item, known)}"
+            )
+
+
+class _Decoder(abc.ABC):
     """Items from handlers; what the two kinds of example have in common."""
 
     def __init__(self, features: Mapping[str, Any], items_to_handlers: Mapping[str, ItemHandler]):
@@ -71,12 +83,7 @@ class _Decoder:
           DataError: The example does not hold what is needed; the message has `record_key`.
         """
         items = self.list_items() if items is None else items
-        for item in items:
-            if item not in self._handlers:
-                raise ValueError(
-                    f"there is no item {item!r}; there are {', '.join(self._handlers)}"
-                    f"{did_you_mean(item, self._handlers)}"
-                )
+        check_items(items, self._handlers)
         handlers = [self._handlers[item] for item in items]
         needed = {key for handler in handlers for key in handler.keys}
         arrays = self._parse(serialized_example, needed, record_key)
@@ -85,8 +92,9 @@ class _Decoder:
         except DataError as error:
             raise DataError(f"{record_key}: {error}") from error
 
+    @abc.abstractmethod
     def _parse(self, serialized: bytes, needed: set[str], record_key: str) -> Arrays:
-        raise NotImplementedError
+        """The features of those names."""
 
 
 class TFExampleDecoder(_Decoder):

@@ -79,14 +79,14 @@ class _Directory(Tree):
 
 
 class _Archive(Tree):
-    """What zip and tar have in common: the names of the members, known from the start."""
+    """What zip and tar have in common: the `_normal` names of the files, known from the start."""
 
     def __init__(self, path: str, names: Iterable[str]):
         super().__init__(path)
-        self._folders: dict[str, set[str]] = {"": set()}
-        self._files: dict[str, set[str]] = {"": set()}
+        self._folders: dict[str, set[str]] = {}
+        self._files: dict[str, set[str]] = {}
         for name in names:
-            parts = [part for part in name.split("/") if part not in ("", ".")]
+            parts = name.split("/")
             for depth in range(len(parts)):
                 above = "/".join(parts[:depth])
                 here = self._files if depth == len(parts) - 1 else self._folders

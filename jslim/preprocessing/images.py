@@ -75,10 +75,7 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
       factor: What to multiply by, 0 for grey.
     """
     image = image.astype(np.float32, copy=False)
-    red, green, blue = (image[..., channel] for channel in range(3))
-    # Channel by channel: NumPy reduces an axis of three at a tenth of the speed.
-    value = np.maximum(np.maximum(red, green), blue)
-    spread = value - np.minimum(np.minimum(red, green), blue)
+    value, spread = _value_and_spread(image)
     # Saturation is spread / value. Of black there is none, nor of what is darker.
     is_coloured = (spread > 0) & (value > 0)
     most = np.divide(value, spread, out=np.zeros_like(value), where=is_coloured)
@@ -99,9 +96,8 @@ def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
       delta: In `[-1, 1]`.
     """
     image = image.astype(np.float32, copy=False)
+    value, spread = _value_and_spread(image)
     red, green, blue = (image[..., channel] for channel in range(3))
-    value = np.maximum(np.maximum(red, green), blue)
-    spread = value - np.minimum(np.minimum(red, green), blue)
     # Which of the six sectors between primary and secondary colours, and where in it.
     distance = np.select(
         [red == value, green == value], [green - blue, blue - red], default=red - green
@@ -114,6 +110,14 @@ def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
         place = np.mod(hue + np.float32(offset), np.float32(6))
         channels.append(value - spread * np.clip(np.minimum(place, 4 - place), 0, 1))
     return np.stack(channels, axis=-1)
+
+
+def _value_and_spread(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The greatest channel of each pixel, and how far the least is below it."""
+    red, green, blue = (image[..., channel] for channel in range(3))
+    # Channel by channel: NumPy reduces an axis of three at a tenth of the speed.
+    value = np.maximum(np.maximum(red, green), blue)
+    return value, value - np.minimum(np.minimum(red, green), blue)
 
 
 Window = tuple[slice, slice]

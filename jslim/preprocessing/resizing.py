@@ -50,18 +50,25 @@ def resize_bilinear(
     left, right, x_weight = _sample_points(image.shape[1], width, columns)
     upper, lower, y_weight = _sample_points(image.shape[0], height, rows)
     used_rows, positions = np.unique(np.concatenate([upper, lower]), return_inverse=True)
-    # Columns and channels as one axis: NumPy is several times as fast as with a last axis of three.
     source = image[used_rows].reshape(len(used_rows), -1)
 
     def take(pixels: np.ndarray) -> np.ndarray:
-        places = (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
-        taken = source.take(places, axis=1).astype(np.float32)
+        taken = _take_pixels(source, pixels, num_channels)
         return taken if scale is None else np.multiply(taken, np.float32(scale), out=taken)
 
     lines = _interpolate(take(left), take(right), np.repeat(x_weight, num_channels))
     upper, lower = np.split(positions, 2)
     resized = _interpolate(lines[upper], lines[lower], y_weight[:, None])
     return resized.reshape(len(upper), len(left), num_channels)
+
+
+def _take_pixels(source: np.ndarray, pixels: np.ndarray, num_channels: int) -> np.ndarray:
+    """Those columns of an image in float32; `[height, width * channels]`, as the image is given.
+
+    Columns and channels are one axis, since NumPy is slow with a last axis of three.
+    """
+    places = (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
+    return source.take(places, axis=1).astype(np.float32)
 
 
 def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -86,9 +93,8 @@ def _nearest_taps(in_size: int, out_size: int) -> Taps:
 
 def _cubic_taps(in_size: int, out_size: int) -> Taps:
     """Keys' cubic convolution with a = -0.75, at places rounded to those of the table."""
-    points = np.arange(out_size, dtype=np.float32) * (np.float32(in_size) / np.float32(out_size))
-    lower = np.floor(points).astype(np.int64)
-    place = np.rint((points - np.floor(points)) * _TABLE_SIZE) / _TABLE_SIZE
+    lower, _, fraction = _sample_points(in_size, out_size, slice(None))
+    place = np.rint(fraction * _TABLE_SIZE) / _TABLE_SIZE
     distances = np.abs(place[:, None] - np.arange(-1, 3))
     near = ((_CUBIC + 2) * distances - (_CUBIC + 3)) * distances**2 + 1
     far = _CUBIC * (((distances - 5) * distances + 8) * distances - 4)
@@ -145,11 +151,10 @@ def resize(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     num_channels = image.shape[2]
     pixels, weights = _TAPS[method](image.shape[1], width)
-    source = image.reshape(len(image), -1)  # as in resize_bilinear
+    source = image.reshape(len(image), -1)
     lines = np.zeros((len(image), width * num_channels), np.float32)
     for column, weight in zip(pixels.T, weights.T, strict=True):
-        places = (column[:, None] * num_channels + np.arange(num_channels)).ravel()
-        lines += source.take(places, axis=1).astype(np.float32) * np.repeat(weight, num_channels)
+        lines += _take_pixels(source, column, num_channels) * np.repeat(weight, num_channels)
     pixels, weights = _TAPS[method](image.shape[0], height)
     resized = np.zeros((height, width * num_channels), np.float32)
     for row, weight in zip(pixels.T, weights.T, strict=True):
