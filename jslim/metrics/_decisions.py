@@ -5,11 +5,13 @@ or gives NaN within `jax.jit`.
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jslim.metrics import _accumulators as accumulators
+from jslim.metrics._inputs import to_pair, to_statistics, to_weights
 
 _DECISIONS = (
     "had a prediction or a label other than 0 or 1; compare probabilities with a threshold "
@@ -33,6 +35,30 @@ def check_real(where: str, name: str, values: jax.Array, wanted: str = "real num
         raise TypeError(f"{where}: {name} must be {wanted}, got {values.dtype}.")
 
 
+class Scored(NamedTuple):
+    """Scores of two classes with their truth, all of one shape.
+
+    Attributes:
+        scores: In the type that metrics compute in.
+        truth: Bool.
+        fits: Where there is a truth value.
+        weights: Ready to broadcast, or None.
+    """
+
+    scores: jax.Array
+    truth: jax.Array
+    fits: jax.Array
+    weights: jax.Array | None
+
+
+def to_scored(where: str, predictions: Any, labels: Any, weights: Any) -> Scored:
+    """What the metrics of scores do to their inputs first."""
+    predictions, labels = to_pair(where, predictions, labels)
+    check_real(where, "predictions", predictions)
+    truth, fits = to_decisions(where, "labels", labels)
+    return Scored(to_statistics(predictions), truth, fits, to_weights(where, weights, truth.shape))
+
+
 def count_rejected(fits: jax.Array, weights: jax.Array | None) -> accumulators.Sum:
     """How many examples do not fit, those of weight 0 left out."""
     is_rejected = ~fits
@@ -53,11 +79,17 @@ def unless_rejected(
         ValueError: Some were; `what` says what is wrong with them.
     """
     count = accumulators.value(rejected)
+    return value_unless(
+        count, value, lambda: f"{where}: of the examples given, {int(count)} {what}."
+    )
+
+
+def value_unless(bad: jax.Array, value: Callable[[], Any], message: Callable[[], str]) -> Any:
+    """The value, or an error with that message where `bad` is above 0; within `jax.jit`, NaN."""
     try:
-        count_here = int(count)
+        is_bad = bool(bad > 0)
     except jax.errors.ConcretizationTypeError:
-        found = value()
-        return jax.tree.map(lambda leaf: jnp.where(count > 0, jnp.nan, leaf), found)
-    if count_here > 0:
-        raise ValueError(f"{where}: of the examples given, {count_here} {what}.")
+        return jax.tree.map(lambda leaf: jnp.where(bad > 0, jnp.nan, leaf), value())
+    if is_bad:
+        raise ValueError(message())
     return value()

@@ -9,8 +9,7 @@ import numpy as np
 
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric
-from jslim.metrics._decisions import check_real, count_rejected, to_decisions, unless_rejected
-from jslim.metrics._inputs import to_pair, to_statistics, to_weights
+from jslim.metrics._decisions import count_rejected, to_scored, unless_rejected
 
 # What TF-Slim adds to denominators, and around 0 and 1 as thresholds.
 EPSILON = 1e-7
@@ -73,13 +72,10 @@ def threshold_metric(
     def update(
         state: ThresholdState, predictions: Any, labels: Any, *, weights: Any = None
     ) -> ThresholdState:
-        predictions, labels = to_pair(where, predictions, labels)
-        check_real(where, "predictions", predictions)
-        truth, fits = to_decisions(where, "labels", labels)
-        weights = to_weights(where, weights, truth.shape)
+        scores, truth, fits, weights = to_scored(where, predictions, labels, weights)
         if weights is not None:
             weights = jnp.broadcast_to(weights, truth.shape).reshape(1, -1)
-        scores, truth = to_statistics(predictions).reshape(1, -1), truth.reshape(1, -1)
+        scores, truth = scores.reshape(1, -1), truth.reshape(1, -1)
         fits = fits.reshape(1, -1) & ~jnp.isnan(scores)
         if are_probabilities:
             fits &= (scores >= 0) & (scores <= 1)

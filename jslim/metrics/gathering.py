@@ -9,9 +9,9 @@ import numpy as np
 
 from jslim.metrics._accumulators import statistics_dtype
 from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._decisions import check_real, to_decisions
-from jslim.metrics._inputs import to_pair, to_statistics, to_weights
-from jslim.metrics._thresholds import check_curve
+from jslim.metrics._decisions import to_scored, value_unless
+from jslim.metrics._inputs import to_statistics, to_weights
+from jslim.metrics._thresholds import NO_NUMBER, check_curve
 
 
 class GatheredState(NamedTuple):
@@ -57,22 +57,18 @@ def _host_or_nan(
 ) -> Any:
     """The value, or an error where rows did not fit; within `jax.jit`, NaN."""
     bad = state.lost if rejected is None else state.lost + rejected
-    try:
-        lost, bad_here = int(state.lost), int(bad)
-    except jax.errors.ConcretizationTypeError:
-        return jax.tree.map(lambda leaf: jnp.where(bad > 0, jnp.nan, leaf), value())
-    if lost:
+
+    def message() -> str:
+        lost = int(state.lost)
+        if not lost:
+            return f"{where}: of the examples given, {int(bad)} {NO_NUMBER}."
         (room,) = {rows.shape[0] for rows in state.rows.values()}
-        raise ValueError(
+        return (
             f"{where}: there were {lost} examples more than the {room} there is room for; give "
             f"max_size={room + lost} or more."
         )
-    if bad_here:
-        raise ValueError(
-            f"{where}: of the examples given, {bad_here} had a label other than 0 or 1, or a "
-            "prediction that is NaN."
-        )
-    return value()
+
+    return value_unless(bad, value, message)
 
 
 def _check_size(where: str, max_size: int) -> int:
@@ -161,12 +157,8 @@ def _scored_metric(
     def update(
         state: ScoredState, labels: Any, predictions: Any, *, weights: Any = None
     ) -> ScoredState:
-        predictions, labels = to_pair(where, predictions, labels)
-        check_real(where, "predictions", predictions)
-        truth, fits = to_decisions(where, "labels", labels)
-        scores = to_statistics(predictions)
+        scores, truth, fits, aligned = to_scored(where, predictions, labels, weights)
         fits &= ~jnp.isnan(scores)
-        aligned = to_weights(where, weights, scores.shape)
         each = jnp.ones(scores.shape, scores.dtype)
         if aligned is not None:
             each = jnp.broadcast_to(aligned, scores.shape)

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._decisions import check_real, count_rejected, to_decisions, unless_rejected
-from jslim.metrics._inputs import to_pair, to_statistics, to_weights
+from jslim.metrics._decisions import count_rejected, to_scored, unless_rejected
 from jslim.metrics._thresholds import EPSILON, NO_NUMBER, NO_PROBABILITY, between_0_and_1
 
 
@@ -50,11 +49,7 @@ def _histogram_metric(
     def update(
         state: HistogramState, labels: Any, predictions: Any, *, weights: Any = None
     ) -> HistogramState:
-        predictions, labels = to_pair(where, predictions, labels)
-        check_real(where, "predictions", predictions)
-        truth, fits = to_decisions(where, "labels", labels)
-        weights = to_weights(where, weights, truth.shape)
-        scores = to_statistics(predictions)
+        scores, truth, fits, weights = to_scored(where, predictions, labels, weights)
         fits &= fits_in(scores)
         each = jnp.ones_like(scores) if weights is None else jnp.broadcast_to(weights, scores.shape)
         each = jnp.where(fits, each, 0).reshape(-1)
