@@ -14,6 +14,7 @@ from jslim import nets as nets
 from jslim import optimizers as optimizers
 from jslim import prediction as prediction
 from jslim import preprocessing as preprocessing
+from jslim import queues as queues
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
 from jslim import tf_checkpoint as tf_checkpoint
@@ -34,6 +35,11 @@ from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
 from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
 from jslim.checkpoints import assign_from_values as assign_from_values
 from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
+from jslim.data import dataset as dataset
+from jslim.data import dataset_data_provider as dataset_data_provider
+from jslim.data import parallel_reader as parallel_reader
+from jslim.data import prefetch_queue as prefetch_queue
+from jslim.data import tfexample_decoder as tfexample_decoder
 from jslim.initializers import constant_initializer as constant_initializer
 from jslim.initializers import glorot_uniform_initializer as glorot_uniform_initializer
 from jslim.initializers import ones_initializer as ones_initializer

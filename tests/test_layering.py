@@ -16,6 +16,7 @@ LEVELS = {
     "_crc32c": 0,
     "_errors": 0,
     "tf_checkpoint": 1,
+    "queues": 0,
     "_devices": 1,
     "_scopes": 1,
     "_access": 1,

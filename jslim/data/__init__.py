@@ -14,7 +14,7 @@ protobuf when the first example is parsed.
 
 from jslim.data.batching import BatchIterator as BatchIterator
 from jslim.data.batching import batches as batches
-from jslim.data.dataset_data_provider import Dataset as Dataset
+from jslim.data.dataset import Dataset as Dataset
 from jslim.data.dataset_data_provider import DatasetDataProvider as DatasetDataProvider
 from jslim.data.dataset_factory import DATASET_NAMES as DATASET_NAMES
 from jslim.data.dataset_factory import get_dataset as get_dataset

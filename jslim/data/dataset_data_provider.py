@@ -1,4 +1,4 @@
-"""TF-Slim's `Dataset` and `DatasetDataProvider`: items of one record after another.
+"""TF-Slim's `DatasetDataProvider`: items of one record after another.
 
     dataset = slim.data.Dataset('flowers_train_*.tfrecord', TFRecordFiles, decoder, None, {})
     provider = slim.data.DatasetDataProvider(dataset, shuffle=False, num_epochs=1)
@@ -12,40 +12,11 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jslim.data.dataset import Dataset
 from jslim.data.order import Order
 from jslim.data.tfexample_decoder import check_items
 from jslim.data.tfrecord import TFRecordFiles
-
-
-class Dataset:
-    """What a data set is: files, how they are read, what they hold.
-
-    Args:
-      data_sources: The files, as `jslim.data.get_data_files` takes them.
-      reader: Makes a sequence of serialized records with `record_key(index)` of `data_sources`;
-        None means `TFRecordFiles`.
-      decoder: Has `decode(record, items, record_key)` and `list_items()`, as `TFExampleDecoder`.
-      num_samples: The number of records; None means those that the files have.
-      items_to_descriptions: What each item is.
-      **kwargs: Further attributes, such as `num_classes` and `labels_to_names`.
-    """
-
-    def __init__(
-        self,
-        data_sources: Any,
-        reader: Any,
-        decoder: Any,
-        num_samples: int | None,
-        items_to_descriptions: Mapping[str, str],
-        **kwargs: Any,
-    ):
-        self.data_sources = data_sources
-        self.reader = reader
-        self.decoder = decoder
-        self.num_samples = num_samples
-        self.items_to_descriptions = items_to_descriptions
-        for name, value in kwargs.items():
-            setattr(self, name, value)
+from jslim.queues import OutOfRangeError
 
 
 class DatasetDataProvider:
@@ -53,7 +24,7 @@ class DatasetDataProvider:
 
     Differs from TF-Slim: values are NumPy arrays, and each `get` is a new record; shuffling is over
     the whole data set, anew in every epoch, from the seed alone; an end of the epochs is an
-    `EOFError`, or the end of the loop where the provider is iterated over.
+    `OutOfRangeError`, or the end of the loop where the provider is iterated over.
 
     Args:
       dataset: A `Dataset`.
@@ -117,12 +88,12 @@ class DatasetDataProvider:
 
         Raises:
           ValueError: `items` is no list or tuple, or there is no such item.
-          EOFError: All epochs have been read.
+          OutOfRangeError: All epochs have been read.
         """
         self._check(items)
         for index in self._indices:
             return self._decode(index, items)
-        raise EOFError("all epochs of the data set have been read.")
+        raise OutOfRangeError("all epochs of the data set have been read.")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """All items of every record that is left, by name."""

@@ -1,7 +1,5 @@
 """Batches copied to the devices ahead of the step that uses them."""
 
-import queue
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -10,18 +8,9 @@ from typing import Any
 import jax
 
 from jslim.data.batching import BatchIterator
+from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner
 
 DeviceBatch = dict[str, jax.Array]
-
-# How often a thread that waits for room in its queue looks whether it is to end.
-_SECONDS_BETWEEN_LOOKS = 0.05
-
-
-class _End:
-    """The last thing in the queue: why there is no further batch."""
-
-    def __init__(self, error: BaseException):
-        self.error = error
 
 
 class DeviceBatchIterator(Iterator[DeviceBatch]):
@@ -40,37 +29,31 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         self._sharding = sharding
         self._depth = depth
         self._state = batches.get_state()
-        self._end: _End | None = None
         self._is_closed = False
         self._start()
 
     def _start(self) -> None:
-        self._queue: queue.Queue[tuple[DeviceBatch, dict[str, Any]] | _End] = queue.Queue(
-            self._depth
-        )
-        stop = threading.Event()
-        thread = threading.Thread(
-            target=_fill,
-            args=(self.batches, self._sharding, self._queue, stop),
-            name="jslim-prefetch-to-device",
-            daemon=True,
-        )
-        thread.start()
+        batches, sharding = self.batches, self._sharding
+
+        def make() -> tuple[DeviceBatch, dict[str, Any]]:
+            return jax.device_put(next(batches), sharding), batches.get_state()
+
+        self._filled = QueueRunner(FIFOQueue(self._depth), make, name="jslim-prefetch-to-device")
+        self._filled.start()
         # Also run when the iterator is forgotten, and before the interpreter ends.
-        self._end_thread = weakref.finalize(self, _end_thread, thread, stop)
+        self._stop = weakref.finalize(self, self._filled.stop)
 
     def __next__(self) -> DeviceBatch:
         if self._is_closed:
             raise ValueError("the prefetched batches are closed; make new ones.")
-        if self._end is None:
-            started = time.perf_counter()
-            item = self._queue.get()
+        started = time.perf_counter()
+        try:
+            batch, self._state = self._filled.dequeue()
+        except OutOfRangeError:
+            raise StopIteration from None
+        finally:
             self.seconds_waited += time.perf_counter() - started
-            if not isinstance(item, _End):
-                batch, self._state = item
-                return batch
-            self._end = item
-        raise self._end.error
+        return batch
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -86,10 +69,9 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from a saved position; see `BatchIterator.set_state`."""
-        self._end_thread()
+        self._stop()
         self.batches.set_state(state)
         self._state = self.batches.get_state()
-        self._end = None
         self._start()
 
     def rewind(self) -> None:
@@ -99,7 +81,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
     def close(self) -> None:
         """Ends the thread and closes the host batches; no batch can be asked for afterwards."""
         self._is_closed = True
-        self._end_thread()
+        self._stop()
         self.batches.close()
 
     def __enter__(self) -> "DeviceBatchIterator":
@@ -107,34 +89,6 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _fill(
-    batches: BatchIterator,
-    sharding: jax.sharding.Sharding,
-    filled: queue.Queue[tuple[DeviceBatch, dict[str, Any]] | _End],
-    stop: threading.Event,
-) -> None:
-    """The thread: puts batches into the queue until the data ends, fails, or `stop` is set."""
-    item: tuple[DeviceBatch, dict[str, Any]] | _End | None = None
-    while not stop.is_set() and not isinstance(item, _End):
-        try:
-            item = (jax.device_put(next(batches), sharding), batches.get_state())
-        except BaseException as error:  # It is the caller's of `next`, whatever it is.
-            item = _End(error)
-        while not stop.is_set():
-            try:
-                filled.put(item, timeout=_SECONDS_BETWEEN_LOOKS)
-                break
-            except queue.Full:
-                continue
-
-
-def _end_thread(thread: threading.Thread, stop: threading.Event) -> None:
-    stop.set()
-    # Garbage is collected in any thread, also in the one that is to end.
-    if thread is not threading.current_thread():
-        thread.join()
 
 
 def prefetch_to_device(

@@ -99,6 +99,10 @@ class TFRecordFile(Sequence[bytes]):
         """Where the record starts in the file, or in what it is when decompressed."""
         return int(self._starts[index])
 
+    def record_key(self, index: int) -> str:
+        """`FILE:BYTE`, where the record starts, as TF-Slim's readers have it."""
+        return f"{os.path.basename(self.path)}:{self.offset(index)}"
+
     def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
         start, length = int(self._starts[index]), int(self._lengths[index])
         with _readable(self.path), open(self._plain_path, "rb", buffering=0) as file:
@@ -146,9 +150,9 @@ class TFRecordFiles(Sequence[bytes]):
         return file[place]
 
     def record_key(self, index: int) -> str:
-        """`FILE:BYTE`, where the record starts, as TF-Slim's readers have it."""
+        """That of its file; see `TFRecordFile`."""
         file, place = self._place(index)
-        return f"{os.path.basename(file.path)}:{file.offset(place)}"
+        return file.record_key(place)
 
 
 class _readable(contextlib.AbstractContextManager):  # named as what it does in a with statement

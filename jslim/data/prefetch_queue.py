@@ -1,0 +1,116 @@
+"""TF-Slim's `prefetch_queue`: items made ahead in threads.
+
+    queue = slim.prefetch_queue.prefetch_queue(lambda: provider.get(['image', 'label']), capacity=8)
+    with slim.queues.QueueRunners([queue]):
+        images, labels = queue.dequeue_many(32)
+
+For training, `slim.data.batches` and `slim.data.prefetch_to_device` are faster and keep a position.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner
+
+Item = Sequence[Any] | Mapping[str, Any]
+
+
+class PrefetchQueue(QueueRunner[Any]):
+    """What `prefetch_queue` gives: a runner with `dequeue`, and whole batches of items."""
+
+    def __init__(self, make: Callable[[], Item], capacity: int, num_threads: int, pad: bool):
+        super().__init__(FIFOQueue(capacity), make, num_threads, "jslim-prefetch-queue")
+        self._pad = pad
+
+    def dequeue_many(self, n: int) -> Any:
+        """The next `n` items, each of their arrays stacked along a new first axis.
+
+        Raises:
+          OutOfRangeError: Fewer are left; they are lost, as in TensorFlow.
+          ValueError: The arrays of one name have other shapes, and `dynamic_pad` is off.
+        """
+        return self._stack([self.dequeue() for _ in range(_at_least_one(n))])
+
+    def dequeue_up_to(self, n: int) -> Any:
+        """`dequeue_many` of what is left, where that is less than `n`.
+
+        Raises:
+          OutOfRangeError: Nothing is left.
+        """
+        items = [self.dequeue()]
+        while len(items) < _at_least_one(n):
+            try:
+                items.append(self.dequeue())
+            except OutOfRangeError:
+                break
+        return self._stack(items)
+
+    def _stack(self, items: list[Any]) -> Any:
+        if isinstance(items[0], Mapping):
+            return {
+                name: self._stack_one([item[name] for item in items], name)
+                for name in sorted(items[0])
+            }
+        columns = zip(*items, strict=True)
+        return [self._stack_one(column, number) for number, column in enumerate(columns)]
+
+    def _stack_one(self, values: Sequence[Any], name: Any) -> np.ndarray:
+        arrays = [np.asarray(value) for value in values]
+        shapes = [array.shape for array in arrays]
+        if len(set(shapes)) == 1:
+            return np.stack(arrays)
+        if not self._pad or len({len(shape) for shape in shapes}) > 1:
+            raise ValueError(
+                f"prefetch_queue: {name!r} of a batch has the shapes {sorted(set(shapes))}; give "
+                "all of them one shape, or one rank and dynamic_pad=True."
+            )
+        padded = np.zeros((len(arrays), *np.max(shapes, axis=0)), arrays[0].dtype)
+        for row, array in zip(padded, arrays, strict=True):
+            row[tuple(map(slice, array.shape))] = array
+        return padded
+
+
+def _at_least_one(n: int) -> int:
+    if n < 1:
+        raise ValueError(f"prefetch_queue: at least 1 item must be asked for, got {n}.")
+    return n
+
+
+def prefetch_queue(
+    tensors: Callable[[], Item] | Iterable[Item],
+    capacity: int = 8,
+    num_threads: int = 1,
+    dynamic_pad: bool = False,
+    shared_name: str | None = None,
+    name: str | None = None,
+) -> PrefetchQueue:
+    """Makes items ahead in threads.
+
+    Differs from TF-Slim: the threads run within `slim.queues.QueueRunners([queue])`.
+
+    Args:
+      tensors: Makes one item, a list or dict of arrays, each time that it is called; or an iterable
+        of items. In TF-Slim, tensors.
+      capacity: How many items are ready at most.
+      num_threads: How many threads make items. An iterable has one.
+      dynamic_pad: Whether `dequeue_many` fills up arrays of other shapes with zeros at their ends.
+      shared_name: Of no use without sessions, and ignored.
+      name: Ignored likewise.
+
+    Returns:
+      A queue with `dequeue`, `dequeue_many(n)`, `dequeue_up_to(n)` and `size`; iterating over it
+      gives the items up to the end.
+
+    Raises:
+      ValueError: `capacity` or `num_threads` is below 1, or an iterable is to have several threads.
+    """
+    if not callable(tensors):
+        if num_threads > 1:
+            raise ValueError(
+                f"prefetch_queue: an iterable cannot be read by {num_threads} threads at once; "
+                "give a function that makes an item, or num_threads=1."
+            )
+        tensors = iter(tensors).__next__
+    return PrefetchQueue(tensors, capacity, num_threads, dynamic_pad)

@@ -1,0 +1,280 @@
+"""Background work: threads that fill a queue, with a clean start and a clean end.
+
+    runner = slim.queues.QueueRunner(slim.queues.FIFOQueue(8), make_batch, num_threads=2)
+    with slim.queues.QueueRunners([runner]):
+        for batch in runner:
+            ...
+
+What a thread raises reaches whoever asks for the next item, with the thread's own traceback. When
+the `with` statement ends no thread is left.
+"""
+
+import collections
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class OutOfRangeError(EOFError):
+    """There are no more items: TensorFlow's `tf.errors.OutOfRangeError`."""
+
+
+class QueueClosedError(RuntimeError):
+    """Something was to be put into a queue that takes nothing any more."""
+
+
+class NestedQueueRunnerError(RuntimeError):
+    """A runner was started that is running."""
+
+
+class FIFOQueue(Generic[T]):
+    """A queue between threads whose items come out in the order in which they went in.
+
+    Args:
+      capacity: How many items it holds; `enqueue` waits while it is full.
+
+    Raises:
+      ValueError: `capacity` is below 1.
+    """
+
+    def __init__(self, capacity: int):
+        if capacity < 1:
+            raise ValueError(f"the capacity of a queue must be at least 1, got {capacity}.")
+        self.capacity = capacity
+        self._items: collections.deque[T] = collections.deque()
+        self._changed = threading.Condition()
+        self._end: BaseException | None = None
+        self._least = 0  # items that stay in the queue until it is closed
+
+    def enqueue(self, item: T) -> None:
+        """Puts an item in, and waits for room.
+
+        Raises:
+          QueueClosedError: The queue is closed, or was closed meanwhile.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._end or len(self._items) < self.capacity)
+            if self._end is not None:
+                raise QueueClosedError("the queue is closed and takes no item.")
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def dequeue(self) -> T:
+        """The next item, which is waited for.
+
+        Raises:
+          OutOfRangeError: The queue is closed and empty.
+          BaseException: What the queue was closed with.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._end or len(self._items) > self._least)
+            if not self._items:
+                assert self._end is not None
+                raise self._end
+            item = self._take()
+            self._changed.notify_all()
+            return item
+
+    def _take(self) -> T:
+        return self._items.popleft()
+
+    def size(self) -> int:
+        """How many items are in it."""
+        return len(self._items)
+
+    def close(self, error: BaseException | None = None, *, drop: bool = False) -> None:
+        """Takes no item any more; those that are in it can still be had. Again, it does nothing.
+
+        Args:
+          error: What `dequeue` raises when no item is left; default an `OutOfRangeError`.
+          drop: Whether to throw away what is in it.
+        """
+        with self._changed:
+            if self._end is None:
+                self._end = error or OutOfRangeError("the queue is closed and has no more items.")
+            if drop:
+                self._items.clear()
+            self._changed.notify_all()
+
+
+class RandomShuffleQueue(FIFOQueue[T]):
+    """A queue whose items come out at random.
+
+    Args:
+      capacity: As of `FIFOQueue`.
+      min_after_dequeue: How many items stay in it to choose among, until it is closed.
+      seed: Of the choice; None draws one. With several threads the order depends on them too.
+
+    Raises:
+      ValueError: `min_after_dequeue` is not in `[0, capacity)`.
+    """
+
+    def __init__(self, capacity: int, min_after_dequeue: int = 0, seed: int | None = None):
+        super().__init__(capacity)
+        if not 0 <= min_after_dequeue < capacity:
+            raise ValueError(
+                f"min_after_dequeue must be in [0, capacity), got {min_after_dequeue} with a "
+                f"capacity of {capacity}."
+            )
+        self._least = min_after_dequeue
+        self._random = random.Random(seed)
+
+    def _take(self) -> T:
+        place = self._random.randrange(len(self._items))
+        self._items[place], self._items[-1] = self._items[-1], self._items[place]
+        return self._items.pop()
+
+
+class QueueRunner(Generic[T]):
+    """Threads that put what a function makes into a queue.
+
+    Args:
+      queue: Where the items go. It ends with the runner.
+      make: Makes one item; with several threads, called in all of them at once. A `StopIteration`
+        or an `OutOfRangeError` from it ends its thread, and the queue when all have ended; anything
+        else that it raises ends all, and comes out of `dequeue` after the items before it.
+      num_threads: How many threads.
+      name: What they are called.
+
+    Attributes:
+      queue: As given.
+      error: What a thread failed with, if one did.
+
+    Raises:
+      ValueError: `num_threads` is below 1.
+    """
+
+    def __init__(
+        self,
+        queue: FIFOQueue[T],
+        make: Callable[[], T],
+        num_threads: int = 1,
+        name: str = "jslim-queue-runner",
+    ):
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}.")
+        self.queue = queue
+        self.error: BaseException | None = None
+        self._make = make
+        self._threads = [
+            threading.Thread(target=self._run, name=name, daemon=True) for _ in range(num_threads)
+        ]
+        self._num_running = num_threads
+        self._lock = threading.Lock()  # of those two
+        self._has_started = False
+        self._has_stopped = False
+
+    def start(self) -> None:
+        """Starts the threads.
+
+        Raises:
+          NestedQueueRunnerError: They were started before.
+        """
+        with self._lock:
+            if self._has_started:
+                raise NestedQueueRunnerError(
+                    "a queue runner can be started once; leave its `with` statement to whoever "
+                    "opened it, or make a new runner."
+                )
+            self._has_started = True
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Closes the queue, drops what is in it, and waits for the threads to end."""
+        self._has_stopped = True
+        self.queue.close(drop=True)
+        for thread in self._threads if self._has_started else ():
+            # What forgets a runner, and so stops it, may run in any thread, also in its own.
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def dequeue(self) -> T:
+        """The next item; see `FIFOQueue.dequeue`.
+
+        Raises:
+          RuntimeError: The threads do not run: there would never be an item.
+        """
+        if self._has_stopped or not self._has_started:
+            state = "have ended" if self._has_stopped else "have not been started"
+            raise RuntimeError(
+                f"the threads that fill this queue {state}; ask for items within "
+                "`with slim.queues.QueueRunners([...]):`."
+            )
+        return self.queue.dequeue()
+
+    def size(self) -> int:
+        """How many items are ready."""
+        return self.queue.size()
+
+    def __iter__(self) -> Iterator[T]:
+        """The items up to the end."""
+        while True:
+            try:
+                item = self.dequeue()
+            except OutOfRangeError:
+                return
+            yield item
+
+    def _run(self) -> None:
+        try:
+            while not self._has_stopped:
+                self.queue.enqueue(self._make())
+        except (StopIteration, OutOfRangeError, QueueClosedError):
+            pass
+        except BaseException as error:  # It is the caller's of `dequeue`, whatever it is.
+            self.error = self.error or error
+            self.queue.close(error)
+        with self._lock:
+            self._num_running -= 1
+            is_last = not self._num_running
+        if is_last:
+            self.queue.close()
+
+
+class _Runner(Protocol):
+    error: BaseException | None
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class QueueRunners:
+    """Runs queue runners for the time of a `with` statement.
+
+    Differs from TF-Slim: it takes the runners, where TF-Slim took those of the session's graph.
+    When the statement ends without an error and a thread has failed, that error is raised.
+
+    Args:
+      runners: `QueueRunner`s, and what `prefetch_queue` and `parallel_read` give.
+
+    Raises:
+      NestedQueueRunnerError: On entry, one of them runs already.
+    """
+
+    def __init__(self, runners: Iterable[_Runner]):
+        self._runners = list(runners)
+
+    def __enter__(self) -> "QueueRunners":
+        started: list[_Runner] = []
+        try:
+            for runner in self._runners:
+                runner.start()
+                started.append(runner)
+        except BaseException:
+            for runner in started:
+                runner.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        for runner in self._runners:
+            runner.stop()
+        if kind is None:
+            for runner in self._runners:
+                if runner.error is not None:
+                    raise runner.error
