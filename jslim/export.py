@@ -25,7 +25,7 @@ import numpy as np
 from jslim import checkpoints, prediction, tf_checkpoint
 from jslim._errors import RestoreError, did_you_mean
 from jslim.layers._lowering import lowered_for
-from jslim.preprocessing.normalization import get_normalization
+from jslim.preprocessing.on_device import get_device_preprocessing
 from jslim.variables import get_variables
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -34,10 +34,10 @@ _MODEL_FILE, _CONTRACT_FILE = "model.jaxexport", "contract.json"
 
 def inference_fn(classifier: prediction.Classifier) -> Any:
     """What is exported: logits of uint8 images of the network's size, with the weights in it."""
-    normalize = get_normalization(classifier.contract["preprocessing_name"])
+    preprocess = get_device_preprocessing(classifier.contract["preprocessing_name"])
 
     def logits_of(images: jax.Array) -> jax.Array:
-        logits, _ = classifier.model.apply(classifier.variables, normalize(images))
+        logits, _ = classifier.model.apply(classifier.variables, preprocess(images))
         return logits.astype(jnp.float32)
 
     return logits_of

@@ -10,6 +10,7 @@ from jslim.data import Example, ImageDataset
 from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
+from jslim.preprocessing.on_device import get_device_preprocessing
 
 
 class _OffsetDataset(ImageDataset):
@@ -111,8 +112,12 @@ def host_batches(
     is_training: bool,
     seed: int = 0,
 ) -> data.BatchIterator:
-    """Preprocessed batches of the data set, as the contract asks for them."""
-    preprocess = preprocessing_factory.get_preprocessing(
+    """Batches of the data set in the size that the contract asks for.
+
+    The second half of the preprocessing is done on the device, by `eval_fn` and in training by
+    `augmentation`.
+    """
+    preprocess = preprocessing_factory.get_host_preprocessing(
         contract["preprocessing_name"], is_training=is_training
     )
     size = contract["image_size"]
@@ -131,9 +136,20 @@ def host_batches(
     )
 
 
+def make_network(contract: dict[str, Any]) -> Callable[..., Any]:
+    """The network on the images of `host_batches` without augmentation: logits and end points."""
+    network = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
+    preprocess = get_device_preprocessing(contract["preprocessing_name"])
+
+    def logits_and_end_points(images: Any, **options: Any) -> Any:
+        return network(preprocess(images), **options)
+
+    return logits_and_end_points
+
+
 def eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
     """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
-    model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
+    model = Model(make_network(contract))
 
     def logits_and_labels(variables: Any, batch: Any) -> Any:
         logits, _ = model.apply(variables, batch["image"])

@@ -122,6 +122,23 @@ def train_flags() -> flags.FlagValues:
     number("num_epochs_per_decay", 2.0, "Epochs after which the learning rate decays.")
     number("warmup_epochs", 0.0, "Epochs of linear warm-up from 0.", lower_bound=0.0)
     number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
+    # Augmentation beyond that of the preprocessing, on the device.
+    integer("rand_augment_layers", 0, "RandAugment's operations on each image.", lower_bound=0)
+    number("rand_augment_magnitude", 9.0, "How strong they are.", lower_bound=0.0, upper_bound=30.0)
+    number(
+        "random_erasing",
+        0.0,
+        "The share of images in which a rectangle is erased.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    number("mixup_alpha", 0.0, "Mixes images by shares of Beta(a, a); 0: not.", lower_bound=0.0)
+    number(
+        "cutmix_alpha",
+        0.0,
+        "Puts a part of an image into another; with --mixup_alpha, into half of them. 0: not.",
+        lower_bound=0.0,
+    )
     number("moving_average_decay", None, "Keeps moving averages of the variables.")
     # Evaluation while training.
     integer("eval_every", 0, "Steps from one evaluation to the next; 0: none.", lower_bound=0)

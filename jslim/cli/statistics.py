@@ -11,8 +11,8 @@ import numpy as np
 
 from jslim import checkpoints, data
 from jslim._errors import RestoreError
+from jslim.cli import classifier
 from jslim.model import Model
-from jslim.nets import nets_factory
 
 logger = logging.getLogger("jslim")
 
@@ -36,7 +36,7 @@ class StatisticsCheck:
     def __init__(
         self, contract: dict[str, Any], batches: data.BatchIterator, *, use_moving_averages: bool
     ) -> None:
-        model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
+        model = Model(classifier.make_network(contract))
 
         @functools.partial(jax.jit, static_argnums=2)
         def num_right(variables: Any, batch: Any, is_training: bool) -> jax.Array:

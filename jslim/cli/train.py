@@ -8,13 +8,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
 from jslim.cli import classifier, flags, preview, starting
+from jslim.cli.augmentation import make_augmentation
 from jslim.cli.run import UsageError, run
 from jslim.cli.validation import Validation
+from jslim.model import make_rng
 from jslim.nets import nets_factory
 from jslim.variables import get_or_create_global_step
 
@@ -97,8 +100,11 @@ def _draw_preview(values: Any, dataset: data.ImageDataset, contract: dict[str, A
     host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
     with host:
         batch = next(host)
+    augment = make_augmentation(values, contract["preprocessing_name"])
+    one_hot = layers.one_hot_encoding(jnp.asarray(batch["label"]), dataset.num_classes)
+    images, _ = augment(jax.random.key(values.seed), jnp.asarray(batch["image"]), one_hot)
     captions = [f"{label}: {dataset.class_names[label]}" for label in batch["label"]]
-    preview.save_contact_sheet(values.preview_file, batch["image"], captions)
+    preview.save_contact_sheet(values.preview_file, np.asarray(images), captions)
     logger.info("drew %s: %d images of %s", values.preview_file, len(captions), dataset.name)
 
 
@@ -146,10 +152,13 @@ def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.S
         contract["model_name"], num_classes, values.weight_decay, is_training=True
     )
 
+    augment = make_augmentation(values, contract["preprocessing_name"])
+
     def total_loss(batch: Any) -> Any:
-        logits, end_points = network(batch["image"])
         labels = batch["label"]
         one_hot = layers.one_hot_encoding(labels, num_classes)
+        images, one_hot = augment(make_rng("augmentation"), batch["image"], one_hot)
+        logits, end_points = network(images)
         options = {"weights": batch["weights"], "label_smoothing": values.label_smoothing}
         if "AuxLogits" in end_points:
             auxiliary = dict(options, weights=0.4 * batch["weights"], scope="aux_loss")

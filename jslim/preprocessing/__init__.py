@@ -1,6 +1,15 @@
-"""From the images of a data set to the inputs of a network, on the host, in NumPy."""
+"""From the images of a data set to the inputs of a network.
 
+Each network has a `preprocess_image` that does all of it on the host, in NumPy, with the numbers of
+TF-Slim. For training it comes in two halves: cropping and resizing on the host, one image at a
+time, and the rest on the device (`on_device`), where `augmentation` and `rand_augment` are too.
+"""
+
+from jslim.preprocessing import augmentation as augmentation
 from jslim.preprocessing import cifarnet_preprocessing as cifarnet_preprocessing
+from jslim.preprocessing import inception_preprocessing as inception_preprocessing
 from jslim.preprocessing import lenet_preprocessing as lenet_preprocessing
+from jslim.preprocessing import on_device as on_device
 from jslim.preprocessing import preprocessing_factory as preprocessing_factory
+from jslim.preprocessing import rand_augment as rand_augment
 from jslim.preprocessing import vgg_preprocessing as vgg_preprocessing

@@ -5,6 +5,7 @@ import numpy as np
 from jslim.preprocessing import images
 
 _PADDING = 4
+CONTRAST = (0.2, 1.8)
 
 
 def preprocess_image(
@@ -35,15 +36,27 @@ def preprocess_image(
     Raises:
       ValueError: In training: `rng` is None, or the padded image is smaller than the result.
     """
+    image = crop_and_resize(image, output_height, output_width, is_training, rng=rng)
+    if is_training:
+        rng = images.require_generator(rng, "cifarnet preprocessing")
+        image = images.random_flip_left_right(rng, image)
+        image = images.adjust_contrast(image.astype(np.float32), rng.uniform(*CONTRAST))
+    return images.per_image_standardization(image)
+
+
+def crop_and_resize(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+    *,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """The first half of `preprocess_image`: crops and pads; the values stay what they are."""
     images.check_image(image)
     if not is_training:
-        return images.per_image_standardization(
-            images.crop_or_pad(image, output_height, output_width)
-        )
+        return images.crop_or_pad(image, output_height, output_width)
     rng = images.require_generator(rng, "cifarnet preprocessing")
     height, width = (size + 2 * _PADDING for size in image.shape[:2])
     rows, columns = images.random_window(rng, height, width, output_height, output_width)
-    image = images.crop_or_pad(image.astype(np.float32), height, width)[rows, columns]
-    image = images.random_flip_left_right(rng, image)
-    image = images.adjust_contrast(image, rng.uniform(0.2, 1.8))
-    return images.per_image_standardization(image)
+    return images.crop_or_pad(image, height, width)[rows, columns]

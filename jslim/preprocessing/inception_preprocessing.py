@@ -12,8 +12,8 @@ _ASPECT_RATIOS = (0.75, 1.33)
 _AREAS = (0.05, 1.0)
 _LEAST_OBJECT = 0.1
 _ATTEMPTS = 100
-_BRIGHTNESS = 32 / 255
-_SATURATION = (0.5, 1.5)
+BRIGHTNESS = 32 / 255
+SATURATION = (0.5, 1.5)
 _HUE = 0.2
 _CONTRAST = (0.5, 1.5)
 _FAST_ORDER = ("brightness", "saturation")
@@ -61,13 +61,48 @@ def preprocess_image(
     Raises:
       ValueError: In training: `rng` is None, or the image has not three channels.
     """
+    image = crop_and_resize(
+        image,
+        output_height,
+        output_width,
+        is_training,
+        bbox=bbox,
+        central_fraction=central_fraction,
+        crop_image=crop_image,
+        fast_mode=fast_mode,
+        rng=rng,
+        scale=1 / 255,
+    )
+    if rng is not None and is_training:
+        image = images.random_flip_left_right(rng, image)
+        image = distort_color(rng, image, fast_mode=fast_mode)
+    return (image - np.float32(0.5)) * np.float32(2)
+
+
+def crop_and_resize(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+    *,
+    bbox: tuple[float, float, float, float] | None = None,
+    central_fraction: float = 0.875,
+    crop_image: bool = True,
+    fast_mode: bool = True,
+    rng: np.random.Generator | None = None,
+    scale: float | None = None,
+) -> np.ndarray:
+    """The first half of `preprocess_image`, with its arguments.
+
+    Returns:
+      float32 `[output_height, output_width, channels]` in the range of the image's values, which
+      are multiplied by `scale` first if it is given.
+    """
     images.check_image(image)
     if not is_training:
         if crop_image:
             image = central_crop(image, central_fraction)
-        return _to_symmetric(
-            resizing.resize_bilinear(image, output_height, output_width, scale=1 / 255)
-        )
+        return resizing.resize_bilinear(image, output_height, output_width, scale=scale)
     generator = images.require_generator(rng, "inception preprocessing")
     if image.shape[2] != 3:
         raise ValueError(
@@ -76,11 +111,7 @@ def preprocess_image(
         )
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
     method = "bilinear" if fast_mode else str(generator.choice(resizing.METHODS))
-    scaled = resizing.resize(
-        image[rows, columns], output_height, output_width, method, scale=1 / 255
-    )
-    scaled = images.random_flip_left_right(generator, scaled)
-    return _to_symmetric(distort_color(generator, scaled, fast_mode=fast_mode))
+    return resizing.resize(image[rows, columns], output_height, output_width, method, scale=scale)
 
 
 def distort_color(
@@ -97,19 +128,15 @@ def distort_color(
       fast_mode: Whether to leave out the slower two.
     """
     steps = {
-        "brightness": lambda x: x + np.float32(rng.uniform(-_BRIGHTNESS, _BRIGHTNESS)),
+        "brightness": lambda x: x + np.float32(rng.uniform(-BRIGHTNESS, BRIGHTNESS)),
         "contrast": lambda x: images.adjust_contrast(x, rng.uniform(*_CONTRAST)),
         "hue": lambda x: images.adjust_hue(x, rng.uniform(-_HUE, _HUE)),
-        "saturation": lambda x: images.adjust_saturation(x, rng.uniform(*_SATURATION)),
+        "saturation": lambda x: images.adjust_saturation(x, rng.uniform(*SATURATION)),
     }
     order = _FAST_ORDER if fast_mode else _ORDERS[rng.integers(len(_ORDERS))]
     for name in order:
         image = steps[name](image)
     return np.clip(image, 0, 1)
-
-
-def _to_symmetric(image: np.ndarray) -> np.ndarray:
-    return (image - np.float32(0.5)) * np.float32(2)
 
 
 def central_crop(image: np.ndarray, central_fraction: float) -> np.ndarray:

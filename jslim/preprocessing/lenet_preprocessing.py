@@ -27,7 +27,19 @@ def preprocess_image(
     Returns:
       float32 `[output_height, output_width, channels]`. Pixel 192 gives 0.5.
     """
+    image = crop_and_resize(image, output_height, output_width, is_training, rng=rng)
+    return (image.astype(np.float32) - np.float32(128)) / np.float32(128)
+
+
+def crop_and_resize(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+    *,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """The first half of `preprocess_image`: crops or pads; the values stay what they are."""
     del is_training, rng
     images.check_image(image)
-    image = images.crop_or_pad(image, output_height, output_width)
-    return (image.astype(np.float32) - np.float32(128)) / np.float32(128)
+    return images.crop_or_pad(image, output_height, output_width)

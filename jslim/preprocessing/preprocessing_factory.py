@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -76,3 +77,37 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
     """
     module, _ = _NETWORKS_OF[kind_of(name)]
     return functools.partial(module.preprocess_image, is_training=is_training)
+
+
+def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
+    """The first half of a preprocessing: crops and resizes, on the host.
+
+    Its second half is `jslim.preprocessing.on_device.get_device_preprocessing`, which computes on
+    whole batches in the step. That leaves the host less to do and to copy.
+
+    Args:
+      name: As of `get_preprocessing`.
+      is_training: Whether to crop at random.
+
+    Returns:
+      `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an image to one of
+      the output size with values in the same range. In training those of a uint8 image are
+      rounded to uint8; in evaluation they are as exact as those of `get_preprocessing`.
+
+    Raises:
+      ValueError: There is no preprocessing of that name.
+    """
+    module, _ = _NETWORKS_OF[kind_of(name)]
+    crop_and_resize = functools.partial(module.crop_and_resize, is_training=is_training)
+    return functools.partial(_rounded, crop_and_resize) if is_training else crop_and_resize
+
+
+def _rounded(
+    crop_and_resize: Callable[..., np.ndarray], image: np.ndarray, *args: Any, **options: Any
+) -> np.ndarray:
+    result = crop_and_resize(image, *args, **options)
+    if image.dtype != np.uint8 or result.dtype == np.uint8:
+        return result
+    # What is bilinear stays within the range; half a level is added to round, not to cut off.
+    result += np.float32(0.5)
+    return result.astype(np.uint8)

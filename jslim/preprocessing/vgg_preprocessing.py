@@ -40,6 +40,31 @@ def preprocess_image(
       ValueError: The image has not three channels, the resized image is smaller than the crop, or
         in training `rng` is None.
     """
+    image = crop_and_resize(
+        image,
+        output_height,
+        output_width,
+        is_training,
+        resize_side_min=resize_side_min,
+        resize_side_max=resize_side_max,
+        rng=rng,
+    )
+    if rng is not None and is_training:
+        image = images.random_flip_left_right(rng, image)
+    return image - np.array(CHANNEL_MEANS, np.float32)
+
+
+def crop_and_resize(
+    image: np.ndarray,
+    output_height: int,
+    output_width: int,
+    is_training: bool = False,
+    *,
+    resize_side_min: int = 256,
+    resize_side_max: int = 512,
+    rng: np.random.Generator | None = None,
+) -> np.ndarray:
+    """The first half of `preprocess_image`: float32 in the range of the image's values."""
     images.check_image(image)
     if image.shape[2] != len(CHANNEL_MEANS):
         raise ValueError(
@@ -55,10 +80,7 @@ def preprocess_image(
         rows, columns = images.central_window(height, width, output_height, output_width)
     else:
         rows, columns = images.random_window(generator, height, width, output_height, output_width)
-    image = resizing.resize_bilinear(image, height, width, rows=rows, columns=columns)
-    if generator is not None:
-        image = images.random_flip_left_right(generator, image)
-    return image - np.array(CHANNEL_MEANS, np.float32)
+    return resizing.resize_bilinear(image, height, width, rows=rows, columns=columns)
 
 
 def _smallest_size_at_least(height: int, width: int, side: int) -> tuple[int, int]:

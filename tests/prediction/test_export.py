@@ -16,7 +16,7 @@ from jslim import checkpoints, data, export, tf_checkpoint
 from jslim._errors import RestoreError
 from jslim.cli import export as export_program
 from jslim.cli import train
-from jslim.preprocessing import normalization, preprocessing_factory
+from jslim.preprocessing import on_device, preprocessing_factory
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_batch_size_can_be_fixed(trained, images, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lenet", "cifarnet", "vgg"])
-def test_normalization_is_the_end_of_preprocessing(name):
+def test_the_half_on_the_device_is_the_end_of_preprocessing(name):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
     images[2] = 7  # of deviation 0
@@ -130,16 +130,16 @@ def test_normalization_is_the_end_of_preprocessing(name):
     size = (10, 10) if name == "vgg" else (12, 10)
     cropped = images[:, 1:11] if name == "vgg" else images
     wanted = [preprocess(image, *size, **options) for image in images]
-    found = normalization.get_normalization(name)(jnp.asarray(cropped))
+    found = on_device.get_device_preprocessing(name)(jnp.asarray(cropped))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     assert found.dtype == jnp.float32
 
 
-def test_unknown_normalization_offers_the_nearest():
+def test_unknown_preprocessing_of_the_device_offers_the_nearest():
     with pytest.raises(
         ValueError, match=r"was not recognized: known are cifarnet, .*; did you mean"
     ):
-        normalization.get_normalization("vgg_18")
+        on_device.get_device_preprocessing("vgg_18")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from jslim.nets import nets_factory
 from jslim.preprocessing import (
     inception_preprocessing,
-    normalization,
+    on_device,
     preprocessing_factory,
 )
 from jslim.preprocessing.images import adjust_saturation
@@ -159,9 +159,9 @@ def test_every_network_of_images_has_its_preprocessing_by_its_own_name_too():
             assert preprocessing_factory.kind_of(name) == network.preprocessing
 
 
-def test_normalization_is_the_end_of_it():
+def test_the_half_on_the_device_is_the_end_of_it():
     image = np.random.default_rng(0).integers(0, 256, (1, 6, 5, 3), dtype=np.uint8)
-    found = normalization.get_normalization("mobilenet_v2")(image)
+    found = on_device.get_device_preprocessing("mobilenet_v2")(image)
     np.testing.assert_allclose(
         found[0], preprocess(image[0], 6, 5, crop_image=False), rtol=1e-6, atol=1e-6
     )

@@ -1,0 +1,216 @@
+"""Random distortions of whole batches, on the device: for the beginning of a model function.
+
+    images = augmentation.random_erasing(slim.make_rng('augmentation'), images)
+    images, labels = augmentation.mixup(slim.make_rng('augmentation'), images, labels, alpha=0.2)
+
+`rng` is a key, `images` are `[batch, height, width, channels]`, and each image draws numbers of its
+own, which are the same for any number of devices. TF-Slim has only flips and colours of these.
+"""
+
+import jax
+import jax.numpy as jnp
+
+_ERASING_ATTEMPTS = 10
+
+
+def per_image(values: jax.Array) -> jax.Array:
+    """`[batch, 1, 1, 1]` of one value for each image."""
+    return values.reshape(-1, 1, 1, 1)
+
+
+def _uniform(rng: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
+    """A number for each image, `[batch, 1, 1, 1]`."""
+    return jax.random.uniform(rng, (len(images), 1, 1, 1), jnp.float32, low, high)
+
+
+def random_flip_left_right(rng: jax.Array, images: jax.Array) -> jax.Array:
+    """Each image or, with probability one half, its mirror image."""
+    is_flipped = jax.random.bernoulli(rng, 0.5, (len(images), 1, 1, 1))
+    return jnp.where(is_flipped, images[:, :, ::-1], images)
+
+
+def random_brightness(rng: jax.Array, images: jax.Array, max_delta: float) -> jax.Array:
+    """Adds a number in `[-max_delta, max_delta)` to all values of an image."""
+    return images + _uniform(rng, images, -max_delta, max_delta)
+
+
+def random_contrast(rng: jax.Array, images: jax.Array, lower: float, upper: float) -> jax.Array:
+    """`(x - mean) * factor + mean`, the mean of each channel, a factor in `[lower, upper)`."""
+    mean = jnp.mean(images, (1, 2), keepdims=True)
+    return (images - mean) * _uniform(rng, images, lower, upper) + mean
+
+
+def random_saturation(rng: jax.Array, images: jax.Array, lower: float, upper: float) -> jax.Array:
+    """Multiplies the saturation of HSV by a factor in `[lower, upper)`, and clips it at 1.
+
+    Args:
+      rng: Of the factors.
+      images: `[batch, height, width, 3]`, in `[0, 1]` or a little outside.
+      lower: The least factor.
+      upper: The greatest factor.
+    """
+    value = jnp.max(images, -1, keepdims=True)
+    spread = value - jnp.min(images, -1, keepdims=True)
+    # Saturation is spread / value. Of black there is none, nor of what is darker.
+    is_coloured = (spread > 0) & (value > 0)
+    most = jnp.where(is_coloured, value / jnp.where(is_coloured, spread, 1), 0)
+    return value - jnp.minimum(most, _uniform(rng, images, lower, upper)) * (value - images)
+
+
+def random_erasing(
+    rng: jax.Array,
+    images: jax.Array,
+    probability: float = 0.5,
+    areas: tuple[float, float] = (0.02, 1 / 3),
+    aspect_ratios: tuple[float, float] = (0.3, 3.3),
+    value: float = 0.0,
+) -> jax.Array:
+    """Overwrites a rectangle (Zhong et al., 2017, https://arxiv.org/abs/1708.04896).
+
+    Args:
+      rng: Of the rectangles.
+      images: Any values; as a rule those that preprocessing has made, where 0 is grey.
+      probability: The share of images that it happens to.
+      areas: The least and the greatest share of the image.
+      aspect_ratios: The least and the greatest ratio of height to width; its logarithm is uniform.
+      value: What stands in the rectangle.
+
+    Raises:
+      ValueError: `probability` is not in `[0, 1]`.
+    """
+    if not 0 <= probability <= 1:
+        raise ValueError(f"random_erasing: probability must be in [0, 1], got {probability}.")
+    batch, height, width, _ = images.shape
+    chosen, area_rng, ratio_rng, row_rng, column_rng = jax.random.split(rng, 5)
+    shape = (batch, _ERASING_ATTEMPTS)
+    area = jax.random.uniform(area_rng, shape, jnp.float32, *areas) * (height * width)
+    low, high = jnp.log(jnp.asarray(aspect_ratios, jnp.float32))
+    ratio = jnp.exp(jax.random.uniform(ratio_rng, shape, jnp.float32, low, high))
+    heights, widths = jnp.round(jnp.sqrt(area * ratio)), jnp.round(jnp.sqrt(area / ratio))
+    # The first attempt that fits; where none does, nothing is erased.
+    fits = (heights < height) & (widths < width)
+    first = jnp.argmax(fits, 1, keepdims=True)
+    box_height, box_width = (jnp.take_along_axis(x, first, axis=1) for x in (heights, widths))
+    top = _place(row_rng, height - box_height)
+    left = _place(column_rng, width - box_width)
+    is_erased = jnp.any(fits, 1) & jax.random.bernoulli(chosen, probability, (batch,))
+    box = _box(images, top, left, top + box_height, left + box_width)
+    return jnp.where(per_image(is_erased) & box, jnp.asarray(value, images.dtype), images)
+
+
+def _place(rng: jax.Array, greatest: jax.Array) -> jax.Array:
+    """A whole number from 0 to `greatest` for each image, `[batch, 1]`."""
+    return jnp.floor(jax.random.uniform(rng, greatest.shape) * (greatest + 1))
+
+
+def _box(
+    images: jax.Array, top: jax.Array, left: jax.Array, bottom: jax.Array, right: jax.Array
+) -> jax.Array:
+    """Whether each pixel is in a box; `[batch, height, width, 1]`. The sides are `[batch, 1]`."""
+    y = jnp.arange(images.shape[1], dtype=jnp.float32)[None]
+    x = jnp.arange(images.shape[2], dtype=jnp.float32)[None]
+    rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
+    return (rows[:, :, None] & columns[:, None])[..., None]
+
+
+def mixup(
+    rng: jax.Array, images: jax.Array, labels: jax.Array, alpha: float = 0.2
+) -> tuple[jax.Array, jax.Array]:
+    """Mixes each image and label with the next one's (Zhang et al., 2017,
+    https://arxiv.org/abs/1710.09412).
+
+    The share is drawn from Beta(alpha, alpha) for each image; the paper draws one for a batch.
+
+    Args:
+      rng: Of the shares.
+      images: Floating, preprocessed.
+      labels: One-hot or otherwise a distribution, `[batch, num_classes]`.
+      alpha: How evenly; near 0 hardly, 1 for every share alike.
+
+    Returns:
+      `(images, labels)`.
+
+    Raises:
+      ValueError: `alpha` is not above 0, or labels are no distributions.
+    """
+    share = _shares("mixup", rng, labels, alpha)
+    return _mixed(images, per_image(share)), _mixed(labels, share)
+
+
+def cutmix(
+    rng: jax.Array, images: jax.Array, labels: jax.Array, alpha: float = 1.0
+) -> tuple[jax.Array, jax.Array]:
+    """Puts a part of the next image into each (Yun et al., 2019, https://arxiv.org/abs/1905.04899).
+
+    The part of the image that stays is drawn from Beta(alpha, alpha) for each image; the box has
+    the image's proportions and its centre anywhere, and labels are mixed by what of it is inside.
+
+    Args:
+      rng: Of shares and places.
+      images: `[batch, height, width, channels]`.
+      labels: As of `mixup`.
+      alpha: As of `mixup`.
+
+    Returns:
+      `(images, labels)`.
+
+    Raises:
+      ValueError: As of `mixup`.
+    """
+    share_rng, row_rng, column_rng = jax.random.split(rng, 3)
+    share = _shares("cutmix", share_rng, labels, alpha)
+    height, width = images.shape[1:3]
+    side = jnp.sqrt(1 - share)
+    middle_y = jax.random.randint(row_rng, share.shape, 0, height).astype(jnp.float32)
+    middle_x = jax.random.randint(column_rng, share.shape, 0, width).astype(jnp.float32)
+    half_height, half_width = jnp.floor(side * height) / 2, jnp.floor(side * width) / 2
+    top, bottom = (
+        jnp.clip(jnp.floor(middle_y + half), 0, height) for half in (-half_height, half_height)
+    )
+    left, right = (
+        jnp.clip(jnp.floor(middle_x + half), 0, width) for half in (-half_width, half_width)
+    )
+    box = _box(images, top, left, bottom, right)
+    kept = 1 - (bottom - top) * (right - left) / (height * width)
+    return jnp.where(box, _next(images), images), _mixed(labels, kept)
+
+
+def mixup_or_cutmix(
+    rng: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    mixup_alpha: float = 0.2,
+    cutmix_alpha: float = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+    """One of the two for each image, with probability one half each."""
+    choice, mixup_rng, cutmix_rng = jax.random.split(rng, 3)
+    is_mixed = jax.random.bernoulli(choice, 0.5, (len(images), 1))
+    mixed = mixup(mixup_rng, images, labels, mixup_alpha)
+    cut = cutmix(cutmix_rng, images, labels, cutmix_alpha)
+    return (
+        jnp.where(per_image(is_mixed), mixed[0], cut[0]),
+        jnp.where(is_mixed, mixed[1], cut[1]),
+    )
+
+
+def _shares(where: str, rng: jax.Array, labels: jax.Array, alpha: float) -> jax.Array:
+    """How much of itself each image keeps, `[batch, 1]`."""
+    if not alpha > 0:
+        raise ValueError(f"{where}: alpha must be above 0, got {alpha}.")
+    if labels.ndim != 2 or not jnp.issubdtype(labels.dtype, jnp.floating):
+        raise ValueError(
+            f"{where}: labels must be floating [batch, num_classes], got {labels.dtype} of shape "
+            f"{labels.shape}; slim.one_hot_encoding makes them."
+        )
+    return jax.random.beta(rng, alpha, alpha, (len(labels), 1), jnp.float32)
+
+
+def _next(values: jax.Array) -> jax.Array:
+    # Batches are shuffled, so the neighbour is as good as any other; and over devices only the
+    # last row of each has to travel.
+    return jnp.roll(values, -1, axis=0)
+
+
+def _mixed(values: jax.Array, share: jax.Array) -> jax.Array:
+    share = share.astype(values.dtype)
+    return values * share + _next(values) * (1 - share)
