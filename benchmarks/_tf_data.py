@@ -36,8 +36,24 @@ def preprocess(record):
     return tf.cast(image * 255, tf.uint8)
 
 
+def train(record):
+    """Its crop and resize of training, whose distortion of colours is left to the device."""
+    image = decode(record)
+    begin, size, _ = tf.image.sample_distorted_bounding_box(
+        tf.shape(image),
+        tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+        min_object_covered=0.1,
+        aspect_ratio_range=(0.75, 1.33),
+        area_range=(0.05, 1.0),
+        max_attempts=100,
+    )
+    image = tf.slice(image, begin, size)
+    image = tf.compat.v1.image.resize_bilinear(image[None], [224, 224], align_corners=False)[0]
+    return tf.ensure_shape(tf.cast(image + 0.5, tf.uint8), [224, 224, 3])
+
+
 def run(name, folder):
-    file = "photos" if name in ("decode", "preprocess") else "small"
+    file = "photos" if name in ("decode", "evaluation", "training") else "small"
     records = tf.data.TFRecordDataset(f"{folder}/{file}.tfrecord")
     data = {
         "records": lambda: records,
@@ -46,7 +62,8 @@ def run(name, folder):
             lambda batch: tf.io.parse_example(batch, FEATURES)
         ),
         "decode": lambda: records.map(decode),
-        "preprocess": lambda: records.map(preprocess).batch(BATCH),
+        "evaluation": lambda: records.map(preprocess).batch(BATCH),
+        "training": lambda: records.map(train).batch(BATCH),
     }[name]()
     started = time.process_time()
     for _ in data.as_numpy_iterator():

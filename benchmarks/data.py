@@ -18,18 +18,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from jslim import data
 from jslim.data.tf_example import FixedLenFeature, make_example, parse_example
-from jslim.preprocessing import inception_preprocessing
+from jslim.learning import keep_freed_memory
+from jslim.preprocessing import inception_preprocessing, preprocessing_factory
 
 BATCH, SMALL_RECORDS, PHOTOS = 32, 20_000, 192
 FEATURES = {
     "image/encoded": FixedLenFeature([], bytes, ""),
     "image/class/label": FixedLenFeature([], np.int64, -1),
 }
-MEASUREMENTS = ("records", "parse", "parse by batches", "decode", "preprocess")
+MEASUREMENTS = ("records", "parse", "parse by batches", "decode", "evaluation", "training")
+ALONE = ("pillow", "simplejpeg")
+OF_PHOTOS = ("decode", "evaluation", "training", *ALONE)
 
 
 def jpegs(folder: str | None) -> list[bytes]:
@@ -65,8 +69,9 @@ def write(folder: pathlib.Path, images: list[bytes]) -> None:
 def ours(name: str, folder: pathlib.Path) -> float:
     """Seconds of processor time, opening the file and its index included."""
     started = time.process_time()
-    is_of_photos = name in ("decode", "preprocess", "pillow")
-    records = data.TFRecordFile(folder / f"{'photos' if is_of_photos else 'small'}.tfrecord")
+    records = data.TFRecordFile(folder / f"{'photos' if name in OF_PHOTOS else 'small'}.tfrecord")
+    train = preprocessing_factory.get_host_preprocessing("inception", is_training=True)
+    rng = np.random.default_rng(0)
     batch: list[np.ndarray] = []
     for record in records:
         if name == "records":
@@ -74,14 +79,19 @@ def ours(name: str, folder: pathlib.Path) -> float:
         encoded = parse_example(record, FEATURES)["image/encoded"].item()
         if name == "pillow":
             Image.open(io.BytesIO(encoded)).load()
-        elif is_of_photos:
+        elif name == "simplejpeg":
+            simplejpeg.decode_jpeg(encoded)
+        elif name == "decode":
+            data.decode_image(encoded, "a photograph")
+        elif name == "evaluation":
             image = data.decode_image(encoded, "a photograph")
-            if name == "preprocess":
-                image = inception_preprocessing.preprocess_image(image, 224, 224)
-                batch.append(((image + 1) * 127.5).astype(np.uint8))
-                if len(batch) == BATCH:
-                    np.stack(batch)
-                    batch = []
+            image = inception_preprocessing.crop_and_resize(image, 224, 224)
+            batch.append(image.astype(np.uint8))
+        elif name == "training":
+            batch.append(train(data.EncodedImage(encoded, "a photograph"), 224, 224, rng=rng))
+        if len(batch) == BATCH:
+            np.stack(batch)
+            batch = []
     return time.process_time() - started
 
 
@@ -105,22 +115,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tf-python", help="a Python that has TensorFlow")
     parser.add_argument("--pairs", type=int, default=5)
     flags = parser.parse_args([] if arguments is None else arguments)
+    keep_freed_memory()  # as train.py does
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         write(folder, jpegs(flags.folder))
         process, theirs = tf_data(flags.tf_python, folder) if flags.tf_python else (None, None)
         print(f"{'':18} {'jslim':>12} {'tf.data':>12}   records or images a second and core; ratio")
-        for name in (*MEASUREMENTS, "pillow"):
-            count = PHOTOS if name in ("decode", "preprocess", "pillow") else SMALL_RECORDS
+        for name in (*MEASUREMENTS, *ALONE):
+            count = PHOTOS if name in OF_PHOTOS else SMALL_RECORDS
             pairs = []
             for index in range(flags.pairs + 1):
-                other = theirs(name) if theirs and name != "pillow" else float("nan")
+                other = theirs(name) if theirs and name not in ALONE else float("nan")
                 pair = ours(name, folder), other
                 if index:  # the first one warms up
                     pairs.append(pair)
             mine, other = np.median(pairs, axis=0)
             line = f"{name:18} {count / mine:12.0f}"
-            if theirs and name != "pillow":
+            if theirs and name not in ALONE:
                 ratio = np.median([b / a for a, b in pairs])
                 line += f" {count / other:12.0f}   {ratio:.2f}"
             print(line, flush=True)

@@ -1,4 +1,4 @@
-"""CRC-32C, the checksum in TensorFlow's files, by NumPy at the speed of memory.
+"""CRC-32C, the checksum in TensorFlow's files: by google-crc32c where it is installed, or by NumPy.
 
 Castagnoli's polynomial P, bits reflected (RFC 3720, appendix B.4). A message is a polynomial over
 the field of two elements, its first bit the highest power, and its checksum the remainder of the
@@ -10,6 +10,7 @@ row by row through a table of the remainders of every byte at every place of a r
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,31 @@ _A, _B, _C = 6777, 484, 100
 _ROW = 512  # bytes of a row of the table
 _WINDOW = 1 << 19  # bytes that are folded at once: they stay in a core's cache
 _MASK_DELTA = 0xA282EAD8
+_CHUNK = 1 << 22
 
 
 def crc32c(data: bytes | bytearray | memoryview | np.ndarray) -> int:
     """The checksum of bytes, or of those of a contiguous array: 0xE3069283 for b'123456789'."""
     message = np.frombuffer(data, np.uint8)
+    if (library := _library()) is not None:
+        crc = 0
+        for start in range(0, message.size, _CHUNK):  # it takes bytes alone: a copy
+            crc = library.extend(crc, message[start : start + _CHUNK].tobytes())
+        return crc
+    return _by_numpy(message)
+
+
+@functools.cache
+def _library() -> Any:
+    """google-crc32c with the processor's own instruction, 20 times as fast as NumPy."""
+    try:
+        import google_crc32c
+    except ImportError:
+        return None
+    return google_crc32c if google_crc32c.implementation == "c" else None
+
+
+def _by_numpy(message: np.ndarray) -> int:
     state = 0xFFFFFFFF
     for unit in (16, 1):  # large steps first, and then to a short rest
         if message.size > 4 * _A * unit:

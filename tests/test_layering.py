@@ -60,6 +60,7 @@ PACKAGES = {
     "optax": {"optimizers", "learning", "training", "cli"},
     "orbax": {"checkpoints"},
     "grain": {"data"},
+    "google_crc32c": {"_crc32c"},
     "google.protobuf": {"data"},
     "ml_dtypes": {"tf_checkpoint"},
     "PIL": {"data", "summaries", "cli"},
@@ -72,6 +73,7 @@ PACKAGES = {
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
 OPTIONAL = (
     "grain",
+    "google_crc32c",
     "PIL",
     "simplejpeg",
     "tensorboard",

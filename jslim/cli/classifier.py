@@ -28,8 +28,13 @@ class _OffsetDataset(ImageDataset):
     def record_key(self, index: int) -> str:
         return self._dataset.record_key(index)
 
+    def undecoded(self, index: int) -> Example:
+        return self._offset(self._dataset.undecoded(index))
+
     def __getitem__(self, index: int) -> Example:
-        example = self._dataset[index]
+        return self._offset(self._dataset[index])
+
+    def _offset(self, example: Example) -> Example:
         return {**example, "label": example["label"] - self._labels_offset}
 
 
@@ -133,6 +138,7 @@ def host_batches(
         seed=seed,
         num_threads=0 if dataset.is_in_memory else values.num_preprocessing_threads,
         skip_bad_records=values.skip_bad_records,
+        decode_images=False,
     )
 
 

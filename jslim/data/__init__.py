@@ -18,6 +18,7 @@ from jslim.data.dataset import Dataset as Dataset
 from jslim.data.dataset_data_provider import DatasetDataProvider as DatasetDataProvider
 from jslim.data.dataset_factory import DATASET_NAMES as DATASET_NAMES
 from jslim.data.dataset_factory import get_dataset as get_dataset
+from jslim.data.decode import EncodedImage as EncodedImage
 from jslim.data.decode import decode_image as decode_image
 from jslim.data.device import DeviceBatchIterator as DeviceBatchIterator
 from jslim.data.device import prefetch_to_device as prefetch_to_device

@@ -45,6 +45,7 @@ class BatchIterator(Iterator[Batch]):
         drop_remainder: bool,
         preprocessing_fn: Callable[..., np.ndarray] | None,
         num_threads: int,
+        decode_images: bool,
     ):
         self.dataset = dataset
         self.batch_size = batch_size
@@ -57,6 +58,7 @@ class BatchIterator(Iterator[Batch]):
         self._preprocessing_fn = preprocessing_fn
         self._draws_random_numbers = preprocessing_fn is not None and _takes_rng(preprocessing_fn)
         self._num_threads = num_threads
+        self._decode_images = decode_images
         self._position = 0
         self._batches: ReadAhead[Batch] | None = None
         self._is_closed = False
@@ -208,8 +210,10 @@ class BatchIterator(Iterator[Batch]):
 
     def _load_example(self, position: int) -> tuple[np.ndarray, int]:
         """The preprocessed image and the checked label at a position of the stream."""
-        example = self.dataset[self._order(position)]
-        image, label, key = example["image"], example["label"], example["record_key"]
+        index = self._order(position)
+        example = self.dataset[index] if self._decode_images else self.dataset.undecoded(index)
+        image: Any = example["image"]
+        label, key = example["label"], example["record_key"]
         if not 0 <= label < self.dataset.num_classes:
             raise DataError(
                 f"record {key!r} of {self.dataset.name!r} has label {label}, outside 0 to "
@@ -222,6 +226,8 @@ class BatchIterator(Iterator[Batch]):
                 options["rng"] = example_generator(self._order.seed, position)
             try:
                 image = self._preprocessing_fn(image, **options)
+            except DataError:
+                raise  # of decoding, which names the record
             except ValueError as error:
                 raise DataError(f"record {key!r} of {self.dataset.name!r}: {error}") from error
         return image, label
@@ -248,6 +254,7 @@ def batches(
     drop_remainder: bool = False,
     num_threads: int | None = None,
     skip_bad_records: int = 0,
+    decode_images: bool = True,
 ) -> BatchIterator:
     """Iterates over batches of a data set, in an order that depends on the seed alone.
 
@@ -274,6 +281,8 @@ def batches(
       skip_bad_records: How many records may be left out that cannot be read or decoded, or have a
         label out of range. Their rows have weight 0, so that the order and the position stay what
         they are. Each is logged once, and stands in `bad_records`; one more is an error.
+      decode_images: False gives `preprocessing_fn` an `EncodedImage` where the image comes from a
+        file. Those of `slim.preprocessing` then decode large JPEGs in a smaller size, in training.
 
     Returns:
       An iterator over `{'image': [batch_size, height, width, channels], 'label': int32
@@ -306,4 +315,5 @@ def batches(
         preprocessing_fn=preprocessing_fn,
         num_threads=num_threads,
         skip_bad_records=skip_bad_records,
+        decode_images=decode_images or preprocessing_fn is None,
     )

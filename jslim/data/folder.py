@@ -3,8 +3,10 @@
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from jslim._errors import DataError, did_you_mean
-from jslim.data.decode import decode_image
+from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset
 from jslim.data.trees import Tree, open_tree
 
@@ -79,10 +81,14 @@ class FolderDataset(ImageDataset):
         """The label of the record; nothing is read for it."""
         return self._labels[index]
 
-    def __getitem__(self, index: int) -> Example:
+    def undecoded(self, index: int) -> Example:
         key = self.record_key(index)
-        image = decode_image(self.tree.read(self._paths[index]), key)
+        image = EncodedImage(self.tree.read(self._paths[index]), key)
         return {"image": image, "label": self._labels[index], "record_key": key}
+
+    def __getitem__(self, index: int) -> Example:
+        example = self.undecoded(index)
+        return {**example, "image": np.asarray(example["image"])}
 
 
 def _below(folder: str, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
-from jslim.data.decode import decode_image
+from jslim.data.decode import EncodedImage, decode_image
 from jslim.data.tf_example import Rows
 
 Arrays = Mapping[str, Any]
@@ -255,6 +255,8 @@ class Image(ItemHandler):
         scaled.
       repeated: Whether the feature holds several images of one size, to be stacked.
       dct_method: As of TF-Slim; JPEGs are always decoded as by `'INTEGER_ACCURATE'`.
+      decode: False gives an `EncodedImage`, for preprocessing to decode as it needs it; raw images
+        are decoded all the same. Of no effect with `shape`, `repeated` or another `dtype`.
     """
 
     def __init__(
@@ -266,14 +268,16 @@ class Image(ItemHandler):
         dtype: Any = np.uint8,
         repeated: bool = False,
         dct_method: str = "",
+        decode: bool = True,
     ):
         super().__init__([image_key or "image/encoded", format_key or "image/format"])
         self._shape = shape
         self._channels = channels
         self._dtype = np.dtype(dtype)
         self._repeated = repeated
+        self._decodes = decode or repeated or shape is not None or self._dtype != np.uint8
 
-    def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray:
+    def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray | EncodedImage:
         encoded = np.ravel(keys_to_tensors[self._keys[0]])
         formats = np.ravel(keys_to_tensors[self._keys[1]])
         is_raw = formats.size > 0 and formats[0] in (b"raw", b"RAW")
@@ -282,6 +286,8 @@ class Image(ItemHandler):
                 f"feature {self._keys[0]!r} has {encoded.size} images; one is wanted (or "
                 "repeated=True)"
             )
+        if not (self._decodes or is_raw):
+            return EncodedImage(encoded[0], self._keys[0], self._channels)
         images = [self._decode(data, is_raw) for data in encoded]
         if not self._repeated:
             return images[0]

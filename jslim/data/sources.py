@@ -9,12 +9,13 @@ from typing import TypedDict
 import numpy as np
 
 from jslim._errors import did_you_mean
+from jslim.data.decode import EncodedImage
 
 
 class Example(TypedDict):
     """One record: its image `[height, width, channels]`, its label, and what errors call it."""
 
-    image: np.ndarray
+    image: np.ndarray | EncodedImage
     label: int
     record_key: str
 
@@ -44,6 +45,10 @@ class ImageDataset(abc.ABC):
     @abc.abstractmethod
     def __getitem__(self, index: int) -> Example:
         """The record at `index`, in `[0, len(self))`."""
+
+    def undecoded(self, index: int) -> Example:
+        """The record at `index`, its image an `EncodedImage` where there is one to decode."""
+        return self[index]
 
     def record_key(self, index: int) -> str:
         """What errors and lists of predictions call the record; nothing is read for it."""

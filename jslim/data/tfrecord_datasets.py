@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset
 from jslim.data.tf_example import FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
@@ -82,17 +83,25 @@ class TFRecordDataset(ImageDataset):
       files: The files, as `get_data_files` takes them.
       decoder: Has the items `'image'` and `'label'`; others are had from `decode`.
       class_names: The name of each class.
+      lazy_decoder: One whose image may be an `EncodedImage`, for `undecoded`; default `decoder`.
 
     Raises:
       DataError: There is no file, or no record, or a file is broken.
     """
 
     def __init__(
-        self, name: str, files: Any, decoder: TFExampleDecoder, class_names: Sequence[str]
+        self,
+        name: str,
+        files: Any,
+        decoder: TFExampleDecoder,
+        class_names: Sequence[str],
+        *,
+        lazy_decoder: TFExampleDecoder | None = None,
     ):
         super().__init__(name, class_names)
         self.records = TFRecordFiles(files)
         self.decoder = decoder
+        self._lazy_decoder = lazy_decoder or decoder
 
     def __len__(self) -> int:
         return len(self.records)
@@ -103,6 +112,13 @@ class TFRecordDataset(ImageDataset):
     def decode(self, index: int, items: Sequence[str] | None = None) -> list[Any]:
         """The items of a record, in their order; see `TFExampleDecoder.decode`."""
         return self.decoder.decode(self.records[index], items, self.record_key(index))
+
+    def undecoded(self, index: int) -> Example:
+        key = self.record_key(index)
+        image, label = self._lazy_decoder.decode(self.records[index], ["image", "label"], key)
+        if isinstance(image, EncodedImage):
+            image.record_key = key
+        return {"image": image, "label": int(label), "record_key": key}
 
     def __getitem__(self, index: int) -> Example:
         image, label = self.decode(index, ["image", "label"])
@@ -153,8 +169,13 @@ def open_tfrecord_dataset(
         _LABEL: FixedLenFeature([], np.int64, -1),
     }
     handlers |= {"image": schema.image(), "label": Tensor(_LABEL)}
+    lazy_handlers = handlers | {"image": Image(decode=False)} if schema.image is Image else handlers
     return TFRecordDataset(
-        f"{name}/{split_name}", files, TFExampleDecoder(features, handlers), names
+        f"{name}/{split_name}",
+        files,
+        TFExampleDecoder(features, handlers),
+        names,
+        lazy_decoder=TFExampleDecoder(features, lazy_handlers),
     )
 
 

@@ -45,7 +45,7 @@ def preprocess_image(
 
 
 def crop_and_resize(
-    image: np.ndarray,
+    image: images.Image,
     output_height: int,
     output_width: int,
     is_training: bool = False,
@@ -55,8 +55,8 @@ def crop_and_resize(
     """The first half of `preprocess_image`: crops and pads; the values stay what they are."""
     images.check_image(image)
     if not is_training:
-        return images.crop_or_pad(image, output_height, output_width)
+        return images.crop_or_pad(np.asarray(image), output_height, output_width)
     rng = images.require_generator(rng, "cifarnet preprocessing")
     height, width = (size + 2 * _PADDING for size in image.shape[:2])
     rows, columns = images.random_window(rng, height, width, output_height, output_width)
-    return images.crop_or_pad(image, height, width)[rows, columns]
+    return images.crop_or_pad(np.asarray(image), height, width)[rows, columns]

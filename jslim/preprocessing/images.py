@@ -1,9 +1,11 @@
 """Operations on one image `[height, width, channels]` that give the numbers of TensorFlow 1."""
 
+from typing import Any, Protocol
+
 import numpy as np
 
 
-def check_image(image: np.ndarray) -> None:
+def check_image(image: "Image") -> None:
     """Raises ValueError unless the image has three axes."""
     if image.ndim != 3:
         raise ValueError(
@@ -118,6 +120,52 @@ def _value_and_spread(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Channel by channel: NumPy reduces an axis of three at a tenth of the speed.
     value = np.maximum(np.maximum(red, green), blue)
     return value, value - np.minimum(np.minimum(red, green), blue)
+
+
+class ScalableImage(Protocol):
+    """An image that is still encoded, such as `jslim.data.EncodedImage`."""
+
+    ndim: int
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)`."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Its pixels."""
+
+    def at_least(self, height: int, width: int) -> np.ndarray:
+        """It in the smallest size that it can be had in that is not below this one."""
+
+
+Image = np.ndarray | ScalableImage
+
+
+def in_size(image: Image, height: int, width: int) -> np.ndarray:
+    """The image's pixels: as few as it can be had in, but at least so many rows and columns."""
+    return image.at_least(height, width) if hasattr(image, "at_least") else image
+
+
+def cut(image: Image, window: "Window", height: int, width: int) -> np.ndarray:
+    """The pixels of a window, in a size that serves to make `height` by `width` of them.
+
+    Args:
+      image: `[height, width, channels]`.
+      window: Rows and columns of the image in full size.
+      height: The height that the window will be resized to.
+      width: Likewise the width.
+    """
+    spans = [part.stop - part.start for part in window]
+    rows, columns, _ = image.shape
+    pixels = in_size(image, -(-rows * height // spans[0]), -(-columns * width // spans[1]))
+    if pixels.shape[:2] == (rows, columns):
+        return pixels[window]
+    parts = []
+    for part, size, full in zip(window, pixels.shape[:2], (rows, columns), strict=True):
+        start = min(round(part.start * size / full), size - 1)
+        parts.append(slice(start, max(start + 1, round(part.stop * size / full))))
+    return pixels[tuple(parts)]
 
 
 Window = tuple[slice, slice]

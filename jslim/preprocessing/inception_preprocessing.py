@@ -80,7 +80,7 @@ def preprocess_image(
 
 
 def crop_and_resize(
-    image: np.ndarray,
+    image: images.Image,
     output_height: int,
     output_width: int,
     is_training: bool = False,
@@ -100,9 +100,10 @@ def crop_and_resize(
     """
     images.check_image(image)
     if not is_training:
+        pixels = np.asarray(image)
         if crop_image:
-            image = central_crop(image, central_fraction)
-        return resizing.resize_bilinear(image, output_height, output_width, scale=scale)
+            pixels = central_crop(pixels, central_fraction)
+        return resizing.resize_bilinear(pixels, output_height, output_width, scale=scale)
     generator = images.require_generator(rng, "inception preprocessing")
     if image.shape[2] != 3:
         raise ValueError(
@@ -110,8 +111,12 @@ def crop_and_resize(
             f"{image.shape[2]}; convert them to RGB, or choose another preprocessing."
         )
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
-    method = "bilinear" if fast_mode else str(generator.choice(resizing.METHODS))
-    return resizing.resize(image[rows, columns], output_height, output_width, method, scale=scale)
+    if fast_mode:
+        pixels = images.cut(image, (rows, columns), output_height, output_width)
+        return resizing.resize_bilinear(pixels, output_height, output_width, scale=scale)
+    method = str(generator.choice(resizing.METHODS))
+    pixels = np.asarray(image)[rows, columns]
+    return resizing.resize(pixels, output_height, output_width, method, scale=scale)
 
 
 def distort_color(

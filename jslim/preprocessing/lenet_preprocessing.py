@@ -32,7 +32,7 @@ def preprocess_image(
 
 
 def crop_and_resize(
-    image: np.ndarray,
+    image: images.Image,
     output_height: int,
     output_width: int,
     is_training: bool = False,
@@ -42,4 +42,4 @@ def crop_and_resize(
     """The first half of `preprocess_image`: crops or pads; the values stay what they are."""
     del is_training, rng
     images.check_image(image)
-    return images.crop_or_pad(image, output_height, output_width)
+    return images.crop_or_pad(np.asarray(image), output_height, output_width)

@@ -13,6 +13,7 @@ from jslim.preprocessing import (
     lenet_preprocessing,
     vgg_preprocessing,
 )
+from jslim.preprocessing.images import Image
 
 # As in research/slim, and for the networks that it has no preprocessing for, what their weights in
 # `nets_factory` want; each also goes by its own name.
@@ -90,9 +91,11 @@ def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[...
       is_training: Whether to crop at random.
 
     Returns:
-      `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an image to one of
-      the output size with values in the same range. In training those of a uint8 image are
-      rounded to uint8; in evaluation they are as exact as those of `get_preprocessing`.
+      `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an image, an array
+      or encoded, to one of the output size with values in the same range. In training those of a
+      uint8 image are rounded to uint8, and an encoded image is decoded in a half, a quarter or an
+      eighth of its size where what is cut out of it is larger than the output by as much. In
+      evaluation they are as exact as those of `get_preprocessing`.
 
     Raises:
       ValueError: There is no preprocessing of that name.
@@ -103,7 +106,7 @@ def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[...
 
 
 def _rounded(
-    crop_and_resize: Callable[..., np.ndarray], image: np.ndarray, *args: Any, **options: Any
+    crop_and_resize: Callable[..., np.ndarray], image: Image, *args: Any, **options: Any
 ) -> np.ndarray:
     result = crop_and_resize(image, *args, **options)
     if image.dtype != np.uint8 or result.dtype == np.uint8:

@@ -49,16 +49,22 @@ def resize_bilinear(
     num_channels = image.shape[2]
     left, right, x_weight = _sample_points(image.shape[1], width, columns)
     upper, lower, y_weight = _sample_points(image.shape[0], height, rows)
-    used_rows, positions = np.unique(np.concatenate([upper, lower]), return_inverse=True)
-    source = image[used_rows].reshape(len(used_rows), -1)
+    first, end = int(upper[0]), int(lower[-1]) + 1
+    if end - first <= 2 * len(upper):
+        used = image[first:end]
+        upper, lower = upper - first, lower - first
+    else:  # most rows are passed over
+        rows_used, places = np.unique(np.concatenate([upper, lower]), return_inverse=True)
+        used = image[rows_used]
+        upper, lower = np.split(places, 2)
+    source = used.reshape(len(used), -1)
 
     def take(pixels: np.ndarray) -> np.ndarray:
         taken = _take_pixels(source, pixels, num_channels)
         return taken if scale is None else np.multiply(taken, np.float32(scale), out=taken)
 
     lines = _interpolate(take(left), take(right), np.repeat(x_weight, num_channels))
-    upper, lower = np.split(positions, 2)
-    resized = _interpolate(lines[upper], lines[lower], y_weight[:, None])
+    resized = _interpolate(lines.take(upper, axis=0), lines.take(lower, axis=0), y_weight[:, None])
     return resized.reshape(len(upper), len(left), num_channels)
 
 

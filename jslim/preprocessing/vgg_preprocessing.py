@@ -55,7 +55,7 @@ def preprocess_image(
 
 
 def crop_and_resize(
-    image: np.ndarray,
+    image: images.Image,
     output_height: int,
     output_width: int,
     is_training: bool = False,
@@ -80,7 +80,8 @@ def crop_and_resize(
         rows, columns = images.central_window(height, width, output_height, output_width)
     else:
         rows, columns = images.random_window(generator, height, width, output_height, output_width)
-    return resizing.resize_bilinear(image, height, width, rows=rows, columns=columns)
+    pixels = images.in_size(image, height, width) if is_training else np.asarray(image)
+    return resizing.resize_bilinear(pixels, height, width, rows=rows, columns=columns)
 
 
 def _smallest_size_at_least(height: int, width: int, side: int) -> tuple[int, int]:

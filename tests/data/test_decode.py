@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from jslim._errors import DataError
-from jslim.data import decode, decode_image
+from jslim.data import EncodedImage, decode, decode_image
 
 
 def encode(image, **options):
@@ -165,3 +165,83 @@ def test_a_decompression_bomb_is_refused(monkeypatch):
             DataError, match=r"cannot be decoded \(Image size \(1600 pixels\) exceed"
         ):
             decode_image(encoded, "x")
+
+
+def encoded_image(kind, channels=3):
+    return EncodedImage(JPEGS[kind](), kind, channels)
+
+
+@pytest.mark.parametrize("with_simplejpeg", [True, False])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_an_encoded_image_has_the_shape_and_pixels_of_the_decoded_one(
+    kind, with_simplejpeg, monkeypatch
+):
+    if not with_simplejpeg:
+        monkeypatch.setattr(decode, "_simplejpeg", lambda: None)
+    for channels in (0, 1, 3):
+        expected = decode_image(JPEGS[kind](), kind, channels)
+        image = encoded_image(kind, channels)
+        assert image.shape == expected.shape
+        assert image.ndim == 3
+        np.testing.assert_array_equal(np.asarray(image), expected)
+        np.testing.assert_array_equal(image.at_least(*expected.shape[:2]), expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((37, 51), (37, 51)),
+        ((20, 26), (37, 51)),  # a half has 19 rows
+        ((19, 26), (19, 26)),
+        ((19, 1), (19, 26)),
+        ((11, 13), (19, 26)),
+        ((10, 13), (10, 13)),
+        ((5, 7), (5, 7)),
+        ((1, 1), (5, 7)),
+    ],
+)
+@pytest.mark.parametrize("with_simplejpeg", [True, False])
+def test_a_jpeg_is_decoded_in_the_smallest_size_that_serves(
+    size, expected, with_simplejpeg, monkeypatch
+):
+    if with_simplejpeg:
+        pytest.importorskip("simplejpeg")
+    else:
+        monkeypatch.setattr(decode, "_simplejpeg", lambda: None)
+    image = encoded_image("full_chroma")
+    found = image.at_least(*size)
+    assert found.shape == (*expected, 3)
+    # It is about the mean of the pixels that became one.
+    whole = np.asarray(image).astype(np.float32)
+    divisor = {37: 1, 19: 2, 10: 4, 5: 8}[expected[0]]
+    rows, columns = 37 // divisor, 51 // divisor
+    blocks = whole[: rows * divisor, : columns * divisor]
+    means = blocks.reshape(rows, divisor, columns, divisor, 3).mean(axis=(1, 3))
+    assert np.abs(found[:rows, :columns] - means).mean() < 2
+
+
+@pytest.mark.parametrize("kind", [kind for kind in JPEGS if kind != "cmyk"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_simplejpeg_changes_no_pixel_of_a_smaller_size(kind, channels, monkeypatch):
+    pytest.importorskip("simplejpeg")
+    rows, columns, _ = encoded_image(kind).shape
+    sizes = [(-(-rows // divisor), -(-columns // divisor)) for divisor in (2, 4, 8)]
+    fast = [encoded_image(kind, channels).at_least(*size) for size in sizes]
+    monkeypatch.setattr(decode, "_simplejpeg", lambda: None)
+    for one, size in zip(fast, sizes, strict=True):
+        np.testing.assert_array_equal(one, encoded_image(kind, channels).at_least(*size))
+
+
+def test_what_is_no_jpeg_has_one_size():
+    pixels = smooth((40, 30, 3))
+    image = EncodedImage(encode(Image.fromarray(pixels), format="PNG"), "x")
+    assert image.shape == (40, 30, 3)
+    np.testing.assert_array_equal(image.at_least(3, 3), pixels)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_error_of_an_encoded_image_names_the_record(kind):
+    encoded = encode(Image.fromarray(smooth((40, 30, 3))), format=kind)[:150]
+    for ask in (lambda x: x.shape, np.asarray, lambda x: x.at_least(2, 2)):
+        with pytest.raises(DataError, match=r"image 'a/b.x' cannot be decoded"):
+            ask(EncodedImage(encoded, "a/b.x"))

@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
+from jslim import _crc32c
 from jslim._crc32c import crc32c, mask, unmask
 
 LARGE = 4 * 6777 * 16  # above this the message is folded in two steps, above a 16th in one
+
+
+@pytest.fixture(autouse=True, params=["google-crc32c", "numpy"])
+def implementation(request, monkeypatch):
+    """Every test with the library and without it."""
+    if request.param == "numpy":
+        monkeypatch.setattr(_crc32c, "_library", lambda: None)
+    else:
+        assert pytest.importorskip("google_crc32c").implementation == "c"
 
 
 def by_division(data):
