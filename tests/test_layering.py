@@ -67,7 +67,7 @@ PACKAGES = {
     "tensorboard": {"summaries"},
     "safetensors": {"checkpoints"},
     "simplejpeg": {"data"},
-    "absl": {"cli"},
+    "absl": {"cli", "data"},
     "sklearn": set(),
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.

@@ -28,6 +28,10 @@ class _OffsetDataset(ImageDataset):
     def record_key(self, index: int) -> str:
         return self._dataset.record_key(index)
 
+    @property
+    def fingerprint(self) -> str | None:
+        return self._dataset.fingerprint
+
     def undecoded(self, index: int) -> Example:
         return self._offset(self._dataset.undecoded(index))
 
@@ -137,6 +141,7 @@ def host_batches(
         preprocessing_fn=preprocessing_fn,
         seed=seed,
         num_threads=0 if dataset.is_in_memory else values.num_preprocessing_threads,
+        num_workers=0 if dataset.is_in_memory else values.num_workers,
         skip_bad_records=values.skip_bad_records,
         decode_images=False,
     )

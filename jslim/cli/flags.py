@@ -46,6 +46,12 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     integer("num_clones", 1, "How many devices to use.", lower_bound=1)
     integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
     integer(
+        "num_workers",
+        0,
+        "Processes that decode images, in place of the threads: for more than about 8 cores.",
+        lower_bound=0,
+    )
+    integer(
         "skip_bad_records",
         0,
         "How many records may be left out that cannot be read; one more is an error.",

@@ -1,71 +1,121 @@
-"""The one file that talks to Grain: loads elements ahead in threads, in order."""
+"""The one file that talks to Grain: loads elements ahead in threads or processes, in order."""
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class _Elements(Generic[T]):
-    """A Grain source of `load(first)`, ... `load(stop - 1)` that knows the threads it runs in."""
+    """A Grain source of `load(first)`, ... `load(stop - 1)`."""
 
-    def __init__(self, load: Callable[[int], T], numbers: range, num_threads: int):
+    def __init__(self, load: Callable[[int], T], numbers: range):
         self._load = load
         self._numbers = numbers
-        self.threads: set[threading.Thread] = set()
-        # Grain's pool starts a thread only while none is idle, so all of them come here.
-        self.all_started = threading.Barrier(min(num_threads, max(1, len(numbers))))
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def __getitem__(self, index: int) -> T:
+        return self._load(self._numbers[index])
+
+
+class _ThreadedElements(_Elements[T]):
+    """A source that knows the threads it runs in."""
+
+    def __init__(self, load: Callable[[int], T], numbers: range, num_threads: int):
+        super().__init__(load, numbers)
+        self.threads: set[threading.Thread] = set()
+        # Grain's pool starts a thread only while none is idle, so all of them come here.
+        self.all_started = threading.Barrier(min(num_threads, max(1, len(numbers))))
 
     def __getitem__(self, index: int) -> T:
         thread = threading.current_thread()
         if thread not in self.threads:
             self.threads.add(thread)
             self.all_started.wait()
-        return self._load(self._numbers[index])
+        return super().__getitem__(index)
 
 
 class ReadAhead(Iterator[T]):
-    """Iterates over `load(first)`, `load(first + 1)`, ..., loading ahead in threads.
+    """Iterates over `load(first)`, `load(first + 1)`, ..., loading ahead.
 
-    The order is that of the numbers, whatever the threads do. An element is a whole batch, because
-    handing single records between threads costs more than decoding a small image. An exception in
-    `load` is raised by `next` with its own traceback.
+    The order is that of the numbers, whatever the threads and processes do. An element is a whole
+    batch, because handing single records between threads costs more than decoding a small image. An
+    exception in `load` is raised by `next` with its own traceback.
 
     Args:
-      load: Makes one element; called in several threads at once.
+      load: Makes one element; called in several threads at once, or pickled for the processes.
       first: The first number.
       stop: The number after the last one; None means that there is no end.
-      num_threads: How many threads load; one element more than that is loaded ahead.
+      num_threads: How many threads load, without processes; one element more than that is loaded
+        ahead.
+      num_workers: How many processes load, each in one thread and one element ahead; 0 for threads.
 
     Raises:
       ImportError: Grain is not installed.
+      RuntimeError: From `next`: a process was killed.
     """
 
-    def __init__(self, load: Callable[[int], T], first: int, stop: int | None, *, num_threads: int):
+    def __init__(
+        self,
+        load: Callable[[int], T],
+        first: int,
+        stop: int | None,
+        *,
+        num_threads: int,
+        num_workers: int = 0,
+    ):
         try:
             import grain
         except ImportError as error:
             raise ImportError(
-                "reading ahead in threads needs Grain, which is not installed; run: "
-                "pip install 'jslim[cli]', or pass num_threads=0"
+                "reading ahead in threads or processes needs Grain, which is not installed; run: "
+                "pip install 'jslim[cli]', or pass num_threads=0 and num_workers=0"
             ) from error
         numbers = range(first, sys.maxsize if stop is None else stop)
-        self._elements = _Elements(load, numbers, num_threads)
-        options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads + 1)
-        self._iterator = iter(grain.MapDataset.source(self._elements).to_iter_dataset(options))
+        self._num_workers = num_workers
+        self._threaded: _ThreadedElements[T] | None = None
+        if num_workers:
+            _mark_flags_as_parsed()
+            dataset = grain.MapDataset.source(_Elements(load, numbers)).to_iter_dataset(
+                grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+            )
+            dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+        else:
+            self._threaded = _ThreadedElements(load, numbers, num_threads)
+            options = grain.ReadOptions(
+                num_threads=num_threads, prefetch_buffer_size=num_threads + 1
+            )
+            dataset = grain.MapDataset.source(self._threaded).to_iter_dataset(options)
+        self._iterator: Any = iter(dataset)
 
     def __next__(self) -> T:
-        return next(self._iterator)
+        try:
+            return next(self._iterator)
+        except RuntimeError as error:
+            if self._num_workers and "exit code" in str(error):
+                raise RuntimeError(
+                    f"a process that reads data has died ({error}); a kill by the system is a sign "
+                    "of too little memory: start again, with fewer num_workers."
+                ) from error
+            raise
 
     def close(self) -> None:
-        """Ends the threads. Elements that are being loaded are waited for, and dropped."""
+        """Ends threads and processes; what is being loaded is waited for, and dropped."""
         self._iterator.close()
-        # Grain tells its threads to end but does not wait for them.
-        self._elements.all_started.abort()
-        for thread in self._elements.threads:
-            thread.join()
+        if self._threaded is not None:
+            # Grain tells its threads to end but does not wait for them.
+            self._threaded.all_started.abort()
+            for thread in self._threaded.threads:
+                thread.join()
+
+
+def _mark_flags_as_parsed() -> None:
+    # Grain asks absl for its own flags, which are parsed in programs that absl runs alone.
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

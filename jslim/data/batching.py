@@ -1,9 +1,9 @@
 """Batches of a data set, from a position that can be saved and restored exactly."""
 
+import functools
 import inspect
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,16 +22,22 @@ Batch = dict[str, np.ndarray]
 _MAX_THREADS = 16
 
 
-class BatchIterator(Iterator[Batch]):
-    """What `batches` gives: an iterator over batches with a position of its own.
+# A batch, and what is wrong with its bad records, by their index in the data set.
+Loaded = tuple[Batch, dict[int, str]]
 
-    Close it, or use it in a `with` statement, to end its threads.
 
-    Attributes:
+class _Loader:
+    """Makes the batch that begins at a position; picklable where what it is made of is.
+
+    Args:
       dataset: Where the records come from.
       batch_size: The rows of every batch.
-      bad_records: The records that were left out so far, by their index in the data set, each with
-        what is wrong with it.
+      order: Which record is at a position.
+      stop: The position after the last one; None means that there is no end.
+      preprocessing_fn: As of `batches`.
+      decode_images: As of `batches`.
+      skips_bad_records: Whether a record that cannot be read is left out, or an error.
+      shard: As of `batches`: which rows of every batch are made.
     """
 
     def __init__(
@@ -40,38 +46,152 @@ class BatchIterator(Iterator[Batch]):
         batch_size: int,
         order: Order,
         *,
-        skip_bad_records: int,
         stop: int | None,
-        drop_remainder: bool,
         preprocessing_fn: Callable[..., np.ndarray] | None,
-        num_threads: int,
         decode_images: bool,
+        skips_bad_records: bool,
+        shard: tuple[int, int],
     ):
         self.dataset = dataset
         self.batch_size = batch_size
-        self.bad_records: dict[int, str] = {}
-        self._skip_bad_records = skip_bad_records
-        self._lock = threading.Lock()  # of bad_records
-        self._order = order
-        self._stop = stop
-        self._drop_remainder = drop_remainder
+        self.order = order
+        self.stop = stop
         self._preprocessing_fn = preprocessing_fn
         self._draws_random_numbers = preprocessing_fn is not None and _takes_rng(preprocessing_fn)
-        self._num_threads = num_threads
         self._decode_images = decode_images
+        self._skips_bad_records = skips_bad_records
+        self._shard = shard
+
+    def end_of_batch(self, start: int) -> int:
+        end = start + self.batch_size
+        return end if self.stop is None else max(start, min(end, self.stop))
+
+    def batch_number(self, number: int, first: int) -> Loaded:
+        """The batch `number` batches after the one that begins at `first`."""
+        return self(first + number * self.batch_size)
+
+    def __call__(self, start: int) -> Loaded:
+        """The rows of this shard of the batch whose first record is at position `start`."""
+        index, count = self._shard
+        num_rows = self.batch_size // count
+        first_row = start + index * num_rows
+        positions = range(first_row, min(first_row + num_rows, self.end_of_batch(start)))
+        bad: dict[int, str] = {}
+        loaded = [self.load_or_skip(position, bad) for position in positions]
+        good = [row for row in loaded if row is not None]
+        if loaded and not good:
+            raise DataError(
+                f"every record of a batch of {self.dataset.name!r} is bad; the last one: "
+                f"{bad[self.order(positions[-1])]}"
+            )
+        if not good:  # the records end before the rows of this shard
+            good = [self.load_good_record(start)]
+        for position, row in zip(positions, loaded, strict=True):
+            if row is not None and row[0].shape != good[0][0].shape:
+                first = next(p for p, r in zip(positions, loaded, strict=True) if r)
+                raise DataError(
+                    f"the images of a batch must have one shape: {self._key(position)!r} has "
+                    f"{row[0].shape}, {self._key(first)!r} has {good[0][0].shape}; pass a "
+                    "preprocessing_fn that gives all of them one size."
+                )
+        rows = loaded + [None] * (num_rows - len(loaded))
+        weights = np.array([row is not None for row in rows], np.float32)
+        # Copies of a real record, not zeros: should a net make NaN of an empty image, that would
+        # get through a weight of 0.
+        images, labels = zip(*(row or good[-1] for row in rows), strict=True)
+        batch = {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
+        return batch, bad
+
+    def load_or_skip(self, position: int, bad: dict[int, str]) -> tuple[np.ndarray, int] | None:
+        """The preprocessed image and the label; None for a bad record, which is noted in `bad`."""
+        try:
+            return self._load_example(position)
+        except DataError as error:
+            if not self._skips_bad_records:
+                raise
+            bad[self.order(position)] = str(error)
+            return None
+
+    def load_good_record(self, start: int = 0) -> tuple[np.ndarray, int]:
+        """The first record from a position on that can be read."""
+        found = (self.load_or_skip(start + k, {}) for k in range(self.order.num_records))
+        if (row := next(filter(None, found), None)) is None:
+            raise DataError(f"no record of {self.dataset.name!r} can be read.")
+        return row
+
+    def _load_example(self, position: int) -> tuple[np.ndarray, int]:
+        """The preprocessed image and the checked label at a position of the stream."""
+        index = self.order(position)
+        example = self.dataset[index] if self._decode_images else self.dataset.undecoded(index)
+        image: Any = example["image"]
+        label, key = example["label"], example["record_key"]
+        if not 0 <= label < self.dataset.num_classes:
+            raise DataError(
+                f"record {key!r} of {self.dataset.name!r} has label {label}, outside 0 to "
+                f"{self.dataset.num_classes - 1}, the labels of its {self.dataset.num_classes} "
+                "classes; correct the label or num_classes."
+            )
+        if self._preprocessing_fn is not None:
+            options = {}
+            if self._draws_random_numbers:
+                options["rng"] = example_generator(self.order.seed, position)
+            try:
+                image = self._preprocessing_fn(image, **options)
+            except DataError:
+                raise  # of decoding, which names the record
+            except ValueError as error:
+                raise DataError(f"record {key!r} of {self.dataset.name!r}: {error}") from error
+        return image, label
+
+    def _key(self, position: int) -> str:
+        return self.dataset[self.order(position)]["record_key"]
+
+
+class BatchIterator(Iterator[Batch]):
+    """What `batches` gives: an iterator over batches with a position of its own.
+
+    Close it, or use it in a `with` statement, to end its threads and processes.
+
+    Attributes:
+      dataset: Where the records come from.
+      batch_size: The rows of every batch, over all shards.
+      bad_records: The records that were left out so far, by their index in the data set, each with
+        what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        loader: _Loader,
+        *,
+        skip_bad_records: int,
+        drop_remainder: bool,
+        num_threads: int,
+        num_workers: int,
+    ):
+        self.dataset = loader.dataset
+        self.batch_size = loader.batch_size
+        self.bad_records: dict[int, str] = {}
+        self._loader = loader
+        self._order = loader.order
+        self._skip_bad_records = skip_bad_records
+        self._drop_remainder = drop_remainder
+        self._num_threads = num_threads
+        self._num_workers = num_workers
         self._position = 0
-        self._batches: ReadAhead[Batch] | None = None
+        self._batches: ReadAhead[Loaded] | None = None
         self._is_closed = False
 
     def __next__(self) -> Batch:
         if self._is_closed:
             raise ValueError(f"the batches of {self.dataset.name!r} are closed; make new ones.")
-        end = self._end_of_batch(self._position)
+        end = self._loader.end_of_batch(self._position)
         needed = self.batch_size if self._drop_remainder else 1
         if end - self._position < needed:
             raise StopIteration
         try:
-            batch = self._load_next()
+            batch, bad = self._load_next()
+            for index, reason in bad.items():
+                self._note_bad_record(index, reason)
         except BaseException:
             self._end_threads()
             raise
@@ -80,8 +200,8 @@ class BatchIterator(Iterator[Batch]):
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and dtype of every array of a batch. Reads one good record to find out."""
-        image, _ = next(filter(None, map(self._load_or_skip, range(self._order.num_records))))
+        """Shape and dtype of every array of a whole batch. Reads one good record to find out."""
+        image, _ = self._loader.load_good_record()
         return {
             "image": jax.ShapeDtypeStruct((self.batch_size, *image.shape), image.dtype),
             "label": jax.ShapeDtypeStruct((self.batch_size,), np.int32),
@@ -93,6 +213,7 @@ class BatchIterator(Iterator[Batch]):
         return {
             "dataset": self.dataset.name,
             "num_samples": self._order.num_records,
+            "files": self.dataset.fingerprint,
             "is_shuffled": self._order.shuffle,
             "seed": self._order.seed,
             "position": self._position,
@@ -108,6 +229,8 @@ class BatchIterator(Iterator[Batch]):
         """
         for key, ours in self.get_state().items():
             if key not in state:
+                if key == "files":  # which positions saved by earlier versions have not
+                    continue
                 raise DataError(
                     f"the saved position of the batches of {self.dataset.name!r} must have "
                     f"{', '.join(self.get_state())}, got {', '.join(state) or 'nothing'}."
@@ -141,99 +264,31 @@ class BatchIterator(Iterator[Batch]):
             self._batches.close()
             self._batches = None
 
-    def _end_of_batch(self, start: int) -> int:
-        end = start + self.batch_size
-        return end if self._stop is None else max(start, min(end, self._stop))
-
-    def _load_next(self) -> Batch:
+    def _load_next(self) -> Loaded:
         """The batch at the position, which `ReadAhead` has loaded already if all is well."""
-        if not self._num_threads:
-            return self._load_batch(self._position)
+        if not (self._num_threads or self._num_workers):
+            return self._loader(self._position)
         if self._batches is None:
-            first = self._position
-            count = None if self._stop is None else -((first - self._stop) // self.batch_size)
+            first, stop = self._position, self._loader.stop
             self._batches = ReadAhead(
-                lambda number: self._load_batch(first + number * self.batch_size),
+                functools.partial(self._loader.batch_number, first=first),
                 0,
-                count,
+                None if stop is None else -((first - stop) // self.batch_size),
                 num_threads=self._num_threads,
+                num_workers=self._num_workers,
             )
         return next(self._batches)
 
-    def _load_batch(self, start: int) -> Batch:
-        """The batch whose first record is at position `start`."""
-        end = self._end_of_batch(start)
-        loaded = [self._load_or_skip(position) for position in range(start, end)]
-        good = [row for row in loaded if row is not None]
-        if not good:
+    def _note_bad_record(self, index: int, reason: str) -> None:
+        if index in self.bad_records:
+            return
+        if len(self.bad_records) == self._skip_bad_records:
             raise DataError(
-                f"every record of a batch of {self.dataset.name!r} is bad; the last one: "
-                f"{self.bad_records[self._order(end - 1)]}"
+                f"{reason} (this is one bad record more than "
+                f"skip_bad_records={self._skip_bad_records} allows)"
             )
-        for position, row in zip(range(start, end), loaded, strict=True):
-            if row is not None and row[0].shape != good[0][0].shape:
-                first = next(p for p, r in zip(range(start, end), loaded, strict=True) if r)
-                raise DataError(
-                    f"the images of a batch must have one shape: {self._key(position)!r} has "
-                    f"{row[0].shape}, {self._key(first)!r} has {good[0][0].shape}; pass a "
-                    "preprocessing_fn that gives all of them one size."
-                )
-        rows = loaded + [None] * (self.batch_size - len(loaded))
-        weights = np.array([row is not None for row in rows], np.float32)
-        # Copies of a real record, not zeros: should a net make NaN of an empty image, that would
-        # get through a weight of 0.
-        images, labels = zip(*(row or good[-1] for row in rows), strict=True)
-        return {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
-
-    def _load_or_skip(self, position: int) -> tuple[np.ndarray, int] | None:
-        """`_load_example`, or None for a bad record while there are not too many."""
-        try:
-            return self._load_example(position)
-        except DataError as error:
-            self._note_bad_record(self._order(position), error)
-            return None
-
-    def _note_bad_record(self, index: int, error: DataError) -> None:
-        with self._lock:
-            if index in self.bad_records:
-                return
-            if len(self.bad_records) < self._skip_bad_records:
-                self.bad_records[index] = str(error)
-                logger.warning("bad record %d is left out: %s", len(self.bad_records), error)
-                return
-        if not self._skip_bad_records:
-            raise error
-        raise DataError(
-            f"{error} (this is one bad record more than skip_bad_records={self._skip_bad_records} "
-            "allows)"
-        ) from error
-
-    def _load_example(self, position: int) -> tuple[np.ndarray, int]:
-        """The preprocessed image and the checked label at a position of the stream."""
-        index = self._order(position)
-        example = self.dataset[index] if self._decode_images else self.dataset.undecoded(index)
-        image: Any = example["image"]
-        label, key = example["label"], example["record_key"]
-        if not 0 <= label < self.dataset.num_classes:
-            raise DataError(
-                f"record {key!r} of {self.dataset.name!r} has label {label}, outside 0 to "
-                f"{self.dataset.num_classes - 1}, the labels of its {self.dataset.num_classes} "
-                "classes; correct the label or num_classes."
-            )
-        if self._preprocessing_fn is not None:
-            options = {}
-            if self._draws_random_numbers:
-                options["rng"] = example_generator(self._order.seed, position)
-            try:
-                image = self._preprocessing_fn(image, **options)
-            except DataError:
-                raise  # of decoding, which names the record
-            except ValueError as error:
-                raise DataError(f"record {key!r} of {self.dataset.name!r}: {error}") from error
-        return image, label
-
-    def _key(self, position: int) -> str:
-        return self.dataset[self._order(position)]["record_key"]
+        self.bad_records[index] = reason
+        logger.warning("bad record %d is left out: %s", len(self.bad_records), reason)
 
 
 def _takes_rng(function: Callable[..., Any]) -> bool:
@@ -253,8 +308,10 @@ def batches(
     num_epochs: int | None = None,
     drop_remainder: bool = False,
     num_threads: int | None = None,
+    num_workers: int = 0,
     skip_bad_records: int = 0,
     decode_images: bool = True,
+    shard: tuple[int, int] = (0, 1),
 ) -> BatchIterator:
     """Iterates over batches of a data set, in an order that depends on the seed alone.
 
@@ -263,8 +320,8 @@ def batches(
     batch is full. In evaluation the records come once, as they are in the data set. Where the
     records end, the last batch is filled up with rows of weight 0.
 
-    The order and the random numbers of every record are the same for any number of threads or
-    devices, with Grain or without it, and for any batch size.
+    The order and the random numbers of every record are the same for any number of threads,
+    processes, shards or devices, with Grain or without it, and for any batch size.
 
     Args:
       dataset: Where the records come from.
@@ -278,11 +335,16 @@ def batches(
       drop_remainder: Whether to leave out a last batch that is not full.
       num_threads: How many threads read ahead, through Grain; 0 reads in the calling thread. By
         default 0 for data in memory, otherwise one for each CPU core, at most 16.
+      num_workers: How many processes read ahead instead, through Grain, for more cores than the
+        threads of one process can use. Their start takes seconds, and a program that uses them
+        needs `if __name__ == '__main__':`.
       skip_bad_records: How many records may be left out that cannot be read or decoded, or have a
         label out of range. Their rows have weight 0, so that the order and the position stay what
         they are. Each is logged once, and stands in `bad_records`; one more is an error.
       decode_images: False gives `preprocessing_fn` an `EncodedImage` where the image comes from a
         file. Those of `slim.preprocessing` then decode large JPEGs in a smaller size, in training.
+      shard: `(index, count)`: with several hosts, give `(jax.process_index(),
+        jax.process_count())`. Each then makes its rows of every batch, `batch_size // count`.
 
     Returns:
       An iterator over `{'image': [batch_size, height, width, channels], 'label': int32
@@ -293,11 +355,13 @@ def batches(
     Raises:
       ValueError: An argument is out of range.
       DataError: From `next`: a record cannot be read, or its label is out of range.
+      RuntimeError: From `next`: a process was killed.
     """
     for name, number, lowest in (
         ("batch_size", batch_size, 1),
         ("num_epochs", 1 if num_epochs is None else num_epochs, 1),
         ("num_threads", num_threads or 0, 0),
+        ("num_workers", num_workers, 0),
         ("skip_bad_records", skip_bad_records, 0),
     ):
         if number < lowest:
@@ -306,14 +370,26 @@ def batches(
         num_epochs = 1
     if num_threads is None:
         num_threads = 0 if dataset.is_in_memory else min(_MAX_THREADS, os.cpu_count() or 1)
-    return BatchIterator(
+    index, count = shard
+    if not 0 <= index < count or batch_size % count:
+        raise ValueError(
+            f"shard must be (index, count) with an index below the count, and the batch_size a "
+            f"multiple of the count; got {shard} and batch_size {batch_size}."
+        )
+    loader = _Loader(
         dataset,
         batch_size,
         Order(seed, len(dataset), shuffle=is_training),
         stop=None if num_epochs is None else num_epochs * len(dataset),
-        drop_remainder=drop_remainder,
         preprocessing_fn=preprocessing_fn,
-        num_threads=num_threads,
-        skip_bad_records=skip_bad_records,
         decode_images=decode_images or preprocessing_fn is None,
+        skips_bad_records=skip_bad_records > 0,
+        shard=shard,
+    )
+    return BatchIterator(
+        loader,
+        skip_bad_records=skip_bad_records,
+        drop_remainder=drop_remainder,
+        num_threads=num_threads,
+        num_workers=num_workers,
     )

@@ -1,5 +1,6 @@
 """A folder or archive of image files, one sub-folder a class, read in place."""
 
+import functools
 import os
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from jslim._errors import DataError, did_you_mean
 from jslim.data.decode import EncodedImage
-from jslim.data.sources import Example, ImageDataset
+from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.trees import Tree, open_tree
 
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
@@ -72,6 +73,11 @@ class FolderDataset(ImageDataset):
     def record_key(self, index: int) -> str:
         """The path of the file; in an archive, that of the archive with that of the file in it."""
         return self.tree.name_of(self._paths[index])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the names of all files; not of their content, which would have to be read."""
+        return fingerprint_of(self._paths)
 
     def path(self, index: int) -> str:
         """The path of the file in `tree`."""

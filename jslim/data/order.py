@@ -8,6 +8,7 @@ devices, and a run is resumed from one integer.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,9 @@ class Order:
         self._permutation = functools.lru_cache(maxsize=2)(
             functools.partial(epoch_permutation, seed, num_records=num_records)
         )
+
+    def __reduce__(self) -> Any:
+        return functools.partial(Order, self.seed, self.num_records, shuffle=self.shuffle), ()
 
     def __call__(self, position: int) -> int:
         """The index of the record at `position`."""

@@ -2,8 +2,9 @@
 
 import abc
 import functools
+import hashlib
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -18,6 +19,11 @@ class Example(TypedDict):
     image: np.ndarray | EncodedImage
     label: int
     record_key: str
+
+
+def fingerprint_of(parts: Iterable[object]) -> str:
+    """A short text that is another one for other parts, in all likelihood."""
+    return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).hexdigest()
 
 
 class ImageDataset(abc.ABC):
@@ -49,6 +55,14 @@ class ImageDataset(abc.ABC):
     def undecoded(self, index: int) -> Example:
         """The record at `index`, its image an `EncodedImage` where there is one to decode."""
         return self[index]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Changes where other files are read; None where that is not known.
+
+        It stands in saved positions, which have no meaning in other files.
+        """
+        return None
 
     def record_key(self, index: int) -> str:
         """What errors and lists of predictions call the record; nothing is read for it."""

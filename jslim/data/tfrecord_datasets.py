@@ -13,7 +13,7 @@ import numpy as np
 
 from jslim._errors import DataError, did_you_mean
 from jslim.data.decode import EncodedImage
-from jslim.data.sources import Example, ImageDataset
+from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.tf_example import FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
 from jslim.data.tfrecord import TFRecordFiles, get_data_files
@@ -105,6 +105,13 @@ class TFRecordDataset(ImageDataset):
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the names of the files and how many records they have."""
+        return fingerprint_of(
+            part for file in self.records.files for part in (os.path.basename(file.path), len(file))
+        )
 
     def record_key(self, index: int) -> str:
         return self.records.record_key(index)

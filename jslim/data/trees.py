@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 from jslim._errors import DataError
 
@@ -122,6 +123,9 @@ class _ZipArchive(_Archive):
             _normal(info.filename): info for info in self._zip.infolist() if not info.is_dir()
         }
         super().__init__(path, self._members)
+
+    def __reduce__(self) -> Any:
+        return _ZipArchive, (self.root,)
 
     def size(self, path: str) -> int:
         return self._members[self._place(path)].file_size

@@ -438,3 +438,54 @@ def test_undecoded_records_without_preprocessing_are_arrays(tmp_path):
     photographs = large_photographs(tmp_path)
     with batches(photographs, 1, is_training=False, num_threads=0, decode_images=False) as made:
         assert next(made)["image"].shape == (1, 480, 640, 3)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("is_training", [True, False])
+def test_shards_are_the_parts_of_every_batch(count, is_training):
+    dataset = numbered(22)
+    options = {"is_training": is_training, "num_epochs": 2 if is_training else 1}
+    whole = list(batches(dataset, 8, preprocessing_fn=noisy, **options))
+    parts = [
+        list(batches(dataset, 8, preprocessing_fn=noisy, shard=(index, count), **options))
+        for index in range(count)
+    ]
+    assert all(len(part) == len(whole) for part in parts)
+    for number, batch in enumerate(whole):
+        for name in batch:
+            joined = np.concatenate([part[number][name] for part in parts])
+            if name == "weights":
+                np.testing.assert_array_equal(joined, batch[name])
+            else:
+                is_real = batch["weights"] > 0
+                np.testing.assert_array_equal(joined[is_real], batch[name][is_real])
+    assert sum(batch["weights"].sum() for part in parts for batch in part) == 22 * (
+        2 if is_training else 1
+    )
+
+
+def test_a_shard_without_a_record_in_the_last_batch_is_filled_up():
+    last = [list(batches(numbered(9), 8, is_training=False, shard=(i, 2)))[-1] for i in (0, 1)]
+    assert [batch["weights"].tolist() for batch in last] == [[1, 0, 0, 0], [0, 0, 0, 0]]
+    assert last[1]["image"].shape == (4, 1, 1, 1)
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 3)])
+def test_shards_out_of_range(shard):
+    with pytest.raises(ValueError, match=r"shard must be .*batch_size a multiple of the count"):
+        batches(numbered(9), 8, is_training=False, shard=shard)
+
+
+def test_a_position_of_other_files_is_refused(folder, tmp_path):
+    with batches(folder, 2, is_training=True, num_threads=0) as made:
+        next(made)
+        state = made.get_state()
+    path = next((tmp_path / "train" / "bee").iterdir())
+    path.rename(path.with_name("other.jpg"))
+    changed = FolderDataset(tmp_path, "train")
+    with batches(changed, 2, is_training=True, num_threads=0) as made:
+        with pytest.raises(DataError, match=r"it was saved with files '.*use the same data"):
+            made.set_state(state)
+        del state["files"]  # as those of earlier versions
+        made.set_state(state)
+        assert made.get_state()["position"] == 2
