@@ -59,6 +59,7 @@ PACKAGES = {
     "flax.traverse_util": {"model", "_pure", "_selection", "learning", "checkpoints", "prediction"},
     "optax": {"optimizers", "learning", "training", "cli"},
     "orbax": {"checkpoints"},
+    "array_record": {"data"},
     "grain": {"data"},
     "google_crc32c": {"_crc32c"},
     "google.protobuf": {"data"},
@@ -67,11 +68,14 @@ PACKAGES = {
     "tensorboard": {"summaries"},
     "safetensors": {"checkpoints"},
     "simplejpeg": {"data"},
+    "tensorflow_datasets": {"data"},
     "absl": {"cli", "data"},
     "sklearn": set(),
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
 OPTIONAL = (
+    "tensorflow_datasets",
+    "array_record",
     "grain",
     "google_crc32c",
     "PIL",

@@ -1,4 +1,4 @@
-"""`jslim-convert`: a folder of images as TFRecord files, which TensorFlow reads too."""
+"""`jslim-convert`: images as TFRecord files, which TensorFlow reads too, or ArrayRecord files."""
 
 import logging
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from jslim.cli import flags
 from jslim.cli.run import UsageError, run
-from jslim.data.convert import convert_folder
+from jslim.data.convert import convert_dataset
 
 logger = logging.getLogger("jslim")
 
@@ -26,13 +26,15 @@ def convert(values: Any) -> None:
     for name in ("dataset_dir", "output_dir"):
         if not values[name].value:
             raise UsageError(f"--{name} is missing")
-    paths = convert_folder(
+    paths = convert_dataset(
         values.dataset_dir,
         values.output_dir,
+        dataset_name=values.dataset_name,
         name=values.name,
         num_shards=values.num_shards,
         num_threads=values.num_threads,
         seed=values.seed,
+        file_format=values.file_format,
     )
     logger.info(
         "wrote %d files; use them by --dataset_name=tfrecord --dataset_dir=%s",

@@ -35,8 +35,9 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
         "dataset_name",
         None,
         "digits; folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that; npz: a "
-        "NumPy file; or, in TFRecord files, cifar10, flowers, imagenet, mnist, visualwakewords, "
-        "or tfrecord for others (with a labels.txt). cifar10 and mnist also in their own files.",
+        "NumPy file; tfds: the directory of a version that TFDS has prepared; or, in TFRecord "
+        "files, cifar10, flowers, imagenet, mnist, visualwakewords, or tfrecord for others (with a "
+        "labels.txt; also in ArrayRecord files). cifar10 and mnist also in their own files.",
     )
     text("dataset_split_name", split, "The split of the data set.")
     text("dataset_dir", None, "The folder or file of the data set; digits come with jslim.")
@@ -272,10 +273,35 @@ def convert_flags() -> flags.FlagValues:
     """The flags of `jslim-convert`."""
     values = flags.FlagValues()
     text, integer = _definers(values)
-    text("dataset_dir", None, "A folder of images: DATASET_DIR[/SPLIT]/CLASS/*.jpg.")
+    text(
+        "dataset_dir",
+        None,
+        "A folder of images, DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that; or "
+        "what --dataset_name says.",
+    )
+    flags.DEFINE_enum(
+        "dataset_name",
+        "folder",
+        ["folder", "mnist", "cifar10", "npz"],
+        "mnist and cifar10: the directory has the files that these were published in; npz: a NumPy "
+        "file.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "file_format",
+        "tfrecord",
+        ["tfrecord", "array_record"],
+        "What to write.",
+        flag_values=values,
+    )
     text("output_dir", None, "Where the files go.")
     text("name", None, "What they are called: NAME_SPLIT_*. Default: the folder's name.")
-    integer("num_shards", 5, "Files for each split.", lower_bound=1)
+    integer(
+        "num_shards",
+        None,
+        "Files for each split. Default: 5; of mnist and cifar10 one, called as TF-Slim calls it.",
+        lower_bound=1,
+    )
     integer("num_threads", 4, "How many files are written at once.", lower_bound=1)
     integer("seed", 0, "Of the order of the images.", lower_bound=0)
     _define_every(values)

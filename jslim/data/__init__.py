@@ -12,6 +12,8 @@ Pillow is imported when the first image file is decoded, Grain when the first ba
 protobuf when the first example is parsed.
 """
 
+from jslim.data.array_record import ArrayRecordFiles as ArrayRecordFiles
+from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter
 from jslim.data.batching import BatchIterator as BatchIterator
 from jslim.data.batching import batches as batches
 from jslim.data.dataset import Dataset as Dataset
@@ -23,6 +25,7 @@ from jslim.data.decode import decode_image as decode_image
 from jslim.data.device import DeviceBatchIterator as DeviceBatchIterator
 from jslim.data.device import prefetch_to_device as prefetch_to_device
 from jslim.data.folder import FolderDataset as FolderDataset
+from jslim.data.random_access import RandomAccessDataset as RandomAccessDataset
 from jslim.data.sources import ArrayDataset as ArrayDataset
 from jslim.data.sources import Example as Example
 from jslim.data.sources import ImageDataset as ImageDataset

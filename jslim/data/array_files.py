@@ -6,6 +6,7 @@ Sources of the formats: http://yann.lecun.com/exdb/mnist and https://www.cs.toro
 import gzip
 import os
 import pathlib
+import re
 import zipfile
 import zlib
 
@@ -117,6 +118,27 @@ def _read_cifar(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0].astype(np.int64)
 
 
+def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
+    """The splits in a NumPy file, as its arrays are called; see `open_npz`.
+
+    Raises:
+      DataError: It is no such file.
+    """
+    names = _read_npz(path)
+    found = [re.fullmatch(r"(?P<a>.+)_images|x_(?P<b>.+)", name) for name in names]
+    return [match["a"] or match["b"] for match in found if match]
+
+
+def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{os.fspath(path)!r} cannot be read as a NumPy .npz file ({error})."
+        ) from error
+
+
 def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
     """One split of a NumPy file, which is read whole.
 
@@ -130,11 +152,7 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
       DataError: It is no such file, or has not these arrays.
     """
     where = os.fspath(path)
-    try:
-        with np.load(where, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{where!r} cannot be read as a NumPy .npz file ({error}).") from error
+    arrays = _read_npz(path)
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
     for style in styles:
         images, labels = (arrays.get(name.format(split_name)) for name in style)

@@ -1,4 +1,4 @@
-"""Writes a folder of images as TFRecord files, with the features of research/slim."""
+"""Writes images as TFRecord or ArrayRecord files, with the features of research/slim."""
 
 import concurrent.futures
 import hashlib
@@ -7,61 +7,107 @@ import json
 import logging
 import os
 import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jslim._errors import DataError
+from jslim._errors import DataError, did_you_mean
+from jslim.data.array_files import find_arrays, npz_split_names, open_npz
+from jslim.data.array_record import ArrayRecordWriter
 from jslim.data.decode import decode_image
 from jslim.data.folder import FolderDataset, split_names
 from jslim.data.order import epoch_permutation
+from jslim.data.sources import ArrayDataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
-from jslim.data.tfrecord_datasets import write_label_file
+from jslim.data.tfrecord_datasets import SCHEMAS, write_label_file
 from jslim.data.trees import open_tree
 
 logger = logging.getLogger("jslim")
 
+SOURCES = ("folder", "mnist", "cifar10", "npz")
+_WRITERS = {"tfrecord": TFRecordWriter, "array_record": ArrayRecordWriter}
+FILE_FORMATS = tuple(_WRITERS)
+
 _WHOLE_SPLIT = "train"  # what a folder without splits is
+_NUM_SHARDS = 5
 
 
-def convert_folder(
+class _Split(NamedTuple):
+    """What is to be written under one name.
+
+    Attributes:
+      name: Of the split.
+      class_names: By label.
+      contents: What its images are, for the plan.
+      num_images: How many there are.
+      features: Those of the image at an index.
+      is_shuffled: Whether they are written in another order.
+    """
+
+    name: str
+    class_names: list[str]
+    contents: Iterable[bytes]
+    num_images: int
+    features: Callable[[int], dict[str, Any]]
+    is_shuffled: bool
+
+
+def convert_dataset(
     dataset_dir: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     *,
+    dataset_name: str = "folder",
     name: str | None = None,
-    num_shards: int = 5,
+    num_shards: int | None = None,
     num_threads: int = 4,
     seed: int = 0,
+    file_format: str = "tfrecord",
 ) -> list[str]:
-    """Writes `NAME_SPLIT_00000-of-0000N.tfrecord` for every split of a folder, and labels.txt.
+    """Writes `NAME_SPLIT_00000-of-0000N.tfrecord` for every split of a data set, and labels.txt.
 
-    Every image is decoded once to see that it is whole. JPEGs and PNGs are written as they are,
-    others and JPEGs in CMYK as PNGs. The records are in an order that `seed` gives, spread over the
-    shards.
+    Every image is decoded once to see that it is whole. JPEGs and PNGs of a folder are written as
+    they are, other files, JPEGs in CMYK and arrays as PNGs. The images of a folder are in an order
+    that `seed` gives, spread over the shards; others stay in theirs.
 
     A file has its name only when it is whole, and what was written before is not written again: the
     same call goes on after it was stopped.
 
     Args:
-      dataset_dir: As of `FolderDataset`, a folder or an archive.
+      dataset_dir: A folder of images or an archive of one, as of `FolderDataset`; the directory
+        with MNIST's or CIFAR-10's own files; or a NumPy file.
       output_dir: Where the files go; it is made.
-      name: What they are called; default the name of `dataset_dir`, without `.zip` or `.tar`.
-      num_shards: How many files for each split, at most one an image.
+      dataset_name: Which of these: `'folder'`, `'mnist'`, `'cifar10'` or `'npz'`.
+      name: What the files are called; default the data set's name, of a folder its own.
+      num_shards: How many files for each split, at most one an image. Default 5, and 1 of MNIST and
+        CIFAR-10, called `mnist_train.tfrecord` and the like as TF-Slim's scripts do.
       num_threads: How many are written at once.
       seed: Of the order.
+      file_format: `'tfrecord'` or `'array_record'`.
 
     Returns:
       The paths of all files.
 
     Raises:
+      ValueError: There is no such source or format.
       DataError: An image cannot be read, or `output_dir` has files of the same names that were
         made of other images or by other arguments.
     """
-    output = pathlib.Path(output_dir)
+    for what, given, known in (
+        ("dataset_name", dataset_name, SOURCES),
+        ("file_format", file_format, FILE_FORMATS),
+    ):
+        if given not in known:
+            raise ValueError(
+                f"{what} must be one of {', '.join(known)}, got {given!r}"
+                f"{did_you_mean(given, known)}"
+            )
     path = pathlib.Path(dataset_dir).resolve()
-    name = name or (path.stem if path.is_file() else path.name)
-    names = split_names(open_tree(dataset_dir)) or [_WHOLE_SPLIT]
-    splits = [FolderDataset(dataset_dir, split) for split in names]
+    if name is None:
+        own = path.stem if path.is_file() else path.name
+        name = own if dataset_name in ("folder", "npz") else dataset_name
+    splits = _splits(dataset_name, pathlib.Path(dataset_dir))
     class_names = splits[0].class_names
     for split in splits:
         if split.class_names != class_names:
@@ -69,55 +115,130 @@ def convert_folder(
                 f"the classes of {split.name} are not those of {splits[0].name}: "
                 f"{sorted(set(split.class_names) ^ set(class_names))} in one of the two only."
             )
+    output = pathlib.Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[str] = []
     for split in splits:
-        stem = f"{name}_{split.name.partition('/')[2]}"
-        paths += _convert_split(split, output / stem, num_shards, num_threads, seed)
+        stem = output / f"{name}_{split.name}"
+        is_one_file = num_shards is None and dataset_name in SCHEMAS
+        count = 1 if is_one_file else min(num_shards or _NUM_SHARDS, split.num_images)
+        files = [
+            stem.with_name(
+                f"{stem.name}{'' if is_one_file else f'_{number:05d}-of-{count:05d}'}.{file_format}"
+            )
+            for number in range(count)
+        ]
+        _write_split(split, stem, files, num_threads, seed)
+        paths += map(str, files)
     write_label_file(dict(enumerate(class_names)), output)
     return paths
 
 
-def _convert_split(
-    dataset: FolderDataset,
-    stem: pathlib.Path,
-    num_shards: int,
-    num_threads: int,
-    seed: int,
-) -> list[str]:
-    num_shards = min(num_shards, len(dataset))
-    order = epoch_permutation(seed, 0, len(dataset))
-    _check_plan(dataset, stem, num_shards, seed)
-    shards = np.array_split(order, num_shards)
-    paths = [
-        stem.with_name(f"{stem.name}_{number:05d}-of-{num_shards:05d}.tfrecord")
-        for number in range(num_shards)
-    ]
+def _splits(dataset_name: str, path: pathlib.Path) -> list[_Split]:
+    if dataset_name == "folder":
+        names = split_names(open_tree(path)) or [_WHOLE_SPLIT]
+        return [_of_folder(FolderDataset(path, split)) for split in names]
+    if dataset_name == "npz":
+        return [_of_arrays(open_npz(path, split)) for split in npz_split_names(path)]
+    arrays = [find_arrays(dataset_name, split, path) for split in SCHEMAS[dataset_name].splits]
+    found = [_of_arrays(split) for split in arrays if split is not None]
+    if not found:
+        raise DataError(
+            f"{str(path)!r} has none of the files that {dataset_name!r} was published in; see "
+            "jslim.data.array_files."
+        )
+    return found
+
+
+def _of_folder(dataset: FolderDataset) -> _Split:
+    paths = [dataset.path(index) for index in range(len(dataset))]
+
+    def features(index: int) -> dict[str, Any]:
+        encoded = dataset.tree.read(paths[index])
+        image = decode_image(encoded, dataset.record_key(index))
+        kind = _kind(encoded)
+        if kind is None:
+            kind, encoded = "png", _as_png(image)
+        return {
+            **_features(encoded, kind, image.shape, dataset.label(index), dataset.class_names),
+            "image/filename": paths[index],
+        }
+
+    # Not of their content: reading it all once more would take as long as converting.
+    files = [[path, dataset.tree.size(path)] for path in paths]
+    contents = [json.dumps(files).encode()]
+    split = dataset.name.partition("/")[2]
+    return _Split(split, dataset.class_names, contents, len(dataset), features, is_shuffled=True)
+
+
+def _of_arrays(dataset: ArrayDataset) -> _Split:
+    def features(index: int) -> dict[str, Any]:
+        example = dataset[index]
+        image = np.asarray(example["image"])
+        if image.dtype != np.uint8 or image.shape[2] not in (1, 3, 4):
+            raise DataError(
+                f"image {example['record_key']!r} is {image.dtype} of shape {image.shape}; only "
+                "uint8 images of 1, 3 or 4 channels can be written as PNG."
+            )
+        encoded = _as_png(image)
+        return _features(encoded, "png", image.shape, example["label"], dataset.class_names)
+
+    contents = (np.ascontiguousarray(a).tobytes() for a in (dataset.images, dataset.labels))
+    split = dataset.name.partition("/")[2]
+    return _Split(split, dataset.class_names, contents, len(dataset), features, is_shuffled=False)
+
+
+def _features(
+    encoded: bytes, kind: str, shape: tuple[int, ...], label: int, class_names: list[str]
+) -> dict[str, Any]:
+    if not 0 <= label < len(class_names):
+        raise DataError(f"label {label} is outside 0 to {len(class_names) - 1}.")
+    return {
+        "image/encoded": encoded,
+        "image/format": kind,
+        "image/class/label": label,
+        "image/class/text": class_names[label],
+        "image/height": shape[0],
+        "image/width": shape[1],
+    }
+
+
+def _write_split(
+    split: _Split, stem: pathlib.Path, paths: list[pathlib.Path], num_threads: int, seed: int
+) -> None:
+    count = split.num_images
+    order = epoch_permutation(seed, 0, count) if split.is_shuffled else np.arange(count)
+    _check_plan(split, stem, len(paths), seed)
+    shards = np.array_split(order, len(paths))
     finished = sum(len(shard) for shard, path in zip(shards, paths, strict=True) if path.exists())
     if finished:
-        logger.info("%s: %d of %d images were written before", stem.name, finished, len(dataset))
+        logger.info("%s: %d of %d images were written before", stem.name, finished, count)
     pool = concurrent.futures.ThreadPoolExecutor(num_threads)
     try:
         tasks = {
-            pool.submit(_write_shard, dataset, shard, path): len(shard)
+            pool.submit(_write_shard, split, shard, path): len(shard)
             for shard, path in zip(shards, paths, strict=True)
             if not path.exists()
         }
         for task in concurrent.futures.as_completed(tasks):
             task.result()
             finished += tasks[task]
-            logger.info("%s: %d of %d images", stem.name, finished, len(dataset))
+            logger.info("%s: %d of %d images", stem.name, finished, count)
     finally:
         pool.shutdown(cancel_futures=True)
-    return [str(path) for path in paths]
 
 
-def _check_plan(dataset: FolderDataset, stem: pathlib.Path, num_shards: int, seed: int) -> None:
+def _check_plan(split: _Split, stem: pathlib.Path, num_shards: int, seed: int) -> None:
     """Notes what the files are made of, or refuses where they were made of something else."""
-    paths = map(dataset.path, range(len(dataset)))
-    files = [[path, dataset.tree.size(path)] for path in paths]
-    digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
-    plan = {"num_images": len(files), "num_shards": num_shards, "seed": seed, "images": digest}
+    digest = hashlib.sha256()
+    for part in split.contents:
+        digest.update(part)
+    plan = {
+        "num_images": split.num_images,
+        "num_shards": num_shards,
+        "seed": seed,
+        "images": digest.hexdigest(),
+    }
     path = stem.with_name(f"{stem.name}.json")
     if path.exists():
         held = json.loads(path.read_text())
@@ -131,29 +252,10 @@ def _check_plan(dataset: FolderDataset, stem: pathlib.Path, num_shards: int, see
     path.write_text(json.dumps(plan) + "\n")
 
 
-def _write_shard(dataset: FolderDataset, indices: np.ndarray, path: pathlib.Path) -> None:
-    with TFRecordWriter(path) as writer:
+def _write_shard(split: _Split, indices: np.ndarray, path: pathlib.Path) -> None:
+    with _WRITERS[path.suffix[1:]](path) as writer:
         for index in indices:
-            source = dataset.path(int(index))
-            encoded = dataset.tree.read(source)
-            image = decode_image(encoded, dataset.record_key(int(index)))
-            kind = _kind(encoded)
-            if kind is None:
-                kind, encoded = "png", _as_png(image)
-            label = dataset.label(int(index))
-            writer.write(
-                make_example(
-                    {
-                        "image/encoded": encoded,
-                        "image/format": kind,
-                        "image/class/label": label,
-                        "image/class/text": dataset.class_names[label],
-                        "image/height": image.shape[0],
-                        "image/width": image.shape[1],
-                        "image/filename": source,
-                    }
-                )
-            )
+            writer.write(make_example(split.features(int(index))))
 
 
 def _kind(encoded: bytes) -> str | None:
@@ -170,5 +272,5 @@ def _as_png(image: np.ndarray) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
     return file.getvalue()

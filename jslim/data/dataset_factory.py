@@ -6,10 +6,11 @@ import pathlib
 from jslim._errors import did_you_mean
 from jslim.data.array_files import find_arrays, open_npz
 from jslim.data.folder import FolderDataset
+from jslim.data.random_access import open_tfds
 from jslim.data.sources import ImageDataset, digits
 from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
 
-DATASET_NAMES = ("digits", "folder", "npz", *SCHEMAS)
+DATASET_NAMES = ("digits", "folder", "npz", "tfds", *SCHEMAS)
 
 
 def get_dataset(
@@ -23,10 +24,12 @@ def get_dataset(
     Args:
       name: `'digits'` (handwritten digits that come with the package); `'folder'` (image files,
         one sub-folder a class: see `FolderDataset`); `'npz'` (a NumPy file: see
-        `jslim.data.array_files.open_npz`); or, in TFRecord files as TF-Slim's scripts wrote them,
-        `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`, `'visualwakewords'` and, for any others
-        with the same features and a labels.txt, `'tfrecord'`. `'mnist'` and `'cifar10'` are also
-        read from the IDX and binary files that they were published in.
+        `jslim.data.array_files.open_npz`); `'tfds'` (what TFDS has prepared: see
+        `jslim.data.random_access.open_tfds`); or, in TFRecord files as TF-Slim's scripts wrote
+        them, `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`, `'visualwakewords'` and, for any
+        others with the same features and a labels.txt, `'tfrecord'`, also in ArrayRecord files.
+        `'mnist'` and `'cifar10'` are also read from the IDX and binary files that they were
+        published in.
       split_name: Such as `'train'` or `'test'`.
       dataset_dir: Where the files are, or the archive or NumPy file; `'digits'` has none.
       file_pattern: The names of the TFRecord files with `%s` for the split, in place of those that
@@ -58,12 +61,15 @@ def get_dataset(
         files = {
             "folder": f"the directory that holds {split_name}/CLASS/*.jpg or CLASS/*.jpg",
             "npz": "the NumPy file",
+            "tfds": "the directory of one of its versions",
         }.get(name, "the directory that holds its files")
         raise ValueError(f"the data set {name!r} needs dataset_dir, {files}.")
     if name == "folder":
         return FolderDataset(dataset_dir, split_name)
     if name == "npz":
         return open_npz(dataset_dir, split_name)
+    if name == "tfds":
+        return open_tfds(dataset_dir, split_name)
     arrays = None
     if file_pattern is None:
         arrays = find_arrays(name, split_name, pathlib.Path(dataset_dir))

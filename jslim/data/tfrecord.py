@@ -9,6 +9,7 @@ import bisect
 import contextlib
 import glob
 import gzip
+import hashlib
 import mmap
 import os
 import pathlib
@@ -16,6 +17,7 @@ import secrets
 import struct
 import tempfile
 import weakref
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
@@ -29,6 +31,7 @@ COMPRESSIONS = ("GZIP", "ZLIB")
 
 _HEADER, _FOOTER = 12, 4
 _CHUNK = 1 << 20
+_LARGE = 1 << 26  # bytes of a file whose index is kept
 
 
 def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list[str]:
@@ -58,8 +61,9 @@ def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list
 class TFRecordFile(Sequence[bytes]):
     """The records of one file by number; safe in several threads, and picklable.
 
-    Opening reads the length of every record once, and checks it. The data of a record is read and
-    checked when it is asked for. A compressed file is decompressed into a temporary file first.
+    Opening reads the length of every record once, and checks it; of a large file that is kept in
+    the user's cache directory until the file changes. The data of a record is read and checked when
+    it is asked for. A compressed file is decompressed into a temporary file first.
 
     Args:
       path: The file; whether and how it is compressed is found out.
@@ -77,8 +81,13 @@ class TFRecordFile(Sequence[bytes]):
             if head and (compression := _compression_of(head)):
                 self._decompress(file, compression)
         with open(self._plain_path, "rb") as file:
-            self._starts, self._lengths = _read_index(file, self.path)
-            self._size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            self._size = status.st_size
+            saved = _saved_index(self.path, status) if self._plain_path == self.path else None
+            index = _load_index(saved)
+            self._starts, self._lengths = index or _read_index(file, self.path)
+        if saved is not None and index is None:
+            _save_index(saved, self._starts, self._lengths)
 
     def _decompress(self, file: IO[bytes], compression: str) -> None:
         file.seek(0)
@@ -133,7 +142,8 @@ class TFRecordFiles(Sequence[bytes]):
     """
 
     def __init__(self, data_sources: str | os.PathLike[str] | Iterable[Any]):
-        self.files = [TFRecordFile(path) for path in get_data_files(data_sources)]
+        self.paths = get_data_files(data_sources)
+        self.files = [TFRecordFile(path) for path in self.paths]
         self._ends = np.cumsum([len(file) for file in self.files]).tolist()
         if not self._ends or not self._ends[-1]:
             raise DataError(f"there is no record in {[file.path for file in self.files]}.")
@@ -236,6 +246,34 @@ def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
             f"starts at byte {starts[-1]}; copy or convert the file again."
         )
     return np.array(starts, np.int64), parts["length"].astype(np.int64)
+
+
+def _saved_index(path: str, status: os.stat_result) -> pathlib.Path | None:
+    """Where the index of a large file is kept; another place once the file has changed."""
+    if status.st_size < _LARGE:
+        return None
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    identity = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
+    name = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+    return pathlib.Path(cache, "jslim", "tfrecord_index", f"{name}.npz")
+
+
+def _load_index(saved: pathlib.Path | None) -> tuple[np.ndarray, np.ndarray] | None:
+    if saved is None:
+        return None
+    try:
+        with saved.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return arrays["starts"], arrays["lengths"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None  # there is none, or it was cut short
+
+
+def _save_index(saved: pathlib.Path, starts: np.ndarray, lengths: np.ndarray) -> None:
+    unfinished = saved.with_name(f".{secrets.token_hex(8)}.npz")
+    with contextlib.suppress(OSError):  # a cache that cannot be written to costs only time
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(unfinished, starts=starts, lengths=lengths)
+        unfinished.replace(saved)
 
 
 def _length_checksums(lengths: np.ndarray) -> np.ndarray:

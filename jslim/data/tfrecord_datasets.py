@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim.data import array_record
 from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.tf_example import FixedLenFeature, VarLenFeature
@@ -74,13 +75,13 @@ SCHEMAS = {
 
 
 class TFRecordDataset(ImageDataset):
-    """Labelled images in TFRecord files, at random.
+    """Labelled images in TFRecord files, or in ArrayRecord files of the same examples, at random.
 
     Differs from TF-Slim: the number of records is that of the files, not one that is declared.
 
     Args:
       name: What errors call it.
-      files: The files, as `get_data_files` takes them.
+      files: Their paths. Those that all end in `.array_record` are taken for such.
       decoder: Has the items `'image'` and `'label'`; others are had from `decode`.
       class_names: The name of each class.
       lazy_decoder: One whose image may be an `EncodedImage`, for `undecoded`; default `decoder`.
@@ -92,14 +93,17 @@ class TFRecordDataset(ImageDataset):
     def __init__(
         self,
         name: str,
-        files: Any,
+        files: Sequence[str | os.PathLike[str]],
         decoder: TFExampleDecoder,
         class_names: Sequence[str],
         *,
         lazy_decoder: TFExampleDecoder | None = None,
     ):
         super().__init__(name, class_names)
-        self.records = TFRecordFiles(files)
+        is_of_arrays = all(str(path).endswith(array_record.EXTENSIONS) for path in files)
+        self.records: TFRecordFiles | array_record.ArrayRecordFiles = (
+            array_record.ArrayRecordFiles(files) if is_of_arrays else TFRecordFiles(files)
+        )
         self.decoder = decoder
         self._lazy_decoder = lazy_decoder or decoder
 
@@ -108,10 +112,9 @@ class TFRecordDataset(ImageDataset):
 
     @property
     def fingerprint(self) -> str:
-        """Of the names of the files and how many records they have."""
-        return fingerprint_of(
-            part for file in self.records.files for part in (os.path.basename(file.path), len(file))
-        )
+        """Of the names of the files and the number of records."""
+        names = [os.path.basename(path) for path in self.records.paths]
+        return fingerprint_of([*names, len(self)])
 
     def record_key(self, index: int) -> str:
         return self.records.record_key(index)

@@ -13,7 +13,7 @@ from PIL import Image
 from jslim import data
 from jslim._errors import DataError
 from jslim.data import FolderDataset
-from jslim.data.convert import convert_folder
+from jslim.data.convert import convert_dataset
 from jslim.data.trees import open_tree
 
 FILES = {
@@ -134,10 +134,10 @@ def test_an_archive_that_is_damaged_names_the_file(root, kind):
 
 
 def test_records_made_of_an_archive_are_those_of_the_folder(root, tmp_path):
-    packed = convert_folder(pack(root, "zip", "photos/"), tmp_path / "a", name="x", num_shards=2)
-    unpacked = convert_folder(root, tmp_path / "b", name="x", num_shards=2)
+    packed = convert_dataset(pack(root, "zip", "photos/"), tmp_path / "a", name="x", num_shards=2)
+    unpacked = convert_dataset(root, tmp_path / "b", name="x", num_shards=2)
     for one, other in zip(packed, unpacked, strict=True):
         with open(one, "rb") as first, open(other, "rb") as second:
             assert first.read() == second.read()
-    (path, *_) = convert_folder(pack(root, "tar"), tmp_path / "c")
+    (path, *_) = convert_dataset(pack(root, "tar"), tmp_path / "c")
     assert re.search(r"/packed_test_00000-of-00002.tfrecord$", path)

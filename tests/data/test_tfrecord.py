@@ -169,3 +169,40 @@ def test_names_and_patterns_of_files(tmp_path):
     assert get_data_files("x@2") == ["x-00000-of-00002", "x-00001-of-00002"]
     with pytest.raises(DataError, match=r"no file matches the pattern '.*c\*'; check the dir"):
         get_data_files(f"{tmp_path}/c*")
+
+
+def test_the_index_of_a_large_file_is_kept_until_the_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecord, "_LARGE", 100)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    read = []
+    read_index = tfrecord._read_index
+
+    def noted(file, path):
+        read.append(path)
+        return read_index(file, path)
+
+    monkeypatch.setattr(tfrecord, "_read_index", noted)
+    path = tmp_path / "large.tfrecord"
+
+    def write(records):
+        with TFRecordWriter(path) as writer:
+            for record in records:
+                writer.write(record)
+
+    write([b"a" * 80, b"b" * 30])
+    for _ in range(3):
+        assert list(TFRecordFile(path)) == [b"a" * 80, b"b" * 30]
+    assert len(read) == 1
+    (saved,) = (tmp_path / "cache" / "jslim" / "tfrecord_index").iterdir()
+    saved.write_bytes(saved.read_bytes()[:50])
+    assert len(TFRecordFile(path)) == 2
+    assert len(read) == 2
+    assert len(TFRecordFile(path)) == 2
+    assert len(read) == 2
+    write([b"b" * 30, b"a" * 80])
+    assert list(TFRecordFile(path)) == [b"b" * 30, b"a" * 80]
+    assert len(read) == 3
+    # A cache that cannot be written to is done without.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path))
+    assert len(TFRecordFile(path)) == 2
+    assert len(read) == 4

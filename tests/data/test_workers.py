@@ -15,7 +15,7 @@ from PIL import Image
 
 from jslim._errors import DataError
 from jslim.data import FolderDataset, TFRecordDataset, batches
-from jslim.data.convert import convert_folder
+from jslim.data.convert import convert_dataset
 from jslim.data.tfrecord_datasets import open_tfrecord_dataset
 from jslim.preprocessing import preprocessing_factory
 
@@ -126,7 +126,7 @@ def test_data_sets_are_pickled_with_all_that_they_need(root, tmp_path):
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for path in sorted(root.rglob("*.jpg")):
             archive.write(path, path.relative_to(root))
-    convert_folder(root, tmp_path / "records", name="images", num_shards=2)
+    convert_dataset(root, tmp_path / "records", name="images", num_shards=2)
     records = open_tfrecord_dataset("tfrecord", "train", tmp_path / "records")
     assert isinstance(records, TFRecordDataset)
     for dataset in (folder, FolderDataset(tmp_path / "images.zip", "train"), records):

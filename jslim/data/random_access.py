@@ -1,0 +1,110 @@
+"""Data sets of other libraries: a length, and a dict of image and label at every index."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from jslim._errors import DataError, did_you_mean
+from jslim.data.sources import Example, ImageDataset
+
+
+class _Source(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class RandomAccessDataset(ImageDataset):
+    """A data set of another library, such as a data source of TFDS or a Grain `MapDataset`.
+
+    Args:
+      source: Has a length, and a dict at every index; it is read in several threads at once.
+      class_names: The name of each class.
+      name: What errors call it.
+      image_key: Where the image stands in the dict, `[height, width, channels]` or, grey,
+        `[height, width]`: an array, or what NumPy makes one of, such as a Pillow image.
+      label_key: Where the label stands.
+
+    Raises:
+      DataError: There is no record. From indexing: a key is missing, or the image is none.
+    """
+
+    def __init__(
+        self,
+        source: _Source,
+        class_names: Sequence[str],
+        *,
+        name: str = "source",
+        image_key: str = "image",
+        label_key: str = "label",
+    ):
+        super().__init__(name, class_names)
+        self.source = source
+        self._keys = (image_key, label_key)
+        if not len(source):
+            raise DataError(f"{name!r} has no record.")
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        record = self.source[index]
+        where = f"record {self.record_key(index)!r}"
+        for key in self._keys:
+            if not isinstance(record, Mapping) or key not in record:
+                held = ", ".join(record) if isinstance(record, Mapping) else type(record).__name__
+                raise DataError(
+                    f"{where} must be a dict with {key!r}, got {held}; say the keys by image_key "
+                    "and label_key."
+                )
+        image, label = np.asarray(record[self._keys[0]]), record[self._keys[1]]
+        if image.ndim == 2:
+            image = image[..., None]
+        if image.ndim != 3:
+            raise DataError(f"{where} has an image of shape {image.shape}.")
+        return {"image": image, "label": int(label), "record_key": self.record_key(index)}
+
+
+def open_tfds(directory: str | os.PathLike[str], split_name: str) -> RandomAccessDataset:
+    """A split of a data set that TFDS has prepared as ArrayRecord files.
+
+    Args:
+      directory: Of one version, such as `tensorflow_datasets/mnist/3.0.1`.
+      split_name: The split.
+
+    Raises:
+      ImportError: The package tensorflow_datasets is not installed.
+      DataError: There is no such data set or split, or it has no images with labels.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            "the data set 'tfds' needs the package tensorflow_datasets, which is not installed; "
+            "run: pip install tensorflow_datasets"
+        ) from error
+    where = os.fspath(directory)
+    try:
+        builder = tfds.builder_from_directory(where)
+    except Exception as error:  # It raises many kinds.
+        raise DataError(f"{where!r} is no data set prepared by TFDS ({error}).") from error
+    if split_name not in builder.info.splits:
+        raise DataError(
+            f"split name {split_name} was not recognized: {where!r} has "
+            f"{', '.join(builder.info.splits)}{did_you_mean(split_name, builder.info.splits)}"
+        )
+    features = builder.info.features
+    names = getattr(dict(features.items()).get("label"), "names", None)
+    if "image" not in features or names is None:
+        raise DataError(f"{where!r} has no image and label of classes, got {', '.join(features)}.")
+    try:
+        source = builder.as_data_source(split=split_name)
+    except NotImplementedError as error:
+        raise DataError(
+            f"{where!r} is not in ArrayRecord files; prepare it with file_format='array_record' "
+            f"({error})."
+        ) from error
+    name = f"{builder.info.full_name}/{split_name}"
+    return RandomAccessDataset(source, names, name=name)
