@@ -15,6 +15,7 @@ from jslim._errors import DataError
 # Modes with more than 8 bits a channel are left out: Pillow would clip them, not scale them.
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
+_ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of Pillow that can be
 _JPEG = b"\xff\xd8\xff"
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
 
@@ -35,7 +36,8 @@ def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarr
 
     Raises:
       ValueError: `channels` is another number.
-      DataError: It is no image, is cut short, or has more than 8 bits a channel.
+      DataError: It is no image, is cut short, is animated, has more than 8 bits a channel, or more
+        pixels than Pillow's limit.
       ImportError: Pillow is not installed.
     """
     return _decode(encoded, record_key, channels, None)
@@ -138,6 +140,9 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None)
     try:
         with Image.open(io.BytesIO(encoded)) as file:
             image: Image.Image = file
+            # A photograph may have a small one of itself beside it; these have scenes.
+            if file.format in _ANIMATED and getattr(file, "n_frames", 1) > 1:
+                raise ValueError(f"it is animated, with {file.n_frames} frames; one is wanted")
             # Only JPEGs can be read so; others are converted below.
             size = (file.width // divisor, file.height // divisor) if divisor else None
             if channels == 1 or divisor:

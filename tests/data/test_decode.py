@@ -85,6 +85,16 @@ def test_decode_image_refuses_sixteen_bits():
         decode_image(encoded, "x")
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_decode_image_refuses_animations(kind):
+    frames = [Image.fromarray(smooth((8, 9, 3), seed)) for seed in range(3)]
+    encoded = encode(frames[0], format=kind, save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"image 'x' cannot be decoded \(it is animated, with 3 fr"):
+        decode_image(encoded, "x")
+    alone = encode(frames[0], format=kind, save_all=True)
+    assert decode_image(alone, "x").shape == (8, 9, 3)
+
+
 def test_decode_image_without_pillow_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(ImportError, match=r"needs Pillow.*pip install 'jslim\[cli\]'"):
