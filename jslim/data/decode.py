@@ -141,8 +141,9 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None)
         with Image.open(io.BytesIO(encoded)) as file:
             image: Image.Image = file
             # A photograph may have a small one of itself beside it; these have scenes.
-            if file.format in _ANIMATED and getattr(file, "n_frames", 1) > 1:
-                raise ValueError(f"it is animated, with {file.n_frames} frames; one is wanted")
+            num_frames = getattr(file, "n_frames", 1)
+            if file.format in _ANIMATED and num_frames > 1:
+                raise ValueError(f"it is animated, with {num_frames} frames; one is wanted")
             # Only JPEGs can be read so; others are converted below.
             size = (file.width // divisor, file.height // divisor) if divisor else None
             if channels == 1 or divisor:

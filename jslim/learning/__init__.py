@@ -12,6 +12,7 @@ or by hand:
 from jslim.learning.clipping import AdaptiveClippingState as AdaptiveClippingState
 from jslim.learning.clipping import adaptive_clipping_fn as adaptive_clipping_fn
 from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
+from jslim.learning.gradients import clip_by_global_norm as clip_by_global_norm
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
 from jslim.learning.loop import train as train
@@ -20,6 +21,10 @@ from jslim.learning.mesh import data_mesh as data_mesh
 from jslim.learning.mesh import shard_batch as shard_batch
 from jslim.learning.optimizing import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
 from jslim.learning.optimizing import optimize_loss as optimize_loss
+from jslim.learning.sharding import DATA_PARALLEL as DATA_PARALLEL
+from jslim.learning.sharding import FULLY_SHARDED as FULLY_SHARDED
+from jslim.learning.sharding import largest_axis as largest_axis
+from jslim.learning.sharding import state_shardings as state_shardings
 from jslim.learning.state import TrainState as TrainState
 from jslim.learning.step import TrainOp as TrainOp
 from jslim.learning.step import create_train_op as create_train_op

@@ -118,6 +118,23 @@ def _check_max_norm(where: str, max_norm: float) -> None:
         raise ValueError(f"{where}: max_norm must be above 0, got {max_norm}")
 
 
+def check_transformed(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """What a `transform_grads_fn` gave, if it fits what it was given."""
+
+    def described(tree: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: (jnp.shape(leaf), getattr(leaf, "dtype", None)) for name, leaf in tree.items()
+        }
+
+    if not isinstance(changed, Mapping) or described(changed) != described(gradients):
+        raise ScopeError(
+            "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
+            f"shapes and types that it was given, {described(gradients)}; got "
+            f"{described(changed) if isinstance(changed, Mapping) else type(changed).__name__}"
+        )
+    return {name: changed[name] for name in gradients}
+
+
 def check_trainable(
     wanted: Any, params: Any, batch_stats: Any, trainable: frozenset[str]
 ) -> frozenset[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -35,3 +36,16 @@ class TrainState(flax.struct.PyTreeNode):
     def replace_variables(self, variables: dict[str, Any]) -> "TrainState":
         """The state with the variables of `{'params': ..., 'batch_stats': ...}` in place."""
         return self.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+
+
+def moving_averages(before: TrainState, after: TrainState, greatest_decay: float) -> Any:
+    """TF's ExponentialMovingAverage with num_updates: quick at first, then `greatest_decay`."""
+    step = before.step.astype(jnp.float32)
+    decay = jnp.minimum(greatest_decay, (1.0 + step) / (10.0 + step))
+
+    def move(average: jax.Array, value: jax.Array) -> jax.Array:
+        weight = (1.0 - decay).astype(average.dtype)
+        return average - (average - value.astype(average.dtype)) * weight
+
+    current = {"params": after.params, "batch_stats": after.batch_stats}
+    return jax.tree.map(move, before.ema_params, current)

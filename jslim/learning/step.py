@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -20,11 +20,24 @@ from jslim.learning.gradients import (
     GradientsFn,
     add_gradients_summaries,
     check_trainable,
+    check_transformed,
+    clip_by_global_norm,
     clip_gradient_norms,
+    global_norm,
     multiply_gradients,
 )
-from jslim.learning.mesh import data_mesh, shard_batch, wait_on_shared_cpu
-from jslim.learning.state import TrainState
+from jslim.learning.mesh import (
+    DATA_AXIS,
+    data_mesh,
+    mean_over,
+    shard_batch,
+    split_batch,
+    to_varying,
+    wait_on_shared_cpu,
+)
+from jslim.learning.numerics import FIRST_NONFINITE, first_nonfinite, quantities_of_step
+from jslim.learning.sharding import DATA_PARALLEL, Rules, state_shardings
+from jslim.learning.state import TrainState, moving_averages
 from jslim.summaries import SUMMARIES
 from jslim.variables import global_step_is
 
@@ -41,6 +54,9 @@ class TrainOp:
       model: The `Model` that computes the loss.
       mesh: The devices it runs on.
       records_summaries: Whether the model recorded summaries when it was initialized.
+      state_sharding: How a state lies on the devices: one sharding, or a tree of them from `init`
+        or `init_shapes` on.
+      quantities: What `outputs['first_nonfinite']` counts, from the first step on.
     """
 
     def __init__(
@@ -49,15 +65,17 @@ class TrainOp:
         optimizer: optax.GradientTransformation,
         *,
         variables_to_train: Iterable[str] | None,
-        clip_gradient_norm: float,
-        gradient_multipliers: Mapping[str, Any] | None,
+        gradients_fns: Sequence[GradientsFn],
         summarize_gradients: bool,
         check_numerics: bool,
         moving_average_decay: float | None,
         freeze_batch_norm: bool,
         mesh: Mesh | None,
-        transform_grads_fn: GradientsFn | None = None,
-        summarize_update: SummarizeUpdate | None = None,
+        summarize_update: SummarizeUpdate | None,
+        gradient_accumulation_steps: int,
+        report_norms: bool,
+        sharding_rules: Rules,
+        batch_norm_statistics: str,
     ):
         self.model = (
             total_loss if isinstance(total_loss, _model.Model) else _model.Model(total_loss)
@@ -66,25 +84,46 @@ class TrainOp:
         self.mesh = mesh or data_mesh(1)
         self.check_numerics = check_numerics
         self.records_summaries = summarize_gradients or summarize_update is not None
+        self.quantities: list[str] = []
         self._variables_to_train = variables_to_train
-        self._clip_gradient_norm = clip_gradient_norm
-        self._gradient_multipliers = gradient_multipliers
-        self._transform_grads_fn = transform_grads_fn
+        self._gradients_fns = gradients_fns
         self._summarize_gradients = summarize_gradients
         self._summarize_update = summarize_update
         self._moving_average_decay = moving_average_decay
         self._freeze_batch_norm = freeze_batch_norm
+        self._accumulation_steps = gradient_accumulation_steps
+        self._report_norms = report_norms
+        self._rules = sharding_rules
+        self._statistics_of_replicas = batch_norm_statistics == "replica"
         self._scope = current_arg_scope()
         self._trained: frozenset[str] | None = None
-        whole = NamedSharding(self.mesh, PartitionSpec())
-        self.state_sharding = whole
-        jit = functools.partial(jax.jit, donate_argnums=0, out_shardings=whole)
-        self._jitted_step = jit(self.step)
-        self._jitted_summarize = jit(functools.partial(self._step, with_summaries=True))
-        self._jitted_init = jax.jit(self._init, out_shardings=whole)
+        self._whole = NamedSharding(self.mesh, PartitionSpec())
+        self.state_sharding: Any = self._whole
+        self._compile()
+
+    def _compile(self) -> None:
+        jit = functools.partial(jax.jit, donate_argnums=0)
+        step = self._map_step if self._statistics_of_replicas else self._step
+        self._jitted_step = jit(
+            lambda state, batch: step(state, batch)[:2],
+            out_shardings=(self.state_sharding, self._whole),
+        )
+        self._jitted_summarize = jit(
+            functools.partial(step, with_summaries=True),
+            out_shardings=(self.state_sharding, self._whole, self._whole),
+        )
+        self._jitted_init = jax.jit(self._init, out_shardings=self.state_sharding)
+
+    def _shard(self, rng: jax.Array, batch: Batch) -> None:
+        """Finds out how the state lies on the devices, where rules say it."""
+        if self._rules is DATA_PARALLEL or isinstance(self.state_sharding, TrainState):
+            return
+        shapes = jax.eval_shape(self._init, rng, batch)
+        self.state_sharding = state_shardings(shapes, self._rules, self.mesh)
+        self._compile()
 
     def init(self, rng: jax.Array | int, batch: Batch) -> TrainState:
-        """The state to start from: fresh variables, on every device of the mesh.
+        """The state to start from: fresh variables, on the devices of the mesh.
 
         Args:
           rng: A key, `jax.random.key(seed)`, or the seed. Variables and every step's randomness
@@ -96,17 +135,25 @@ class TrainOp:
           A `TrainState` at step 0.
 
         Raises:
-          ScopeError: `variables_to_train` or `gradient_multipliers` name what is not there.
+          ScopeError: `variables_to_train` or `gradient_multipliers` name what is not there, or
+            `sharding_rules` do not fit.
         """
         with self._in_scope():
-            return self._jitted_init(_as_key(rng), jax.tree.map(_as_array, batch))
+            rng, batch = _as_key(rng), jax.tree.map(_as_array, batch)
+            self._shard(rng, batch)
+            return self._jitted_init(rng, batch)
 
     def init_shapes(self, rng: jax.Array | int, batch: Batch) -> TrainState:
         """`init` without computing: the state as `jax.ShapeDtypeStruct`s on the mesh."""
         with self._in_scope():
-            shapes = jax.eval_shape(self._init, _as_key(rng), batch)
+            rng = _as_key(rng)
+            self._shard(rng, batch)
+            shapes = jax.eval_shape(self._init, rng, batch)
+        shardings = jax.tree.broadcast(self.state_sharding, shapes)
         return jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.state_sharding), shapes
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            shapes,
+            shardings,
         )
 
     def _init(self, rng: jax.Array, batch: Batch) -> TrainState:
@@ -216,6 +263,19 @@ class TrainOp:
         state, outputs, _ = self._step(state, batch, axis_name=axis_name, with_summaries=False)
         return state, outputs
 
+    def _map_step(
+        self, state: TrainState, batch: Batch, *, with_summaries: bool = False
+    ) -> tuple[TrainState, Outputs, dict[str, Any]]:
+        """The step on each device's part of the batch, whose statistics are then its own."""
+        whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
+        step = functools.partial(self._step, axis_name=DATA_AXIS, with_summaries=with_summaries)
+        return jax.shard_map(
+            step,
+            mesh=self.mesh,
+            in_specs=(whole, jax.tree.map(lambda x: split if jnp.ndim(x) else whole, batch)),
+            out_specs=whole,
+        )(state, batch)
+
     def _step(
         self,
         state: TrainState,
@@ -228,45 +288,115 @@ class TrainOp:
         rng = jax.random.fold_in(state.rng, state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
-        trained, frozen = self._split(state.params)
+        held = self._gathered(state)
+        trained, _ = self._split(held.params)
         if axis_name is not None:
             # Each device differentiates its own copy: otherwise shard_map sums the gradients
             # by itself, and the average below would leave them too large.
-            trained = jax.tree.map(functools.partial(_to_varying, axis_name=axis_name), trained)
-
-        def loss_of(trained: dict[str, jax.Array]) -> tuple[jax.Array, tuple[Any, Any]]:
-            variables = {
-                _model.PARAMS: _nest(frozen | trained),
-                _model.BATCH_STATS: state.batch_stats,
-                **state.extra,
-            }
-            mutable = [_model.BATCH_STATS, *state.extra, *([SUMMARIES] if with_summaries else [])]
-            with global_step_is(state.step), self._frozen_batch_norm():
-                result, updated = self.model.apply(variables, batch, rngs=rng, mutable=mutable)
-            loss, outputs = _scalar_loss(result)
-            return loss, (outputs, updated)
-
+            trained = to_varying(trained, axis_name)
         with self._in_scope():
-            (loss, (outputs, updated)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-                trained
+            loss, outputs, updated, gradients = self._differentiate(
+                held, trained, batch, rng, with_summaries
             )
         summaries = dict(updated.pop(SUMMARIES, {}))
         if axis_name is not None:
-            loss, outputs, updated, gradients, summaries = jax.tree.map(
-                functools.partial(_mean_over, axis_name=axis_name),
-                (loss, outputs, dict(updated), gradients, summaries),
+            loss, outputs, updated, gradients, summaries = mean_over(
+                (loss, outputs, dict(updated), gradients, summaries), axis_name
             )
-        if self._gradient_multipliers is not None:
-            gradients = multiply_gradients(gradients, self._gradient_multipliers)
-        if self._clip_gradient_norm > 0:
-            gradients = clip_gradient_norms(gradients, self._clip_gradient_norm)
-        if self._transform_grads_fn is not None:
-            gradients = _checked(self._transform_grads_fn(gradients), gradients)
+        gradients = self._scattered(gradients)
+        if self._report_norms:
+            outputs["gradient_norm"] = global_norm(gradients.values())
+        unchanged = gradients
+        for change in self._gradients_fns:
+            gradients = check_transformed(change(gradients), unchanged)
         if with_summaries and self._summarize_update is not None:
             summaries |= self._summarize_update(loss, gradients, state)
         if with_summaries and self._summarize_gradients:
             summaries |= add_gradients_summaries(gradients)
-        before, _ = self._split(state.params)
+        new = self._updated(state, gradients, updated)
+        if self._report_norms:
+            outputs["parameter_norm"] = global_norm(self._split(new.params)[0].values())
+        if self.check_numerics:
+            found = quantities_of_step(loss, unchanged, new.params, new.batch_stats)
+            self.quantities = list(found)
+            outputs[FIRST_NONFINITE] = first_nonfinite(found)
+        return new, {"loss": loss, **outputs}, summaries
+
+    def _differentiate(
+        self,
+        state: TrainState,
+        trained: dict[str, jax.Array],
+        batch: Batch,
+        rng: jax.Array,
+        with_summaries: bool,
+    ) -> tuple[jax.Array, Outputs, dict[str, Any], dict[str, jax.Array]]:
+        """Loss, outputs, updated collections and gradients of a batch."""
+        _, frozen = self._split(state.params)
+        collected = [SUMMARIES] if with_summaries else []
+
+        def loss_of(
+            trained: dict[str, jax.Array], held: dict[str, Any], batch: Batch, rng: jax.Array
+        ) -> tuple[jax.Array, tuple[Outputs, dict[str, Any]]]:
+            variables = {_model.PARAMS: _nest(frozen | trained), **held}
+            with global_step_is(state.step), self._frozen_batch_norm():
+                result, updated = self.model.apply(
+                    variables, batch, rngs=rng, mutable=[*held, *collected]
+                )
+            loss, outputs = _scalar_loss(result)
+            return loss, (outputs, dict(updated))
+
+        gradients_of = jax.value_and_grad(loss_of, has_aux=True)
+        held = {_model.BATCH_STATS: state.batch_stats, **state.extra}
+        if self._accumulation_steps == 1:
+            (loss, (outputs, updated)), gradients = gradients_of(trained, held, batch, rng)
+            return loss, outputs, updated, gradients
+
+        def add(carry: Any, part: Any) -> Any:
+            held, total = carry
+            index, batch = part
+            (loss, (outputs, updated)), gradients = gradients_of(
+                trained, held, batch, jax.random.fold_in(rng, index)
+            )
+            summaries = updated.pop(SUMMARIES, {})
+            held = {name: updated.get(name, value) for name, value in held.items()}
+            return (held, jax.tree.map(jnp.add, total, gradients)), (loss, outputs, summaries)
+
+        count = self._accumulation_steps
+        start = (held, jax.tree.map(jnp.zeros_like, trained))
+        parts = (jnp.arange(count), split_batch(batch, count))
+        (held, total), (losses, outputs, summaries) = jax.lax.scan(add, start, parts)
+        gradients = jax.tree.map(lambda x: x / jnp.asarray(count, x.dtype), total)
+        updated = dict(held)
+        if with_summaries:
+            updated[SUMMARIES] = jax.tree.map(lambda x: x[-1], summaries)
+        return jnp.mean(losses), jax.tree.map(_mean_of_parts, outputs), updated, gradients
+
+    def _gathered(self, state: TrainState) -> TrainState:
+        """The state with its variables whole on every device, where they lie in parts."""
+        if not isinstance(self.state_sharding, TrainState):
+            return state
+
+        def gather(tree: Any) -> Any:
+            return jax.lax.with_sharding_constraint(tree, self._whole)
+
+        return state.replace(
+            params=gather(state.params),
+            batch_stats=gather(state.batch_stats),
+            extra=gather(state.extra),
+        )
+
+    def _scattered(self, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Gradients that lie as their variables do."""
+        if not isinstance(self.state_sharding, TrainState):
+            return gradients
+        shardings, _ = self._split(self.state_sharding.params)
+        return jax.lax.with_sharding_constraint(gradients, shardings)
+
+    def _updated(
+        self, state: TrainState, gradients: Mapping[str, jax.Array], updated: Mapping[str, Any]
+    ) -> TrainState:
+        """The state after the optimizer's update."""
+        before, frozen = self._split(state.params)
         updates, opt_state = self.optimizer.update(_nest(gradients), state.opt_state, _nest(before))
         changed = optax.apply_updates(_nest(before), updates)
         new = state.replace(
@@ -276,23 +406,16 @@ class TrainOp:
             opt_state=opt_state,
             extra={name: updated.get(name, held) for name, held in state.extra.items()},
         )
-        if self._moving_average_decay is not None:
-            averages = self._averages(state, new, self._moving_average_decay)
-            new = new.replace(ema_params=averages)
-        return new, {"loss": loss, **outputs}, summaries
+        if self._moving_average_decay is None:
+            return new
+        averages = moving_averages(state, new, self._moving_average_decay)
+        return new.replace(ema_params=averages)
 
-    @staticmethod
-    def _averages(before: TrainState, after: TrainState, greatest_decay: float) -> Any:
-        """TF's ExponentialMovingAverage with num_updates: quick at first, then `decay`."""
-        step = before.step.astype(jnp.float32)
-        decay = jnp.minimum(greatest_decay, (1.0 + step) / (10.0 + step))
 
-        def move(average: jax.Array, value: jax.Array) -> jax.Array:
-            weight = (1.0 - decay).astype(average.dtype)
-            return average - (average - value.astype(average.dtype)) * weight
-
-        current = {_model.PARAMS: after.params, _model.BATCH_STATS: after.batch_stats}
-        return jax.tree.map(move, before.ema_params, current)
+def _mean_of_parts(parts: jax.Array) -> jax.Array:
+    if jnp.issubdtype(parts.dtype, jnp.inexact):
+        return jnp.mean(parts, axis=0)
+    return jnp.max(parts, axis=0)
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,33 +428,6 @@ def _as_key(rng: jax.Array | int) -> jax.Array:
 
 def _as_array(leaf: Any) -> Any:
     return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
-
-
-def _to_varying(x: jax.Array, axis_name: str) -> jax.Array:
-    return jax.lax.pcast(x, axis_name, to="varying")
-
-
-def _mean_over(x: jax.Array, axis_name: str) -> jax.Array:
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        return jax.lax.pmean(x, axis_name)
-    return jax.lax.pmax(x, axis_name)
-
-
-def _checked(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """What a `transform_grads_fn` gave, if it fits what it was given."""
-
-    def described(tree: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: (jnp.shape(leaf), getattr(leaf, "dtype", None)) for name, leaf in tree.items()
-        }
-
-    if not isinstance(changed, Mapping) or described(changed) != described(gradients):
-        raise ScopeError(
-            "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
-            f"shapes and types that it was given, {described(gradients)}; got "
-            f"{described(changed) if isinstance(changed, Mapping) else type(changed).__name__}"
-        )
-    return {name: changed[name] for name in gradients}
 
 
 def _scalar_loss(result: Any) -> tuple[jax.Array, Outputs]:
@@ -362,6 +458,11 @@ def create_train_op(
     mesh: Mesh | None = None,
     transform_grads_fn: GradientsFn | None = None,
     summarize_update: SummarizeUpdate | None = None,
+    clip_global_norm: float = 0.0,
+    gradient_accumulation_steps: int = 1,
+    report_norms: bool = False,
+    sharding_rules: Rules = DATA_PARALLEL,
+    batch_norm_statistics: str = "global",
 ) -> TrainOp:
     """Makes the training step of a loss function and an optimizer.
 
@@ -382,8 +483,10 @@ def create_train_op(
       clip_gradient_norm: The greatest L2 norm of each gradient, by itself; 0 does not clip.
       summarize_gradients: Whether summaries hold each gradient's histogram and norm.
       gradient_multipliers: `{name or pattern: multiplier}`, applied before clipping.
-      check_numerics: Whether `train` stops with an error when the loss is NaN or infinite. A
-        step called by hand does not look, since that would wait for the device.
+      check_numerics: Whether `train` stops with an error when the loss, a gradient, a variable or a
+        statistic is NaN or infinite. `outputs['first_nonfinite']` is then the place of the first
+        such quantity in `train_op.quantities`, or -1; a step called by hand does not look at it,
+        since that would wait for the device.
       moving_average_decay: Keeps exponential moving averages of parameters and statistics in
         `state.ema_params`, with decay min(this, (1 + step) / (10 + step)).
       freeze_batch_norm: Whether batch normalization in layers of which nothing is trained (it and
@@ -394,13 +497,25 @@ def create_train_op(
         after multiplying and clipping, before summaries.
       summarize_update: `f(loss, {name: gradient}, state)` gives further summaries, as
         `slim.summary.scalar_summary` does; `state` is that before the update.
+      clip_global_norm: The greatest L2 norm of all gradients together, after `clip_gradient_norm`;
+        0 does not clip.
+      gradient_accumulation_steps: In how many parts the batch is computed, one after the other, to
+        need the memory of a part. Loss and gradients are the means over the parts: those of the
+        whole batch where there is no batch norm and every part has the same total weight.
+      report_norms: Whether outputs have `gradient_norm`, that of all gradients before clipping, and
+        `parameter_norm`.
+      sharding_rules: How the state lies on the devices, see `slim.learning.FULLY_SHARDED`; the
+        numbers are the same.
+      batch_norm_statistics: 'global' for those of the whole batch, 'replica' for those of each
+        device's part, as TF-Slim's clones had them.
 
     Returns:
       A `TrainOp`: call `init(rng, batch)`, then `state, outputs = train_op(state, batch)`.
 
     Raises:
       TypeError: `total_loss` is a value, or `optimizer` is not an optax transformation.
-      ValueError: A negative `clip_gradient_norm`; a decay outside (0, 1).
+      ValueError: A negative norm; a decay outside (0, 1); no such statistics, or those of replicas
+        with a state in parts; fewer than 1 accumulation step.
     """
     if not callable(total_loss):
         raise TypeError(
@@ -413,26 +528,56 @@ def create_train_op(
             "create_train_op: optimizer must be an optax GradientTransformation such as "
             f"optax.sgd(0.01), got {type(optimizer).__name__}"
         )
-    if clip_gradient_norm < 0:
+    for name, norm in (
+        ("clip_gradient_norm", clip_gradient_norm),
+        ("clip_global_norm", clip_global_norm),
+    ):
+        if norm < 0:
+            raise ValueError(f"create_train_op: {name} must be at least 0, got {norm}")
+    if gradient_accumulation_steps < 1:
         raise ValueError(
-            f"create_train_op: clip_gradient_norm must be at least 0, got {clip_gradient_norm}"
+            "create_train_op: gradient_accumulation_steps must be at least 1, got "
+            f"{gradient_accumulation_steps}"
+        )
+    if batch_norm_statistics not in ("global", "replica"):
+        raise ValueError(
+            "create_train_op: batch_norm_statistics must be 'global' or 'replica', got "
+            f"{batch_norm_statistics!r}"
+        )
+    if batch_norm_statistics == "replica" and sharding_rules is not DATA_PARALLEL:
+        raise ValueError(
+            "create_train_op: batch_norm_statistics='replica' needs the whole state on every "
+            "device; leave sharding_rules out"
         )
     if moving_average_decay is not None and not 0 < moving_average_decay < 1:
         raise ValueError(
             "create_train_op: moving_average_decay must lie between 0 and 1, got "
             f"{moving_average_decay}"
         )
+    gradients_fns: list[GradientsFn] = []
+    if gradient_multipliers is not None:
+        gradients_fns.append(
+            functools.partial(multiply_gradients, multipliers=gradient_multipliers)
+        )
+    if clip_gradient_norm > 0:
+        gradients_fns.append(functools.partial(clip_gradient_norms, max_norm=clip_gradient_norm))
+    if clip_global_norm > 0:
+        gradients_fns.append(functools.partial(clip_by_global_norm, max_norm=clip_global_norm))
+    if transform_grads_fn is not None:
+        gradients_fns.append(transform_grads_fn)
     return TrainOp(
         total_loss,
         optimizer,
         variables_to_train=variables_to_train,
-        clip_gradient_norm=clip_gradient_norm,
-        gradient_multipliers=gradient_multipliers,
+        gradients_fns=gradients_fns,
         summarize_gradients=summarize_gradients,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
         freeze_batch_norm=freeze_batch_norm,
         mesh=mesh,
-        transform_grads_fn=transform_grads_fn,
         summarize_update=summarize_update,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        report_norms=report_norms,
+        sharding_rules=sharding_rules,
+        batch_norm_statistics=batch_norm_statistics,
     )

@@ -1,0 +1,108 @@
+"""How a training state lies on the devices: rules on the names of variables."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jslim._errors import ScopeError
+from jslim.learning.state import TrainState
+from jslim.variables import named
+
+# What a rule gives for a shape: where the axes of a variable go.
+SpecOfShape = Callable[[tuple[int, ...], Mesh], PartitionSpec]
+Rules = Sequence[tuple[str, PartitionSpec | SpecOfShape]]
+
+
+def largest_axis(shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Splits the largest axis that can be divided evenly over the mesh's first axis; else none."""
+    name = mesh.axis_names[0]
+    sizes = [size if size % mesh.shape[name] == 0 else 0 for size in shape]
+    if not any(sizes):
+        return PartitionSpec()
+    axis = int(np.argmax(sizes))
+    return PartitionSpec(*(name if index == axis else None for index in range(len(shape))))
+
+
+# Every device has all of the state: plain data parallelism.
+DATA_PARALLEL: Rules = ((".*", PartitionSpec()),)
+
+# Every device has a part of each variable, and with it of the optimizer's state and the moving
+# averages (ZeRO stage 3: Rajbhandari et al., 2019, https://arxiv.org/abs/1910.02054).
+FULLY_SHARDED: Rules = ((".*", largest_axis),)
+
+
+def state_shardings(state: TrainState, rules: Rules, mesh: Mesh) -> TrainState:
+    """The sharding of every leaf of a state.
+
+    Args:
+      state: Of arrays or `jax.ShapeDtypeStruct`s.
+      rules: `(pattern, spec)`: the first pattern that matches at the start of a variable's name
+        decides. What the optimizer keeps for a variable in its shape lies as the variable does;
+        the rest of its state is on every device.
+      mesh: The devices.
+
+    Returns:
+      A `TrainState` of `NamedSharding`s.
+
+    Raises:
+      ScopeError: No rule matches a variable, or a rule does not fit its shape.
+    """
+    whole = NamedSharding(mesh, PartitionSpec())
+    variables = {**named(state.params), **named(state.batch_stats)}
+    for tree in state.extra.values():
+        variables |= named(tree)
+    shardings = {
+        name: NamedSharding(mesh, _spec_of(name, leaf.shape, rules, mesh))
+        for name, leaf in variables.items()
+    }
+
+    def place(path: Any, leaf: Any) -> NamedSharding:
+        # The name of a variable is the end of the path that is made of keys.
+        keys = [getattr(key, "key", None) for key in path]
+        while keys and None in keys:
+            keys = keys[keys.index(None) + 1 :]
+        for start in range(len(keys)):
+            name = "/".join(map(str, keys[start:]))
+            if name in variables and variables[name].shape == leaf.shape:
+                return shardings[name]
+        return whole
+
+    return jax.tree_util.tree_map_with_path(place, state)
+
+
+def _spec_of(name: str, shape: tuple[int, ...], rules: Rules, mesh: Mesh) -> PartitionSpec:
+    for pattern, rule in rules:
+        if re.match(pattern, name):
+            spec = rule if isinstance(rule, PartitionSpec) else rule(shape, mesh)
+            _check_spec(name, shape, spec, mesh)
+            return spec
+    raise ScopeError(
+        f"sharding_rules: no rule matches the variable {name!r}; patterns are anchored at the "
+        "start of the name; add ('.*', PartitionSpec()) as the last rule for all others"
+    )
+
+
+def _check_spec(name: str, shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> None:
+    if len(spec) > len(shape):
+        raise ScopeError(
+            f"sharding_rules: {spec} has {len(spec)} axes and the variable {name!r} has shape "
+            f"{shape}"
+        )
+    for size, axes in zip(shape, spec, strict=False):
+        names = () if axes is None else axes if isinstance(axes, tuple) else (axes,)
+        unknown = [axis for axis in names if axis not in mesh.shape]
+        if unknown:
+            raise ScopeError(
+                f"sharding_rules: {spec} for the variable {name!r} names the axis {unknown[0]!r}; "
+                f"the mesh has {', '.join(mesh.axis_names)}"
+            )
+        parts = int(np.prod([mesh.shape[axis] for axis in names], dtype=int))
+        if size % parts:
+            raise ScopeError(
+                f"sharding_rules: {spec} does not divide the variable {name!r} of shape {shape} "
+                f"evenly: an axis of {size} over {parts} devices"
+            )
