@@ -219,6 +219,12 @@ class BatchIterator(Iterator[Batch]):
             "position": self._position,
         }
 
+    def record_keys(self, state: dict[str, Any]) -> list[str]:
+        """What errors call the records of the batch after which the position was `state`."""
+        end = int(state["position"])
+        positions = range(max(0, end - self.batch_size), end)
+        return [self.dataset.record_key(self._order(position)) for position in positions]
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from a saved position: the next batch starts with the record that comes there.
 

@@ -67,6 +67,10 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         """The position after the batches handed out; those that wait in the queue do not count."""
         return self._state
 
+    def record_keys(self, state: dict[str, Any]) -> list[str]:
+        """What errors call the records of the batch after which the position was `state`."""
+        return self.batches.record_keys(state)
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from a saved position; see `BatchIterator.set_state`."""
         self._stop()

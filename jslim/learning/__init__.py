@@ -26,5 +26,5 @@ from jslim.learning.sharding import FULLY_SHARDED as FULLY_SHARDED
 from jslim.learning.sharding import largest_axis as largest_axis
 from jslim.learning.sharding import state_shardings as state_shardings
 from jslim.learning.state import TrainState as TrainState
-from jslim.learning.step import TrainOp as TrainOp
 from jslim.learning.step import create_train_op as create_train_op
+from jslim.learning.train_op import TrainOp as TrainOp

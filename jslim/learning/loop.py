@@ -4,8 +4,8 @@ import collections
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
@@ -13,10 +13,12 @@ import numpy as np
 from jslim import checkpoints
 from jslim._errors import ScopeError
 from jslim.learning.mesh import STEPS_IN_FLIGHT
+from jslim.learning.numerics import FIRST_NONFINITE
+from jslim.learning.profiling import StepProfiler
 from jslim.learning.progress import Meter, ProgressLine
 from jslim.learning.signals import TerminationSignals
 from jslim.learning.state import TrainState
-from jslim.learning.step import Outputs, TrainOp
+from jslim.learning.train_op import Outputs, TrainOp
 from jslim.summaries import NullWriter, SummaryWriter
 
 logger = logging.getLogger("jslim")
@@ -24,6 +26,8 @@ logger = logging.getLogger("jslim")
 TrainStepFn = Callable[[TrainOp, TrainState, Any], tuple[TrainState, Outputs, bool]]
 AfterStep = Callable[[int, TrainState], bool | None]
 _LONG_CALL_SECS = 0.05
+_RECORDS_NAMED = 8  # of a batch that went wrong
+_NORMS = ("gradient_norm", "parameter_norm")
 
 
 def train(
@@ -43,6 +47,7 @@ def train(
     summary_writer: Any = None,
     save_summaries_steps: int | None = None,
     after_step: AfterStep | None = None,
+    profile_steps: tuple[int, int] | None = None,
 ) -> TrainState:
     """Trains until `number_of_steps`, the end of the data, SIGTERM, or for ever.
 
@@ -78,6 +83,8 @@ def train(
         overwrite: look at it, evaluate it or save it, but do not keep it. True ends the training.
       save_summaries_steps: Steps between summaries, the first step's among them, counted over
         all runs; in place of `save_summaries_secs`.
+      profile_steps: `(first, last)`: what host and devices do in these steps is written to
+        `logdir/plugins/profile` for TensorBoard, and there as a trace for Perfetto.
 
     Returns:
       The final `TrainState`.
@@ -86,7 +93,9 @@ def train(
       ValueError: `number_of_steps` is not positive, or another number makes no sense; the batches
         are empty.
       TypeError: `train_op` is not one, or a directory stands where the batches do.
-      FloatingPointError: The loss is NaN or infinite; the last checkpoint is from before that.
+      FloatingPointError: A number is NaN or infinite, see `create_train_op(check_numerics=...)`; it
+        names the first such quantity, the step and the records of its batch. The last checkpoint is
+        from before that.
       RestoreError: `logdir` holds checkpoints of another model.
     """
     _check_arguments(
@@ -98,6 +107,7 @@ def train(
         max_to_keep=(max_to_keep, 1),
         save_summaries_steps=(save_summaries_steps, 1),
     )
+    profiler = StepProfiler(profile_steps, logdir)
     loader = iter(batches)
     resumes_data = hasattr(loader, "get_state") and hasattr(loader, "set_state")
     if hasattr(loader, "element_spec"):
@@ -145,10 +155,13 @@ def train(
         save_summaries_steps,
         train_step_fn,
         after_step,
+        getattr(loader, "record_keys", None) if resumes_data else None,
+        profiler,
     )
     try:
         return loop.run(is_resumed=restored is not None)
     finally:
+        profiler.close()
         loop.progress.close()
         writer.close()
         if manager is not None:
@@ -197,7 +210,9 @@ def _initialize(
         given = given.replace(ema_params={"params": given.params, "batch_stats": given.batch_stats})
     # A copy: two leaves that share a buffer could not both be donated.
     return jax.tree.map(
-        lambda leaf: jax.device_put(leaf, train_op.state_sharding, may_alias=False), given
+        lambda leaf, sharding: jax.device_put(leaf, sharding, may_alias=False),
+        given,
+        jax.tree.broadcast(train_op.state_sharding, given),
     )
 
 
@@ -210,6 +225,15 @@ def _default_writer(logdir: Any, has_summaries: bool, resumed: int | None) -> An
     except ImportError as error:
         logger.warning("no event files are written: %s", error)
         return NullWriter()
+
+
+class _Taken(NamedTuple):
+    """A step whose numbers have not been looked at."""
+
+    step: int
+    loss: jax.Array
+    first_nonfinite: jax.Array | None
+    data_state: Any  # after its batch
 
 
 class _Loop:
@@ -230,6 +254,8 @@ class _Loop:
         save_summaries_steps: int | None,
         train_step_fn: TrainStepFn | None,
         after_step: AfterStep | None,
+        record_keys: Callable[[Any], Sequence[str]] | None,
+        profiler: StepProfiler,
     ):
         self.train_op = train_op
         self.state = state
@@ -245,9 +271,12 @@ class _Loop:
         self.save_summaries_steps = save_summaries_steps
         self.train_step_fn = train_step_fn
         self.after_step = after_step
+        self.record_keys = record_keys
+        self.profiler = profiler
         self.progress = ProgressLine(last_step)
         self.meter = Meter(last_step)
-        self.losses: collections.deque[tuple[int, jax.Array]] = collections.deque()
+        self.taken: collections.deque[_Taken] = collections.deque()
+        self.outputs: Outputs = {}
         self.next_summaries = time.monotonic() + save_summaries_secs
 
     def run(self, is_resumed: bool) -> TrainState:
@@ -271,7 +300,7 @@ class _Loop:
                 self.meter.count(_num_examples(batch), waited)
                 if is_first:
                     # The first step compiles; the rates are those of the steps after it.
-                    self.losses[-1][1].block_until_ready()
+                    self.taken[-1].loss.block_until_ready()
                     self.meter.restart()
                     is_first = False
                 if self.step % self.log_every_n_steps == 0:
@@ -285,20 +314,29 @@ class _Loop:
         return self.state
 
     def _take_step(self, batch: Any) -> bool:
-        should_stop = False
+        with self.profiler.step(self.step + 1, self.state):
+            outputs, should_stop = self._call_step(batch)
+        self.step += 1
+        self.outputs = outputs
+        self.taken.append(
+            _Taken(self.step, outputs["loss"], outputs.get(FIRST_NONFINITE), self.get_data_state())
+        )
+        if len(self.taken) > STEPS_IN_FLIGHT:
+            self.taken[-STEPS_IN_FLIGHT].loss.block_until_ready()
+        self.profiler.end_step(self.step, self.state)
+        return should_stop
+
+    def _call_step(self, batch: Any) -> tuple[Outputs, bool]:
         if self.train_step_fn is not None:
             self.state, outputs, should_stop = self.train_step_fn(self.train_op, self.state, batch)
-        elif self.train_op.records_summaries and self._is_summary_due():
+            return outputs, should_stop
+        if self.train_op.records_summaries and self._is_summary_due():
             self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
             self.writer.write(self.step + 1, summaries)
             self.next_summaries = time.monotonic() + self.save_summaries_secs
-        else:
-            self.state, outputs = self.train_op(self.state, batch)
-        self.step += 1
-        self.losses.append((self.step, outputs["loss"]))
-        if len(self.losses) > STEPS_IN_FLIGHT:
-            self.losses[-STEPS_IN_FLIGHT][1].block_until_ready()
-        return should_stop
+            return outputs, False
+        self.state, outputs = self.train_op(self.state, batch)
+        return outputs, False
 
     def _call_after_step(self, after_step: AfterStep) -> bool:
         started = time.perf_counter()
@@ -313,29 +351,47 @@ class _Loop:
         return time.monotonic() >= self.next_summaries
 
     def _check_losses(self) -> float:
-        """The newest loss, after making sure that none since the last check is NaN or infinite."""
-        steps = [step for step, _ in self.losses]
-        values = [float(loss) for loss in jax.device_get([loss for _, loss in self.losses])]
-        self.losses.clear()
+        """The newest loss, after making sure that no number since the last check is NaN or such."""
+        taken = list(self.taken)
+        self.taken.clear()
+        losses, places = jax.device_get(
+            ([one.loss for one in taken], [one.first_nonfinite for one in taken])
+        )
         if self.train_op.check_numerics:
-            for step, value in zip(steps, values, strict=True):
-                if not np.isfinite(value):
-                    kept = "nothing was saved"
-                    if self.manager is not None:
-                        self.manager.wait()
-                        newest = checkpoints.latest_checkpoint(self.manager.directory)
-                        kept = f"the newest checkpoint is {newest}"
-                    raise FloatingPointError(
-                        f"train: the loss of step {step} is {value}; training stopped, {kept}; "
-                        "lower the learning rate, or clip gradients with clip_gradient_norm"
-                    )
-        return values[-1] if values else float("nan")
+            for one, loss, place in zip(taken, losses, places, strict=True):
+                if place is not None and place >= 0:
+                    self._stop_for(one, float(loss), self.train_op.quantities[int(place)])
+                if not np.isfinite(loss):
+                    self._stop_for(one, float(loss), "the loss")
+        return float(losses[-1]) if losses else float("nan")
+
+    def _stop_for(self, taken: _Taken, loss: float, quantity: str) -> NoReturn:
+        kept = "nothing was saved"
+        if self.manager is not None:
+            self.manager.wait()
+            newest = checkpoints.latest_checkpoint(self.manager.directory)
+            kept = f"the newest checkpoint is {newest}"
+        records = ""
+        if self.record_keys is not None:
+            keys = self.record_keys(taken.data_state)
+            more = f" and {len(keys) - _RECORDS_NAMED} more" if len(keys) > _RECORDS_NAMED else ""
+            records = f"; its batch had the records {', '.join(keys[:_RECORDS_NAMED])}{more}"
+        what = f"{quantity} of step {taken.step} is {loss}"
+        if quantity != "the loss":
+            what = f"{quantity} is not finite in step {taken.step}, whose loss is {loss:.6g}"
+        raise FloatingPointError(
+            f"train: {what}; training stopped, {kept}; lower the learning rate, or clip gradients "
+            f"with clip_gradient_norm{records}"
+        )
 
     def _log(self) -> None:
         report = self.meter.report(self.step, self._check_losses())
+        norms = {name: float(self.outputs[name]) for name in _NORMS if name in self.outputs}
         if jax.process_index() != 0:
             return
-        self.progress.show(report)
+        self.progress.show(report, norms)
+        for name, norm in norms.items():
+            self.writer.scalar(self.step, name, norm)
         self.writer.scalar(self.step, "total_loss", report.loss)
         self.writer.scalar(self.step, "global_step/sec", report.steps_per_sec)
         self.writer.scalar(self.step, "images/sec", report.examples_per_sec)
@@ -347,7 +403,7 @@ class _Loop:
         )
 
     def _finish(self, interrupted: bool) -> None:
-        if self.losses:
+        if self.taken:
             self._check_losses()
         jax.block_until_ready(self.state.params)
         self.progress.close()

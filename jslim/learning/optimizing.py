@@ -23,7 +23,8 @@ from jslim.learning.gradients import (
     multiply_gradients,
 )
 from jslim.learning.state import TrainState
-from jslim.learning.step import TrainOp, create_train_op
+from jslim.learning.step import create_train_op
+from jslim.learning.train_op import TrainOp
 from jslim.optimizers import OPTIMIZER_CLS_NAMES
 from jslim.summaries import histogram_summary, scalar_summary
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 logger = logging.getLogger("jslim")
@@ -80,8 +81,8 @@ class ProgressLine:
         self._is_terminal = bool(getattr(self._stream, "isatty", lambda: False)())
         self._is_open = False
 
-    def show(self, report: Report) -> None:
-        line = format_report(report, self._last_step)
+    def show(self, report: Report, norms: Mapping[str, float] | None = None) -> None:
+        line = format_report(report, self._last_step, norms)
         if not self._is_terminal:
             # Python shows no INFO lines where nobody has set up logging, as in a notebook.
             if logger.hasHandlers():
@@ -101,12 +102,18 @@ class ProgressLine:
             self._is_open = False
 
 
-def format_report(report: Report, last_step: int | None) -> str:
-    """`step 120/600  loss 0.3456  5432 images/s  waiting for data 3%  0:12 left`."""
+def format_report(
+    report: Report, last_step: int | None, norms: Mapping[str, float] | None = None
+) -> str:
+    """`step 120/600  loss 0.3456  5432 images/s  waiting for data 3%  0:12 left`.
+
+    Norms come after the loss, such as `gradient norm 1.23`.
+    """
     of = f"/{last_step}" if last_step is not None else ""
     parts = [
         f"step {report.step}{of}",
         f"loss {report.loss:.4f}",
+        *(f"{name.replace('_', ' ')} {norm:.4g}" for name, norm in (norms or {}).items()),
         f"{report.examples_per_sec:.0f} images/s",
         f"waiting for data {report.data_wait:.0%}",
     ]

@@ -1,0 +1,59 @@
+"""Traces of some training steps, for TensorBoard's profiler and for Perfetto."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+logger = logging.getLogger("jslim")
+
+
+class StepProfiler:
+    """Records what host and devices do in the steps `first` to `last`.
+
+    It writes `logdir/plugins/profile/TIME/`, with a `perfetto_trace.json.gz` that
+    https://ui.perfetto.dev opens.
+
+    Args:
+      steps: `(first, last)`, counted over all runs; None records nothing.
+      logdir: Where to write.
+
+    Raises:
+      ValueError: The steps are no such pair, or there is no `logdir`.
+    """
+
+    def __init__(self, steps: tuple[int, int] | None, logdir: str | os.PathLike[str] | None):
+        self._first, self._last = steps or (0, 0)
+        self._logdir = os.fspath(logdir or "")
+        self._is_running = False
+        if steps is not None and not (1 <= self._first <= self._last and self._logdir):
+            raise ValueError(
+                "train: profile_steps must be (first, last) with 1 <= first <= last, and needs a "
+                f"logdir; got {steps} and logdir {logdir!r}"
+            )
+
+    @contextlib.contextmanager
+    def step(self, number: int, state: Any) -> Iterator[None]:
+        """Around a step, with the state before it, which is waited for where recording starts."""
+        if number == self._first:
+            jax.block_until_ready(state)
+            jax.profiler.start_trace(self._logdir, create_perfetto_trace=True)
+            self._is_running = True
+        with jax.profiler.StepTraceAnnotation("train", step_num=number):
+            yield
+
+    def end_step(self, number: int, state: Any) -> None:
+        """After a step, with the state that it gave; writes the trace after the last one."""
+        if number == self._last:
+            jax.block_until_ready(state)
+            self.close()
+
+    def close(self) -> None:
+        """Writes what has been recorded, if training ends between the two steps."""
+        if self._is_running:
+            self._is_running = False
+            jax.profiler.stop_trace()
+            logger.info("wrote a profile of training steps to %s", self._logdir)
