@@ -13,7 +13,7 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, ParamSpec
 
 import jax
@@ -34,6 +34,7 @@ _ACCEPTED: dict[str, tuple[str, Callable[[float], bool]]] = {
     **dict.fromkeys(("decay_factor", "epsilon"), _POSITIVE),
     **dict.fromkeys(("beta1", "beta2", "decay", "momentum", "rho"), _FRACTION),
 }
+_DECAY_TYPES = ("cosine", "exponential", "fixed", "polynomial", "step")
 _OPTIMIZERS: dict[str, Callable[..., GradientTransformation]] = {}
 
 
@@ -90,9 +91,14 @@ def sgd(learning_rate: Rate) -> GradientTransformation:
 
 
 @_optimizer
-def momentum(learning_rate: Rate, momentum: float = 0.9) -> GradientTransformation:
-    """TF's MomentumOptimizer: `a = momentum * a + g; w -= learning_rate * a`, a from 0."""
-    return optax.sgd(learning_rate, momentum)
+def momentum(
+    learning_rate: Rate, momentum: float = 0.9, *, use_nesterov: bool = False
+) -> GradientTransformation:
+    """TF's MomentumOptimizer: `a = momentum * a + g; w -= learning_rate * a`, a from 0.
+
+    With `use_nesterov`, `w -= learning_rate * (g + momentum * a)`.
+    """
+    return optax.sgd(learning_rate, momentum, nesterov=use_nesterov)
 
 
 @_optimizer
@@ -119,6 +125,19 @@ def adam(
     optax.adam adds its epsilon after the bias correction of v, where it weighs less.
     """
 
+    rescale = _scale_by_adam(
+        beta1,
+        beta2,
+        lambda m, v, bias1, bias2: jnp.sqrt(bias2) / bias1 * m / (jnp.sqrt(v) + epsilon),
+    )
+    return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
+
+
+def _scale_by_adam(
+    beta1: float, beta2: float, update_of: Callable[..., jax.Array]
+) -> GradientTransformation:
+    """Adam's m and v; `update_of(m, v, 1 - beta1^t, 1 - beta2^t)` makes updates of them."""
+
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         count = optax.safe_increment(state.count)
         mu = optax.tree.update_moment(gradients, state.mu, beta1, 1)
@@ -128,13 +147,14 @@ def adam(
             # 1 - beta^t; that difference itself is off by 1e-5 in float32 at the first step.
             return -jnp.expm1(jnp.float32(count) * jnp.log1p(beta - 1.0))
 
-        rate = jnp.sqrt(bias(beta2)) / bias(beta1)
-        roots = jax.tree.map(lambda v: jnp.sqrt(v) + epsilon, nu)
-        updates = jax.tree.map(lambda m, root: rate.astype(m.dtype) * m / root, mu, roots)
-        return updates, optax.ScaleByAdamState(count, mu, nu)
+        bias1, bias2 = bias(beta1), bias(beta2)
 
-    rescale = GradientTransformation(optax.scale_by_adam().init, update)
-    return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
+        def update_one(m: jax.Array, v: jax.Array) -> jax.Array:
+            return update_of(m, v, bias1.astype(m.dtype), bias2.astype(m.dtype))
+
+        return jax.tree.map(update_one, mu, nu), optax.ScaleByAdamState(count, mu, nu)
+
+    return GradientTransformation(optax.scale_by_adam().init, update)
 
 
 @_optimizer
@@ -156,6 +176,61 @@ def adadelta(
     """
     rescale = optax.scale_by_adadelta(rho, epsilon)
     return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
+
+
+@_optimizer
+def adamw(
+    learning_rate: Rate,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> GradientTransformation:
+    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), which TF-Slim has not.
+
+    `w -= learning_rate * (m' / (sqrt(v') + epsilon) + weight_decay * w)` with `m' = m / (1 -
+    beta1^t)` and `v' = v / (1 - beta2^t)` of Adam's m and v. Only variables of two and more axes
+    decay: kernels, not biases, nor those of normalization.
+    """
+    return optax.chain(
+        _decoupled(beta1, beta2, epsilon, weight_decay), optax.scale_by_learning_rate(learning_rate)
+    )
+
+
+@_optimizer
+def lamb(
+    learning_rate: Rate,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-6,
+    weight_decay: float = 0.01,
+) -> GradientTransformation:
+    """LAMB (You et al., 2020, https://arxiv.org/abs/1904.00962), for large batches.
+
+    AdamW's update u of a variable is scaled to the variable's norm: `w -= learning_rate * |w| / |u|
+    * u`, with a factor of 1 where either norm is 0. Kernels alone decay, as in `adamw`.
+    """
+    return optax.chain(
+        _decoupled(beta1, beta2, epsilon, weight_decay),
+        optax.scale_by_trust_ratio(),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def _decoupled(
+    beta1: float, beta2: float, epsilon: float, weight_decay: float
+) -> GradientTransformation:
+    """Adam's update, and to it the decay of kernels."""
+    rescale = _scale_by_adam(
+        beta1, beta2, lambda m, v, bias1, bias2: m / bias1 / (jnp.sqrt(v / bias2) + epsilon)
+    )
+
+    def is_kernel(params: Any) -> Any:
+        return jax.tree.map(lambda x: x.ndim > 1, params)
+
+    return optax.chain(rescale, optax.add_decayed_weights(weight_decay, is_kernel))
 
 
 class FtrlState(NamedTuple):
@@ -239,12 +314,18 @@ def get_optimizer(
     momentum: float = 0.9,
     rmsprop_momentum: float = 0.9,
     rmsprop_decay: float = 0.9,
+    use_nesterov: bool = False,
+    adamw_epsilon: float = 1e-8,
+    adamw_weight_decay: float = 0.01,
+    lamb_epsilon: float = 1e-6,
+    lamb_weight_decay: float = 0.01,
 ) -> GradientTransformation:
     """The optimizer of TF-Slim's training script, by its flags.
 
     Args:
-      name: "adadelta", "adagrad", "adam", "ftrl", "momentum", "rmsprop" or "sgd". Of the other
-        arguments only the named one's count: `NAME_ARGUMENT` is `ARGUMENT` of the function NAME.
+      name: "adadelta", "adagrad", "adam", "ftrl", "momentum", "rmsprop" or "sgd"; TF-Slim has not
+        "adamw" and "lamb". Of the other arguments only the named one's count: `NAME_ARGUMENT` is
+        `ARGUMENT` of the function NAME. The betas of adamw and lamb are Adam's.
       learning_rate: A number of at least 0.0, or a schedule.
       opt_epsilon: Of adadelta, adam and rmsprop: the script's default, 1.0, is not theirs.
       momentum: Of momentum alone.
@@ -264,7 +345,19 @@ def get_optimizer(
             "initial_accumulator_value": ftrl_initial_accumulator_value,
             **{"l1": ftrl_l1, "l2": ftrl_l2},
         },
-        "momentum": {"momentum": momentum},
+        "adamw": {
+            "beta1": adam_beta1,
+            "beta2": adam_beta2,
+            "epsilon": adamw_epsilon,
+            "weight_decay": adamw_weight_decay,
+        },
+        "lamb": {
+            "beta1": adam_beta1,
+            "beta2": adam_beta2,
+            "epsilon": lamb_epsilon,
+            "weight_decay": lamb_weight_decay,
+        },
+        "momentum": {"momentum": momentum, "use_nesterov": use_nesterov},
         "rmsprop": {"decay": rmsprop_decay, "momentum": rmsprop_momentum, "epsilon": opt_epsilon},
         "sgd": {},
     }
@@ -280,6 +373,7 @@ def get_learning_rate(
     decay_factor: float = 0.94,
     end_learning_rate: float = 0.0001,
     warmup_steps: float = 0,
+    boundaries: Sequence[float] = (),
 ) -> optax.Schedule:
     """The learning rate of TF-Slim's training script.
 
@@ -289,13 +383,16 @@ def get_learning_rate(
     Args:
       decay_type: "exponential" is `learning_rate * decay_factor ** (step // decay_steps)`;
         "polynomial" is a line from `learning_rate` at step 0 to `end_learning_rate` at
-        `decay_steps` and after; "fixed" is `learning_rate`.
+        `decay_steps` and after; "fixed" is `learning_rate`. TF-Slim has not "cosine", half a wave
+        from the one to the other in `decay_steps` (Loshchilov and Hutter, 2017), nor "step",
+        `learning_rate * decay_factor ** n` from the n-th of the `boundaries` on.
       learning_rate: At least 0.0.
-      decay_steps: A whole number of at least 1; "fixed" needs none.
+      decay_steps: A whole number of at least 1; "fixed" and "step" need none.
       decay_factor: Above 0.0.
       end_learning_rate: At least 0.0.
       warmup_steps: Before it the rate is at most `learning_rate * step / warmup_steps`. A number
         of at least 0, not always whole: it is warm-up epochs * examples / batch size.
+      boundaries: Of "step", in rising order, at least one.
 
     Returns:
       A function of the step, an integer or an array of them, that gives float32 of its shape.
@@ -304,10 +401,15 @@ def get_learning_rate(
     [0.01   0.0094]
     """
     where = "get_learning_rate"
-    _check_known(f"{where}: decay_type", decay_type, ("exponential", "fixed", "polynomial"))
+    _check_known(f"{where}: decay_type", decay_type, _DECAY_TYPES)
     _check(where, learning_rate=learning_rate, end_learning_rate=end_learning_rate)
     _check(where, decay_factor=decay_factor, warmup_steps=warmup_steps)
-    period = 1 if decay_type == "fixed" else decay_steps
+    if (decay_type == "step") != bool(boundaries) or list(boundaries) != sorted(boundaries):
+        raise ValueError(
+            f"{where}: boundaries must be steps in rising order, and go with the decay_type 'step' "
+            f"alone; got {list(boundaries)} for {decay_type!r}"
+        )
+    period = 1 if decay_type in ("fixed", "step") else decay_steps
     if not (isinstance(period, int) and period > 0):
         raise ValueError(
             f"{where}: decay_steps must be a whole number of at least 1 for {decay_type!r}, got "
@@ -319,6 +421,13 @@ def get_learning_rate(
         # optax's schedules divide floats as TF's do; with integers the boundaries are exact.
         if decay_type == "exponential":
             rate = learning_rate * decay_factor ** jnp.float32(step // period)
+        elif decay_type == "step":
+            passed = sum(jnp.float32(jnp.float32(step) >= boundary) for boundary in boundaries)
+            rate = learning_rate * decay_factor**passed
+        elif decay_type == "cosine":
+            share = jnp.float32(jnp.minimum(step, period)) / period
+            height = 0.5 * (1.0 + jnp.cos(jnp.pi * share))
+            rate = (learning_rate - end_learning_rate) * height + end_learning_rate
         elif decay_type == "polynomial":
             share_left = jnp.float32(period - jnp.minimum(step, period)) / period
             rate = (learning_rate - end_learning_rate) * share_left + end_learning_rate

@@ -300,7 +300,9 @@ def test_fixed_needs_no_decay_steps():
 def test_unknown_optimizer_lists_all(name, hint):
     with pytest.raises(ValueError) as error:
         get_optimizer(name, 0.1)
-    accepted = "'adadelta', 'adagrad', 'adam', 'ftrl', 'momentum', 'rmsprop', 'sgd'"
+    accepted = (
+        "'adadelta', 'adagrad', 'adam', 'adamw', 'ftrl', 'lamb', 'momentum', 'rmsprop', 'sgd'"
+    )
     assert str(error.value).startswith(f"get_optimizer: name must be one of {accepted}, got {hint}")
 
 
@@ -308,7 +310,8 @@ def test_unknown_decay_type_lists_all():
     with pytest.raises(ValueError) as error:
         get_learning_rate("exponentiel", 0.1, decay_steps=3)
     assert str(error.value) == (
-        "get_learning_rate: decay_type must be one of 'exponential', 'fixed', 'polynomial', got "
+        "get_learning_rate: decay_type must be one of 'cosine', 'exponential', 'fixed', "
+        "'polynomial', 'step', got "
         "'exponentiel'; did you mean 'exponential'?"
     )
 
@@ -393,3 +396,76 @@ def test_examples_in_docstrings():
     results = doctest.testmod(optimizers)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def run_steps(optimizer, weights, gradients):
+    """The values of a tree after each of several steps."""
+    state, found = optimizer.init(weights), []
+    for gradient in gradients:
+        updates, state = optimizer.update(gradient, state, weights)
+        weights = optax.apply_updates(weights, updates)
+        found.append(weights)
+    return found
+
+
+def test_nesterov_momentum_is_that_of_tensorflow():
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=3).astype(np.float32)
+    gradients = rng.normal(size=(5, 3)).astype(np.float32)
+    found = run_steps(
+        optimizers.momentum(0.1, 0.8, use_nesterov=True), jnp.asarray(weights), gradients
+    )
+    accumulator, expected = np.zeros(3), weights.astype(np.float64)
+    for gradient, one in zip(gradients, found, strict=True):
+        accumulator = 0.8 * accumulator + gradient
+        expected = expected - 0.1 * (gradient + 0.8 * accumulator)
+        np.testing.assert_allclose(one, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_adamw_and_lamb_follow_their_formulas(name):
+    rng = np.random.default_rng(1)
+    shapes = {"weights": (3, 4), "biases": (4,)}
+    weights = {k: rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
+    steps = [
+        {k: rng.normal(size=s).astype(np.float32) for k, s in shapes.items()} for _ in range(6)
+    ]
+    beta1, beta2, epsilon, decay, rate = 0.8, 0.95, 1e-3, 0.2, 0.05
+    make = getattr(optimizers, name)
+    optimizer = make(rate, beta1=beta1, beta2=beta2, epsilon=epsilon, weight_decay=decay)
+    found = run_steps(optimizer, jax.tree.map(jnp.asarray, weights), steps)
+    for key in shapes:
+        w, m, v = weights[key].astype(np.float64), 0.0, 0.0
+        for t, (gradients, one) in enumerate(zip(steps, found, strict=True), 1):
+            g = gradients[key]
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * g**2
+            update = (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + epsilon)
+            if key == "weights":  # biases do not decay
+                update = update + decay * w
+            ratio = np.linalg.norm(w) / np.linalg.norm(update) if name == "lamb" else 1.0
+            w = w - rate * ratio * update
+            np.testing.assert_allclose(one[key], w, rtol=2e-5, atol=1e-6)
+
+
+def test_cosine_and_step_decay():
+    steps = jnp.arange(0, 130)
+    cosine = optimizers.get_learning_rate(
+        "cosine", 0.4, decay_steps=100, end_learning_rate=0.1, warmup_steps=10
+    )
+    share = np.minimum(np.arange(130), 100) / 100
+    expected = 0.1 + 0.3 * 0.5 * (1 + np.cos(np.pi * share))
+    expected = np.minimum(expected, 0.4 * np.arange(130) / 10)
+    np.testing.assert_allclose(cosine(steps), expected, rtol=1e-6, atol=1e-8)
+    step = optimizers.get_learning_rate("step", 0.4, decay_factor=0.1, boundaries=[30, 60.5])
+    expected = 0.4 * 0.1 ** ((np.arange(130) >= 30) * 1.0 + (np.arange(130) >= 60.5))
+    np.testing.assert_allclose(step(steps), expected, rtol=1e-6)
+    np.testing.assert_allclose(step(29), 0.4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("decay_type", "boundaries"), [("step", []), ("step", [5, 3]), ("fixed", [5])]
+)
+def test_boundaries_that_make_no_sense(decay_type, boundaries):
+    with pytest.raises(ValueError, match=r"boundaries must be steps in rising order, and go with"):
+        optimizers.get_learning_rate(decay_type, 0.1, boundaries=boundaries)

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from jslim import data
+import jax.numpy as jnp
+
+from jslim import data, layers
+from jslim._arg_scope import arg_scope
 from jslim._errors import DataError
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
@@ -11,6 +14,15 @@ from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 from jslim.preprocessing.on_device import get_device_preprocessing
+
+# The layers with an argument `dtype`, the type that they compute in.
+_COMPUTING = [
+    layers.conv2d,
+    layers.conv2d_transpose,
+    layers.conv2d_in_plane,
+    layers.fully_connected,
+    layers.separable_conv2d,
+]
 
 
 class _OffsetDataset(ImageDataset):
@@ -147,9 +159,27 @@ def host_batches(
     )
 
 
-def make_network(contract: dict[str, Any]) -> Callable[..., Any]:
+def network_fn(
+    contract: dict[str, Any], values: Any, weight_decay: float = 0.0, is_training: bool = False
+) -> Callable[..., Any]:
+    """The network of the contract, which computes in `--dtype`: logits and end points."""
+    network = nets_factory.get_network_fn(
+        contract["model_name"], contract["num_classes"], weight_decay, is_training
+    )
+    if values.dtype == "float32":
+        return network
+
+    def in_half_precision(images: Any, **options: Any) -> Any:
+        with arg_scope(_COMPUTING, dtype=jnp.bfloat16):
+            logits, end_points = network(images.astype(jnp.bfloat16), **options)
+        return logits.astype(jnp.float32), end_points
+
+    return in_half_precision
+
+
+def make_network(contract: dict[str, Any], values: Any) -> Callable[..., Any]:
     """The network on the images of `host_batches` without augmentation: logits and end points."""
-    network = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
+    network = network_fn(contract, values)
     preprocess = get_device_preprocessing(contract["preprocessing_name"])
 
     def logits_and_end_points(images: Any, **options: Any) -> Any:
@@ -158,9 +188,9 @@ def make_network(contract: dict[str, Any]) -> Callable[..., Any]:
     return logits_and_end_points
 
 
-def eval_fn(contract: dict[str, Any]) -> Callable[[Any, Any], Any]:
+def eval_fn(contract: dict[str, Any], values: Any) -> Callable[[Any, Any], Any]:
     """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
-    model = Model(make_network(contract))
+    model = Model(make_network(contract, values))
 
     def logits_and_labels(variables: Any, batch: Any) -> Any:
         logits, _ = model.apply(variables, batch["image"])

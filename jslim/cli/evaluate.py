@@ -56,7 +56,7 @@ def evaluate(values: Any) -> None:
         contract["image_size"] = values.eval_image_size
     metric_map = _metric_map(values, contract["num_classes"], len(dataset))
     options: dict[str, Any] = {
-        "eval_fn": image_classifier.eval_fn(contract),
+        "eval_fn": image_classifier.eval_fn(contract, values),
         "metrics": metrics.aggregate_metric_map(metric_map),
         "num_evals": values.max_num_batches,
         "mesh": learning.data_mesh(values.num_clones),
@@ -74,7 +74,9 @@ def evaluate(values: Any) -> None:
         check_statistics = None
         if any("moving_" in name for name in reader.get_variable_to_shape_map()):
             check_statistics = statistics.StatisticsCheck(
-                contract, batches, use_moving_averages=options["use_moving_averages"]
+                image_classifier.make_network(contract, values),
+                batches,
+                use_moving_averages=options["use_moving_averages"],
             )
 
         def report(path: str, step: int, found: Any) -> None:

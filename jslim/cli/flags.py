@@ -46,6 +46,13 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
     integer("num_clones", 1, "How many devices to use.", lower_bound=1)
     integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
+    flags.DEFINE_enum(
+        "dtype",
+        "float32",
+        ["float32", "bfloat16"],
+        "What the layers compute in. Variables, statistics, losses and metrics are float32.",
+        flag_values=values,
+    )
     integer(
         "num_workers",
         0,
@@ -107,7 +114,11 @@ def train_flags() -> flags.FlagValues:
     number("save_interval_secs", 600.0, "Seconds between checkpoints.", lower_bound=0.0)
     # The optimizer.
     number("weight_decay", 0.00004, "Of the network's L2 regularizers.", lower_bound=0.0)
-    text("optimizer", "rmsprop", "adadelta, adagrad, adam, ftrl, momentum, rmsprop or sgd.")
+    text(
+        "optimizer",
+        "rmsprop",
+        "adadelta, adagrad, adam, adamw, ftrl, lamb, momentum, rmsprop or sgd.",
+    )
     number("opt_epsilon", 1.0, "Epsilon of adadelta, adam and rmsprop.")
     number("adadelta_rho", 0.95, "Decay of adadelta.")
     number("adagrad_initial_accumulator_value", 0.1, "Start of adagrad's accumulator.")
@@ -118,13 +129,56 @@ def train_flags() -> flags.FlagValues:
     number("ftrl_l1", 0.0, "L1 strength of ftrl.")
     number("ftrl_l2", 0.0, "L2 strength of ftrl.")
     number("momentum", 0.9, "Of the momentum optimizer.")
+    flags.DEFINE_bool("use_nesterov", False, "Whether momentum is Nesterov's.", flag_values=values)
+    number("adamw_weight_decay", 0.01, "Decay of kernels by adamw; see --weight_decay.")
+    number("adamw_epsilon", 1e-8, "Epsilon of adamw.")
+    number("lamb_weight_decay", 0.01, "Decay of kernels by lamb; see --weight_decay.")
+    number("lamb_epsilon", 1e-6, "Epsilon of lamb.")
     number("rmsprop_momentum", 0.9, "Momentum of rmsprop.")
     number("rmsprop_decay", 0.9, "Decay of rmsprop's squared gradients.")
     number("clip_gradient_norm", 0.0, "Greatest norm of each gradient; 0: none.", lower_bound=0.0)
+    number(
+        "clip_global_norm",
+        0.0,
+        "Greatest norm of all gradients together; 0: none.",
+        lower_bound=0.0,
+    )
+    integer(
+        "gradient_accumulation_steps",
+        1,
+        "In how many parts each batch is computed, one after the other, to save memory.",
+        lower_bound=1,
+    )
+    flags.DEFINE_bool(
+        "report_norms", False, "Logs the norms of gradients and of parameters.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "shard_state",
+        False,
+        "Whether each device keeps a part of parameters, optimizer and averages, not all of them.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "batch_norm_statistics",
+        "global",
+        ["global", "replica"],
+        "Of the whole batch, or of each clone's part, as in TF-Slim.",
+        flag_values=values,
+    )
+    text("profile_steps", None, "FIRST,LAST: steps of which a profile is written for TensorBoard.")
     # The learning rate.
-    text("learning_rate_decay_type", "exponential", "fixed, exponential or polynomial.")
+    text(
+        "learning_rate_decay_type",
+        "exponential",
+        "fixed, exponential, polynomial, step or cosine (over --max_number_of_steps).",
+    )
+    text(
+        "learning_rate_boundaries",
+        None,
+        "Comma-separated epochs at which step decay multiplies by --learning_rate_decay_factor.",
+    )
     number("learning_rate", 0.01, "The learning rate to start with.")
-    number("end_learning_rate", 0.0001, "Where the polynomial decay ends.")
+    number("end_learning_rate", 0.0001, "Where polynomial and cosine decay end.")
     number("learning_rate_decay_factor", 0.94, "Factor of each exponential decay.")
     number("num_epochs_per_decay", 2.0, "Epochs after which the learning rate decays.")
     number("warmup_epochs", 0.0, "Epochs of linear warm-up from 0.", lower_bound=0.0)

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,7 +12,6 @@ import numpy as np
 
 from jslim import checkpoints, data
 from jslim._errors import RestoreError
-from jslim.cli import classifier
 from jslim.model import Model
 
 logger = logging.getLogger("jslim")
@@ -28,15 +28,19 @@ class StatisticsCheck:
     compares the accuracy with the ones to that with the others on the first batches.
 
     Args:
-      contract: Of the checkpoints.
+      network: On the images of the batches, with an argument `is_training`.
       batches: Of evaluation; they are rewound.
       use_moving_averages: Whether to take the moving averages of the parameters.
     """
 
     def __init__(
-        self, contract: dict[str, Any], batches: data.BatchIterator, *, use_moving_averages: bool
+        self,
+        network: Callable[..., Any],
+        batches: data.BatchIterator,
+        *,
+        use_moving_averages: bool,
     ) -> None:
-        model = Model(classifier.make_network(contract))
+        model = Model(network)
 
         @functools.partial(jax.jit, static_argnums=2)
         def num_right(variables: Any, batch: Any, is_training: bool) -> jax.Array:

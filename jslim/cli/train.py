@@ -66,6 +66,11 @@ def train(values: Any) -> None:
         _optimizer(values, learning_rate),
         variables_to_train=flags.scopes_of(values.trainable_scopes) or None,
         clip_gradient_norm=values.clip_gradient_norm,
+        clip_global_norm=values.clip_global_norm,
+        gradient_accumulation_steps=values.gradient_accumulation_steps,
+        report_norms=values.report_norms,
+        sharding_rules=learning.FULLY_SHARDED if values.shard_state else learning.DATA_PARALLEL,
+        batch_norm_statistics=values.batch_norm_statistics,
         moving_average_decay=values.moving_average_decay,
         freeze_batch_norm=values.freeze_batch_norm,
         mesh=mesh,
@@ -93,6 +98,7 @@ def train(values: Any) -> None:
             save_interval_secs=values.save_interval_secs,
             contract=contract,
             after_step=validation,
+            profile_steps=_profile_steps(values),
         )
 
 
@@ -125,12 +131,38 @@ def _say_what_happens(
     )
 
 
+def _profile_steps(values: Any) -> tuple[int, int] | None:
+    if values.profile_steps is None:
+        return None
+    first, comma, last = values.profile_steps.partition(",")
+    if not (comma and first.strip().isdecimal() and last.strip().isdecimal()):
+        raise UsageError(f"--profile_steps must be FIRST,LAST, got {values.profile_steps!r}")
+    return int(first), int(last)
+
+
 def _learning_rate(values: Any, num_samples: int) -> optax.Schedule:
     steps_per_epoch = num_samples / values.batch_size
+    decay_steps = int(steps_per_epoch * values.num_epochs_per_decay)
+    if values.learning_rate_decay_type == "cosine":
+        if values.max_number_of_steps is None:
+            raise UsageError(
+                "--learning_rate_decay_type=cosine: --max_number_of_steps, at which it ends, is "
+                "not given"
+            )
+        decay_steps = values.max_number_of_steps
+    epochs = flags.scopes_of(values.learning_rate_boundaries)
+    try:
+        boundaries = [float(epoch) * steps_per_epoch for epoch in epochs]
+    except ValueError:
+        raise UsageError(
+            "--learning_rate_boundaries must be numbers of epochs with commas between, got "
+            f"{values.learning_rate_boundaries!r}"
+        ) from None
     return optimizers.get_learning_rate(
         values.learning_rate_decay_type,
         values.learning_rate,
-        decay_steps=int(steps_per_epoch * values.num_epochs_per_decay),
+        boundaries=boundaries,
+        decay_steps=decay_steps,
         decay_factor=values.learning_rate_decay_factor,
         end_learning_rate=values.end_learning_rate,
         warmup_steps=steps_per_epoch * values.warmup_epochs,
@@ -148,9 +180,7 @@ def _optimizer(values: Any, learning_rate: optax.Schedule) -> optax.GradientTran
 
 def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.Schedule) -> Any:
     num_classes = contract["num_classes"]
-    network = nets_factory.get_network_fn(
-        contract["model_name"], num_classes, values.weight_decay, is_training=True
-    )
+    network = classifier.network_fn(contract, values, values.weight_decay, is_training=True)
 
     augment = make_augmentation(values, contract["preprocessing_name"])
 
@@ -162,7 +192,8 @@ def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.S
         options = {"weights": batch["weights"], "label_smoothing": values.label_smoothing}
         if "AuxLogits" in end_points:
             auxiliary = dict(options, weights=0.4 * batch["weights"], scope="aux_loss")
-            losses.softmax_cross_entropy(end_points["AuxLogits"], one_hot, **auxiliary)
+            aux_logits = end_points["AuxLogits"].astype(jnp.float32)
+            losses.softmax_cross_entropy(aux_logits, one_hot, **auxiliary)
         losses.softmax_cross_entropy(logits, one_hot, **options)
         accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
         summaries.scalar("batch_accuracy", accuracy)

@@ -53,7 +53,7 @@ class Validation:
         self._directory = pathlib.Path(values.train_dir)
         self._batches = classifier.host_batches(dataset, contract, values, is_training=False)
         self._evaluate = evaluation.make_evaluator(
-            classifier.eval_fn(contract),
+            classifier.eval_fn(contract, values),
             metrics.aggregate_metric_map(metric_map),
             mesh=data_mesh(values.num_clones),
         )

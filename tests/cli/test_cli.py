@@ -171,7 +171,7 @@ def test_the_evaluation_loop_gives_up_after_the_timeout(tmp_path, capfd):
         (["--model_name=i3d"], "--model_name: 'i3d' takes videos, and every data set here is one"),
         (["--model_name=lenett"], "there is no network 'lenett'; did you mean 'lenet'"),
         (["--optimizer=adm"], "adm.*adam"),
-        (["--learning_rate_decay_type=linear"], "one of .*'polynomial', got 'linear'"),
+        (["--learning_rate_decay_type=linear"], "one of .*'polynomial', 'step', got 'linear'"),
         (["--preprocessing_name=lenett"], "lenett.*lenet"),
         (["--num_clones=9"], "9 devices were asked for, but there are 8"),
         (["--dataset_name=folder", "--dataset_dir=/no/such"], "/no/such"),
