@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
 from jslim._errors import RestoreError
+from jslim._processes import put
 from jslim.learning.mesh import (
     STEPS_IN_FLIGHT,
     data_mesh,
@@ -56,8 +57,9 @@ class _Evaluator:
         self._update = update
 
     def run(self, variables: Any, batches: Batches, num_evals: int | None = None) -> Any:
-        variables = jax.device_put(variables, self._whole)
-        state = jax.device_put(self._metrics.init(), self._whole)
+        variables, state = jax.tree.map(
+            lambda leaf: put(leaf, self._whole), (variables, self._metrics.init())
+        )
         count = 0
         if hasattr(batches, "rewind"):
             batches.rewind()

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 from flax import traverse_util
 
@@ -41,8 +42,30 @@ def _quiet_orbax() -> Iterator[None]:
         logger.removeFilter(keep)
 
 
-def write_arrays(directory: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes `{leaf name: array}` to the new `directory`, as a tree nested at each `/`."""
+def _checkpointer(**options: Any) -> Any:
+    """Orbax's, of this process alone, or of all if `is_joint`: it waits for those it knows of."""
+    import orbax.checkpoint as ocp
+
+    is_joint = options.pop("is_joint", False)
+    own = jax.process_index()
+    processes = ocp.options.MultiprocessingOptions(
+        primary_host=0 if is_joint else own,
+        active_processes=set(range(jax.process_count())) if is_joint else {own},
+        barrier_sync_key_prefix=None if is_joint else f"process_{own}",
+    )
+    if jax.process_count() == 1:
+        processes = ocp.options.MultiprocessingOptions()
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=processes, **options)
+    return ocp.Checkpointer(handler, multiprocessing_options=processes)
+
+
+def write_arrays(
+    directory: pathlib.Path, arrays: dict[str, Any], *, is_joint: bool = False
+) -> None:
+    """Writes `{leaf name: array}` to the new `directory`, as a tree nested at each `/`.
+
+    With `is_joint` all processes do so together, each the parts of JAX's arrays that it has.
+    """
     import orbax.checkpoint as ocp
 
     # Orbax refuses arrays without elements; their shape in meta.json is all there is to them.
@@ -50,13 +73,13 @@ def write_arrays(directory: pathlib.Path, arrays: dict[str, np.ndarray]) -> None
     if not stored:
         return
     tree = traverse_util.unflatten_dict(stored, sep="/")
-    with _quiet_orbax():
-        # Trained weights hardly compress (to 0.92), and it takes twice the processor time. A
-        # flipped byte then is one wrong number, which our checksum finds, and no failure to
-        # decompress.
-        handler = ocp.PyTreeCheckpointHandler(use_compression=False)
-        with ocp.Checkpointer(handler) as checkpointer:
-            checkpointer.save(directory.absolute(), args=ocp.args.PyTreeSave(tree))
+    # Trained weights hardly compress (to 0.92), and it takes twice the processor time. A flipped
+    # byte then is one wrong number, which our checksum finds, and no failure to decompress.
+    with (
+        _quiet_orbax(),
+        _checkpointer(use_compression=False, is_joint=is_joint) as checkpointer,
+    ):
+        checkpointer.save(directory.absolute(), args=ocp.args.PyTreeSave(tree))
 
 
 def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np.ndarray]:
@@ -71,7 +94,7 @@ def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np
     leaves = list(leaves)
     stored = [leaf for leaf in leaves if 0 not in leaf.shape]
     try:
-        found = _read_stored(directory, stored) if stored else {}
+        found = read_stored(directory, stored) if stored else {}
     except Exception as error:  # A damaged file leads Orbax to raise about anything.
         raise BrokenCheckpoint(f"{directory.name} cannot be read: {shorten(error)}") from error
     for leaf in leaves:
@@ -83,7 +106,8 @@ def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np
     return found
 
 
-def _read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, Any]:
+def read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, np.ndarray]:
+    """Reads these leaves, none of them without elements, as they are."""
     import orbax.checkpoint as ocp
 
     def tree_of(value: Any) -> Any:
@@ -94,7 +118,7 @@ def _read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, Any]:
         restore_args=tree_of(ocp.RestoreArgs(restore_type=np.ndarray)),
         partial_restore=True,
     )
-    with _quiet_orbax(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with _quiet_orbax(), _checkpointer() as checkpointer:
         found = checkpointer.restore(directory.absolute(), args=request)
     # A name that Orbax does not find comes back as the request for it, here 0.
     return {name: np.asarray(a) for name, a in traverse_util.flatten_dict(found, sep="/").items()}

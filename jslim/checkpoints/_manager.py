@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jslim._processes import wait_for_all
 from jslim.checkpoints import _arrays, _trees
 from jslim.checkpoints._format import (
     STATE_DIRECTORY,
@@ -41,8 +42,12 @@ class CheckpointManager:
 
     `save` copies the state to the host and returns; checksums, files and the deletion of old
     checkpoints are a background thread's. A checkpoint appears under its number complete or not
-    at all, whenever the process ends. One process may write to a directory at a time. Use it in a
+    at all, whenever the process ends. One run may write to a directory at a time. Use it in a
     `with` statement, or call `close`, so that the last save is not lost when Python exits.
+
+    Where several processes train as one, each makes a manager of the same directory, which all can
+    write to, and all save together: each writes the parts of the state that it has, and `save`
+    returns when the checkpoint is there. It can be restored by any number of processes.
 
     Args:
         directory: where the checkpoints go; made if it is not there.
@@ -53,7 +58,7 @@ class CheckpointManager:
             it; None for no others than the newest.
 
     Raises:
-        ValueError: `keep` or a time is not positive, or several processes share the training.
+        ValueError: `keep` or a time is not positive.
         OSError: the directory cannot be made.
     """
 
@@ -75,11 +80,6 @@ class CheckpointManager:
                 raise ValueError(
                     f"CheckpointManager: {name} must be a number of seconds or None, got {secs}."
                 )
-        if jax.process_count() > 1:
-            raise ValueError(
-                f"CheckpointManager: training runs in {jax.process_count()} processes, and "
-                f"checkpoints are written by one; save in a run of one process."
-            )
         self.directory = pathlib.Path(directory).absolute()
         self._keep = keep
         self._save_interval_secs = save_interval_secs
@@ -92,7 +92,10 @@ class CheckpointManager:
                 f"CheckpointManager: {self.directory} is a file; give a directory to save in."
             )
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._clean_up()
+        if jax.process_index() == 0:
+            self._clean_up()
+        wait_for_all(f"checkpoints in {self.directory}")
+        self._last_step: int | None = None
         # The whole checkpoints and when they were saved, in the order in which they were.
         self._saved_at: dict[int, float] = {}
         for step_dir in step_directories(self.directory):
@@ -152,6 +155,10 @@ class CheckpointManager:
         described = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
         notes = (_copy_json("data_state", data_state), _copy_json("contract", contract or {}))
         self.wait()
+        if jax.process_count() > 1:
+            self._save_jointly(int(step), leaves, described, *notes)
+            self._last_save = time.monotonic()
+            return
         arrays = _trees.copy_to_host(leaves, described)
         self._last_save = time.monotonic()
         self._running = self._thread.submit(self._write, int(step), arrays, described, *notes)
@@ -209,25 +216,78 @@ class CheckpointManager:
             _arrays.write_arrays(unfinished / STATE_DIRECTORY, arrays)
             files = list_files(unfinished)
             meta = Meta(step, time.time(), contract, data_state, leaves, files)
-            write_meta(unfinished, meta)
-            replaced = final.with_suffix(_REPLACED)
-            if standing is not None:
-                final.rename(replaced)
-            elif final.exists():
-                aside = _unused_name(final.with_suffix(".broken"))
-                final.rename(aside)
-                _logger.warning("checkpoint %s was broken; moved it to %s", final, aside.name)
-            unfinished.rename(final)
-            shutil.rmtree(replaced, ignore_errors=True)
-            self._saved_at.pop(step, None)
-            self._saved_at[step] = meta.saved_at
-            self._delete_old()
+            self._publish(unfinished, meta, is_standing=standing is not None)
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise OSError(
                 f"checkpoint {final} could not be saved: {shorten(error)}; "
                 f"the checkpoints before it are untouched."
             ) from error
+
+    def _publish(self, unfinished: pathlib.Path, meta: Meta, *, is_standing: bool) -> None:
+        """Makes a checkpoint of what has been written, under its number."""
+        final = self.directory / str(meta.step)
+        write_meta(unfinished, meta)
+        replaced = final.with_suffix(_REPLACED)
+        if is_standing:
+            final.rename(replaced)
+        elif final.exists():
+            aside = _unused_name(final.with_suffix(".broken"))
+            final.rename(aside)
+            _logger.warning("checkpoint %s was broken; moved it to %s", final, aside.name)
+        unfinished.rename(final)
+        shutil.rmtree(replaced, ignore_errors=True)
+        self._saved_at.pop(meta.step, None)
+        self._saved_at[meta.step] = meta.saved_at
+        self._delete_old()
+
+    def _save_jointly(
+        self,
+        step: int,
+        leaves: dict[str, Any],
+        described: dict[str, Leaf],
+        data_state: dict[str, Any] | None,
+        contract: dict[str, Any],
+    ) -> None:
+        """A save by all processes together, which return when it is whole.
+
+        The first one reads what others have written once more, to note its checksums.
+        """
+        if step == self._last_step:  # as at the end of training, where it has just been saved
+            return
+        is_first = jax.process_index() == 0
+        final = self.directory / str(step)
+        unfinished = final.with_suffix(_UNFINISHED)
+        if is_first:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+        wait_for_all(f"before step {step}")
+        state_directory = unfinished / STATE_DIRECTORY
+        arrays = {name: _trees.storable(leaf) for name, leaf in leaves.items()}
+        try:
+            _arrays.write_arrays(state_directory, arrays, is_joint=True)
+            if is_first:
+                split = [
+                    leaf
+                    for name, leaf in described.items()
+                    if not getattr(arrays[name], "is_fully_replicated", True)
+                ]
+                whole = _arrays.read_stored(state_directory, split) if split else {}
+                noted = {}
+                for name, leaf in described.items():
+                    array = whole[name] if name in whole else np.asarray(arrays[name])
+                    noted[name] = leaf._replace(crc32=_arrays.checksum(array))
+                files = list_files(unfinished)
+                meta = Meta(step, time.time(), contract, data_state, noted, files)
+                is_standing = final.exists() and _read_whole(final) is not None
+                self._publish(unfinished, meta, is_standing=is_standing)
+        except Exception as error:
+            raise OSError(
+                f"checkpoint {final} could not be saved: {shorten(error)}; "
+                f"the checkpoints before it are untouched."
+            ) from error
+        wait_for_all(f"after step {step}")
+        self._last_step = step
 
     def _delete_old(self) -> None:
         kept = set(list(self._saved_at)[-self._keep :])

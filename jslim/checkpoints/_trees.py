@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jslim._processes import put
 from jslim.checkpoints._format import Leaf
 
 
@@ -92,6 +93,13 @@ def _shards(leaf: Any) -> list[Any]:
     return [shard for shard in data.addressable_shards if shard.replica_id == 0]
 
 
+def storable(leaf: Any) -> Any:
+    """An array, on the devices if the leaf is: of a random key its data."""
+    if _is_random_key(leaf):
+        return jax.random.key_data(leaf)
+    return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+
+
 def place(stored: np.ndarray, prng_impl: str | None, like: Any, sharding: Any) -> Any:
     """`stored` as the kind of leaf that `like` is, on `sharding` or else where `like` lies."""
     if isinstance(like, bool | int | float | complex):
@@ -101,7 +109,5 @@ def place(stored: np.ndarray, prng_impl: str | None, like: Any, sharding: Any) -
     if sharding is None and not (isinstance(like, jax.Array) and not like.committed):
         sharding = like.sharding  # None for a ShapeDtypeStruct that says nothing of devices.
     if prng_impl is None:
-        return jax.device_put(stored, sharding)
-    return jax.device_put(
-        jax.random.wrap_key_data(jax.numpy.asarray(stored), impl=prng_impl), sharding
-    )
+        return put(stored, sharding)
+    return put(jax.random.wrap_key_data(jax.numpy.asarray(stored), impl=prng_impl), sharding)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from jslim import data, layers
@@ -10,6 +11,7 @@ from jslim._arg_scope import arg_scope
 from jslim._errors import DataError
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
+from jslim.learning import data_mesh
 from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
@@ -66,6 +68,11 @@ def open_dataset(values: Any, labels_offset: int, split_name: str | None = None)
             f"{dataset.name}"
         )
     return _OffsetDataset(dataset, labels_offset) if labels_offset else dataset
+
+
+def device_mesh(values: Any) -> Any:
+    """`--num_clones` devices of each process."""
+    return data_mesh(values.num_clones * jax.process_count())
 
 
 def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
@@ -148,7 +155,7 @@ def host_batches(
 
     return data.batches(
         dataset,
-        values.batch_size * values.num_clones,
+        values.batch_size * values.num_clones * jax.process_count(),
         is_training=is_training,
         preprocessing_fn=preprocessing_fn,
         seed=seed,
@@ -156,6 +163,7 @@ def host_batches(
         num_workers=0 if dataset.is_in_memory else values.num_workers,
         skip_bad_records=values.skip_bad_records,
         decode_images=False,
+        shard=(jax.process_index(), jax.process_count()),
     )
 
 

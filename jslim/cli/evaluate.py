@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from jslim import checkpoints, data, evaluation, learning, metrics, prediction
+from jslim import checkpoints, data, evaluation, metrics, prediction
 from jslim._errors import RestoreError
 from jslim.cli import classifier as image_classifier
 from jslim.cli import flags, reports, scoring, statistics
@@ -59,7 +60,7 @@ def evaluate(values: Any) -> None:
         "eval_fn": image_classifier.eval_fn(contract, values),
         "metrics": metrics.aggregate_metric_map(metric_map),
         "num_evals": values.max_num_batches,
-        "mesh": learning.data_mesh(values.num_clones),
+        "mesh": image_classifier.device_mesh(values),
     }
     with image_classifier.host_batches(dataset, contract, values, is_training=False) as batches:
         options["batches"] = batches
@@ -174,6 +175,8 @@ def _report(
     values: Any, dataset: Any, batches: data.BatchIterator, step: int | None, found: Any
 ) -> None:
     """Prints the metrics that are numbers, and writes what the flags ask for."""
+    if jax.process_index() != 0:
+        return
     line = scoring.line_of_values(found)
     print(line if step is None else f"step {step}  {line}", flush=True)
     if batches.bad_records:

@@ -12,14 +12,19 @@ _CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(
     os.environ.get("XDG_CACHE_HOME", "~/.cache"), "jslim", "xla"
 )
 
+
+class UsageError(ValueError):
+    """A flag, or flags together, that make no sense."""
+
+
 # TF-Slim's flags that belong to a session, to parameter servers or to a graph.
 _NO_SERVERS = "there are no parameter servers; use --num_clones for several devices; drop it"
 DROPPED = {
-    "master": "there is no TensorFlow session; drop it",
+    "master": "there is no TensorFlow session; with several processes give --coordinator_address",
     "clone_on_cpu": "set JAX_PLATFORMS=cpu in the environment instead",
-    "worker_replicas": _NO_SERVERS,
+    "worker_replicas": "give --num_processes, --process_id and --coordinator_address",
     "num_ps_tasks": _NO_SERVERS,
-    "task": _NO_SERVERS,
+    "task": "give --process_id, with --num_processes and --coordinator_address",
     "sync_replicas": "training is always synchronous; drop it",
     "replicas_to_aggregate": "training is always synchronous; drop it",
     "num_readers": "use --num_preprocessing_threads; drop it",
@@ -44,7 +49,16 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     text("preprocessing_name", None, "Default: that of the network.")
     integer("labels_offset", 0, "Is subtracted from the labels (1 to drop a background class).")
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
-    integer("num_clones", 1, "How many devices to use.", lower_bound=1)
+    integer("num_clones", 1, "How many devices to use, of each process.", lower_bound=1)
+    text("coordinator_address", None, "HOST:PORT of process 0, where several processes run as one.")
+    integer("num_processes", None, "How many they are.", lower_bound=1)
+    integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
+    integer(
+        "heartbeat_timeout_secs",
+        10,
+        "After how long a process that has fallen silent is lost, and all others end.",
+        lower_bound=1,
+    )
     integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
     flags.DEFINE_enum(
         "dtype",

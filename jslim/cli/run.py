@@ -10,14 +10,12 @@ from typing import Any
 
 from absl import flags
 
+from jslim.cli import distributed
+from jslim.cli.flags import UsageError as UsageError
 from jslim.learning import keep_freed_memory
 
 # Each is a fault of what was given, which its message explains; others keep their traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
-
-
-class UsageError(ValueError):
-    """A flag, or flags together, that make no sense."""
 
 
 def run(
@@ -55,7 +53,8 @@ def run(
     _use_compilation_cache(values["compilation_cache_dir"].value)
     keep_freed_memory()
     try:
-        program(values, *([rest[1:]] if takes_arguments else []))
+        with distributed.joined(values, pathlib.Path(argv[0]).name):
+            program(values, *([rest[1:]] if takes_arguments else []))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # training has saved its step and said so
     except _USER_ERRORS as error:

@@ -43,7 +43,7 @@ def train(values: Any) -> None:
             "images; choose another network, or train this one with slim.learning.train"
         )
     dataset = classifier.open_dataset(values, values.labels_offset)
-    mesh = learning.data_mesh(values.num_clones)
+    mesh = classifier.device_mesh(values)
     contract = classifier.make_contract(
         values.model_name,
         dataset,
@@ -124,8 +124,8 @@ def _say_what_happens(
         dataset.name,
         dataset.num_samples,
         contract["num_classes"],
-        values.batch_size * values.num_clones,
-        values.num_clones,
+        values.batch_size * values.num_clones * jax.process_count(),
+        values.num_clones * jax.process_count(),
         jax.device_count(),
         jax.default_backend(),
     )

@@ -5,13 +5,14 @@ import logging
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from jslim import checkpoints, evaluation, metrics
 from jslim.cli import classifier, scoring
 from jslim.cli.flags import scopes_of
 from jslim.cli.run import UsageError
-from jslim.learning import TrainState, data_mesh
+from jslim.learning import TrainState
 
 logger = logging.getLogger("jslim")
 
@@ -55,7 +56,7 @@ class Validation:
         self._evaluate = evaluation.make_evaluator(
             classifier.eval_fn(contract, values),
             metrics.aggregate_metric_map(metric_map),
-            mesh=data_mesh(values.num_clones),
+            mesh=classifier.device_mesh(values),
         )
         self._best, self._since_best = -np.inf, 0
         self._read_log(resumed_step)
@@ -69,7 +70,7 @@ class Validation:
         kept = [] if resumed_step is None else [x for x in lines if x["step"] <= resumed_step]
         for line in kept:
             self._note(line.get(self._metric, -np.inf * self._sign))
-        if len(kept) < len(lines):
+        if len(kept) < len(lines) and jax.process_index() == 0:
             path.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def _note(self, value: float) -> bool:
@@ -87,13 +88,8 @@ class Validation:
         variables = state.variables if state.ema_params is None else state.ema_params
         found = evaluation.scalars(self._evaluate(variables, self._batches))
         print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / _LOG_FILE).open("a") as file:
-            file.write(json.dumps({"step": step, **found}) + "\n")
-        try:
-            evaluation.write_values(self._directory / "eval", step, found)
-        except ImportError as error:
-            logger.warning("no event files are written: %s", error)
+        if jax.process_index() == 0:
+            self._write(step, found)
         if self._note(found[self._metric]):
             contract = {**self._contract, "best": {"step": step, **found}}
             best = self._directory / _BEST_DIRECTORY
@@ -111,6 +107,15 @@ class Validation:
             )
             return True
         return False
+
+    def _write(self, step: int, found: dict[str, float]) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with (self._directory / _LOG_FILE).open("a") as file:
+            file.write(json.dumps({"step": step, **found}) + "\n")
+        try:
+            evaluation.write_values(self._directory / "eval", step, found)
+        except ImportError as error:
+            logger.warning("no event files are written: %s", error)
 
     def close(self) -> None:
         """Ends the threads that read images."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from jslim.data.batching import BatchIterator
+from jslim._processes import put_rows
+from jslim.data.batching import Batch, BatchIterator
 from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner
 
 DeviceBatch = dict[str, jax.Array]
@@ -36,7 +37,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         batches, sharding = self.batches, self._sharding
 
         def make() -> tuple[DeviceBatch, dict[str, Any]]:
-            return jax.device_put(next(batches), sharding), batches.get_state()
+            return _put_batch(next(batches), sharding), batches.get_state()
 
         self._filled = QueueRunner(FIFOQueue(self._depth), make, name="jslim-prefetch-to-device")
         self._filled.start()
@@ -93,6 +94,10 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _put_batch(batch: Batch, sharding: jax.sharding.Sharding) -> DeviceBatch:
+    return {name: put_rows(rows, sharding) for name, rows in batch.items()}
 
 
 def prefetch_to_device(

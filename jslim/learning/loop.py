@@ -3,6 +3,7 @@
 import collections
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -12,6 +13,7 @@ import numpy as np
 
 from jslim import checkpoints
 from jslim._errors import ScopeError
+from jslim._processes import any_of, put
 from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.numerics import FIRST_NONFINITE
 from jslim.learning.profiling import StepProfiler
@@ -210,7 +212,7 @@ def _initialize(
         given = given.replace(ema_params={"params": given.params, "batch_stats": given.batch_stats})
     # A copy: two leaves that share a buffer could not both be donated.
     return jax.tree.map(
-        lambda leaf, sharding: jax.device_put(leaf, sharding, may_alias=False),
+        put,
         given,
         jax.tree.broadcast(train_op.state_sharding, given),
     )
@@ -277,11 +279,14 @@ class _Loop:
         self.meter = Meter(last_step)
         self.taken: collections.deque[_Taken] = collections.deque()
         self.outputs: Outputs = {}
+        self.must_save = False
+        self.must_summarize = False
         self.next_summaries = time.monotonic() + save_summaries_secs
 
     def run(self, is_resumed: bool) -> TrainState:
         if self.manager is not None:
-            if self.last_step is None or self.step < self.last_step:
+            is_first_process = jax.process_index() == 0
+            if is_first_process and (self.last_step is None or self.step < self.last_step):
                 checkpoints.clear_done(self.manager.directory)
             if not is_resumed:
                 self._save()
@@ -289,7 +294,8 @@ class _Loop:
         with TerminationSignals() as signals:
             is_first = True
             while not should_stop and (self.last_step is None or self.step < self.last_step):
-                if signals.received is not None:
+                is_ended = self._agree(signals)
+                if is_ended:
                     break
                 waiting_since = time.perf_counter()
                 batch = next(self.batches, None)
@@ -305,13 +311,33 @@ class _Loop:
                     is_first = False
                 if self.step % self.log_every_n_steps == 0:
                     self._log()
-                if self.manager is not None and self.manager.should_save():
+                if self.must_save:
+                    self.must_save = False
                     self._check_losses()
                     self._save()
                 if self.after_step is not None:
                     should_stop |= self._call_after_step(self.after_step)
             self._finish(interrupted=signals.received is not None)
         return self.state
+
+    def _agree(self, signals: TerminationSignals) -> bool:
+        """Whether all processes are to end, which then have the same signal.
+
+        With several it is asked together with the log lines, when all wait for the devices anyway;
+        so is whether to save, and whether summaries are due: they have clocks of their own.
+        """
+        if jax.process_count() > 1 and self.step % self.log_every_n_steps:
+            return False
+        is_ended, self.must_save, self.must_summarize = any_of(
+            [
+                signals.received is not None,
+                self.manager is not None and self.manager.should_save(),
+                time.monotonic() >= self.next_summaries,
+            ]
+        )
+        if is_ended and signals.received is None:
+            signals.received = signal.SIGTERM
+        return is_ended
 
     def _take_step(self, batch: Any) -> bool:
         with self.profiler.step(self.step + 1, self.state):
@@ -330,7 +356,11 @@ class _Loop:
         if self.train_step_fn is not None:
             self.state, outputs, should_stop = self.train_step_fn(self.train_op, self.state, batch)
             return outputs, should_stop
-        if self.train_op.records_summaries and self._is_summary_due():
+        is_due = self.must_summarize
+        if self.save_summaries_steps is not None:
+            is_due = self.step % self.save_summaries_steps == 0
+        if self.train_op.records_summaries and is_due:
+            self.must_summarize = False
             self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
             self.writer.write(self.step + 1, summaries)
             self.next_summaries = time.monotonic() + self.save_summaries_secs
@@ -344,11 +374,6 @@ class _Loop:
         if time.perf_counter() - started > _LONG_CALL_SECS:
             self.meter.restart()  # the rates are those of training
         return should_stop
-
-    def _is_summary_due(self) -> bool:
-        if self.save_summaries_steps is not None:
-            return self.step % self.save_summaries_steps == 0
-        return time.monotonic() >= self.next_summaries
 
     def _check_losses(self) -> float:
         """The newest loss, after making sure that no number since the last check is NaN or such."""
@@ -415,7 +440,8 @@ class _Loop:
         if interrupted:
             logger.warning("interrupted: step %d is saved; start again to continue", self.step)
         else:
-            checkpoints.mark_done(self.manager.directory, self.step)
+            if jax.process_index() == 0:
+                checkpoints.mark_done(self.manager.directory, self.step)
 
 
 def _num_examples(batch: Any) -> int:

@@ -8,6 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jslim._processes import put as _put
+from jslim._processes import put_rows
+
 DATA_AXIS = "data"
 
 # How far the host may run ahead of the devices: each step in flight holds its batch in memory.
@@ -18,13 +21,16 @@ def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | No
     """A mesh with the one axis 'data', over which batches are split.
 
     Args:
-      num_devices: How many devices to use; None means all.
+      num_devices: How many devices to use; None means all. With several processes, as many of
+        each.
       devices: The devices to choose from; default `jax.devices()`.
 
     Raises:
-      ValueError: More devices are asked for than there are.
+      ValueError: More devices are asked for than there are, or not as many of each process.
     """
     devices = list(jax.devices() if devices is None else devices)
+    if num_devices is not None and jax.process_count() > 1:
+        devices = _of_each_process(devices, num_devices)
     count = len(devices) if num_devices is None else num_devices
     if not 1 <= count <= len(devices):
         raise ValueError(
@@ -32,6 +38,19 @@ def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | No
             f"({devices[0].platform})"
         )
     return Mesh(np.array(devices[:count]), (DATA_AXIS,))
+
+
+def _of_each_process(devices: list[jax.Device], num_devices: int) -> list[jax.Device]:
+    """That many devices, as many of each process, those of one process beside each other."""
+    count = jax.process_count()
+    share, rest = divmod(num_devices, count)
+    own = [[d for d in devices if d.process_index == index] for index in range(count)]
+    if rest or share > min(map(len, own)):
+        raise ValueError(
+            f"data_mesh: {num_devices} devices were asked for over {count} processes; ask for the "
+            f"same number of each, at most {min(map(len, own))}"
+        )
+    return [device for group in own for device in group[:share]]
 
 
 def wait_on_shared_cpu(mesh: Mesh, results: Any) -> None:
@@ -47,7 +66,8 @@ def wait_on_shared_cpu(mesh: Mesh, results: Any) -> None:
 def shard_batch(batch: Any, mesh: Mesh) -> Any:
     """Puts a batch on the mesh's devices, split along the first axis of each array.
 
-    Arrays that are there already are left alone; scalars go to every device.
+    Arrays that are there already are left alone; scalars go to every device. With several processes
+    each gives its own rows of the batch.
 
     Raises:
       ValueError: The batch cannot be divided among the devices.
@@ -59,13 +79,15 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
         sharding = split if np.ndim(leaf) else whole
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf
-        if np.ndim(leaf) and np.shape(leaf)[0] % mesh.size:
+        # With several processes each gives its own rows.
+        num_parts = mesh.size // jax.process_count()
+        if np.ndim(leaf) and np.shape(leaf)[0] % num_parts:
             raise ValueError(
                 f"batch{jax.tree_util.keystr(path)}: {np.shape(leaf)[0]} examples cannot be "
-                f"divided among {mesh.size} devices; use a batch size that is a multiple of "
-                f"{mesh.size}"
+                f"divided among {num_parts} devices; use a batch size that is a multiple of "
+                f"{num_parts}"
             )
-        return jax.device_put(leaf, sharding)
+        return put_rows(leaf, sharding) if np.ndim(leaf) else _put(leaf, sharding)
 
     return jax.tree_util.tree_map_with_path(put, batch)
 

@@ -38,7 +38,8 @@ class TerminationSignals:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # None is one that was not set from Python, as JAX's runtime does.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if self.received is not None and error is None:
             # What the signal would have done at once, now that everything is saved.
             signal.raise_signal(self.received)

@@ -296,9 +296,3 @@ def test_manager_refuses_a_file_as_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=r"/file is a file; give a directory to save in"):
         CheckpointManager(tmp_path / "file")
-
-
-def test_manager_refuses_a_run_of_several_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(jax, "process_count", lambda: 4)
-    with pytest.raises(ValueError, match="training runs in 4 processes, and checkpoints are writ"):
-        CheckpointManager(tmp_path)

@@ -1,0 +1,74 @@
+"""Several processes that train as one: how they find each other, and what is said when one dies."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from jslim.cli.flags import UsageError
+
+logger = logging.getLogger("jslim")
+
+_FLAGS = ("coordinator_address", "num_processes", "process_id")
+
+# Reads what the process says until it ends. One that is killed, or aborted by JAX's runtime because
+# another is lost, says nothing: there is no way to run Python then.
+_WATCHER = """
+import sys
+if not sys.stdin.read():
+    sys.stderr.write(sys.argv[1] + "\\n")
+"""
+
+
+@contextlib.contextmanager
+def joined(values: Any, program: str) -> Iterator[None]:
+    """While entered, this process is one of those that the flags name, if they name any.
+
+    Args:
+      values: The flags `coordinator_address`, `num_processes`, `process_id` and
+        `heartbeat_timeout_secs`.
+      program: What messages call the program.
+
+    Raises:
+      UsageError: Some of the flags are given, but not all.
+      RuntimeError: The other processes do not come.
+    """
+    given = [name for name in _FLAGS if values[name].value is not None]
+    if not given:
+        yield
+        return
+    missing = [f"--{name}" for name in _FLAGS if name not in given]
+    if missing:
+        raise UsageError(f"--{given[0]} goes with {' and '.join(missing)}, which is not given")
+    if not 0 <= values.process_id < values.num_processes:
+        raise UsageError(
+            f"--process_id must be below --num_processes={values.num_processes}, got "
+            f"{values.process_id}"
+        )
+    jax.distributed.initialize(
+        values.coordinator_address,
+        values.num_processes,
+        values.process_id,
+        heartbeat_timeout_seconds=values.heartbeat_timeout_secs,
+    )
+    if values.process_id:
+        # What there is to say the first process says.
+        logger.setLevel(logging.WARNING)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    # Ends the process by way of Python, once training has saved.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    message = (
+        f"{program}: process {values.process_id} of {values.num_processes} has died: it was killed,"
+        " or another one is lost; start all of them again to go on from the last checkpoint"
+    )
+    watcher = subprocess.Popen([sys.executable, "-c", _WATCHER, message], stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        watcher.communicate(b"ended")
