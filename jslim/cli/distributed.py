@@ -39,7 +39,7 @@ def joined(values: Any, program: str) -> Iterator[None]:
       UsageError: Some of the flags are given, but not all.
       RuntimeError: The other processes do not come.
     """
-    given = [name for name in _FLAGS if values[name].value is not None]
+    given = [name for name in _FLAGS if name in values and values[name].value is not None]
     if not given:
         yield
         return
@@ -56,6 +56,7 @@ def joined(values: Any, program: str) -> Iterator[None]:
         values.num_processes,
         values.process_id,
         heartbeat_timeout_seconds=values.heartbeat_timeout_secs,
+        shutdown_timeout_seconds=values.heartbeat_timeout_secs,
     )
     if values.process_id:
         # What there is to say the first process says.
@@ -63,12 +64,28 @@ def joined(values: Any, program: str) -> Iterator[None]:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     # Ends the process by way of Python, once training has saved.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    message = (
-        f"{program}: process {values.process_id} of {values.num_processes} has died: it was killed,"
-        " or another one is lost; start all of them again to go on from the last checkpoint"
-    )
+    who = f"{program}: process {values.process_id} of {values.num_processes}"
+    todo = "start all of them again to go on from the last checkpoint"
+    message = f"{who} has died: it was killed, or another one is lost; {todo}"
     watcher = subprocess.Popen([sys.executable, "-c", _WATCHER, message], stdin=subprocess.PIPE)
+    exit_code = 0
     try:
         yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        print(f"{who} ends: another one is lost, or XLA failed ({reason}); {todo}", file=sys.stderr)
+        exit_code = 1
+        raise
     finally:
         watcher.communicate(b"ended")
+        leave(exit_code)
+
+
+def leave(exit_code: int) -> None:
+    """Ends a process of several at once if something went wrong.
+
+    At its usual end it would wait for the others, which may wait for it in the middle of a step.
+    """
+    if exit_code and jax.distributed.is_initialized() and jax.process_count() > 1:
+        sys.stderr.flush()
+        os._exit(exit_code)

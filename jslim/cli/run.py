@@ -52,9 +52,20 @@ def run(
     _log_to_stderr()
     _use_compilation_cache(values["compilation_cache_dir"].value)
     keep_freed_memory()
+    code = _run_program(program, values, argv, [rest[1:]] if takes_arguments else [])
+    distributed.leave(code)
+    return code
+
+
+def _run_program(
+    program: Callable[..., None],
+    values: flags.FlagValues,
+    argv: Sequence[str],
+    arguments: Sequence[Any],
+) -> int:
     try:
         with distributed.joined(values, pathlib.Path(argv[0]).name):
-            program(values, *([rest[1:]] if takes_arguments else []))
+            program(values, *arguments)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # training has saved its step and said so
     except _USER_ERRORS as error:
