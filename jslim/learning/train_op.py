@@ -218,6 +218,23 @@ class TrainOp:
         wait_on_shared_cpu(self.mesh, results)
         return results
 
+    def lower(self, state: TrainState, batch: Batch) -> jax.stages.Lowered:
+        """The step as JAX lowers it, to be compiled and looked at: memory, FLOPs, collectives.
+
+        Args:
+          state: A state, or its shapes from `init_shapes`.
+          batch: A batch, or the `jax.ShapeDtypeStruct`s of one over all devices.
+        """
+        self._require_init()
+
+        def described(leaf: Any) -> jax.ShapeDtypeStruct:
+            spec = PartitionSpec(DATA_AXIS) if jnp.ndim(leaf) else PartitionSpec()
+            sharding = NamedSharding(self.mesh, spec)
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+        with self._in_scope():
+            return self._jitted_step.lower(state, jax.tree.map(described, batch))
+
     def _require_init(self) -> None:
         if self._trained is None:
             raise ScopeError(

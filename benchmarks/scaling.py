@@ -1,0 +1,158 @@
+"""What the devices tell each other in a training step, counted in the compiled program.
+
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m benchmarks.scaling [NETWORK]
+
+For 1, 2, 4 and 8 devices: how many collectives there are and how many bytes each device puts in,
+with the whole state everywhere and with the state in parts, and memory of a device for the state.
+Nothing is run. docs/scaling.md says what follows from it.
+"""
+
+import math
+import re
+import sys
+from collections import Counter
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import jslim as slim
+from jslim import learning, optimizers
+from jslim.nets import nets_factory
+
+_SIZES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1, "s64": 8, "f64": 8}
+_COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+
+
+def collectives(text: str) -> tuple[Counter[str], Counter[str]]:
+    """Number and bytes of each kind of collective in a compiled program."""
+    numbers: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for line in text.splitlines():
+        found = re.search(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(-start)?\(", line)
+        if not found:
+            continue
+        numbers[found[2]] += 1
+        for kind, shape in re.findall(r"(\w+)\[([\d,]*)\]", found[1]):
+            count = math.prod(int(size) for size in shape.split(",") if size)
+            sizes[found[2]] += _SIZES[kind] * count
+    return numbers, sizes
+
+
+def compiled(name: str, num_devices: int, rules: Any, size: int = 64, **options: Any) -> Any:
+    """The step of a network on so many devices, 4 images each; and its state's shapes."""
+    network = nets_factory.get_network_fn(name, 1000, is_training=True)
+
+    def total_loss(batch: Any) -> Any:
+        logits, _ = network(batch["image"])
+        slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
+        return slim.losses.get_total_loss()
+
+    train_op = learning.create_train_op(
+        total_loss,
+        optimizers.momentum(0.1),
+        mesh=learning.data_mesh(num_devices),
+        sharding_rules=rules,
+        **options,
+    )
+    rows = 4 * num_devices
+    batch = {
+        "image": jax.ShapeDtypeStruct((rows, size, size, 3), jnp.float32),
+        "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
+    }
+    state = train_op.init_shapes(0, batch)
+    return train_op.lower(state, batch).compile(), state
+
+
+def bytes_on_a_device(state: Any) -> int:
+    leaves = jax.tree.leaves((state.params, state.batch_stats, state.opt_state))
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves
+    )
+
+
+class Network(NamedTuple):
+    """What connects devices: those of one host, or hosts.
+
+    Attributes:
+      bandwidth: Bytes a second that a device sends while it receives as many.
+      latency: Seconds of one message.
+    """
+
+    bandwidth: float
+    latency: float
+
+
+# NVLink of an H100 host (900 GB/s both ways together) and 400 Gb/s InfiniBand for each device; the
+# latencies are assumed.
+HOST = Network(450e9, 3e-6)
+CLUSTER = Network(50e9, 15e-6)
+DEVICES_OF_A_HOST = 8
+
+
+def seconds_of_all_reduce(size: float, num_devices: int) -> float:
+    """Of `size` bytes: inside the hosts, then over them with what is an eighth for each device.
+
+    Each level halves and doubles (Rabenseifner's algorithm): 2 (n - 1) / n of the bytes in
+    2 log2(n) messages.
+    """
+    seconds = 0.0
+    inside = min(num_devices, DEVICES_OF_A_HOST)
+    hosts = num_devices // inside
+    for network, count, share in ((HOST, inside, size), (CLUSTER, hosts, size / inside)):
+        if count > 1:
+            seconds += 2 * (count - 1) / count * share / network.bandwidth
+            seconds += 2 * math.log2(count) * network.latency
+    return seconds
+
+
+def predicted_efficiency(
+    num_devices: int, compute_seconds: float, all_reduces: list[tuple[int, float]]
+) -> float:
+    """The share of a step that is computing, if nothing overlaps: a lower bound.
+
+    Args:
+      num_devices: A power of two.
+      compute_seconds: Of a step of one device.
+      all_reduces: `(number, bytes of each)`.
+    """
+    told = sum(n * seconds_of_all_reduce(size, num_devices) for n, size in all_reduces)
+    return compute_seconds / (compute_seconds + told)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    name = (arguments or ["resnet_v1_50"])[0]
+    variants = {
+        "whole": (learning.DATA_PARALLEL, {}),
+        "whole, statistics of replicas": (
+            learning.DATA_PARALLEL,
+            {"batch_norm_statistics": "replica"},
+        ),
+        "in parts": (learning.FULLY_SHARDED, {}),
+    }
+    for title, (rules, options) in variants.items():
+        for num_devices in (1, 2, 4, 8):
+            if num_devices > jax.device_count():
+                continue
+            step, state = compiled(name, num_devices, rules, **options)
+            numbers, sizes = collectives(step.as_text())
+            told = ", ".join(
+                f"{number} {kind} of {sizes[kind] / 1e6:.2f} MB" for kind, number in numbers.items()
+            )
+            print(
+                f"{name}, state {title}, {num_devices} devices: {told or 'no collectives'}; "
+                f"{bytes_on_a_device(state) / 1e6:.1f} MB of state a device",
+                flush=True,
+            )
+    print("predicted for 102.4 MB of gradients, a step of 100 ms, nothing overlapped:")
+    of_replicas = [(1, 102.4e6)]
+    of_all = [*of_replicas, (99, 2e3)]
+    for num_devices in (8, 64, 1024):
+        shares = [predicted_efficiency(num_devices, 0.1, told) for told in (of_all, of_replicas)]
+        print(
+            f"{num_devices} devices: {shares[0]:.1%}, with statistics of replicas {shares[1]:.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,72 @@
+"""How often the devices speak to each other in a step, read from the compiled program."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import jslim as slim
+from benchmarks import scaling
+from jslim import learning
+
+NUM_LAYERS = 3
+
+
+def step_of(with_batch_norm, **options):
+    def total_loss(batch):
+        norm = slim.batch_norm if with_batch_norm else None
+        with slim.arg_scope([slim.conv2d], normalizer_fn=norm):
+            net = slim.repeat(batch["image"], NUM_LAYERS, slim.conv2d, 8, [3, 3], scope="conv")
+        logits = slim.fully_connected(slim.flatten(net), 8, activation_fn=None, scope="logits")
+        slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
+        return slim.losses.get_total_loss()
+
+    train_op = learning.create_train_op(
+        total_loss, optax.sgd(0.1, 0.9), mesh=learning.data_mesh(8), **options
+    )
+    batch = {
+        "image": jax.ShapeDtypeStruct((16, 8, 8, 3), jnp.float32),
+        "label": jax.ShapeDtypeStruct((16,), jnp.int32),
+    }
+    state = train_op.init_shapes(0, batch)
+    params = sum(x.size * 4 for x in jax.tree.leaves(state.params))
+    numbers, sizes = scaling.collectives(train_op.lower(state, batch).compile().as_text())
+    return numbers, sizes, params
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_batch_norm_there_is_one_all_reduce_of_the_gradients(count):
+    numbers, sizes, params = step_of(False, gradient_accumulation_steps=count)
+    assert set(numbers) == {"all-reduce"}
+    if count == 1:
+        assert numbers["all-reduce"] <= 2  # XLA joins that of the loss with the gradients'
+    assert params <= sizes["all-reduce"] < params + 200
+
+
+def test_global_statistics_cost_two_more_for_each_layer_and_those_of_replicas_none():
+    numbers, _, params = step_of(True)
+    assert set(numbers) == {"all-reduce"}
+    assert numbers["all-reduce"] <= 2 + 2 * NUM_LAYERS
+    numbers, sizes, params = step_of(True, batch_norm_statistics="replica")
+    assert set(numbers) == {"all-reduce"}
+    assert numbers["all-reduce"] <= 2
+    assert sizes["all-reduce"] < params + 400
+
+
+def test_a_state_in_parts_gathers_each_variable_once():
+    _, sizes, params = step_of(False, sharding_rules=learning.FULLY_SHARDED)
+    # Variables that eight devices cannot divide stay whole.
+    assert 0 < sizes["all-gather"] <= params + 200
+    assert sizes["all-reduce"] + sizes["reduce-scatter"] <= params + 200
+
+
+@pytest.mark.parametrize(("num_devices", "expected"), [(8, 0.4), (64, 0.4 + 4.5 / 8)])
+def test_the_model_of_an_all_reduce_is_its_formula(num_devices, expected):
+    seconds = scaling.seconds_of_all_reduce(102.4e6, num_devices)
+    by_hand = 2 * 7 / 8 * 102.4e6 / 450e9 + 6 * 3e-6
+    if num_devices == 64:
+        by_hand += 2 * 7 / 8 * 12.8e6 / 50e9 + 6 * 15e-6
+    assert seconds == pytest.approx(by_hand)
+    assert seconds * 1e3 == pytest.approx(expected, rel=0.1)
+    share = scaling.predicted_efficiency(num_devices, 0.1, [(2, 102.4e6)])
+    assert share == pytest.approx(0.1 / (0.1 + 2 * by_hand))
