@@ -1,24 +1,19 @@
-"""jslim: TF-Slim as it would be written today, on JAX."""
+"""jslim: TF-Slim as it would be written today, on JAX.
 
-from jslim import checkpoints as checkpoints
-from jslim import data as data
-from jslim import evaluation as evaluation
-from jslim import export as export
+What trains, evaluates or holds networks is imported when it is first used: that is most of the time
+that `import jslim` would take beside `import jax, flax`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jslim import initializers as initializers
 from jslim import layers as layers
-from jslim import learning as learning
 from jslim import losses as losses
 from jslim import metrics as metrics
-from jslim import model_analyzer as model_analyzer
-from jslim import nets as nets
-from jslim import optimizers as optimizers
-from jslim import prediction as prediction
-from jslim import preprocessing as preprocessing
 from jslim import queues as queues
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
-from jslim import tf_checkpoint as tf_checkpoint
-from jslim import training as training
 from jslim._arg_scope import ArgScope as ArgScope
 from jslim._arg_scope import add_arg_scope as add_arg_scope
 from jslim._arg_scope import arg_scope as arg_scope
@@ -31,15 +26,7 @@ from jslim._devices import VariableDeviceChooser as VariableDeviceChooser
 from jslim._errors import DataError as DataError
 from jslim._errors import RestoreError as RestoreError
 from jslim._errors import ScopeError as ScopeError
-from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
-from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
-from jslim.checkpoints import assign_from_values as assign_from_values
-from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
-from jslim.data import dataset as dataset
-from jslim.data import dataset_data_provider as dataset_data_provider
-from jslim.data import parallel_reader as parallel_reader
-from jslim.data import prefetch_queue as prefetch_queue
-from jslim.data import tfexample_decoder as tfexample_decoder
+from jslim._errors import did_you_mean
 from jslim.initializers import constant_initializer as constant_initializer
 from jslim.initializers import glorot_uniform_initializer as glorot_uniform_initializer
 from jslim.initializers import ones_initializer as ones_initializer
@@ -105,9 +92,6 @@ from jslim.layers import spatial_softmax as spatial_softmax
 from jslim.layers import stack as stack
 from jslim.layers import unit_norm as unit_norm
 from jslim.layers import utils as utils
-from jslim.learning import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
-from jslim.learning import adaptive_clipping_fn as adaptive_clipping_fn
-from jslim.learning import optimize_loss as optimize_loss
 from jslim.losses import apply_regularization as apply_regularization
 from jslim.model import AUTO_REUSE as AUTO_REUSE
 from jslim.model import Model as Model
@@ -118,8 +102,6 @@ from jslim.model import get_variable_scope as get_variable_scope
 from jslim.model import is_initializing as is_initializing
 from jslim.model import make_rng as make_rng
 from jslim.model import variable_scope as variable_scope
-from jslim.optimizers import OPTIMIZER_CLS_NAMES as OPTIMIZER_CLS_NAMES
-from jslim.prediction import load as load
 from jslim.regularizers import l1_l2_regularizer as l1_l2_regularizer
 from jslim.regularizers import l1_regularizer as l1_regularizer
 from jslim.regularizers import l2_regularizer as l2_regularizer
@@ -153,4 +135,78 @@ from jslim.variables import local_variable as local_variable
 from jslim.variables import model_variable as model_variable
 from jslim.variables import variable as variable
 
+if TYPE_CHECKING:
+    from jslim import checkpoints as checkpoints
+    from jslim import data as data
+    from jslim import evaluation as evaluation
+    from jslim import export as export
+    from jslim import learning as learning
+    from jslim import model_analyzer as model_analyzer
+    from jslim import nets as nets
+    from jslim import optimizers as optimizers
+    from jslim import prediction as prediction
+    from jslim import preprocessing as preprocessing
+    from jslim import tf_checkpoint as tf_checkpoint
+    from jslim import training as training
+    from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
+    from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
+    from jslim.checkpoints import assign_from_values as assign_from_values
+    from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
+    from jslim.data import dataset as dataset
+    from jslim.data import dataset_data_provider as dataset_data_provider
+    from jslim.data import parallel_reader as parallel_reader
+    from jslim.data import prefetch_queue as prefetch_queue
+    from jslim.data import tfexample_decoder as tfexample_decoder
+    from jslim.learning import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
+    from jslim.learning import adaptive_clipping_fn as adaptive_clipping_fn
+    from jslim.learning import optimize_loss as optimize_loss
+    from jslim.optimizers import OPTIMIZER_CLS_NAMES as OPTIMIZER_CLS_NAMES
+    from jslim.prediction import load as load
+
 summary = summaries
+
+_LAZY = {
+    "assign_from_checkpoint": "jslim.checkpoints",
+    "assign_from_checkpoint_fn": "jslim.checkpoints",
+    "assign_from_values": "jslim.checkpoints",
+    "assign_from_values_fn": "jslim.checkpoints",
+    "checkpoints": "jslim",
+    "data": "jslim",
+    "dataset": "jslim.data",
+    "dataset_data_provider": "jslim.data",
+    "parallel_reader": "jslim.data",
+    "prefetch_queue": "jslim.data",
+    "preprocessing": "jslim",
+    "tf_checkpoint": "jslim",
+    "tfexample_decoder": "jslim.data",
+    "OPTIMIZER_CLS_NAMES": "jslim.optimizers",
+    "OPTIMIZER_SUMMARIES": "jslim.learning",
+    "adaptive_clipping_fn": "jslim.learning",
+    "evaluation": "jslim",
+    "export": "jslim",
+    "learning": "jslim",
+    "load": "jslim.prediction",
+    "model_analyzer": "jslim",
+    "nets": "jslim",
+    "optimize_loss": "jslim.learning",
+    "optimizers": "jslim",
+    "prediction": "jslim",
+    "training": "jslim",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        near = did_you_mean(name, __dir__())
+        raise AttributeError(f"module 'jslim' has no attribute {name!r}{near}")
+    holder = _LAZY[name]
+    if holder in ("jslim", "jslim.data"):
+        value: Any = importlib.import_module(f"{holder}.{name}")
+    else:
+        value = getattr(importlib.import_module(holder), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

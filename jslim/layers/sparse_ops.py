@@ -7,14 +7,16 @@ and what is left has an index beyond the shape, which all of JAX's sparse operat
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import sparse
 
 from jslim._arg_scope import add_arg_scope
 from jslim.layers import _common, utils
+
+if TYPE_CHECKING:
+    from jax.experimental import sparse
 
 
 @add_arg_scope
@@ -25,7 +27,7 @@ def dense_to_sparse(
     scope: str | None = None,
     *,
     nse: int | None = None,
-) -> sparse.BCOO:
+) -> "sparse.BCOO":
     """The elements that are not `eos_token`, as a list of entries.
 
     Args:
@@ -48,7 +50,7 @@ def dense_to_sparse(
 
 def dense_to_sparse_tensor(
     dense_tensor: jax.Array, ignore_value: Any = None, *, nse: int | None = None
-) -> sparse.BCOO:
+) -> "sparse.BCOO":
     """The elements that are not `ignore_value`, by default 0, as a list of entries.
 
     Args:
@@ -64,7 +66,7 @@ def dense_to_sparse_tensor(
     return _entries(array, array != ignored, nse)
 
 
-def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> sparse.BCOO:
+def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> "sparse.BCOO":
     room = array.size if nse is None else nse
     if room < 0:
         raise ValueError(f"nse must be None or a number of entries from 0, got {nse}")
@@ -74,12 +76,15 @@ def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> sparse.B
     indices = jnp.stack(jnp.unravel_index(places, array.shape), -1).astype(jnp.int32)
     beyond = jnp.asarray(array.shape, jnp.int32)
     indices = jnp.where((places < array.size)[:, None], indices, beyond[None, :])
+    # Imported here because it imports SciPy, a quarter of the time that `import jax` takes.
+    from jax.experimental import sparse
+
     return sparse.BCOO((data, indices), shape=array.shape)
 
 
 def indicators_to_sparse_ids(
     indicators: jax.Array, ignore_value: Any = None, dtype: Any = jnp.int32
-) -> sparse.BCOO:
+) -> "sparse.BCOO":
     """For each row the numbers of the columns that are set, one after another.
 
     Differs from TF-Slim: the last axis of the result stays as long as that of `indicators`, where
@@ -114,7 +119,7 @@ def indicators_to_sparse_ids(
 
 
 def sparse_row_envelope(
-    sparse_input: sparse.BCOO, row_axis: int = 0, col_axis: int = 1, name: str | None = None
+    sparse_input: "sparse.BCOO", row_axis: int = 0, col_axis: int = 1, name: str | None = None
 ) -> jax.Array:
     """How far each row reaches: the number of its last column that has an entry, plus one.
 

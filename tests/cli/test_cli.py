@@ -164,7 +164,7 @@ def test_the_evaluation_loop_gives_up_after_the_timeout(tmp_path, capfd):
         (["--learning_rat=1"], "Unknown command line flag 'learning_rat'. Did you mean: learning"),
         (["--learning_rate=fast"], "flag --learning_rate=fast: could not convert string to float"),
         (["--batch_size=0"], "batch_size"),
-        (["--task=1"], "--task is TF-Slim's, but not jslim's: there are no parameter servers"),
+        (["--num_ps_tasks=1"], "--num_ps_tasks is TF-Slim's, .*: there are no parameter servers"),
         (["digits"], "unexpected argument 'digits'; flags start with --"),
         (["--dataset_name=digit"], "Name of dataset unknown digit.*did you mean 'digits'"),
         (["--dataset_split_name=tran"], "split name tran was not recognized.*did you mean 'train'"),
