@@ -79,6 +79,7 @@ from jslim.layers import one_hot_encoding as one_hot_encoding
 from jslim.layers import poincare_normalize as poincare_normalize
 from jslim.layers import pool as pool
 from jslim.layers import recompute_grad as recompute_grad
+from jslim.layers import recompute_scopes as recompute_scopes
 from jslim.layers import relu as relu
 from jslim.layers import relu6 as relu6
 from jslim.layers import repeat as repeat

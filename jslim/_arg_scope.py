@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
+from jslim._around_ops import AROUND
 from jslim._errors import ScopeError, did_you_mean
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -227,7 +228,8 @@ def add_arg_scope(func: _F) -> _F:
             for name, setting in settings.items():
                 if name not in kwargs and name not in given:
                     kwargs[name] = setting.value
-        return func(*args, **kwargs)
+        around = AROUND.get()
+        return func(*args, **kwargs) if around is None else around(func, args, kwargs)
 
     with_scope._arg_scope_op = op  # type: ignore[attr-defined]
     return with_scope  # type: ignore[return-value]

@@ -17,6 +17,7 @@ LEVELS = {
     "_errors": 0,
     "tf_checkpoint": 1,
     "queues": 0,
+    "_around_ops": 0,
     "_processes": 0,
     "_devices": 1,
     "_scopes": 1,

@@ -163,6 +163,12 @@ def train_flags() -> flags.FlagValues:
         "In how many parts each batch is computed, one after the other, to save memory.",
         lower_bound=1,
     )
+    text(
+        "recompute_scopes",
+        None,
+        "Comma-separated patterns of scopes whose activations are computed twice, to save memory, "
+        "such as resnet_v1_50/block.*/unit_.*",
+    )
     flags.DEFINE_bool(
         "report_norms", False, "Logs the norms of gradients and of parameters.", flag_values=values
     )

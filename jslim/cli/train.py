@@ -188,7 +188,8 @@ def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.S
         labels = batch["label"]
         one_hot = layers.one_hot_encoding(labels, num_classes)
         images, one_hot = augment(make_rng("augmentation"), batch["image"], one_hot)
-        logits, end_points = network(images)
+        with layers.recompute_scopes(*flags.scopes_of(values.recompute_scopes)):
+            logits, end_points = network(images)
         options = {"weights": batch["weights"], "label_smoothing": values.label_smoothing}
         if "AuxLogits" in end_points:
             auxiliary = dict(options, weights=0.4 * batch["weights"], scope="aux_loss")

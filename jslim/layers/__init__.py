@@ -46,6 +46,7 @@ from jslim.layers.pooling import avg_pool3d as avg_pool3d
 from jslim.layers.pooling import max_pool2d as max_pool2d
 from jslim.layers.pooling import max_pool3d as max_pool3d
 from jslim.layers.pooling import pool as pool
+from jslim.layers.recomputing import recompute_scopes as recompute_scopes
 from jslim.layers.reversible import RevBlock as RevBlock
 from jslim.layers.reversible import recompute_grad as recompute_grad
 from jslim.layers.reversible import rev_block as rev_block
