@@ -47,9 +47,19 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def network_fn(name: str, is_training: bool) -> Callable[..., Any]:
+def network_fn(name: str, is_training: bool, dtype: Any = jnp.float32) -> Callable[..., Any]:
     built = nets_factory.get_network_fn(name, NUM_CLASSES, WEIGHT_DECAY, is_training)
-    return functools.partial(built, **ARGUMENTS.get(name, {}))
+    built = functools.partial(built, **ARGUMENTS.get(name, {}))
+    if dtype == jnp.float32:
+        return built
+
+    def in_dtype(images: jax.Array, **options: Any) -> Any:
+        ops = [slim.conv2d, slim.separable_conv2d, slim.fully_connected]
+        with slim.arg_scope(ops, dtype=dtype):
+            logits, end_points = built(images.astype(dtype), **options)
+        return logits.astype(jnp.float32), end_points
+
+    return in_dtype
 
 
 def filled(shapes: Any) -> Any:
@@ -87,13 +97,13 @@ class Compiled:
         return self.state, outputs
 
 
-def of_jslim(name: str, batch: Any) -> Compiled:
+def of_jslim(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
     def total_loss(batch: Any) -> jax.Array:
-        logits, _ = network_fn(name, True)(batch["image"])
+        logits, _ = network_fn(name, True, dtype)(batch["image"])
         slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
         return slim.losses.get_total_loss()
 
-    model = slim.Model(network_fn(name, False))
+    model = slim.Model(network_fn(name, False, dtype))
     variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
     train_op = slim.learning.create_train_op(total_loss, OPTIMIZER())
     state = train_op.init_shapes(jax.random.key(0), batch)
@@ -111,19 +121,30 @@ def of_jslim(name: str, batch: Any) -> Compiled:
     return Compiled(forward, variables, train_op.step, state, batch)
 
 
-def of_linen(name: str, batch: Any) -> Compiled:
+def of_linen(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
     make = LINEN_NETS[name]
     model, trained = make(NUM_CLASSES, False), make(NUM_CLASSES, True)
     variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
     optimizer = OPTIMIZER()
+
+    def cast(params: Any) -> Any:
+        # Kernels alone, as jslim does it: normalization stays float32.
+        return jax.tree.map(lambda x: x.astype(dtype) if x.ndim > 1 else x, params)
+
+    def forward(variables: Any, images: jax.Array) -> jax.Array:
+        params = cast(variables["params"])
+        return model.apply({**variables, "params": params}, images.astype(dtype))
 
     def step(state: Any, batch: Any) -> Any:
         variables, opt_state = state
 
         def loss_of(params: Any) -> Any:
             logits, updated = trained.apply(
-                {**variables, "params": params}, batch["image"], mutable=["batch_stats"]
+                {**variables, "params": cast(params)},
+                batch["image"].astype(dtype),
+                mutable=["batch_stats"],
             )
+            logits = logits.astype(jnp.float32)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
             kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
             penalty = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
@@ -136,7 +157,7 @@ def of_linen(name: str, batch: Any) -> Compiled:
         return ({**updated, "params": params}, opt_state), loss
 
     state = jax.tree.map(jnp.array, variables), optimizer.init(variables["params"])
-    return Compiled(model.apply, variables, step, state, batch)
+    return Compiled(forward, variables, step, state, batch)
 
 
 def kernels(variables: Any) -> Counter[int]:

@@ -31,40 +31,39 @@ def joined(values: Any, program: str) -> Iterator[None]:
     """While entered, this process is one of those that the flags name, if they name any.
 
     Args:
-      values: The flags `coordinator_address`, `num_processes`, `process_id` and
-        `heartbeat_timeout_secs`.
+      values: The flags `coordinator_address`, `num_processes` and `process_id`, or `distributed`;
+        and `heartbeat_timeout_secs`.
       program: What messages call the program.
 
     Raises:
-      UsageError: Some of the flags are given, but not all.
+      UsageError: Some of the flags are given, but not all; or no cluster is found.
       RuntimeError: The other processes do not come.
     """
     given = [name for name in _FLAGS if name in values and values[name].value is not None]
-    if not given:
+    if not given and not ("distributed" in values and values.distributed):
         yield
         return
-    missing = [f"--{name}" for name in _FLAGS if name not in given]
-    if missing:
-        raise UsageError(f"--{given[0]} goes with {' and '.join(missing)}, which is not given")
-    if not 0 <= values.process_id < values.num_processes:
-        raise UsageError(
-            f"--process_id must be below --num_processes={values.num_processes}, got "
-            f"{values.process_id}"
+    _check(values, given)
+    try:
+        jax.distributed.initialize(
+            values.coordinator_address,
+            values.num_processes,
+            values.process_id,
+            heartbeat_timeout_seconds=values.heartbeat_timeout_secs,
+            shutdown_timeout_seconds=values.heartbeat_timeout_secs,
         )
-    jax.distributed.initialize(
-        values.coordinator_address,
-        values.num_processes,
-        values.process_id,
-        heartbeat_timeout_seconds=values.heartbeat_timeout_secs,
-        shutdown_timeout_seconds=values.heartbeat_timeout_secs,
-    )
-    if values.process_id:
+    except ValueError as error:
+        raise UsageError(
+            f"--distributed: no cluster that JAX knows has started this process ({error}); give "
+            "--coordinator_address, --num_processes and --process_id"
+        ) from error
+    if jax.process_index():
         # What there is to say the first process says.
         logger.setLevel(logging.WARNING)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     # Ends the process by way of Python, once training has saved.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    who = f"{program}: process {values.process_id} of {values.num_processes}"
+    who = f"{program}: process {jax.process_index()} of {jax.process_count()}"
     todo = "start all of them again to go on from the last checkpoint"
     message = f"{who} has died: it was killed, or another one is lost; {todo}"
     watcher = subprocess.Popen([sys.executable, "-c", _WATCHER, message], stdin=subprocess.PIPE)
@@ -79,6 +78,19 @@ def joined(values: Any, program: str) -> Iterator[None]:
     finally:
         watcher.communicate(b"ended")
         leave(exit_code)
+
+
+def _check(values: Any, given: list[str]) -> None:
+    if values.distributed and given:
+        raise UsageError(f"--distributed finds out by itself what --{given[0]} says; drop one")
+    missing = [f"--{name}" for name in _FLAGS if name not in given]
+    if given and missing:
+        raise UsageError(f"--{given[0]} goes with {' and '.join(missing)}, which is not given")
+    if given and not 0 <= values.process_id < values.num_processes:
+        raise UsageError(
+            f"--process_id must be below --num_processes={values.num_processes}, got "
+            f"{values.process_id}"
+        )
 
 
 def leave(exit_code: int) -> None:

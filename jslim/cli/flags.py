@@ -50,6 +50,13 @@ def _define_common(values: flags.FlagValues, batch_size: int, split: str) -> Non
     integer("labels_offset", 0, "Is subtracted from the labels (1 to drop a background class).")
     integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
     integer("num_clones", 1, "How many devices to use, of each process.", lower_bound=1)
+    flags.DEFINE_bool(
+        "distributed",
+        False,
+        "Whether this is one of several processes that a cluster (SLURM, Open MPI, Kubernetes, "
+        "Cloud TPU) has started to run as one. Elsewhere give the next three.",
+        flag_values=values,
+    )
     text("coordinator_address", None, "HOST:PORT of process 0, where several processes run as one.")
     integer("num_processes", None, "How many they are.", lower_bound=1)
     integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)

@@ -180,6 +180,11 @@ def test_evaluation_by_two_processes_is_that_of_one(alone, tmp_path):
             ["--num_processes=2", "--process_id=2", "--coordinator_address=localhost:1"],
             "--process_id must be below --num_processes=2, got 2",
         ),
+        (
+            ["--distributed", "--process_id=0"],
+            "--distributed finds out by itself what --process_id says; drop one",
+        ),
+        (["--distributed"], "--distributed: no cluster that JAX knows has started this process"),
     ],
 )
 def test_flags_of_several_processes_that_make_no_sense(flags, message, capsys):
