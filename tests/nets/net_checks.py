@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import pathlib
 import re
 
@@ -11,11 +12,17 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jslim as slim
 
 # Most of the time of a test goes into compiling a network that runs once.
 FAST_COMPILATION = {"xla_backend_optimization_level": 0}
+# Of a network that is made of what others are made of, whose forward values are always compared:
+# its training takes half a minute to compile.
+if_every_network = pytest.mark.skipif(
+    not os.environ.get("JSLIM_EVERY_NETWORK"), reason="JSLIM_EVERY_NETWORK is not set"
+)
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "nets"
 # Standard deviation times root of fan-in that keeps the scale of what goes through relu layers.
 _GAIN = math.sqrt(2.0)

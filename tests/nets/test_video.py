@@ -76,7 +76,10 @@ def test_video_network_equals_tf_slim(name, net):
 
 @pytest.mark.parametrize(
     ("name", "kwargs", "level"),
-    [("i3d", {}, 1), ("s3dg", {"depth_multiplier": 0.25, "min_depth": 20}, 0)],
+    [
+        pytest.param("i3d", {}, 1, marks=net_checks.if_every_network),
+        ("s3dg", {"depth_multiplier": 0.25, "min_depth": 20}, 0),
+    ],
 )
 def test_video_network_training_equals_tf_slim(name, kwargs, level):
     golden = net_checks.load_values(f"{name}_train")
