@@ -95,8 +95,7 @@ def slim_step(net: Callable[[jax.Array], jax.Array]) -> slim.learning.TrainOp:
         slim.losses.softmax_cross_entropy(logits, slim.one_hot_encoding(batch["label"], _CLASSES))
         return slim.losses.get_total_loss()
 
-    # The other side does not look for numbers that are not finite either.
-    return slim.learning.create_train_op(total_loss, _OPTIMIZER, check_numerics=False)
+    return slim.learning.create_train_op(total_loss, _OPTIMIZER)
 
 
 def slim_name(name: str) -> str:

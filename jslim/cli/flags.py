@@ -176,6 +176,14 @@ def train_flags() -> flags.FlagValues:
         "Comma-separated patterns of scopes whose activations are computed twice, to save memory, "
         "such as resnet_v1_50/block.*/unit_.*",
     )
+    flags.DEFINE_enum(
+        "check_numerics",
+        "loss",
+        ["loss", "everything"],
+        "Of what NaN and infinity end training. everything: also gradients, variables and "
+        "statistics, of which the first is named; it takes half as long again to compile.",
+        flag_values=values,
+    )
     flags.DEFINE_bool(
         "report_norms", False, "Logs the norms of gradients and of parameters.", flag_values=values
     )

@@ -69,6 +69,7 @@ def train(values: Any) -> None:
         clip_global_norm=values.clip_global_norm,
         gradient_accumulation_steps=values.gradient_accumulation_steps,
         report_norms=values.report_norms,
+        check_numerics=values.check_numerics == "loss" or values.check_numerics,
         sharding_rules=learning.FULLY_SHARDED if values.shard_state else learning.DATA_PARALLEL,
         batch_norm_statistics=values.batch_norm_statistics,
         moving_average_decay=values.moving_average_decay,

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from jslim.variables import named
 
+# What `check_numerics` is to look at all of it.
+EVERYTHING = "everything"
 # The name in a step's outputs of what `first_nonfinite` gave.
 FIRST_NONFINITE = "first_nonfinite"
 

@@ -14,6 +14,7 @@ from jslim.learning.gradients import (
     clip_gradient_norms,
     multiply_gradients,
 )
+from jslim.learning.numerics import EVERYTHING
 from jslim.learning.sharding import DATA_PARALLEL, Rules
 from jslim.learning.train_op import SummarizeUpdate, TrainOp
 
@@ -26,7 +27,7 @@ def create_train_op(
     clip_gradient_norm: float = 0.0,
     summarize_gradients: bool = False,
     gradient_multipliers: Mapping[str, Any] | None = None,
-    check_numerics: bool = True,
+    check_numerics: bool | str = True,
     moving_average_decay: float | None = None,
     freeze_batch_norm: bool = False,
     mesh: Mesh | None = None,
@@ -57,10 +58,11 @@ def create_train_op(
       clip_gradient_norm: The greatest L2 norm of each gradient, by itself; 0 does not clip.
       summarize_gradients: Whether summaries hold each gradient's histogram and norm.
       gradient_multipliers: `{name or pattern: multiplier}`, applied before clipping.
-      check_numerics: Whether `train` stops with an error when the loss, a gradient, a variable or a
-        statistic is NaN or infinite. `outputs['first_nonfinite']` is then the place of the first
-        such quantity in `train_op.quantities`, or -1; a step called by hand does not look at it,
-        since that would wait for the device.
+      check_numerics: Whether `train` stops with an error when the loss is NaN or infinite. With
+        'everything' also when a gradient, a variable or a statistic is, and names the first:
+        `outputs['first_nonfinite']` is its place in `train_op.quantities`, or -1. That takes half
+        as long again to compile. A step called by hand does not look, since that would wait for
+        the device.
       moving_average_decay: Keeps exponential moving averages of parameters and statistics in
         `state.ema_params`, with decay min(this, (1 + step) / (10 + step)).
       freeze_batch_norm: Whether batch normalization in layers of which nothing is trained (it and
@@ -108,6 +110,11 @@ def create_train_op(
     ):
         if norm < 0:
             raise ValueError(f"create_train_op: {name} must be at least 0, got {norm}")
+    if check_numerics not in (True, False, EVERYTHING):
+        raise ValueError(
+            "create_train_op: check_numerics must be True, False or 'everything', got "
+            f"{check_numerics!r}"
+        )
     if gradient_accumulation_steps < 1:
         raise ValueError(
             "create_train_op: gradient_accumulation_steps must be at least 1, got "

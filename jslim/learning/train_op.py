@@ -32,7 +32,7 @@ from jslim.learning.mesh import (
     to_varying,
     wait_on_shared_cpu,
 )
-from jslim.learning.numerics import FIRST_NONFINITE, first_nonfinite, quantities_of_step
+from jslim.learning.numerics import EVERYTHING, FIRST_NONFINITE, first_nonfinite, quantities_of_step
 from jslim.learning.sharding import DATA_PARALLEL, Rules, state_shardings
 from jslim.learning.state import TrainState, moving_averages
 from jslim.summaries import SUMMARIES
@@ -64,7 +64,7 @@ class TrainOp:
         variables_to_train: Iterable[str] | None,
         gradients_fns: Sequence[GradientsFn],
         summarize_gradients: bool,
-        check_numerics: bool,
+        check_numerics: bool | str,
         moving_average_decay: float | None,
         freeze_batch_norm: bool,
         mesh: Mesh | None,
@@ -333,7 +333,7 @@ class TrainOp:
         new = self._updated(state, gradients, updated)
         if self._report_norms:
             outputs["parameter_norm"] = global_norm(self._split(new.params)[0].values())
-        if self.check_numerics:
+        if self.check_numerics == EVERYTHING:
             found = quantities_of_step(loss, unchanged, new.params, new.batch_stats)
             self.quantities = list(found)
             outputs[FIRST_NONFINITE] = first_nonfinite(found)

@@ -231,6 +231,7 @@ def test_norms_are_reported_before_clipping():
     ("options", "message"),
     [
         ({"clip_global_norm": -1.0}, "clip_global_norm must be at least 0, got -1.0"),
+        ({"check_numerics": "all"}, "must be True, False or 'everything', got 'all'"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be at least 1"),
         ({"batch_norm_statistics": "own"}, "must be 'global' or 'replica', got 'own'"),
         (
@@ -283,7 +284,9 @@ def images_dataset():
     ],
 )
 def test_training_stops_at_the_first_bad_quantity_and_names_its_records(kind, message, tmp_path):
-    train_op = learning.create_train_op(poisoned_loss(kind), optax.sgd(0.01))
+    train_op = learning.create_train_op(
+        poisoned_loss(kind), optax.sgd(0.01), check_numerics="everything"
+    )
     batches = data.batches(
         images_dataset(), 10, is_training=True, seed=4,
         preprocessing_fn=lambda image: image.astype(np.float32) / 255,
@@ -303,7 +306,9 @@ def test_training_stops_at_the_first_bad_quantity_and_names_its_records(kind, me
 
 
 def test_an_update_that_overflows_is_named():
-    train_op = learning.create_train_op(loss_of(False), optax.sgd(1e38))
+    train_op = learning.create_train_op(
+        loss_of(False), optax.sgd(1e38), check_numerics="everything"
+    )
     state = train_op.init(0, BATCH)
     state, outputs = train_op(state, BATCH)
     place = int(outputs["first_nonfinite"])
