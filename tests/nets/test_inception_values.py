@@ -76,7 +76,12 @@ def repeat_at_most_twice(inputs, repetitions, *args, **kwargs):
     [
         ("inception_v1", {"global_pool": True}, 0),
         ("inception_v2", {"depth_multiplier": 0.25, "min_depth": 20, "global_pool": True}, 0),
-        ("inception_v3", {"depth_multiplier": 0.5, "min_depth": 24}, 1),
+        pytest.param(
+            "inception_v3",
+            {"depth_multiplier": 0.5, "min_depth": 24},
+            1,
+            marks=net_checks.if_every_network,
+        ),
         pytest.param("inception_v4", {}, 1, marks=net_checks.if_every_network),
         pytest.param("inception_resnet_v2", {}, 1, marks=net_checks.if_every_network),
     ],
