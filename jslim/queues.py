@@ -206,6 +206,20 @@ class QueueRunner(Generic[T]):
             )
         return self.queue.dequeue()
 
+    def take_up_to(self, n: int) -> list[T]:
+        """The next items: at most so many, at least one.
+
+        Raises:
+          OutOfRangeError: Nothing is left.
+        """
+        items = [self.dequeue()]
+        while len(items) < n:
+            try:
+                items.append(self.dequeue())
+            except OutOfRangeError:
+                break
+        return items
+
     def size(self) -> int:
         """How many items are ready."""
         return self.queue.size()

@@ -16,7 +16,7 @@ from typing import Any
 
 from jslim._errors import DataError
 from jslim.data.tfrecord import TFRecordFile, get_data_files
-from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner, RandomShuffleQueue
+from jslim.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
 
 Record = tuple[str, bytes]
 # Opens one file: a sequence of records with `record_key(index)`.
@@ -85,13 +85,7 @@ class ParallelReader(QueueRunner[Record]):
         Raises:
           OutOfRangeError: All epochs have been read.
         """
-        records = [self.read()]
-        while len(records) < num_records:
-            try:
-                records.append(self.read())
-            except OutOfRangeError:
-                break
-        return records
+        return self.take_up_to(num_records)
 
     def num_records_produced(self) -> int:
         """How many records all readers have read."""

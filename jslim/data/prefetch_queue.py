@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner
+from jslim.queues import FIFOQueue, QueueRunner
 
 Item = Sequence[Any] | Mapping[str, Any]
 
@@ -39,13 +39,7 @@ class PrefetchQueue(QueueRunner[Any]):
         Raises:
           OutOfRangeError: Nothing is left.
         """
-        items = [self.dequeue()]
-        while len(items) < _at_least_one(n):
-            try:
-                items.append(self.dequeue())
-            except OutOfRangeError:
-                break
-        return self._stack(items)
+        return self._stack(self.take_up_to(_at_least_one(n)))
 
     def _stack(self, items: list[Any]) -> Any:
         if isinstance(items[0], Mapping):

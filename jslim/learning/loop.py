@@ -294,8 +294,7 @@ class _Loop:
         with TerminationSignals() as signals:
             is_first = True
             while not should_stop and (self.last_step is None or self.step < self.last_step):
-                is_ended = self._agree(signals)
-                if is_ended:
+                if self._agree(signals):
                     break
                 waiting_since = time.perf_counter()
                 batch = next(self.batches, None)
@@ -345,7 +344,13 @@ class _Loop:
         self.step += 1
         self.outputs = outputs
         self.taken.append(
-            _Taken(self.step, outputs["loss"], outputs.get(FIRST_NONFINITE), self.get_data_state())
+            _Taken(
+                self.step,
+                outputs["loss"],
+                outputs.get(FIRST_NONFINITE),
+                # An iterator's state may cost much; it is asked for where it names records.
+                None if self.record_keys is None else self.get_data_state(),
+            )
         )
         if len(self.taken) > STEPS_IN_FLIGHT:
             self.taken[-STEPS_IN_FLIGHT].loss.block_until_ready()
@@ -439,9 +444,8 @@ class _Loop:
         self.manager.wait()
         if interrupted:
             logger.warning("interrupted: step %d is saved; start again to continue", self.step)
-        else:
-            if jax.process_index() == 0:
-                checkpoints.mark_done(self.manager.directory, self.step)
+        elif jax.process_index() == 0:
+            checkpoints.mark_done(self.manager.directory, self.step)
 
 
 def _num_examples(batch: Any) -> int:
