@@ -9,6 +9,8 @@ import pathlib
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -124,15 +126,16 @@ def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
     Raises:
       DataError: It is no such file.
     """
-    names = _read_npz(path)
+    names = _in_npz(path, lambda file: file.files)
     found = [re.fullmatch(r"(?P<a>.+)_images|x_(?P<b>.+)", name) for name in names]
     return [match["a"] or match["b"] for match in found if match]
 
 
-def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def _in_npz(path: str | os.PathLike[str], read: Callable[[Any], Any]) -> Any:
+    """What `read` gives of the opened file."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return read(file)
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{os.fspath(path)!r} cannot be read as a NumPy .npz file ({error})."
@@ -152,7 +155,7 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
       DataError: It is no such file, or has not these arrays.
     """
     where = os.fspath(path)
-    arrays = _read_npz(path)
+    arrays = _in_npz(path, lambda file: {name: file[name] for name in file.files})
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
     for style in styles:
         images, labels = (arrays.get(name.format(split_name)) for name in style)

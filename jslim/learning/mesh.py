@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim._processes import put as _put
-from jslim._processes import put_rows
+from jslim._processes import put, put_rows
 
 DATA_AXIS = "data"
 
@@ -75,7 +74,7 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
 
-    def put(path: Any, leaf: Any) -> jax.Array:
+    def place(path: Any, leaf: Any) -> jax.Array:
         sharding = split if np.ndim(leaf) else whole
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf
@@ -87,9 +86,9 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
                 f"divided among {num_parts} devices; use a batch size that is a multiple of "
                 f"{num_parts}"
             )
-        return put_rows(leaf, sharding) if np.ndim(leaf) else _put(leaf, sharding)
+        return put_rows(leaf, sharding) if np.ndim(leaf) else put(leaf, sharding)
 
-    return jax.tree_util.tree_map_with_path(put, batch)
+    return jax.tree_util.tree_map_with_path(place, batch)
 
 
 def split_batch(batch: Any, count: int) -> Any:
