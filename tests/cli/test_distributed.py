@@ -184,9 +184,16 @@ def test_evaluation_by_two_processes_is_that_of_one(alone, tmp_path):
             ["--distributed", "--process_id=0"],
             "--distributed finds out by itself what --process_id says; drop one",
         ),
-        (["--distributed"], "--distributed: no cluster that JAX knows has started this process"),
     ],
 )
 def test_flags_of_several_processes_that_make_no_sense(flags, message, capsys):
     assert train.main(["train.py", *TRAIN, *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_distributed_without_a_cluster():
+    # In a process of its own: JAX looks for a cluster only where nothing has run on a device.
+    command = [sys.executable, ROOT / "train.py", *TRAIN, "--distributed"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--distributed: no cluster that JAX knows has started this process" in done.stderr

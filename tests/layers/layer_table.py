@@ -272,6 +272,7 @@ OTHERS = {
     "one_hot_encoding",
     "poincare_normalize",
     "recompute_grad",
+    "recompute_scopes",
     "repeat",
     "rev_block",
     "stack",
