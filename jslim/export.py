@@ -13,7 +13,6 @@ and in a process that has JAX alone (and flatbuffers, which `jax.export` reads w
 import importlib
 import json
 import os
-import pathlib
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 
 from jslim import checkpoints, prediction, tf_checkpoint
 from jslim._errors import RestoreError, did_you_mean
+from jslim._files import UnfinishedFile
 from jslim.layers._lowering import lowered_for
 from jslim.preprocessing.on_device import get_device_preprocessing
 from jslim.variables import get_variables
@@ -109,14 +109,11 @@ def export_inference_graph(
         "outputs": f"float32 [batch, {classifier.contract['num_classes']}], logits",
         "jax_version": jax.__version__,
     }
-    path = pathlib.Path(output_file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    with zipfile.ZipFile(unfinished, "w") as archive:
+    serialized = bytes(exported.serialize())
+    with UnfinishedFile(output_file) as file, zipfile.ZipFile(file.path, "w") as archive:
         archive.writestr(_CONTRACT_FILE, json.dumps(described, indent=1))
-        archive.writestr(_MODEL_FILE, bytes(exported.serialize()))
-    unfinished.replace(path)
-    return str(path)
+        archive.writestr(_MODEL_FILE, serialized)
+    return str(output_file)
 
 
 def export_variables(

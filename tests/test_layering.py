@@ -15,6 +15,7 @@ LEVELS = {
     "_arg_scope": 0,
     "_crc32c": 0,
     "_errors": 0,
+    "_files": 0,
     "tf_checkpoint": 1,
     "queues": 0,
     "_around_ops": 0,

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from jslim._errors import RestoreError
+from jslim._files import UnfinishedFile
 
 FORMAT = 1
 META_FILE = "meta.json"
@@ -182,12 +183,8 @@ def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a JSON file that is on the disk, whole, under its name when this returns."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("w") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    with UnfinishedFile(path) as unfinished:
+        unfinished.path.write_text(json.dumps(value, indent=1))
 
 
 def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from jslim._errors import RestoreError, did_you_mean
+from jslim._files import UnfinishedFile
 
 SUFFIX = ".safetensors"
 _NUMPY_NAMES = {"F": "float", "I": "int", "U": "uint", "BF16": "bfloat16", "BOOL": "bool"}
@@ -49,11 +49,9 @@ def save_safetensors(
     held = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     # ascontiguousarray makes a vector of a scalar.
     held = {name: array.reshape(np.shape(arrays[name])) for name, array in held.items()}
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    _library().numpy.save_file(held, unfinished, metadata=dict(metadata or {}))
-    unfinished.replace(path)
+    library = _library().numpy
+    with UnfinishedFile(path) as unfinished:
+        library.save_file(held, unfinished.path, metadata=dict(metadata or {}))
     return str(path)
 
 

@@ -5,12 +5,11 @@ that `jslim-convert` writes have one record a group.
 """
 
 import os
-import pathlib
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jslim._errors import DataError
+from jslim._files import UnfinishedFile
 from jslim.data.tfrecord import get_data_files
 
 EXTENSIONS = (".array_record", ".arrayrecord")
@@ -88,12 +87,8 @@ class ArrayRecordWriter:
 
     def __init__(self, path: str | os.PathLike[str]):
         module = _array_record("writing")
-        self._path = pathlib.Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._unfinished = self._path.with_name(
-            f".{self._path.name}.{secrets.token_hex(4)}.jslim-unfinished"
-        )
-        self._writer = module.ArrayRecordWriter(str(self._unfinished), "group_size:1")
+        self._unfinished = UnfinishedFile(path)
+        self._writer = module.ArrayRecordWriter(str(self._unfinished.path), "group_size:1")
 
     def write(self, record: bytes) -> None:
         """Appends a record."""
@@ -102,11 +97,6 @@ class ArrayRecordWriter:
     def __enter__(self) -> "ArrayRecordWriter":
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._writer.close()
-        if kind is not None:
-            self._unfinished.unlink(missing_ok=True)
-            return
-        with self._unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
-        self._unfinished.replace(self._path)
+        self._unfinished.__exit__(*error)

@@ -13,7 +13,6 @@ import hashlib
 import mmap
 import os
 import pathlib
-import secrets
 import struct
 import tempfile
 import weakref
@@ -26,6 +25,7 @@ import numpy as np
 
 from jslim._crc32c import crc32c, mask
 from jslim._errors import DataError
+from jslim._files import UnfinishedFile
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 
@@ -269,11 +269,13 @@ def _load_index(saved: pathlib.Path | None) -> tuple[np.ndarray, np.ndarray] | N
 
 
 def _save_index(saved: pathlib.Path, starts: np.ndarray, lengths: np.ndarray) -> None:
-    unfinished = saved.with_name(f".{secrets.token_hex(8)}.npz")
-    with contextlib.suppress(OSError):  # a cache that cannot be written to costs only time
-        saved.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(unfinished, starts=starts, lengths=lengths)
-        unfinished.replace(saved)
+    # A cache that cannot be written to costs only time.
+    with (
+        contextlib.suppress(OSError),
+        UnfinishedFile(saved) as unfinished,
+        unfinished.path.open("wb") as file,
+    ):
+        np.savez(file, starts=starts, lengths=lengths)
 
 
 def _length_checksums(lengths: np.ndarray) -> np.ndarray:
@@ -331,11 +333,8 @@ class TFRecordWriter:
                 f"{compression!r}."
             )
         self._path = pathlib.Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._unfinished = self._path.with_name(
-            f".{self._path.name}.{secrets.token_hex(4)}.jslim-unfinished"
-        )
-        self._file: IO[bytes] | None = self._unfinished.open("xb")
+        self._unfinished = UnfinishedFile(path)
+        self._file: IO[bytes] | None = self._unfinished.path.open("xb")
         self._compress: Any = None
         if compression is not None:
             # wbits: 15 is zlib's own form, 16 more is that of gzip (without name and time).
@@ -361,18 +360,16 @@ class TFRecordWriter:
             return
         if self._compress:
             self._file.write(self._compress.flush())
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
-        self._unfinished.replace(self._path)
+        self._unfinished.finish()
 
     def discard(self) -> None:
         """Closes and removes what has been written."""
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._unfinished.unlink(missing_ok=True)
+            self._unfinished.discard()
 
     def __enter__(self) -> "TFRecordWriter":
         return self

@@ -91,29 +91,6 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(place, batch)
 
 
-def split_batch(batch: Any, count: int) -> Any:
-    """The batch in `count` parts of equal size, along a new first axis of every array.
-
-    Every `count`-th row goes into one part, so that each part is spread over the devices as the
-    batch is. Scalars are repeated.
-
-    Raises:
-      ValueError: The batch cannot be divided so.
-    """
-
-    def split(path: Any, leaf: jax.Array) -> jax.Array:
-        if not jnp.ndim(leaf):
-            return jnp.broadcast_to(leaf, (count,))
-        if leaf.shape[0] % count:
-            raise ValueError(
-                f"batch{jax.tree_util.keystr(path)}: {leaf.shape[0]} examples cannot be computed "
-                f"in {count} parts; use a batch size that is a multiple of it"
-            )
-        return jnp.swapaxes(leaf.reshape(-1, count, *leaf.shape[1:]), 0, 1)
-
-    return jax.tree_util.tree_map_with_path(split, batch)
-
-
 def to_varying(tree: Any, axis_name: str) -> Any:
     """Under a map over `axis_name`: each device has its own copy, to be differentiated alone."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, axis_name, to="varying"), tree)

@@ -16,6 +16,7 @@ from jslim import model as _model
 from jslim._arg_scope import arg_scope, current_arg_scope
 from jslim._errors import ScopeError
 from jslim.layers import frozen_batch_norm
+from jslim.learning.accumulation import accumulate
 from jslim.learning.gradients import (
     GradientsFn,
     add_gradients_summaries,
@@ -28,7 +29,6 @@ from jslim.learning.mesh import (
     data_mesh,
     mean_over,
     shard_batch,
-    split_batch,
     to_varying,
     wait_on_shared_cpu,
 )
@@ -109,11 +109,22 @@ class TrainOp:
             functools.partial(step, with_summaries=True),
             out_shardings=(self.state_sharding, self._whole, self._whole),
         )
-        self._jitted_init = jax.jit(self._init, out_shardings=self.state_sharding)
+        # It runs once: on the CPU compiling takes most of its time, and half as long unoptimized.
+        on_cpu = self.mesh.devices.flat[0].platform == "cpu"
+        self._jitted_init = jax.jit(
+            self._init,
+            out_shardings=self.state_sharding,
+            compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
+        )
+
+    @property
+    def _lies_in_parts(self) -> bool:
+        """Whether each leaf of the state has a sharding of its own, by the rules."""
+        return isinstance(self.state_sharding, TrainState)
 
     def _shard(self, rng: jax.Array, batch: Batch) -> None:
         """Finds out how the state lies on the devices, where rules say it."""
-        if self._rules is DATA_PARALLEL or isinstance(self.state_sharding, TrainState):
+        if self._rules is DATA_PARALLEL or self._lies_in_parts:
             return
         shapes = jax.eval_shape(self._init, rng, batch)
         self.state_sharding = state_shardings(shapes, self._rules, self.mesh)
@@ -364,33 +375,14 @@ class TrainOp:
 
         gradients_of = jax.value_and_grad(loss_of, has_aux=True)
         held = {_model.BATCH_STATS: state.batch_stats, **state.extra}
-        if self._accumulation_steps == 1:
-            (loss, (outputs, updated)), gradients = gradients_of(trained, held, batch, rng)
-            return loss, outputs, updated, gradients
-
-        def add(carry: Any, part: Any) -> Any:
-            held, total = carry
-            index, batch = part
-            (loss, (outputs, updated)), gradients = gradients_of(
-                trained, held, batch, jax.random.fold_in(rng, index)
-            )
-            summaries = updated.pop(SUMMARIES, {})
-            held = {name: updated.get(name, value) for name, value in held.items()}
-            return (held, jax.tree.map(jnp.add, total, gradients)), (loss, outputs, summaries)
-
-        count = self._accumulation_steps
-        start = (held, jax.tree.map(jnp.zeros_like, trained))
-        parts = (jnp.arange(count), split_batch(batch, count))
-        (held, total), (losses, outputs, summaries) = jax.lax.scan(add, start, parts)
-        gradients = jax.tree.map(lambda x: x / jnp.asarray(count, x.dtype), total)
-        updated = dict(held)
-        if with_summaries:
-            updated[SUMMARIES] = jax.tree.map(lambda x: x[-1], summaries)
-        return jnp.mean(losses), jax.tree.map(_mean_of_parts, outputs), updated, gradients
+        if self._accumulation_steps > 1:
+            gradients_of = accumulate(gradients_of, self._accumulation_steps)
+        (loss, (outputs, updated)), gradients = gradients_of(trained, held, batch, rng)
+        return loss, outputs, updated, gradients
 
     def _gathered(self, state: TrainState) -> TrainState:
         """The state with its variables whole on every device, where they lie in parts."""
-        if not isinstance(self.state_sharding, TrainState):
+        if not self._lies_in_parts:
             return state
 
         def gather(tree: Any) -> Any:
@@ -404,7 +396,7 @@ class TrainOp:
 
     def _scattered(self, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """Gradients that lie as their variables do."""
-        if not isinstance(self.state_sharding, TrainState):
+        if not self._lies_in_parts:
             return gradients
         shardings, _ = self._split(self.state_sharding.params)
         return jax.lax.with_sharding_constraint(gradients, shardings)
@@ -427,12 +419,6 @@ class TrainOp:
             return new
         averages = moving_averages(state, new, self._moving_average_decay)
         return new.replace(ema_params=averages)
-
-
-def _mean_of_parts(parts: jax.Array) -> jax.Array:
-    if jnp.issubdtype(parts.dtype, jnp.inexact):
-        return jnp.mean(parts, axis=0)
-    return jnp.max(parts, axis=0)
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,14 @@ TensorFlow's tensorflow/core/protobuf/tensor_bundle.proto says what is in the in
 """
 
 import math
-import os
 import pathlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from jslim._crc32c import crc32c, mask, unmask
+from jslim._files import UnfinishedFile
 from jslim.tf_checkpoint._table import Table, read_bytes, write_table
 from jslim.tf_checkpoint._tensors import (
     NUMBERS,
@@ -184,32 +184,29 @@ def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None
     items = [(_HEADER_KEY, field(1, 1) + field(3, version))]
     data_path = prefix.with_name(f"{prefix.name}.data-00000-of-00001")
     index_path = prefix.with_name(prefix.name + ".index")
-    unfinished = {
-        path: path.with_name(path.name + ".unfinished") for path in (data_path, index_path)
-    }
-    with unfinished[data_path].open("wb") as file:
-        for name, array in sorted((name.encode(), array) for name, array in arrays.items()):
-            is_text = array.dtype.kind in "OSU"
-            if is_text:
-                content, crc = _strings(array)
-            else:
-                little = array.dtype.newbyteorder("<")
-                flat = np.ascontiguousarray(array, little).reshape(-1)
-                content = flat.view(np.uint8).data
-                crc = crc32c(content)
-            entry = field(1, STRING if is_text else NUMBERS[array.dtype.newbyteorder("=")])
-            entry += field(2, shape_message(array.shape))
-            for number, value in ((4, file.tell()), (5, len(content))):
-                entry += field(number, value) if value else b""  # as protocol buffers do
-            entry += fixed32(6, mask(crc))
-            items.append((name, entry))
-            file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    with unfinished[index_path].open("wb") as file:
-        write_table(file, items)
-        file.flush()
-        os.fsync(file.fileno())
-    index_path.unlink(missing_ok=True)  # of a checkpoint of that name, whose data goes now
-    for path, written in unfinished.items():
-        written.replace(path)
+    # The data takes its name before the index does.
+    with UnfinishedFile(index_path) as index, UnfinishedFile(data_path) as data:
+        with data.path.open("wb") as file:
+            for name, array in sorted((name.encode(), array) for name, array in arrays.items()):
+                items.append((name, _write_array(file, array)))
+        with index.path.open("wb") as file:
+            write_table(file, items)
+        index_path.unlink(missing_ok=True)  # of a checkpoint of that name, whose data goes now
+
+
+def _write_array(file: IO[bytes], array: np.ndarray) -> bytes:
+    """Appends an array to the data file; returns its entry in the index."""
+    is_text = array.dtype.kind in "OSU"
+    if is_text:
+        content, crc = _strings(array)
+    else:
+        little = array.dtype.newbyteorder("<")
+        flat = np.ascontiguousarray(array, little).reshape(-1)
+        content = flat.view(np.uint8).data
+        crc = crc32c(content)
+    entry = field(1, STRING if is_text else NUMBERS[array.dtype.newbyteorder("=")])
+    entry += field(2, shape_message(array.shape))
+    for number, value in ((4, file.tell()), (5, len(content))):
+        entry += field(number, value) if value else b""  # as protocol buffers do
+    file.write(content)
+    return entry + fixed32(6, mask(crc))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jslim._files import UnfinishedFile
 from jslim.tf_checkpoint._tensors import NUMBERS
 from jslim.tf_checkpoint._v2 import write_bundle
 
@@ -54,10 +55,8 @@ def save_checkpoint(
     write_bundle(prefix, held)
     if is_latest:
         name = json.dumps(prefix.name)
-        state = prefix.with_name("checkpoint")
-        unfinished = state.with_name("checkpoint.unfinished")
-        unfinished.write_text(
-            f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n"
-        )
-        unfinished.replace(state)
+        with UnfinishedFile(prefix.with_name("checkpoint")) as state:
+            state.path.write_text(
+                f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n"
+            )
     return str(prefix)

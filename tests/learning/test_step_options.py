@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import jslim as slim
 from jslim import data, learning, optimizers
 from jslim._errors import ScopeError
-from jslim.learning.mesh import split_batch
+from jslim.learning.accumulation import split_batch
 from jslim.nets import nets_factory
 
 RNG = np.random.default_rng(0)

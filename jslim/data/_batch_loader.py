@@ -1,0 +1,144 @@
+"""One batch of a data set: its records loaded, preprocessed, checked and stacked."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jslim._errors import DataError
+from jslim.data.order import Order, example_generator
+from jslim.data.sources import ImageDataset
+
+Batch = dict[str, np.ndarray]
+
+# A batch, and what is wrong with its bad records, by their index in the data set.
+Loaded = tuple[Batch, dict[int, str]]
+
+
+class BatchLoader:
+    """Makes the batch that begins at a position; picklable where what it is made of is.
+
+    Args:
+      dataset: Where the records come from.
+      batch_size: The rows of every batch.
+      order: Which record is at a position.
+      stop: The position after the last one; None means that there is no end.
+      preprocessing_fn: As of `batches`.
+      decode_images: As of `batches`.
+      skips_bad_records: Whether a record that cannot be read is left out, or an error.
+      shard: As of `batches`: which rows of every batch are made.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        batch_size: int,
+        order: Order,
+        *,
+        stop: int | None,
+        preprocessing_fn: Callable[..., np.ndarray] | None,
+        decode_images: bool,
+        skips_bad_records: bool,
+        shard: tuple[int, int],
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.order = order
+        self.stop = stop
+        self._preprocessing_fn = preprocessing_fn
+        self._draws_random_numbers = preprocessing_fn is not None and _takes_rng(preprocessing_fn)
+        self._decode_images = decode_images
+        self._skips_bad_records = skips_bad_records
+        self._shard = shard
+
+    def end_of_batch(self, start: int) -> int:
+        end = start + self.batch_size
+        return end if self.stop is None else max(start, min(end, self.stop))
+
+    def batch_number(self, number: int, first: int) -> Loaded:
+        """The batch `number` batches after the one that begins at `first`."""
+        return self(first + number * self.batch_size)
+
+    def __call__(self, start: int) -> Loaded:
+        """The rows of this shard of the batch whose first record is at position `start`."""
+        index, count = self._shard
+        num_rows = self.batch_size // count
+        first_row = start + index * num_rows
+        positions = range(first_row, min(first_row + num_rows, self.end_of_batch(start)))
+        bad: dict[int, str] = {}
+        loaded = [self.load_or_skip(position, bad) for position in positions]
+        good = [row for row in loaded if row is not None]
+        if loaded and not good:
+            raise DataError(
+                f"every record of a batch of {self.dataset.name!r} is bad; the last one: "
+                f"{bad[self.order(positions[-1])]}"
+            )
+        if not good:  # the records end before the rows of this shard
+            good = [self.load_good_record(start)]
+        for position, row in zip(positions, loaded, strict=True):
+            if row is not None and row[0].shape != good[0][0].shape:
+                first = next(p for p, r in zip(positions, loaded, strict=True) if r)
+                raise DataError(
+                    f"the images of a batch must have one shape: {self._key(position)!r} has "
+                    f"{row[0].shape}, {self._key(first)!r} has {good[0][0].shape}; pass a "
+                    "preprocessing_fn that gives all of them one size."
+                )
+        rows = loaded + [None] * (num_rows - len(loaded))
+        weights = np.array([row is not None for row in rows], np.float32)
+        # Copies of a real record, not zeros: should a net make NaN of an empty image, that would
+        # get through a weight of 0.
+        images, labels = zip(*(row or good[-1] for row in rows), strict=True)
+        batch = {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
+        return batch, bad
+
+    def load_or_skip(self, position: int, bad: dict[int, str]) -> tuple[np.ndarray, int] | None:
+        """The preprocessed image and the label; None for a bad record, which is noted in `bad`."""
+        try:
+            return self._load_example(position)
+        except DataError as error:
+            if not self._skips_bad_records:
+                raise
+            bad[self.order(position)] = str(error)
+            return None
+
+    def load_good_record(self, start: int = 0) -> tuple[np.ndarray, int]:
+        """The first record from a position on that can be read."""
+        found = (self.load_or_skip(start + k, {}) for k in range(self.order.num_records))
+        if (row := next(filter(None, found), None)) is None:
+            raise DataError(f"no record of {self.dataset.name!r} can be read.")
+        return row
+
+    def _load_example(self, position: int) -> tuple[np.ndarray, int]:
+        """The preprocessed image and the checked label at a position of the stream."""
+        index = self.order(position)
+        example = self.dataset[index] if self._decode_images else self.dataset.undecoded(index)
+        image: Any = example["image"]
+        label, key = example["label"], example["record_key"]
+        if not 0 <= label < self.dataset.num_classes:
+            raise DataError(
+                f"record {key!r} of {self.dataset.name!r} has label {label}, outside 0 to "
+                f"{self.dataset.num_classes - 1}, the labels of its {self.dataset.num_classes} "
+                "classes; correct the label or num_classes."
+            )
+        if self._preprocessing_fn is not None:
+            options = {}
+            if self._draws_random_numbers:
+                options["rng"] = example_generator(self.order.seed, position)
+            try:
+                image = self._preprocessing_fn(image, **options)
+            except DataError:
+                raise  # of decoding, which names the record
+            except ValueError as error:
+                raise DataError(f"record {key!r} of {self.dataset.name!r}: {error}") from error
+        return image, label
+
+    def _key(self, position: int) -> str:
+        return self.dataset[self.order(position)]["record_key"]
+
+
+def _takes_rng(function: Callable[..., Any]) -> bool:
+    try:
+        return "rng" in inspect.signature(function).parameters
+    except ValueError:  # Some functions written in C have no signature.
+        return False
