@@ -4,17 +4,31 @@ Silent broadcasting and silent dtype promotion are how wrong numbers get past a 
 are errors here; a library function that relies on either fails its own tests.
 """
 
+import gc
+import importlib.metadata
 import os
 import pathlib
 
-# Read by XLA when its backend starts, so it must be in place before jax is imported.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Read by XLA when its backend starts, so it must be in place before jax is imported. Most of the
+# suite's time goes into compiling what runs once; unoptimized it takes half as long.
+# XLA_FLAGS=--xla_backend_optimization_level=3 has the last word, and tests what users compile.
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        "--xla_force_host_platform_device_count=8",
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false"
+        if importlib.metadata.version("jaxlib").startswith("0.10.")
+        else "",  # later ones have no others
+        os.environ.get("XLA_FLAGS", ""),
+    )
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+
+# What JAX keeps is looked through at every full collection, of which there were too many.
+gc.set_threshold(100_000, 50, 100)
 
 _CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache" / "tests"
 

@@ -28,7 +28,8 @@ def test_an_error_leaves_what_was_there(tmp_path, has_begun):
                 unfinished.path.write_text("half")
             raise KeyError
 
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError):
+        fail()
     assert final.read_text() == "old"
     assert list(tmp_path.iterdir()) == [final]
 
