@@ -109,12 +109,12 @@ class TrainOp:
             functools.partial(step, with_summaries=True),
             out_shardings=(self.state_sharding, self._whole, self._whole),
         )
-        # It runs once: on the CPU compiling takes most of its time, and half as long unoptimized.
+        # It runs once; on the CPU nearly all of its time is compiling, a third less of it this way.
         on_cpu = self.mesh.devices.flat[0].platform == "cpu"
         self._jitted_init = jax.jit(
             self._init,
             out_shardings=self.state_sharding,
-            compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
+            compiler_options={"xla_backend_optimization_level": 1} if on_cpu else None,
         )
 
     @property
@@ -156,7 +156,7 @@ class TrainOp:
         with self._in_scope():
             rng = _as_key(rng)
             self._shard(rng, batch)
-            shapes = jax.eval_shape(self._init, rng, batch)
+            shapes = self._jitted_init.eval_shape(rng, batch)  # a trace that `init` takes again
         shardings = jax.tree.broadcast(self.state_sharding, shapes)
         return jax.tree.map(
             lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
