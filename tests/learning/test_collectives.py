@@ -12,7 +12,9 @@ from jslim import learning
 NUM_LAYERS = 3
 
 
-def step_of(with_batch_norm, **options):
+def program_of(with_batch_norm, **options):
+    """The compiled step as text, and the bytes of the parameters."""
+
     def total_loss(batch):
         norm = slim.batch_norm if with_batch_norm else None
         with slim.arg_scope([slim.conv2d], normalizer_fn=norm):
@@ -30,8 +32,12 @@ def step_of(with_batch_norm, **options):
     }
     state = train_op.init_shapes(0, batch)
     params = sum(x.size * 4 for x in jax.tree.leaves(state.params))
-    numbers, sizes = scaling.collectives(train_op.lower(state, batch).compile().as_text())
-    return numbers, sizes, params
+    return train_op.lower(state, batch).compile().as_text(), params
+
+
+def step_of(with_batch_norm, **options):
+    text, params = program_of(with_batch_norm, **options)
+    return *scaling.collectives(text), params
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -51,6 +57,15 @@ def test_global_statistics_cost_two_more_for_each_layer_and_those_of_replicas_no
     assert set(numbers) == {"all-reduce"}
     assert numbers["all-reduce"] <= 2
     assert sizes["all-reduce"] < params + 400
+
+
+@pytest.mark.parametrize(("statistics", "is_in_loop"), [("replica", False), ("global", True)])
+def test_accumulated_gradients_are_summed_once_with_statistics_of_replicas(statistics, is_in_loop):
+    options = {"gradient_accumulation_steps": 2, "batch_norm_statistics": statistics}
+    text, _ = program_of(True, **options)
+    in_loop = "\n".join(line for line in text.splitlines() if "while/body" in line)
+    assert bool(scaling.collectives(in_loop)[0]) == is_in_loop
+    assert scaling.collectives(text)[0]
 
 
 def test_a_state_in_parts_gathers_each_variable_once():
