@@ -16,6 +16,7 @@ import pytest
 
 import jslim
 from jslim.cli import flags
+from jslim.cli.train_flags import train_flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 TUTORIAL, MIGRATION, README = "docs/tutorial.md", "docs/migration.md", "README.md"
@@ -178,7 +179,7 @@ def test_migration_lists_exactly_the_dropped_flags():
 
 def test_documents_give_flags_that_the_scripts_have():
     programs = {
-        "train.py": flags.train_flags,
+        "train.py": train_flags,
         "eval.py": flags.eval_flags,
         "jslim-predict": flags.predict_flags,
         "jslim-convert": flags.convert_flags,

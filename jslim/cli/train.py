@@ -16,6 +16,7 @@ from jslim import checkpoints, data, layers, learning, losses, optimizers, summa
 from jslim.cli import classifier, flags, preview, starting
 from jslim.cli.augmentation import make_augmentation
 from jslim.cli.run import UsageError, run
+from jslim.cli.train_flags import train_flags
 from jslim.cli.validation import Validation
 from jslim.model import make_rng
 from jslim.nets import nets_factory
@@ -26,7 +27,7 @@ logger = logging.getLogger("jslim")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains as the command line says; returns the exit code."""
-    return run(train, flags.train_flags(), argv, flags.DROPPED)
+    return run(train, train_flags(), argv, flags.DROPPED)
 
 
 def train(values: Any) -> None:
