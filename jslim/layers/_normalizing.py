@@ -147,9 +147,15 @@ def _normalize_jvp(
         factor = lax.add(factor, lax.mul(gamma_dot, inverse))
     if beta_dot is not None:
         term = lax.add(term, beta_dot)
+    moved = deviations
+    if over.has_one_pass:
+        # The transpose then sums products with the array itself: XLA's CPU backend writes the
+        # deviations out for such a sum. It rounds as the variance of one pass does, but not squared.
+        moved = array
+        term = lax.sub(term, lax.mul(mean, factor))
     outputs_dot = lax.add(
         lax.mul(array_dot, over.spread(scale, array)),
-        scale_and_shift(deviations, factor, term, over.kept),
+        scale_and_shift(moved, factor, term, over.kept),
     )
     still = np.zeros(mean.shape, mean.dtype)
     return (outputs, mean, variance), (outputs_dot, still, still)  # type: ignore[return-value]
