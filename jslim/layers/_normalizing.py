@@ -150,7 +150,7 @@ def _normalize_jvp(
     moved = deviations
     if over.has_one_pass:
         # The transpose then sums products with the array itself: XLA's CPU backend writes the
-        # deviations out for such a sum. It rounds as the variance of one pass does, but not squared.
+        # deviations out for such a sum. What this rounds away is less than in the variance.
         moved = array
         term = lax.sub(term, lax.mul(mean, factor))
     outputs_dot = lax.add(
