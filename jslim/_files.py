@@ -28,11 +28,19 @@ class UnfinishedFile:
         name = f".{self._final.name}.{secrets.token_hex(4)}.jslim-unfinished"
         self.path = self._final.with_name(name)
 
-    def finish(self) -> None:
-        """Puts what was written on the disk, and then under its name."""
+    def sync(self) -> None:
+        """Waits until what was written is on the disk."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
-        self.path.replace(self._final)
+
+    def finish(self) -> None:
+        """Puts what was written on the disk, and then under its name; what fails leaves nothing."""
+        try:
+            self.sync()
+            self.path.replace(self._final)
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Removes what was written."""

@@ -60,9 +60,8 @@ class Definer:
         flags.DEFINE_enum(name, default, choices, explanation, flag_values=self._values)
 
 
-def define_common(values: flags.FlagValues, batch_size: int, split: str) -> None:
+def define_common(define: Definer, batch_size: int, split: str) -> None:
     """What `train.py` and `eval.py` both have."""
-    define = Definer(values)
     define.text(
         "dataset_name",
         None,
@@ -125,19 +124,16 @@ def define_common(values: flags.FlagValues, batch_size: int, split: str) -> None
         "SpecificityAtSensitivity_X. Default: Accuracy, Loss and, of more than five classes, "
         "Recall_5.",
     )
-    _define_every(values)
+    _define_every(define)
 
 
 def eval_flags() -> flags.FlagValues:
     """The flags of `eval.py`."""
     values = flags.FlagValues()
-    define_common(values, batch_size=100, split="test")
     define = Definer(values)
-    define.text(
-        "checkpoint_path", "/tmp/tfmodel/", "A checkpoint of jslim or TensorFlow, or a directory."
-    )
+    define_common(define, batch_size=100, split="test")
+    _define_model(define)
     define.text("eval_dir", None, "Where event files go. Default: none are written.")
-    define.text("model_name", None, "The network. Default: the one the checkpoint names.")
     define.integer("eval_image_size", None, "Image side in pixels. Default: the checkpoint's.")
     define.integer(
         "max_num_batches", None, "How many batches to evaluate. Default: all.", lower_bound=1
@@ -176,7 +172,7 @@ def predict_flags() -> flags.FlagValues:
     """The flags of `jslim-predict`."""
     values = flags.FlagValues()
     define = Definer(values)
-    _define_checkpoint(values)
+    _define_checkpoint(define)
     define.integer("batch_size", 32, "How many images are computed at once.", lower_bound=1)
     define.integer(
         "top", 1, "How many classes are written for each image, best first.", lower_bound=1
@@ -195,7 +191,7 @@ def export_flags() -> flags.FlagValues:
     """The flags of `jslim-export`."""
     values = flags.FlagValues()
     define = Definer(values)
-    _define_checkpoint(values)
+    _define_checkpoint(define)
     define.text(
         "output_file",
         None,
@@ -240,17 +236,21 @@ def convert_flags() -> flags.FlagValues:
     )
     define.integer("num_threads", 4, "How many files are written at once.", lower_bound=1)
     define.integer("seed", 0, "Of the order of the images.", lower_bound=0)
-    _define_every(values)
+    _define_every(define)
     return values
 
 
-def _define_checkpoint(values: flags.FlagValues) -> None:
-    """What says which network to load: of jslim's own checkpoints the first alone is needed."""
-    define = Definer(values)
+def _define_model(define: Definer) -> None:
+    """The checkpoint to load, and its network."""
     define.text(
         "checkpoint_path", "/tmp/tfmodel/", "A checkpoint of jslim or TensorFlow, or a directory."
     )
     define.text("model_name", None, "The network. Default: the one the checkpoint names.")
+
+
+def _define_checkpoint(define: Definer) -> None:
+    """What says which network to load: of jslim's own checkpoints the first alone is needed."""
+    _define_model(define)
     define.text("preprocessing_name", None, "Default: the checkpoint's, or that of the network.")
     define.text("labels_file", None, "The class names, one a line, if the checkpoint has none.")
     define.integer(
@@ -261,12 +261,11 @@ def _define_checkpoint(values: flags.FlagValues) -> None:
         False,
         "Whether to take the moving averages of the variables.",
     )
-    _define_every(values)
+    _define_every(define)
 
 
-def _define_every(values: flags.FlagValues) -> None:
+def _define_every(define: Definer) -> None:
     """What every program has."""
-    define = Definer(values)
     define.text(
         "compilation_cache_dir",
         _CACHE,

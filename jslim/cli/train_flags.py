@@ -8,8 +8,8 @@ from jslim.cli.flags import Definer, define_common
 def train_flags() -> flags.FlagValues:
     """The flags of `train.py`."""
     values = flags.FlagValues()
-    define_common(values, batch_size=32, split="train")
     define = Definer(values)
+    define_common(define, batch_size=32, split="train")
     define.text("train_dir", "/tmp/tfmodel/", "Where checkpoints and event files go.")
     define.text("model_name", "inception_v3", "The network.")
     define.integer("train_image_size", None, "Image side in pixels. Default: that of the network.")
@@ -29,17 +29,16 @@ def train_flags() -> flags.FlagValues:
         "save_summaries_secs", 600.0, "Seconds between summaries; 0: none.", lower_bound=0.0
     )
     define.number("save_interval_secs", 600.0, "Seconds between checkpoints.", lower_bound=0.0)
-    _define_optimizer(values)
-    _define_learning_rate(values)
-    _define_augmentation(values)
-    _define_evaluation(values)
-    _define_start(values)
+    _define_optimizer(define)
+    _define_learning_rate(define)
+    _define_augmentation(define)
+    _define_evaluation(define)
+    _define_start(define)
     return values
 
 
-def _define_optimizer(values: flags.FlagValues) -> None:
+def _define_optimizer(define: Definer) -> None:
     """The optimizer, and how a step is computed."""
-    define = Definer(values)
     define.number("weight_decay", 0.00004, "Of the network's L2 regularizers.", lower_bound=0.0)
     define.text(
         "optimizer",
@@ -106,11 +105,11 @@ def _define_optimizer(values: flags.FlagValues) -> None:
     define.text(
         "profile_steps", None, "FIRST,LAST: steps of which a profile is written for TensorBoard."
     )
+    define.number("moving_average_decay", None, "Keeps moving averages of the variables.")
 
 
-def _define_learning_rate(values: flags.FlagValues) -> None:
+def _define_learning_rate(define: Definer) -> None:
     """The learning rate, and the loss."""
-    define = Definer(values)
     define.text(
         "learning_rate_decay_type",
         "exponential",
@@ -129,9 +128,8 @@ def _define_learning_rate(values: flags.FlagValues) -> None:
     define.number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
 
 
-def _define_augmentation(values: flags.FlagValues) -> None:
-    """Augmentation beyond that of the preprocessing, on the device; and moving averages."""
-    define = Definer(values)
+def _define_augmentation(define: Definer) -> None:
+    """Augmentation beyond that of the preprocessing, on the device."""
     define.integer(
         "rand_augment_layers", 0, "RandAugment's operations on each image.", lower_bound=0
     )
@@ -154,12 +152,10 @@ def _define_augmentation(values: flags.FlagValues) -> None:
         "Puts a part of an image into another; with --mixup_alpha, into half of them. 0: not.",
         lower_bound=0.0,
     )
-    define.number("moving_average_decay", None, "Keeps moving averages of the variables.")
 
 
-def _define_evaluation(values: flags.FlagValues) -> None:
+def _define_evaluation(define: Definer) -> None:
     """Evaluation while training."""
-    define = Definer(values)
     define.integer(
         "eval_every", 0, "Steps from one evaluation to the next; 0: none.", lower_bound=0
     )
@@ -174,9 +170,8 @@ def _define_evaluation(values: flags.FlagValues) -> None:
     define.number("early_stopping_delta", 0.0, "By how much it must be better.", lower_bound=0.0)
 
 
-def _define_start(values: flags.FlagValues) -> None:
+def _define_start(define: Definer) -> None:
     """What to start from, and fine-tuning."""
-    define = Definer(values)
     define.choice(
         "start_from",
         "auto",

@@ -191,6 +191,8 @@ def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None
                 items.append((name, _write_array(file, array)))
         with index.path.open("wb") as file:
             write_table(file, items)
+        for unfinished in (data, index):
+            unfinished.sync()
         index_path.unlink(missing_ok=True)  # of a checkpoint of that name, whose data goes now
 
 

@@ -3,6 +3,7 @@
 `python tests/golden/make_tf_slim_training.py PREFIX` lets TF-Slim itself restore one.
 """
 
+import os
 import pathlib
 
 import ml_dtypes
@@ -76,6 +77,20 @@ def test_layouts_and_types(tmp_path, array):
     wanted = np.char.encode(array) if np.asarray(array).dtype.kind == "U" else array
     assert found.shape == np.shape(array)
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_disk_that_fails_leaves_the_checkpoint_of_that_name(tmp_path, monkeypatch):
+    tf_checkpoint.save_checkpoint(tmp_path / "m", {"a": np.ones(3)})
+    before = sorted(tmp_path.iterdir())
+
+    def fail(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        tf_checkpoint.save_checkpoint(tmp_path / "m", {"a": np.zeros(3)})
+    assert sorted(tmp_path.iterdir()) == before
+    np.testing.assert_array_equal(tf_checkpoint.load_variable(tmp_path / "m", "a"), np.ones(3))
 
 
 def test_state_file_names_the_latest(tmp_path):
