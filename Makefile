@@ -1,7 +1,12 @@
 # On a bare machine with Python 3.11 or later and make:
 #   make train   installs, trains a LeNet on the embedded digits, evaluates it
 #   make test    runs the whole test suite
-PYTHON ?= python3
+#
+# PYTHON is the newest Python here that runs and can make environments. Each name is tried by
+# running it: a name on the PATH may belong to a version manager that only prints an error.
+CAN_INSTALL := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+  $$name -c "$(CAN_INSTALL)" >/dev/null 2>&1 && echo $$name && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
@@ -13,6 +18,9 @@ install: $(VENV)/.installed
 # CONSTRAINTS holds the tested versions; empty means the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: jslim needs Python 3.11 or later with its modules venv \
+	and ensurepip, and none was found; install one, or give it: make $(MAKECMDGOALS) PYTHON=PATH"; \
+	exit 2; } >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[dev]'
