@@ -9,6 +9,8 @@ import contextlib
 import logging
 import os
 import pathlib
+import re
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,6 +20,11 @@ import numpy as np
 from flax import traverse_util
 
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, shorten
+
+# A path that Orbax and TensorStore take as it is: neither a pattern, nor Windows' way of writing
+# (`\\`), nor a bucket (`/gs/...`). Of names that are no UTF-8, `\w` matches nothing.
+_PLAIN = re.compile(r"/(?!(?:az|gs|hf|s3)/)\w[\w .,=@%+~/-]*")
+_OPEN_FILES = pathlib.Path("/proc/self/fd")
 
 
 def checksum(array: np.ndarray) -> int:
@@ -40,6 +47,23 @@ def _quiet_orbax() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(keep)
+
+
+@contextlib.contextmanager
+def _plainly_named(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The absolute path of the directory, or another one of it that is as plain as `_PLAIN`."""
+    directory = directory.absolute()
+    with contextlib.ExitStack() as stack:
+        if _PLAIN.fullmatch(str(directory)):
+            yield directory
+        elif _OPEN_FILES.exists():
+            parent = os.open(directory.parent, os.O_RDONLY)
+            stack.callback(os.close, parent)
+            yield _OPEN_FILES / str(parent) / directory.name
+        else:  # another system than Linux
+            link = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "link")
+            link.symlink_to(directory.parent, target_is_directory=True)
+            yield link / directory.name
 
 
 def _checkpointer(**options: Any) -> Any:
@@ -78,8 +102,9 @@ def write_arrays(
     with (
         _quiet_orbax(),
         _checkpointer(use_compression=False, is_joint=is_joint) as checkpointer,
+        _plainly_named(directory) as path,
     ):
-        checkpointer.save(directory.absolute(), args=ocp.args.PyTreeSave(tree))
+        checkpointer.save(path, args=ocp.args.PyTreeSave(tree))
 
 
 def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np.ndarray]:
@@ -118,7 +143,7 @@ def read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, np.nda
         restore_args=tree_of(ocp.RestoreArgs(restore_type=np.ndarray)),
         partial_restore=True,
     )
-    with _quiet_orbax(), _checkpointer() as checkpointer:
-        found = checkpointer.restore(directory.absolute(), args=request)
+    with _quiet_orbax(), _checkpointer() as checkpointer, _plainly_named(directory) as path:
+        found = checkpointer.restore(path, args=request)
     # A name that Orbax does not find comes back as the request for it, here 0.
     return {name: np.asarray(a) for name, a in traverse_util.flatten_dict(found, sep="/").items()}

@@ -39,7 +39,8 @@ def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list
 
     Args:
       data_sources: A path; a pattern with `*`, `?` or `[`; `PATH@N`, the N shards
-        `PATH-00000-of-0000N` and so on; or a list of such.
+        `PATH-00000-of-0000N` and so on; or a list of such. What is there under a name, file or
+        folder, is meant by it: of `exp [v2]/*.tfrecord` only the end is a pattern.
 
     Raises:
       DataError: A pattern matches nothing.
@@ -47,12 +48,18 @@ def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list
     if not isinstance(data_sources, (str, os.PathLike)):
         return [path for source in data_sources for path in get_data_files(source)]
     pattern = os.fspath(data_sources)
-    stem, at, count = pattern.rpartition("@")
-    if at and count.isdecimal() and not os.path.exists(pattern):
-        return [f"{stem}-{i:05d}-of-{int(count):05d}" for i in range(int(count))]
-    if not any(sign in pattern for sign in "*?["):
+    if os.path.exists(pattern) or not any(sign in pattern for sign in "*?[@"):
         return [pattern]
-    files = sorted(glob.glob(pattern))
+    stem, at, count = pattern.rpartition("@")
+    if at and count.isdecimal():
+        return [f"{stem}-{i:05d}-of-{int(count):05d}" for i in range(int(count))]
+    folder = pattern
+    while folder and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    rest = pattern[len(folder) :]
+    if not glob.has_magic(rest):
+        return [pattern]
+    files = sorted(glob.glob(glob.escape(folder) + rest))
     if not files:
         raise DataError(f"no file matches the pattern {pattern!r}; check the directory and split.")
     return files

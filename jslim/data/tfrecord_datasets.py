@@ -3,6 +3,7 @@
 Source of patterns, keys and splits: research/slim/datasets of tensorflow/models.
 """
 
+import glob
 import os
 import pathlib
 import re
@@ -164,7 +165,7 @@ def open_tfrecord_dataset(
     if not directory.is_dir():
         raise DataError(f"the data set directory {str(directory)!r} does not exist.")
     names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
-    pattern = (file_pattern or schema.file_pattern).replace("%s", split_name)
+    pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
     files = [path for path in get_data_files(directory / pattern) if os.path.isfile(path)]
     if name == "tfrecord" and file_pattern is None:
         files = [path for path in files if _is_of_split(os.path.basename(path), split_name)]

@@ -106,9 +106,8 @@ def _of_file(path: pathlib.Path) -> Located | None:
     """The checkpoint that a file of a directory is the index of, or the whole of."""
     if path.name.endswith(".index"):
         prefix = path.with_name(path.name.removesuffix(".index"))
-        is_bundle = any(
-            _DATA_FILE.search(p.name) for p in path.parent.glob(f"{prefix.name}.data-*")
-        )
+        data = (p.name.removeprefix(prefix.name) for p in path.parent.iterdir())
+        is_bundle = any(map(_DATA_FILE.fullmatch, data))
         return Located(prefix, ()) if is_bundle else None
     return find(path) if is_table(path) and not _DATA_FILE.search(path.name) else None
 

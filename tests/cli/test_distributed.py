@@ -103,14 +103,15 @@ def expected(alone):
 
 
 def test_two_processes_train_to_the_numbers_of_one_and_only_the_first_speaks(expected, tmp_path):
-    first, second = run(2, tmp_path, "--shard_state", f"--eval_every={STEPS}")
-    assert_same_end(tmp_path, expected)
+    directory = tmp_path / "exp [v2]"  # which is no pattern
+    first, second = run(2, directory, "--shard_state", f"--eval_every={STEPS}")
+    assert_same_end(directory, expected)
     assert re.search(rf"step {STEPS}/{STEPS}  loss", first[1])
     assert "batches of 32 on 4 of 4 devices" in first[1]
     assert f"step {STEPS}  eval/Accuracy" in first[0]
     assert "step" not in second[0] + re.sub(r"\[Gloo\].*", "", second[1])
-    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
-    assert len((tmp_path / "evaluations.jsonl").read_text().splitlines()) == 1
+    assert len(list(directory.glob("events.out.tfevents.*"))) == 1
+    assert len((directory / "evaluations.jsonl").read_text().splitlines()) == 1
 
 
 def test_after_a_kill_all_end_and_four_processes_go_on(expected, tmp_path):

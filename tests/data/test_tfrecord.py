@@ -171,6 +171,19 @@ def test_names_and_patterns_of_files(tmp_path):
         get_data_files(f"{tmp_path}/c*")
 
 
+def test_what_is_there_under_a_name_is_no_pattern(tmp_path):
+    folder = tmp_path / "exp [v2] *@2"
+    folder.mkdir()
+    for name in ("a[1].x", "a1.x", "a@3"):
+        (folder / name).touch()
+    for name in ("a[1].x", "a@3"):
+        assert get_data_files(folder / name) == [str(folder / name)]
+    assert get_data_files(folder / "a[0-9].x") == [str(folder / "a1.x")]
+    assert get_data_files(tmp_path / "exp*" / "a?.x") == [str(folder / "a1.x")]
+    missing = str(folder / "b.tfrecord")
+    assert get_data_files(missing) == [missing]
+
+
 def test_the_index_of_a_large_file_is_kept_until_the_file_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(tfrecord, "_LARGE", 100)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

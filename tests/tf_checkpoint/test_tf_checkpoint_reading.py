@@ -104,6 +104,14 @@ def test_directory_without_a_state_file_needs_one_checkpoint(tmp_path):
     )
 
 
+def test_a_name_is_no_pattern(tmp_path):
+    for file in V2.parent.glob("model*"):
+        shutil.copy(file, tmp_path / file.name.replace("model", "model[1]*"))
+    prefix = str(tmp_path / "model[1]*.ckpt-7")
+    assert tf_checkpoint.load_checkpoint(tmp_path).path == prefix
+    assert tf_checkpoint.load_checkpoint(f"{prefix}.index").path == prefix
+
+
 def broken(tmp_path, change):
     for file in V2.parent.iterdir():
         shutil.copy(file, tmp_path)
