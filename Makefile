@@ -46,4 +46,4 @@ bench: install
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(RUNS) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(RUNS) dist .pytest_cache .ruff_cache .mypy_cache

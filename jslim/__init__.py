@@ -5,7 +5,7 @@ that `import jslim` would take beside `import jax, flax`.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jslim import initializers as initializers
 from jslim import layers as layers
@@ -165,6 +165,7 @@ if TYPE_CHECKING:
     from jslim.prediction import load as load
 
 summary = summaries
+__version__ = "0.1.0"
 
 _LAZY = {
     "assign_from_checkpoint": "jslim.checkpoints",
@@ -196,18 +197,20 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        near = did_you_mean(name, __dir__())
-        raise AttributeError(f"module 'jslim' has no attribute {name!r}{near}")
-    holder = _LAZY[name]
-    if holder in ("jslim", "jslim.data"):
-        value: Any = importlib.import_module(f"{holder}.{name}")
-    else:
-        value = getattr(importlib.import_module(holder), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # so that type checkers find what is misspelt
+
+    def __getattr__(name):
+        if name not in _LAZY:
+            near = did_you_mean(name, __dir__())
+            raise AttributeError(f"module 'jslim' has no attribute {name!r}{near}")
+        holder = _LAZY[name]
+        if holder in ("jslim", "jslim.data"):
+            value = importlib.import_module(f"{holder}.{name}")
+        else:
+            value = getattr(importlib.import_module(holder), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY} - {"TYPE_CHECKING", "did_you_mean", "importlib"})

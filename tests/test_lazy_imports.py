@@ -1,6 +1,7 @@
 """What `import jslim` leaves for later is there when it is asked for."""
 
 import ast
+import importlib.metadata
 import pathlib
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import jslim as slim
 
 def names_for_type_checkers():
     tree = ast.parse(pathlib.Path(slim.__file__).read_text())
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     return {alias.asname: node.module for node in block.body for alias in node.names}
 
 
@@ -39,3 +40,17 @@ def test_importing_needs_neither_optax_nor_scipy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_jslims_own():
+    assert {"TYPE_CHECKING", "Any", "importlib", "did_you_mean"}.isdisjoint(dir(slim))
+    assert slim.__version__ == importlib.metadata.version("jslim")
+
+
+def test_beside_a_checkout_of_the_same_name_the_installed_package_is_imported(tmp_path):
+    (tmp_path / "jslim").mkdir()  # what a checkout looks like from the folder that it lies in
+    code = "import jslim; print(jslim.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == slim.__version__
