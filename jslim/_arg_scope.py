@@ -6,10 +6,10 @@
         net = conv2d(net, 64, [3, 3], 'VALID')     # what a call says itself always wins
 
 A scope lasts as long as its `with` block (dynamic extent) and belongs to one thread. What was
-traced under one scope must not be reused under another, so the current scope is kept in a JAX
-user context: that makes it part of the key of every cache that JAX has (jit, scan, checkpoint,
-cond, ...). It is why everything in a scope has to hash and compare by value, and why a scope
-does not follow `contextvars` or asyncio into a place where JAX's own settings do not follow.
+traced under one scope must not be reused under another, so the current scope is kept in JAX's
+user context (`_context.py`). An op gets the values as they were given; the key that JAX compares is
+made of them when the scope is entered, which is why all in a scope has to hash and compare by
+value. A scope does not follow `contextvars` or asyncio into a place where JAX's settings do not.
 
 JAX's own jitted helpers are traced once for each scope that differs. Seen with 52 convolutions: 3 %
 more trace time for a ResNet's three scopes; for 35 scopes four times as long once, then 10 % more.
@@ -21,14 +21,13 @@ import inspect
 import itertools
 import sys
 import threading
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import jax
-import numpy as np
-
-from jslim._around_ops import AROUND
+from jslim._context import changed_context, context
+from jslim._defaults import ArgScope as ArgScope
+from jslim._defaults import Defaults
 from jslim._errors import ScopeError, did_you_mean
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -45,140 +44,8 @@ class _Op(NamedTuple):
     takes_any: bool  # has **kwargs
 
 
-class _Setting(NamedTuple):
-    """One value in a scope, what stands for it in the key, and the `file:line` that set it."""
-
-    value: Any
-    key: Any
-    site: str
-
-
-class FrozenDict(dict):
-    """An immutable dict that hashes by value: what a dict given to `arg_scope` becomes."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(
-            "a dict that stands in an arg_scope cannot be changed; copy it with dict(...), or "
-            "enter another arg_scope with the new value"
-        )
-
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse
-    __ior__ = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FrozenDict, (dict(self),)
-
-
-def _key_of(value: Any) -> Any:
-    """What stands for a frozen value in a key: where keys are equal, so are the effects."""
-    if isinstance(value, FrozenDict):
-        return FrozenDict, frozenset((name, _key_of(v)) for name, v in value.items())
-    if type(value) in (tuple, frozenset):
-        return type(value), type(value)(_key_of(v) for v in value)
-    # What a function around makes anew by each call, though it does the same. It stays equal
-    # only to itself (the last line) where it holds an array or an unhashable value.
-    with contextlib.suppress(TypeError, ValueError):
-        if type(value) is functools.partial:
-            arguments = _freeze((value.args, value.keywords), "")
-            return functools.partial, _key_of(value.func), _key_of(arguments)
-        if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
-            cells = tuple((type(c.cell_contents), c.cell_contents) for c in value.__closure__ or ())
-            defaults = _key_of(_freeze((value.__defaults__, value.__kwdefaults__), ""))
-            key = (value.__code__, id(value.__globals__), cells, defaults, *value.__dict__.items())
-            hash(key)
-            return key
-    # 1 == 1.0 == True in Python, but they need not mean the same to an op.
-    return type(value), value
-
-
-def _freeze(value: Any, where: str) -> Any:
-    """`value` with lists as tuples and dicts frozen, so that it hashes by value."""
-    if isinstance(value, FrozenDict):
-        return value
-    if isinstance(value, Mapping):
-        return FrozenDict({k: _freeze(v, f"{where}[{k!r}]") for k, v in value.items()})
-    if type(value) in (list, tuple):
-        return tuple(_freeze(v, where) for v in value)
-    if isinstance(value, (set, frozenset)):
-        return frozenset(_freeze(v, where) for v in value)
-    # An array has to be caught by type: a NumPy scalar hashes, and a tracer says no too late.
-    if isinstance(value, (jax.Array, np.ndarray)):
-        raise TypeError(
-            f"arg_scope: {where} is an array, and what stands in a scope must hash and compare "
-            "by value (it becomes part of jit's cache key); pass the array at the call, or set "
-            "an initializer such as constant_initializer instead"
-        )
-    try:
-        hash(value)
-    except TypeError:
-        raise TypeError(
-            f"arg_scope: {where} is an unhashable {type(value).__name__}, and what stands in a "
-            "scope must hash and compare by value (it becomes part of jit's cache key); use a "
-            "tuple, a dict or a frozen dataclass"
-        ) from None
-    return value
-
-
-class ArgScope(Mapping[str, Mapping[str, Any]]):
-    """An immutable set of defaults: `{arg_scope_func_key(op): {argument: value}}`.
-
-    `with arg_scope(...) as scope` gives one; `arg_scope(scope)` enters it again. Two scopes that
-    set the same values are equal and hash alike, wherever they were written.
-    """
-
-    __slots__ = ("_hash", "_key", "_settings")
-
-    def __init__(self, settings: Mapping[str, Mapping[str, _Setting]]):
-        self._settings = settings
-        self._key: frozenset[Any] = frozenset(
-            (op, name, setting.key)
-            for op, names in settings.items()
-            for name, setting in names.items()
-        )
-        self._hash = hash(self._key)
-
-    def __getitem__(self, op_key: str) -> Mapping[str, Any]:
-        return {name: setting.value for name, setting in self._settings[op_key].items()}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._settings)
-
-    def __len__(self) -> int:
-        return len(self._settings)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, ArgScope):
-            return self is other or (self._hash == other._hash and self._key == other._key)
-        return Mapping.__eq__(self, other)
-
-    def __repr__(self) -> str:
-        return f"ArgScope({ {op: dict(self[op]) for op in self} })"
-
-    def __deepcopy__(self, memo: Any = None) -> "ArgScope":
-        return self
-
-    __copy__ = __deepcopy__
-
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "an ArgScope cannot be pickled: its ops belong to this process; enter the arg_scope "
-            "again in the other one"
-        )
-
-    def settings(self, op_key: str) -> Mapping[str, _Setting] | None:
-        """The settings for one op with the place that made each, or None."""
-        return self._settings.get(op_key)
-
-
-# The one place where the current scope is kept: what an op reads and what JAX's caches look at
-# cannot differ.
-_CURRENT = jax.make_user_context(default_value=ArgScope({}))
+# By key, to find what a scope that is a plain dict sets.
+_OPS: weakref.WeakValueDictionary[str, Callable[..., Any]] = weakref.WeakValueDictionary()
 _NUMBERS = itertools.count()
 
 
@@ -193,6 +60,20 @@ def _op_of(function: Any) -> _Op:
             "arguments; decorate it, or list the op it calls"
         )
     return op
+
+
+class _UnknownArgument(ScopeError, TypeError):
+    """What TF-Slim says by a TypeError at the call."""
+
+
+def _op_of_key(key: str) -> _Op:
+    if key not in _OPS:
+        names = [op._arg_scope_op.key for op in _OPS.values()]  # type: ignore[attr-defined]
+        raise ScopeError(
+            f"arg_scope: no op has the key {key!r}{did_you_mean(str(key), names)}; a scope that is "
+            "a dict has the keys that slim.arg_scope_func_key(op) gives"
+        )
+    return _op_of(_OPS[key])
 
 
 def add_arg_scope(func: _F) -> _F:
@@ -223,15 +104,18 @@ def add_arg_scope(func: _F) -> _F:
 
     @functools.wraps(func)
     def with_scope(*args: Any, **kwargs: Any) -> Any:
-        if settings := _CURRENT.value.settings(op.key):
+        current = context()
+        if defaults := current.arg_scope.get(op.key):
             given = op.positional[: len(args)]
-            for name, setting in settings.items():
+            for name, value in defaults.items():
                 if name not in kwargs and name not in given:
-                    kwargs[name] = setting.value
-        around = AROUND.get()
+                    kwargs[name] = value
+        around = current.around_ops
         return func(*args, **kwargs) if around is None else around(func, args, kwargs)
 
     with_scope._arg_scope_op = op  # type: ignore[attr-defined]
+    with_scope._key_op = op.key  # type: ignore[attr-defined]  # TF-Slim's name of it
+    _OPS[op.key] = with_scope
     return with_scope  # type: ignore[return-value]
 
 
@@ -240,69 +124,89 @@ class arg_scope(contextlib.ContextDecorator):
 
     Scopes nest: an inner one adds to the outer one, argument by argument, and a value that is a
     dict is replaced whole. A scope saved by `with arg_scope(...) as scope` and entered again by
-    `arg_scope(scope)` replaces everything that is current, as in TF-Slim. Also a decorator.
+    `arg_scope(scope)` replaces everything that is current, as in TF-Slim; so does a dict such as
+    `copy.deepcopy(scope)` gives, which can be changed before. Also a decorator.
 
     Differs from TF-Slim: an argument that an op does not have is rejected here and not at the
-    call; a scope that fails to enter leaves the one around it alone; the stack belongs to the
-    thread; and JAX traces a function again where the scope differs, inside a model function too.
+    call; a scope that fails to enter leaves the one around it alone; a scope cannot be written to;
+    the stack belongs to the thread; and JAX traces a function again where the scope differs.
 
     Args:
       list_ops_or_scope: A list or tuple of ops decorated with `add_arg_scope`, or a scope.
-      **kwargs: `argument=value` for all of those ops. Values must hash by value: lists and dicts
-        are frozen, arrays are refused. Two functions that one `lambda` or local `def` made are
-        equal if the values they close over are; other objects compare as Python compares them.
-        What `jit(f).lower(...).compile()` gives keeps the scope that it was lowered under.
+      **kwargs: `argument=value` for all of those ops, which get the very objects. Values must
+        hash by value; of lists, sets and dicts what they hold at entry counts. An op that fills
+        one does so only while it is traced. Arrays are refused. Two functions that one `lambda`
+        or local `def` made are equal if the values they close over are; other objects compare as
+        Python compares them. What `jit(f).lower(...).compile()` gives keeps the scope that it was
+        lowered under.
 
     Raises:
       TypeError: The first argument is neither, or a value is an array or cannot be hashed.
-      ScopeError: An op is not decorated or does not have that argument, or a saved scope is
-        given together with keyword arguments.
+      ScopeError: An op is not decorated or does not have that argument (a TypeError as well), or a
+        saved scope is given together with keyword arguments.
     """
 
-    def __init__(self, list_ops_or_scope: Sequence[Any] | ArgScope, /, **kwargs: Any):
+    def __init__(
+        self, list_ops_or_scope: Sequence[Any] | Mapping[str, Mapping[str, Any]], /, **kwargs: Any
+    ):
         frame = sys._getframe(1)
         self._site = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        self._saved: ArgScope | None = None
-        self._ops: list[_Op] = []
-        if isinstance(list_ops_or_scope, ArgScope):
+        self._first = list_ops_or_scope
+        self._values = kwargs
+        self._entered = threading.local()
+        if isinstance(list_ops_or_scope, Mapping):
             if kwargs:
                 raise ScopeError(
                     "arg_scope: a saved scope is entered as it is, but "
                     f"{', '.join(kwargs)} was given with it; nest a second arg_scope([ops], ...)"
                 )
-            self._saved = list_ops_or_scope
-        elif isinstance(list_ops_or_scope, (list, tuple)):
-            self._ops = [_op_of(function) for function in list_ops_or_scope]
-        else:
+        elif not isinstance(list_ops_or_scope, (list, tuple)):
             raise TypeError(
                 "arg_scope: the first argument must be a list or tuple of ops, or a scope that "
                 f"`with arg_scope(...) as scope` gave; got {type(list_ops_or_scope).__name__}"
             )
-        self._settings = {
-            name: _Setting(frozen := _freeze(value, name), _key_of(frozen), self._site)
-            for name, value in kwargs.items()
+        self._scope()  # for its errors
+
+    def _scope(self) -> ArgScope:
+        """The scope to enter: its key is made of what the values are now."""
+        first = self._first
+        if isinstance(first, ArgScope):
+            return first
+        if isinstance(first, Mapping):
+            return ArgScope(
+                {key: self._defaults(_op_of_key(key), values) for key, values in first.items()}
+            )
+        current = context().arg_scope
+        made = {
+            op.key: self._defaults(op, self._values, current.get(op.key))
+            for op in map(_op_of, first)
         }
-        for op, name in itertools.product(self._ops, kwargs):
+        return ArgScope({**current, **made})
+
+    def _defaults(
+        self, op: _Op, values: Mapping[str, Any], within: Defaults | None = None
+    ) -> Defaults:
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                f"arg_scope: the defaults of {op.name} must be a dict {{argument: value}}, got "
+                f"{type(values).__name__}"
+            )
+        for name in values:
             if name not in op.parameters and not op.takes_any:
-                raise ScopeError(
+                raise _UnknownArgument(
                     f"arg_scope: {op.name} has no argument {name!r}"
                     f"{did_you_mean(name, op.parameters)} (it has {', '.join(op.parameters)})"
                 )
-        self._entered = threading.local()
+        return Defaults(values, self._site, within)
 
     def _recreate_cm(self) -> "arg_scope":
         return self  # as a decorator: entered once per call, by any number of threads
 
     def __enter__(self) -> ArgScope:
-        scope = self._saved
-        if scope is None:
-            settings = dict(_CURRENT.value._settings)
-            for op in self._ops:
-                settings[op.key] = {**settings.get(op.key, {}), **self._settings}
-            scope = ArgScope(settings)
-        context = _CURRENT(scope)
-        context.__enter__()
-        self._entered.contexts = [*getattr(self._entered, "contexts", ()), context]
+        scope = self._scope()
+        entered = changed_context(arg_scope=scope)
+        entered.__enter__()
+        self._entered.contexts = [*getattr(self._entered, "contexts", ()), entered]
         return scope
 
     def __exit__(self, *exc_info: Any) -> None:
@@ -311,7 +215,7 @@ class arg_scope(contextlib.ContextDecorator):
 
 def current_arg_scope() -> ArgScope:
     """The scope that is current in this thread; empty outside any `arg_scope`."""
-    return _CURRENT.value
+    return context().arg_scope
 
 
 def has_arg_scope(func: Any) -> bool:
@@ -396,7 +300,7 @@ def arg_scope_explain(op: Any, *args: Any, **kwargs: Any) -> ArgScopeExplanation
             given.update(given.pop(name, {}))
         elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL or name in given:
             values[name] = ArgValue(parameter.default, "default")
-    for name, setting in (_CURRENT.value.settings(described.key) or {}).items():
-        values[name] = ArgValue(setting.value, setting.site)
+    if defaults := context().arg_scope.get(described.key):
+        values |= {name: ArgValue(v, defaults.sites[name]) for name, v in defaults.items()}
     values |= {name: ArgValue(value, "the call") for name, value in given.items()}
     return ArgScopeExplanation(described.name, values)

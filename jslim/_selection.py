@@ -104,7 +104,7 @@ def _select(what: str, tree: Any, tag: str, scope: Any, suffix: str | None) -> V
     if suffix is not None:
         # TF's variables are called `name:0`, and its patterns are matched against that.
         pattern += ".*" + (suffix if ":" in suffix else suffix + ":")
-    matches = _compile(what, pattern).match
+    matches = compile_pattern(what, pattern).match
     return {name: read(name) for name in names if matches(name + ":0")}
 
 
@@ -124,7 +124,7 @@ def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
     )
 
 
-def _compile(what: str, pattern: str) -> re.Pattern[str]:
+def compile_pattern(what: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
@@ -270,7 +270,7 @@ def match(variables: Any, patterns: Iterable[Any], what: str) -> Variables:
     chosen: Variables = {}
     for pattern in patterns:
         pattern = getattr(pattern, "name", pattern)
-        matches = _compile(what, pattern).match
+        matches = compile_pattern(what, pattern).match
         found = {name: leaf for name, leaf in held.items() if matches(name + ":0")}
         if not found:
             scopes = {"/".join(n.split("/")[:i]) for n in held for i in range(1, n.count("/") + 2)}
@@ -308,7 +308,7 @@ def filter_variables(
 
     def finders(what: str, patterns: Sequence[str] | None) -> list[Callable[[str], Any]]:
         _check_not_text(f"filter_variables: {what}", patterns)
-        compiled = [_compile("filter_variables", pattern) for pattern in patterns or ()]
+        compiled = [compile_pattern("filter_variables", pattern) for pattern in patterns or ()]
         return [pattern.search if reg_search else pattern.match for pattern in compiled]
 
     included = finders("include_patterns", include_patterns)

@@ -1,6 +1,7 @@
 """`arg_scope`: what it sets, for how long, and what it says of it."""
 
 import contextvars
+import copy
 import functools
 import inspect
 import threading
@@ -48,7 +49,7 @@ def test_positional_argument_beats_the_scope():
 
 def test_required_argument_may_come_from_a_scope_and_still_be_given_by_position():
     with slim.arg_scope([needs], kernel_size=[3, 3]):
-        assert needs("x") == ("x", (3, 3), 1, None)
+        assert needs("x") == ("x", [3, 3], 1, None)
         assert needs("x", 5) == ("x", 5, 1, None)
     with pytest.raises(TypeError, match="kernel_size"):
         needs("x")
@@ -107,6 +108,76 @@ def test_current_arg_scope_is_empty_outside_and_the_scope_inside():
         assert len(scope) == 1
         assert "seen" in repr(scope)
         assert "{'a': 1}" in repr(scope)
+
+
+# A scope as a dict -----------------------------------------------------------------------------
+
+
+def test_scope_reads_as_a_dict():
+    key = slim.arg_scope_func_key(seen)
+    with slim.arg_scope([seen], a=[1], b=None) as scope:
+        assert scope == {key: {"a": [1], "b": None}}
+        assert (scope != {key: {"a": [1], "b": None}}) is False
+        assert scope != {}
+    assert isinstance(scope, dict)
+    assert dict(scope[key], b=2) == {"a": [1], "b": 2}
+    assert {**scope} == scope.copy() == copy.copy(scope) == scope
+    assert "a" in scope[key]
+    with slim.arg_scope([]) as empty:
+        assert empty == {}
+
+
+def test_deep_copy_of_a_scope_can_be_changed_and_entered():
+    with slim.arg_scope([seen, other], a=1, b=[2]) as scope:
+        pass
+    changed = copy.deepcopy(scope)
+    changed[slim.arg_scope_func_key(seen)]["b"].append(3)
+    changed[slim.arg_scope_func_key(seen)]["c"] = 4
+    del changed[slim.arg_scope_func_key(other)]
+    assert type(changed) is dict
+    with slim.arg_scope(changed) as entered:
+        assert seen() == (1, [2, 3], 4)
+        assert other() == (None, None)
+        assert entered == changed
+    with slim.arg_scope(scope):
+        assert seen() == (1, [2], None)
+        assert other() == (1, [2])
+
+
+def test_empty_dict_clears_the_scope():
+    with slim.arg_scope([seen], a=1):
+        with slim.arg_scope({}) as cleared:
+            assert cleared == {}
+            assert seen() == (None, None, None)
+        assert seen() == (1, None, None)
+
+
+CHANGES = {
+    "set": lambda d, key: d.__setitem__(key, 1),
+    "delete": lambda d, key: d.__delitem__(key),
+    "update": lambda d, key: d.update({key: 1}),
+    "pop": lambda d, key: d.pop(key),
+    "popitem": lambda d, key: d.popitem(),
+    "setdefault": lambda d, key: d.setdefault(key, 1),
+    "clear": lambda d, key: d.clear(),
+    "merge": lambda d, key: d.__ior__({key: 1}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_writing_to_a_scope_is_an_error(change):
+    key = slim.arg_scope_func_key(seen)
+    with slim.arg_scope([seen], a=1) as scope:
+        for written, name in (
+            (scope, key),
+            (scope[key], "a"),
+            (slim.current_arg_scope(), key),
+            (slim.current_arg_scope()[key], "a"),
+        ):
+            with pytest.raises(TypeError, match=r"cannot be changed .*; change copy\.deepcopy\("):
+                change(written, name)
+        assert seen() == (1, None, None)
+        assert scope == {key: {"a": 1}}
 
 
 def test_decorating_twice_keeps_the_key_and_the_op():
@@ -323,7 +394,7 @@ def test_partial_of_an_op_in_the_list_is_refused_by_its_name():
         slim.arg_scope([functools.partial(seen, a=1)], b=1)
 
 
-@pytest.mark.parametrize("bad", [seen, "seen", {seen}, 3, {"some": {"dict": 1}}])
+@pytest.mark.parametrize("bad", [seen, "seen", {seen}, 3, None])
 def test_first_argument_must_be_a_list_or_a_scope(bad):
     kind = type(bad).__name__
     with pytest.raises(TypeError, match=f"must be a list or tuple of ops, or a scope.*got {kind}"):
@@ -335,6 +406,22 @@ def test_saved_scope_with_keywords_is_refused():
         pass
     with pytest.raises(slim.ScopeError, match="entered as it is, but a, b was given with it"):
         slim.arg_scope(saved, a=1, b=2)
+
+
+def test_plain_dict_with_a_key_of_no_op_is_refused():
+    key = slim.arg_scope_func_key(seen)
+    for wrong in ("seen", key[:-1], seen):
+        with pytest.raises(slim.ScopeError, match=r"arg_scope: no op has the key .*arg_scope_func"):
+            slim.arg_scope({wrong: {"a": 1}})
+    with pytest.raises(slim.ScopeError, match="seen has no argument 'aa'; did you mean 'a'"):
+        slim.arg_scope({key: {"aa": 1}})
+    with pytest.raises(TypeError, match=r"defaults of seen must be a dict .*, got int"):
+        slim.arg_scope({key: 1})
+
+
+def test_unknown_argument_is_a_type_error_too():
+    with pytest.raises(TypeError, match="other has no argument 'c'"):
+        slim.arg_scope([other], c=3)
 
 
 # Explain --------------------------------------------------------------------------------------

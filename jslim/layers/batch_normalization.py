@@ -1,7 +1,6 @@
 """Batch normalization."""
 
 import contextlib
-import contextvars
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from jax import lax
 
 from jslim import model
 from jslim._arg_scope import add_arg_scope
+from jslim._context import Predicate, changed_context, context
 from jslim.layers import _common, utils
 from jslim.layers._batch_statistics import (
     Correction,
@@ -43,9 +43,6 @@ Adjustment = Callable[[tuple[int, ...]], tuple[Any, Any]] | None
 _PARAMETERS = ("gamma", "beta")
 _STATISTICS = ("moving_mean", "moving_variance")
 _LIMITS = ("rmax", "rmin", "dmax")
-_is_frozen: contextvars.ContextVar[Callable[[str], bool]] = contextvars.ContextVar(
-    "is_frozen", default=lambda name: False
-)
 
 
 @contextlib.contextmanager
@@ -53,16 +50,14 @@ def frozen_batch_norm(is_frozen: Callable[[str], bool]) -> Iterator[None]:
     """Within it, the `batch_norm` layers chosen by their full names are not in training.
 
     They normalize by their moving statistics, and leave them, whatever `is_training` they are
-    given. What was compiled outside of it stays as it was compiled.
+    given. A jitted function is traced again where `is_frozen` is another one.
 
     Args:
       is_frozen: Of the name of a layer's variable scope: 'resnet_v1_50/conv1/BatchNorm'.
     """
-    token = _is_frozen.set(is_frozen)
-    try:
+    chosen = Predicate.of(is_frozen, "is_frozen of frozen_batch_norm")
+    with changed_context(freezes_batch_norm=chosen):
         yield
-    finally:
-        _is_frozen.reset(token)
 
 
 @add_arg_scope
@@ -180,7 +175,8 @@ def batch_norm(
                 "a batch axis"
             )
         is_training = _common.static_bool(where, "is_training", is_training)
-        if is_training and _is_frozen.get()(sc.name):
+        frozen = context().freezes_batch_norm
+        if is_training and frozen is not None and frozen.test(sc.name):
             is_training = False
         has_updates_collections = updates_collections != "update_ops"
         if renorm:

@@ -3,12 +3,41 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from jslim import model
-from jslim._around_ops import around_ops
+from jslim._context import changed_context, context
 from jslim._errors import ScopeError, did_you_mean
+from jslim._selection import compile_pattern
 from jslim.layers.reversible import recompute_grad
+
+# The patterns in force and the one of them that matched. What JAX has traced is not traced again,
+# and then a pattern has nothing to match.
+_MATCHED: set[tuple[tuple[str, ...], str]] = set()
+
+
+@dataclass(frozen=True)
+class _Recompute:
+    """Calls the ops within `recompute_scopes`."""
+
+    patterns: tuple[str, ...]
+    seen: list[str] = field(compare=False)  # the names of the ops that were called
+
+    def __call__(
+        self, op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], /
+    ) -> Any:
+        scope = kwargs.get("scope")
+        own = scope if isinstance(scope, str) else op.__name__
+        around = model.get_variable_scope().name if model.is_running() else ""
+        name = "/".join(filter(None, (around, own)))
+        self.seen.append(name)
+        matching = [pattern for pattern in self.patterns if re.match(pattern, name)]
+        _MATCHED.update((self.patterns, pattern) for pattern in matching)
+        if not matching or not args or not hasattr(args[0], "dtype"):
+            return op(*args, **kwargs)
+        with changed_context(around_ops=None):
+            return recompute_grad(lambda inputs: op(inputs, *args[1:], **kwargs))(args[0])
 
 
 @contextlib.contextmanager
@@ -24,35 +53,31 @@ def recompute_scopes(*patterns: str) -> Iterator[None]:
     `resnet_v1_50/block1/unit_1/bottleneck`. Of ops within each other the outermost that matches
     counts. Values and gradients stay what they are; see `recompute_grad`.
 
+    A jitted function is traced again where the patterns are others. Within each other, all of the
+    patterns count.
+
     TF-Slim has `recompute_grad` alone.
 
     Args:
       *patterns: Regular expressions, anchored at the start of the name.
 
     Raises:
-      ScopeError: At the end, if a pattern has matched nothing.
+      ScopeError: One is not a regular expression; at the end, if one has matched none of the ops
+        that were called, neither now nor under the same patterns before.
     """
-    compiled = {pattern: re.compile(pattern) for pattern in patterns}
-    unused = set(patterns)
-    seen: list[str] = []
-
-    def around(op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        scope = kwargs.get("scope")
-        own = scope if isinstance(scope, str) else op.__name__
-        name = "/".join(filter(None, (model.get_variable_scope().name, own)))
-        seen.append(name)
-        matching = {pattern for pattern, one in compiled.items() if one.match(name)}
-        unused.difference_update(matching)
-        if not matching or not args or not hasattr(args[0], "dtype"):
-            return op(*args, **kwargs)
-        with around_ops(None):
-            return recompute_grad(lambda inputs: op(inputs, *args[1:], **kwargs))(args[0])
-
-    with around_ops(around):
+    for pattern in patterns:
+        compile_pattern("recompute_scopes", pattern)
+    around = context().around_ops
+    outer = around.patterns if isinstance(around, _Recompute) else ()
+    recompute = _Recompute(outer + patterns, [])
+    with changed_context(around_ops=recompute):
         yield
-    if unused:
-        pattern = sorted(unused)[0]
+    if isinstance(around, _Recompute):
+        around.seen.extend(recompute.seen)
+        _MATCHED.update((outer, p) for p in outer if (recompute.patterns, p) in _MATCHED)
+    unused = [p for p in patterns if (recompute.patterns, p) not in _MATCHED]
+    if unused and recompute.seen:
         raise ScopeError(
-            f"recompute_scopes: the pattern {pattern!r} matches no op; patterns are anchored at "
-            f"the start of the name{did_you_mean(pattern, seen)}"
+            f"recompute_scopes: the pattern {unused[0]!r} matches no op; patterns are anchored at "
+            f"the start of the name{did_you_mean(unused[0], recompute.seen)}"
         )

@@ -93,3 +93,62 @@ def test_only_matching_ops_are_recomputed_by_their_scope_or_function():
 def test_a_pattern_that_matches_nothing_is_an_error():
     with pytest.raises(ScopeError, match=r"'conv1' matches no op; .*net/conv1"):
         slim.Model(small).init(jax.random.key(0), jnp.ones((2, 4, 4, 3)), "conv1")
+
+
+def test_a_jitted_function_that_is_not_traced_again_is_no_error():
+    images = jnp.ones((1, 2, 2, 3))
+    model = slim.Model(lambda x: slim.conv2d(x, 4, [3, 3], scope="second_call"))
+    variables = model.init(jax.random.key(0), images)
+    apply = jax.jit(model.apply)
+    for _ in range(2):
+        with slim.recompute_scopes("second_call"):
+            apply(variables, images)
+            slim.flatten(images)
+
+
+def test_patterns_are_part_of_the_key_of_jit():
+    images = jnp.ones((1, 4, 4, 3))
+    variables = slim.Model(small).init(jax.random.key(0), images)
+    loss = jax.jit(lambda params: slim.Model(small).apply({"params": params}, images).sum())
+    gradient = jax.jit(jax.grad(loss))
+    counts = []
+    for patterns in ((), ("net/conv1",), ("net/conv",), ("net/conv1",)):
+        with slim.recompute_scopes(*patterns):
+            text = gradient.lower(variables["params"]).as_text()
+        counts.append(text.count("stablehlo.optimization_barrier"))
+    assert counts[0] < counts[1] < counts[2]
+    assert counts[1] == counts[3]
+
+
+def test_ops_outside_of_a_model_function_run_and_match_by_their_own_name():
+    images = jnp.ones((1, 2, 2, 3))
+    with slim.recompute_scopes("pool"):
+        assert slim.flatten(images).shape == (1, 12)
+        assert slim.max_pool2d(images, 2, scope="pool").shape == (1, 1, 1, 3)
+    message = r"'poool' matches no op; .*did you mean 'pool'"
+    with pytest.raises(ScopeError, match=message), slim.recompute_scopes("poool"):
+        slim.max_pool2d(images, 2, scope="pool")
+
+
+def test_patterns_around_and_within_both_count():
+    images = jnp.ones((1, 4, 4, 3))
+
+    def around(x, *patterns):
+        with slim.recompute_scopes("net/logits", *patterns[:1]):
+            return small(x, *patterns[1:])
+
+    variables = slim.Model(small).init(jax.random.key(0), images)
+
+    def barriers(*patterns):
+        loss = lambda p: slim.Model(around).apply({"params": p}, images, *patterns).sum()  # noqa: E731
+        return str(jax.make_jaxpr(jax.grad(loss))(variables["params"])).count(
+            "optimization_barrier"
+        )
+
+    assert barriers("net/conv1") < barriers("net/conv1", "net/convolution2d")
+    assert barriers("net/conv") == barriers("net/conv1", "net/convolution2d")
+
+
+def test_a_pattern_that_is_no_regular_expression():
+    with pytest.raises(ScopeError, match=r"recompute_scopes: 'conv\(' is not a regular expression"):
+        slim.recompute_scopes("conv(").__enter__()

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import jslim as slim
 from jslim.learning import create_train_op
@@ -55,3 +56,23 @@ def test_frozen_batch_norm_uses_and_keeps_its_statistics():
         start["first"]["BatchNorm"]["moving_mean"], moved["first"]["BatchNorm"]["moving_mean"]
     )
     assert abs(other_loss - loss) > 1e-3
+
+
+def test_a_jitted_function_is_traced_again_where_other_layers_are_frozen():
+    model = slim.Model(lambda x: slim.batch_norm(x, scope="bn"))
+    images = jnp.full((2, 1, 1, 1), 3.0)
+    variables = model.init(jax.random.key(0), images)
+    traces = []
+
+    @jax.jit
+    def moving_mean():
+        traces.append(None)
+        _, updated = model.apply(variables, images, mutable=["batch_stats"])
+        return updated["batch_stats"]["bn"]["moving_mean"]
+
+    means = []
+    for frozen in ("bn", "other", "bn"):
+        with slim.frozen_batch_norm(lambda name, frozen=frozen: name == frozen):
+            means.append(float(moving_mean()[0]))
+    assert means == [0.0, pytest.approx(0.003), 0.0]
+    assert len(traces) == 2

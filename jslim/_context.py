@@ -1,0 +1,58 @@
+"""The context: all that decides how a layer computes, and is not given at its call.
+
+It is one value in JAX's user context, which makes it part of the key of every cache that JAX has
+(jit, scan, checkpoint, cond, ...): what was traced in one context is not used in another, and what
+an op reads and what those caches look at cannot differ. So the context belongs to one thread, as
+JAX's own settings do. What belongs to one call of a model is not here, but in the running model.
+"""
+
+import contextlib
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from jslim._defaults import ArgScope, key_of
+
+
+class Around(Hashable, Protocol):
+    """Called in place of an op: `around(op, args, kwargs)`."""
+
+    def __call__(
+        self, op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], /
+    ) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A function of names, which compares by what it does as far as that can be seen."""
+
+    test: Callable[[str], bool] = field(compare=False)
+    key: Any
+
+    @classmethod
+    def of(cls, test: Callable[[str], bool], what: str) -> "Predicate":
+        return cls(test, key_of(test, what))
+
+
+class Context(NamedTuple):
+    arg_scope: ArgScope = ArgScope()
+    around_ops: Around | None = None  # what calls every op that an arg_scope can set
+    freezes_batch_norm: Predicate | None = None  # of the name of a layer's scope
+    platform: str | None = None  # what is traced is lowered for; None is JAX's default
+
+
+CONTEXT = jax.make_user_context(default_value=Context())
+
+
+def context() -> Context:
+    """What is in force in this thread."""
+    return CONTEXT.value
+
+
+@contextlib.contextmanager
+def changed_context(**changes: Any) -> Iterator[None]:
+    """Within it, these fields of the context have other values."""
+    with CONTEXT(CONTEXT.value._replace(**changes)):
+        yield

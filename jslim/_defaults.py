@@ -1,0 +1,135 @@
+"""What stands in an `arg_scope`: the values as they were given, and a key that is made of them.
+
+The key becomes part of the key of JAX's caches, so it has to hash and compare by value; the values
+themselves reach an op untouched.
+"""
+
+import contextlib
+import copy
+import functools
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+
+
+def key_of(value: Any, what: str) -> Any:
+    """What stands for a value in a key: where keys are equal, so are the effects.
+
+    Args:
+      value: Any value; of a dict or list the key holds what is in it now.
+      what: The value's name, for the errors.
+
+    Raises:
+      TypeError: It is an array, or cannot be hashed.
+    """
+    if isinstance(value, Mapping):
+        items = ((name, key_of(held, f"{what}[{name!r}]")) for name, held in value.items())
+        return type(value), frozenset(items)
+    if isinstance(value, list) or type(value) is tuple:
+        return type(value), tuple(key_of(held, what) for held in value)
+    if isinstance(value, (set, frozenset)):
+        return type(value), frozenset(key_of(held, what) for held in value)
+    # An array has to be caught by type: a NumPy scalar hashes, and a tracer says no too late.
+    if isinstance(value, (jax.Array, np.ndarray)):
+        raise TypeError(
+            f"arg_scope: {what} is an array, and what stands in a scope must hash and compare "
+            "by value (it becomes part of jit's cache key); pass the array at the call, or set "
+            "an initializer such as constant_initializer instead"
+        )
+    # What a function around makes anew by each call, though it does the same. It stays equal
+    # only to itself (the last line) where it holds an array or an unhashable value.
+    with contextlib.suppress(TypeError, ValueError):
+        if type(value) is functools.partial:
+            arguments = key_of(value.args, what), key_of(value.keywords, what)
+            return functools.partial, key_of(value.func, what), arguments
+        if isinstance(value, types.FunctionType) and "<locals>" in value.__qualname__:
+            cells = tuple((type(c.cell_contents), c.cell_contents) for c in value.__closure__ or ())
+            defaults = key_of((value.__defaults__, value.__kwdefaults__), what)
+            key = (value.__code__, id(value.__globals__), cells, defaults, *value.__dict__.items())
+            hash(key)
+            return key
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"arg_scope: {what} is an unhashable {type(value).__name__}, and what stands in a "
+            "scope must hash and compare by value (it becomes part of jit's cache key); use a "
+            "tuple, a dict or a frozen dataclass"
+        ) from None
+    # 1 == 1.0 == True in Python, but they need not mean the same to an op.
+    return type(value), value
+
+
+class _ReadOnly(dict[str, Any]):
+    """A dict that cannot be written to; its copies are plain dicts, and can."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            "an arg_scope cannot be changed once it was entered, since JAX may keep what was "
+            "traced under it; change copy.deepcopy(scope) and enter that by arg_scope(copy), or "
+            "enter another arg_scope with the new value"
+        )
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse
+    __ior__ = _refuse
+
+    def __copy__(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return {name: copy.deepcopy(value, memo) for name, value in self.items()}
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an arg_scope cannot be pickled: its ops belong to this process; enter the arg_scope "
+            "again in the other one"
+        )
+
+
+class Defaults(_ReadOnly):
+    """The defaults of one op, `{argument: value}`, with their keys and the places that set them."""
+
+    __slots__ = ("keys_of", "sites")
+
+    def __init__(self, values: Mapping[str, Any], site: str, within: "Defaults | None" = None):
+        super().__init__({**(within or {}), **values})
+        made = {name: key_of(value, name) for name, value in values.items()}
+        self.keys_of: dict[str, Any] = {**(within.keys_of if within else {}), **made}
+        self.sites: dict[str, str] = {
+            **(within.sites if within else {}),
+            **dict.fromkeys(values, site),
+        }
+
+
+class ArgScope(_ReadOnly):
+    """A set of defaults that cannot be changed: `{arg_scope_func_key(op): {argument: value}}`.
+
+    `with arg_scope(...) as scope` gives one; `arg_scope(scope)` enters it again. It reads as a
+    dict, and `copy.deepcopy(scope)` gives a plain one that can be changed and entered. Two scopes
+    that set the same values are equal and hash alike, wherever they were written.
+    """
+
+    __slots__ = ("_hash", "_key")
+
+    def __init__(self, defaults: Mapping[str, Defaults] | Iterable[tuple[str, Defaults]] = ()):
+        super().__init__(defaults)
+        self._key = frozenset(
+            (op, name, key) for op, held in self.items() for name, key in held.keys_of.items()
+        )
+        self._hash = hash(self._key)
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ArgScope):
+            return self is other or (self._hash == other._hash and self._key == other._key)
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
