@@ -1,9 +1,50 @@
-"""Files that have their name only when they are whole."""
+"""Files: reading ordinary ones only, and writing those that have their name when they are whole."""
 
+import errno
 import os
 import pathlib
 import secrets
+import stat
 from types import TracebackType
+from typing import IO
+
+from jslim._limits import Limit
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Opens a file for reading, if it is one: a named pipe would block, a device never end.
+
+    Raises:
+      OSError: It is something else, or cannot be opened.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", os.fspath(path))
+    return open(path, "rb")
+
+
+def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
+    """The content of a file, if it is one and has no more bytes than the limit.
+
+    Raises:
+      OSError: It is no file, has more bytes, or cannot be read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= limit() else b""
+    if max(size, len(content)) > limit():
+        reason = limit.exceeded(f"it has {max(size, len(content))} bytes")
+        raise OSError(errno.EFBIG, reason, os.fspath(path))
+    return content
 
 
 class UnfinishedFile:

@@ -22,6 +22,8 @@ from flax import traverse_util
 
 from jslim import checkpoints, tf_checkpoint
 from jslim._errors import DataError, RestoreError, did_you_mean
+from jslim._files import read_regular
+from jslim._limits import IMAGE_BYTES
 from jslim.data.decode import decode_image
 from jslim.data.folder import IMAGE_EXTENSIONS
 from jslim.model import Model
@@ -165,7 +167,7 @@ def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def _read(path: str | os.PathLike[str]) -> np.ndarray:
     try:
-        encoded = pathlib.Path(path).read_bytes()
+        encoded = read_regular(path, IMAGE_BYTES)
     except OSError as error:
         raise DataError(f"image {os.fspath(path)!r} cannot be read ({error.strerror}).") from error
     return decode_image(encoded, os.fspath(path))

@@ -16,6 +16,8 @@ LEVELS = {
     "_crc32c": 0,
     "_errors": 0,
     "_files": 0,
+    "_limits": 0,
+    "_text": 0,
     "tf_checkpoint": 1,
     "queues": 0,
     "_context": 0,

@@ -15,7 +15,7 @@ import numpy as np
 from jslim._errors import DataError, did_you_mean
 from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
-from jslim.data.decode import decode_image
+from jslim.data.decode import decode_image, open_image
 from jslim.data.folder import FolderDataset, split_names
 from jslim.data.order import epoch_permutation
 from jslim.data.sources import ArrayDataset
@@ -260,10 +260,8 @@ def _write_shard(split: _Split, indices: np.ndarray, path: pathlib.Path) -> None
 
 def _kind(encoded: bytes) -> str | None:
     """What TensorFlow calls the format, of those that it reads: JPEGs for print are not."""
-    from PIL import Image
-
     if encoded.startswith(b"\xff\xd8\xff"):
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_image(encoded) as image:
             return "jpeg" if image.mode in ("L", "RGB") else None
     return "png" if encoded.startswith(b"\x89PNG\r\n\x1a\n") else None
 

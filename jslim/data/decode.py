@@ -3,19 +3,26 @@
 Where simplejpeg is installed it decodes JPEGs, to the same pixels in two thirds of the time.
 """
 
+import contextlib
 import functools
 import io
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jslim._errors import DataError
+from jslim._limits import IMAGE_PIXELS
+from jslim.data._whole_images import jpeg_end, png_is_short
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # of Pillow; its JPEGs include MPO
 
 # Modes with more than 8 bits a channel are left out: Pillow would clip them, not scale them.
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 _ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of Pillow that can be
+_COUNTED = 1 << 18  # bytes of a file whose frames are counted, each of which takes time
 _JPEG = b"\xff\xd8\xff"
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
 
@@ -37,7 +44,7 @@ def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarr
     Raises:
       ValueError: `channels` is another number.
       DataError: It is no image, is cut short, is animated, has more than 8 bits a channel, or more
-        pixels than Pillow's limit.
+        pixels than `JSLIM_MAX_IMAGE_PIXELS` in the environment, by default 89,478,485.
       ImportError: Pillow is not installed.
     """
     return _decode(encoded, record_key, channels, None)
@@ -115,55 +122,102 @@ def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:
         except ValueError:
             return None
         return (height, width) if colorspace in ("YCbCr", "Gray", "RGB") else None
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(encoded)) as file:
+        with open_image(encoded) as file:
             return (file.height, file.width) if file.mode in ("L", "RGB") else None
     except Exception:  # Who asks for the pixels hears of it.
         return None
 
 
-def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None) -> np.ndarray:
-    """`decode_image`, of a JPEG in a part of its size if a divisor is given."""
+def _pillow() -> Any:
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError as error:
         raise ImportError(
             "reading image files needs Pillow, which is not installed; run: "
             "pip install 'jslim[cli]'"
         ) from error
+    if IMAGE_PIXELS() > IMAGE_PIXELS.default:  # was raised, which is meant for Pillow too
+        Image.MAX_IMAGE_PIXELS = max(IMAGE_PIXELS(), Image.MAX_IMAGE_PIXELS or 0)
+    return Image
+
+
+@contextlib.contextmanager
+def open_image(encoded: bytes) -> Iterator[Any]:
+    """The Pillow image of a file: of all that Pillow reads, in the formats alone that are named.
+
+    For others it starts programs (Ghostscript), or reads code that is hardly used.
+
+    Raises:
+      Exception: Of many kinds; it is no such file, or has too many pixels.
+    """
+    image = _pillow()
+    try:
+        file = image.open(io.BytesIO(encoded), formats=FORMATS)
+    except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
+        if (image.MAX_IMAGE_PIXELS or 0) < IMAGE_PIXELS():
+            raise  # by a limit of who set Pillow's own
+        raise ValueError(IMAGE_PIXELS.exceeded("it has too many pixels")) from error
+    with file:
+        if file.width * file.height > IMAGE_PIXELS():
+            raise ValueError(IMAGE_PIXELS.exceeded(f"it has {file.height} x {file.width} pixels"))
+        yield file
+
+
+def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None) -> np.ndarray:
+    """`decode_image`, of a JPEG in a part of its size if a divisor is given."""
+    image = _pillow()
     if channels and channels not in _MODES:
         raise ValueError(f"channels must be 0, 1, 3 or 4, got {channels}.")
-    if (fast := _decode_jpeg(encoded, channels, Image.MAX_IMAGE_PIXELS, divisor)) is not None:
+    most = min(IMAGE_PIXELS(), image.MAX_IMAGE_PIXELS or math.inf)
+    if (fast := _decode_jpeg(encoded, channels, most, divisor)) is not None:
         return fast
     try:
-        with Image.open(io.BytesIO(encoded)) as file:
-            image: Image.Image = file
-            # A photograph may have a small one of itself beside it; these have scenes.
-            num_frames = getattr(file, "n_frames", 1)
-            if file.format in _ANIMATED and num_frames > 1:
-                raise ValueError(f"it is animated, with {num_frames} frames; one is wanted")
-            # Only JPEGs can be read so; others are converted below.
-            size = (file.width // divisor, file.height // divisor) if divisor else None
-            if channels == 1 or divisor:
-                file.draft("L" if channels == 1 else None, size)
-            mode = image.mode
-            wanted = _MODES[channels or _num_channels(file)]
-            if mode == "P":  # Pillow wants a transparent palette to be converted in two steps.
-                image = image.convert("RGBA")
-            if mode in _EIGHT_BIT_MODES:
-                array = np.asarray(image if image.mode == wanted else image.convert(wanted))
-                return array if array.ndim == 3 else array[..., None]
+        pixels = _decode_by_pillow(encoded, channels, divisor)
+        # What is missing of a JPEG in one scan is grey; in several, it may be but detail.
+        if encoded[:3] == _JPEG and ((pixels[-1, -1, :3] == 128).all() or b"\xff\xc2" in encoded):
+            _check_jpeg_is_whole(encoded, pixels, channels, divisor)
+        return pixels
+    except DataError as error:
+        raise DataError(f"image {record_key!r} {error}") from None
     except Exception as error:  # Pillow's decoders raise many kinds.
-        is_unknown = isinstance(error, UnidentifiedImageError)
+        is_unknown = type(error).__name__ == "UnidentifiedImageError"
         reason = "not a JPEG, PNG, WebP or BMP file" if is_unknown else error
         raise DataError(
             f"image {record_key!r} cannot be decoded ({reason}); replace or delete the file."
         ) from error
-    raise DataError(
-        f"image {record_key!r} has more than 8 bits a channel (mode {mode}); convert it to 8 bits."
-    )
+
+
+def _decode_by_pillow(encoded: bytes, channels: int, divisor: int | None) -> np.ndarray:
+    with open_image(encoded) as file:
+        # A photograph may have a small one of itself beside it; these have scenes.
+        if file.format in _ANIMATED and getattr(file, "is_animated", False):
+            frames = f", with {file.n_frames} frames" if len(encoded) < _COUNTED else ""
+            raise ValueError(f"it is animated{frames}; one is wanted")
+        # Only JPEGs can be read so; others are converted below.
+        size = (file.width // divisor, file.height // divisor) if divisor else None
+        if channels == 1 or divisor:
+            file.draft("L" if channels == 1 else None, size)
+        file.load()
+        if file.format == "PNG" and _ends_in_zeros(file) and png_is_short(encoded):
+            raise ValueError("it is cut short: rows are missing at its end")
+        return pixels_of(file, channels)
+
+
+def pixels_of(image: Any, channels: int = 3) -> np.ndarray:
+    """The uint8 array `[height, width, channels]` of a Pillow image; see `decode_image`.
+
+    Raises:
+      DataError: It has more than 8 bits a channel.
+    """
+    mode = image.mode
+    wanted = _MODES[channels or _num_channels(image)]
+    if mode not in _EIGHT_BIT_MODES:
+        raise DataError(f"has more than 8 bits a channel (mode {mode}); convert it to 8 bits.")
+    if mode == "P":  # Pillow wants a transparent palette to be converted in two steps.
+        image = image.convert("RGBA")
+    array = np.asarray(image if image.mode == wanted else image.convert(wanted))
+    return array if array.ndim == 3 else array[..., None]
 
 
 def _num_channels(image: Any) -> int:
@@ -171,6 +225,26 @@ def _num_channels(image: Any) -> int:
     if image.has_transparency_data:
         return 4
     return 1 if image.mode in ("1", "L") else 3
+
+
+def _ends_in_zeros(image: Any) -> bool:
+    """Whether the last row may be one that Pillow has not filled, of an image that is loaded."""
+    last_row = image.crop((0, image.height - 1, image.width, image.height))
+    return bool(image.info.get("interlace")) or last_row.getbbox(alpha_only=False) is None
+
+
+def _check_jpeg_is_whole(
+    encoded: bytes, pixels: np.ndarray, channels: int, divisor: int | None
+) -> None:
+    """Refuses a JPEG whose data ends before its last block: libjpeg takes the rest for zeros.
+
+    Bytes put before the end are skipped where the image is whole, and decoded where it is not.
+    """
+    end = jpeg_end(encoded)
+    noise = bytes(range(1, 128)) * 4
+    longer = encoded[:end] + noise + encoded[end:]
+    if not np.array_equal(_decode_by_pillow(longer, channels, divisor), pixels):
+        raise ValueError("it is cut short: blocks are missing at its end")
 
 
 @functools.cache
@@ -183,7 +257,7 @@ def _simplejpeg() -> Any:
 
 
 def _decode_jpeg(
-    encoded: bytes, channels: int, max_pixels: int | None, divisor: int | None = None
+    encoded: bytes, channels: int, max_pixels: float | None, divisor: int | None = None
 ) -> np.ndarray | None:
     """A JPEG in grey or colours, if it is one without any fault; the rest is left to Pillow.
 

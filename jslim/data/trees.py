@@ -2,7 +2,6 @@
 
 import abc
 import os
-import pathlib
 import tarfile
 import zipfile
 import zlib
@@ -10,6 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from jslim._errors import DataError
+from jslim._files import read_regular
+from jslim._limits import IMAGE_BYTES
 
 # What operating systems leave behind; names that start with a dot are passed over too.
 _SYSTEM_NAMES = ("Thumbs.db", "desktop.ini", "__MACOSX")
@@ -71,7 +72,7 @@ class _Directory(Tree):
 
     def read(self, path: str) -> bytes:
         try:
-            return pathlib.Path(self.name_of(path)).read_bytes()
+            return read_regular(self.name_of(path), IMAGE_BYTES)
         except OSError as error:
             raise DataError(
                 f"image {self.name_of(path)!r} cannot be read ({error.strerror}); the folder must "

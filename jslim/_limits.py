@@ -1,0 +1,72 @@
+"""How much is taken from files of others, and the environment variables that raise it.
+
+A file that asks for more than that is damaged or made to do harm, as a rule: it is refused before
+the memory or the disk is used.
+"""
+
+import os
+from typing import NamedTuple
+
+
+class Limit(NamedTuple):
+    """A limit; `limit()` is the number in force.
+
+    Attributes:
+      variable: The environment variable that replaces the default.
+      default: The number where the variable is not set.
+    """
+
+    variable: str
+    default: int
+
+    def __call__(self) -> int:
+        """The number in force.
+
+        Raises:
+          ValueError: The variable is no whole number above 0.
+        """
+        text = os.environ.get(self.variable)
+        if text is None:
+            return self.default
+        if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 1 << 62):
+            raise ValueError(
+                f"the environment variable {self.variable} must be a whole number above 0, got "
+                f"{text[:40]!r}."
+            )
+        return int(text)
+
+    def exceeded(self, what: str) -> str:
+        """The part of a sentence that says that `what` is too much, and how to allow it."""
+        return f"{what}, more than the limit of {self()}; {self.variable} raises it"
+
+
+IMAGE_PIXELS = Limit("JSLIM_MAX_IMAGE_PIXELS", 89_478_485)  # where Pillow begins to warn
+IMAGE_BYTES = Limit("JSLIM_MAX_IMAGE_BYTES", 1 << 27)
+TEXT_BYTES = Limit("JSLIM_MAX_TEXT_BYTES", 1 << 24)  # of a list of labels or a JSON file
+CLASSES = Limit("JSLIM_MAX_CLASSES", 1 << 20)
+UNPACKED_RATIO = Limit("JSLIM_MAX_UNPACKED_RATIO", 100)  # of bytes unpacked to bytes packed
+
+_UNCHECKED = 1 << 26  # bytes that may be unpacked whatever the ratio
+
+
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Refuses what is compressed so well that it can only be meant to fill memory or disk.
+
+    Raises:
+      OSError: There are more than 64 MiB, and more than `UNPACKED_RATIO` times the packed bytes.
+    """
+    if unpacked > _UNCHECKED and unpacked > UNPACKED_RATIO() * packed:
+        raise OSError(
+            UNPACKED_RATIO.exceeded(f"{packed} bytes unpack to {unpacked} or more, by the ratio")
+        )
+
+
+def numbers_as_names(num_classes: int, where: str) -> list[str]:
+    """The labels as names of the classes.
+
+    Raises:
+      ValueError: There are too many.
+    """
+    if num_classes > CLASSES():
+        raise ValueError(CLASSES.exceeded(f"{where} has {num_classes} classes") + ".")
+    return [str(label) for label in range(num_classes)]

@@ -1,0 +1,45 @@
+"""Names from elsewhere (of files, of classes) as text that a terminal or a list can hold."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+# What moves the cursor, ends a line or turns the direction of writing; halves of characters, which
+# stand for bytes that are no UTF-8.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""The text with escapes such as `\x1b` for what is no character to be seen.
+
+    Args:
+      text: A name or a message.
+      keep: Characters to leave as they are, such as `'\n'` in a message of several lines.
+    """
+    return _UNPRINTABLE.sub(lambda m: m.group() if m.group() in keep else _escaped(m), text)
+
+
+def is_one_line(text: str) -> bool:
+    """Whether no program takes the text for more than one line."""
+    return len(f"{text}.".splitlines()) == 1
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The names, each that comes more than once with its index: `crane (134)`."""
+    counts = Counter(names)
+    taken = {name for name, count in counts.items() if count == 1}
+    unique = []
+    for index, name in enumerate(names):
+        if counts[name] > 1:
+            name = f"{name} ({index})"
+            while name in taken:
+                name = f"{name} ({index})"
+            taken.add(name)
+        unique.append(name)
+    return unique

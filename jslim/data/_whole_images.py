@@ -1,0 +1,60 @@
+"""Whether an image file holds all its rows, where Pillow does not tell."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# First row, first column, and the steps between rows and columns, of each pass of Adam7.
+_PASSES = (
+    (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)
+)  # fmt: skip
+_CHUNK = 1 << 20
+
+
+def png_is_short(encoded: bytes) -> bool:
+    """Whether the compressed data of a PNG, which Pillow has read, is less than its rows need."""
+    width, height, bits, colours, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", encoded, 16)
+    needed = 0
+    for top, left, down, right in _PASSES if is_interlaced else ((0, 0, 1, 1),):
+        rows, columns = -(-(height - top) // down), -(-(width - left) // right)
+        if rows > 0 and columns > 0:
+            needed += rows * (1 + -(-columns * bits * _PNG_CHANNELS[colours] // 8))
+    return _inflated_size(_png_data(encoded), needed) < needed
+
+
+def _png_data(encoded: bytes) -> Iterator[bytes]:
+    at = 8
+    while len(header := encoded[at : at + 8]) == 8:
+        length = int.from_bytes(header[:4], "big")
+        if header[4:] == b"IDAT":
+            yield encoded[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def _inflated_size(parts: Iterator[bytes], enough: int) -> int:
+    """The size of a zlib stream, counted no further than `enough`."""
+    decompressor, size = zlib.decompressobj(), 0
+    try:
+        for part in parts:
+            while part and size < enough and not decompressor.eof:
+                size += len(decompressor.decompress(part, _CHUNK))
+                part = decompressor.unconsumed_tail
+    except zlib.error:
+        pass  # What came before counts.
+    return size
+
+
+def jpeg_end(encoded: bytes) -> int:
+    """Where the marker is that ends a JPEG; the length where there is none."""
+    at = 2
+    while at + 2 <= len(encoded):
+        if encoded[at] != 0xFF:
+            at += 1  # data of a scan, or something that does not belong there
+        elif encoded[at + 1] == 0xD9:
+            return at
+        elif encoded[at + 1] in (0, 0xFF) or 0xD0 <= encoded[at + 1] <= 0xD8:
+            at += 1
+        else:
+            at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+    return len(encoded)
