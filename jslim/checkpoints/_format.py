@@ -195,60 +195,13 @@ def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
     return sorted(steps, key=lambda path: int(path.name))
 
 
-def _is_whole(step_dir: pathlib.Path) -> bool:
+def is_whole(step_dir: pathlib.Path) -> bool:
+    """Whether every file of the step is there in its full length."""
     try:
         read_meta(step_dir)
     except BrokenCheckpoint:
         return False
     return True
-
-
-def all_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
-    """Paths of the whole checkpoints in `directory`, oldest first.
-
-    Whole means that every file is there in its full length; that the numbers in them are the
-    ones that were written is looked at when they are read.
-    """
-    return [str(path) for path in step_directories(pathlib.Path(directory)) if _is_whole(path)]
-
-
-def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
-    """The path of the newest whole checkpoint in `directory`, or None when there is none.
-
-    As TF-Slim's, the path can be given wherever a checkpoint is wanted. Half-written, emptied and
-    cut-short steps are passed over.
-    """
-    newest_first = reversed(step_directories(pathlib.Path(directory)))
-    return next((str(path) for path in newest_first if _is_whole(path)), None)
-
-
-def find_step(path: str | os.PathLike[str]) -> pathlib.Path:
-    """The step directory that `path` means: itself, or the newest whole one in it.
-
-    Raises:
-        RestoreError: there is no such checkpoint.
-    """
-    path = pathlib.Path(path)
-    if (path / META_FILE).is_file():
-        return path
-    steps = step_directories(path)
-    if steps:
-        newest = latest_checkpoint(path)
-        if newest is None:
-            try:
-                read_meta(steps[-1])
-            except BrokenCheckpoint as error:
-                raise RestoreError(
-                    f"none of the {len(steps)} checkpoints in {path} is whole; of the newest, "
-                    f"{steps[-1].name}, {error}."
-                ) from error
-        return pathlib.Path(newest or steps[-1])
-    if not path.exists():
-        raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
-    raise RestoreError(
-        f"{path} is not a jslim checkpoint, nor one of TensorFlow; give a training directory, one "
-        "of the numbered directories in it, or the prefix of a TensorFlow checkpoint."
-    )
 
 
 def read_step(step_dir: pathlib.Path) -> Meta:
@@ -257,23 +210,6 @@ def read_step(step_dir: pathlib.Path) -> Meta:
         return read_meta(step_dir)
     except BrokenCheckpoint as error:
         raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
-
-
-def checkpoint_step(path: str | os.PathLike[str]) -> int:
-    """The number of training steps behind the checkpoint at `path`."""
-    return read_step(find_step(path)).step
-
-
-def read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What the checkpoint says about itself: network, image size, class names and so on.
-
-    Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
-
-    Returns:
-        The dict that was given to `CheckpointManager.save`.
-    """
-    return read_step(find_step(path)).contract
 
 
 def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:

@@ -10,15 +10,10 @@ import numpy as np
 
 from jslim import tf_checkpoint
 from jslim._errors import RestoreError, did_you_mean
-from jslim.checkpoints._format import (
-    META_FILE,
-    find_step,
-    read_step,
-    step_directories,
-    variable_names,
-)
+from jslim.checkpoints import _locate
+from jslim.checkpoints._format import read_step, variable_names
 from jslim.checkpoints._restore import read_leaves
-from jslim.checkpoints._safetensors import SUFFIX, SafetensorsReader
+from jslim.checkpoints._safetensors import SafetensorsReader
 
 
 class CheckpointReader(Protocol):
@@ -26,12 +21,16 @@ class CheckpointReader(Protocol):
 
     Attributes:
         path: the checkpoint, for messages.
+        step: the training steps behind it; None where it does not say.
         contract: what it says about itself (network, class names and so on), as a dict; empty if
             it says nothing, as TensorFlow's.
     """
 
     path: str
     contract: dict[str, Any]
+
+    @property
+    def step(self) -> int | None: ...
 
     def has_tensor(self, name: str) -> bool:
         """Whether the checkpoint holds an array of that name."""
@@ -49,24 +48,29 @@ class CheckpointReader(Protocol):
         """Reads these arrays and no others."""
 
 
-class _JslimReader:
-    """The `CheckpointReader` of jslim's own checkpoints."""
+class JslimReader:
+    """The `CheckpointReader` of jslim's own checkpoints.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._step_dir = find_step(path)
-        self._meta = read_step(self._step_dir)
-        self._leaf_names = variable_names(self._meta.leaves)
-        self.path = str(self._step_dir)
+    Attributes:
+        leaf_names: `{name: name of the leaf}`, the path in the tree that was saved.
+    """
+
+    def __init__(self, step_dir: pathlib.Path) -> None:
+        self._step_dir = step_dir
+        self._meta = read_step(step_dir)
+        self.leaf_names = variable_names(self._meta.leaves)
+        self.path = str(step_dir)
+        self.step: int | None = self._meta.step
         self.contract = self._meta.contract
 
     def has_tensor(self, name: str) -> bool:
-        return name in self._leaf_names
+        return name in self.leaf_names
 
     def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
-        return {name: self._meta.leaves[leaf].shape for name, leaf in self._leaf_names.items()}
+        return {name: self._meta.leaves[leaf].shape for name, leaf in self.leaf_names.items()}
 
     def get_variable_to_dtype_map(self) -> dict[str, str]:
-        return {name: self._meta.leaves[leaf].dtype for name, leaf in self._leaf_names.items()}
+        return {name: self._meta.leaves[leaf].dtype for name, leaf in self.leaf_names.items()}
 
     def get_tensor(self, name: str) -> np.ndarray:
         return self.get_tensors([name])[name]
@@ -74,10 +78,10 @@ class _JslimReader:
     def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         names = list(names)
         for name in names:
-            if name not in self._leaf_names:
-                near = did_you_mean(name, self._leaf_names)
+            if name not in self.leaf_names:
+                near = did_you_mean(name, self.leaf_names)
                 raise RestoreError(f"checkpoint {self.path} has no variable {name!r}{near}.")
-        leaf_names = [self._leaf_names[name] for name in names]
+        leaf_names = [self.leaf_names[name] for name in names]
         stored = read_leaves(self._step_dir, self._meta, leaf_names, is_partial=True)
         return {name: stored[leaf] for name, leaf in zip(names, leaf_names, strict=True)}
 
@@ -92,22 +96,38 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
     Raises:
         RestoreError: there is none, or it is broken.
     """
-    path = pathlib.Path(path)
-    if path.suffix == SUFFIX:
-        return SafetensorsReader(path)
-    is_ours = (path / META_FILE).is_file() or step_directories(path)
-    if not is_ours and tf_checkpoint.is_checkpoint(path):
-        return tf_checkpoint.load_checkpoint(path)
-    return _JslimReader(path)
+    kind, found = _locate.find(path)
+    if kind == "safetensors":
+        return SafetensorsReader(found)
+    if kind == "jslim":
+        return JslimReader(found)
+    return tf_checkpoint.load_checkpoint(found)
 
 
-def exists(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a checkpoint at `path`, whole or not, for `open_checkpoint`."""
-    path = pathlib.Path(path)
-    if path.suffix == SUFFIX:
-        return path.is_file()
-    is_ours = (path / META_FILE).is_file() or bool(step_directories(path))
-    return is_ours or tf_checkpoint.is_checkpoint(path)
+def checkpoint_step(path: str | os.PathLike[str]) -> int:
+    """The number of training steps behind the checkpoint at `path`.
+
+    Of one of TensorFlow it is its `global_step`, or else the number in its name.
+    """
+    reader = open_checkpoint(path)
+    if reader.step is None:
+        raise RestoreError(
+            f"checkpoint {reader.path} does not say how many training steps are behind it: it has "
+            "no global_step, and no number at the end of its name."
+        )
+    return reader.step
+
+
+def read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the checkpoint says about itself: network, image size, class names and so on.
+
+    Args:
+        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+
+    Returns:
+        The dict that was given to `CheckpointManager.save`; empty for a checkpoint of TensorFlow.
+    """
+    return open_checkpoint(path).contract
 
 
 def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...], str]]:

@@ -7,7 +7,6 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
-from flax import traverse_util
 
 from jslim._errors import RestoreError, did_you_mean
 from jslim.checkpoints import _arrays, _trees
@@ -16,11 +15,11 @@ from jslim.checkpoints._format import (
     BrokenCheckpoint,
     Leaf,
     Meta,
-    find_step,
     read_step,
     step_directories,
     verify_files,
 )
+from jslim.checkpoints._locate import find_step, step_to_resume
 
 _logger = logging.getLogger("jslim")
 
@@ -101,7 +100,8 @@ def restore_latest(
         The restored state, or None when the directory has no checkpoints.
 
     Raises:
-        RestoreError: all checkpoints are broken, or the newest that is not holds another state.
+        RestoreError: all checkpoints are broken, or the newest that is not holds another state;
+            or TensorFlow trains in the directory.
     """
     broken = []
     for step_dir in reversed(step_directories(pathlib.Path(directory))):
@@ -118,6 +118,7 @@ def restore_latest(
             f"none of the {len(broken)} checkpoints in {directory} can be restored:\n  "
             + "\n  ".join(broken)
         )
+    step_to_resume(directory)  # which says where TensorFlow trains here
     return None
 
 
@@ -152,42 +153,3 @@ def read_leaves(
         return _arrays.read_arrays(step_dir / STATE_DIRECTORY, leaves)
     except BrokenCheckpoint as error:
         raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
-
-
-def restore_variables(
-    path: str | os.PathLike[str], *, use_ema: bool = False
-) -> dict[str, dict[str, Any]]:
-    """Reads the model's variables alone, without the network that they belong to.
-
-    Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
-        use_ema: takes the moving averages of parameters and statistics in their place.
-
-    Returns:
-        `{"params": {...}, "batch_stats": {...}}` of NumPy arrays, for `Model.apply`.
-
-    Raises:
-        RestoreError: there is no checkpoint, it is broken, or it holds no such parameters.
-    """
-    step_dir = find_step(path)
-    meta = read_step(step_dir)
-    prefix = "ema_params/" if use_ema else ""
-    collections = ("params", "batch_stats")
-    names = {
-        name.removeprefix(prefix): name
-        for collection in collections
-        for name in meta.leaves
-        if name.startswith(f"{prefix}{collection}/")
-    }
-    if not any(name.startswith("params/") for name in names):
-        raise RestoreError(
-            f"checkpoint {step_dir} holds no {prefix}params; "
-            + (
-                "it was trained without moving averages: read it with use_ema=False."
-                if use_ema
-                else "it was not saved from a training state."
-            )
-        )
-    stored = read_leaves(step_dir, meta, list(names.values()))
-    tree = traverse_util.unflatten_dict({new: stored[old] for new, old in names.items()}, sep="/")
-    return {collection: tree.get(collection, {}) for collection in collections}

@@ -60,6 +60,7 @@ class SafetensorsReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
+        self.step: int | None = None  # which such a file does not say
         self.contract: dict[str, Any] = {}
         library = _library()
         try:

@@ -42,10 +42,11 @@ def find_start(values: Any) -> Start:
     Raises:
       UsageError: They contradict each other: `--start_from` is not what would happen, or the
         checkpoint in `--train_dir` started from something else than `--checkpoint_path`.
+      RestoreError: `--checkpoint_path` is no checkpoint; TensorFlow trains in `--train_dir`.
     """
     _check_flags(values)
     given = os.path.abspath(values.checkpoint_path) if values.checkpoint_path else None
-    resumed_from = checkpoints.latest_checkpoint(values.train_dir)
+    resumed_from = checkpoints.step_to_resume(values.train_dir)
     if resumed_from is None:
         if values.start_from == "resume":
             raise UsageError(
@@ -78,6 +79,7 @@ def _check_flags(values: Any) -> None:
             values.checkpoint_path
         ):
             raise UsageError(f"--checkpoint_path: there is no {values.checkpoint_path!r}")
+        checkpoints.resolve(values.checkpoint_path)
     else:
         for name in ("checkpoint_exclude_scopes", "ignore_missing_vars"):
             if values[name].value:

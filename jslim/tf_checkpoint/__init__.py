@@ -12,7 +12,10 @@ versions, `_table`, `_tensors` and `_wire` what they are written in.
 """
 
 from jslim.tf_checkpoint._reading import CheckpointReader as CheckpointReader
+from jslim.tf_checkpoint._reading import all_checkpoints as all_checkpoints
+from jslim.tf_checkpoint._reading import find_checkpoint as find_checkpoint
 from jslim.tf_checkpoint._reading import is_checkpoint as is_checkpoint
+from jslim.tf_checkpoint._reading import latest_checkpoint as latest_checkpoint
 from jslim.tf_checkpoint._reading import list_variables as list_variables
 from jslim.tf_checkpoint._reading import load_checkpoint as load_checkpoint
 from jslim.tf_checkpoint._reading import load_variable as load_variable

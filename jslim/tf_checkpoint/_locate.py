@@ -1,11 +1,13 @@
-"""Which checkpoint a path means."""
+"""Which checkpoint of TensorFlow a path means."""
 
+import os
 import pathlib
 import re
 from typing import NamedTuple
 
 from jslim._errors import RestoreError
 from jslim.tf_checkpoint._table import is_table
+from jslim.tf_checkpoint._wire import Malformed
 
 
 class Located(NamedTuple):
@@ -15,21 +17,26 @@ class Located(NamedTuple):
     files_of_v1: tuple[pathlib.Path, ...]
 
 
-_DATA_FILE = re.compile(r"\.data-\d{5}-of-\d{5}$")
-_SHARD_OF_V1 = re.compile(r"-\d{5}-of-\d{5}$")
+_DATA_FILE = re.compile(r"(?<=.)\.data-\d{5}-of-\d{5}$")
+_SHARD_OF_V1 = re.compile(r"(?<=.)-\d{5}-of-\d{5}$")
+_NUMBERED = re.compile(r"(.*)-(\d+)")
 _STATE_FILE = "checkpoint"
+# The text of a protocol buffer: a string in quotes, where a backslash escapes.
+_LATEST = re.compile(rb"""^\s*model_checkpoint_path\s*:\s*(["'])((?:\\.|(?!\1)[^\\\n])*)\1""", re.M)
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|(.))", re.S)
+_MAX_STATE_BYTES = 1 << 20
 
 
 def find(path: pathlib.Path) -> Located | None:
     """The checkpoint of TensorFlow at `path`: a prefix, a file of it, or a directory; else None.
 
     Raises:
-      RestoreError: A directory has several of which none is the latest, or files are missing.
+      RestoreError: A directory has several without a latest one, or files are missing.
     """
     if path.is_dir():
         return _find_in(path)
     for end in (".index", ".meta"):
-        if path.name.endswith(end) and path.is_file():
+        if path.name.endswith(end) and path.name != end and path.is_file():
             return find(path.with_name(path.name.removesuffix(end)))
     if _DATA_FILE.search(path.name):
         prefix = path.with_name(_DATA_FILE.sub("", path.name))
@@ -74,43 +81,95 @@ def _sharded_v1(prefix: pathlib.Path) -> Located | None:
 
 
 def _find_in(directory: pathlib.Path) -> Located | None:
-    """The latest checkpoint by the file `checkpoint`, or else the only one there is."""
-    state = directory / _STATE_FILE
-    if state.is_file():
-        latest = re.search(
-            r'^model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', _text_of(state), re.MULTILINE
-        )
-        if latest is None:
-            raise RestoreError(
-                f"{state} does not say which checkpoint is the latest; give the checkpoint itself"
-            )
-        named = re.sub(r"\\(.)", r"\1", latest[1])
-        named = re.sub(r"-\?{5}-of-\d{5}$", "", named)  # of version 1 in several files
-        # Where the directory was moved, a path in full is that of another machine.
-        for candidate in (directory / named, directory / pathlib.PurePath(named).name):
-            found = None if candidate.is_dir() else find(candidate)
-            if found is not None:
-                return found
-        raise RestoreError(f"{state} names {named}, which is not there; give the checkpoint itself")
-    files = [path for path in sorted(directory.iterdir()) if path.is_file()]
-    prefixes = {located.path for path in files if (located := _of_file(path)) is not None}
-    if len(prefixes) > 1:
+    """The latest checkpoint by the file `checkpoint`, or else by number, or the only one."""
+    if (directory / _STATE_FILE).is_file():
+        return find_latest(directory)
+    prefixes = find_all(directory)
+    if len({_stem_of(prefix) for prefix in prefixes}) > 1:
         raise RestoreError(
             f"{directory} holds several TensorFlow checkpoints; give one of them: "
-            + ", ".join(sorted(path.name for path in prefixes))
+            + ", ".join(sorted(prefix.name for prefix in prefixes))
         )
-    return find(prefixes.pop()) if prefixes else None
+    return find(prefixes[-1]) if prefixes else None
 
 
-def _of_file(path: pathlib.Path) -> Located | None:
+def find_latest(directory: pathlib.Path) -> Located | None:
+    """The checkpoint that the file `checkpoint` names, as training of TensorFlow writes it.
+
+    Returns:
+      None where there is no such file.
+
+    Raises:
+      RestoreError: It names none, or one that is not there.
+    """
+    state = directory / _STATE_FILE
+    if not state.is_file():
+        return None
+    with state.open("rb") as file:
+        latest = _LATEST.search(file.read(_MAX_STATE_BYTES))
+    if latest is None:
+        raise RestoreError(
+            f"{state} does not say which checkpoint is the latest; give the checkpoint itself"
+        )
+    named = os.fsdecode(_ESCAPE.sub(_unescaped, latest[2]))
+    named = re.sub(r"-\?{5}-of-\d{5}$", "", named)  # of version 1 in several files
+    # Where the directory was moved or copied, a path in full is that of the first one.
+    for candidate in (directory / pathlib.PurePath(named).name, directory / named):
+        found = None if candidate.is_dir() else find(candidate)
+        if found is not None:
+            return found
+    raise RestoreError(f"{state} names {named}, which is not there; give the checkpoint itself")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    octal, hexadecimal, unicode, character = escape.groups()
+    if character is not None:
+        return {b"n": b"\n", b"r": b"\r", b"t": b"\t"}.get(character, character)
+    if unicode is not None:
+        return chr(int(unicode, 16)).encode(errors="surrogatepass")
+    return bytes([int(octal, 8) & 255 if octal else int(hexadecimal, 16)])
+
+
+def state_naming(prefix: pathlib.Path) -> str:
+    """The text of the file `checkpoint` that names a checkpoint as the latest, and the only one."""
+    plain = {byte: chr(byte) for byte in range(32, 127) if chr(byte) not in "\\\"'"}
+    name = "".join(plain.get(byte, f"\\{byte:03o}") for byte in os.fsencode(prefix.name))
+    return f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
+
+
+def find_all(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The prefixes of all checkpoints in a directory: by number, those without one first."""
+    names = {path.name for path in directory.iterdir() if path.is_file()}
+    prefixes = {
+        located.path for name in names if (located := _of_file(directory / name, names)) is not None
+    }
+
+    def age(prefix: pathlib.Path) -> tuple[int, str]:
+        number = number_of(prefix)
+        return -1 if number is None else number, prefix.name
+
+    return sorted(prefixes, key=age)
+
+
+def number_of(prefix: pathlib.Path) -> int | None:
+    """The step in the name of a checkpoint, `model.ckpt-1000`."""
+    numbered = _NUMBERED.fullmatch(prefix.name)
+    return int(numbered[2]) if numbered else None
+
+
+def _stem_of(prefix: pathlib.Path) -> tuple[str, bool]:
+    """The name that checkpoints of one training share, and whether they are numbered."""
+    numbered = _NUMBERED.fullmatch(prefix.name)
+    return (numbered[1], True) if numbered else (prefix.name, False)
+
+
+def _of_file(path: pathlib.Path, names: set[str]) -> Located | None:
     """The checkpoint that a file of a directory is the index of, or the whole of."""
     if path.name.endswith(".index"):
         prefix = path.with_name(path.name.removesuffix(".index"))
-        data = (p.name.removeprefix(prefix.name) for p in path.parent.iterdir())
-        is_bundle = any(map(_DATA_FILE.fullmatch, data))
+        is_bundle = any(_DATA_FILE.sub("", n) == prefix.name != n for n in names)
         return Located(prefix, ()) if is_bundle else None
-    return find(path) if is_table(path) and not _DATA_FILE.search(path.name) else None
-
-
-def _text_of(path: pathlib.Path) -> str:
-    return path.read_bytes().decode(errors="replace")
+    try:
+        return find(path) if is_table(path) and not _DATA_FILE.search(path.name) else None
+    except Malformed:  # it cannot be read, and is not known to be a checkpoint
+        return None

@@ -4,8 +4,8 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from jslim.tf_checkpoint._v2 import Bundle
 from jslim.tf_checkpoint._wire import Malformed
 
 _logger = logging.getLogger("jslim")
+
+T = TypeVar("T")
 
 
 class CheckpointReader:
@@ -44,6 +46,13 @@ class CheckpointReader:
         self._entries = dict(sorted(self._store.entries.items()))
         if pathlib.Path(path) != located.path:
             _logger.info("%s: reading the TensorFlow checkpoint %s", path, self.path)
+
+    @property
+    def step(self) -> int | None:
+        """The training steps behind it: its `global_step`, or else the number in its name."""
+        if self.has_tensor("global_step"):
+            return int(self.get_tensor("global_step"))
+        return _locate.number_of(pathlib.Path(self.path))
 
     def has_tensor(self, name: str) -> bool:
         """Whether there is a tensor of that name."""
@@ -99,11 +108,18 @@ def _dtype_name(kind: int) -> str:
     return DTYPES[kind].name if kind in DTYPES else f"type {kind}"
 
 
-def _located(path: str | os.PathLike[str]) -> _locate.Located:
+def _readable(path: str | os.PathLike[str], find: Callable[[pathlib.Path], T]) -> T:
+    """What `find` finds at `path`; where that cannot be read, a RestoreError says so."""
     try:
-        located = _locate.find(pathlib.Path(path))
+        return find(pathlib.Path(path))
     except OSError as error:
         raise RestoreError(f"{path} cannot be read: {error.strerror}") from error
+    except Malformed as error:
+        raise RestoreError(f"{path} cannot be read: {error}") from error
+
+
+def _located(path: str | os.PathLike[str]) -> _locate.Located:
+    located = _readable(path, _locate.find)
     if located is None:
         exists = pathlib.Path(path).exists()
         raise RestoreError(
@@ -115,14 +131,43 @@ def _located(path: str | os.PathLike[str]) -> _locate.Located:
     return located
 
 
+def find_checkpoint(path: str | os.PathLike[str]) -> str | None:
+    """The prefix of the checkpoint that `load_checkpoint` would read; None where there is none.
+
+    Raises:
+      RestoreError: There is something of one, or there are several.
+    """
+    located = _readable(path, _locate.find)
+    return None if located is None else str(located.path)
+
+
+def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
+    """The prefix that the file `checkpoint` in a directory names; None without that file.
+
+    Raises:
+      RestoreError: The file names none, or one that is not there.
+    """
+    located = _readable(directory, _locate.find_latest)
+    return None if located is None else str(located.path)
+
+
+def all_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
+    """The prefixes of all checkpoints in a directory, oldest first by the number in the name.
+
+    Raises:
+      RestoreError: The directory cannot be read.
+    """
+    if not pathlib.Path(directory).is_dir():
+        return []
+    return [str(prefix) for prefix in _readable(directory, _locate.find_all)]
+
+
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether `load_checkpoint` would find a checkpoint of TensorFlow there."""
+    """Whether `load_checkpoint` would find a checkpoint of TensorFlow there, whole or not."""
     try:
-        return _locate.find(pathlib.Path(path)) is not None
-    except RestoreError:
-        return True  # there is something of one, and reading it says what is wrong
-    except OSError:
-        return False
+        return find_checkpoint(path) is not None
+    except RestoreError as error:
+        return not isinstance(error.__cause__, OSError)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
@@ -131,8 +176,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
     Args:
       path: The prefix (`model.ckpt-1000`), its `.index`, `.meta` or `.data-00000-of-00001`; the
         file, or one of the files, of version V1; or the directory of these. Of a directory the
-        latest is taken, by its file `checkpoint`, or else the only one. The reader's `path` says
-        which it is, and a line of the log if it is not what was given.
+        latest is taken, by its file `checkpoint`, or where that is missing by the number in the
+        name. The reader's `path` says which it is, and a line of the log if it is not what was
+        given.
 
     Raises:
       RestoreError: There is none, or several; it is damaged or incomplete.

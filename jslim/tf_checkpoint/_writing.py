@@ -1,6 +1,5 @@
 """`save_checkpoint`: arrays as a checkpoint that TensorFlow and TF-Slim restore."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jslim._files import UnfinishedFile
+from jslim.tf_checkpoint._locate import state_naming
 from jslim.tf_checkpoint._tensors import NUMBERS
 from jslim.tf_checkpoint._v2 import write_bundle
 
@@ -54,9 +54,6 @@ def save_checkpoint(
     prefix.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(prefix, held)
     if is_latest:
-        name = json.dumps(prefix.name)
         with UnfinishedFile(prefix.with_name("checkpoint")) as state:
-            state.path.write_text(
-                f"model_checkpoint_path: {name}\nall_model_checkpoint_paths: {name}\n"
-            )
+            state.path.write_text(state_naming(prefix))
     return str(prefix)

@@ -6,8 +6,10 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 import jslim as slim
+from jslim import checkpoints, tf_checkpoint
 from jslim._errors import RestoreError
 from jslim.checkpoints import list_variables, load_variables
 
@@ -160,6 +162,111 @@ def test_patterns_are_a_list():
     with pytest.raises(TypeError) as error:
         slim.assign_from_checkpoint_fn(V2, ["a"], allow_missing="a")
     assert str(error.value) == "allow_missing must be a list of patterns, got 'a'."
+
+
+@pytest.fixture
+def moved(tmp_path):
+    """The directory of TensorFlow's training, elsewhere than its file `checkpoint` says."""
+    return pathlib.Path(shutil.copytree(V2.parent, tmp_path / "moved"))
+
+
+def test_a_directory_of_tensorflow_has_a_latest_checkpoint(moved):
+    assert checkpoints.latest_checkpoint(moved) == str(moved / "model.ckpt-5")
+    assert checkpoints.latest_checkpoint(str(V1.parent)) == str(V1)
+    assert checkpoints.all_checkpoints(moved) == [str(moved / "model.ckpt-5")]
+    for path in (moved, moved / "model.ckpt-5", moved / "model.ckpt-5.index"):
+        assert checkpoints.exists(path)
+        assert checkpoints.latest_checkpoint(path) == str(moved / "model.ckpt-5")
+        assert checkpoints.checkpoint_step(path) == 5
+        assert checkpoints.read_contract(path) == {}
+    found = slim.evaluation.wait_for_new_checkpoint(moved, timeout=0)
+    assert found == str(moved / "model.ckpt-5")
+    assert slim.evaluation.wait_for_new_checkpoint(moved, found, timeout=0) is None
+    (moved / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-9"')
+    with pytest.raises(RestoreError, match=r"checkpoint names model.ckpt-9, which is not there"):
+        checkpoints.latest_checkpoint(moved)
+
+
+def test_steps_of_jslim_count_before_checkpoints_of_tensorflow(moved):
+    (moved / "7").mkdir()  # as an exported model of TensorFlow is called
+    assert checkpoints.latest_checkpoint(moved) == str(moved / "model.ckpt-5")
+    with checkpoints.CheckpointManager(moved) as manager:
+        manager.save(3, {"params": {"w": np.ones(2, np.float32)}})
+    assert checkpoints.latest_checkpoint(moved) == str(moved / "3")
+    assert checkpoints.all_checkpoints(moved) == [str(moved / "3")]
+
+
+@pytest.mark.parametrize("path", [V1, V2, V2.parent], ids=str)
+@pytest.mark.parametrize("use_ema", [False, True])
+def test_variables_of_tensorflow_without_their_network(variables, path, use_ema):
+    found = checkpoints.restore_variables(path, use_ema=use_ema)
+    assert jax.tree.structure(found) == jax.tree.structure(jax.tree.map(np.asarray, variables))
+    logits = MODEL.apply(found, OUTPUTS["images"])
+    wanted = OUTPUTS["logits_of_averages" if use_ema else "logits"]
+    np.testing.assert_allclose(logits, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_what_optimizers_and_averages_keep_is_told_from_variables(tmp_path):
+    value = np.ones(2, np.float32)
+    kept = [
+        "params/scale", "params/net/weights", "batch_stats/net/BatchNorm/moving_mean",
+        "batch_stats/net/BatchNorm/net/BatchNorm/moving_mean/biased",
+        "batch_stats/net/BatchNorm/renorm_stddev",
+    ]  # fmt: skip
+    arrays = {place.partition("/")[2]: value for place in kept} | {"scale": np.float32(2)}
+    slots = ["net/weights/Adam", "net/weights/Adam_1", "train/net/weights/Momentum",
+             "net/BatchNorm/moving_mean/ExponentialMovingAverage",
+             "net/weights/ExponentialMovingAverage/biased"]  # fmt: skip
+    numbers = {"beta1_power": np.float32(0.9), "train/beta2_power_1": np.float32(0.9)}
+    others = {"global_step": np.int64(7), "names": np.array(["a"]), "flag": np.array(True)}
+    averages = {"net/weights/ExponentialMovingAverage": value * 3}
+    path = tf_checkpoint.save_checkpoint(
+        tmp_path / "m", arrays | dict.fromkeys(slots, value) | numbers | others | averages
+    )
+    found = traverse_util.flatten_dict(checkpoints.restore_variables(path), sep="/")
+    assert sorted(found) == sorted(kept)
+    # A variable that has no average comes as it is.
+    averaged = checkpoints.restore_variables(path, use_ema=True)["params"]
+    assert (averaged["scale"], averaged["net"]["weights"][0]) == (2, 3)
+
+
+def test_moving_averages_and_steps_that_are_not_there(tmp_path):
+    path = tf_checkpoint.save_checkpoint(tmp_path / "vgg.ckpt", {"w": np.ones(2, np.float32)})
+    with pytest.raises(RestoreError, match=r"vgg.ckpt holds no NAME/ExponentialMovingAverage; it"):
+        checkpoints.restore_variables(path, use_ema=True)
+    with pytest.raises(RestoreError, match=r"vgg.ckpt does not say how many training steps are"):
+        checkpoints.checkpoint_step(path)
+    numbered = tf_checkpoint.save_checkpoint(tmp_path / "vgg.ckpt-7", {"w": np.float32(1)})
+    assert checkpoints.checkpoint_step(numbered) == 7
+
+
+def test_training_does_not_go_on_in_the_directory_of_tensorflow(moved):
+    target = {"params": {"w": np.ones(2, np.float32)}}
+    for go_on in (lambda: checkpoints.restore_latest(moved, target),
+                  lambda: checkpoints.step_to_resume(moved)):  # fmt: skip
+        with pytest.raises(RestoreError) as error:
+            go_on()
+        assert str(error.value) == (
+            f"{moved} is the directory of a training of TensorFlow, at {moved}/model.ckpt-5, which "
+            "jslim cannot go on from; give another directory, and start there from its variables, "
+            "by assign_from_checkpoint_fn or --checkpoint_path."
+        )
+    (moved / "checkpoint").unlink()  # a checkpoint that was put there is nobody's training
+    assert checkpoints.restore_latest(moved, target) is None
+
+
+def test_a_training_state_is_not_restored_from_tensorflow():
+    with pytest.raises(RestoreError, match=r"model.ckpt-5 is a checkpoint of TensorFlow, which ho"):
+        checkpoints.restore(V2.parent, {"params": {}})
+
+
+def test_safetensors_are_found_by_the_same_rule(tmp_path):
+    arrays = {"net/weights": np.ones(2, np.float32), "net/moving_mean": np.ones(1, np.float32)}
+    path = checkpoints.save_safetensors(tmp_path / "a.safetensors", arrays)
+    assert checkpoints.latest_checkpoint(path) == path
+    found = checkpoints.restore_variables(path)
+    assert sorted(slim.get_variables(found)) == sorted(arrays)
+    assert list(found["batch_stats"]["net"]) == ["moving_mean"]
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path):

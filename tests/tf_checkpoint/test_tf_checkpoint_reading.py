@@ -112,6 +112,48 @@ def test_a_name_is_no_pattern(tmp_path):
     assert tf_checkpoint.load_checkpoint(f"{prefix}.index").path == prefix
 
 
+@pytest.mark.parametrize("name", ["model.ckpt", "model [v2]*.ckpt", "modèle", 'it\'s "a"\\n'])
+def test_directory_without_a_state_file_is_read_by_number(tmp_path, name):
+    for step in (9, 100, 20):
+        path = tf_checkpoint.save_checkpoint(tmp_path / f"{name}-{step}", {"w": np.float32(step)})
+        assert tf_checkpoint.latest_checkpoint(tmp_path) == path
+    (tmp_path / "checkpoint").unlink(missing_ok=True)
+    assert tf_checkpoint.load_checkpoint(tmp_path).get_tensor("w") == 100
+    names = [pathlib.Path(path).name for path in tf_checkpoint.all_checkpoints(tmp_path)]
+    assert names == [f"{name}-{step}" for step in (9, 20, 100)]
+    assert tf_checkpoint.latest_checkpoint(tmp_path) is None
+    tf_checkpoint.save_checkpoint(tmp_path / "other.ckpt-5", {"w": np.float32(5)}, is_latest=False)
+    with pytest.raises(RestoreError, match="holds several TensorFlow checkpoints; give one of"):
+        tf_checkpoint.load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (r'model_checkpoint_path: "m-7"', "m-7"),
+        (r"model_checkpoint_path:'m-7'", "m-7"),
+        (r'  model_checkpoint_path : "a/b/m-7"', "m-7"),
+        (r'model_checkpoint_path: "/gone/mod\303\250le \"7\"-7"', 'modèle "7"-7'),
+        (r'model_checkpoint_path: "m\\\\-7"', r"m\\-7"),
+        (r'model_checkpoint_path: "m\xe8-7"', "m\udce8-7"),
+        (r'model_checkpoint_path: "mod\u00e8le-7"', "modèle-7"),
+    ],
+)
+def test_state_file_is_a_text_of_a_protocol_buffer(tmp_path, line, name):
+    for file in V2.parent.glob("model*"):
+        shutil.copy(file, tmp_path / file.name.replace("model.ckpt-7", name))
+    (tmp_path / "checkpoint").write_text(f'{line}\nall_model_checkpoint_paths: "x"\n')
+    assert tf_checkpoint.latest_checkpoint(tmp_path) == str(tmp_path / name)
+
+
+def test_checkpoint_in_a_copied_directory_is_its_own(tmp_path):
+    for copy, value in (("first", 1), ("second", 2)):
+        tf_checkpoint.save_checkpoint(tmp_path / copy / "m-7", {"w": np.float32(value)})
+        state = f'model_checkpoint_path: "{tmp_path}/first/m-7"\n'
+        (tmp_path / copy / "checkpoint").write_text(state)
+    assert tf_checkpoint.load_checkpoint(tmp_path / "second").get_tensor("w") == 2
+
+
 def broken(tmp_path, change):
     for file in V2.parent.iterdir():
         shutil.copy(file, tmp_path)

@@ -1,0 +1,173 @@
+"""Which checkpoint a path means: the one rule for all that takes a path.
+
+A path may be a step of jslim (`train_dir/1200`) or a directory of steps, whose newest whole one is
+meant; a TensorFlow checkpoint by its prefix (`model.ckpt-1200`) or one of its files, or a directory
+of those, whose latest is meant; or a safetensors file. Where a directory has steps of jslim and
+checkpoints of TensorFlow, the steps count.
+"""
+
+import os
+import pathlib
+from typing import Literal, NamedTuple
+
+from jslim import tf_checkpoint
+from jslim._errors import RestoreError
+from jslim.checkpoints._format import (
+    META_FILE,
+    BrokenCheckpoint,
+    is_whole,
+    read_meta,
+    step_directories,
+)
+from jslim.checkpoints._safetensors import SUFFIX
+
+Path = str | os.PathLike[str]
+
+
+class Location(NamedTuple):
+    """A checkpoint: the directory of a step, the prefix of TensorFlow's, or a file."""
+
+    kind: Literal["jslim", "tensorflow", "safetensors"]
+    path: pathlib.Path
+
+
+def locate(path: Path) -> Location | None:
+    """The checkpoint that `path` means; None where there is none.
+
+    Raises:
+        BrokenCheckpoint: there are steps, and none of them is whole.
+        RestoreError: there is something of a TensorFlow checkpoint, or there are several without
+            a latest one.
+    """
+    path = pathlib.Path(path)
+    try:
+        if path.suffix == SUFFIX and path.is_file():
+            return Location("safetensors", path)
+        if (path / META_FILE).is_file():
+            return Location("jslim", path)
+        steps = step_directories(path)
+        for step_dir in reversed(steps):
+            if is_whole(step_dir):
+                return Location("jslim", step_dir)
+    except OSError as error:
+        raise RestoreError(f"{path} cannot be read: {error.strerror}") from error
+    prefix = tf_checkpoint.find_checkpoint(path)
+    if prefix is not None:
+        return Location("tensorflow", pathlib.Path(prefix))
+    if steps:
+        raise _none_is_whole(path, steps)
+    return None
+
+
+def _none_is_whole(path: pathlib.Path, steps: list[pathlib.Path]) -> BrokenCheckpoint:
+    try:
+        read_meta(steps[-1])
+    except BrokenCheckpoint as error:
+        return BrokenCheckpoint(
+            f"none of the {len(steps)} checkpoints in {path} is whole; of the newest, "
+            f"{steps[-1].name}, {error}."
+        )
+    return BrokenCheckpoint(f"the checkpoints in {path} changed while they were read; try again.")
+
+
+def find(path: Path) -> Location:
+    """`locate`, where a checkpoint must be.
+
+    Raises:
+        RestoreError: there is none; or what `locate` raises.
+    """
+    found = locate(path)
+    if found is not None:
+        return found
+    if not pathlib.Path(path).exists():
+        raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
+    raise RestoreError(
+        f"{path} is not a jslim checkpoint, nor one of TensorFlow; give a training directory, one "
+        "of the numbered directories in it, or the prefix of a TensorFlow checkpoint."
+    )
+
+
+def find_step(path: Path) -> pathlib.Path:
+    """The step directory of jslim that `path` means.
+
+    Raises:
+        RestoreError: it means none, or another kind of checkpoint.
+    """
+    kind, found = find(path)
+    if kind != "jslim":
+        raise RestoreError(
+            f"{found} is a {_KINDS[kind]}, which holds variables and no training state of jslim; "
+            "read them with restore_variables, or start from them with assign_from_checkpoint_fn."
+        )
+    return found
+
+
+_KINDS = {"tensorflow": "checkpoint of TensorFlow", "safetensors": "safetensors file"}
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a checkpoint at `path`, whole or not, for `open_checkpoint`."""
+    try:
+        return locate(path) is not None
+    except RestoreError as error:
+        return not isinstance(error.__cause__, OSError)
+
+
+def latest_checkpoint(directory: Path) -> str | None:
+    """The path of the newest whole checkpoint in `directory`, or None when there is none.
+
+    As TF-Slim's, the path can be given wherever a checkpoint is wanted. Half-written, emptied and
+    cut-short steps are passed over. Of a directory of TensorFlow it is the prefix that the file
+    `checkpoint` names, also where the directory was moved.
+
+    Differs from TF-Slim: where that file is missing, the highest number in a name counts; and a
+    path that means one checkpoint gives that one.
+
+    Raises:
+        RestoreError: that file names what is not there; or there are several checkpoints of
+            TensorFlow without a latest one.
+    """
+    try:
+        found = locate(directory)
+    except BrokenCheckpoint:
+        return None
+    return None if found is None else str(found.path)
+
+
+def all_checkpoints(directory: Path) -> list[str]:
+    """Paths of the whole checkpoints in `directory`, oldest first.
+
+    Whole means that every file is there in its full length; that the numbers in them are the
+    ones that were written is looked at when they are read. Of a directory of TensorFlow these are
+    the prefixes of all checkpoints, by the number in the name.
+    """
+    steps = step_directories(pathlib.Path(directory))
+    whole = [str(path) for path in steps if is_whole(path)]
+    return whole or tf_checkpoint.all_checkpoints(directory)
+
+
+def step_to_resume(directory: Path) -> str | None:
+    """The newest whole step in `directory`, for a run to go on from; None where there is none.
+
+    Raises:
+        RestoreError: TensorFlow trains in the directory, by its file `checkpoint`.
+    """
+    steps = step_directories(pathlib.Path(directory))
+    newest = next((str(path) for path in reversed(steps) if is_whole(path)), None)
+    theirs = None if steps else tf_checkpoint.latest_checkpoint(directory)
+    if theirs is not None:
+        raise RestoreError(
+            f"{directory} is the directory of a training of TensorFlow, at {theirs}, which jslim "
+            "cannot go on from; give another directory, and start there from its variables, by "
+            "assign_from_checkpoint_fn or --checkpoint_path."
+        )
+    return newest
+
+
+def resolve(path: Path) -> str:
+    """The path of the one checkpoint that `path` means now: the newest of a directory.
+
+    Raises:
+        RestoreError: there is none, or none that is whole.
+    """
+    return str(find(path).path)

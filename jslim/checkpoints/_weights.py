@@ -1,0 +1,186 @@
+"""The variables of a model out of any checkpoint, themselves or their moving averages."""
+
+import os
+import re
+from typing import Any, NamedTuple
+
+from flax import traverse_util
+
+from jslim._errors import RestoreError
+from jslim.checkpoints import _locate
+from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
+from jslim.checkpoints._readers import CheckpointReader, JslimReader, open_checkpoint
+
+_OF_STATE = "ema_params/"
+_AVERAGE = "/ExponentialMovingAverage"  # TensorFlow's name for one, below that of the variable
+_STATISTICS = re.compile(
+    r"(.*/)?(moving_(mean|variance|stddev)(/(biased|local_step))?|renorm_(mean|stddev)(_weight)?)"
+)
+_OF_OPTIMIZERS = re.compile(r"(.*/)?beta[12]_power(_\d+)?")
+
+
+class Weights(NamedTuple):
+    """What one checkpoint holds of a model, all of it read at once.
+
+    Attributes:
+        path: The checkpoint.
+        step: The training steps behind it; None where it does not say.
+        contract: What it says about itself.
+        variables: `{"params": {...}, "batch_stats": {...}}` of NumPy arrays.
+        are_averages: Whether they are the moving averages of the variables.
+        has_averages: Whether it holds such.
+    """
+
+    path: str
+    step: int | None
+    contract: dict[str, Any]
+    variables: dict[str, dict[str, Any]]
+    are_averages: bool
+    has_averages: bool
+
+
+def moving_averages(reader: CheckpointReader) -> dict[str, str]:
+    """`{name of a variable: name of its moving average}`; empty where there are none."""
+    if isinstance(reader, JslimReader):
+        held = [leaf for leaf in reader.leaf_names.values() if leaf.startswith(_OF_STATE)]
+        names = variable_names(leaf.removeprefix(_OF_STATE) for leaf in held)
+        return {name: _OF_STATE + leaf for name, leaf in names.items()}
+    held = [name for name in reader.get_variable_to_shape_map() if name.endswith(_AVERAGE)]
+    return {name.removesuffix(_AVERAGE): name for name in held}
+
+
+def takes_averages(reader: CheckpointReader, use_moving_averages: bool | None) -> bool:
+    """Whether moving averages are taken: as asked, and by default where jslim kept them.
+
+    A checkpoint of TensorFlow gives its variables by default, as TF-Slim's programs take them.
+    """
+    if use_moving_averages is None:
+        return isinstance(reader, JslimReader) and bool(moving_averages(reader))
+    return use_moving_averages
+
+
+def describe(path: str, *, are_averages: bool, has_averages: bool) -> str:
+    """Which weights are used, for the log; empty where there is no choice."""
+    if not has_averages:
+        return ""
+    which = (
+        "the moving averages of its variables are used"
+        if are_averages
+        else "its variables are used as training left them, not their moving averages"
+    )
+    return f"checkpoint {path}: {which}"
+
+
+def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None = None) -> Weights:
+    """Reads the variables of a model and what goes with them, all from the same checkpoint.
+
+    Where training deletes the checkpoint while it is read, the newest of the directory is taken.
+
+    Args:
+        path: a checkpoint, or a directory of them, as `open_checkpoint` takes it.
+        use_moving_averages: as for `takes_averages`.
+
+    Raises:
+        RestoreError: there is no checkpoint, it is broken, or it holds no such variables.
+    """
+    deleted = None
+    while True:
+        found = _locate.find(path).path
+        try:
+            reader = open_checkpoint(found)
+            are_averages = takes_averages(reader, use_moving_averages)
+            return Weights(
+                reader.path,
+                reader.step,
+                reader.contract,
+                _read_variables(reader, are_averages),
+                are_averages,
+                bool(moving_averages(reader)),
+            )
+        except RestoreError:
+            if found == deleted or _locate.exists(found):
+                raise
+            deleted = found
+
+
+def restore_variables(
+    path: str | os.PathLike[str], *, use_ema: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Reads the model's variables alone, without the network that they belong to.
+
+    Of a checkpoint of TensorFlow, what optimizers keep and `global_step` are left out; moving
+    statistics are told from parameters by their names. With `use_ema` a variable without an
+    average comes as it is, as by TensorFlow's `variables_to_restore`.
+
+    Args:
+        path: a checkpoint, or a training directory (its newest whole checkpoint is read); or what
+            `tf_checkpoint.load_checkpoint` takes.
+        use_ema: takes the moving averages of parameters and statistics in their place.
+
+    Returns:
+        `{"params": {...}, "batch_stats": {...}}` of NumPy arrays, for `Model.apply`.
+
+    Raises:
+        RestoreError: there is no checkpoint, it is broken, or it holds no such parameters.
+    """
+    return read_weights(path, use_ema).variables
+
+
+def _read_variables(reader: CheckpointReader, are_averages: bool) -> dict[str, dict[str, Any]]:
+    places = _places(reader, are_averages)
+    if are_averages and not moving_averages(reader):
+        kind = f"{_OF_STATE}params" if isinstance(reader, JslimReader) else f"NAME{_AVERAGE}"
+        raise RestoreError(
+            f"checkpoint {reader.path} holds no {kind}; it was trained without moving averages: "
+            "read it with use_ema=False."
+        )
+    if not any(place.startswith("params/") for place in places):
+        raise RestoreError(
+            f"checkpoint {reader.path} holds no params; it was not saved from a training state."
+        )
+    arrays = reader.get_tensors(dict.fromkeys(places.values()))
+    tree = traverse_util.unflatten_dict(
+        {place: arrays[name] for place, name in places.items()}, sep="/"
+    )
+    return {collection: tree.get(collection, {}) for collection in MODEL_COLLECTIONS}
+
+
+def _places(reader: CheckpointReader, are_averages: bool) -> dict[str, str]:
+    """`{path in the variables tree: name in the checkpoint}`."""
+    if isinstance(reader, JslimReader):
+        start = _OF_STATE if are_averages else ""
+        of_model = tuple(f"{start}{collection}/" for collection in MODEL_COLLECTIONS)
+        return {
+            leaf.removeprefix(start): name
+            for name, leaf in reader.leaf_names.items()
+            if leaf.startswith(of_model)
+        }
+    averages = moving_averages(reader) if are_averages else {}
+    names = dict.fromkeys([*_model_variables(reader), *averages])
+    return {
+        f"{'batch_stats' if _STATISTICS.fullmatch(name) else 'params'}/{name}": averages.get(
+            name, name
+        )
+        for name in names
+    }
+
+
+def _model_variables(reader: CheckpointReader) -> list[str]:
+    """The names that a model made, as far as names and shapes say it.
+
+    What optimizers and moving averages keep for a variable is named after it: a slot lies below
+    the name of its variable, at times within a further scope.
+    """
+    shapes = reader.get_variable_to_shape_map()
+    dtypes = reader.get_variable_to_dtype_map()
+
+    def is_of_model(name: str) -> bool:
+        parts = name.split("/")
+        if _STATISTICS.fullmatch(name):
+            return True
+        is_slot = any("/".join(parts[start:-1]) in shapes for start in range(len(parts) - 1))
+        is_number = shapes[name] == () and "float" not in dtypes[name]
+        is_text = dtypes[name] == "string"
+        return not (is_slot or is_number or is_text or _OF_OPTIMIZERS.fullmatch(name))
+
+    return [name for name in shapes if is_of_model(name)]
