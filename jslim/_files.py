@@ -1,14 +1,19 @@
 """Files: reading ordinary ones only, and writing those that have their name when they are whole."""
 
 import errno
+import io
 import os
 import pathlib
 import secrets
 import stat
+import struct
+import zipfile
+import zlib
 from types import TracebackType
-from typing import IO
 
-from jslim._limits import Limit
+import numpy as np
+
+from jslim._limits import Limit, check_unpacked
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -19,7 +24,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Opens a file for reading, if it is one: a named pipe would block, a device never end.
 
     Raises:
@@ -44,6 +49,54 @@ def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
     if max(size, len(content)) > limit():
         reason = limit.exceeded(f"it has {max(size, len(content))} bytes")
         raise OSError(errno.EFBIG, reason, os.fspath(path))
+    return content
+
+
+# What a zip file leads to that is damaged; an encrypted member is a RuntimeError, an unknown
+# compression a NotImplementedError, a name that is no UTF-8 a ValueError.
+ZIP_ERRORS = (EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, struct.error)
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The content of a file in a zip archive, which is no more than its size says.
+
+    Raises:
+      OSError: It unpacks to far more bytes than it has, or says that it has more than the archive.
+      Exception: One of `ZIP_ERRORS`; it is damaged.
+    """
+    assert archive.fp is not None
+    size = archive.fp.seek(0, os.SEEK_END)
+    if member.compress_size > size:
+        raise zipfile.BadZipFile(f"{member.filename} has more bytes than the archive")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Python's readers of others give all that a block unpacks to.
+        raise NotImplementedError(f"{member.filename} is compressed in another way than by deflate")
+    check_unpacked(member.file_size, member.compress_size)
+    with archive.open(member) as file:
+        content = file.read(member.file_size)
+    if len(content) < member.file_size:
+        raise EOFError(f"{member.filename} is cut short")
+    return content
+
+
+def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarray:
+    """So many bytes from a place in a file, as uint8.
+
+    Raises:
+      OSError: It cannot be read, is no file, or does not have them; or they do not fit into memory.
+    """
+    with open_regular(path) as file:
+        if not 0 <= offset <= offset + size <= os.fstat(file.fileno()).st_size:
+            raise OSError(errno.EINVAL, "it is too short", os.fspath(path))
+        try:
+            content = np.empty(size, np.uint8)
+        except MemoryError:
+            raise OSError(
+                errno.ENOMEM, f"{size} bytes of it do not fit into memory", os.fspath(path)
+            ) from None
+        file.seek(offset)
+        if file.readinto(content.data) != size:  # it was cut meanwhile
+            raise OSError(errno.EIO, "it ends too early", os.fspath(path))
     return content
 
 

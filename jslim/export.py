@@ -13,6 +13,7 @@ and in a process that has JAX alone (and flatbuffers, which `jax.export` reads w
 import importlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -21,15 +22,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim import checkpoints, prediction, tf_checkpoint
+from jslim import _contract, checkpoints, prediction, tf_checkpoint
 from jslim._errors import RestoreError, did_you_mean
-from jslim._files import UnfinishedFile
+from jslim._files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
+from jslim._limits import TEXT_BYTES
+from jslim._schema import Invalid, parse_json
 from jslim.layers._lowering import lowered_for
 from jslim.preprocessing.on_device import get_device_preprocessing
 from jslim.variables import get_variables
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _MODEL_FILE, _CONTRACT_FILE = "model.jaxexport", "contract.json"
+# Operations that XLA writes as calls, and what tells it of shapes and shards.
+_IS_IN_XLA = re.compile(r"(stablehlo|mhlo|chlo)\..*|shape_assertion|Sharding").fullmatch
 
 
 def inference_fn(classifier: prediction.Classifier) -> Any:
@@ -197,6 +202,54 @@ class ExportedClassifier:
         return prediction.Predictions.of(probabilities, self.class_names)
 
 
+def _read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
+    """The contract and the program in an exported file, neither of them larger than they may be."""
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        found = []
+        for name in (_CONTRACT_FILE, _MODEL_FILE):
+            held = [member for member in archive.infolist() if member.filename == name]
+            if len(held) != 1:
+                raise Invalid(f"it must have one {name}, and has {len(held)}")
+            if name == _CONTRACT_FILE and held[0].file_size > TEXT_BYTES():
+                raise Invalid(TEXT_BYTES.exceeded(f"{name} has {held[0].file_size} bytes"))
+            found.append(read_member(archive, held[0]))
+    contract = parse_json(found[0])
+    try:
+        return _contract.checked(contract), found[1]
+    except Invalid as error:
+        raise error.within("contract") from None
+
+
+def _check_program(exported: Any, contract: dict[str, Any]) -> None:
+    """Refuses a program that calls what is not in it, or is not what its contract says.
+
+    Raises:
+      Invalid: It does, or is not.
+    """
+    from jaxlib.mlir import ir
+    from jaxlib.mlir.dialects import stablehlo
+
+    size, channels = contract["image_size"], contract["num_channels"]
+    shapes = [aval.shape[1:] for aval in (*exported.in_avals, *exported.out_avals)]
+    if shapes != [(size, size, channels), (len(contract["class_names"]),)]:
+        raise Invalid(f"its program is not of {size}x{size}x{channels} images and class_names")
+    calls: set[str] = set()
+
+    def note(operation: Any) -> Any:
+        if operation.name == "stablehlo.custom_call":
+            calls.add(ir.StringAttr(operation.attributes["call_target_name"]).value)
+        return ir.WalkResult.ADVANCE
+
+    with ir.Context() as context:
+        stablehlo.register_dialect(context)
+        program = exported.mlir_module_serialized
+        stablehlo.deserialize_portable_artifact(context, program).operation.walk(note)
+    if foreign := sorted(call for call in calls if not _IS_IN_XLA(call)):
+        raise Invalid(
+            f"its program calls {', '.join(map(repr, foreign))}, which is code outside it"
+        )
+
+
 def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
     """Loads what `export_inference_graph` wrote.
 
@@ -206,15 +259,19 @@ def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
     """
     jax_export = _jax_export()
     try:
-        with zipfile.ZipFile(path) as archive:
-            contract = json.loads(archive.read(_CONTRACT_FILE))
-            stored = archive.read(_MODEL_FILE)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        contract, stored = _read_archive(path)
+    except (OSError, *ZIP_ERRORS, Invalid) as error:
         raise RestoreError(
             f"{os.fspath(path)} is no exported model, or is damaged: {error}; export it again"
         ) from error
     try:
         exported = jax_export.deserialize(bytearray(stored))
+        _contract.require(contract, ("class_names", "image_size", "num_channels"), path)
+        _check_program(exported, contract)
+    except RestoreError:
+        raise
+    except Invalid as error:
+        raise RestoreError(f"{os.fspath(path)} cannot be used: {error}; export it again") from error
     except Exception as error:  # of several kinds, where another version wrote it
         raise RestoreError(
             f"{os.fspath(path)} was exported by jax {contract.get('jax_version')}, and jax "

@@ -20,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from jslim import checkpoints, tf_checkpoint
+from jslim import _contract, checkpoints, tf_checkpoint
 from jslim._errors import DataError, RestoreError, did_you_mean
 from jslim._files import read_regular
 from jslim._limits import IMAGE_BYTES
+from jslim._schema import Invalid
 from jslim.data.decode import decode_image
 from jslim.data.folder import IMAGE_EXTENSIONS
 from jslim.model import Model
@@ -232,11 +233,15 @@ def load(
                 f"load: {name} is {value!r}, but checkpoint {reader.path} was made with "
                 f"{held[name]!r}; leave it out"
             )
-    whole = _completed({**held, **contract}, reader)
+    try:
+        whole = _completed(_contract.checked({**held, **contract}), reader)
+    except Invalid as error:
+        raise ValueError(f"load: the contract of {reader.path} cannot be used: {error}") from None
     if "num_channels" not in whole:
         whole["num_channels"] = _channels(_shapes(whole, 3), reader, 3)
     shapes = _shapes(whole, whole["num_channels"])
-    start = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+    # All of it is replaced; so it takes no memory, whatever sizes the contract leads to.
+    start = jax.tree.map(lambda s: np.broadcast_to(np.zeros((), s.dtype), s.shape), shapes)
     name_fn = _averages_in(reader, shapes, is_tensorflows) if use_moving_averages else None
     init_fn = checkpoints.assign_from_checkpoint_fn(reader.path, start, name_fn=name_fn)
     assert init_fn is not None
@@ -293,6 +298,12 @@ def _completed(contract: dict[str, Any], reader: checkpoints.CheckpointReader) -
     if "num_classes" not in contract:
         contract["num_classes"] = _classes_of_head(network, reader)
     count = contract["num_classes"]
+    held = _lengths_of_head(network, reader)
+    if len(held) == 1 and held != {count}:
+        raise RestoreError(
+            f"checkpoint {reader.path} has a head of {held.pop()} classes, and says that it has "
+            f"{count}; it is damaged, or was made by hand"
+        )
     contract.setdefault("class_names", [str(label) for label in range(count)])
     contract.setdefault("image_size", network.image_size)
     contract.setdefault("preprocessing_name", network.preprocessing)
@@ -306,14 +317,21 @@ def _completed(contract: dict[str, Any], reader: checkpoints.CheckpointReader) -
     return contract
 
 
-def _classes_of_head(network: nets_factory.Network, reader: checkpoints.CheckpointReader) -> int:
-    """How many classes the checkpoint's head has: the length of its last biases."""
+def _lengths_of_head(
+    network: nets_factory.Network, reader: checkpoints.CheckpointReader
+) -> set[int]:
+    """The lengths of the biases of the head in the checkpoint."""
     heads = tuple(f"{scope}/" for scope in network.head if "aux" not in scope.lower())
-    lengths = {
+    return {
         shape[0]
         for name, shape in reader.get_variable_to_shape_map().items()
         if name.startswith(heads) and name.endswith("/biases") and len(shape) == 1
     }
+
+
+def _classes_of_head(network: nets_factory.Network, reader: checkpoints.CheckpointReader) -> int:
+    """How many classes the checkpoint's head has: the length of its last biases."""
+    lengths = _lengths_of_head(network, reader)
     if len(lengths) != 1:
         raise RestoreError(
             f"checkpoint {reader.path} has no head {' or '.join(network.head)} that says how many "

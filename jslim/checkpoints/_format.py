@@ -22,16 +22,25 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+
+from jslim import _contract
 from jslim._errors import RestoreError
-from jslim._files import UnfinishedFile
+from jslim._files import UnfinishedFile, open_regular
+from jslim._schema import Between, Invalid, conform, parse_json, read_json
 
 FORMAT = 1
+MAX_ELEMENTS = 1 << 48
 META_FILE = "meta.json"
 STATE_DIRECTORY = "state"
 MODEL_COLLECTIONS = ("params", "batch_stats")
 _DONE_FILE = "training_done.json"
+
+_Count = Annotated[int, Between(0, (1 << 63) - 1)]
+_Size = Annotated[int, Between(0, 1 << 48)]
+_Crc32 = Annotated[int, Between(0, (1 << 32) - 1)]
 
 
 def shorten(error: Exception) -> str:
@@ -51,9 +60,9 @@ class Leaf(NamedTuple):
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[_Size, ...]
     dtype: str
-    crc32: int
+    crc32: _Crc32
     prng_impl: str | None = None
 
     def __str__(self) -> str:
@@ -64,14 +73,14 @@ class Leaf(NamedTuple):
 class File(NamedTuple):
     """A data file of a checkpoint, as it was written."""
 
-    size: int
-    crc32: int
+    size: _Size
+    crc32: _Crc32
 
 
 class Meta(NamedTuple):
     """The contents of `meta.json`; the files are named by their path in the checkpoint."""
 
-    step: int
+    step: _Count
     saved_at: float
     contract: dict[str, Any]
     data_state: dict[str, Any] | None
@@ -85,7 +94,7 @@ def _checksum(body: Any) -> int:
 
 def _file_checksum(path: pathlib.Path) -> int:
     crc32 = 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             crc32 = zlib.crc32(block, crc32)
     return crc32
@@ -116,7 +125,70 @@ def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
         "leaves": [leaf._asdict() for leaf in meta.leaves.values()],
         "files": {name: file._asdict() for name, file in meta.files.items()},
     }
-    write_json(step_dir / META_FILE, {"crc32": _checksum(body), "body": body})
+    document = {"crc32": _checksum(body), "body": body}
+    parse_json(json.dumps(document, indent=1).encode())  # what cannot be read is not written
+    write_json(step_dir / META_FILE, document)
+
+
+class _Document(NamedTuple):
+    """`meta.json`."""
+
+    crc32: _Crc32
+    body: dict[str, Any]
+
+
+class _Header(NamedTuple):
+    """What the body of every format has."""
+
+    format: _Count
+    jslim_version: str
+
+
+class _Body(NamedTuple):
+    """The body of this format."""
+
+    step: _Count
+    saved_at: float
+    contract: dict[str, Any]
+    data_state: dict[str, Any] | None
+    leaves: list[Leaf]
+    files: dict[str, File]
+
+
+def _parse_body(body: dict[str, Any]) -> Meta:
+    """The meta in a body, all of whose names can be used as such.
+
+    Raises:
+        Invalid: it is not what `write_meta` writes.
+    """
+    held = conform(body, _Body)
+    leaves: dict[str, Leaf] = {}
+    for leaf in held.leaves:
+        if not is_dtype(leaf.dtype) or math.prod(size or 1 for size in leaf.shape) > MAX_ELEMENTS:
+            raise Invalid(f"cannot be {leaf}", f"leaf {leaf.name!r}")
+        if leaf.name in leaves or not all(leaf.name.split("/")):
+            raise Invalid("must have a name of its own", f"leaf {leaf.name!r}")
+        leaves[leaf.name] = leaf
+    above = {name[:at] for name in leaves for at, sign in enumerate(name) if sign == "/"}
+    if both := sorted(above & leaves.keys()):
+        raise Invalid("is an array and has arrays below it", f"leaf {both[0]!r}")
+    for name in held.files:
+        if not name.startswith(f"{STATE_DIRECTORY}/") or ".." in name.split("/") or "\0" in name:
+            raise Invalid(f"must be below {STATE_DIRECTORY}", f"file {name!r}")
+    try:
+        contract = _contract.checked(held.contract)
+    except Invalid as error:
+        raise error.within("contract") from None
+    return Meta(**{**held._asdict(), "leaves": leaves, "contract": contract})
+
+
+def is_dtype(name: str) -> bool:
+    """Whether it is NumPy's name for a type of numbers: `float32`, `bfloat16`."""
+    try:
+        dtype = np.dtype(name) if name.isidentifier() else None
+    except TypeError:
+        return False
+    return dtype is not None and str(dtype) == name and dtype.kind in "biufcV"
 
 
 def read_meta(step_dir: pathlib.Path) -> Meta:
@@ -126,31 +198,26 @@ def read_meta(step_dir: pathlib.Path) -> Meta:
         BrokenCheckpoint: something is missing, cut short or altered.
         RestoreError: a newer jslim wrote it.
     """
+    path = step_dir / META_FILE
     try:
-        document = json.loads((step_dir / META_FILE).read_bytes())
-        body = document["body"]
-        if document["crc32"] != _checksum(body):
+        document = conform(read_json(path), _Document)
+        body = document.body
+        if document.crc32 != _checksum(body):
             raise BrokenCheckpoint(f"{META_FILE} does not match its checksum")
+        header = conform(body, _Header)
+        if header.format > FORMAT:
+            raise RestoreError(
+                f"checkpoint {step_dir} has format {header.format}, written by jslim "
+                f"{header.jslim_version}; this jslim reads up to format {FORMAT}: install a newer "
+                "one."
+            )
+        meta = _parse_body(body)
     except FileNotFoundError:
         raise BrokenCheckpoint(f"{META_FILE} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, BrokenCheckpoint):
-            raise
+    except OSError as error:
+        raise BrokenCheckpoint(f"{META_FILE} cannot be read: {error.strerror}") from error
+    except Invalid as error:
         raise BrokenCheckpoint(f"{META_FILE} cannot be read: {error}") from error
-    if body["format"] > FORMAT:
-        raise RestoreError(
-            f"checkpoint {step_dir} has format {body['format']}, written by jslim "
-            f"{body['jslim_version']}; this jslim reads up to format {FORMAT}: install a newer one."
-        )
-    leaves = [Leaf(**{**leaf, "shape": tuple(leaf["shape"])}) for leaf in body["leaves"]]
-    meta = Meta(
-        step=body["step"],
-        saved_at=body["saved_at"],
-        contract=body["contract"],
-        data_state=body["data_state"],
-        leaves={leaf.name: leaf for leaf in leaves},
-        files={name: File(**file) for name, file in body["files"].items()},
-    )
     for name, file in meta.files.items():
         try:
             size = (step_dir / name).stat().st_size
@@ -164,19 +231,24 @@ def read_meta(step_dir: pathlib.Path) -> Meta:
 def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf) -> None:
     """Compares the checksums of the data files that are no larger than `max_bytes`.
 
+    Whatever else is there must be a file, since Orbax would wait for a pipe.
+
     Orbax would notice most damage by itself, but only with all its reads under way, and those
     that are left then print their own failures.
 
     Raises:
         BrokenCheckpoint: a file is not what was written, or cannot be read.
     """
+    for path in (step_dir / STATE_DIRECTORY).rglob("*"):
+        if not (path.is_file() or path.is_dir()):
+            raise BrokenCheckpoint(f"{path.relative_to(step_dir)} is no file")
     for name, file in meta.files.items():
         if file.size > max_bytes:
             continue
         try:
             is_as_written = _file_checksum(step_dir / name) == file.crc32
         except OSError as error:
-            raise BrokenCheckpoint(f"{name} cannot be read: {error}") from error
+            raise BrokenCheckpoint(f"{name} cannot be read: {error.strerror}") from error
         if not is_as_written:
             raise BrokenCheckpoint(f"{name} does not match its checksum")
 

@@ -15,7 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jslim import _contract
 from jslim._processes import wait_for_all
+from jslim._schema import Invalid
 from jslim.checkpoints import _arrays, _trees
 from jslim.checkpoints._format import (
     STATE_DIRECTORY,
@@ -154,6 +156,10 @@ class CheckpointManager:
             raise ValueError("CheckpointManager.save: the state holds no arrays.")
         described = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
         notes = (_copy_json("data_state", data_state), _copy_json("contract", contract or {}))
+        try:
+            _contract.checked(notes[1])
+        except Invalid as error:
+            raise ValueError(f"CheckpointManager.save: {error.within('contract')}.") from None
         self.wait()
         if jax.process_count() > 1:
             self._save_jointly(int(step), leaves, described, *notes)

@@ -1,17 +1,31 @@
-"""Safetensors files: arrays by name, which other frameworks read too."""
+"""Safetensors files: arrays by name, which other frameworks read too.
 
-import json
+They are written by the package safetensors and read here, within limits that it does not have.
+"""
+
+import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from jslim import _contract
 from jslim._errors import RestoreError, did_you_mean
-from jslim._files import UnfinishedFile
+from jslim._files import UnfinishedFile, open_regular, read_part
+from jslim._limits import TEXT_BYTES
+from jslim._schema import Between, Invalid, conform, parse_json
 
 SUFFIX = ".safetensors"
-_NUMPY_NAMES = {"F": "float", "I": "int", "U": "uint", "BF16": "bfloat16", "BOOL": "bool"}
+# The types of the format as NumPy calls them.
+DTYPES = {
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    **{"BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
+    **{"BOOL": "bool", "C64": "complex64"},
+}
+_Size = Annotated[int, Between(0, 1 << 48)]
 
 
 def _library() -> Any:
@@ -55,49 +69,98 @@ def save_safetensors(
     return str(path)
 
 
+class _Tensor(NamedTuple):
+    """What the header says of an array, whose bytes are between two places behind the header."""
+
+    dtype: str
+    shape: Annotated[tuple[_Size, ...], Between(0, 32)]
+    data_offsets: Annotated[tuple[_Size, ...], Between(2, 2)]
+
+
+class _Header(NamedTuple):
+    """The header: where the arrays start in the file, their names, and the contract."""
+
+    start: int
+    tensors: dict[str, _Tensor]
+    contract: dict[str, Any]
+
+
+def _read_header(path: str | os.PathLike[str]) -> _Header:
+    """Eight bytes with the length of a JSON object, the object, and then the arrays, without gaps.
+
+    Raises:
+      Invalid: It is something else.
+      OSError: It cannot be read.
+    """
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > TEXT_BYTES():
+            raise Invalid(TEXT_BYTES.exceeded(f"its header has {length} bytes"))
+        header = conform(parse_json(file.read(length)), dict[str, Any])
+        size = os.fstat(file.fileno()).st_size - 8 - length
+    metadata = conform(header.pop("__metadata__", {}), dict[str, str])
+    contract = _contract.checked(parse_json(metadata.get("contract", "{}").encode()))
+    tensors = conform(header, dict[str, _Tensor])
+    at = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
+        start, end = tensor.data_offsets
+        wanted = end - start  # which of a type that NumPy lacks is taken as it is
+        if tensor.dtype in DTYPES:
+            wanted = math.prod(tensor.shape) * np.dtype(DTYPES[tensor.dtype]).itemsize
+        if start != at or end - start != wanted:
+            what = f"{tensor.dtype} {tensor.shape}"
+            raise Invalid(f"cannot be {what} in bytes {start} to {end}", name)
+        at = end
+    if at != size:
+        raise Invalid(f"it has {size} bytes of arrays where its header says {at}")
+    return _Header(8 + length, dict(sorted(tensors.items())), contract)
+
+
 class SafetensorsReader:
-    """The `CheckpointReader` of safetensors files."""
+    """The `CheckpointReader` of safetensors files; an array is read when it is asked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         self.step: int | None = None  # which such a file does not say
-        self.contract: dict[str, Any] = {}
-        library = _library()
         try:
-            self._file = library.safe_open(self.path, framework="numpy")
-            slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118
-            self.contract = json.loads((self._file.metadata() or {}).get("contract", "{}"))
-        except (library.SafetensorError, OSError, ValueError) as error:
-            raise RestoreError(
-                f"{self.path} is no safetensors file, or is damaged: {error}; copy it again"
-            ) from error
-        self._shapes = {name: tuple(part.get_shape()) for name, part in sorted(slices.items())}
-        self._dtypes = {name: _dtype_name(part.get_dtype()) for name, part in slices.items()}
+            self._header = _read_header(path)
+        except (Invalid, OSError) as error:
+            raise self._broken(error) from error
+        self.contract = self._header.contract
 
     def has_tensor(self, name: str) -> bool:
-        return name in self._shapes
+        return name in self._header.tensors
 
     def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
-        return dict(self._shapes)
+        return {name: tensor.shape for name, tensor in self._header.tensors.items()}
 
     def get_variable_to_dtype_map(self) -> dict[str, str]:
-        return {name: self._dtypes[name] for name in self._shapes}
+        return {name: DTYPES.get(t.dtype, t.dtype) for name, t in self._header.tensors.items()}
 
     def get_tensor(self, name: str) -> np.ndarray:
-        if name not in self._shapes:
+        if name not in self._header.tensors:
             raise RestoreError(
                 f"checkpoint {self.path} has no variable {name!r}"
-                f"{did_you_mean(name, self._shapes)}."
+                f"{did_you_mean(name, self._header.tensors)}."
             )
-        tensor: np.ndarray = self._file.get_tensor(name)
-        return tensor
+        tensor = self._header.tensors[name]
+        if tensor.dtype not in DTYPES:
+            raise RestoreError(
+                f"{name} in {self.path} is of type {tensor.dtype}, which NumPy does not have; "
+                f"convert it to one of {', '.join(DTYPES)}"
+            )
+        start, end = tensor.data_offsets
+        try:
+            content = read_part(self.path, self._header.start + start, end - start)
+        except OSError as error:
+            raise self._broken(error) from error
+        return content.view(DTYPES[tensor.dtype]).reshape(tensor.shape)
 
     def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         return {name: self.get_tensor(name) for name in names}
 
-
-def _dtype_name(code: str) -> str:
-    """The format's F32, I64, BF16 as NumPy spells them."""
-    if code in _NUMPY_NAMES:
-        return _NUMPY_NAMES[code]
-    return f"{_NUMPY_NAMES.get(code[:1], code[:1])}{code[1:]}"
+    def _broken(self, error: Exception) -> RestoreError:
+        why = error.strerror if isinstance(error, OSError) else error
+        return RestoreError(
+            f"{self.path} is no safetensors file, or is damaged: {why}; copy it again"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim import checkpoints, data, evaluation, metrics, prediction
+from jslim import _contract, checkpoints, data, evaluation, metrics, prediction
 from jslim._errors import RestoreError
 from jslim.cli import classifier as image_classifier
 from jslim.cli import flags, reports, scoring, statistics
@@ -19,6 +19,8 @@ from jslim.nets import nets_factory
 logger = logging.getLogger("jslim")
 
 # Metrics that are no numbers, by names that no metric of a user has.
+# Of the contract, what evaluating needs.
+_NEEDED = ("num_classes", "class_names", "labels_offset", "image_size", "preprocessing_name")
 _MATRIX, _LOGITS, _LABELS = "confusion matrix", "logits of all", "labels of all"
 
 
@@ -42,6 +44,7 @@ def evaluate(values: Any) -> None:
     if "model_name" not in contract:
         classifier = _load_without_contract(values, reader)
         contract = classifier.contract
+    _contract.require(contract, _NEEDED, path)
     given = _flags_given(values, is_ours=classifier is None)
     image_classifier.check_contract(contract, given, path)
     dataset = image_classifier.open_dataset(values, contract["labels_offset"])

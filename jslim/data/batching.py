@@ -120,8 +120,14 @@ class BatchIterator(Iterator[Batch]):
                     f"it was saved with {key} {state[key]!r}, these have {ours!r}; use the same "
                     "data and seed, or start anew."
                 )
+        position = state["position"]
+        if type(position) is not int or not 0 <= position < 1 << 63:
+            raise DataError(
+                f"the saved position of the batches of {self.dataset.name!r} must be a number of "
+                f"records, got {position!r}; start anew."
+            )
         self._end_threads()
-        self._position = int(state["position"])
+        self._position = position
 
     def rewind(self) -> None:
         """Goes back to the first record, as evaluation does before each pass."""

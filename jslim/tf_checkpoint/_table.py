@@ -6,16 +6,18 @@ footer that says where the index is. Each block has a checksum.
 """
 
 import bisect
-import os
 import pathlib
 import struct
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from jslim._crc32c import crc32c, mask, unmask
+from jslim._files import read_part
 from jslim.tf_checkpoint._wire import Malformed, read_varint, varint
+
+Entry = TypeVar("Entry")
 
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _FOOTER_SIZE = 48
@@ -23,32 +25,26 @@ _TRAILER_SIZE = 5  # the kind of compression, and the checksum of block and kind
 _PLAIN, _SNAPPY = 0, 1
 _ENTRIES_PER_RESTART = 16
 _BLOCK_SIZE = 1 << 18
+# Of what lists the tensors, which is held in memory; each takes some 700 bytes there.
+MOST_LISTED = 1 << 24  # bytes
+MOST_TENSORS = 100_000
 
 
 def read_bytes(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
     """So many bytes from a place in a file."""
     try:
-        with path.open("rb", buffering=0) as file:
-            if not 0 <= offset <= offset + size <= os.fstat(file.fileno()).st_size:
-                raise Malformed(f"{path.name} is too short")
-            content = np.empty(size, np.uint8)
-            file.seek(offset)
-            view = content.data
-            while view:
-                got = file.readinto(view)
-                if not got:
-                    raise Malformed(f"{path.name} ends too early")
-                view = view[got:]
+        if offset + size > path.stat().st_size:
+            raise Malformed(f"{path.name} is too short")
+        return read_part(path, offset, size)
     except OSError as error:
         raise Malformed(f"{path.name} cannot be read: {error.strerror}") from error
-    return content
 
 
 def is_table(path: pathlib.Path) -> bool:
     """Whether a file ends as tables do."""
     size = path.stat().st_size
     end = len(_MAGIC)
-    return size >= end and read_bytes(path, size - end, end).tobytes() == _MAGIC
+    return size >= end and read_part(path, size - end, end).tobytes() == _MAGIC
 
 
 class Table:
@@ -67,7 +63,7 @@ class Table:
             offset, at = read_varint(footer, at)
             length, at = read_varint(footer, at)
         self._index = [
-            (bytes(key), _handle(value)) for key, value in self._entries((offset, length))
+            (bytes(key), _handle(value)) for key, value in limited(self._entries((offset, length)))
         ]
 
     def items(self) -> Iterator[tuple[bytes, memoryview]]:
@@ -75,15 +71,23 @@ class Table:
         for _, handle in self._index:
             yield from self._entries(handle)
 
-    def get(self, key: bytes) -> memoryview | None:
-        """The value of a key, of which one block is read; None where there is none."""
+    def get(self, key: bytes, most: int | None = MOST_LISTED) -> memoryview | None:
+        """The value of a key, of which one block is read; None where there is none.
+
+        Args:
+          key: The key.
+          most: How many bytes the block may have; None for any number.
+        """
         at = bisect.bisect_left(self._index, key, key=lambda entry: entry[0])
         if at == len(self._index):
             return None
-        return next((value for k, value in self._entries(self._index[at][1]) if k == key), None)
+        entries = self._entries(self._index[at][1], most)
+        return next((value for k, value in entries if k == key), None)
 
-    def _entries(self, handle: tuple[int, int]) -> Iterator[tuple[bytes, memoryview]]:
-        block = self._block(*handle)
+    def _entries(
+        self, handle: tuple[int, int], most: int | None = MOST_LISTED
+    ) -> Iterator[tuple[bytes, memoryview]]:
+        block = self._block(*handle, most)
         if len(block) < 4:
             raise Malformed("a block is too short")
         restarts = int.from_bytes(block[-4:], "little")
@@ -102,7 +106,9 @@ class Table:
             yield key, block[at : at + length]
             at += length
 
-    def _block(self, offset: int, length: int) -> memoryview:
+    def _block(self, offset: int, length: int, most: int | None) -> memoryview:
+        if most is not None and length > most:
+            raise Malformed(f"a block has {length} bytes, and at most {most} are read there")
         if offset + length + _TRAILER_SIZE > self._size:
             raise Malformed("a block lies outside of the file")
         stored = read_bytes(self._path, offset, length + _TRAILER_SIZE).data
@@ -113,8 +119,16 @@ class Table:
         if kind == _PLAIN:
             return block
         if kind == _SNAPPY:
-            return memoryview(decompress_snappy(block))
+            return memoryview(decompress_snappy(block, most))
         raise Malformed(f"a block has the unknown compression {kind}")
+
+
+def limited(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries, which may not be more than are held in memory."""
+    for number, entry in enumerate(entries):
+        if number > MOST_TENSORS:
+            raise Malformed(f"it lists more than {MOST_TENSORS} tensors")
+        yield entry
 
 
 def _handle(value: memoryview) -> tuple[int, int]:
@@ -123,12 +137,14 @@ def _handle(value: memoryview) -> tuple[int, int]:
     return offset, length
 
 
-def decompress_snappy(data: memoryview) -> bytes:
+def decompress_snappy(data: memoryview, most: int | None = None) -> bytes:
     """Snappy's format (github.com/google/snappy/blob/main/format_description.txt), decompressed.
 
     Indices of the time of TensorFlow 1 are compressed by it; they are short.
     """
     size, at = read_varint(data, 0)
+    if most is not None and size > most:
+        raise Malformed(f"a block has {size} bytes decompressed, and at most {most} are read there")
     out = bytearray()
     while at < len(data):
         tag = data[at]

@@ -44,6 +44,7 @@ _UNREADABLE = {20: "a resource", 21: "a variant"}
 # The least number for each type of number: those that are not of quantized values.
 NUMBERS = {dtype: number for number, dtype in reversed(DTYPES.items()) if number != STRING}
 _MOST_ELEMENTS = 1 << 48
+_MOST_AXES = 32
 
 
 class Slice(NamedTuple):
@@ -91,11 +92,14 @@ def assembled(entry: Entry, read: Callable[[Slice, tuple[int, ...]], np.ndarray]
       entry: What the checkpoint says of it.
       read: Gives the values of a slice, which must be of that shape.
     """
-    pieces = []
+    boxes = []
     for part in entry.slices:
         places = part.places(entry.shape)
-        shape = tuple(place.stop - place.start for place in places)
-        pieces.append((places, read(part, shape)))
+        boxes.append((part, places, tuple(place.stop - place.start for place in places)))
+    # Looked at before anything of the size that the checkpoint says is made.
+    if sum(math.prod(shape) for *_, shape in boxes) != entry.size:
+        raise Malformed("its slices leave some of it out, or overlap")
+    pieces = [(places, read(part, shape)) for part, places, shape in boxes]
     if len(pieces) == 1 and pieces[0][1].shape == entry.shape:
         return pieces[0][1]
     whole = np.empty(entry.shape, entry.dtype)
@@ -117,7 +121,8 @@ def parse_shape(message: Value) -> tuple[int, ...]:
             shape.append(sizes[-1] if sizes else 0)
         elif number == 3 and integer(value):
             raise Malformed("a tensor has no known shape")
-    if any(size < 0 for size in shape) or math.prod(s or 1 for s in shape) > _MOST_ELEMENTS:
+    elements = math.prod(size or 1 for size in shape)
+    if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or elements > _MOST_ELEMENTS:
         raise Malformed(f"a tensor cannot have the shape {tuple(shape)}")
     return tuple(shape)
 

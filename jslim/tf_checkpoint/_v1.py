@@ -3,12 +3,13 @@
 TensorFlow's tensorflow/core/util/saved_tensor_slice.proto says what is in them.
 """
 
+import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jslim.tf_checkpoint._table import Table
+from jslim.tf_checkpoint._table import Table, limited
 from jslim.tf_checkpoint._tensors import (
     STRING,
     Entry,
@@ -44,7 +45,10 @@ class SlicedFiles:
             meta = table.get(_META_KEY)
             if meta is None:
                 raise Malformed(f"{path.name} does not say what it holds")
-            for name, entry in _parse_meta(meta):
+            listed = list(limited(_parse_meta(meta)))
+            if len({name for name, _ in listed}) < len(listed):
+                raise Malformed(f"{path.name} lists a tensor twice")
+            for name, entry in listed:
                 for part in entry.slices:
                     self._tables[name, part] = table
                 known = self.entries.get(name)
@@ -59,7 +63,9 @@ class SlicedFiles:
         entry = self.entries[name]
 
         def read_slice(part: Slice, shape: tuple[int, ...]) -> np.ndarray:
-            value = self._tables[name, part].get(slice_key(name, part))
+            # Small tensors share a block; of one of numbers a number takes at most 16 bytes.
+            most = None if entry.type == STRING else (1 << 20) + 16 * math.prod(shape)
+            value = self._tables[name, part].get(slice_key(name, part), most)
             if value is None:
                 raise Malformed("a slice of it is not there")
             return _parse_data(value, name, part, entry, shape)
@@ -67,9 +73,8 @@ class SlicedFiles:
         return assembled(entry, read_slice)
 
 
-def _parse_meta(value: memoryview) -> list[tuple[str, Entry]]:
+def _parse_meta(value: memoryview) -> Iterator[tuple[str, Entry]]:
     """The SavedTensorSliceMeta in a SavedTensorSlices."""
-    found = []
     for number, message in fields(value):
         if number != _META:
             continue
@@ -87,8 +92,7 @@ def _parse_meta(value: memoryview) -> list[tuple[str, Entry]]:
                     kind = integer(part)
                 elif field == 4:
                     slices.append(parse_slice(part))
-            found.append((name, Entry(kind, shape, tuple(slices))))
-    return found
+            yield name, Entry(kind, shape, tuple(slices))
 
 
 def _parse_data(
@@ -109,7 +113,7 @@ def _parse_data(
     if tensor is None or (found_name, found_part) != (name, part):
         raise Malformed(f"there is {found_name!r} where it should be")
     array = _parse_tensor(tensor, entry)
-    if array.size != int(np.prod(shape)):
+    if array.size != math.prod(shape):
         raise Malformed(f"it has {array.size} elements and not those of {shape}")
     return array.reshape(shape)
 
@@ -143,12 +147,20 @@ def _parse_tensor(message: Value, entry: Entry) -> np.ndarray:
                 v.to_bytes(width, "little") if isinstance(v, int) else v for v in by_number[number]
             ]
             content = parts[0] if len(parts) == 1 else b"".join(parts)
-            return _from_bytes(content, np.dtype(stored)).astype(dtype, copy=False)
+            _check(dtype == stored)
+            return _from_bytes(content, dtype)
     if _HALVES in by_number:
+        _check(dtype.itemsize == 2 and dtype.kind not in "iu")
         return packed_varints(by_number[_HALVES]).astype(np.uint16).view(dtype)
     for number in _VARINTS & by_number.keys():
+        _check(dtype.kind in "iub")
         return packed_varints(by_number[number]).view(np.int64).astype(dtype)
     return np.empty(0, dtype)
+
+
+def _check(are_of_its_type: bool) -> None:
+    if not are_of_its_type:
+        raise Malformed("its values are of another type than its own")
 
 
 def _from_bytes(content: bytes | memoryview, dtype: np.dtype) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jslim._crc32c import crc32c, mask, unmask
 from jslim._files import UnfinishedFile
-from jslim.tf_checkpoint._table import Table, read_bytes, write_table
+from jslim.tf_checkpoint._table import MOST_LISTED, Table, limited, read_bytes, write_table
 from jslim.tf_checkpoint._tensors import (
     NUMBERS,
     STRING,
@@ -53,11 +53,14 @@ class Bundle:
     """The tensors of a checkpoint of version 2."""
 
     def __init__(self, prefix: pathlib.Path) -> None:
-        table = Table(prefix.with_name(prefix.name + ".index"))
+        index = prefix.with_name(prefix.name + ".index")
+        if index.stat().st_size > MOST_LISTED:
+            raise Malformed(f"{index.name} has more than {MOST_LISTED} bytes")
+        table = Table(index)
         self.entries: dict[str, Entry] = {}
         self._places: dict[bytes, _Place] = {}
         shards = None
-        for key, value in table.items():
+        for key, value in limited(table.items()):
             if key == _HEADER_KEY:
                 shards = _parse_header(value)
                 continue
@@ -67,10 +70,7 @@ class Bundle:
                 self.entries[text(memoryview(key))] = entry
         if shards is None:
             raise Malformed("its index has no header")
-        self.files = [
-            prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}")
-            for shard in range(shards)
-        ]
+        self._prefix, self._shards = prefix, shards
 
     def read(self, name: str) -> np.ndarray:
         """One tensor, verified."""
@@ -89,9 +89,10 @@ class Bundle:
         count = math.prod(shape)
         if type != STRING and place.size != count * dtype.itemsize:
             raise Malformed(f"{place.size} bytes cannot be {dtype} {shape}")
-        if not 0 <= place.shard < len(self.files):
+        if not 0 <= place.shard < self._shards:
             raise Malformed(f"there is no shard {place.shard}")
-        content = read_bytes(self.files[place.shard], place.offset, place.size)
+        name = f"{self._prefix.name}.data-{place.shard:05d}-of-{self._shards:05d}"
+        content = read_bytes(self._prefix.with_name(name), place.offset, place.size)
         if type == STRING:
             return _parse_strings(content, shape, place.crc)
         if crc32c(content) != place.crc:

@@ -1,0 +1,55 @@
+"""The contract: what a checkpoint, a safetensors file or an exported model says about itself."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypedDict
+
+from jslim._errors import RestoreError
+from jslim._limits import CLASSES
+from jslim._schema import Between, Invalid, conform
+
+_Size = Annotated[int, Between(1, 1 << 16)]
+
+
+class Contract(TypedDict, total=False):
+    """The keys that jslim uses; others are whoever wrote them's own."""
+
+    model_name: str
+    num_classes: Annotated[int, Between(1, 1 << 62)]
+    class_names: Annotated[list[str], Between(1, 1 << 62)]
+    labels_offset: Annotated[int, Between(0, 1 << 62)]
+    image_size: _Size
+    num_channels: _Size
+    preprocessing_name: str
+    has_moving_averages: bool
+    started_from: str | None
+    jax_version: str
+
+
+def checked(contract: Any) -> dict[str, Any]:
+    """A contract as it was given, if it is one.
+
+    Raises:
+      Invalid: A key has what it cannot have.
+    """
+    held: dict[str, Any] = conform(contract, Contract)
+    names, count = held.get("class_names"), held.get("num_classes")
+    if count is not None and count > CLASSES():
+        raise Invalid(CLASSES.exceeded(f"has {count} classes"))
+    if names is not None and count is not None and len(names) != count:
+        raise Invalid(f"has {len(names)} class_names for num_classes {count}")
+    return held
+
+
+def require(contract: Mapping[str, Any], keys: Iterable[str], path: str | os.PathLike[str]) -> None:
+    """Refuses a contract without these keys.
+
+    Raises:
+      RestoreError: It lacks some.
+    """
+    missing = [key for key in keys if key not in contract]
+    if missing:
+        raise RestoreError(
+            f"the contract of {os.fspath(path)} does not say {', '.join(missing)}, which is needed "
+            "here; give a file that train.py or slim.export has written"
+        )
