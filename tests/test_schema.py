@@ -33,7 +33,7 @@ def test_what_is_no_json_or_too_much(content, message):
 
 
 def test_what_is_json(tmp_path):
-    assert parse_json('{"a": "\\ud83d\\ude00"}'.encode()) == {"a": "😀"}
+    assert parse_json(b'{"a": "\\ud83d\\ude00"}') == {"a": "😀"}
     assert parse_json(b"[" * 64 + b"]" * 64)
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
     assert read_json(tmp_path / "a.json") == [1]

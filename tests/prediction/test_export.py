@@ -225,9 +225,10 @@ def test_safetensors_of_all_kinds(tmp_path):
     with pytest.raises(ValueError, match="save_safetensors: there are no arrays"):
         checkpoints.save_safetensors(tmp_path / "b.safetensors", {})
     (tmp_path / "bad.safetensors").write_bytes(b"12345678{")
-    for name in ("bad", "none"):
-        with pytest.raises(RestoreError, match=f"{name}.safetensors is no safetensors file, or is"):
-            checkpoints.open_checkpoint(tmp_path / f"{name}.safetensors")
+    with pytest.raises(RestoreError, match=r"bad.safetensors is no safetensors file, or is damaged"):
+        checkpoints.open_checkpoint(tmp_path / "bad.safetensors")
+    with pytest.raises(RestoreError, match=r"there is no checkpoint at .*none.safetensors"):
+        checkpoints.open_checkpoint(tmp_path / "none.safetensors")
 
 
 def test_program_writes_each_kind(trained, tmp_path, capfd):
