@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags
 
+from jslim.data.labels import read_class_names
+
 _CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(
     os.environ.get("XDG_CACHE_HOME", "~/.cache"), "jslim", "xla"
 )
@@ -284,15 +286,5 @@ def contract_of(values: flags.FlagValues) -> dict[str, Any]:
     names = ("model_name", "preprocessing_name", "image_size")
     given = {name: values[name].value for name in names if values[name].value is not None}
     if values.labels_file:
-        given["class_names"] = _class_names(values.labels_file)
+        given["class_names"] = read_class_names(values.labels_file)
     return given
-
-
-def _class_names(path: str) -> list[str]:
-    """The lines of a file, or what follows the colon in each: TF-Slim's labels.txt."""
-    with open(path, encoding="utf-8") as file:
-        lines = [line.strip() for line in file if line.strip()]
-    numbered = [line.partition(":") for line in lines]
-    if [number for number, _, _ in numbered] == [str(i) for i in range(len(lines))]:
-        return [name.strip() for _, _, name in numbered]
-    return lines

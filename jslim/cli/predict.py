@@ -50,7 +50,7 @@ def predict(values: Any, paths: Sequence[str]) -> None:
     if values.output is None:
         write(sys.stdout, results)
         return
-    with open(values.output, "w", newline="", encoding="utf-8") as file:
+    with open(values.output, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         write(file, results)
 
 

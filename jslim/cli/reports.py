@@ -117,7 +117,7 @@ def write_predictions(
             }
 
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         if path.endswith((".jsonl", ".json")):
             for row in rows():
                 file.write(json.dumps({**row, "is_right": bool(row["is_right"])}) + "\n")

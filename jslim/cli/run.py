@@ -1,5 +1,6 @@
 """How a command line program of jslim starts and how it fails."""
 
+import io
 import logging
 import os
 import pathlib
@@ -10,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from jslim.cli import distributed
+from jslim.cli import distributed, flagfiles
 from jslim.cli.flags import UsageError as UsageError
 from jslim.learning import keep_freed_memory
 
@@ -40,8 +41,10 @@ def run(
       JSLIM_TRACEBACK=1 in the environment, its traceback instead); 130 after Ctrl-C.
     """
     argv = list(sys.argv if argv is None else argv)
+    print_whatever_the_encoding()
     try:
-        rest = values(argv)
+        rest = values([*argv[:1], *flagfiles.expanded(argv[1:])])
+        _check_integers(values)
         if len(rest) > 1 and not takes_arguments:
             raise UsageError(f"unexpected argument {rest[1]!r}; flags start with --")
     except (flags.Error, UsageError) as error:
@@ -66,6 +69,10 @@ def _run_program(
     try:
         with distributed.joined(values, pathlib.Path(argv[0]).name):
             program(values, *arguments)
+    except (RuntimeError, AssertionError):
+        if (message := _missing_platform()) is None:
+            raise
+        return _fail(argv, message)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # training has saved its step and said so
     except _USER_ERRORS as error:
@@ -73,6 +80,37 @@ def _run_program(
             raise
         return _fail(argv, str(error))
     return 0
+
+
+def print_whatever_the_encoding() -> None:
+    """Names of classes and files with letters that the terminal lacks are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_integers(values: flags.FlagValues) -> None:
+    for name in values:
+        value = values[name].value
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise UsageError(f"--{name} must be a number of 64 bits, got {value}")
+
+
+def _missing_platform() -> str | None:
+    """What is wrong where JAX cannot start on the platform that the environment names."""
+    import jax
+
+    platforms = os.environ.get("JAX_PLATFORMS")
+    try:
+        if platforms:
+            jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0] or "it has no plugin for it, or finds no device"
+        return (
+            f"JAX_PLATFORMS={platforms} in the environment, where JAX cannot start: {reason}; "
+            "install JAX for that platform, or leave the variable out"
+        )
+    return None
 
 
 def _explain(error: Exception, dropped: dict[str, str]) -> str:

@@ -17,11 +17,12 @@ from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
 from jslim.data.decode import decode_image, open_image
 from jslim.data.folder import FolderDataset, split_names
+from jslim.data.labels import write_label_file
 from jslim.data.order import epoch_permutation
 from jslim.data.sources import ArrayDataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
-from jslim.data.tfrecord_datasets import SCHEMAS, write_label_file
+from jslim.data.tfrecord_datasets import SCHEMAS
 from jslim.data.trees import open_tree
 
 logger = logging.getLogger("jslim")

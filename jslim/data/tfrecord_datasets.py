@@ -7,6 +7,7 @@ import glob
 import os
 import pathlib
 import re
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,12 +16,13 @@ import numpy as np
 from jslim._errors import DataError, did_you_mean
 from jslim.data import array_record
 from jslim.data.decode import EncodedImage
+from jslim.data.labels import LABELS_FILENAME as LABELS_FILENAME
+from jslim.data.labels import read_label_file as read_label_file
+from jslim.data.labels import write_label_file as write_label_file
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.tf_example import FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
 from jslim.data.tfrecord import TFRecordFiles, get_data_files
-
-LABELS_FILENAME = "labels.txt"
 
 _LABEL = "image/class/label"
 _BOXES = "image/object/bbox/"
@@ -206,39 +208,11 @@ def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
             )
         return [str(label) for label in range(num_classes)]
     names = read_label_file(path)
-    count = num_classes or max(names) + 1
-    if sorted(names) != list(range(count)):
+    count = num_classes or max(names, default=0) + 1
+    # As many labels as there are classes, none of them twice; a label can be any number.
+    if len(names) != count or max(names) >= count:
         raise DataError(
-            f"{str(path)!r} must name the classes 0 to {count - 1}, got {sorted(names)}"
+            f"{str(path)!r} must name the classes 0 to {count - 1}, got "
+            f"{reprlib.repr(sorted(names))}"
         )
     return [names[label] for label in range(count)]
-
-
-def read_label_file(path: str | os.PathLike[str]) -> dict[int, str]:
-    """The names of the classes in a file with a line `LABEL:NAME` for each.
-
-    Raises:
-      DataError: A line is something else, or a label comes twice.
-    """
-    names: dict[int, str] = {}
-    for number, line in enumerate(pathlib.Path(path).read_text("utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        label, colon, name = line.partition(":")
-        if not (colon and label.strip().isdecimal()) or int(label) in names:
-            raise DataError(
-                f"line {number} of {os.fspath(path)!r} must be LABEL:NAME with a label of its own, "
-                f"got {line!r}"
-            )
-        names[int(label)] = name.strip()
-    return names
-
-
-def write_label_file(
-    labels_to_names: dict[int, str],
-    dataset_dir: str | os.PathLike[str],
-    filename: str = LABELS_FILENAME,
-) -> None:
-    """Writes what `read_label_file` reads, in TF-Slim's form."""
-    path = pathlib.Path(dataset_dir) / filename
-    path.write_text("".join(f"{n}:{name}\n" for n, name in labels_to_names.items()), "utf-8")

@@ -1,0 +1,67 @@
+"""`--flagfile=FILE`: the flags in a file, a line each, in place of this flag.
+
+absl would do so too, but would read pipes and files without end, and fail on other encodings.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from jslim._files import read_regular
+from jslim._limits import TEXT_BYTES
+from jslim.cli.flags import UsageError
+
+_MOST_FLAGS = 10_000
+_MOST_FILES_DEEP = 10
+
+
+def expanded(arguments: Sequence[str]) -> list[str]:
+    """The arguments with those in the files in place of `--flagfile`.
+
+    Raises:
+      UsageError: A file cannot be read, is no text, or leads to itself or too far.
+    """
+    found = []
+    for argument in _expanded(list(arguments), depth=0):
+        found.append(argument)
+        if len(found) > _MOST_FLAGS:
+            raise UsageError(f"--flagfile: there are more than {_MOST_FLAGS} flags")
+    return found
+
+
+def _expanded(arguments: list[str], depth: int) -> Iterator[str]:
+    at = 0
+    while at < len(arguments):
+        argument = arguments[at]
+        at += 1
+        if argument == "--":  # what follows is no flag
+            yield from arguments[at - 1 :]
+            return
+        name, equals, path = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            yield argument
+            continue
+        if not equals:
+            if at == len(arguments):
+                raise UsageError("--flagfile needs a file: --flagfile=FILE")
+            path = arguments[at]
+            at += 1
+        if depth == _MOST_FILES_DEEP:
+            raise UsageError(
+                f"--flagfile={path}: flag files name each other more than {depth} deep; does one "
+                "lead to itself?"
+            )
+        if path:
+            yield from _expanded(_lines(path), depth + 1)
+
+
+def _lines(path: str) -> list[str]:
+    """The flags in a file, without empty lines and comments."""
+    try:
+        text = read_regular(path, TEXT_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"--flagfile: {path!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"--flagfile: {path!r} is not in UTF-8 ({error.reason} at byte {error.start})"
+        ) from error
+    lines = [line.strip() for line in text.split("\n")]
+    return [line for line in lines if line and not line.startswith(("#", "//"))]

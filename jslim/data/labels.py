@@ -1,0 +1,84 @@
+"""The names of classes in text files."""
+
+import os
+import pathlib
+import re
+
+from jslim._errors import DataError
+from jslim._files import read_regular
+from jslim._limits import CLASSES, TEXT_BYTES
+from jslim._text import is_one_line
+
+LABELS_FILENAME = "labels.txt"
+
+
+def read_label_file(path: str | os.PathLike[str]) -> dict[int, str]:
+    """The names of the classes in a file with a line `LABEL:NAME` for each.
+
+    Raises:
+      DataError: A line is something else, or a label comes twice; the file cannot be read, or is
+        not in UTF-8.
+    """
+    where = os.fspath(path)
+    names: dict[int, str] = {}
+    for number, line in enumerate(_lines(where), 1):
+        if not line.strip():
+            continue
+        text, colon, name = line.partition(":")
+        is_label = colon and re.fullmatch(r"[0-9]{1,18}", text.strip())
+        label = int(text) if is_label else -1
+        if label < 0 or label in names:
+            raise DataError(
+                f"line {number} of {where!r} must be LABEL:NAME with a label of its own, got "
+                f"{line[:80]!r}"
+            )
+        names[label] = name.strip()
+    if len(names) > CLASSES():
+        raise DataError(CLASSES.exceeded(f"{where!r} names {len(names)} classes") + ".")
+    return names
+
+
+def read_class_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of the classes in a file with a name in each line, or `LABEL:NAME` from 0 on.
+
+    Raises:
+      DataError: It names none; it cannot be read, or is not in UTF-8.
+    """
+    where = os.fspath(path)
+    lines = [line.strip() for line in _lines(where) if line.strip()]
+    if not lines:
+        raise DataError(f"{where!r} names no class; give a file with a name in each line.")
+    if len(lines) > CLASSES():
+        raise DataError(CLASSES.exceeded(f"{where!r} names {len(lines)} classes") + ".")
+    numbered = [line.partition(":") for line in lines]
+    if [number.strip() for number, _, _ in numbered] == [str(i) for i in range(len(lines))]:
+        return [name.strip() for _, _, name in numbered]
+    return lines
+
+
+def write_label_file(
+    labels_to_names: dict[int, str],
+    dataset_dir: str | os.PathLike[str],
+    filename: str = LABELS_FILENAME,
+) -> None:
+    """Writes what `read_label_file` reads, in TF-Slim's form.
+
+    Raises:
+      DataError: A name has an end of line in it.
+    """
+    path = pathlib.Path(dataset_dir) / filename
+    for name in labels_to_names.values():
+        if not is_one_line(name):
+            raise DataError(f"{str(path)!r} cannot hold the class {name!r}, which is two lines.")
+    path.write_text("".join(f"{n}:{name}\n" for n, name in labels_to_names.items()), "utf-8")
+
+
+def _lines(where: str) -> list[str]:
+    try:
+        return read_regular(where, TEXT_BYTES).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where!r} is not in UTF-8 ({error.reason} at byte {error.start}); convert it."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{where!r} cannot be read ({error.strerror}).") from error
