@@ -93,7 +93,7 @@ def test_a_terminal_without_the_letters_gets_escapes(monkeypatch):
 def test_a_platform_that_is_not_there_is_said(tmp_path):
     flags = ["--dataset_name=digits", "--model_name=lenet", "--train_image_size=8"]
     done = subprocess.run(
-        [sys.executable, "-c", "from jslim.cli import train; raise SystemExit(train.main())", *flags,
+        [sys.executable, "-c", "from jslim.cli import train; exit(train.main())", *flags,
          f"--train_dir={tmp_path / 'run'}"],
         env=os.environ | {"JAX_PLATFORMS": "none_such"},
         capture_output=True, text=True, timeout=120,
