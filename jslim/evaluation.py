@@ -135,10 +135,10 @@ def evaluate_once(
     *,
     logdir: str | os.PathLike[str] | None = None,
     num_evals: int | None = None,
-    use_moving_averages: bool = False,
+    use_moving_averages: bool | None = None,
     mesh: Mesh | None = None,
 ) -> Any:
-    """Evaluates one checkpoint.
+    """Evaluates one checkpoint, all of it as it stood at the start.
 
     The result does not depend on the batch size or the number of devices, up to rounding.
 
@@ -155,7 +155,8 @@ def evaluate_once(
       metrics: A metric, or several from `aggregate_metric_map`.
       logdir: Where to write the values for TensorBoard, under the checkpoint's step.
       num_evals: How many batches; None means all.
-      use_moving_averages: Whether to use the parameters' moving averages, if it has them.
+      use_moving_averages: Whether to use the moving averages of the variables; None uses them
+        where jslim kept them. The log says which are used where there is a choice.
       mesh: The devices, from `learning.data_mesh(n)`; default the first device.
 
     Returns:
@@ -165,25 +166,36 @@ def evaluate_once(
       RestoreError: There is no such checkpoint, or it is broken.
       ValueError: There are fewer batches than `num_evals`, or none.
     """
-    evaluator = _Evaluator(eval_fn, metrics, mesh)
-    step = checkpoints.checkpoint_step(checkpoint_path)
-    variables = checkpoints.restore_variables(checkpoint_path, use_ema=use_moving_averages)
-    return _evaluate(evaluator, step, variables, batches, logdir, num_evals)
+    weights = checkpoints.read_weights(checkpoint_path, use_moving_averages)
+    evaluate = make_evaluator(eval_fn, metrics, mesh=mesh)
+    return evaluate_weights(evaluate, weights, batches, logdir=logdir, num_evals=num_evals)
 
 
-def _evaluate(
-    evaluator: _Evaluator,
-    step: int,
-    variables: Any,
+def evaluate_weights(
+    evaluate: Callable[..., Any],
+    weights: checkpoints.Weights,
     batches: Batches,
-    logdir: str | os.PathLike[str] | None,
-    num_evals: int | None,
+    *,
+    logdir: str | os.PathLike[str] | None = None,
+    num_evals: int | None = None,
 ) -> Any:
+    """`evaluate_once` for what `checkpoints.read_weights` gave.
+
+    Args:
+      evaluate: From `make_evaluator`.
+      weights: Of one checkpoint.
+      batches: As of `evaluate_once`, and so are the others.
+      logdir: Likewise; a checkpoint that does not say its step counts as step 0.
+      num_evals: Likewise.
+    """
+    if which := checkpoints.describe(weights):
+        logger.info("%s", which)
     started = time.perf_counter()
-    values = evaluator.run(variables, batches, num_evals)
-    logger.info("evaluated step %d in %.1f s", step, time.perf_counter() - started)
+    values = evaluate(weights.variables, batches, num_evals)
+    name = weights.path if weights.step is None else f"step {weights.step}"
+    logger.info("evaluated %s in %.1f s", name, time.perf_counter() - started)
     if logdir is not None:
-        write_values(logdir, step, values)
+        write_values(logdir, weights.step or 0, values)
     return values
 
 
@@ -306,7 +318,7 @@ def evaluation_loop(
     max_number_of_evaluations: int | None = None,
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
-    use_moving_averages: bool = False,
+    use_moving_averages: bool | None = None,
     mesh: Mesh | None = None,
     on_values: Callable[[int, Any], None] | None = None,
 ) -> Any:
@@ -328,20 +340,39 @@ def evaluation_loop(
     Returns:
       The values of the last evaluation, or None if there was none.
     """
-    evaluator = _Evaluator(eval_fn, metrics, mesh)
-    values, count = None, 0
-    for path in checkpoints_iterator(checkpoint_dir, eval_interval_secs, timeout, timeout_fn):
-        try:
-            # All that is needed of it is read here: training may delete it while it is evaluated.
-            step = checkpoints.checkpoint_step(path)
-            variables = checkpoints.restore_variables(path, use_ema=use_moving_averages)
-        except RestoreError as error:
-            logger.warning("checkpoint %s is passed over: %s", path, error)
-            continue
-        values = _evaluate(evaluator, step, variables, batches, logdir, num_evals)
-        count += 1
+    evaluate = make_evaluator(eval_fn, metrics, mesh=mesh)
+    values = None
+    read = functools.partial(checkpoints.read_weights, use_moving_averages=use_moving_averages)
+    every = new_weights(checkpoint_dir, read, eval_interval_secs, timeout, timeout_fn)
+    for count, weights in enumerate(every, 1):
+        values = evaluate_weights(evaluate, weights, batches, logdir=logdir, num_evals=num_evals)
         if on_values is not None:
-            on_values(step, values)
+            on_values(weights.step or 0, values)
         if count == max_number_of_evaluations:
             break
     return values
+
+
+def new_weights(
+    checkpoint_dir: str | os.PathLike[str],
+    read: Callable[[str], checkpoints.Weights],
+    min_interval_secs: float = 0.0,
+    timeout: float | None = None,
+    timeout_fn: Callable[[], bool] | None = None,
+) -> Iterator[checkpoints.Weights]:
+    """What `checkpoints_iterator` gives, read at once: training may delete it afterwards.
+
+    Args:
+      checkpoint_dir: As of `checkpoints_iterator`, and so are the others.
+      read: Reads a checkpoint. One that it cannot read is passed over with one line in the log.
+      min_interval_secs: Likewise.
+      timeout: Likewise.
+      timeout_fn: Likewise.
+    """
+    for path in checkpoints_iterator(checkpoint_dir, min_interval_secs, timeout, timeout_fn):
+        try:
+            weights = read(path)
+        except RestoreError as error:
+            logger.warning("checkpoint %s is passed over: %s", path, error)
+            continue
+        yield weights

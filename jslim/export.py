@@ -54,7 +54,7 @@ def export_inference_graph(
     *,
     platforms: Sequence[str] = PLATFORMS,
     batch_size: int | None = None,
-    use_moving_averages: bool = False,
+    use_moving_averages: bool | None = None,
     **contract: Any,
 ) -> str:
     """Writes network and weights of a checkpoint as one file for inference.
@@ -69,7 +69,8 @@ def export_inference_graph(
       platforms: Of 'cpu', 'cuda' and 'tpu', where it is to run. For one alone its own way of
         computing convolutions is taken, for several the one of the machine that exports.
       batch_size: The only batch size it takes; None for any.
-      use_moving_averages: Whether to take the moving averages of the variables.
+      use_moving_averages: Whether to take the moving averages of the variables; by default as
+        for `slim.load`.
       **contract: What the checkpoint does not say, as for `slim.load`.
 
     Returns:
@@ -107,7 +108,7 @@ def export_inference_graph(
     described = {
         **classifier.contract,
         "step": classifier.step,
-        "use_moving_averages": use_moving_averages,
+        "use_moving_averages": classifier.are_averages,
         "batch_size": batch_size,
         "platforms": platforms,
         "inputs": f"uint8 [batch, {size}, {size}, {channels}], values 0 to 255",
@@ -125,7 +126,7 @@ def export_variables(
     checkpoint: str | os.PathLike[str],
     output_file: str | os.PathLike[str],
     *,
-    use_moving_averages: bool = False,
+    use_moving_averages: bool | None = None,
     **contract: Any,
 ) -> str:
     """Writes the variables of a model for other programs, under TF-Slim's names.
@@ -136,7 +137,7 @@ def export_variables(
         checkpoint, which TF-Slim restores: `model.ckpt-1000`. In the first the contract is
         metadata, in the second there is `global_step`.
       use_moving_averages: Whether to take the moving averages of the variables, under the names
-        of the variables.
+        of the variables; by default as for `slim.load`.
       **contract: As for `slim.load`.
 
     Returns:

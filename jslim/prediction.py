@@ -10,17 +10,17 @@ is applied; nothing of it has to be known or repeated.
 
 import concurrent.futures
 import itertools
+import logging
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
-from jslim import _contract, checkpoints, tf_checkpoint
+from jslim import _contract, checkpoints
 from jslim._errors import DataError, RestoreError, did_you_mean
 from jslim._files import read_regular
 from jslim._limits import IMAGE_BYTES
@@ -31,6 +31,8 @@ from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 from jslim.variables import get_variables
+
+logger = logging.getLogger("jslim")
 
 Image = np.ndarray | str | os.PathLike[str]
 # What of a contract can be given for a checkpoint that does not have it.
@@ -77,12 +79,20 @@ class Classifier:
         variables: `{'params': ..., 'batch_stats': ...}`, for `Model.apply`.
         step: The training steps behind it; None where that is not known.
         path: The checkpoint.
+        are_averages: Whether the variables are the moving averages of those that were trained.
     """
 
     def __init__(
-        self, path: str, contract: dict[str, Any], variables: Any, step: int | None
+        self,
+        path: str,
+        contract: dict[str, Any],
+        variables: Any,
+        step: int | None,
+        *,
+        are_averages: bool = False,
     ) -> None:
         self.path = path
+        self.are_averages = are_averages
         self.contract = contract
         self.class_names = list(contract["class_names"])
         self.variables = jax.device_put(variables)
@@ -201,7 +211,7 @@ def list_images(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
 def load(
     checkpoint: str | os.PathLike[str],
     *,
-    use_moving_averages: bool = False,
+    use_moving_averages: bool | None = None,
     **contract: Any,
 ) -> Classifier:
     """Loads a classifier from a checkpoint.
@@ -211,7 +221,8 @@ def load(
             TensorFlow, as for `tf_checkpoint.load_checkpoint`, or of your own training; then
             `model_name` is needed, and the rest is by default that of the network in
             `nets_factory`. Or a safetensors file.
-        use_moving_averages: Whether to take the moving averages of the variables.
+        use_moving_averages: Whether to take the moving averages of the variables; None takes them
+            where jslim kept them. The log says which are taken where there is a choice.
         **contract: What the checkpoint does not say: `model_name`, `class_names`, `image_size`,
             `preprocessing_name`, `num_channels`.
 
@@ -225,7 +236,6 @@ def load(
         if name not in _GIVEN:
             raise TypeError(f"load: there is no argument {name!r}{did_you_mean(name, _GIVEN)}")
     reader = checkpoints.open_checkpoint(checkpoint)
-    is_tensorflows = isinstance(reader, tf_checkpoint.CheckpointReader)
     held = reader.contract
     for name, value in contract.items():
         if held.get(name, value) != value:
@@ -242,13 +252,25 @@ def load(
     shapes = _shapes(whole, whole["num_channels"])
     # All of it is replaced; so it takes no memory, whatever sizes the contract leads to.
     start = jax.tree.map(lambda s: np.broadcast_to(np.zeros((), s.dtype), s.shape), shapes)
-    name_fn = _averages_in(reader, shapes, is_tensorflows) if use_moving_averages else None
-    init_fn = checkpoints.assign_from_checkpoint_fn(reader.path, start, name_fn=name_fn)
+    averages = checkpoints.moving_averages(reader)
+    are_averages = checkpoints.takes_averages(reader, use_moving_averages)
+    if are_averages and not averages:
+        raise RestoreError(
+            f"checkpoint {reader.path} has no moving averages; it was trained without them: leave "
+            "use_moving_averages out"
+        )
+    # A variable that has no average comes as it is, as by TensorFlow's variables_to_restore.
+    sources = averages if are_averages else {}
+    init_fn = checkpoints.assign_from_checkpoint_fn(
+        reader.path, start, name_fn=lambda name: sources.get(name, name)
+    )
     assert init_fn is not None
-    variables = init_fn(start)
-    step_name = "global_step" if is_tensorflows else "step"
-    step = int(reader.get_tensor(step_name)) if reader.has_tensor(step_name) else None
-    return Classifier(reader.path, whole, variables, step)
+    weights = checkpoints.Weights(
+        reader.path, reader.step, whole, init_fn(start), are_averages, bool(averages)
+    )
+    if which := checkpoints.describe(weights):
+        logger.info("%s", which)
+    return Classifier(reader.path, whole, weights.variables, reader.step, are_averages=are_averages)
 
 
 def _shapes(contract: dict[str, Any], channels: int) -> Any:
@@ -268,23 +290,6 @@ def _channels(shapes: Any, reader: checkpoints.CheckpointReader, assumed: int) -
         if is_kernel and leaf.shape == (*theirs[:-2], assumed, theirs[-1]):
             return theirs[-2]
     return assumed
-
-
-def _averages_in(
-    reader: checkpoints.CheckpointReader, shapes: Any, is_tensorflows: bool
-) -> Callable[[str], str]:
-    """Gives for a variable the name of its moving average in the checkpoint."""
-    names = {
-        name: f"{name}/ExponentialMovingAverage" if is_tensorflows else f"ema_params/{whole}/{name}"
-        for whole, tree in shapes.items()
-        for name in traverse_util.flatten_dict(tree, sep="/")
-    }
-    if not any(map(reader.has_tensor, names.values())):
-        raise RestoreError(
-            f"checkpoint {reader.path} has no moving averages; it was trained without them: leave "
-            "use_moving_averages out"
-        )
-    return names.__getitem__
 
 
 def _completed(contract: dict[str, Any], reader: checkpoints.CheckpointReader) -> dict[str, Any]:

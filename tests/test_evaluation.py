@@ -13,7 +13,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import jslim as slim
-from jslim import checkpoints, data, evaluation, learning, optimizers
+from jslim import checkpoints, data, evaluation, learning, optimizers, tf_checkpoint
+from jslim._errors import RestoreError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (37, 2, 2, 1)).astype(np.uint8)
 LABELS = (IMAGES.sum((1, 2, 3)) > 500).astype(np.int32)
@@ -84,20 +85,85 @@ def test_the_result_is_that_of_all_examples_for_any_batch_size_and_devices(
     values = evaluation.evaluate_once(
         trained, eval_fn, batches(batch_size), METRICS, mesh=learning.data_mesh(devices)
     )
-    expected = expected_values(checkpoints.restore_variables(trained))
+    expected = expected_values(checkpoints.restore_variables(trained, use_ema=True))
     assert values.keys() == expected.keys()
     for name in expected:
         np.testing.assert_allclose(values[name], expected[name], rtol=1e-6, err_msg=name)
 
 
-def test_moving_averages_can_be_evaluated(trained):
-    values = evaluation.evaluate_once(
-        trained, eval_fn, batches(8), METRICS, use_moving_averages=True
+def weights_that_are_evaluated(trained, use, caplog, **options):
+    """The weights of the logits, and the line that says which they are."""
+    caplog.clear()
+    caplog.set_level(logging.INFO, logger="jslim")
+    metric = slim.metrics.streaming_mean().on(lambda weights, labels: weights)
+    found = evaluation.evaluate_once(
+        trained,
+        lambda variables, batch: (variables["params"]["logits"]["weights"][0, 0], 0),
+        [{}],
+        slim.metrics.aggregate_metric_map({"weight": metric}),
+        **({} if use is None else {"use_moving_averages": use}),
     )
-    averages = checkpoints.restore_variables(trained, use_ema=True)
-    raw = checkpoints.restore_variables(trained)
-    assert not np.array_equal(*(v["params"]["logits"]["weights"] for v in (averages, raw)))
-    np.testing.assert_allclose(values["accuracy"], expected_values(averages)["accuracy"], rtol=1e-6)
+    lines = [line for line in caplog.messages if line.startswith("checkpoint ")]
+    return found["weight"], lines
+
+
+def test_moving_averages_are_evaluated_where_there_are_some(trained, tmp_path, caplog):
+    raw, averages = (
+        checkpoints.restore_variables(trained, use_ema=use)["params"]["logits"]["weights"][0, 0]
+        for use in (False, True)
+    )
+    assert raw != averages
+    start = f"checkpoint {trained}/20: "
+    used = f"{start}the moving averages of its variables are used"
+    left = f"{start}its variables are used as training left them, and not their moving averages"
+    assert weights_that_are_evaluated(trained, None, caplog) == (averages, [used])
+    assert weights_that_are_evaluated(trained, True, caplog) == (averages, [used])
+    assert weights_that_are_evaluated(trained, False, caplog) == (raw, [left])
+    # A checkpoint of TensorFlow gives its variables, as TF-Slim's programs do.
+    one, zero = np.ones((1, 1)), np.zeros((1, 1))
+    arrays = {"logits/weights": one, "logits/weights/ExponentialMovingAverage": zero}
+    path = tf_checkpoint.save_checkpoint(tmp_path / "m-7", arrays)
+    used, left = (line.replace(f"{trained}/20", path) for line in (used, left))
+    assert weights_that_are_evaluated(path, None, caplog) == (1, [left])
+    assert weights_that_are_evaluated(path, True, caplog) == (0, [used])
+    plain = tf_checkpoint.save_checkpoint(tmp_path / "p-7", {"logits/weights": one})
+    assert weights_that_are_evaluated(plain, None, caplog) == (1, [])
+
+
+def test_a_checkpoint_that_is_deleted_while_it_is_evaluated_is_evaluated_whole(tmp_path):
+    directory = tmp_path / "run"
+    train(directory, 3)
+    expected = expected_values(checkpoints.restore_variables(directory))
+
+    def deleting():
+        shutil.rmtree(directory)
+        return batches(8)
+
+    values = evaluation.evaluate_once(directory, eval_fn, deleting, METRICS)
+    np.testing.assert_allclose(values["accuracy"], expected["accuracy"], rtol=1e-6)
+
+
+def test_where_the_newest_is_deleted_the_next_is_read(tmp_path, monkeypatch):
+    directory = tmp_path / "run"
+    with checkpoints.CheckpointManager(directory) as manager:
+        for step in (1, 2):
+            manager.save(step, {"params": {"w": np.full(1, step)}}, contract={"step": step})
+    from jslim.checkpoints import _weights
+
+    real = _weights.open_checkpoint
+
+    def deleted_before_it_is_read(path):
+        if path.name == "2":
+            shutil.rmtree(path)
+        return real(path)
+
+    monkeypatch.setattr(_weights, "open_checkpoint", deleted_before_it_is_read)
+    found = checkpoints.read_weights(directory)
+    assert (found.path, found.step, found.contract) == (str(directory / "1"), 1, {"step": 1})
+    assert found.variables["params"]["w"] == 1
+    shutil.rmtree(directory / "1")
+    with pytest.raises(RestoreError, match="is not a jslim checkpoint, nor one of TensorFlow"):
+        checkpoints.read_weights(directory)
 
 
 def test_eval_fn_may_give_a_dict_with_weights_of_its_own(trained):

@@ -37,6 +37,7 @@ from jslim.checkpoints._restore import restore as restore
 from jslim.checkpoints._restore import restore_latest as restore_latest
 from jslim.checkpoints._safetensors import save_safetensors as save_safetensors
 from jslim.checkpoints._weights import Weights as Weights
+from jslim.checkpoints._weights import describe as describe
 from jslim.checkpoints._weights import moving_averages as moving_averages
 from jslim.checkpoints._weights import read_weights as read_weights
 from jslim.checkpoints._weights import restore_variables as restore_variables

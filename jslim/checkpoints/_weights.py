@@ -59,16 +59,16 @@ def takes_averages(reader: CheckpointReader, use_moving_averages: bool | None) -
     return use_moving_averages
 
 
-def describe(path: str, *, are_averages: bool, has_averages: bool) -> str:
-    """Which weights are used, for the log; empty where there is no choice."""
-    if not has_averages:
+def describe(weights: Weights) -> str:
+    """Which of a checkpoint's weights are used, for the log; empty where there is no choice."""
+    if not weights.has_averages:
         return ""
     which = (
         "the moving averages of its variables are used"
-        if are_averages
-        else "its variables are used as training left them, not their moving averages"
+        if weights.are_averages
+        else "its variables are used as training left them, and not their moving averages"
     )
-    return f"checkpoint {path}: {which}"
+    return f"checkpoint {weights.path}: {which}"
 
 
 def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None = None) -> Weights:

@@ -27,6 +27,18 @@ _COMPUTING = [
 ]
 
 
+# What of a contract says what network, classes and images the weights are for.
+_MADE_FOR = (
+    "model_name",
+    "num_classes",
+    "class_names",
+    "labels_offset",
+    "image_size",
+    "num_channels",
+    "preprocessing_name",
+)
+
+
 class _OffsetDataset(ImageDataset):
     """A data set without its first classes: labels count from the first one that is left."""
 
@@ -107,6 +119,11 @@ def make_contract(
         "preprocessing_name": preprocessing_name,
         "has_moving_averages": has_moving_averages,
     }
+
+
+def made_for(contract: dict[str, Any]) -> dict[str, Any]:
+    """The part of a contract that says what the weights are of: the same in all of one run."""
+    return {name: contract[name] for name in _MADE_FOR if name in contract}
 
 
 def check_contract(held: dict[str, Any], ours: dict[str, Any], where: str) -> None:

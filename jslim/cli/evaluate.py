@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -37,89 +37,79 @@ def evaluate(values: Any) -> None:
       RestoreError: There is no whole checkpoint.
       DataError: The data cannot be read.
     """
-    path = _first_checkpoint(values)
-    reader = checkpoints.open_checkpoint(path)
-    contract = dict(reader.contract)
-    classifier = None
-    if "model_name" not in contract:
-        classifier = _load_without_contract(values, reader)
-        contract = classifier.contract
-    _contract.require(contract, _NEEDED, path)
-    given = _flags_given(values, is_ours=classifier is None)
-    image_classifier.check_contract(contract, given, path)
+    first, describes_itself = _read(values, _first_checkpoint(values))
+    contract = dict(first.contract)
+    _contract.require(contract, _NEEDED, first.path)
     dataset = image_classifier.open_dataset(values, contract["labels_offset"])
     data_of: dict[str, Any] = {
         "num_channels": image_classifier.num_channels(dataset, values.skip_bad_records)
     }
-    if classifier is None:
+    if describes_itself:
         data_of["class_names"] = dataset.class_names
     else:
-        _check_number_of_classes(classifier, dataset, path)
-    image_classifier.check_contract(contract, data_of, path)
+        _check_number_of_classes(contract, dataset, first.path)
+    image_classifier.check_contract(contract, data_of, first.path)
     if values.eval_image_size:
         contract["image_size"] = values.eval_image_size
     metric_map = _metric_map(values, contract["num_classes"], len(dataset))
-    options: dict[str, Any] = {
-        "eval_fn": image_classifier.eval_fn(contract, values),
-        "metrics": metrics.aggregate_metric_map(metric_map),
-        "num_evals": values.max_num_batches,
-        "mesh": image_classifier.device_mesh(values),
-    }
+    evaluate_by = evaluation.make_evaluator(
+        image_classifier.eval_fn(contract, values),
+        metrics.aggregate_metric_map(metric_map),
+        mesh=image_classifier.device_mesh(values),
+    )
     with image_classifier.host_batches(dataset, contract, values, is_training=False) as batches:
-        options["batches"] = batches
-        if classifier is not None:
-            found = evaluation.evaluate_variables(classifier.variables, **options)
-            if values.eval_dir:
-                evaluation.write_values(values.eval_dir, classifier.step or 0, found)
-            _report(values, dataset, batches, classifier.step, found)
-            return
-        options["logdir"] = values.eval_dir
-        options["use_moving_averages"] = values.moving_average_decay is not None
         check_statistics = None
-        if any("moving_" in name for name in reader.get_variable_to_shape_map()):
-            check_statistics = statistics.StatisticsCheck(
-                image_classifier.make_network(contract, values),
+        if first.variables.get("batch_stats"):
+            network = image_classifier.make_network(contract, values)
+            check_statistics = statistics.StatisticsCheck(network, batches)
+        for weights in _weights_of_all(values, first):
+            made_for = image_classifier.made_for(first.contract)
+            image_classifier.check_contract(weights.contract, made_for, weights.path)
+            found = evaluation.evaluate_weights(
+                evaluate_by,
+                weights,
                 batches,
-                use_moving_averages=options["use_moving_averages"],
+                logdir=values.eval_dir,
+                num_evals=values.max_num_batches,
             )
-
-        def report(path: str, step: int, found: Any) -> None:
-            _report(values, dataset, batches, step, found)
+            _report(values, dataset, batches, weights.step, found)
             if check_statistics is not None:
-                check_statistics(path)
-
-        if not values.eval_interval_secs:
-            step = checkpoints.checkpoint_step(path)
-            report(path, step, evaluation.evaluate_once(path, **options))
-            return
-        evaluation.evaluation_loop(
-            values.checkpoint_path,
-            eval_interval_secs=values.eval_interval_secs,
-            timeout=values.timeout_secs,
-            on_values=lambda step, found: report(
-                os.path.join(values.checkpoint_path, str(step)), step, found
-            ),
-            **options,
-        )
+                check_statistics(weights)
 
 
 def _first_checkpoint(values: Any) -> str:
     """The checkpoint that tells what the network is; a loop waits for one."""
-    path = values.checkpoint_path
+    path: str = values.checkpoint_path
     if values.eval_interval_secs:
         first = evaluation.wait_for_new_checkpoint(path, timeout=values.timeout_secs)
         if first is None:
             raise RestoreError(f"no checkpoint came to {path}; is training writing there?")
-        return first
+        return path
     if not os.path.exists(path) and not checkpoints.exists(path):
         raise UsageError(f"--checkpoint_path: there is no {path!r}")
-    return checkpoints.latest_checkpoint(path) or path
+    return path
 
 
-def _load_without_contract(
-    values: Any, reader: checkpoints.CheckpointReader
-) -> prediction.Classifier:
-    """The weights of a checkpoint of TensorFlow, or of another program."""
+def _weights_of_all(values: Any, first: checkpoints.Weights) -> Iterator[checkpoints.Weights]:
+    """The one checkpoint, or with `--eval_interval_secs` each new one."""
+    if not values.eval_interval_secs:
+        yield first
+        return
+    yield from evaluation.new_weights(
+        values.checkpoint_path,
+        lambda path: first if path == first.path else _read(values, path)[0],
+        values.eval_interval_secs,
+        values.timeout_secs,
+    )
+
+
+def _read(values: Any, path: str) -> tuple[checkpoints.Weights, bool]:
+    """All of one checkpoint, before training may delete it; whether it says what it is of."""
+    reader = checkpoints.open_checkpoint(path)
+    if "model_name" in reader.contract:
+        # Said before it is read, in the words of the flags.
+        image_classifier.check_contract(reader.contract, _flags_given(values), reader.path)
+        return checkpoints.read_weights(path, flags.takes_averages(values)), True
     if values.model_name is None:
         raise UsageError(
             f"{reader.path} does not say which network it is of; give --model_name, or evaluate "
@@ -130,25 +120,30 @@ def _load_without_contract(
         given["preprocessing_name"] = values.preprocessing_name
     if values.eval_image_size is not None:
         given["image_size"] = values.eval_image_size
-    classifier = prediction.load(
-        reader.path, use_moving_averages=values.moving_average_decay is not None, **given
+    loaded = prediction.load(reader.path, use_moving_averages=flags.takes_averages(values), **given)
+    weights = checkpoints.Weights(
+        loaded.path,
+        loaded.step,
+        {**loaded.contract, "labels_offset": values.labels_offset},
+        loaded.variables,
+        loaded.are_averages,
+        has_averages=False,  # of which `load` has spoken
     )
-    classifier.contract["labels_offset"] = values.labels_offset
-    return classifier
+    return weights, False
 
 
-def _check_number_of_classes(classifier: prediction.Classifier, dataset: Any, path: str) -> None:
+def _check_number_of_classes(contract: dict[str, Any], dataset: Any, path: str) -> None:
     """Where names cannot be compared, at least their number is."""
-    ours, theirs = dataset.num_classes, classifier.contract["num_classes"]
+    ours, theirs = dataset.num_classes, contract["num_classes"]
     if ours != theirs:
-        offset = nets_factory.get_network(classifier.contract["model_name"]).label_offset
+        offset = nets_factory.get_network(contract["model_name"]).label_offset
         hint = f"; give --labels_offset={ours - theirs}" if ours - theirs == offset else ""
         raise UsageError(
             f"the checkpoint {path} has {theirs} classes, and {dataset.name} has {ours}{hint}"
         )
 
 
-def _flags_given(values: Any, is_ours: bool) -> dict[str, Any]:
+def _flags_given(values: Any) -> dict[str, Any]:
     """What the command line says that the contract says too."""
     given: dict[str, Any] = {}
     if values["labels_offset"].present:
@@ -156,7 +151,7 @@ def _flags_given(values: Any, is_ours: bool) -> dict[str, Any]:
     for name in ("model_name", "preprocessing_name"):
         if values[name].value is not None:
             given[name] = values[name].value
-    if values.moving_average_decay is not None and is_ours:
+    if flags.takes_averages(values):
         given["has_moving_averages"] = True
     return given
 

@@ -52,7 +52,7 @@ class Definer:
         flags.DEFINE_float(name, default, explanation, flag_values=self._values, **bounds)
 
     def boolean(
-        self, name: str, default: bool, explanation: str, short_name: str | None = None
+        self, name: str, default: bool | None, explanation: str, short_name: str | None = None
     ) -> None:
         flags.DEFINE_bool(
             name, default, explanation, flag_values=self._values, short_name=short_name
@@ -153,8 +153,9 @@ def eval_flags() -> flags.FlagValues:
     define.number(
         "moving_average_decay",
         None,
-        "If given, the moving averages of the variables are evaluated.",
+        "If given, as --use_moving_averages; the number makes no difference here.",
     )
+    _define_averages(define)
     define.boolean(
         "per_class",
         False,
@@ -258,12 +259,35 @@ def _define_checkpoint(define: Definer) -> None:
     define.integer(
         "image_size", None, "Image side in pixels. Default: the checkpoint's.", lower_bound=1
     )
+    _define_averages(define)
+    _define_every(define)
+
+
+def _define_averages(define: Definer) -> None:
     define.boolean(
         "use_moving_averages",
-        False,
-        "Whether to take the moving averages of the variables.",
+        None,
+        "Whether to take the moving averages of the variables, or by --nouse_moving_averages the "
+        "variables as training left them. Default: the averages, if a checkpoint of jslim has "
+        "them.",
     )
-    _define_every(define)
+
+
+def takes_averages(values: flags.FlagValues) -> bool | None:
+    """What the flags of `eval.py` say of moving averages; None where they say nothing.
+
+    Raises:
+      UsageError: They contradict each other.
+    """
+    given: bool | None = values.use_moving_averages
+    if values.moving_average_decay is None:
+        return given
+    if given is False:
+        raise UsageError(
+            "--moving_average_decay, which evaluates moving averages, contradicts "
+            "--nouse_moving_averages; drop one of them"
+        )
+    return True
 
 
 def _define_every(define: Definer) -> None:

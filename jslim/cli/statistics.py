@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim import checkpoints, data
-from jslim._errors import RestoreError
 from jslim.model import Model
 
 logger = logging.getLogger("jslim")
@@ -30,16 +29,9 @@ class StatisticsCheck:
     Args:
       network: On the images of the batches, with an argument `is_training`.
       batches: Of evaluation; they are rewound.
-      use_moving_averages: Whether to take the moving averages of the parameters.
     """
 
-    def __init__(
-        self,
-        network: Callable[..., Any],
-        batches: data.BatchIterator,
-        *,
-        use_moving_averages: bool,
-    ) -> None:
+    def __init__(self, network: Callable[..., Any], batches: data.BatchIterator) -> None:
         model = Model(network)
 
         @functools.partial(jax.jit, static_argnums=2)
@@ -56,29 +48,26 @@ class StatisticsCheck:
 
         self._num_right = num_right
         self._batches = batches
-        self._use_moving_averages = use_moving_averages
 
-    def __call__(self, path: str) -> None:
-        """Warns of the checkpoint, or logs that all is well."""
-        try:
-            step = checkpoints.checkpoint_step(path)
-            variables = checkpoints.restore_variables(path, use_ema=self._use_moving_averages)
-        except RestoreError:
-            return  # training has deleted it since it was evaluated
+    def __call__(self, weights: checkpoints.Weights) -> None:
+        """Warns of what was evaluated, or logs that all is well."""
         self._batches.rewind()
         counts, total = np.zeros(2), 0.0
         for batch in itertools.islice(self._batches, _NUM_BATCHES):
             if batch["weights"].min() > 0:  # a batch that was filled up has statistics of its own
-                counts += [float(self._num_right(variables, batch, is_t)) for is_t in (False, True)]
+                counts += [
+                    float(self._num_right(weights.variables, batch, is_training))
+                    for is_training in (False, True)
+                ]
                 total += float(batch["weights"].sum())
         moving, of_batch = counts / max(total, 1)
         if of_batch > moving + _GREAT_DIFFERENCE:
             logger.warning(
-                "batch normalization's moving statistics have not converged after %d steps: on the "
+                "batch normalization's moving statistics have not converged after %s steps: on the "
                 "first %d images accuracy is %.2f with them, and %.2f with the statistics of the "
                 "batches, as in training; train longer, or lower the decay of batch_norm (0.9 "
                 "where training is short)",
-                step,
+                "an unknown number of" if weights.step is None else weights.step,
                 total,
                 moving,
                 of_batch,

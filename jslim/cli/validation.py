@@ -58,6 +58,8 @@ class Validation:
             metrics.aggregate_metric_map(metric_map),
             mesh=classifier.device_mesh(values),
         )
+        if contract["has_moving_averages"]:
+            logger.info("evaluations use the moving averages of the variables")
         self._best, self._since_best = -np.inf, 0
         self._read_log(resumed_step)
 

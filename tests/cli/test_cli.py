@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,9 +125,49 @@ def test_moving_averages_are_kept_and_evaluated(tmp_path, capfd):
     raw, averaged = (checkpoints.restore_variables(tmp_path, use_ema=ema) for ema in (False, True))
     kernels = [v["params"]["LeNet"]["fc3"]["weights"] for v in (raw, averaged)]
     assert not np.array_equal(*kernels)
-    flags = ["--dataset_name=digits", f"--checkpoint_path={tmp_path}"]
-    assert evaluate.main(["eval.py", *flags, "--moving_average_decay=0.9"]) == 0
-    assert "eval/Accuracy[" in capfd.readouterr().out
+    flags = ["eval.py", "--dataset_name=digits", f"--checkpoint_path={tmp_path}"]
+    averages, left = "the moving averages of its", "its variables are used as training left them"
+    outputs = set()
+    for option, which in (
+        ([], averages),
+        (["--moving_average_decay=0.9"], averages),
+        (["--use_moving_averages"], averages),
+        (["--eval_interval_secs=1"], averages),
+        (["--nouse_moving_averages"], left),
+        (["--nouse_moving_averages", "--eval_interval_secs=1"], left),
+    ):
+        capfd.readouterr()
+        assert evaluate.main([*flags, *option]) == 0
+        captured = capfd.readouterr()
+        assert captured.err.count(f"checkpoint {tmp_path}/6: {which}") == 1
+        assert ": its variables" not in captured.err or which == left
+        outputs.add((which, captured.out))
+    assert len(outputs) == 2
+    assert evaluate.main([*flags, "--moving_average_decay=0.9", "--nouse_moving_averages"]) == 2
+    assert (
+        "--moving_average_decay, which evaluates moving averages, contradicts "
+        "--nouse_moving_averages; drop one of them"
+    ) in capfd.readouterr().err
+
+
+def test_evaluation_reads_one_checkpoint_even_where_training_deletes_it(
+    trained, tmp_path, capfd, monkeypatch
+):
+    flags = ["eval.py", "--dataset_name=digits", f"--checkpoint_path={tmp_path / 'run'}"]
+    real = evaluate.image_classifier.open_dataset
+
+    def deleting(*args):
+        (tmp_path / "run" / "6").rename(tmp_path / "deleted")
+        return real(*args)
+
+    outputs = set()
+    for is_deleted in (False, True):
+        shutil.copytree(trained, tmp_path / "run", dirs_exist_ok=True)
+        if is_deleted:
+            monkeypatch.setattr(evaluate.image_classifier, "open_dataset", deleting)
+        assert evaluate.main(flags) == 0
+        outputs.add(capfd.readouterr().out)
+    assert len(outputs) == 1
 
 
 def test_evaluation_does_not_depend_on_batch_size_or_devices(trained, capfd):

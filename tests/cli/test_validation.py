@@ -69,11 +69,12 @@ def test_early_stopping_ends_training_and_says_where_the_best_is(tmp_path, capfd
 def test_moving_averages_are_evaluated_where_they_are_kept(tmp_path, capfd):
     flags = ["--eval_every=6", "--max_number_of_steps=6", "--moving_average_decay=0.5"]
     assert run(tmp_path, *flags) == 0
-    capfd.readouterr()
-    flags = ["--dataset_name=digits", f"--checkpoint_path={tmp_path}", "--moving_average_decay=0.5"]
-    assert evaluate.main(["eval.py", *flags]) == 0
-    accuracy = re.search(r"eval/Accuracy\[([\d.]+)\]", capfd.readouterr().out)[1]
-    assert float(accuracy) == pytest.approx(log_of(tmp_path)[0]["Accuracy"], abs=1e-4)
+    assert "evaluations use the moving averages of the variables\n" in capfd.readouterr().err
+    for path in (tmp_path, tmp_path / "best"):
+        flags = ["--dataset_name=digits", f"--checkpoint_path={path}"]
+        assert evaluate.main(["eval.py", *flags]) == 0
+        accuracy = re.search(r"eval/Accuracy\[([\d.]+)\]", capfd.readouterr().out)[1]
+        assert float(accuracy) == pytest.approx(log_of(tmp_path)[0]["Accuracy"], abs=1e-4)
 
 
 def test_any_metric_can_be_evaluated_and_be_the_best(tmp_path):

@@ -1,5 +1,7 @@
 """`slim.load`: a checkpoint predicts by itself, as evaluation did."""
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,14 +87,19 @@ def test_top_is_sorted(classifier, examples):
         assert best[0][0] == found.all_class_names[int(row.argmax())]
 
 
-def test_moving_averages_on_request(trained, classifier, examples):
-    averaged = slim.load(trained, use_moving_averages=True)
-    held = slim.checkpoints.restore_variables(trained, use_ema=True)
-    jax.tree.map(np.testing.assert_array_equal, averaged.variables["params"], held["params"])
-    image = examples[0]["image"]
-    assert not np.array_equal(
-        averaged.predict(image).probabilities, classifier.predict(image).probabilities
-    )
+def test_moving_averages_are_taken_and_on_request_the_variables_themselves(trained, caplog):
+    caplog.set_level(logging.INFO, logger="jslim")
+    for options, use_ema, which in (
+        ({}, True, "the moving averages of its variables are used"),
+        ({"use_moving_averages": False}, False, "its variables are used as training left them, and "
+         "not their moving averages"),
+    ):  # fmt: skip
+        caplog.clear()
+        found = slim.load(trained, **options)
+        held = slim.checkpoints.restore_variables(trained, use_ema=use_ema)
+        jax.tree.map(np.testing.assert_array_equal, found.variables["params"], held["params"])
+        assert found.are_averages == use_ema
+        assert caplog.messages == [f"checkpoint {trained}/80: {which}"]
 
 
 def test_checkpoint_of_tensorflow_needs_the_name_of_its_network(trained, examples, tmp_path):
@@ -108,7 +115,7 @@ def test_checkpoint_of_tensorflow_needs_the_name_of_its_network(trained, example
     names = [f"digit {i}" for i in range(10)]
     found = slim.load(prefix, model_name="lenet", class_names=names, image_size=8)
     image = examples[1]["image"]
-    wanted = slim.load(trained).predict(image)
+    wanted = slim.load(trained, use_moving_averages=False).predict(image)
     np.testing.assert_allclose(
         found.predict(image).probabilities, wanted.probabilities, rtol=1e-5, atol=1e-7
     )
