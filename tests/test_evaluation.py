@@ -174,7 +174,7 @@ def test_eval_fn_may_give_a_dict_with_weights_of_its_own(trained):
 
     metric = slim.metrics.streaming_mean_absolute_error()
     value = evaluation.evaluate_once(trained, weighted, batches(8), metric)
-    leaves = checkpoints.restore_variables(trained)["params"]["logits"]
+    leaves = checkpoints.restore_variables(trained, use_ema=True)["params"]["logits"]
     logits = IMAGES.reshape(37, 4) / np.float32(255) @ leaves["weights"] + leaves["biases"]
     np.testing.assert_allclose(value, np.mean(logits.argmax(-1)[LABELS == 1] != 1), rtol=1e-6)
 
@@ -226,7 +226,7 @@ def test_the_loop_evaluates_the_last_checkpoint_and_ends_when_training_has(train
             on_values=lambda step, values: seen.append(step),
         )
     assert seen == [20]
-    expected = expected_values(checkpoints.restore_variables(trained))
+    expected = expected_values(checkpoints.restore_variables(trained, use_ema=True))
     np.testing.assert_allclose(values["accuracy"], expected["accuracy"], rtol=1e-6)
     assert any("has ended" in message for message in caplog.messages)
 
