@@ -11,7 +11,7 @@ import jax
 
 from jslim._devices import Placement
 from jslim._errors import ScopeError, did_you_mean
-from jslim._scopes import check_name, frame, user_site
+from jslim._scopes import check_name, frame, join, user_site
 
 # Flax's collections, which hold arrays.
 PARAMS = "params"
@@ -51,11 +51,18 @@ def get_or_create(
     collection: str = PARAMS,
     tags: frozenset[str] = frozenset(),
     placement: Placement = None,
+    is_new: bool = False,
 ) -> jax.Array:
-    """Makes or reads the variable `name` of the current scope; `variables.variable` explains."""
-    run, around = frame(f"variable {name!r}")
+    """Makes or reads the variable `name` of the current scope; `variables.variable` explains.
+
+    One that `is_new` is always made: its name is that of an op, and numbered.
+    """
+    run, around, name_scope = frame(f"variable {name!r}")
     check_name(name, "variable")
     full = around.full_name(name)
+    if is_new:
+        while (full := run.numbering.unique_op(join(name_scope, name))) in run.variables:
+            pass
     run.check_trace(f"variable {full!r} is used")
     if (existing := run.variables.get(full)) is not None:
         if not around.reuse:
@@ -66,7 +73,7 @@ def get_or_create(
             )
         _check_shape(full, shape, existing.shape)
         return run.read(full)
-    if around.reuse is True:
+    if around.reuse is True and not is_new:
         raise ScopeError(
             f"variable {full!r} does not exist yet, but its scope was entered with reuse=True"
             f"{did_you_mean(full, run.variables)}; create it first, or use slim.AUTO_REUSE"
@@ -175,7 +182,7 @@ def assign(name: str, value: jax.Array) -> None:
     Raises:
       ScopeError: There is no such variable; its collection is not mutable; other shape.
     """
-    run, around = frame("assign")
+    run, around, _ = frame("assign")
     full = around.full_name(name)
     if full not in run.variables:
         raise ScopeError(
@@ -223,7 +230,7 @@ def make_rng(stream: str, what: str = "make_rng") -> jax.Array:
     Raises:
       ScopeError: Outside a model function, or neither stream was given.
     """
-    run, scope = frame(what)
+    run, scope, _ = frame(what)
     where = f"{what} at {scope.name!r}" if scope.name else what
     run.check_trace(f"{where} draws random numbers")
     if not run.root.has_rng(stream) and not run.root.has_rng(PARAMS):
@@ -242,9 +249,10 @@ def collect(collection: str, name: str, value: Any, *, replaces: bool = False) -
 
     Args:
       collection: The collection's name.
-      name: The full name; numbered (`name_1`) if the collection holds it already.
+      name: The full name.
       value: An array.
-      replaces: Whether a value that is held under that name gives way instead.
+      replaces: Whether a value that is held under that name gives way, in its place in the order;
+        otherwise the new name is numbered (`name_1`).
     """
     run = frame(f"collection {collection!r}").run
     run.check_trace(f"{name!r} is added to collection {collection!r}")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.extend import core as jex_core
 
 from jslim._errors import ScopeError
-from jslim._scopes import FRAME, Frame, frame
+from jslim._scopes import FRAME, frame
 
 Place = tuple[str, str, str]  # the kind of place, the collection, the name
 
@@ -56,13 +56,13 @@ class Tracing:
         Raises:
           ScopeError: It reads what another function of this `Tracing` updates.
         """
-        around = frame(self.where).scope
+        around = frame(self.where)
         places: list[Place] = []
 
         def body(*args: Any) -> tuple[Any, list[Any]]:
             run = self.run.inside()
             before = _contents(run)
-            token = FRAME.set(Frame(run, around))
+            token = FRAME.set(around._replace(run=run))
             try:
                 output = function(*args)
                 run.settle()

@@ -7,6 +7,7 @@ variable scope it is. `Numbering` counts the names that a run has given, by TF's
 import collections
 import contextlib
 import contextvars
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -27,28 +28,38 @@ _NETS = os.path.join(_LIBRARY, "nets") + os.sep
 
 @dataclass(eq=False)
 class VariableScope:
-    """What `variable_scope` gives: the full name of the scope, and whether it reuses."""
+    """What `variable_scope` gives: the full name of the scope, and what holds for it.
+
+    `original_name_scope` is the prefix of the names of ops that TF made at its first entry: 'net/'
+    for the scope 'net', 'net_1/' where that name is entered again.
+    """
 
     name: str
     reuse: Reuse = None
-
-    @property
-    def original_name_scope(self) -> str:
-        return self.name + "/" if self.name else ""
+    original_name_scope: str = ""
+    # For the variables in it that are given none.
+    initializer: Any = None
+    regularizer: Any = None
+    dtype: Any = None
 
     def reuse_variables(self) -> None:
         """Makes the rest of the scope's body, and later entries of it, read existing variables."""
         self.reuse = True
 
     def full_name(self, name: str) -> str:
-        return f"{self.name}/{name}" if self.name else name
+        return join(self.name, name)
+
+
+def join(prefix: str, name: str) -> str:
+    return f"{prefix}/{name}" if prefix else name
 
 
 class Frame(NamedTuple):
-    """Where a model function is: the run of its `Model`, and the variable scope."""
+    """Where a model function is: the run of its `Model`, the variable scope, the names of ops."""
 
     run: Any
     scope: VariableScope
+    name_scope: str = ""  # the prefix of ops, which is another for each entry of a variable scope
 
 
 FRAME: contextvars.ContextVar[Frame | None] = contextvars.ContextVar("frame", default=None)
@@ -83,14 +94,15 @@ class Numbering:
         return f"{name}_{index}"
 
     def unique_op(self, full: str) -> str:
-        """`full`, or `full_1` and so on if it was given before."""
-        count = self.ops[full]
-        self.ops[full] += 1
+        """`full`, or `full_1` and so on if it was given before; TF's names ignore the case."""
+        key = full.lower()
+        count = self.ops[key]
+        self.ops[key] += 1
         if not count:
             return full
-        while f"{full}_{count}" in self.ops:
+        while f"{key}_{count}" in self.ops:
             count += 1
-        self.ops[f"{full}_{count}"] = 1
+        self.ops[f"{key}_{count}"] = 1
         return f"{full}_{count}"
 
 
@@ -100,28 +112,62 @@ def _forget_below(counts: collections.Counter[str], full: str) -> None:
         del counts[below]
 
 
+def _refuse(**given: Any) -> None:
+    """Refuses arguments of TF's that mean something there and nothing here."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"variable_scope: {name} has no meaning in jslim, got {value!r}; {_INSTEAD[name]}"
+            )
+
+
+_INSTEAD = {
+    "partitioner": "a variable is one array, whose sharding learning.train or device= decides",
+    "custom_getter": "wrap the initializer, or change the variable where the model reads it",
+    "constraint": "project the parameters in the optimizer, by a transformation of optax",
+}
+
+
 @contextlib.contextmanager
 def variable_scope(
     name_or_scope: str | VariableScope | None,
     default_name: str | None = None,
     values: Any = None,
-    *,
+    initializer: Any = None,
+    regularizer: Any = None,
+    caching_device: Any = None,
+    partitioner: None = None,
+    custom_getter: None = None,
     reuse: Reuse = None,
+    dtype: Any = None,
+    use_resource: bool | None = None,
+    constraint: None = None,
+    auxiliary_name_scope: bool = True,
 ) -> Iterator[VariableScope]:
     """Prefixes the names of the variables made in the body with `name/`.
 
     The names are TF's: a scope that is named by `default_name` alone is made unique within the
     scope around it (`Conv`, `Conv_1`, ...), a name given outright is taken as it is, and entering
-    it again continues it.
+    it again continues it. Ops and `original_name_scope` have a number of their own for each entry
+    (`net/`, `net_1/`), so that the end points of two calls stay apart.
 
     Args:
       name_or_scope: The scope's name, relative to the current one ('conv1', 'a/b'); or a
-        `VariableScope`, which is re-entered wherever it is; or None to use `default_name`.
+        `VariableScope`, which is re-entered wherever it is; or None to use `default_name`. The
+        empty name is that of the outermost scope.
       default_name: What to call the scope if no name is given.
-      values: Ignored; taken so that TF-Slim's calls read the same.
+      values: Ignored, as are `caching_device` and `use_resource`; taken so that TF-Slim's calls
+        read the same.
+      initializer: For the variables in it and in scopes within that are given none. A layer gives
+        one of its own, unless that is set to None.
+      regularizer: Likewise, for variables that are given none: of a layer also biases, beta and
+        moving statistics, as in TF.
       reuse: True reads variables that exist already; `AUTO_REUSE` reads them where they exist
         and makes them where they do not; None or False inherits the setting of the scope around,
         or of the `VariableScope` given.
+      auxiliary_name_scope: False leaves the names of ops as they are around.
+      partitioner, custom_getter, constraint: Only None: they have no meaning here.
+      dtype: Likewise; layers give theirs.
 
     Yields:
       The `VariableScope`.
@@ -129,45 +175,72 @@ def variable_scope(
     Raises:
       ScopeError: Outside a model function; neither a name nor a default name; `reuse` without a
         name; a name that is not a scope name.
-      ValueError: `reuse` is none of the above.
+      ValueError: `reuse` is none of the above; an argument that has no meaning.
     """
-    run, around = frame("variable_scope")
+    del values, caching_device, use_resource
+    run, around, name_scope = frame("variable_scope")
     if reuse not in (None, False, True, AUTO_REUSE):
         raise ValueError(
             f"variable_scope: reuse must be True, False, None or slim.AUTO_REUSE, got {reuse!r}"
         )
+    _refuse(partitioner=partitioner, custom_getter=custom_getter, constraint=constraint)
     numbering: Numbering = run.numbering
     kept = None
     if isinstance(name_or_scope, VariableScope):
-        scope = VariableScope(name_or_scope.name, reuse or name_or_scope.reuse)
-        numbering.scopes[scope.name] += 1
+        opened = name_or_scope
+        full, op_name = opened.name, opened.name.rpartition("/")[2]
+    else:
+        opened = around
+        name, op_name = _chosen_names(numbering, around, name_or_scope, default_name, reuse)
+        full = around.full_name(name) if name else ""
+    if op_name and auxiliary_name_scope:
+        name_scope = numbering.unique_op(join(name_scope, op_name))
+    scope = dataclasses.replace(opened, name=full, reuse=reuse or opened.reuse)
+    scope.initializer = opened.initializer if initializer is None else initializer
+    scope.regularizer = opened.regularizer if regularizer is None else regularizer
+    scope.dtype = opened.dtype if dtype is None else dtype
+    numbering.scopes[full] += 1
+    if opened is name_or_scope:
         # Its numbers go on from here, and those of where we come from stay as they are.
         kept = numbering.scopes.copy()
     else:
-        if name_or_scope is None:
-            if not default_name:
-                raise ScopeError("variable_scope: give a name, or a default_name")
-            if reuse:
-                raise ScopeError(
-                    f"variable_scope: reuse={reuse!r} needs a name to reuse; give the "
-                    f"{default_name!r} layer scope='...'"
-                )
-            name_or_scope = numbering.unique_scope(around, default_name)
-        check_name(name_or_scope, "variable_scope")
-        scope = VariableScope(around.full_name(name_or_scope), reuse or around.reuse)
-        numbering.scopes[scope.name] += 1
-    token = FRAME.set(Frame(run, scope))
+        scope.original_name_scope = f"{name_scope}/" if name_scope else ""
+    token = FRAME.set(Frame(run, scope, name_scope))
     try:
-        label = scope.name.removeprefix(around.original_name_scope)
+        label = full.removeprefix(f"{around.name}/")
         with jax.named_scope(label) if label else contextlib.nullcontext():
             yield scope
     finally:
         FRAME.reset(token)
-        _forget_below(numbering.ops, scope.name)
         if kept is None:
-            _forget_below(numbering.scopes, scope.name)
+            _forget_below(numbering.scopes, full)
         else:
             numbering.scopes = kept
+
+
+def _chosen_names(
+    numbering: Numbering, around: VariableScope, name: Any, default_name: str | None, reuse: Reuse
+) -> tuple[str, str]:
+    """The name of a variable scope within the one around, and that of its ops before numbering."""
+    if name == "" and not around.name:
+        return "", ""
+    if name == "":
+        raise ScopeError(
+            f"variable_scope: the name '' within {around.name!r} would make names with '//'; enter "
+            "slim.get_variable_scope() to stay there"
+        )
+    if name is not None:
+        check_name(name, "variable_scope")
+        return name, name
+    if not default_name:
+        raise ScopeError("variable_scope: give a name, or a default_name")
+    if reuse:
+        raise ScopeError(
+            f"variable_scope: reuse={reuse!r} needs a name to reuse; give the {default_name!r} "
+            "layer scope='...'"
+        )
+    check_name(default_name, "variable_scope")
+    return numbering.unique_scope(around, default_name), default_name
 
 
 def get_variable_scope() -> VariableScope:
@@ -176,9 +249,9 @@ def get_variable_scope() -> VariableScope:
 
 
 def unique_op_name(name: str) -> str:
-    """`name` under the current scope, numbered if it was given before in this entry of it."""
-    run, scope = frame("unique_op_name")
-    return run.numbering.unique_op(scope.full_name(name))
+    """`name` below the names of the current scope's ops, numbered if it was given before."""
+    run, _, name_scope = frame("unique_op_name")
+    return run.numbering.unique_op(join(name_scope, name))
 
 
 def check_name(name: Any, what: str) -> None:

@@ -34,13 +34,14 @@ from jslim.initializers import xavier_initializer, zeros_initializer
 from jslim.model import GLOBAL, MODEL, TRAINABLE
 
 LOCAL = _model.LOCAL_VARIABLES
+_UNNAMED = "Variable"
 
 
 @add_arg_scope
 def variable(
-    name: str,
+    name: str | None,
     shape: Sequence[int] | int | None = None,
-    dtype: Any = jnp.float32,
+    dtype: Any = None,
     initializer: Callable[..., jax.Array] | Any = None,
     regularizer: Callable[[jax.Array], jax.Array | None] | None = None,
     trainable: bool = True,
@@ -53,14 +54,16 @@ def variable(
     Differs from TF-Slim: it returns the array. Change it with `slim.assign(name, value)`.
 
     Args:
-      name: Its name in the current `variable_scope`; `a/b` makes a scope on the way.
+      name: Its name in the current `variable_scope`; `a/b` makes a scope on the way. None makes a
+        variable `Variable`, `Variable_1` and so on, as `local_variable` does.
       shape: Its shape; may be left out when `initializer` is a value.
-      dtype: Its type. Only floating variables can be trainable.
+      dtype: Its type, by default that of the variable scope, or else float32. Only floating
+        variables can be trainable.
       initializer: `f(key, shape, dtype)`: one of jslim's (its class will do) or of
-        `jax.nn.initializers`; or a number or array to start with. Default: Xavier (Glorot)
-        uniform, zeros for other types.
+        `jax.nn.initializers`; or a number or array to start with. Default: the variable scope's,
+        or else Xavier (Glorot) uniform, zeros for other types.
       regularizer: `f(array) -> scalar`, counted once in the regularization losses, however often
-        the variable is used.
+        the variable is used. Default: the variable scope's.
       trainable: False stops its gradient and leaves it out of the trainable variables.
       collections: Further names under which `get_variables(collection=...)` and
         `apply(mutable=[name])` give it. As in TF-Slim a list replaces 'variables'. With
@@ -78,14 +81,16 @@ def variable(
       ValueError: No shape; a trainable variable that is not floating; an unknown device.
     """
     tags = {GLOBAL} if collections is None else _tags(collections)
-    return _make(name, shape, dtype, initializer, regularizer, trainable, tags, device)
+    is_new = name is None
+    name = _UNNAMED if name is None else name
+    return _make(name, shape, dtype, initializer, regularizer, trainable, tags, device, is_new)
 
 
 @add_arg_scope
 def model_variable(
-    name: str,
+    name: str | None,
     shape: Sequence[int] | int | None = None,
-    dtype: Any = jnp.float32,
+    dtype: Any = None,
     initializer: Callable[..., jax.Array] | Any = None,
     regularizer: Callable[[jax.Array], jax.Array | None] | None = None,
     trainable: bool = True,
@@ -99,10 +104,11 @@ def model_variable(
     are those of `variable`.
     """
     tags = sorted({GLOBAL, MODEL} | _tags(collections or ()))
-    keywords: dict[str, Any] = {"dtype": dtype, "trainable": trainable, "collections": tags}
+    keywords: dict[str, Any] = {"trainable": trainable, "collections": tags}
     # What was not given is left to `variable`, so that a scope on `variable` still counts.
     for argument, value in (
         ("shape", shape),
+        ("dtype", dtype),
         ("initializer", initializer),
         ("regularizer", regularizer),
         ("device", device),
@@ -121,7 +127,8 @@ def local_variable(initial_value: Any, validate_shape: bool = True, name: str | 
     Args:
       initial_value: A number or array.
       validate_shape: Ignored: shapes are always known.
-      name: Default `Variable`, made unique.
+      name: Default `Variable`. As in TF each call makes a variable, also under `reuse`, and its
+        name is numbered as that of an op is: `Variable_1`.
 
     Returns:
       The array.
@@ -130,9 +137,8 @@ def local_variable(initial_value: Any, validate_shape: bool = True, name: str | 
       ScopeError: As for `variable`.
     """
     del validate_shape
-    name = name or _unnumbered(_model.unique_op_name("Variable"))
     value = jnp.asarray(initial_value)
-    return _make(name, None, value.dtype, value, None, False, {LOCAL}, None)
+    return _make(name or _UNNAMED, None, value.dtype, value, None, False, {LOCAL}, None, True)
 
 
 def global_variable(
@@ -143,14 +149,9 @@ def global_variable(
     Args, result and errors are those of `local_variable`; it lives in 'batch_stats'.
     """
     del validate_shape
-    name = name or _unnumbered(_model.unique_op_name("Variable"))
     value = jnp.asarray(initial_value)
     tags = {GLOBAL, _model.BATCH_STATS}
-    return _make(name, None, value.dtype, value, None, False, tags, None)
-
-
-def _unnumbered(full_name: str) -> str:
-    return full_name.rpartition("/")[2]
+    return _make(name or _UNNAMED, None, value.dtype, value, None, False, tags, None, True)
 
 
 def _tags(collections: str | Sequence[str]) -> set[str]:
@@ -166,7 +167,14 @@ def _make(
     trainable: bool,
     tags: set[str],
     device: Any,
+    is_new: bool = False,
 ) -> jax.Array:
+    scope = _model.frame(f"variable {name!r}").scope
+    if not is_new:
+        initializer = scope.initializer if initializer is None else initializer
+        regularizer = scope.regularizer if regularizer is None else regularizer
+    if dtype is None:
+        dtype = jnp.float32 if scope.dtype is None else scope.dtype
     if isinstance(initializer, type):
         initializer = initializer()  # as TensorFlow does
     elif initializer is not None and not callable(initializer):
@@ -203,6 +211,7 @@ def _make(
         collection=collection,
         tags=frozenset(tags | ({TRAINABLE} if trainable else set())),
         placement=parse_device(device, f"variable {name!r}"),
+        is_new=is_new,
     )
 
 

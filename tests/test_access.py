@@ -125,7 +125,7 @@ def test_collected_value_is_never_lost_to_another_of_its_name():
         return collected("losses"), collected("end_points"), collected("none")
 
     losses, end_points, nothing = slim.Model(fn).apply({})
-    assert losses == {"net/loss": 1.0, "net/loss_1": 2.0}
+    assert losses == {"net/loss": 1.0, "net_1/loss": 2.0}
     assert end_points == {"a": 2.0}
     assert nothing == {}
 

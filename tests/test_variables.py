@@ -267,6 +267,42 @@ def test_unnamed_variables_are_numbered():
     assert in_model(fn) == ["net/Variable", "net/Variable_1", "net/Variable_2"]
 
 
+def test_each_local_variable_is_a_new_one_also_under_reuse():
+    def fn():
+        for reuse in (None, True):
+            with slim.variable_scope("net", reuse=reuse):
+                slim.local_variable(0.0, name="count")
+                slim.local_variable(1.0, name="count")
+                slim.local_variable(2.0)
+        return {name: float(value) for name, value in slim.get_local_variables().items()}
+
+    # TF-Slim 1.1's names.
+    assert in_model_values(fn) == {
+        **{"net/count": 0.0, "net/count_1": 1.0, "net/Variable": 2.0},
+        **{"net_1/count": 0.0, "net_1/count_1": 1.0, "net_1/Variable": 2.0},
+    }
+
+
+def test_two_variables_without_a_name():
+    def fn():
+        slim.variable("Variable_1", shape=[1])
+        slim.variable(None, shape=[2])
+        with slim.variable_scope("a"):
+            slim.model_variable(None, shape=[3])
+        slim.variable(None, shape=[4])
+        return {name: value.shape for name, value in slim.get_variables().items()}
+
+    assert in_model(fn) == {
+        **{"Variable_1": (1,), "Variable": (2,), "a/Variable": (3,), "Variable_2": (4,)},
+    }
+
+
+def in_model_values(fn):
+    returned = []
+    slim.Model(lambda: returned.append(fn())).init(jax.random.key(0))
+    return returned[0]
+
+
 # add_model_variable and full names ------------------------------------------------------------
 
 

@@ -34,6 +34,14 @@ def op_name(scope: str | None, default: str) -> str:
     return model.unique_op_name(name) if model.is_running() else name
 
 
+def scope_name(scope: str | None, default: str) -> str:
+    """Likewise, of one that TF-Slim opens a variable scope for: a name that is given stays."""
+    if not model.is_running():
+        return scope or default
+    with model.variable_scope(scope, default) as opened:
+        return opened.name
+
+
 def as_floating(where: str, inputs: Any, dtype: Any = None) -> jax.Array:
     """`inputs` as an array of floating `dtype`, by default of its own."""
     array = inputs if isinstance(inputs, jax.Array) else jnp.asarray(inputs)

@@ -40,7 +40,7 @@ def maxout(
     >>> maxout(jnp.array([[1.0, 5.0, 3.0, 4.0, 9.0, 0.0]]), 2).tolist()
     [[5.0, 9.0]]
     """
-    where = f"maxout at {_common.op_name(scope, 'MaxOut')!r}"
+    where = f"maxout at {_common.scope_name(scope, 'MaxOut')!r}"
     array = _common.as_floating(where, inputs)
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(f"{where}: there is no axis {axis} in inputs of shape {array.shape}")

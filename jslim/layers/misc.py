@@ -49,7 +49,7 @@ def dropout(
       ValueError: `keep_prob` is out of range, or `noise_shape` does not fit.
       ScopeError: There is no random state: `apply` was not given `rngs={'dropout': key}`.
     """
-    name = _common.op_name(scope, "Dropout")
+    name = _common.scope_name(scope, "Dropout")
     where = f"dropout at {name!r}"
     outputs = _common.as_floating(where, inputs)
     is_array = isinstance(keep_prob, jax.Array)
@@ -183,7 +183,7 @@ def softmax(logits: jax.Array, scope: str | None = None) -> jax.Array:
       TypeError: `logits` are not floating point.
       ValueError: They have no batch axis.
     """
-    where = f"softmax at {_common.op_name(scope, 'softmax')!r}"
+    where = f"softmax at {_common.scope_name(scope, 'softmax')!r}"
     array = _common.as_floating(where, logits)
     if array.ndim < 2:
         raise ValueError(

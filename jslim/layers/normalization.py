@@ -361,7 +361,7 @@ def unit_norm(
       TypeError: `inputs` are not floating point.
       ValueError: `dim` is negative or not below the rank.
     """
-    where = f"unit_norm at {_common.op_name(scope, 'UnitNorm')!r}"
+    where = f"unit_norm at {_common.scope_name(scope, 'UnitNorm')!r}"
     array = _common.as_floating(where, inputs)
     if not 0 <= dim < array.ndim:
         raise ValueError(

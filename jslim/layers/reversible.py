@@ -168,11 +168,10 @@ class RevBlock:
         return array
 
     def _scope(self) -> Any:
-        run, around = model.frame(f"rev_block {self.name!r}")
+        run, around, _ = model.frame(f"rev_block {self.name!r}")
         entered = run.blocks.get(self)
         if entered is not None:
-            again = model.VariableScope(entered.name, entered.reuse or model.AUTO_REUSE)
-            return model.variable_scope(again)
+            return model.variable_scope(entered, reuse=entered.reuse or model.AUTO_REUSE)
         opened = (
             model.variable_scope(self.name)
             if around.reuse

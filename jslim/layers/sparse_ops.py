@@ -43,7 +43,7 @@ def dense_to_sparse(
     >>> dense_to_sparse(jnp.array([[7, 0], [0, 9]]), nse=3).indices.tolist()
     [[0, 0], [1, 1], [2, 2]]
     """
-    name = _common.op_name(scope, "dense_to_sparse")
+    name = _common.scope_name(scope, "dense_to_sparse")
     outputs = dense_to_sparse_tensor(tensor, eos_token, nse=nse)
     return utils.collect_named_outputs(outputs_collections, name, outputs)
 

@@ -14,6 +14,8 @@ def collect_named_outputs(
 ) -> _Outputs:
     """Adds `outputs` under the name `alias` to each of the collections, and returns it.
 
+    What a collection holds under that name gives way, and its place in the order stays.
+
     Args:
       collections: The name of a collection, several names, or None for none.
       alias: The name, as a rule the full name of the layer's scope.
@@ -21,7 +23,7 @@ def collect_named_outputs(
     """
     if collections:
         for name in (collections,) if isinstance(collections, str) else collections:
-            model.collect(name, alias, outputs)
+            model.collect(name, alias.removesuffix("/"), outputs, replaces=True)
     return outputs
 
 

@@ -351,3 +351,56 @@ def test_arg_scope_around_the_call_reaches_the_layers():
 def test_nets_exports_modules():
     assert nets.lenet is lenet
     assert nets.lenet.lenet.default_image_size == 28
+
+
+QUICK = ("alexnet_v2", "cifarnet", "lenet", "overfeat", "resnet_v1_50", "vgg_a")
+
+
+@pytest.mark.parametrize("reuse", [True, slim.AUTO_REUSE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else net_checks.if_every_network)
+        for name in nets_factory.NETWORKS
+    ],
+)
+def test_each_of_two_calls_of_a_network_has_its_own_end_points(name, reuse):
+    network = nets_factory.get_network_fn(name, 5)
+    frames = (16,) if name in ("i3d", "s3dg") else ()
+    size, channels = network.default_image_size, 1 if name == "lenet" else 3
+    calls = []
+
+    def twice(*inputs):
+        for images, shared in zip(inputs, (None if reuse is True else reuse, reuse), strict=True):
+            with slim.variable_scope(slim.get_variable_scope(), reuse=shared):
+                logits, end_points = network(images)
+            calls.append({"logits": logits.shape} | {k: v.shape for k, v in end_points.items()})
+
+    # The batch size of an end point says from which call it is.
+    inputs = [
+        jax.ShapeDtypeStruct((count, *frames, size, size, channels), jnp.float32)
+        for count in (2, 3)
+    ]
+    jax.eval_shape(slim.Model(twice).init, jax.random.key(0), *inputs)
+    first, second = calls
+    assert [(2, *shape[1:]) for shape in second.values()] == list(first.values())
+    assert all(shape[0] == 3 for shape in second.values())
+    pools = {key for key in first if key.startswith(f"{name}/pool")}
+    assert {key.replace(f"{name}_1/", f"{name}/") for key in second} == set(first)
+    assert pools.isdisjoint(second)
+
+
+def test_outputs_of_two_calls_are_those_of_the_network_called_alone():
+    network = nets_factory.get_network_fn("lenet", 5)
+    images = jnp.stack([IMAGES, -IMAGES])
+
+    def twice(first, second):
+        with slim.variable_scope(slim.get_variable_scope(), reuse=slim.AUTO_REUSE) as scope:
+            logits = network(first)[0]
+            scope.reuse_variables()
+            return logits, network(second)[0]
+
+    variables = slim.Model(network).init(jax.random.key(0), IMAGES)
+    found = slim.Model(twice).apply(variables, *images)
+    wanted = [slim.Model(network).apply(variables, one)[0] for one in images]
+    np.testing.assert_array_equal(found, wanted)
