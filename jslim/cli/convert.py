@@ -35,6 +35,7 @@ def convert(values: Any) -> None:
         num_threads=values.num_threads,
         seed=values.seed,
         file_format=values.file_format,
+        skip_bad_records=values.skip_bad_records,
     )
     logger.info(
         "wrote %d files; use them by --dataset_name=tfrecord --dataset_dir=%s",

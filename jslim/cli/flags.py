@@ -187,6 +187,13 @@ def predict_flags() -> flags.FlagValues:
         ["csv", "jsonl"],
         "Default: jsonl where --output ends so, else csv.",
     )
+    define.integer(
+        "skip_bad_records",
+        0,
+        "How many files may be unreadable. Each has a row that says what is wrong, and the others "
+        "are predicted; with more of them the exit code is 2 in the end.",
+        lower_bound=0,
+    )
     return values
 
 
@@ -239,6 +246,12 @@ def convert_flags() -> flags.FlagValues:
     )
     define.integer("num_threads", 4, "How many files are written at once.", lower_bound=1)
     define.integer("seed", 0, "Of the order of the images.", lower_bound=0)
+    define.integer(
+        "skip_bad_records",
+        0,
+        "How many images may be left out that cannot be read; one more is an error.",
+        lower_bound=0,
+    )
     _define_every(define)
     return values
 

@@ -3,18 +3,23 @@
 Sources of the formats: http://yann.lecun.com/exdb/mnist and https://www.cs.toronto.edu/~kriz/cifar.
 """
 
-import gzip
+import contextlib
+import math
 import os
 import pathlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim._files import open_regular
+from jslim._limits import check_unpacked
+from jslim.data._compressed import decompressed
+from jslim.data._image_arrays import check_images
 from jslim.data.sources import ArrayDataset
 
 CIFAR10_CLASSES = (
@@ -61,7 +66,7 @@ def find_arrays(name: str, split_name: str, directory: pathlib.Path) -> ArrayDat
     if name == "cifar10" and split_name in _CIFAR10_FILES:
         for folder in (directory, directory / "cifar-10-batches-bin"):
             paths = [folder / file for file in _CIFAR10_FILES[split_name]]
-            if paths[0].exists():
+            if any(path.exists() for path in paths):
                 pixels, numbers = map(np.concatenate, zip(*map(_read_cifar, paths), strict=True))
                 return ArrayDataset(
                     pixels, numbers, 10, class_names=CIFAR10_CLASSES, name=f"cifar10/{split_name}"
@@ -76,8 +81,14 @@ def _find(directory: pathlib.Path, name: str) -> pathlib.Path | None:
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
-        content = pathlib.Path(path).read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        with open_regular(path) as file:
+            is_packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if is_packed:
+                return b"".join(decompressed(file, "GZIP"))
+            status = os.fstat(file.fileno())
+            check_unpacked(status.st_size, 512 * status.st_blocks)  # of one that is all holes
+            return file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{os.fspath(path)!r} cannot be read ({error}).") from error
 
@@ -100,7 +111,7 @@ def read_idx(path: str | os.PathLike[str], num_axes: int) -> np.ndarray:
             f"{content[:4].hex()}."
         )
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
-    if len(content) - start != np.prod(shape, dtype=int):
+    if len(content) - start != math.prod(shape):
         raise DataError(
             f"{os.fspath(path)!r} should hold an array of shape {shape}, and has "
             f"{len(content) - start} bytes; is it cut short?"
@@ -126,20 +137,43 @@ def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
     Raises:
       DataError: It is no such file.
     """
-    names = _in_npz(path, lambda file: file.files)
-    found = [re.fullmatch(r"(?P<a>.+)_images|x_(?P<b>.+)", name) for name in names]
+    with _npz(path) as file:
+        found = [re.fullmatch(r"(?P<a>.+)_images|x_(?P<b>.+)", name) for name in file.files]
     return [match["a"] or match["b"] for match in found if match]
 
 
-def _in_npz(path: str | os.PathLike[str], read: Callable[[Any], Any]) -> Any:
-    """What `read` gives of the opened file."""
+@contextlib.contextmanager
+def _npz(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """The opened file; what goes wrong in reading it is a DataError that names it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return read(file)
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        with open_regular(path) as raw:
+            if raw.read(6) == b"\x93NUMPY":
+                raise ValueError(
+                    "it is a .npy file, with one array; write images and labels by np.savez"
+                )
+            raw.seek(0)
+            with np.load(raw, allow_pickle=False) as file:
+                if not isinstance(file, np.lib.npyio.NpzFile):
+                    raise ValueError("it is something else")
+                yield file
+    except DataError:
+        raise
+    except Exception as error:  # zip files, NumPy's headers and their types fail in many ways
         raise DataError(
             f"{os.fspath(path)!r} cannot be read as a NumPy .npz file ({error})."
         ) from error
+
+
+def _array(file: Any, name: str) -> np.ndarray:
+    """An array of an opened .npz, whose size in memory is in proportion to that in the file."""
+    member = file.zip.getinfo(f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"array {name} is compressed in a way that NumPy does not write")
+    check_unpacked(member.file_size, member.compress_size)
+    array = file[name]
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return array
 
 
 def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
@@ -147,40 +181,62 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
 
     Args:
       path: The file, with arrays `SPLIT_images` and `SPLIT_labels`, or `x_SPLIT` and `y_SPLIT` as
-        Keras has them. Images are `[n, height, width, channels]` or, grey, `[n, height, width]`;
-        labels are integers, and an array `class_names` says what they mean.
+        Keras has them. Images are `[n, height, width, channels]` or, grey, `[n, height, width]`,
+        with values from 0 to 255; labels are integers, and an array `class_names` says what they
+        mean.
       split_name: `SPLIT`.
 
     Raises:
-      DataError: It is no such file, or has not these arrays.
+      DataError: It is no such file, or has not these arrays, or they are none of images and labels.
     """
     where = os.fspath(path)
-    arrays = _in_npz(path, lambda file: {name: file[name] for name in file.files})
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
-    for style in styles:
-        images, labels = (arrays.get(name.format(split_name)) for name in style)
-        if images is not None and labels is not None:
-            break
-    else:
-        wanted = [" and ".join(name.format(split_name) for name in style) for style in styles]
-        raise DataError(
-            f"{where!r} has no arrays {' or '.join(wanted)}; it has {', '.join(sorted(arrays))}"
-            f"{did_you_mean(wanted[0].partition(' ')[0], arrays)}"
-        )
-    labels = labels.reshape(-1) if labels.shape[1:] == (1,) else labels
-    names = arrays["class_names"].tolist() if "class_names" in arrays else None
-    num_classes = len(names) if names else _num_classes(arrays, style[1])
-    images = images[..., None] if images.ndim == 3 else images
+    with _npz(path) as file:
+        for style in styles:
+            wanted = [name.format(split_name) for name in style]
+            if set(wanted) <= set(file.files):
+                break
+        else:
+            lists = [" and ".join(name.format(split_name) for name in style) for style in styles]
+            raise DataError(
+                f"{where!r} has no arrays {' or '.join(lists)}; it has "
+                f"{', '.join(map(repr, sorted(file.files)))}"
+                f"{did_you_mean(lists[0].partition(' ')[0], file.files)}"
+            )
+        images, labels = (_array(file, name) for name in wanted)
+        names = _class_names(file)
+        num_classes = len(names) if names else _num_classes(file, style[1])
+        labels = labels.reshape(-1) if labels.shape[1:] == (1,) else labels
+        images = images[..., None] if images.ndim == 3 else images
     try:
-        return ArrayDataset(
+        dataset = ArrayDataset(
             images, labels, num_classes, class_names=names, name=f"npz/{split_name}"
         )
+        check_images(dataset.images, f"{wanted[0]!r}", in_255=True)
     except ValueError as error:
         raise DataError(f"{where!r}: {error}") from error
+    return dataset
 
 
-def _num_classes(arrays: dict[str, np.ndarray], style: str) -> int:
+def _class_names(file: Any) -> list[str] | None:
+    """The names of the classes in an opened .npz, if it has them."""
+    if "class_names" not in file.files:
+        return None
+    names = _array(file, "class_names")
+    if names.ndim != 1 or names.dtype.kind != "U" or not names.size:
+        raise ValueError(
+            f"class_names must be a row of texts, got {names.dtype} of shape {names.shape}"
+        )
+    return names.tolist()
+
+
+def _num_classes(file: Any, style: str) -> int:
     """One more than the greatest label of all splits, which so have the same classes."""
     before, after = style.split("{}")
-    labels = [a for n, a in arrays.items() if n.startswith(before) and n.endswith(after)]
-    return 1 + max((int(array.max()) for array in labels if array.size), default=0)
+    greatest = 0
+    for name in file.files:
+        if name.startswith(before) and name.endswith(after):
+            labels = _array(file, name)
+            if labels.size and np.issubdtype(labels.dtype, np.integer):
+                greatest = max(greatest, int(labels.max()))
+    return greatest + 1

@@ -7,17 +7,20 @@ import json
 import logging
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim._files import UnfinishedFile
+from jslim.data._shards import read_plan
 from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
 from jslim.data.decode import decode_image, open_image
 from jslim.data.folder import FolderDataset, split_names
-from jslim.data.labels import write_label_file
+from jslim.data.labels import LABELS_FILENAME, check_label_names, write_label_file
 from jslim.data.order import epoch_permutation
 from jslim.data.sources import ArrayDataset
 from jslim.data.tf_example import make_example
@@ -33,6 +36,26 @@ FILE_FORMATS = tuple(_WRITERS)
 
 _WHOLE_SPLIT = "train"  # what a folder without splits is
 _NUM_SHARDS = 5
+
+
+class _BadRecords:
+    """Counts the images that are left out, of all threads."""
+
+    def __init__(self, allowed: int):
+        self.allowed = allowed
+        self._reasons: list[str] = []
+        self._lock = threading.Lock()
+
+    def note(self, error: DataError) -> None:
+        """Logs why an image is left out, or raises where that is one too many."""
+        with self._lock:
+            if len(self._reasons) >= self.allowed:
+                raise DataError(
+                    f"{error} (this is one bad image more than skip_bad_records={self.allowed} "
+                    "allows)"
+                ) from error
+            self._reasons.append(str(error))
+            logger.warning("bad image %d is left out: %s", len(self._reasons), error)
 
 
 class _Split(NamedTuple):
@@ -65,6 +88,7 @@ def convert_dataset(
     num_threads: int = 4,
     seed: int = 0,
     file_format: str = "tfrecord",
+    skip_bad_records: int = 0,
 ) -> list[str]:
     """Writes `NAME_SPLIT_00000-of-0000N.tfrecord` for every split of a data set, and labels.txt.
 
@@ -86,14 +110,15 @@ def convert_dataset(
       num_threads: How many are written at once.
       seed: Of the order.
       file_format: `'tfrecord'` or `'array_record'`.
+      skip_bad_records: How many images may be left out that cannot be read; each is logged.
 
     Returns:
       The paths of all files.
 
     Raises:
       ValueError: There is no such source or format.
-      DataError: An image cannot be read, or `output_dir` has files of the same names that were
-        made of other images or by other arguments.
+      DataError: One more image cannot be read, a class name has a line break, or `output_dir` has
+        files of the same names that were made of other images or by other arguments.
     """
     for what, given, known in (
         ("dataset_name", dataset_name, SOURCES),
@@ -116,8 +141,10 @@ def convert_dataset(
                 f"the classes of {split.name} are not those of {splits[0].name}: "
                 f"{sorted(set(split.class_names) ^ set(class_names))} in one of the two only."
             )
+    check_label_names(class_names, str(pathlib.Path(output_dir, LABELS_FILENAME)))
     output = pathlib.Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
+    bad = _BadRecords(skip_bad_records)
     paths: list[str] = []
     for split in splits:
         stem = output / f"{name}_{split.name}"
@@ -129,7 +156,7 @@ def convert_dataset(
             )
             for number in range(count)
         ]
-        _write_split(split, stem, files, num_threads, seed)
+        _write_split(split, stem, files, num_threads, seed, bad)
         paths += map(str, files)
     write_label_file(dict(enumerate(class_names)), output)
     return paths
@@ -205,11 +232,16 @@ def _features(
 
 
 def _write_split(
-    split: _Split, stem: pathlib.Path, paths: list[pathlib.Path], num_threads: int, seed: int
+    split: _Split,
+    stem: pathlib.Path,
+    paths: list[pathlib.Path],
+    num_threads: int,
+    seed: int,
+    bad: _BadRecords,
 ) -> None:
     count = split.num_images
     order = epoch_permutation(seed, 0, count) if split.is_shuffled else np.arange(count)
-    _check_plan(split, stem, len(paths), seed)
+    _check_plan(split, stem, paths, seed, bad.allowed)
     shards = np.array_split(order, len(paths))
     finished = sum(len(shard) for shard, path in zip(shards, paths, strict=True) if path.exists())
     if finished:
@@ -217,7 +249,7 @@ def _write_split(
     pool = concurrent.futures.ThreadPoolExecutor(num_threads)
     try:
         tasks = {
-            pool.submit(_write_shard, split, shard, path): len(shard)
+            pool.submit(_write_shard, split, shard, path, bad): len(shard)
             for shard, path in zip(shards, paths, strict=True)
             if not path.exists()
         }
@@ -229,34 +261,48 @@ def _write_split(
         pool.shutdown(cancel_futures=True)
 
 
-def _check_plan(split: _Split, stem: pathlib.Path, num_shards: int, seed: int) -> None:
+def _check_plan(
+    split: _Split, stem: pathlib.Path, paths: list[pathlib.Path], seed: int, skip_bad_records: int
+) -> None:
     """Notes what the files are made of, or refuses where they were made of something else."""
     digest = hashlib.sha256()
     for part in split.contents:
         digest.update(part)
-    plan = {
+    plan: dict[str, object] = {
         "num_images": split.num_images,
-        "num_shards": num_shards,
+        "num_shards": len(paths),
         "seed": seed,
         "images": digest.hexdigest(),
     }
+    if skip_bad_records:
+        plan["skip_bad_records"] = skip_bad_records
     path = stem.with_name(f"{stem.name}.json")
-    if path.exists():
-        held = json.loads(path.read_text())
-        if held != plan:
-            changed = [key for key in plan if held.get(key) != plan[key]]
-            raise DataError(
-                f"{str(path)!r} says that the files there were made with other {', '.join(changed)}"
-                "; delete them, or give another directory."
-            )
-        return
-    path.write_text(json.dumps(plan) + "\n")
+    held = read_plan(path)
+    if held is None and path.exists() and any(map(os.path.exists, paths)):
+        raise DataError(
+            f"{str(path)!r} does not say what the files there were made of; delete them and it, "
+            "or give another directory."
+        )
+    if held is None:
+        with UnfinishedFile(path) as unfinished:
+            unfinished.path.write_text(json.dumps(plan) + "\n")
+    elif held != plan:
+        changed = [key for key in {**plan, **held} if held.get(key) != plan.get(key)]
+        raise DataError(
+            f"{str(path)!r} says that the files there were made with other {', '.join(changed)}"
+            "; delete them, or give another directory."
+        )
 
 
-def _write_shard(split: _Split, indices: np.ndarray, path: pathlib.Path) -> None:
+def _write_shard(split: _Split, indices: np.ndarray, path: pathlib.Path, bad: _BadRecords) -> None:
     with _WRITERS[path.suffix[1:]](path) as writer:
         for index in indices:
-            writer.write(make_example(split.features(int(index))))
+            try:
+                features = split.features(int(index))
+            except DataError as error:
+                bad.note(error)
+            else:
+                writer.write(make_example(features))
 
 
 def _kind(encoded: bytes) -> str | None:

@@ -9,9 +9,20 @@ import numpy as np
 from jslim._errors import DataError, did_you_mean
 from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
-from jslim.data.trees import Tree, open_tree
+from jslim.data.trees import (
+    IMAGE_EXTENSIONS,
+    Tree,
+    below,
+    is_image,
+    log_passed_over,
+    open_tree,
+)
 
-IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+# Files that are kept beside images and are never some.
+_NOTES = (
+    ".csv", ".db", ".htm", ".html", ".ini", ".json", ".lnk", ".log", ".md", ".pbtxt", ".txt",
+    ".url", ".xml", ".yaml", ".yml",
+)  # fmt: skip
 
 _TRAIN_SPLIT = "train"
 
@@ -21,9 +32,10 @@ class FolderDataset(ImageDataset):
 
     Labels number the class folders in sorted order, and records come class by class, each class
     in sorted order of its file names. Files are read and decoded when a record is asked for (see
-    `jslim.data.decode.decode_image`). Hidden files and what operating systems leave behind
-    (`Thumbs.db` and the like) are passed over. Every other thing in a class folder that is no image
-    file is an error, since an extension that is passed over is how a part of the data gets lost.
+    `jslim.data.decode.decode_image`). Links are followed. Hidden files, what operating systems
+    leave behind (`Thumbs.db` and the like) and notes (`.txt`, `.json`, `.csv` and the like) are
+    passed over, and the log says so. Every other thing in a class folder that is no image file is
+    an error, since an extension that is passed over is how a part of the data gets lost.
 
     Args:
       dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking.
@@ -44,14 +56,17 @@ class FolderDataset(ImageDataset):
         self._labels: list[int] = []
         empty: list[str] = []
         strays: list[str] = []
+        passed_over = _beside(self.tree, directory)
         for label, class_name in enumerate(class_names):
-            folder = _below(directory, class_name)
-            files = self.tree.files(folder)
-            images = [name for name in files if name.lower().endswith(IMAGE_EXTENSIONS)]
-            others = sorted({*files, *self.tree.folders(folder)} - {*images})
-            self._paths += [_below(folder, name) for name in images]
+            folder = below(directory, class_name)
+            listing = self.tree.listing(folder)
+            images = [name for name in listing.files if is_image(name)]
+            notes = [name for name in listing.files if name.lower().endswith(_NOTES)]
+            others = sorted({*listing.files, *listing.folders} - {*images, *notes})
+            self._paths += [below(folder, name) for name in images]
             self._labels += [label] * len(images)
-            strays += [self.tree.name_of(_below(folder, name)) for name in others]
+            strays += [self.tree.name_of(below(folder, name)) for name in others]
+            passed_over += [below(folder, name) for name in (*listing.passed_over, *notes)]
             if not images:
                 empty.append(class_name)
         where = self.tree.name_of(directory)
@@ -66,6 +81,7 @@ class FolderDataset(ImageDataset):
                 f"the class folders {_listing(empty)} of {where!r} have no image; add "
                 "images or delete the folders."
             )
+        log_passed_over(passed_over, self.tree.root)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -97,8 +113,13 @@ class FolderDataset(ImageDataset):
         return {**example, "image": np.asarray(example["image"])}
 
 
-def _below(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
+def _beside(tree: Tree, directory: str) -> list[str]:
+    """What lies beside the class folders, and beside the folder that holds them."""
+    found = []
+    for folder in dict.fromkeys(("", directory)):
+        listing = tree.listing(folder)
+        found += [below(folder, name) for name in (*listing.passed_over, *listing.files)]
+    return found
 
 
 def split_names(tree: Tree) -> list[str]:

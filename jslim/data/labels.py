@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 from jslim._errors import DataError
 from jslim._files import read_regular
@@ -67,15 +68,32 @@ def write_label_file(
       DataError: A name has an end of line in it.
     """
     path = pathlib.Path(dataset_dir) / filename
-    for name in labels_to_names.values():
-        if not is_one_line(name):
-            raise DataError(f"{str(path)!r} cannot hold the class {name!r}, which is two lines.")
+    check_label_names(labels_to_names.values(), str(path))
     path.write_text("".join(f"{n}:{name}\n" for n, name in labels_to_names.items()), "utf-8")
+
+
+def check_label_names(names: Iterable[str], where: str) -> None:
+    """Refuses names that a file with a line for each cannot hold.
+
+    Raises:
+      DataError: A name has an end of line in it.
+    """
+    for name in names:
+        if not is_one_line(name):
+            raise DataError(f"{where!r} cannot hold the class {name!r}, which is two lines.")
 
 
 def _lines(where: str) -> list[str]:
     try:
-        return read_regular(where, TEXT_BYTES).decode("utf-8-sig").splitlines()
+        text = read_regular(where, TEXT_BYTES).decode("utf-8-sig")
+        lines = text.replace("\r\n", "\n").split("\n")
+        for number, line in enumerate(lines, 1):
+            if not is_one_line(line):  # other programs would count other lines from here
+                raise DataError(
+                    f"line {number} of {where!r} must be LABEL:NAME or a name, without other signs "
+                    f"that end a line, got {line[:80]!r}"
+                )
+        return lines
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where!r} is not in UTF-8 ({error.reason} at byte {error.start}); convert it."

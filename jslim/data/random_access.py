@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim.data._image_arrays import check_images
 from jslim.data.sources import Example, ImageDataset
 
 
@@ -64,7 +65,14 @@ class RandomAccessDataset(ImageDataset):
             image = image[..., None]
         if image.ndim != 3:
             raise DataError(f"{where} has an image of shape {image.shape}.")
-        return {"image": image, "label": int(label), "record_key": self.record_key(index)}
+        numbers = np.asarray(label)
+        if numbers.size != 1 or not np.issubdtype(numbers.dtype, np.integer):
+            raise DataError(f"{where} must have one integer as its label, got {label!r}.")
+        try:
+            check_images(image, where, in_255=False)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        return {"image": image, "label": int(numbers), "record_key": self.record_key(index)}
 
 
 def open_tfds(directory: str | os.PathLike[str], split_name: str) -> RandomAccessDataset:

@@ -10,6 +10,8 @@ from typing import TypedDict
 import numpy as np
 
 from jslim._errors import did_you_mean
+from jslim._limits import numbers_as_names
+from jslim.data._image_arrays import check_images
 from jslim.data.decode import EncodedImage
 
 
@@ -96,7 +98,8 @@ class ArrayDataset(ImageDataset):
       name: What errors call the data set.
 
     Raises:
-      ValueError: The shapes do not fit each other, or there is no image.
+      ValueError: The shapes do not fit each other, there is no image, or images or labels are
+        something else: texts, NaN, channels before the height.
     """
 
     is_in_memory = True
@@ -123,8 +126,9 @@ class ArrayDataset(ImageDataset):
             )
         if not len(images):
             raise ValueError(f"{name!r} has no image; pass at least one.")
+        check_images(images, repr(name), in_255=False)
         if class_names is None:
-            class_names = [str(label) for label in range(num_classes)]
+            class_names = numbers_as_names(num_classes, repr(name))
         if len(class_names) != num_classes:
             raise ValueError(
                 f"class_names of {name!r} must name the {num_classes} classes, got "

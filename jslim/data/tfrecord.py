@@ -8,7 +8,6 @@ file may be compressed as a whole by gzip or zlib.
 import bisect
 import contextlib
 import glob
-import gzip
 import hashlib
 import mmap
 import os
@@ -25,12 +24,13 @@ import numpy as np
 
 from jslim._crc32c import crc32c, mask
 from jslim._errors import DataError
-from jslim._files import UnfinishedFile
+from jslim._files import UnfinishedFile, open_regular
+from jslim.data._compressed import WINDOW_BITS, decompressed
+from jslim.data._shards import check_shards
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 
 _HEADER, _FOOTER = 12, 4
-_CHUNK = 1 << 20
 _LARGE = 1 << 26  # bytes of a file whose index is kept
 
 
@@ -43,7 +43,7 @@ def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list
         folder, is meant by it: of `exp [v2]/*.tfrecord` only the end is a pattern.
 
     Raises:
-      DataError: A pattern matches nothing.
+      DataError: A pattern matches nothing, or shards of which some are missing, or two copies.
     """
     if not isinstance(data_sources, (str, os.PathLike)):
         return [path for source in data_sources for path in get_data_files(source)]
@@ -62,6 +62,7 @@ def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list
     files = sorted(glob.glob(glob.escape(folder) + rest))
     if not files:
         raise DataError(f"no file matches the pattern {pattern!r}; check the directory and split.")
+    check_shards(files, pattern)
     return files
 
 
@@ -82,28 +83,52 @@ class TFRecordFile(Sequence[bytes]):
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
-        self._plain_path = self.path
-        with _readable(self.path), open(self.path, "rb") as file:
+        self._unpacked: IO[bytes] | None = None
+        with self._opened() as file:
             head = file.read(_HEADER)
             if head and (compression := _compression_of(head)):
-                self._decompress(file, compression)
-        with open(self._plain_path, "rb") as file:
+                self._unpacked = self._unpack(file, compression)
+        with self._opened() as file:
             status = os.fstat(file.fileno())
             self._size = status.st_size
-            saved = _saved_index(self.path, status) if self._plain_path == self.path else None
+            saved = None if self._unpacked else _saved_index(self.path, status)
             index = _load_index(saved)
             self._starts, self._lengths = index or _read_index(file, self.path)
         if saved is not None and index is None:
             _save_index(saved, self._starts, self._lengths)
 
-    def _decompress(self, file: IO[bytes], compression: str) -> None:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        """What holds the plain records; an OSError becomes a DataError that names the file."""
+        try:
+            if self._unpacked is not None:
+                yield self._unpacked
+            else:
+                with open_regular(self.path) as file:
+                    yield file
+        except OSError as error:
+            raise DataError(
+                f"{self.path!r} cannot be read ({error.strerror or error}); check the path and "
+                "its permissions."
+            ) from error
+
+    def _unpack(self, file: IO[bytes], compression: str) -> IO[bytes]:
         file.seek(0)
-        temporary = tempfile.NamedTemporaryFile(prefix="jslim-", suffix=".tfrecord")  # noqa: SIM115
-        weakref.finalize(self, temporary.close)  # which removes it
-        for chunk in _decompressed(file, compression, self.path):
-            temporary.write(chunk)
-        temporary.flush()
-        self._plain_path = temporary.name
+        # It has no name, so that nothing is left of it however the process ends.
+        temporary = tempfile.TemporaryFile(prefix="jslim-")  # noqa: SIM115
+        weakref.finalize(self, temporary.close)
+        try:
+            for part in decompressed(file, compression):
+                temporary.write(part)
+            temporary.flush()
+        except (OSError, EOFError, zlib.error) as error:
+            temporary.close()
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(
+                f"{self.path!r} cannot be decompressed ({compression.lower()}: {reason}); copy or "
+                "convert the file again."
+            ) from error
+        return temporary
 
     def __reduce__(self) -> Any:
         return TFRecordFile, (self.path,)
@@ -121,7 +146,7 @@ class TFRecordFile(Sequence[bytes]):
 
     def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
         start, length = int(self._starts[index]), int(self._lengths[index])
-        with _readable(self.path), open(self._plain_path, "rb", buffering=0) as file:
+        with self._opened() as file:
             coded = os.pread(file.fileno(), length + _FOOTER, start + _HEADER)
             has_changed = os.fstat(file.fileno()).st_size != self._size
         where = f"record {index} of {self.path!r}, at byte {start},"
@@ -172,20 +197,6 @@ class TFRecordFiles(Sequence[bytes]):
         return file.record_key(place)
 
 
-class _readable(contextlib.AbstractContextManager):  # named as what it does in a with statement
-    """Makes an OSError a DataError that names the file."""
-
-    def __init__(self, path: str):
-        self._path = path
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, OSError):
-            raise DataError(
-                f"{self._path!r} cannot be read ({error.strerror or error}); check the path and "
-                "its permissions."
-            ) from error
-
-
 def _compression_of(head: bytes) -> str | None:
     """How a file that starts so is compressed; a length with a right checksum is none at all."""
     if len(head) == _HEADER and mask(crc32c(head[:8])) == int.from_bytes(head[8:], "little"):
@@ -201,26 +212,6 @@ def _compression_of(head: bytes) -> str | None:
     ):
         return "ZLIB"
     return None
-
-
-def _decompressed(file: IO[bytes], compression: str, path: str) -> Iterator[bytes]:
-    try:
-        if compression == "GZIP":
-            with gzip.open(file) as plain:
-                while chunk := plain.read(_CHUNK):
-                    yield chunk
-            return
-        decompressor = zlib.decompressobj()
-        while chunk := file.read(_CHUNK):
-            yield decompressor.decompress(chunk)
-        yield decompressor.flush()
-        if not decompressor.eof:
-            raise EOFError("it is cut short")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path!r} cannot be decompressed ({compression.lower()}: {error}); copy or convert "
-            "the file again."
-        ) from error
 
 
 def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -344,8 +335,7 @@ class TFRecordWriter:
         self._file: IO[bytes] | None = self._unfinished.path.open("xb")
         self._compress: Any = None
         if compression is not None:
-            # wbits: 15 is zlib's own form, 16 more is that of gzip (without name and time).
-            self._compress = zlib.compressobj(wbits=31 if compression == "GZIP" else 15)
+            self._compress = zlib.compressobj(wbits=WINDOW_BITS[compression])
 
     def write(self, record: bytes) -> None:
         """Appends a record."""

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim._limits import numbers_as_names
 from jslim.data import array_record
+from jslim.data._shards import check_count, check_shards, is_of_records
 from jslim.data.decode import EncodedImage
 from jslim.data.labels import LABELS_FILENAME as LABELS_FILENAME
 from jslim.data.labels import read_label_file as read_label_file
@@ -22,7 +24,7 @@ from jslim.data.labels import write_label_file as write_label_file
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.tf_example import FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
-from jslim.data.tfrecord import TFRecordFiles, get_data_files
+from jslim.data.tfrecord import TFRecordFiles
 
 _LABEL = "image/class/label"
 _BOXES = "image/object/bbox/"
@@ -103,10 +105,12 @@ class TFRecordDataset(ImageDataset):
         lazy_decoder: TFExampleDecoder | None = None,
     ):
         super().__init__(name, class_names)
-        is_of_arrays = all(str(path).endswith(array_record.EXTENSIONS) for path in files)
+        paths = [os.fspath(path) for path in files]
+        is_of_arrays = all(str(path).endswith(array_record.EXTENSIONS) for path in paths)
         self.records: TFRecordFiles | array_record.ArrayRecordFiles = (
-            array_record.ArrayRecordFiles(files) if is_of_arrays else TFRecordFiles(files)
+            array_record.ArrayRecordFiles(paths) if is_of_arrays else TFRecordFiles(paths)
         )
+        check_count(paths, len(self.records))
         self.decoder = decoder
         self._lazy_decoder = lazy_decoder or decoder
 
@@ -168,11 +172,13 @@ def open_tfrecord_dataset(
         raise DataError(f"the data set directory {str(directory)!r} does not exist.")
     names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
     pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
-    files = [path for path in get_data_files(directory / pattern) if os.path.isfile(path)]
+    found = [str(directory / path) for path in sorted(glob.glob(pattern, root_dir=directory))]
+    paths = [path for path in found if os.path.isfile(path) and is_of_records(path)]
     if name == "tfrecord" and file_pattern is None:
-        files = [path for path in files if _is_of_split(os.path.basename(path), split_name)]
-    if not files:
+        paths = [path for path in paths if _is_of_split(os.path.basename(path), split_name)]
+    if not paths:
         raise DataError(f"no file matches the pattern {str(directory / pattern)!r}.")
+    check_shards(paths, pattern)
     features, handlers = schema.items()
     features |= {
         "image/encoded": FixedLenFeature([], bytes, ""),
@@ -185,7 +191,7 @@ def open_tfrecord_dataset(
     lazy_handlers = handlers | {"image": Image(decode=False)} if schema.image is Image else handlers
     return TFRecordDataset(
         f"{name}/{split_name}",
-        files,
+        paths,
         TFExampleDecoder(features, handlers),
         names,
         lazy_decoder=TFExampleDecoder(features, lazy_handlers),
@@ -193,9 +199,9 @@ def open_tfrecord_dataset(
 
 
 def _is_of_split(filename: str, split_name: str) -> bool:
-    """Whether the split is a word of the name, of a file that is no text."""
+    """Whether the split is a word of the name."""
     words = re.split(r"[^A-Za-z0-9]+", filename)
-    return split_name in words and not filename.endswith((".json", ".txt"))
+    return split_name in words
 
 
 def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
@@ -206,7 +212,7 @@ def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
                 f"{str(path)!r} is missing: it says which classes there are, a line `0:NAME` for "
                 "each."
             )
-        return [str(label) for label in range(num_classes)]
+        return numbers_as_names(num_classes, str(path.parent))
     names = read_label_file(path)
     count = num_classes or max(names, default=0) + 1
     # As many labels as there are classes, none of them twice; a label can be any number.

@@ -54,7 +54,7 @@ CASES = {
         {"object/bbox": [[0.25] * 4, [0.5] * 4], "object/label": [3, 4], "label_text": b"tench"},
     ),
     "visualwakewords": (
-        ["val.record-00000-of-00010"], "val", 2, (7, 6, 3), BOXES,
+        ["val.record-00000-of-00001"], "val", 2, (7, 6, 3), BOXES,
         {"object/bbox": [[0.25] * 4, [0.5] * 4]},
     ),
 }  # fmt: skip

@@ -1,0 +1,35 @@
+"""Files that are compressed as a whole by gzip or zlib, unpacked in parts and within limits."""
+
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from jslim._limits import check_unpacked
+
+# As zlib counts them: 15 is its own form, 16 more is that of gzip.
+WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}
+_CHUNK = 1 << 20
+
+
+def decompressed(file: IO[bytes], compression: str) -> Iterator[bytes]:
+    """The content of a file in parts; of several streams one after the other, all of them.
+
+    Raises:
+      OSError, EOFError, zlib.error: It is damaged, cut short, followed by something else, or
+        unpacks to too much.
+    """
+    size, packed, is_first = 0, b"", True
+    while is_first or packed or (packed := file.read(_CHUNK)):
+        is_first = False
+        decompressor = zlib.decompressobj(WINDOW_BITS[compression])
+        while not decompressor.eof:
+            if not (packed := packed or file.read(_CHUNK)):
+                raise EOFError("Compressed file ended before its last byte")
+            part = decompressor.decompress(packed, _CHUNK)
+            packed = decompressor.unconsumed_tail
+            size += len(part)
+            check_unpacked(size, file.tell())
+            yield part
+        packed = decompressor.unused_data
+        if compression == "GZIP":  # which may be filled up with zeros
+            packed = packed.lstrip(b"\0")

@@ -1,0 +1,56 @@
+"""What arrays of images must be, in data sets of arrays, NumPy files and prediction."""
+
+import jax.numpy as jnp
+import numpy as np
+
+_MOST_CHANNELS = 4
+
+
+def check_images(images: np.ndarray, where: str, *, in_255: bool) -> None:
+    """Refuses images that would be taken for something else than they are.
+
+    Args:
+      images: `[..., height, width, channels]`.
+      where: What errors call them.
+      in_255: Whether they will be preprocessed, for which values are in `[0, 255]`.
+
+    Raises:
+      ValueError: They are no numbers, have NaN or infinity, their channels stand before the height,
+        or `in_255` and values in another range.
+    """
+    is_float = bool(jnp.issubdtype(images.dtype, jnp.floating))
+    if not is_float and not np.issubdtype(images.dtype, np.integer):
+        raise ValueError(
+            f"{where}: images must be integers or floats, got {images.dtype}; convert them, as in "
+            "images.astype(np.uint8)."
+        )
+    height, width, channels = images.shape[-3:]
+    if height in (1, 3) and min(width, channels) > _MOST_CHANNELS:
+        raise ValueError(
+            f"{where}: images must be [height, width, channels], got {images.shape[-3:]}, where "
+            "the channels seem to come first; move them, as in np.moveaxis(images, -3, -1)."
+        )
+    if images.dtype == np.uint8 or not images.size or not (is_float or in_255):
+        return
+    low, high = float(images.min()), float(images.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{where}: images have values that are NaN or infinite; correct them.")
+    if in_255 and (problem := _range_problem(low, high, is_float)):
+        raise ValueError(
+            f"{where}: images must have values from 0 to 255, got {low:.4g} to {high:.4g}; "
+            f"{problem}, and give uint8 where these are the values that are meant."
+        )
+
+
+def _range_problem(low: float, high: float, is_float: bool) -> str | None:
+    """What to do about values in that range, if it cannot be 0 to 255.
+
+    Resizing may put floats a little outside; all alike they are a plain black or grey.
+    """
+    if is_float and low < high and low >= 0 and high <= 1:
+        return "multiply them by 255"
+    if is_float and low < high and low < 0 and high < 16:
+        return "undo the scaling that was made for another network"
+    if low < (-64 if is_float else 0) or high > (320 if is_float else 255):
+        return "scale them to that range"
+    return None
