@@ -1,5 +1,6 @@
 """Names from elsewhere (of files, of classes) as text that a terminal or a list can hold."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +24,17 @@ def printable(text: str, keep: str = "") -> str:
       keep: Characters to leave as they are, such as `'\n'` in a message of several lines.
     """
     return _UNPRINTABLE.sub(lambda m: m.group() if m.group() in keep else _escaped(m), text)
+
+
+def json_line(value: object, encoding: str = "utf-8") -> str:
+    """The value as JSON in one line, with `\\u` escapes for what is no character to be seen."""
+    # JSON escapes only the first 32 of these itself, and all of them stand in its texts.
+    text = json.dumps(value, ensure_ascii=encoding.lower() not in ("utf-8", "utf8"))
+    return f"{_UNPRINTABLE.sub(_json_escaped, text)}\n"
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
 
 
 def is_one_line(text: str) -> bool:

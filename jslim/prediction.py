@@ -12,7 +12,6 @@ import concurrent.futures
 import itertools
 import logging
 import os
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,12 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim import _contract, checkpoints
-from jslim._errors import DataError, RestoreError, did_you_mean
-from jslim._files import read_regular
-from jslim._limits import IMAGE_BYTES
+from jslim._errors import RestoreError, did_you_mean
+from jslim._limits import numbers_as_names
 from jslim._schema import Invalid
-from jslim.data.decode import decode_image
-from jslim.data.folder import IMAGE_EXTENSIONS
+from jslim.data._image_arrays import check_images
+from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
@@ -34,7 +32,6 @@ from jslim.variables import get_variables
 
 logger = logging.getLogger("jslim")
 
-Image = np.ndarray | str | os.PathLike[str]
 # What of a contract can be given for a checkpoint that does not have it.
 _GIVEN = ("model_name", "class_names", "image_size", "preprocessing_name", "num_channels")
 
@@ -43,9 +40,9 @@ class Predictions(NamedTuple):
     """What a classifier makes of some images.
 
     Attributes:
-        class_names: The most probable class of each.
-        labels: Its number.
-        probabilities: Of all classes, `[images, classes]` in float32; rows add up to 1.
+        class_names: The most probable class of each; `''` of an image that cannot be read.
+        labels: Its number, which tells apart classes of one name; -1 where there is none.
+        probabilities: Of all classes, `[images, classes]` in float32; rows add up to 1, or are NaN.
         all_class_names: Names for the columns.
     """
 
@@ -57,8 +54,8 @@ class Predictions(NamedTuple):
     @classmethod
     def of(cls, probabilities: np.ndarray, class_names: list[str]) -> "Predictions":
         """The predictions with these probabilities, `[images, classes]`."""
-        labels = probabilities.argmax(axis=1)
-        names = [class_names[label] for label in labels]
+        labels = np.where(np.isnan(probabilities).any(axis=1), -1, probabilities.argmax(axis=1))
+        names = [class_names[label] if label >= 0 else "" for label in labels]
         return cls(names, labels, probabilities, class_names)
 
     def top(self, k: int) -> list[list[tuple[str, float]]]:
@@ -110,21 +107,24 @@ class Classifier:
         """One image as the network wants it, `[image_size, image_size, channels]` in float32.
 
         Args:
-            image: The path of an image file, or `[height, width, channels]` in `[0, 255]`.
+            image: The path of an image file, a Pillow image, or `[height, width, channels]` in
+                `[0, 255]`.
 
         Raises:
             DataError: The file cannot be read.
             ValueError: The array is no such image, or has other channels.
         """
-        pixels = np.asarray(_read(image) if isinstance(image, str | os.PathLike) else image)
+        pixels = pixels_of_image(image)
         if pixels.ndim == 2:
             pixels = pixels[..., None]
         channels = self.contract["num_channels"]
+        if pixels.ndim == 3 and pixels.size:
+            check_images(pixels, "predict", in_255=True)
         if pixels.ndim == 3 and (pixels.shape[2], channels) == (3, 1):
             # Luminance of ITU-R 601, as image libraries convert to grey.
             grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
             pixels = grey[..., None].astype(np.uint8)
-        if pixels.ndim != 3 or pixels.shape[2] != channels:
+        if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
             raise ValueError(
                 f"predict: images must be [height, width, {channels}] or paths of image files, "
                 f"got shape {pixels.shape}"
@@ -136,8 +136,9 @@ class Classifier:
         """The class of each image, with the stored preprocessing.
 
         Args:
-            images: Paths of image files, or arrays `[height, width, channels]` in `[0, 255]`, also
-                of different sizes; or one of them, or one array of all.
+            images: Paths of image files, Pillow images, or arrays `[height, width, channels]` in
+                `[0, 255]`, also of different sizes; or one of them, or one array of all, or a
+                folder, of which all images are taken that are below it, sorted.
             batch_size: How many are computed at once; it changes nothing but time and memory.
 
         Returns:
@@ -154,58 +155,51 @@ class Classifier:
         return Predictions.of(probabilities, self.class_names)
 
     def predict_batches(
-        self, images: Image | Iterable[Image], batch_size: int = 32
+        self,
+        images: Image | Iterable[Image],
+        batch_size: int = 32,
+        *,
+        errors: dict[int, str] | None = None,
     ) -> Iterator[Predictions]:
-        """`predict` for more images than fit into memory: the predictions of a batch at a time."""
+        """`predict` for more images than fit into memory: the predictions of a batch at a time.
+
+        Args:
+            images: As of `predict`.
+            batch_size: As of `predict`.
+            errors: Takes what is wrong with images that cannot be read, by their number, before
+                their batch is given; their probabilities are NaN. None makes them errors.
+        """
         if batch_size < 1:
             raise ValueError(f"predict: batch_size must be at least 1, got {batch_size}")
-        if isinstance(images, str | os.PathLike):
-            images = [images]
-        elif isinstance(images, np.ndarray | jax.Array) and images.ndim in (2, 3):
-            images = [np.asarray(images)]
+        start = 0
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            for batch in _batched(images, batch_size):
-                inputs = np.stack(list(pool.map(self.preprocess, batch)))
-                padding = [(0, batch_size - len(inputs))] + [(0, 0)] * 3
-                found = self._jitted(self.variables, np.pad(inputs, padding))
-                yield Predictions.of(np.asarray(found)[: len(inputs)], self.class_names)
+            for batch in _batched(several_images(images), batch_size):
+                rows = list(pool.map(self.preprocess if errors is None else self._attempt, batch))
+                bad = [place for place, row in enumerate(rows) if isinstance(row, ValueError)]
+                for place in bad:
+                    assert errors is not None
+                    errors[start + place] = str(rows[place])
+                start += len(rows)
+                size = self.contract["image_size"]
+                inputs = np.zeros((batch_size, size, size, self.contract["num_channels"]), "f4")
+                for place, row in enumerate(rows):
+                    if place not in bad:
+                        inputs[place] = row
+                found = np.array(self._jitted(self.variables, inputs))[: len(rows)]
+                found[bad] = np.nan
+                yield Predictions.of(found, self.class_names)
+
+    def _attempt(self, image: Image) -> np.ndarray | ValueError:
+        """The preprocessed image, or what is wrong with it."""
+        try:
+            return self.preprocess(image)
+        except ValueError as error:
+            return error
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     iterator = iter(items)
     return iter(lambda: list(itertools.islice(iterator, size)), [])
-
-
-def _read(path: str | os.PathLike[str]) -> np.ndarray:
-    try:
-        encoded = read_regular(path, IMAGE_BYTES)
-    except OSError as error:
-        raise DataError(f"image {os.fspath(path)!r} cannot be read ({error.strerror}).") from error
-    return decode_image(encoded, os.fspath(path))
-
-
-def list_images(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """The image files among `paths` and, sorted, below the folders among them.
-
-    Raises:
-        DataError: Something is not there, or a folder has no image below it.
-    """
-    found: list[str] = []
-    for path in map(pathlib.Path, paths):
-        if not path.exists():
-            raise DataError(f"there is no image file or folder {str(path)!r}.")
-        if not path.is_dir():
-            found.append(str(path))
-            continue
-        below = sorted(
-            str(file) for file in path.rglob("*") if file.suffix.lower() in IMAGE_EXTENSIONS
-        )
-        if not below:
-            raise DataError(
-                f"the folder {str(path)!r} has no image ({', '.join(IMAGE_EXTENSIONS)}) below it."
-            )
-        found += below
-    return found
 
 
 def load(
@@ -309,7 +303,8 @@ def _completed(contract: dict[str, Any], reader: checkpoints.CheckpointReader) -
             f"checkpoint {reader.path} has a head of {held.pop()} classes, and says that it has "
             f"{count}; it is damaged, or was made by hand"
         )
-    contract.setdefault("class_names", [str(label) for label in range(count)])
+    if "class_names" not in contract:
+        contract["class_names"] = numbers_as_names(count, f"checkpoint {reader.path}")
     contract.setdefault("image_size", network.image_size)
     contract.setdefault("preprocessing_name", network.preprocessing)
     contract.setdefault("labels_offset", 0)

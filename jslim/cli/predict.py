@@ -1,13 +1,15 @@
 """`jslim-predict`: the classes of image files by a checkpoint, as CSV or JSON lines."""
 
 import csv
-import json
 import logging
+import math
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TextIO
 
 from jslim import prediction
+from jslim._errors import DataError
+from jslim._text import json_line, printable, unique_names
 from jslim.cli import flags
 from jslim.cli.run import UsageError, run
 
@@ -20,12 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def predict(values: Any, paths: Sequence[str]) -> None:
-    """Writes a line for each image file.
+    """Writes a line for each image file; one that cannot be read has a line that says so.
 
     Raises:
       UsageError: Nothing to predict is given, or flags that make no sense.
       RestoreError: There is no whole checkpoint.
-      DataError: A file cannot be read.
+      DataError: In the end: more files than `--skip_bad_records` could not be read.
     """
     if not paths:
         raise UsageError("give image files or folders of them: jslim-predict [flags] PATH ...")
@@ -42,49 +44,85 @@ def predict(values: Any, paths: Sequence[str]) -> None:
         classifier.path,
         len(files),
     )
-    results = _results(classifier, files, values.batch_size, values.top)
+    errors: dict[int, str] = {}
+    results = _results(classifier, files, values.batch_size, values.top, errors)
     as_json = values.format == "jsonl" or (
         values.format is None and str(values.output).endswith((".jsonl", ".json"))
     )
     write = _write_json_lines if as_json else _write_csv
     if values.output is None:
         write(sys.stdout, results)
-        return
-    with open(values.output, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        write(file, results)
+    else:
+        # Names that are no UTF-8 have escapes in place of their bytes.
+        with open(
+            values.output, "w", newline="", encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            write(file, results)
+    if len(errors) > values.skip_bad_records:
+        raise DataError(
+            f"{len(errors)} of {len(files)} images could not be predicted, as their lines say; the "
+            f"first: {next(iter(errors.values()))} (--skip_bad_records={len(errors)} makes this no "
+            "error)"
+        )
 
 
-Result = tuple[str, list[tuple[str, float]]]
+class Result(NamedTuple):
+    """What is written of one file: its best classes, or why there are none."""
+
+    path: str
+    best: list[tuple[str, float]]
+    error: str = ""
 
 
 def _results(
-    classifier: prediction.Classifier, files: list[str], batch_size: int, top: int
+    classifier: prediction.Classifier,
+    files: list[str],
+    batch_size: int,
+    top: int,
+    errors: dict[int, str],
 ) -> Iterator[Result]:
-    batches = classifier.predict_batches(files, batch_size)
-    return zip(files, (best for found in batches for best in found.top(top)), strict=True)
+    names = unique_names(classifier.class_names)
+    number = 0
+    for found in classifier.predict_batches(files, batch_size, errors=errors):
+        for best in found._replace(all_class_names=names).top(top):
+            error = errors.get(number, "")
+            yield Result(files[number], [("", math.nan)] * len(best) if error else best, error)
+            number += 1
 
 
 def _write_csv(file: TextIO, results: Iterator[Result]) -> None:
-    """The columns file, class_name, probability, and class_name_2, probability_2 for the next."""
+    """The columns file, class_name, probability, class_name_2 and so on, and error."""
     writer = csv.writer(file, lineterminator="\n")
-    for number, (path, best) in enumerate(results):
+    shown = printable if file.isatty() else _encodable(file)
+    for number, (path, best, error) in enumerate(results):
         if number == 0:
             ranks = ["", *(f"_{rank}" for rank in range(2, len(best) + 1))]
             names = [
                 f"{column}{rank}" for rank in ranks for column in ("class_name", "probability")
             ]
-            writer.writerow(["file", *names])
-        cells = [cell for name, probability in best for cell in (name, f"{probability:.6f}")]
-        writer.writerow([path, *cells])
+            writer.writerow(["file", *names, "error"])
+        cells = [
+            cell
+            for name, probability in best
+            for cell in (name, "" if error else f"{probability:.6f}")
+        ]
+        writer.writerow(map(shown, [path, *cells, error]))
+
+
+def _encodable(file: TextIO) -> Callable[[str], str]:
+    """Makes escapes of what the encoding of a file lacks, such as a name that is no UTF-8."""
+    encoding = file.encoding or "utf-8"
+    return lambda text: text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write_json_lines(file: TextIO, results: Iterator[Result]) -> None:
     """Objects with file, class_name, probability and, by class, the best probabilities."""
-    for path, best in results:
+    for path, best, error in results:
         line = {
             "file": path,
             "class_name": best[0][0],
             "probability": round(best[0][1], 6),
             "probabilities": {name: round(probability, 6) for name, probability in best},
         }
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        written = {"file": path, "error": error} if error else line
+        file.write(json_line(written, file.encoding or "utf-8"))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jslim._text import printable
+
 _SIDE = 160  # pixels of an image on the sheet
 _TEXT = 16
 
@@ -35,6 +37,6 @@ def save_contact_sheet(path: str, images: np.ndarray, captions: Sequence[str]) -
         left = index % columns * (_SIDE + 8) + 4
         top = index // columns * (_SIDE + _TEXT + 8) + 4
         sheet.paste(shown.resize((width, height), Image.Resampling.NEAREST), (left, top))
-        draw.text((left, top + _SIDE), caption[:24], "black", font_size=12)
+        draw.text((left, top + _SIDE), printable(caption)[:24], "black", font_size=12)
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, "PNG")

@@ -1,7 +1,6 @@
 """What `eval.py` writes beside its metrics: classes, the confusion matrix, predictions."""
 
 import csv
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim import metrics
+from jslim._text import json_line, printable, unique_names
+
+
+def _shown(class_names: Sequence[str]) -> list[str]:
+    """The names as they are printed: each another one, without what moves the cursor."""
+    return unique_names([*map(printable, class_names)])
 
 
 def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
@@ -19,6 +24,7 @@ def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
       matrix: The confusion matrix, `[label, prediction]`.
       class_names: Of its rows.
     """
+    class_names = _shown(class_names)
     scores = [np.asarray(column, np.float64) for column in metrics.scores_of(jnp.asarray(matrix))]
     width = max(len("class"), len("mean"), *map(len, class_names))
     lines = [f"{'class':{width}}  precision  recall      F1  images"]
@@ -32,6 +38,7 @@ def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
 
 def matrix_table(matrix: np.ndarray, class_names: list[str]) -> str:
     """The confusion matrix as text: a row for each label, a column for each prediction."""
+    class_names = _shown(class_names)
     cells = [[f"{value:.0f}" for value in row] for row in np.asarray(matrix)]
     numbers = [str(index) for index in range(len(class_names))]
     width = max(len(cell) for row in [*cells, numbers] for cell in row)
@@ -53,6 +60,7 @@ def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> 
     """
     from PIL import Image, ImageDraw
 
+    class_names = _shown(class_names)
     count = len(class_names)
     cell = max(4, min(48, 960 // count))
     font_size = max(8, min(14, cell // 3))
@@ -97,10 +105,11 @@ def write_predictions(
     Args:
       path: The file.
       record_keys: What each example is called.
-      class_names: The names of the classes.
+      class_names: The names of the classes; equal ones are told apart by their labels.
       logits: `[examples, classes]`.
       labels: The right classes, `[examples]`.
     """
+    class_names = unique_names(class_names)
     exponentials = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = exponentials / exponentials.sum(1, keepdims=True)
 
@@ -120,7 +129,7 @@ def write_predictions(
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         if path.endswith((".jsonl", ".json")):
             for row in rows():
-                file.write(json.dumps({**row, "is_right": bool(row["is_right"])}) + "\n")
+                file.write(json_line({**row, "is_right": bool(row["is_right"])}))
             return
         writer = None
         for row in rows():

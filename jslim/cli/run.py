@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import flags
 
+from jslim._text import printable
 from jslim.cli import distributed, flagfiles
 from jslim.cli.flags import UsageError as UsageError
 from jslim.learning import keep_freed_memory
@@ -121,7 +122,7 @@ def _explain(error: Exception, dropped: dict[str, str]) -> str:
 
 
 def _fail(argv: Sequence[str], message: str) -> int:
-    print(f"{pathlib.Path(argv[0]).name}: {message}", file=sys.stderr)
+    print(printable(f"{pathlib.Path(argv[0]).name}: {message}", keep="\n\t"), file=sys.stderr)
     return 2
 
 
@@ -136,12 +137,19 @@ class _StderrHandler(logging.StreamHandler):
         return sys.stderr
 
 
+class _PrintableFormatter(logging.Formatter):
+    """Leaves nothing in a message that a terminal would take for a command."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
+
+
 def _log_to_stderr() -> None:
     logger = logging.getLogger("jslim")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
         handler = _StderrHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_PrintableFormatter("%(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
 

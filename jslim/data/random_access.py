@@ -72,7 +72,7 @@ class RandomAccessDataset(ImageDataset):
             check_images(image, where, in_255=False)
         except ValueError as error:
             raise DataError(str(error)) from error
-        return {"image": image, "label": int(numbers), "record_key": self.record_key(index)}
+        return {"image": image, "label": int(numbers.item()), "record_key": self.record_key(index)}
 
 
 def open_tfds(directory: str | os.PathLike[str], split_name: str) -> RandomAccessDataset:
