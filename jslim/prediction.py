@@ -25,6 +25,7 @@ from jslim._limits import numbers_as_names
 from jslim._schema import Invalid
 from jslim.data._image_arrays import check_images
 from jslim.data.given_images import Image, pixels_of_image, several_images
+from jslim.data.given_images import list_images as list_images
 from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
