@@ -9,71 +9,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import flax.traverse_util
 import jax
 
 from jslim import model as _model
 from jslim._errors import ScopeError, nearest
+from jslim._trees import Variables, as_mapping, has_collections, is_tree
+from jslim._trees import named as named
 from jslim.model import GLOBAL, MODEL, TRAINABLE
 
-Variables = dict[str, Any]
-
 LOCAL = _model.LOCAL_VARIABLES
-
-
-def named(variables: Any) -> Variables:
-    """`{name: leaf}` of a variables tree, in the tree's own order.
-
-    Args:
-      variables: `{'params': {...}, 'batch_stats': {...}}`, one of those collections alone, a
-        `TrainState`, or a dict that maps names to leaves already. Local variables are left out.
-
-    Raises:
-      ScopeError: One name stands in two collections.
-      TypeError: Not a tree of variables.
-    """
-    tree = _as_mapping(variables)
-    if _has_collections(tree):
-        collections = [tree[name] for name in tree if name != LOCAL]
-    else:
-        collections = [tree]
-    flat: Variables = {}
-    for collection in collections:
-        for name, leaf in flax.traverse_util.flatten_dict(_plain(collection), sep="/").items():
-            if name in flat:
-                raise ScopeError(f"variable {name!r} stands in two collections of the tree")
-            flat[name] = leaf
-    return flat
-
-
-def _is_tree(value: Any) -> bool:
-    return isinstance(value, Mapping) or hasattr(value, "params")
-
-
-def _as_mapping(variables: Any) -> Mapping[str, Any]:
-    if not _is_tree(variables):
-        raise TypeError(
-            "the variables must be a tree such as Model.init returns, a TrainState or "
-            f"{{name: leaf}}; got {type(variables).__name__}"
-        )
-    if isinstance(variables, Mapping):
-        return variables
-    fields = (_model.PARAMS, _model.BATCH_STATS)
-    return {name: held for name in fields if (held := getattr(variables, name, None)) is not None}
-
-
-def _has_collections(tree: Mapping[str, Any]) -> bool:
-    return _model.PARAMS in tree or _model.BATCH_STATS in tree
-
-
-def _plain(tree: Any) -> Any:
-    return {k: _plain(v) for k, v in tree.items()} if isinstance(tree, Mapping) else tree
 
 
 def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, list[Any]]:
     """The variables tree, where it was given first, and the values of the other arguments."""
     tree = None
-    if args and _is_tree(args[0]):
+    if args and is_tree(args[0]):
         tree, *rest = args
         args = tuple(rest)
     elif not _model.is_running():
@@ -90,15 +40,28 @@ def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, 
     return tree, [*args, *list(keywords.values())[len(args) :]]
 
 
-def _select(what: str, tree: Any, tag: str, scope: Any, suffix: str | None) -> Variables:
+def _select(
+    what: str,
+    tree: Any,
+    tag: str,
+    scope: Any,
+    suffix: str | None,
+    model: Any = None,
+    inputs: Sequence[Any] = (),
+) -> Variables:
     """The variables with `tag` that match, of the running model or of a tree."""
     read: Callable[[str], Any]
     if tree is None:
         run = _model.frame(what).run
         names = [name for name, info in run.known_variables().items() if tag in info.tags]
         read = run.read
+    elif model is not None:
+        infos = _infos_of(what, model, inputs)
+        held = named(tree)
+        names = [name for name in held if name in infos and tag in infos[name].tags]
+        read = held.__getitem__
     else:
-        held = named(_tagged(what, _as_mapping(tree), tag))
+        held = named(_tagged(what, as_mapping(tree), tag))
         names, read = list(held), held.__getitem__
     pattern = getattr(scope, "name", scope) or ""
     if suffix is not None:
@@ -108,12 +71,26 @@ def _select(what: str, tree: Any, tag: str, scope: Any, suffix: str | None) -> V
     return {name: read(name) for name in names if matches(name + ":0")}
 
 
+def _infos_of(what: str, model: Any, inputs: Sequence[Any]) -> Mapping[str, _model.VariableInfo]:
+    """What a model says of the variables that it makes for such inputs; nothing is computed."""
+    infos = getattr(model, "variable_infos", None)  # a train op's
+    if infos is None:
+        if not isinstance(model, _model.Model):
+            raise TypeError(
+                f"{what}: model must be a slim.Model or a train op, got {type(model).__name__}"
+            )
+        with _model.recorded() as runs:
+            jax.eval_shape(model.init, jax.random.key(0), *inputs)
+        infos = {name: info for run in runs for name, info in run.variables.items()}
+    return infos
+
+
 def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
     """The part of a variables tree that holds the variables with `tag`."""
     if tag in (GLOBAL, MODEL):
         return tree
     if tag == TRAINABLE:
-        return tree.get(_model.PARAMS, {}) if _has_collections(tree) else tree
+        return tree.get(_model.PARAMS, {}) if has_collections(tree) else tree
     if tag == LOCAL:
         return tree.get(LOCAL, {})
     if tag in tree:
@@ -135,9 +112,17 @@ def compile_pattern(what: str, pattern: str) -> re.Pattern[str]:
 
 
 def get_variables(
-    *args: Any, scope: Any = None, suffix: str | None = None, collection: str | None = None
+    *args: Any,
+    scope: Any = None,
+    suffix: str | None = None,
+    collection: str | None = None,
+    model: Any = None,
+    inputs: Sequence[Any] = (),
 ) -> Variables:
     """`get_variables([variables,] scope=None, suffix=None, collection='variables')`: by name.
+
+    A tree alone does not know which of its variables are model variables, trainable, or in a
+    collection of `variables_collections`; the model that made it does.
 
     Args:
       *args: The variables tree where no model function is running, then the others by position.
@@ -145,6 +130,8 @@ def get_variables(
         'conv10/weights'; 'conv1/' does not), or a `VariableScope`.
       suffix: What the name ends in ('weights' also finds 'my_weights').
       collection: The TF collection to look in, or a name from `variables_collections`.
+      model: With a tree, what made it: a `slim.Model`, or a train op after its `init`.
+      inputs: The arguments of that `slim.Model`, as arrays or as shapes.
 
     Returns:
       `{name: array}`, in creation order, or in the tree's; empty where nothing matches.
@@ -155,19 +142,42 @@ def get_variables(
     what = "get_variables"
     tree, found = _arguments(what, args, scope=scope, suffix=suffix, collection=collection)
     scope, suffix, collection = found
-    return _select(what, tree, collection or GLOBAL, scope, suffix)
+    return _select(what, tree, collection or GLOBAL, scope, suffix, model=model, inputs=inputs)
 
 
-def get_model_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
-    """Those of `get_variables` that belong to the model (layers make such)."""
-    tree, found = _arguments("get_model_variables", args, scope=scope, suffix=suffix)
-    return _select("get_model_variables", tree, MODEL, *found)
+def get_model_variables(
+    *args: Any,
+    scope: Any = None,
+    suffix: str | None = None,
+    model: Any = None,
+    inputs: Sequence[Any] = (),
+) -> Variables:
+    """Those of `get_variables` that belong to the model (layers make such).
+
+    Arguments are those of `get_variables`. Of a tree without `model` they are all its variables.
+    """
+    tree, (scope, suffix) = _arguments("get_model_variables", args, scope=scope, suffix=suffix)
+    return _select("get_model_variables", tree, MODEL, scope, suffix, model=model, inputs=inputs)
 
 
-def get_trainable_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
-    """Those of `get_variables` that an optimizer may change; of a tree, all its params."""
-    tree, found = _arguments("get_trainable_variables", args, scope=scope, suffix=suffix)
-    return _select("get_trainable_variables", tree, TRAINABLE, *found)
+def get_trainable_variables(
+    *args: Any,
+    scope: Any = None,
+    suffix: str | None = None,
+    model: Any = None,
+    inputs: Sequence[Any] = (),
+) -> Variables:
+    """Those of `get_variables` that an optimizer may change.
+
+    Arguments are those of `get_variables`. Of a tree without `model` they are all its params, also
+    those of layers with `trainable=False`, which a tree does not know of:
+    `get_trainable_variables(variables, model=model, inputs=(images,))` leaves them out, and so does
+    `get_trainable_variables(state, model=train_op)`.
+    """
+    tree, (scope, suffix) = _arguments("get_trainable_variables", args, scope=scope, suffix=suffix)
+    return _select(
+        "get_trainable_variables", tree, TRAINABLE, scope, suffix, model=model, inputs=inputs
+    )
 
 
 def get_local_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
@@ -345,7 +355,7 @@ def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
       ScopeError: A name or pattern matches nothing in `tree`.
     """
     names = set(select(named(tree), chosen, what))
-    depth = 1 if _has_collections(_as_mapping(tree)) else 0
+    depth = 1 if has_collections(as_mapping(tree)) else 0
 
     def is_chosen(path: Any, leaf: Any) -> bool:
         return "/".join(entry.key for entry in path[depth:]) in names

@@ -372,3 +372,51 @@ def test_mask_serves_optax():
     updates, _ = optimizer.update(params, optimizer.init(params))
     np.testing.assert_array_equal(updates["a"]["w"], [-0.5, -0.5])
     np.testing.assert_array_equal(updates["b"]["w"], [1, 1])
+
+
+# Of a tree, with the model that made it ---------------------------------------------------------
+
+
+def partly_frozen(x):
+    x = slim.fully_connected(x, 2, scope="fixed", trainable=False)
+    x = slim.fully_connected(x, 2, scope="free", variables_collections=["mine"])
+    slim.variable("plain", shape=[2])
+    SAID.update(
+        trainable=list(slim.get_trainable_variables()),
+        model=list(slim.get_model_variables()),
+        mine=list(slim.get_variables(collection="mine")),
+    )
+    return jnp.sum(x)
+
+
+SAID = {}
+
+
+def test_with_the_model_a_tree_says_what_is_said_inside_it():
+    model, x = slim.Model(partly_frozen), jnp.ones((1, 3))
+    variables = model.init(jax.random.key(0), x)
+    made = {"model": model, "inputs": (jax.ShapeDtypeStruct(x.shape, x.dtype),)}
+    assert list(slim.get_trainable_variables(variables, **made)) == SAID["trainable"]
+    assert SAID["trainable"] == ["free/weights", "free/biases", "plain"]
+    assert list(slim.get_model_variables(variables, **made)) == SAID["model"]
+    assert list(slim.get_variables(variables, collection="mine", **made)) == SAID["mine"]
+    free = slim.get_trainable_variables(variables, "free", **made)
+    assert list(free) == ["free/weights", "free/biases"]
+    assert free["free/weights"] is variables["params"]["free"]["weights"]
+
+
+def test_train_op_says_which_variables_of_its_state_are_trainable():
+    train_op = slim.learning.create_train_op(partly_frozen, optax.sgd(0.1))
+    x = jnp.ones((1, 3))
+    with pytest.raises(slim.ScopeError, match=r"call train_op.init\(rng, batch\)"):
+        slim.get_trainable_variables({}, model=train_op)
+    state = train_op.init(0, x)
+    found = slim.get_trainable_variables(state, model=train_op)
+    assert sorted(found) == ["free/biases", "free/weights", "plain"]
+    assert sorted(slim.get_trainable_variables(state)) == sorted(slim.get_variables(state))
+
+
+def test_what_is_no_model():
+    message = "get_trainable_variables: model must be a slim.Model or a train op, got function"
+    with pytest.raises(TypeError, match=message):
+        slim.get_trainable_variables({}, model=partly_frozen)

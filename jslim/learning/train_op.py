@@ -173,7 +173,10 @@ class TrainOp:
         params = variables.pop(_model.PARAMS, {})
         batch_stats = variables.pop(_model.BATCH_STATS, {})
         self._trained = check_trainable(
-            self._variables_to_train, params, batch_stats, self._trainable
+            self._variables_to_train,
+            params,
+            batch_stats,
+            frozenset(name for name, info in self._infos.items() if info.trainable),
         )
         trained, _ = self._split(params)
         averages = None
@@ -193,7 +196,7 @@ class TrainOp:
         if not runs:
             raise ScopeError("create_train_op: the loss function ran no model")
         infos = [info for run in runs for info in run.variables.values()]
-        self._trainable = frozenset(info.name for info in infos if info.trainable)
+        self._infos = {info.name: info for info in infos}
         if any(run.collected.get(SUMMARIES) for run in runs):
             self.records_summaries = True
 
@@ -245,6 +248,12 @@ class TrainOp:
 
         with self._in_scope():
             return self._jitted_step.lower(state, jax.tree.map(described, batch))
+
+    @property
+    def variable_infos(self) -> dict[str, _model.VariableInfo]:
+        """What the model says of its variables, which `slim.get_trainable_variables` asks for."""
+        self._require_init()
+        return self._infos
 
     def _require_init(self) -> None:
         if self._trained is None:

@@ -1,0 +1,60 @@
+"""Trees of variables as users give them, and the names of their leaves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+
+from jslim._access import BATCH_STATS, LOCAL_VARIABLES, PARAMS
+from jslim._errors import ScopeError
+
+Variables = dict[str, Any]
+
+
+def named(variables: Any) -> Variables:
+    """`{name: leaf}` of a variables tree, in the tree's own order.
+
+    Args:
+      variables: `{'params': {...}, 'batch_stats': {...}}`, one of those collections alone, a
+        `TrainState`, or a dict that maps names to leaves already. Local variables are left out.
+
+    Raises:
+      ScopeError: One name stands in two collections.
+      TypeError: Not a tree of variables.
+    """
+    tree = as_mapping(variables)
+    if has_collections(tree):
+        collections = [tree[name] for name in tree if name != LOCAL_VARIABLES]
+    else:
+        collections = [tree]
+    flat: Variables = {}
+    for collection in collections:
+        for name, leaf in flax.traverse_util.flatten_dict(_plain(collection), sep="/").items():
+            if name in flat:
+                raise ScopeError(f"variable {name!r} stands in two collections of the tree")
+            flat[name] = leaf
+    return flat
+
+
+def is_tree(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "params")
+
+
+def as_mapping(variables: Any) -> Mapping[str, Any]:
+    if not is_tree(variables):
+        raise TypeError(
+            "the variables must be a tree such as Model.init returns, a TrainState or "
+            f"{{name: leaf}}; got {type(variables).__name__}"
+        )
+    if isinstance(variables, Mapping):
+        return variables
+    fields = (PARAMS, BATCH_STATS)
+    return {name: held for name in fields if (held := getattr(variables, name, None)) is not None}
+
+
+def has_collections(tree: Mapping[str, Any]) -> bool:
+    return PARAMS in tree or BATCH_STATS in tree
+
+
+def _plain(tree: Any) -> Any:
+    return {k: _plain(v) for k, v in tree.items()} if isinstance(tree, Mapping) else tree
