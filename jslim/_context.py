@@ -40,7 +40,7 @@ class Context(NamedTuple):
     arg_scope: ArgScope = ArgScope()
     around_ops: Around | None = None  # what calls every op that an arg_scope can set
     freezes_batch_norm: Predicate | None = None  # of the name of a layer's scope
-    platform: str | None = None  # what is traced is lowered for; None is JAX's default
+    platform: str | None = None  # as on which layers compute; None is what is lowered for
 
 
 CONTEXT = jax.make_user_context(default_value=Context())

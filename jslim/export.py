@@ -27,7 +27,6 @@ from jslim._errors import RestoreError, did_you_mean
 from jslim._files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim._limits import TEXT_BYTES
 from jslim._schema import Invalid, parse_json
-from jslim.layers._lowering import lowered_for
 from jslim.preprocessing.on_device import get_device_preprocessing
 from jslim.variables import get_variables
 
@@ -66,8 +65,8 @@ def export_inference_graph(
     Args:
       checkpoint: What `slim.load` takes, or what it gave.
       output_file: The file to write, a zip archive of `model.jaxexport` and `contract.json`.
-      platforms: Of 'cpu', 'cuda' and 'tpu', where it is to run. For one alone its own way of
-        computing convolutions is taken, for several the one of the machine that exports.
+      platforms: Of 'cpu', 'cuda' and 'tpu', where it is to run. Each computes convolutions in its
+        own way.
       batch_size: The only batch size it takes; None for any.
       use_moving_averages: Whether to take the moving averages of the variables; by default as
         for `slim.load`.
@@ -99,12 +98,7 @@ def export_inference_graph(
     size, channels = (classifier.contract[key] for key in ("image_size", "num_channels"))
     (batch,) = jax_export.symbolic_shape("batch") if batch_size is None else (batch_size,)
     images = jax.ShapeDtypeStruct((batch, size, size, channels), jnp.uint8)
-    export = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)
-    if len(platforms) == 1:
-        with lowered_for({"cuda": "gpu"}.get(platforms[0], platforms[0])):
-            exported = export(images)
-    else:
-        exported = export(images)
+    exported = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)(images)
     described = {
         **classifier.contract,
         "step": classifier.step,

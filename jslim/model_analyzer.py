@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim._selection import named
-from jslim.layers._lowering import lowered_for
+from jslim.layers._lowering import xlas_operations
 
 
 def tensor_description(var: Any) -> str:
@@ -143,12 +143,12 @@ def count_flops(function: Callable[..., Any], *args: Any) -> dict[str, int]:
             f"count_flops: function must be a function of arrays, got {type(function).__name__}; "
             "pass model.apply and its arguments"
         )
-    # A function of its own, since JAX would give back what it traced under other lowerings.
-    with lowered_for("tpu"):
-        jaxpr = jax.make_jaxpr(lambda *a: function(*a))(*args).jaxpr
+    jaxpr = jax.make_jaxpr(lambda *a: function(*a))(*args).jaxpr
     counts: dict[str, int] = {}
     for scope, equation in _equations(jaxpr, ""):
-        flops = _flops(equation)
+        # Those that layers choose for each platform count as XLA's own, whatever is taken.
+        plain = xlas_operations(equation)
+        flops = _flops(equation) if plain is None else sum(map(_flops, plain.eqns))
         if flops:
             counts[scope] = counts.get(scope, 0) + flops
     return counts

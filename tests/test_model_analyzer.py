@@ -157,3 +157,24 @@ def test_count_flops_takes_a_function():
     with pytest.raises(TypeError) as error:
         model_analyzer.count_flops(jnp.ones(2))
     assert str(error.value).startswith("count_flops: function must be a function of arrays, got")
+
+
+def test_counting_does_not_depend_on_what_was_jitted_before_and_leaves_nothing_behind():
+    def depthwise(images):
+        return slim.separable_conv2d(images, 4, [3, 3], scope="conv")
+
+    model = slim.Model(depthwise)
+    apply = jax.jit(model.apply)
+    variables = model.init(jax.random.key(0), IMAGES)
+    wanted = {"conv/separable_conv2d": 2 * 9 * 64 * 3 + 2 * 64 * 3 * 4}
+    total = sum(model_analyzer.count_flops(model.apply, variables, IMAGES).values())
+    assert total == sum(wanted.values())
+    before = apply(variables, IMAGES)
+    text = apply.lower(variables, IMAGES).as_text()
+    assert sum(model_analyzer.count_flops(apply, variables, IMAGES).values()) == total
+    assert apply._cache_size() == 1
+    assert apply.lower(variables, IMAGES).as_text() == text
+    fresh = jax.jit(model.apply)
+    assert sum(model_analyzer.count_flops(fresh, variables, IMAGES).values()) == total
+    assert fresh.lower(variables, IMAGES).as_text() == text
+    assert (fresh(variables, IMAGES) == before).all()

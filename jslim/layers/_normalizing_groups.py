@@ -75,19 +75,27 @@ def _moments(groups: Groups, array: jax.Array) -> Moments:
         middle = groups.spread(groups.of_channels(mean, array), array)
         return groups.mean(lax.square(lax.sub(array, middle)))
 
-    # A second pass over the last axes costs less than a branch, and so do all elsewhere.
-    is_slow = groups.channels_axis is not None and _lowering.choices().one_pass_for_groups
-    if not (groups.has_one_pass or is_slow):
-        return mean, in_two_passes(array)
-    square = lax.square(mean)
-    variance = lax.sub(groups.mean(lax.square(array)), square)
-    variance = lax.max(variance, like(variance, 0.0))  # rounding can make it negative
+    def in_one_pass(array: jax.Array) -> tuple[jax.Array, jax.Array]:
+        square = lax.square(mean)
+        variance = lax.sub(groups.mean(lax.square(array)), square)
+        return lax.max(variance, like(variance, 0.0)), square  # rounding can make it negative
+
+    def in_one_pass_where_exact(array: jax.Array) -> jax.Array:
+        variance, square = in_one_pass(array)
+        # Its rounding errors are those of the mean's square.
+        most = lax.mul(lax.add(variance, like(variance, groups.epsilon)), like(variance, 16.0))
+        is_exact = lax.reduce_and(lax.le(square, most), range(square.ndim))
+        return lax.cond(is_exact, lambda array: variance, in_two_passes, array)
+
     if groups.has_one_pass:
-        return mean, variance
-    # Its rounding errors are those of the mean's square.
-    most = lax.mul(lax.add(variance, like(variance, groups.epsilon)), like(variance, 16.0))
-    is_exact = lax.reduce_and(lax.le(square, most), range(square.ndim))
-    return mean, lax.cond(is_exact, lambda array: variance, in_two_passes, array)
+        return mean, in_one_pass(array)[0]
+    # A second pass over the last axes costs less than a branch.
+    if groups.channels_axis is None:
+        return mean, in_two_passes(array)
+    return mean, _lowering.on_platform(
+        lambda choices: in_one_pass_where_exact if choices.one_pass_for_groups else in_two_passes,
+        array,
+    )
 
 
 @_moments.defjvp

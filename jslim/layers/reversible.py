@@ -19,6 +19,7 @@ from jax import lax
 from jslim import model
 from jslim._pure import Pure, Tracing
 from jslim.layers._common import as_floating
+from jslim.layers._lowering import on_platform
 
 Function = Callable[..., Any]
 Result = TypeVar("Result")
@@ -257,8 +258,7 @@ def _reversible(layers: list[tuple[Pure, Pure]]) -> Callable[..., Any]:
             # again first, and then hold them all.
             done = _together(((x1, x2), (c1, c2), (by_f, by_g), (by_f_side, by_g_side)))
             (y1, y2), (c1, c2), by_layer, (by_f_side, by_g_side) = done
-            if _drops_barriers():
-                y1, y2 = _after(by_layer, [y1, y2])
+            y1, y2 = _after(by_layer, [y1, y2], None)
             by_consts.append(by_layer)
         return by_consts[::-1], c1, c2, by_f_side, by_g_side
 
@@ -282,13 +282,13 @@ def _together(cotangents: Result) -> Result:
     return jax.tree.unflatten(tree, [next(ready) if _has_values(x) else x for x in leaves])
 
 
-def _drops_barriers() -> bool:
-    """Whether XLA leaves out what is to keep two computations apart (seen on the CPU)."""
-    return jax.default_backend() == "cpu"
+def _after(cotangents: Any, arrays: list[Any], everywhere: bool | None) -> list[Any]:
+    """The arrays, which XLA can have only when it has the cotangents.
 
-
-def _after(cotangents: Any, arrays: list[Any]) -> list[Any]:
-    """The arrays, which XLA can have only when it has the cotangents."""
+    Everywhere, nowhere, or (None) on platforms where XLA drops its barriers.
+    """
+    if everywhere is False:
+        return arrays
     sign: Any = np.int32(0)
     for leaf in jax.tree.leaves(cotangents):
         if _has_values(leaf) and leaf.size:
@@ -299,10 +299,16 @@ def _after(cotangents: Any, arrays: list[Any]) -> list[Any]:
     # XLA does not know that this never is. A sum with a zero made of the cotangents would not do:
     # it would be fused with all such sums into one operation at the end.
     never = lax.lt(np.int32(0), sign)
-    return lax.cond(never, lambda given: [lax.full_like(x, 0) for x in given], list, arrays)
+
+    def kept(arrays: list[Any]) -> list[Any]:
+        return lax.cond(never, lambda given: [lax.full_like(x, 0) for x in given], list, arrays)
+
+    if everywhere:
+        return kept(arrays)
+    return on_platform(lambda choices: kept if choices.drops_barriers else list, arrays)
 
 
-def _recomputing(pure: Pure, use_data_dep: bool, tupleize_grads: bool) -> Callable[..., Any]:
+def _recomputing(pure: Pure, use_data_dep: bool | None, tupleize_grads: bool) -> Callable[..., Any]:
     """The function as one whose gradient needs its inputs and no activations."""
 
     def forward(*inputs: Any) -> Any:
@@ -312,8 +318,7 @@ def _recomputing(pure: Pure, use_data_dep: bool, tupleize_grads: bool) -> Callab
         # To be computed again only when the gradients are there: otherwise XLA may begin with all
         # such functions at once, and hold what they give.
         (consts, *args), cotangents = _together((inputs, cotangents))
-        if use_data_dep:
-            args = _after(cotangents[0], args)
+        args = _after(cotangents[0], args, use_data_dep)
         gradients = jax.vjp(pure, consts, *args)[1](cotangents)
         return _together(gradients) if tupleize_grads else gradients
 
@@ -380,8 +385,7 @@ def recompute_grad(
             return jax.checkpoint(call)(*args)
         tracing = Tracing(f"recompute_grad of {name}")
         pure = tracing.trace(call, *args)
-        depends = _drops_barriers() if use_data_dep is None else use_data_dep
-        output, left = _recomputing(pure, depends, tupleize_grads)(pure.consts, *args)
+        output, left = _recomputing(pure, use_data_dep, tupleize_grads)(pure.consts, *args)
         tracing.leave(pure, left)
         return output
 

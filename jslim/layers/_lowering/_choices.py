@@ -1,15 +1,20 @@
-"""Which way a convolution or a pool is computed on which backend: the one place that says so.
+"""Which way a convolution or a pool is computed on which platform: the one place that says so.
+
+The platform is that of the lowering: of the mesh, of the arrays' devices, or each of those that
+`jax.export` is asked for. It is not known while a function is traced, and never the process's own.
 
 `python -m benchmarks.lowerings` times each way against XLA's own operation, on whatever it runs on.
 The ways give the same numbers (tests/layers/test_lowering.py), so that a choice is one of speed.
 """
 
 import contextlib
-import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import jax
+from jax import lax
+
+from jslim._context import changed_context, context
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,10 @@ class Choices:
     product_for_1x1: bool = False  # a product of two matrices
     product_for_whole_maps: bool = False  # likewise, where a window is as large as the map or more
     shifts_for_depthwise: bool = False  # shifted copies of the images, weighted and added
-    derivatives_for_transposed: bool = False  # those of the convolution it is the transpose of
     most_shifts_for_max: int = 0  # of rows, then columns; up to this sum of a window's sides
     most_shifts_for_sum: int = 0  # up to this many elements of a window
     one_pass_for_groups: bool = False  # variances by a second pass only where that is needed
+    drops_barriers: bool = False  # of XLA's, that keep two computations apart
 
 
 # XLA's CPU backend has a fast path for ordinary convolutions only. How many times as long XLA's
@@ -33,7 +38,6 @@ class Choices:
 #   one whose window is all of the map          1.0 to 8     2.9 to 9
 #   one whose window is larger than the map     2.7 to 86    2.5 to 73
 #   depthwise convolution, 3x3 to 7x7           10 to 33     11 to 51
-#   transposed convolution                      1.0          50
 #   max pool                                    0.7 to 24    1.2 to 15
 #   sum or mean of windows up to 3x3            0.7 to 2.9   1.2 to 8
 #   normalization of groups of channels         1.0 to 2.7   1.4 to 1.9
@@ -45,36 +49,50 @@ CHOICES = {
         product_for_1x1=True,
         product_for_whole_maps=True,
         shifts_for_depthwise=True,
-        derivatives_for_transposed=True,
         most_shifts_for_max=32,
         most_shifts_for_sum=9,
         one_pass_for_groups=True,
+        drops_barriers=True,
     ),
     # Not measured yet on these: XLA's operations.
     "gpu": Choices(),
     "tpu": Choices(),
 }
-
-
-_platform: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
+_OTHER_NAMES = {"cuda": "gpu", "rocm": "gpu"}
 
 
 @contextlib.contextmanager
 def lowered_for(platform: str) -> Iterator[None]:
-    """What is traced within it is computed as on this platform, 'cpu', 'gpu' or 'tpu'.
+    """What is traced within it is computed as on this platform, whatever it is lowered for.
 
-    For what runs elsewhere than it is traced, and to have XLA's plain operations ('tpu').
+    To compare the ways on one machine; 'tpu' is XLA's plain operations.
     """
-    token = _platform.set(platform)
-    try:
+    with changed_context(platform=platform):
         yield
-    finally:
-        _platform.reset(token)
 
 
-def choices(backend: str | None = None) -> Choices:
-    """Those for a backend, by default that of `lowered_for`, or else JAX's default one.
+def forced_platform() -> str | None:
+    """That of `lowered_for`."""
+    return context().platform
 
-    Asking for the platform that a trace is lowered for would trace every layer once per platform.
+
+def choices(platform: str | None) -> Choices:
+    """Those for a platform by any of its names; where it is unknown, XLA's operations."""
+    return CHOICES.get(_OTHER_NAMES.get(platform or "", platform or ""), Choices())
+
+
+def on_platform(function_of: Callable[[Choices], Callable[..., Any]], *arguments: Any) -> Any:
+    """`function_of(choices)(*arguments)` with those of the platform that it is lowered for.
+
+    JAX traces each of the functions, and derivatives of them all: for what is small, or has
+    derivatives of its own around it.
     """
-    return CHOICES.get(backend or _platform.get() or jax.default_backend(), Choices())
+    forced = forced_platform()
+    if forced is not None:
+        return function_of(choices(forced))(*arguments)
+    own = {
+        name: function_of(choices(name))
+        for name in ("cpu", "tpu", *_OTHER_NAMES)
+        if choices(name) != Choices()
+    }
+    return lax.platform_dependent(*arguments, default=function_of(Choices()), **own)

@@ -22,6 +22,15 @@ def spatial_axes(dims: int, channels_first: bool) -> tuple[int, ...]:
     return tuple(range(first, first + dims))
 
 
+def output_shape(
+    inputs: tuple[int, ...], channels: int, windows: Windows, channels_first: bool
+) -> tuple[int, ...]:
+    """The shape of what has one pixel for each window."""
+    if channels_first:
+        return (inputs[0], channels, *windows.count)
+    return (inputs[0], *windows.count, channels)
+
+
 def pad(inputs: jax.Array, windows: Windows, channels_first: bool, value: float) -> jax.Array:
     if not any(map(any, windows.padding)):
         return inputs

@@ -10,15 +10,11 @@ import numpy as np
 from jax import lax
 
 from jslim.layers._common import Windows
-from jslim.layers._lowering._bilinear import (
-    Operation,
-    Shape,
-    bilinear,
-    transposed_by_second,
-    vary_alike,
-)
-from jslim.layers._lowering._choices import choices
+from jslim.layers._lowering._bilinear import bilinear
+from jslim.layers._lowering._choices import Choices
+from jslim.layers._lowering._primitives import Shape, transpose, vary_alike
 from jslim.layers._lowering._windows import (
+    output_shape,
     pad,
     shifts,
     spatial_axes,
@@ -40,36 +36,55 @@ def convolve_depthwise(
 
     Output channel `c * multiplier + m` is input channel `c` by its filter `m`.
     """
+    return _convolve.forward(
+        inputs, kernel, backend, windows=windows, channels_first=channels_first
+    )
+
+
+def _compute(
+    choices: Choices, inputs: jax.Array, kernel: jax.Array, windows: Windows, channels_first: bool
+) -> jax.Array:
+    if choices.shifts_for_depthwise:
+        seen = _seen(inputs, kernel.shape, windows, channels_first)
+        outputs = _sum_of_shifts(seen, _taps(kernel), windows, channels_first)
+        return lax.convert_element_type(outputs, inputs.dtype)
     *size, channels, multiplier = kernel.shape
-    taps = lax.reshape(kernel, (*size, 1, channels * multiplier))
-    if not choices(backend).shifts_for_depthwise:
-        return lax.conv_general_dilated(
-            inputs,
-            taps,
-            windows.stride,
-            windows.padding,
-            rhs_dilation=windows.rate,
-            dimension_numbers=spec(len(size), channels_first),
-            feature_group_count=channels,
-        )
+    return lax.conv_general_dilated(
+        inputs,
+        lax.reshape(kernel, (*size, 1, channels * multiplier)),
+        windows.stride,
+        windows.padding,
+        rhs_dilation=windows.rate,
+        dimension_numbers=spec(len(size), channels_first),
+        feature_group_count=channels,
+    )
+
+
+def _exact(array: jax.Array) -> jax.Array:
     # Sums of half precision products are kept in float32, as convolutions keep them.
-    dtype = inputs.dtype if inputs.dtype.itemsize >= 4 else np.dtype(np.float32)
-    seen = lax.convert_element_type(pad(inputs, windows, channels_first, 0), dtype)
-    axis = 1 if channels_first else inputs.ndim - 1
+    dtype = array.dtype if array.dtype.itemsize >= 4 else np.dtype(np.float32)
+    return lax.convert_element_type(array, dtype)
+
+
+def _taps(kernel: jax.Array) -> jax.Array:
+    """The kernel as `[*window, 1, outputs]`."""
+    *size, channels, multiplier = kernel.shape
+    return _exact(lax.reshape(kernel, (*size, 1, channels * multiplier)))
+
+
+def _seen(inputs: jax.Array, kernel: Shape, windows: Windows, channels_first: bool) -> jax.Array:
+    """The inputs with their padding, and with a channel for each output."""
+    seen = _exact(pad(inputs, windows, channels_first, 0))
+    *_, channels, multiplier = kernel
     if multiplier > 1:
         # Each channel next to itself: an axis of its own for the multiplier takes twice as long.
+        axis = 1 if channels_first else inputs.ndim - 1
         shape = list(seen.shape)
         shape.insert(axis + 1, multiplier)
         seen = lax.broadcast_in_dim(seen, shape, [i for i in range(len(shape)) if i != axis + 1])
         shape[axis : axis + 2] = [channels * multiplier]
         seen = lax.reshape(seen, shape)
-    outputs = _weigh(
-        seen,
-        lax.convert_element_type(taps, dtype),
-        windows=windows,
-        channels_first=channels_first,
-    )
-    return lax.convert_element_type(outputs, inputs.dtype)
+    return seen
 
 
 def _tap(taps: jax.Array, index: int, shape: Shape, channels_first: bool) -> jax.Array:
@@ -93,14 +108,23 @@ def _sum_of_shifts(
 
 
 def _spread_to_inputs(
-    cotangent: jax.Array, taps: jax.Array, shape: Shape, windows: Windows, channels_first: bool
+    cotangent: jax.Array, kernel: jax.Array, shape: Shape, windows: Windows, channels_first: bool
 ) -> jax.Array:
+    taps, exact = _taps(kernel), _exact(cotangent)
     products = (
-        lax.mul(cotangent, _tap(taps, index, cotangent.shape, channels_first))
+        lax.mul(exact, _tap(taps, index, exact.shape, channels_first))
         for index in range(math.prod(windows.size))
     )
-    total = functools.reduce(lax.add, transposed_shifts(products, shape, windows, channels_first))
-    return _materialized(total)
+
+    def seen(inputs: jax.Array) -> jax.Array:
+        return _seen(inputs, kernel.shape, windows, channels_first)
+
+    inputs = jax.ShapeDtypeStruct(shape, cotangent.dtype)
+    seen_shape = jax.eval_shape(seen, inputs).shape
+    total = functools.reduce(
+        lax.add, transposed_shifts(products, seen_shape, windows, channels_first)
+    )
+    return transpose(seen, inputs, _materialized(total))
 
 
 def _materialized(array: jax.Array) -> jax.Array:
@@ -164,58 +188,23 @@ def _sum_of_products(
     return lax.reshape(totals, (*windows.size, 1, totals.shape[1]))
 
 
-def _output_shape(seen: Shape, taps: Shape, windows: Windows, channels_first: bool) -> Shape:
-    del taps
-    shape = list(seen)
-    axes = spatial_axes(len(windows.size), channels_first)
-    for axis, count in zip(axes, windows.count, strict=True):
-        shape[axis] = count
-    return tuple(shape)
-
-
-def _taps_shape(seen: Shape, cotangent: Shape, windows: Windows, channels_first: bool) -> Shape:
-    del cotangent
-    return (*windows.size, 1, seen[1 if channels_first else len(seen) - 1])
-
-
-def _grouped(seen: jax.Array, taps: jax.Array, windows: Windows, channels_first: bool) -> jax.Array:
-    """`_sum_of_shifts` as one of XLA's convolutions."""
-    return lax.conv_general_dilated(
-        seen,
-        taps,
-        windows.stride,
-        [(0, 0)] * len(windows.size),
-        rhs_dilation=windows.rate,
-        dimension_numbers=spec(len(windows.size), channels_first),
-        feature_group_count=taps.shape[-1],
-    )
-
-
-def _grouped_correlate(
-    seen: jax.Array, cotangent: jax.Array, windows: Windows, channels_first: bool
+def _correlate(
+    inputs: jax.Array, cotangent: jax.Array, shape: Shape, windows: Windows, channels_first: bool
 ) -> jax.Array:
-    shape = _taps_shape(seen.shape, cotangent.shape, windows, channels_first)
-    transpose = transposed_by_second(_grouped)
-    return transpose(seen, cotangent, shape, windows=windows, channels_first=channels_first)
+    seen = _seen(inputs, shape, windows, channels_first)
+    total = _sum_of_products(seen, _exact(cotangent), windows, channels_first)
+    return transpose(_taps, jax.ShapeDtypeStruct(shape, inputs.dtype), total)
 
 
-_correlate: Operation = bilinear(
-    "depthwise_correlate",
-    _sum_of_products,
-    _taps_shape,
-    by_first=lambda cotangent, other, shape, **static: _spread_to_inputs(
-        other, cotangent, shape, **static
-    ),
-    by_second=lambda cotangent, seen, shape, **static: _weigh(seen, cotangent, **static),
-    plain=_grouped_correlate,
-    has_batch=False,
-)
-_weigh: Operation = bilinear(
-    "depthwise_convolve",
-    _sum_of_shifts,
-    _output_shape,
+def _convolved_shape(inputs: Shape, kernel: Shape, **static: Any) -> Shape:
+    return output_shape(inputs, kernel[-2] * kernel[-1], **static)
+
+
+_convolve = bilinear(
+    "depthwise",
+    _compute,
+    _convolved_shape,
+    is_xlas=lambda choices, *shapes, **static: not choices.shifts_for_depthwise,
     by_first=_spread_to_inputs,
-    by_second=lambda cotangent, seen, shape, **static: _correlate(seen, cotangent, **static),
-    plain=_grouped,
-    has_batch=True,
+    by_second=_correlate,
 )
