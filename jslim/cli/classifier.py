@@ -87,6 +87,12 @@ def device_mesh(values: Any) -> Any:
     return data_mesh(values.num_clones * jax.process_count())
 
 
+def global_batch_size(values: Any) -> int:
+    """The images of one step, over all clones of all processes."""
+    size: int = values.batch_size * values.num_clones * jax.process_count()
+    return size
+
+
 def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
     """The channels of the first image that can be read."""
     for index in range(len(dataset)):
@@ -172,7 +178,7 @@ def host_batches(
 
     return data.batches(
         dataset,
-        values.batch_size * values.num_clones * jax.process_count(),
+        global_batch_size(values),
         is_training=is_training,
         preprocessing_fn=preprocessing_fn,
         seed=seed,

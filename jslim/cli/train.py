@@ -126,7 +126,7 @@ def _say_what_happens(
         dataset.name,
         dataset.num_samples,
         contract["num_classes"],
-        values.batch_size * values.num_clones * jax.process_count(),
+        classifier.global_batch_size(values),
         values.num_clones * jax.process_count(),
         jax.device_count(),
         jax.default_backend(),
@@ -143,8 +143,9 @@ def _profile_steps(values: Any) -> tuple[int, int] | None:
 
 
 def _learning_rate(values: Any, num_samples: int) -> optax.Schedule:
-    steps_per_epoch = num_samples / values.batch_size
-    decay_steps = int(steps_per_epoch * values.num_epochs_per_decay)
+    # TF-Slim's epochs of the decay are those of one clone; ours are of the whole data set.
+    decay_steps = int(num_samples / values.batch_size * values.num_epochs_per_decay)
+    steps_per_epoch = num_samples / classifier.global_batch_size(values)
     if values.learning_rate_decay_type == "cosine":
         if values.max_number_of_steps is None:
             raise UsageError(

@@ -123,8 +123,17 @@ def _define_learning_rate(define: Definer) -> None:
     define.number("learning_rate", 0.01, "The learning rate to start with.")
     define.number("end_learning_rate", 0.0001, "Where polynomial and cosine decay end.")
     define.number("learning_rate_decay_factor", 0.94, "Factor of each exponential decay.")
-    define.number("num_epochs_per_decay", 2.0, "Epochs after which the learning rate decays.")
-    define.number("warmup_epochs", 0.0, "Epochs of linear warm-up from 0.", lower_bound=0.0)
+    define.number(
+        "num_epochs_per_decay",
+        2.0,
+        "Epochs after which the learning rate decays, counted with --batch_size, as in TF-Slim.",
+    )
+    define.number(
+        "warmup_epochs",
+        0.0,
+        "Epochs of linear warm-up from 0, counted with the images of all clones.",
+        lower_bound=0.0,
+    )
     define.number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
 
 
