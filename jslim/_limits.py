@@ -46,14 +46,14 @@ TEXT_BYTES = Limit("JSLIM_MAX_TEXT_BYTES", 1 << 24)  # of a list of labels or a 
 CLASSES = Limit("JSLIM_MAX_CLASSES", 1 << 20)
 UNPACKED_RATIO = Limit("JSLIM_MAX_UNPACKED_RATIO", 100)  # of bytes unpacked to bytes packed
 
-_UNCHECKED = 1 << 26  # bytes that may be unpacked whatever the ratio
+_UNCHECKED = 1 << 25  # bytes that may be unpacked whatever the ratio
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
     """Refuses what is compressed so well that it can only be meant to fill memory or disk.
 
     Raises:
-      OSError: There are more than 64 MiB, and more than `UNPACKED_RATIO` times the packed bytes.
+      OSError: There are more than 32 MiB, and more than `UNPACKED_RATIO` times the packed bytes.
     """
     if unpacked > _UNCHECKED and unpacked > UNPACKED_RATIO() * packed:
         raise OSError(

@@ -8,7 +8,7 @@ from jslim._limits import check_unpacked
 
 # As zlib counts them: 15 is its own form, 16 more is that of gzip.
 WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}
-_CHUNK = 1 << 20
+_PACKED, _UNPACKED = 1 << 16, 1 << 20  # bytes at once
 
 
 def decompressed(file: IO[bytes], compression: str) -> Iterator[bytes]:
@@ -19,13 +19,13 @@ def decompressed(file: IO[bytes], compression: str) -> Iterator[bytes]:
         unpacks to too much.
     """
     size, packed, is_first = 0, b"", True
-    while is_first or packed or (packed := file.read(_CHUNK)):
+    while is_first or packed or (packed := file.read(_PACKED)):
         is_first = False
         decompressor = zlib.decompressobj(WINDOW_BITS[compression])
         while not decompressor.eof:
-            if not (packed := packed or file.read(_CHUNK)):
+            if not (packed := packed or file.read(_PACKED)):
                 raise EOFError("Compressed file ended before its last byte")
-            part = decompressor.decompress(packed, _CHUNK)
+            part = decompressor.decompress(packed, _UNPACKED)
             packed = decompressor.unconsumed_tail
             size += len(part)
             check_unpacked(size, file.tell())
