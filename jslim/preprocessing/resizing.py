@@ -14,7 +14,8 @@ def _sample_points(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each output pixel in the window: the two input pixels, and the weight of the second."""
     scale = np.float32(in_size) / np.float32(out_size)
-    points = np.arange(out_size, dtype=np.float32)[window] * scale
+    # Of the window alone: of a long and narrow image the whole line may not fit into memory.
+    points = np.arange(*window.indices(out_size)).astype(np.float32) * scale
     lower = np.minimum(points.astype(np.int64), in_size - 1)
     return lower, np.minimum(lower + 1, in_size - 1), points - np.floor(points)
 

@@ -136,3 +136,39 @@ def test_what_is_wrong_with_a_numpy_file_is_said(tmp_path):
     np.savez(path, x_train=random((2, 4, 4, 3)), y_train=[0, 1, 2])
     with pytest.raises(DataError, match=r"x.npz': labels of 'npz/train' must be integers of shape"):
         data.get_dataset("npz", "train", path)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.linspace(0, 1, 96), "must have values from 0 to 255, got 0 to 1; multiply them by 255"),
+        (np.linspace(-1, 1, 96), "got -1 to 1; undo the scaling that was made for another network"),
+        (np.linspace(-2.1, 2.6, 96), "got -2.1 to 2.6; undo the scaling"),
+        (np.arange(96, dtype=np.uint16) * 600, "got 0 to 5.7e.04; scale them to that range"),
+        (np.arange(96) - 5, "got -5 to 90; scale them to that range"),
+        (np.full(96, np.nan), "have values that are NaN or infinite"),
+    ],
+)
+def test_images_in_another_range_are_refused(images, message, tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=images.reshape(2, 4, 4, 3), y_train=[0, 1])
+    with pytest.raises(DataError, match=rf"x.npz': '(x_|npz/)train': images .*{message}"):
+        data.get_dataset("npz", "train", tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.linspace(-20, 280, 96),  # as resizing with overshoot gives
+        np.full(96, 0.5),
+        np.arange(96, dtype=np.int64) % 2,
+    ],
+)
+def test_images_that_can_be_in_the_range_are_read(images, tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=images.reshape(2, 4, 4, 3), y_train=[0, 1])
+    assert len(data.get_dataset("npz", "train", tmp_path / "x.npz")) == 2
+
+
+def test_a_file_of_one_array_is_no_data_set(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 4, 4, 3), np.uint8))
+    with pytest.raises(DataError, match=r"it is a .npy file, with one array; write images and la"):
+        data.get_dataset("npz", "train", tmp_path / "x.npy")

@@ -15,6 +15,7 @@ from jslim._errors import DataError
 from jslim.cli import convert
 from jslim.data.convert import convert_dataset
 from jslim.data.tf_example import VarLenFeature, parse_example
+from jslim.data.tfrecord import TFRecordFile
 
 NAMES = ["a.jpg", "b.png", "c.bmp", "d.JPEG", "e.webp", "f.jpg"]
 
@@ -285,3 +286,30 @@ def test_arrays_that_are_no_png(tmp_path):
     )  # fmt: skip
     with pytest.raises(DataError, match="label 7 is outside 0 to 1"):
         convert_dataset(tmp_path / "y.npz", tmp_path, dataset_name="npz")
+
+
+def test_images_that_cannot_be_read_may_be_left_out(tmp_path, caplog):
+    for index in range(6):
+        path = tmp_path / "photos" / "ab"[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(path)
+    path.write_bytes(b"no image")
+    os.mkfifo(path.parent / "pipe.png")
+    arguments = (tmp_path / "photos", tmp_path / "records")
+    message = r"image '.*' cannot be .*one bad image more than skip_bad_records=1 allows"
+    with pytest.raises(DataError, match=message):
+        convert_dataset(*arguments, num_shards=1, skip_bad_records=1)
+    (tmp_path / "records" / "photos_train.json").unlink()
+    paths = convert_dataset(*arguments, num_shards=1, skip_bad_records=2)
+    assert caplog.text.count("is left out: image") >= 2
+    assert len(TFRecordFile(paths[0])) == 5
+    assert len(data.get_dataset("tfrecord", "train", tmp_path / "records")) == 5
+
+
+def test_a_class_with_a_line_break_in_its_name_is_not_converted(tmp_path):
+    path = tmp_path / "photos" / "a\u2028b" / "1.png"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(DataError, match=r"labels.txt' cannot hold the class 'a.u2028b'"):
+        convert_dataset(tmp_path / "photos", tmp_path / "records")
+    assert not (tmp_path / "records").exists()

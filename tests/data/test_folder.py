@@ -120,3 +120,23 @@ def test_folder_names_an_image_that_has_gone(root):
         DataError, match=r"ant/a.jpeg' cannot be read \(No such file or directory\)"
     ):
         dataset[0]
+
+
+def test_what_is_passed_over_is_named(root, caplog):
+    for name in ("@eaDir/x.jpg", ".ipynb_checkpoints/a.jpeg", "notes.txt", "a.json", "THUMBS.DB"):
+        (root / "train" / "ant" / name).parent.mkdir(exist_ok=True)
+        (root / "train" / "ant" / name).write_bytes(b"x")
+    (root / "LICENSE").write_bytes(b"x")
+    with caplog.at_level("INFO", "jslim"):
+        assert len(FolderDataset(root, "train")) == 3
+    assert "6 that are no image files, the first 'LICENSE'" in caplog.text
+
+
+def test_links_to_classes_and_images_are_followed(root, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "ant").symlink_to(root / "train" / "ant")
+    (other / "bee").mkdir()
+    (other / "bee" / "1.png").symlink_to(root / "train" / "bee" / "1.png")
+    dataset = FolderDataset(other, "any")
+    assert [dataset[index]["image"].shape for index in range(3)] == [(4, 5, 3)] * 3

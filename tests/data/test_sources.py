@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jslim.data import ArrayDataset, digits
+from jslim._errors import DataError
+from jslim.data import ArrayDataset, RandomAccessDataset, digits
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -55,3 +56,42 @@ def test_array_dataset_names_classes_by_their_labels():
 def test_array_dataset_refuses_what_does_not_fit(images, labels, class_names, message):
     with pytest.raises(ValueError, match=message):
         ArrayDataset(images, labels, 2, class_names=class_names)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full((2, 8, 8, 3), np.nan), "'arrays': images have values that are NaN or infinite"),
+        (np.full((2, 8, 8, 3), np.inf, np.float32), "have values that are NaN or infinite"),
+        (np.full((2, 8, 8, 1), "a"), "images must be integers or floats, got <U1; convert them"),
+        (np.full((2, 8, 8, 1), None), "images must be integers or floats, got object"),
+        (np.zeros((2, 8, 8, 1), bool), "images must be integers or floats, got bool"),
+        (np.zeros((2, 3, 32, 32)), r"got \(3, 32, 32\), where the channels seem to come first; mo"),
+        (np.zeros((2, 1, 28, 28)), r"got \(1, 28, 28\), where the channels seem to come first"),
+    ],
+)
+def test_array_dataset_refuses_what_would_be_taken_for_something_else(images, message):
+    with pytest.raises(ValueError, match=message):
+        ArrayDataset(images, np.zeros(2, int), 2)
+
+
+def test_array_dataset_takes_what_only_looks_odd():
+    for shape in ((2, 3, 4, 3), (2, 1, 50, 1), (2, 4, 4, 13), (2, 3, 3, 5)):
+        assert len(ArrayDataset(np.zeros(shape), np.zeros(2, int), 2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"image": np.zeros((4, 4, 3)), "label": 1.5}, "must have one integer as its label, got 1"),
+        ({"image": np.zeros((4, 4, 3)), "label": "cat"}, "one integer as its label, got 'cat'"),
+        (
+            {"image": np.full((4, 4, 3), np.nan), "label": 1},
+            "'source:0': images have values",
+        ),
+        ({"image": np.zeros((3, 9, 9)), "label": 1}, "the channels seem to come first"),
+    ],
+)
+def test_records_of_other_libraries_are_checked(record, message):
+    with pytest.raises(DataError, match=message):
+        RandomAccessDataset([record], ["a", "b"])[0]

@@ -183,3 +183,66 @@ def test_what_cannot_be_predicted_is_said(classifier, images, error, text):
     assert str(raised.value).startswith(text)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         classifier.predict(images, batch_size=0)
+
+
+def test_forms_in_which_images_are_given(classifier, examples, tmp_path):
+    pixels = examples[0]["image"][..., 0]
+    for name in ("b/2.png", "a/1.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(pixels).save(tmp_path / name)
+    wanted = classifier.predict(pixels).probabilities
+    given = [
+        tmp_path / "a" / "1.png", Image.fromarray(pixels), Image.open(tmp_path / "b" / "2.png"),
+        pixels.astype(np.float32), jnp.asarray(pixels, jnp.bfloat16), pixels.tolist(),
+    ]  # fmt: skip
+    for form in given[:-1]:
+        np.testing.assert_allclose(classifier.predict(form).probabilities, wanted, rtol=1e-5)
+    for several in (str(tmp_path), given[:2], iter([given[-1], given[0]])):
+        found = classifier.predict(several).probabilities
+        np.testing.assert_allclose(found, np.repeat(wanted, 2, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.linspace(0, 1, 64).reshape(8, 8), "from 0 to 255, got 0 to 1; multiply them by 255"),
+        (np.full((8, 8), np.nan), "images have values that are NaN or infinite"),
+        (np.full((8, 8), "a"), "must be a path, a Pillow image or an array of numbers, got ndarr"),
+        (np.ones((1, 28, 28)), "the channels seem to come first"),
+        (np.ones((2, 1, 28, 28)), "the channels seem to come first"),
+        (np.ones((0, 8, 1)), r"got shape \(0, 8, 1\)"),
+        ([[[1], [1, 2]]], "must be a path, a Pillow image or an array of numbers, got list"),
+        (b"bytes", "images must be a path, a folder, a Pillow image, an array, or several of them"),
+        (7, "or several of them, got int"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(classifier, image, message):
+    with pytest.raises(ValueError, match=f"predict: .*{message}"):
+        classifier.predict(image)
+
+
+def test_files_that_are_no_images_are_refused(classifier, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((8, 8)))
+    with pytest.raises(DataError, match=r"x.npy' is an archive or a NumPy file, not an image; "):
+        classifier.predict(tmp_path / "x.npy")
+    with pytest.raises(DataError, match=r"has no image \(.bmp, .* below it"):
+        classifier.predict(tmp_path)
+    with pytest.raises(DataError, match=r"cannot be read \(it is a folder, not a file\)"):
+        classifier.predict([tmp_path])
+    Image.new("L", (8, 8)).save(tmp_path / "x.tiff")
+    with Image.open(tmp_path / "x.tiff") as image:
+        with pytest.raises(ValueError, match="in the format TIFF is not read from its file here"):
+            classifier.predict(image)
+        assert classifier.predict(image.copy()).labels.shape == (1,)
+
+
+def test_images_that_cannot_be_read_leave_the_others(classifier, examples):
+    images = [examples[0]["image"], "nowhere.png", examples[1]["image"]]
+    errors = {}
+    (found,) = classifier.predict_batches(images, errors=errors)
+    assert list(errors) == [1]
+    assert "nowhere.png' cannot be read (No such file" in errors[1]
+    assert (found.class_names[1], found.labels[1]) == ("", -1)
+    assert np.isnan(found.probabilities[1]).all()
+    wanted = classifier.predict([images[0], images[2]])
+    np.testing.assert_array_equal(found.labels[[0, 2]], wanted.labels)

@@ -112,3 +112,10 @@ def test_random_flip_mirrors_half_of_the_images():
 def test_check_image_names_the_shape():
     with pytest.raises(ValueError, match=r"must be \[height, .*got shape \(8, 8\)"):
         images.check_image(np.zeros((8, 8)))
+
+
+def test_a_window_of_a_long_and_narrow_image_takes_no_more_than_the_window():
+    image = np.zeros((1, 40_000_000, 1), np.uint8)
+    window = (slice(16, 240), slice(5_119_999_900, 5_120_000_124))
+    assert resizing.resize_bilinear(image, 256, 256 * 40_000_000, rows=window[0],
+                                    columns=window[1]).shape == (224, 224, 1)  # fmt: skip
