@@ -2,8 +2,9 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # What moves the cursor, ends a line or turns the direction of writing; halves of characters, which
 # stand for bytes that are no UTF-8.
@@ -55,3 +56,35 @@ def unique_names(names: Sequence[str]) -> list[str]:
             taken.add(name)
         unique.append(name)
     return unique
+
+
+def quoted(name: str, among: Iterable[str] = ()) -> str:
+    """The name in quotes, with escapes where another one of `among` looks the same.
+
+    Such as an accent that is a character of its own, as some file systems write it.
+    """
+    look = unicodedata.normalize("NFKC", name)
+    is_alike = any(o != name and unicodedata.normalize("NFKC", o) == look for o in among)
+    return ascii(name) if is_alike else repr(name)
+
+
+def some_of(items: Sequence[str], count: int, joint: str = ", ") -> str:
+    """The first items, and how many more there are."""
+    more = len(items) - count
+    return joint.join([*items[:count], *([f"and {more} more"] if more > 0 else [])])
+
+
+def name_differences(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    """How two lists of names differ: in what only one of them has, or in the order."""
+    if Counter(theirs) == Counter(ours):
+        place = next(i for i, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1)
+        return (
+            f"the same {len(ours)} in another order, such as {quoted(theirs[place])} in the place "
+            f"of {quoted(ours[place])}"
+        )
+    parts = []
+    for names, others, where in ((theirs, ours, "there"), (ours, theirs, "here")):
+        known = set(others)
+        alone = [quoted(name, others) for name in dict.fromkeys(names) if name not in known]
+        parts += [f"{some_of(alone, 3)} only {where}"] if alone else []
+    return "; ".join(parts) or "some of them more than once"

@@ -1,5 +1,6 @@
 """What training and evaluating an image classifier share: data, network, and their contract."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jslim import data, layers
 from jslim._arg_scope import arg_scope
 from jslim._errors import DataError
+from jslim._text import quoted, some_of
 from jslim.cli.run import UsageError
 from jslim.data import Example, ImageDataset
 from jslim.learning import data_mesh
@@ -37,6 +39,9 @@ _MADE_FOR = (
     "num_channels",
     "preprocessing_name",
 )
+
+
+_NAMES_SHOWN = 10
 
 
 class _OffsetDataset(ImageDataset):
@@ -144,7 +149,7 @@ def check_contract(held: dict[str, Any], ours: dict[str, Any], where: str) -> No
       UsageError: They differ; it names every difference.
     """
     differences = [
-        f"{key} is {held[key]!r} there and {value!r} here"
+        f"{key} is {_shown(held[key], value)} there and {_shown(value, held[key])} here"
         for key, value in ours.items()
         if key in held and held[key] != value
     ]
@@ -153,6 +158,19 @@ def check_contract(held: dict[str, Any], ours: dict[str, Any], where: str) -> No
             f"the checkpoint in {where} does not fit: {'; '.join(differences)}; give the flags "
             "and data that it was made with, or another directory"
         )
+
+
+def _shown(value: Any, other: Any) -> str:
+    """A value of a contract beside another one; of many class names those that differ."""
+    if not isinstance(value, list):
+        return repr(value)
+    if len(value) <= _NAMES_SHOWN:
+        return f"[{', '.join(quoted(name, other) for name in value)}]"
+    differing = [
+        quoted(n, other) for n, o in itertools.zip_longest(value, other) if n not in (o, None)
+    ]
+    first = differing or [quoted(name, other) for name in value[:3]]
+    return f"[{some_of(first, 3)} of {len(value)}]"
 
 
 def host_batches(

@@ -2,11 +2,12 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jslim import checkpoints
+from jslim._text import name_differences
 from jslim.cli import flags
 from jslim.cli.run import UsageError
 from jslim.nets.nets_factory import Network
@@ -92,28 +93,37 @@ def _check_flags(values: Any) -> None:
         )
 
 
-def make_init_fn(values: Any, network: Network, num_classes: int) -> Callable[[Any], Any] | None:
+def make_init_fn(
+    values: Any, network: Network, class_names: Sequence[str]
+) -> Callable[[Any], Any] | None:
     """Reads `--checkpoint_path` into a fresh state; None where there is nothing to read.
 
     Args:
       values: The flags.
-      network: The network; its head starts anew where the checkpoint has other classes and
-        `--checkpoint_exclude_scopes` says nothing.
-      num_classes: How many classes there are here.
+      network: The network; its head starts anew where the checkpoint has other classes, or the
+        same in another order, and `--checkpoint_exclude_scopes` is not given. Given as '' it
+        takes all.
+      class_names: Of the data.
+
+    Raises:
+      RestoreError: There is no such checkpoint.
     """
     if not values.checkpoint_path:
         return None
+    reader = checkpoints.open_checkpoint(values.checkpoint_path)
     excluded = flags.scopes_of(values.checkpoint_exclude_scopes)
 
     def init_fn(state: Any) -> Any:
         leave_out = list(excluded)
         if excluded:
             match(state.variables, excluded, "--checkpoint_exclude_scopes")
-        else:
-            leave_out = _heads_of_other_classes(values, network, num_classes, state)
+        elif values.checkpoint_exclude_scopes is None:
+            leave_out = _heads_of_other_classes(
+                reader, network, len(class_names), state, class_names
+            )
         wanted = get_variables_to_restore(state.variables, exclude=leave_out or None)
         assign = checkpoints.assign_from_checkpoint_fn(
-            values.checkpoint_path, wanted, ignore_missing_vars=values.ignore_missing_vars
+            reader.path, wanted, ignore_missing_vars=values.ignore_missing_vars
         )
         if assign is None:
             return state
@@ -125,35 +135,39 @@ def make_init_fn(values: Any, network: Network, num_classes: int) -> Callable[[A
 
 
 def _heads_of_other_classes(
-    values: Any, network: Network, num_classes: int, state: Any
+    reader: checkpoints.CheckpointReader,
+    network: Network,
+    num_classes: int,
+    state: Any,
+    class_names: Sequence[str],
 ) -> list[str]:
     """The heads of the network, if the checkpoint has any of them for other classes."""
-    reader = checkpoints.open_checkpoint(values.checkpoint_path)
     held = reader.get_variable_to_shape_map()
     heads = [f"{scope}/" for scope in network.head]
     ours = get_variables_to_restore(state.variables)
+    of_heads = [name for name in ours if name.startswith(tuple(heads)) and held.get(name)]
     theirs = {
         held[name][-1]
-        for name, leaf in ours.items()
-        if name.startswith(tuple(heads))
-        and name in held
-        and held[name]
-        and held[name][-1] != leaf.shape[-1]
-        and leaf.shape[-1] == num_classes
+        for name in of_heads
+        if held[name][-1] != ours[name].shape[-1] and ours[name].shape[-1] == num_classes
     }
-    if not theirs:
+    their_names = reader.contract.get("class_names")
+    if theirs:
+        classes = f"{' or '.join(map(str, sorted(theirs)))} classes and the data {num_classes}"
+    elif of_heads and their_names is not None and list(their_names) != list(class_names):
+        classes = f"other classes than the data, {name_differences(their_names, class_names)}"
+    else:
         return []
     found = [head for head in heads if any(name.startswith(head) for name in ours)]
-    classes = " or ".join(map(str, sorted(theirs)))
     hint = ""
     if network.label_offset and theirs == {num_classes - network.label_offset}:
         hint = f"; with --labels_offset={network.label_offset} it would fit"
+    elif not theirs:
+        hint = "; to take it all the same give --checkpoint_exclude_scopes=''"
     logger.info(
-        "%s has %s classes and the data %d: %s not taken from it, as with "
-        "--checkpoint_exclude_scopes=%s%s",
+        "%s has %s: %s not taken from it, as with --checkpoint_exclude_scopes=%s%s",
         reader.path,
         classes,
-        num_classes,
         "the head of the network is" if len(found) == 1 else "the heads of the network are",
         ",".join(head.rstrip("/") for head in found),
         hint,

@@ -95,7 +95,7 @@ def train(values: Any) -> None:
             number_of_steps=values.max_number_of_steps,
             log_every_n_steps=values.log_every_n_steps,
             rng=values.seed,
-            init_fn=starting.make_init_fn(values, network, dataset.num_classes),
+            init_fn=starting.make_init_fn(values, network, dataset.class_names),
             save_summaries_secs=values.save_summaries_secs,
             save_interval_secs=values.save_interval_secs,
             contract=contract,

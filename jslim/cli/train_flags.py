@@ -197,7 +197,8 @@ def _define_start(define: Definer) -> None:
     define.text(
         "checkpoint_exclude_scopes",
         None,
-        "Comma-separated scopes of variables that are not taken from --checkpoint_path.",
+        "Comma-separated scopes of variables that are not taken from --checkpoint_path. Default: "
+        "the head of the network, where the checkpoint has other classes.",
     )
     define.text("trainable_scopes", None, "Comma-separated scopes to train. Default: all.")
     define.boolean(

@@ -5,10 +5,13 @@ import re
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 from PIL import Image
 
 from jslim import checkpoints, data, tf_checkpoint
-from jslim.cli import evaluate, train
+from jslim.cli import classifier, evaluate, starting, train
+from jslim.cli.flags import UsageError
+from jslim.nets import nets_factory
 
 QUICK = [
     "train.py", "--batch_size=16", "--optimizer=momentum", "--log_every_n_steps=100",
@@ -103,9 +106,6 @@ def test_a_checkpoint_of_tensorflow_as_in_tf_slims_readme(folders, nine_classes,
 
 
 def test_head_that_would_fit_with_an_offset_is_pointed_out(folders, tmp_path, capfd, monkeypatch):
-    from jslim.cli import starting
-    from jslim.nets import nets_factory
-
     network = nets_factory.get_network("vgg_16")
     state = type("State", (), {})()
     state.variables = {
@@ -113,11 +113,88 @@ def test_head_that_would_fit_with_an_offset_is_pointed_out(folders, tmp_path, ca
     }
     arrays = {"vgg_16/fc8/weights": np.zeros((1, 1, 4096, 9), np.float32)}
     path = tf_checkpoint.save_checkpoint(tmp_path / "vgg_16.ckpt", arrays)
-    values = type("Values", (), {"checkpoint_path": path})()
+    reader = checkpoints.open_checkpoint(path)
+    names = [str(number) for number in range(10)]
     messages = []
     monkeypatch.setattr(starting.logger, "info", lambda text, *args: messages.append(text % args))
-    assert starting._heads_of_other_classes(values, network, 10, state) == ["vgg_16/fc8/"]
+    found = starting._heads_of_other_classes(reader, network, 10, state, names)
+    assert found == ["vgg_16/fc8/"]
     assert messages[-1].endswith("vgg_16/fc8; with --labels_offset=1 it would fit")
+
+
+ACCENTS = ["caf\u00e9", "tea"], ["cafe\u0301", "tea"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "difference"),
+    [
+        (["a", "b"], ["a", "b"], None),
+        (None, ["a", "b"], None),
+        (["a", "b"], ["a", "c"], "'b' only there; 'c' only here"),
+        (list("abcdef"), list("uvwxyz"), "'a', 'b', 'c', and 3 more only there; 'u', 'v', 'w', and "
+         "3 more only here"),
+        (["a", "b", "c"], ["a", "c", "b"], "the same 3 in another order, such as 'b' in the place "
+         "of 'c'"),
+        (*ACCENTS, r"'caf\xe9' only there; 'cafe\u0301' only here"),
+        (["a", "a", "b"], ["a", "b", "b"], "some of them more than once"),
+    ],
+)  # fmt: skip
+def test_head_of_as_many_other_classes_starts_anew(theirs, ours, difference, tmp_path, monkeypatch):
+    weights = np.zeros((3, len(ours)), np.float32)
+    params = {"LeNet": {"fc4": {"weights": weights}}}
+    with checkpoints.CheckpointManager(tmp_path) as manager:
+        manager.save(3, {"params": params}, contract={"class_names": theirs} if theirs else {})
+    state = type("State", (), {"variables": {"params": params}})()
+    messages = []
+    monkeypatch.setattr(starting.logger, "info", lambda text, *args: messages.append(text % args))
+    reader, network = checkpoints.open_checkpoint(tmp_path), nets_factory.get_network("lenet")
+    found = starting._heads_of_other_classes(reader, network, len(ours), state, ours)
+    if difference is None:
+        assert (found, messages) == ([], [])
+        return
+    assert found == ["LeNet/fc4/"]
+    assert messages == [
+        f"{tmp_path}/3 has other classes than the data, {difference}: the head of the network is "
+        "not taken from it, as with --checkpoint_exclude_scopes=LeNet/fc4; to take it all the same "
+        "give --checkpoint_exclude_scopes=''"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "text"),
+    [
+        (*ACCENTS, r"['caf\xe9', 'tea'] there and ['cafe\u0301', 'tea'] here"),
+        ([str(i) for i in range(1000)], [*map(str, range(999)), "x"],
+         "['999' of 1000] there and ['x' of 1000] here"),
+        ([str(i) for i in range(12)], [str(i) for i in range(13)],
+         "['0', '1', '2' of 12] there and ['12' of 13] here"),
+    ],
+)  # fmt: skip
+def test_class_names_that_differ_are_shown_apart_and_not_all(theirs, ours, text):
+    with pytest.raises(UsageError) as error:
+        classifier.check_contract({"class_names": theirs}, {"class_names": ours}, "run/3")
+    assert f"the checkpoint in run/3 does not fit: class_names is {text}; give" in str(error.value)
+
+
+@pytest.mark.parametrize("takes_head", [False, True])
+def test_fine_tuning_to_as_many_other_classes(folders, nine_classes, tmp_path, takes_head):
+    held = {n: v for n, v in variables(nine_classes).items() if n.startswith("LeNet/")}
+    held |= {
+        "LeNet/fc4/weights": np.ones((1024, 2), np.float32),
+        "LeNet/fc4/biases": np.float32([3, 4]),
+    }
+    params = traverse_util.unflatten_dict(held, sep="/")
+    with checkpoints.CheckpointManager(tmp_path / "old") as manager:
+        manager.save(3, {"params": params}, contract={"class_names": ["cat", "dog"]})
+    flags = [*LENET, *folder(folders, "nine"), f"--checkpoint_path={tmp_path / 'old'}",
+             "--max_number_of_steps=1", "--learning_rate=1e-9", f"--train_dir={tmp_path / 'new'}",
+             *(["--checkpoint_exclude_scopes="] if takes_head else [])]  # fmt: skip
+    assert train.main(flags) == 0
+    found = variables(tmp_path / "new")
+    np.testing.assert_allclose(found["LeNet/fc3/weights"], held["LeNet/fc3/weights"], atol=1e-6)
+    np.testing.assert_allclose(
+        found["LeNet/fc4/biases"], [3, 4] if takes_head else [0, 0], atol=1e-6
+    )
 
 
 def test_frozen_batch_norm_keeps_its_first_statistics(folders, tmp_path):
