@@ -11,11 +11,11 @@ what it is restored into is looked after here.
 """
 
 from jslim.checkpoints._assign import InitFn as InitFn
-from jslim.checkpoints._assign import RestoreReport as RestoreReport
 from jslim.checkpoints._assign import assign_from_checkpoint as assign_from_checkpoint
 from jslim.checkpoints._assign import assign_from_checkpoint_fn as assign_from_checkpoint_fn
 from jslim.checkpoints._assign import assign_from_values as assign_from_values
 from jslim.checkpoints._assign import assign_from_values_fn as assign_from_values_fn
+from jslim.checkpoints._differences import RestoreReport as RestoreReport
 from jslim.checkpoints._format import BrokenCheckpoint as BrokenCheckpoint
 from jslim.checkpoints._format import clear_done as clear_done
 from jslim.checkpoints._format import is_done as is_done

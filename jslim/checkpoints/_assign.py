@@ -1,55 +1,26 @@
 """Puts values of a checkpoint, or given ones, into the variables of a model."""
 
+import functools
 import logging
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from jslim._errors import RestoreError, did_you_mean
+from jslim._text import some_of
 from jslim.checkpoints import _trees
+from jslim.checkpoints._differences import MAX_LINES, Difference, RestoreReport, lines_of
 from jslim.checkpoints._format import MODEL_COLLECTIONS, Leaf, variable_names
 from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
 
 _logger = logging.getLogger("jslim")
 
 Assign = Callable[[Any, Mapping[str, Any]], Any]
-
-
-class RestoreReport(NamedTuple):
-    """What became of the variables that were to be read from a checkpoint.
-
-    Attributes:
-        path: the checkpoint.
-        loaded: the model's variables that it has values for.
-        missing: the names that it does not have.
-        unused: the names in it that nothing was read from.
-        mismatched: for each variable that has another shape or dtype in it, or is not one of the
-            model, a line that says so.
-    """
-
-    path: str
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]
-    unused: tuple[str, ...]
-    mismatched: dict[str, str]
-
-    def __str__(self) -> str:
-        """One line with the four counts, and the first names of each."""
-
-        def some(names: tuple[str, ...]) -> str:
-            rest = ", ..." if len(names) > 3 else ""
-            return f" ({', '.join(names[:3])}{rest})" if names else ""
-
-        return (
-            f"checkpoint {self.path}: {len(self.loaded)} loaded, "
-            f"{len(self.missing)} missing{some(self.missing)}, "
-            f"{len(self.mismatched)} mismatched, {len(self.unused)} unused{some(self.unused)}"
-        )
 
 
 class InitFn:
@@ -100,9 +71,12 @@ class InitFn:
         )
         problems = _without_excused(
             {
-                "missing": {name: _missing_line(name, held) for name in self.report.missing},
-                "mismatched": misfits,
-                "unused": {name: f"{name} is not read" for name in self.report.unused},
+                "missing": _missing(self.report.missing, held),
+                "mismatched": _mismatched(misfits),
+                "unused": [
+                    Difference(name, "that are not read", f"{name} is not read".__str__)
+                    for name in self.report.unused
+                ],
             },
             self._excused,
         )
@@ -117,27 +91,28 @@ class InitFn:
 
 
 def _without_excused(
-    found: dict[str, dict[str, str]], excused: Mapping[str, Sequence[str] | None]
+    found: dict[str, list[Difference]], excused: Mapping[str, Sequence[str] | None]
 ) -> list[str]:
     """The lines of what no pattern excuses, and of the patterns that excuse nothing."""
+    left: list[Difference] = []
     lines: list[str] = []
     for kind, problems in found.items():
         patterns = excused[kind]
         if patterns is None:  # which for what is unused means that it does not matter
-            lines += [] if kind == "unused" else problems.values()
+            left += [] if kind == "unused" else problems
             continue
-        lines += [
-            line
-            for name, line in problems.items()
-            if not any(re.match(pattern, name) for pattern in patterns)
+        left += [
+            problem
+            for problem in problems
+            if not any(re.match(pattern, problem.name) for pattern in patterns)
         ]
         for pattern in patterns:
-            if not any(re.match(pattern, name) for name in problems):
+            if not any(re.match(pattern, problem.name) for problem in problems):
                 lines.append(
                     f"allow_{kind} has {pattern!r}, and nothing {kind} starts like that"
-                    f"{did_you_mean(pattern, problems)}"
+                    f"{did_you_mean(pattern, [problem.name for problem in problems])}"
                 )
-    return lines
+    return [*lines_of(left), *lines]
 
 
 def assign_from_checkpoint_fn(
@@ -231,7 +206,7 @@ def assign_from_checkpoint(
         held = reader.get_variable_to_shape_map()
         raise RestoreError(
             f"checkpoint {reader.path} is missing {len(missing)} variables:\n  "
-            + "\n  ".join(_missing_line(name, held) for name in dict.fromkeys(missing))
+            + "\n  ".join(lines_of(_missing(dict.fromkeys(missing), held)))
         )
     tensors = reader.get_tensors(dict.fromkeys(sources.values()))
 
@@ -242,7 +217,7 @@ def assign_from_checkpoint(
         if misfits:
             raise RestoreError(
                 f"checkpoint {reader.path} does not fit the model:\n  "
-                + "\n  ".join(misfits.values())
+                + "\n  ".join(lines_of(_mismatched(misfits)))
             )
         return _assigned(state, values)
 
@@ -279,7 +254,7 @@ def assign_from_values(
         if misfits:
             raise ValueError(
                 "assign_from_values: these values cannot be assigned:\n  "
-                + "\n  ".join(misfits.values())
+                + "\n  ".join(lines_of(_mismatched(misfits)))
             )
         return _assigned(state, arrays)
 
@@ -338,13 +313,21 @@ def _without_missing(reader: CheckpointReader, sources: dict[str, str]) -> dict[
             "checkpoint %s does not have %d of the variables, which stay as they are: %s",
             reader.path,
             len(missing),
-            ", ".join(missing),
+            some_of(missing, MAX_LINES),
         )
     return {variable: name for variable, name in sources.items() if name not in missing}
 
 
-def _missing_line(name: str, held: Mapping[str, Any]) -> str:
-    return f"{name} is not in the checkpoint{did_you_mean(name, held)}"
+def _missing(names: Iterable[str], held: Mapping[str, Any]) -> list[Difference]:
+    def line(name: str) -> str:
+        return f"{name} is not in the checkpoint{did_you_mean(name, held)}"
+
+    kind = "that are not in the checkpoint"
+    return [Difference(name, kind, functools.partial(line, name)) for name in names]
+
+
+def _mismatched(lines: Mapping[str, str]) -> list[Difference]:
+    return [Difference(name, "that do not fit", line.__str__) for name, line in lines.items()]
 
 
 def _collections(state: Any) -> dict[str, Any]:
@@ -363,10 +346,11 @@ def _misfits(
     leaves: Mapping[str, Any], given: Mapping[str, Leaf], source: str, *, reshape: bool
 ) -> dict[str, str]:
     """For each variable that cannot take what is given for it, a line that says why."""
-    lines = {}
+    lines: dict[str, str] = {}
     for name, leaf in given.items():
         if name not in leaves:
-            lines[name] = f"{name} is not a variable of the model{did_you_mean(name, leaves)}"
+            near = did_you_mean(name, leaves) if len(lines) < MAX_LINES else ""
+            lines[name] = f"{name} is not a variable of the model{near}"
             continue
         wanted = _trees.describe(name, leaves[name])
         same_size = reshape and math.prod(leaf.shape) == math.prod(wanted.shape)

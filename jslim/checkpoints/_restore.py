@@ -1,5 +1,6 @@
 """Reads checkpoints: all of a training state, its variables, or some arrays by name."""
 
+import functools
 import logging
 import math
 import os
@@ -10,6 +11,7 @@ import jax
 
 from jslim._errors import RestoreError, did_you_mean
 from jslim.checkpoints import _arrays, _trees
+from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import (
     STATE_DIRECTORY,
     BrokenCheckpoint,
@@ -68,7 +70,7 @@ def _restore_step(step_dir: pathlib.Path, target: Any, shardings: Any) -> Restor
     if problems:
         raise RestoreError(
             f"checkpoint {step_dir} does not fit the state it is to be restored into, "
-            f"in {len(problems)} of its leaves:\n  " + "\n  ".join(problems)
+            f"in {len(problems)} of its leaves:\n  " + "\n  ".join(lines_of(problems))
         )
     stored = read_leaves(step_dir, meta, list(wanted))
     if shardings is None:
@@ -122,18 +124,34 @@ def restore_latest(
     return None
 
 
-def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[str]:
-    """One line for each leaf that only one side has, or that is another array there."""
-    lines = []
+def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference]:
+    """The leaves that only one side has, or that are another array there."""
+    alone = found.keys() - wanted.keys()
+
+    def missing(name: str) -> str:
+        near = did_you_mean(name, sorted(alone))
+        return f"{name}: {wanted[name]} in the state, not in the checkpoint{near}"
+
+    def unlike(name: str) -> str:
+        return f"{name}: {wanted[name]} in the state, {found[name]} in the checkpoint"
+
+    def unknown(name: str) -> str:
+        return f"{name}: {found[name]} in the checkpoint, not in the state"
+
+    differences = []
     for name, leaf in wanted.items():
         if name not in found:
-            near = did_you_mean(name, found.keys() - wanted.keys())
-            lines.append(f"{name}: {leaf} in the state, not in the checkpoint{near}")
+            kind, line = "in the state, not in the checkpoint", missing
         elif found[name]._replace(crc32=0) != leaf:
-            lines.append(f"{name}: {leaf} in the state, {found[name]} in the checkpoint")
-    for name in found.keys() - wanted.keys():
-        lines.append(f"{name}: {found[name]} in the checkpoint, not in the state")
-    return sorted(lines)
+            kind, line = "of another shape or type in the state than in the checkpoint", unlike
+        else:
+            continue
+        differences.append(Difference(name, kind, functools.partial(line, name)))
+    differences += [
+        Difference(name, "in the checkpoint, not in the state", functools.partial(unknown, name))
+        for name in alone
+    ]
+    return sorted(differences, key=lambda difference: f"{difference.name}:")
 
 
 def read_leaves(

@@ -62,6 +62,13 @@ def find_start(values: Any) -> Start:
             "--start_from=resume"
         )
     contract = checkpoints.read_contract(resumed_from)
+    used = contract.get("optimizer", values.optimizer)
+    if used != values.optimizer:
+        raise UsageError(
+            f"the run in --train_dir, at {resumed_from}, used --optimizer={used}, and this start "
+            f"asks for {values.optimizer}; give --optimizer={used} to resume, or another "
+            "--train_dir to start anew"
+        )
     weights = contract.get("started_from")
     if given not in (None, weights):
         raise UsageError(

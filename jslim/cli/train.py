@@ -58,7 +58,7 @@ def train(values: Any) -> None:
         _draw_preview(values, dataset, contract)
         return
     start = starting.find_start(values)
-    contract["started_from"] = start.weights
+    contract |= {"started_from": start.weights, "optimizer": values.optimizer}
     if start.resumes:
         classifier.check_contract(start.contract, contract, values.train_dir)
     learning_rate = _learning_rate(values, dataset.num_samples)

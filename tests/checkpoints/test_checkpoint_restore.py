@@ -3,6 +3,7 @@ import logging
 import pathlib
 import re
 import shutil
+import time
 import zlib
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checkpoint_states import assert_same, make_state, save_steps
+from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim._errors import RestoreError
@@ -111,6 +113,45 @@ def test_restore_names_every_difference_at_once(tmp_path):
         f"did you mean '{fc2}weights' or '{fc2}biases'?",
         "  rng: uint32 (4,) of a random key (rbg) in the state, "
         "uint32 (2,) of a random key (threefry2x32) in the checkpoint",
+    ]
+
+
+def test_many_differences_are_grouped_and_found_fast(tmp_path):
+    names = [f"block{i}/unit_{j}/conv{k}" for i in range(4) for j in range(10) for k in range(4)]
+    flat = {f"net/{name}/weights": np.ones(1, np.float32) for name in names}
+    params = traverse_util.unflatten_dict(flat, sep="/")
+    state = {"params": params, "opt_state": {"0": {"trace": params}}, "rng": np.zeros(2)}
+    with CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(3, state)
+    target = {
+        "params": params,
+        "opt_state": {"0": {"mu": params, "nu": params}},
+        "rng": np.zeros(3),
+    }
+    started = time.process_time()
+    with pytest.raises(RestoreError) as error:
+        restore(tmp_path, target)
+    assert time.process_time() - started < 2
+    first = ", ".join(f"block0/unit_0/conv{k}/weights" for k in range(3))
+    slots = f"{first}, and 157 more"
+    assert str(error.value).splitlines() == [
+        f"checkpoint {tmp_path / '3'} does not fit the state it is to be restored into, in 481 of "
+        "its leaves:",
+        f"  opt_state/0/mu/net/: 160 in the state, not in the checkpoint: {slots}",
+        f"  opt_state/0/nu/net/: 160 in the state, not in the checkpoint: {slots}",
+        f"  opt_state/0/trace/net/: 160 in the checkpoint, not in the state: {slots}",
+        "  rng: float64 (3,) in the state, float64 (2,) in the checkpoint",
+    ]
+
+
+def test_differences_in_more_places_than_lines_are_one(tmp_path):
+    many = {f"net_{i}": {"w": np.ones(1), "b": np.ones(1)} for i in range(30)}
+    with CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(3, {"params": {"w": np.ones(1)}})
+    with pytest.raises(RestoreError) as error:
+        restore(tmp_path, {"params": {"w": np.ones(1)}, **many})
+    assert str(error.value).splitlines()[1:] == [
+        "  60 in the state, not in the checkpoint: net_0/b, net_0/w, net_1/b, and 57 more"
     ]
 
 

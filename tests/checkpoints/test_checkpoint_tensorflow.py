@@ -133,6 +133,19 @@ def test_all_that_does_not_fit_is_said_at_once():
     )
 
 
+def test_many_that_do_not_fit_are_grouped(tmp_path, caplog):
+    path = tf_checkpoint.save_checkpoint(tmp_path / "m", {"net/w": np.ones(1, np.float32)})
+    many = [f"net/conv{i}/{name}" for i in range(50) for name in ("weights", "biases")]
+    with pytest.raises(RestoreError) as error:
+        slim.assign_from_checkpoint(path, many)
+    assert str(error.value) == (
+        f"checkpoint {path} is missing 100 variables:\n  net/: 100 that are not in the checkpoint: "
+        "conv0/weights, conv0/biases, conv1/weights, and 97 more"
+    )
+    assert slim.assign_from_checkpoint_fn(path, many, ignore_missing_vars=True) is None
+    assert caplog.messages[-1].endswith("net/conv4/weights, net/conv4/biases, and 90 more")
+
+
 @pytest.mark.parametrize(
     ("allowed", "lines"),
     [

@@ -95,6 +95,16 @@ def test_the_same_command_again_goes_on_where_it_stopped(trained, tmp_path, capf
     )
 
 
+def test_another_optimizer_does_not_resume(trained, capfd):
+    flags = ["train.py", *DIGITS, f"--train_dir={trained}", "--max_number_of_steps=7"]
+    assert train.main([*flags, "--optimizer=adam"]) == 2
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"train.py: the run in --train_dir, at {trained}/6, used --optimizer=momentum, and this "
+        "start asks for adam; give --optimizer=momentum to resume, or another --train_dir to start "
+        "anew"
+    )
+
+
 def test_num_clones_splits_the_batch_over_devices(trained, tmp_path):
     arguments = ["train.py", *DIGITS, *QUICK, f"--train_dir={tmp_path}"]
     assert train.main([*arguments, "--num_clones=4", "--batch_size=4"]) == 0
