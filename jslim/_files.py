@@ -14,6 +14,7 @@ from types import TracebackType
 import numpy as np
 
 from jslim._limits import Limit, check_unpacked
+from jslim._paths import local_path
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -117,7 +118,7 @@ class UnfinishedFile:
     """
 
     def __init__(self, final: str | os.PathLike[str]):
-        self._final = pathlib.Path(final)
+        self._final = pathlib.Path(local_path(final, "the file to write"))
         self._final.parent.mkdir(parents=True, exist_ok=True)
         name = f".{self._final.name}.{secrets.token_hex(4)}.jslim-unfinished"
         self.path = self._final.with_name(name)

@@ -20,7 +20,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
+from jslim._checks import check_count, check_secs
 from jslim._errors import RestoreError
+from jslim._paths import output_directory
 from jslim._processes import put
 from jslim.learning.mesh import (
     STEPS_IN_FLIGHT,
@@ -61,6 +63,8 @@ class _Evaluator:
             lambda leaf: put(leaf, self._whole), (variables, self._metrics.init())
         )
         count = 0
+        if num_evals is not None:
+            check_count(num_evals, "evaluation: num_evals")
         if hasattr(batches, "rewind"):
             batches.rewind()
         for batch in batches() if callable(batches) else batches:
@@ -166,6 +170,7 @@ def evaluate_once(
       RestoreError: There is no such checkpoint, or it is broken.
       ValueError: There are fewer batches than `num_evals`, or none.
     """
+    logdir = None if logdir is None else output_directory(logdir, "evaluate_once: logdir")
     weights = checkpoints.read_weights(checkpoint_path, use_moving_averages)
     evaluate = make_evaluator(eval_fn, metrics, mesh=mesh)
     return evaluate_weights(evaluate, weights, batches, logdir=logdir, num_evals=num_evals)
@@ -246,6 +251,8 @@ def wait_for_new_checkpoint(
     Returns:
       The checkpoint's path, or None after the timeout or the end of training.
     """
+    check_secs(timeout, "wait_for_new_checkpoint: timeout")
+    check_secs(seconds_to_sleep, "wait_for_new_checkpoint: seconds_to_sleep")
     give_up = None if timeout is None else time.monotonic() + timeout
     said = False
     while True:
@@ -340,6 +347,13 @@ def evaluation_loop(
     Returns:
       The values of the last evaluation, or None if there was none.
     """
+    logdir = None if logdir is None else output_directory(logdir, "evaluation_loop: logdir")
+    check_secs(eval_interval_secs, "evaluation_loop: eval_interval_secs")
+    check_secs(timeout, "evaluation_loop: timeout")
+    counts = {"num_evals": num_evals, "max_number_of_evaluations": max_number_of_evaluations}
+    for name, number in counts.items():
+        if number is not None:
+            check_count(number, f"evaluation_loop: {name}")
     evaluate = make_evaluator(eval_fn, metrics, mesh=mesh)
     values = None
     read = functools.partial(checkpoints.read_weights, use_moving_averages=use_moving_averages)

@@ -26,11 +26,18 @@ from jslim import _contract, checkpoints, prediction, tf_checkpoint
 from jslim._errors import RestoreError, did_you_mean
 from jslim._files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim._limits import TEXT_BYTES
+from jslim._paths import format_of, local_path
+from jslim._paths import output_file as output_path
 from jslim._schema import Invalid, parse_json
 from jslim.preprocessing.on_device import get_device_preprocessing
 from jslim.variables import get_variables
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+GRAPH = {".zip": "an inference graph"}
+VARIABLES = {
+    ".safetensors": "the variables",
+    ".ckpt": "the variables as a checkpoint of TensorFlow, as does .ckpt-1000",
+}
 _MODEL_FILE, _CONTRACT_FILE = "model.jaxexport", "contract.json"
 # Operations that XLA writes as calls, and what tells it of shapes and shards.
 _IS_IN_XLA = re.compile(r"(stablehlo|mhlo|chlo)\..*|shape_assertion|Sharding").fullmatch
@@ -64,7 +71,8 @@ def export_inference_graph(
 
     Args:
       checkpoint: What `slim.load` takes, or what it gave.
-      output_file: The file to write, a zip archive of `model.jaxexport` and `contract.json`.
+      output_file: The file to write, NAME.zip: an archive of `model.jaxexport` and
+        `contract.json`.
       platforms: Of 'cpu', 'cuda' and 'tpu', where it is to run. Each computes convolutions in its
         own way.
       batch_size: The only batch size it takes; None for any.
@@ -76,10 +84,11 @@ def export_inference_graph(
       The path of the file.
 
     Raises:
-      ValueError: A platform is none of these; what `slim.load` raises.
+      ValueError: A platform is none of these; the file cannot be written; what `slim.load` raises.
       RestoreError: Likewise.
       ImportError: The package flatbuffers is not installed.
     """
+    output_file = output_path(output_file, "export: output_file", GRAPH)
     platforms = list(platforms)
     for platform in platforms:
         if platform not in PLATFORMS:
@@ -113,7 +122,7 @@ def export_inference_graph(
     with UnfinishedFile(output_file) as file, zipfile.ZipFile(file.path, "w") as archive:
         archive.writestr(_CONTRACT_FILE, json.dumps(described, indent=1))
         archive.writestr(_MODEL_FILE, serialized)
-    return str(output_file)
+    return output_file
 
 
 def export_variables(
@@ -127,8 +136,8 @@ def export_variables(
 
     Args:
       checkpoint: What `slim.load` takes.
-      output_file: A file that ends in `.safetensors`, or else the prefix of a TensorFlow
-        checkpoint, which TF-Slim restores: `model.ckpt-1000`. In the first the contract is
+      output_file: A file that ends in `.safetensors`, or the prefix of a TensorFlow checkpoint,
+        which TF-Slim restores: `model.ckpt` or `model.ckpt-1000`. In the first the contract is
         metadata, in the second there is `global_step`.
       use_moving_averages: Whether to take the moving averages of the variables, under the names
         of the variables; by default as for `slim.load`.
@@ -141,9 +150,10 @@ def export_variables(
       RestoreError, ValueError: What `slim.load` raises.
       ImportError: The package safetensors is not installed.
     """
+    output_file = output_path(output_file, "export: output_file", VARIABLES)
     classifier = prediction.load(checkpoint, use_moving_averages=use_moving_averages, **contract)
     arrays = {name: np.asarray(v) for name, v in get_variables(classifier.variables).items()}
-    if os.fspath(output_file).endswith(".safetensors"):
+    if format_of(output_file, "export: output_file", VARIABLES) == ".safetensors":
         metadata = {"contract": json.dumps(classifier.contract)}
         return checkpoints.save_safetensors(output_file, arrays, metadata)
     if classifier.step is not None:
@@ -252,6 +262,7 @@ def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
       RestoreError: It is no such file, or is damaged; a newer JAX wrote it.
       ImportError: The package flatbuffers is not installed.
     """
+    path = local_path(path, "load_inference_graph: path")
     jax_export = _jax_export()
     try:
         contract, stored = _read_archive(path)

@@ -20,6 +20,8 @@ LEVELS = {
     "_text": 0,
     "_schema": 0,
     "_contract": 0,
+    "_paths": 0,
+    "_checks": 0,
     "tf_checkpoint": 1,
     "queues": 0,
     "_context": 0,

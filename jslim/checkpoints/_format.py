@@ -29,6 +29,7 @@ import numpy as np
 from jslim import _contract
 from jslim._errors import RestoreError
 from jslim._files import UnfinishedFile, open_regular
+from jslim._paths import local_path
 from jslim._schema import Between, Invalid, conform, parse_json, read_json
 
 FORMAT = 1
@@ -303,17 +304,21 @@ def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
     }
 
 
+def _directory(path: str | os.PathLike[str]) -> pathlib.Path:
+    return pathlib.Path(local_path(path, "the directory of checkpoints"))
+
+
 def mark_done(directory: str | os.PathLike[str], step: int) -> None:
     """Notes in `directory` that training ended at `step`: what an evaluation loop waits for."""
-    pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-    write_json(pathlib.Path(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
+    _directory(directory).mkdir(parents=True, exist_ok=True)
+    write_json(_directory(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
 
 
 def is_done(directory: str | os.PathLike[str]) -> bool:
     """Whether the training that writes to `directory` has ended."""
-    return (pathlib.Path(directory) / _DONE_FILE).is_file()
+    return (_directory(directory) / _DONE_FILE).is_file()
 
 
 def clear_done(directory: str | os.PathLike[str]) -> None:
     """Takes the mark of `mark_done` away, because training goes on."""
-    (pathlib.Path(directory) / _DONE_FILE).unlink(missing_ok=True)
+    (_directory(directory) / _DONE_FILE).unlink(missing_ok=True)

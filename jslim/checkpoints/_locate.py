@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from jslim import tf_checkpoint
 from jslim._errors import RestoreError
+from jslim._paths import local_path
 from jslim.checkpoints._format import (
     META_FILE,
     BrokenCheckpoint,
@@ -39,9 +40,9 @@ def locate(path: Path) -> Location | None:
         RestoreError: there is something of a TensorFlow checkpoint, or there are several without
             a latest one.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(local_path(path, "the path of a checkpoint"))
     try:
-        if path.suffix == SUFFIX and path.is_file():
+        if path.suffix.lower() == SUFFIX and path.is_file():
             return Location("safetensors", path)
         if (path / META_FILE).is_file():
             return Location("jslim", path)
@@ -79,7 +80,8 @@ def find(path: Path) -> Location:
     found = locate(path)
     if found is not None:
         return found
-    if not pathlib.Path(path).exists():
+    path = local_path(path, "the path of a checkpoint")
+    if not os.path.exists(path):
         raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
     raise RestoreError(
         f"{path} is not a jslim checkpoint, nor one of TensorFlow; give a training directory, one "
@@ -141,6 +143,7 @@ def all_checkpoints(directory: Path) -> list[str]:
     ones that were written is looked at when they are read. Of a directory of TensorFlow these are
     the prefixes of all checkpoints, by the number in the name.
     """
+    directory = local_path(directory, "the directory of checkpoints")
     steps = step_directories(pathlib.Path(directory))
     whole = [str(path) for path in steps if is_whole(path)]
     return whole or tf_checkpoint.all_checkpoints(directory)
@@ -152,6 +155,7 @@ def step_to_resume(directory: Path) -> str | None:
     Raises:
         RestoreError: TensorFlow trains in the directory, by its file `checkpoint`.
     """
+    directory = local_path(directory, "the directory of checkpoints")
     steps = step_directories(pathlib.Path(directory))
     newest = next((str(path) for path in reversed(steps) if is_whole(path)), None)
     theirs = None if steps else tf_checkpoint.latest_checkpoint(directory)

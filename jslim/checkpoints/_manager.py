@@ -16,6 +16,8 @@ import jax
 import numpy as np
 
 from jslim import _contract
+from jslim._checks import check_count, check_secs
+from jslim._paths import local_path
 from jslim._processes import wait_for_all
 from jslim._schema import Invalid
 from jslim.checkpoints import _arrays, _trees
@@ -72,16 +74,11 @@ class CheckpointManager:
         save_interval_secs: float | None = 600.0,
         keep_every_secs: float | None = None,
     ) -> None:
-        if keep < 1:
-            raise ValueError(f"CheckpointManager: keep must be at least 1, got {keep}.")
-        for name, secs in (
-            ("save_interval_secs", save_interval_secs),
-            ("keep_every_secs", keep_every_secs),
-        ):
-            if secs is not None and secs < 0:
-                raise ValueError(
-                    f"CheckpointManager: {name} must be a number of seconds or None, got {secs}."
-                )
+        check_count(keep, "CheckpointManager: keep")
+        accepted = "a number of seconds or None"
+        check_secs(save_interval_secs, "CheckpointManager: save_interval_secs", accepted)
+        check_secs(keep_every_secs, "CheckpointManager: keep_every_secs", accepted)
+        directory = local_path(directory, "CheckpointManager: directory")
         self.directory = pathlib.Path(directory).absolute()
         self._keep = keep
         self._save_interval_secs = save_interval_secs
@@ -149,8 +146,7 @@ class CheckpointManager:
             ValueError: `step` is negative, or the state holds nothing, or names two leaves alike.
             OSError: the save before this one failed.
         """
-        if step < 0:
-            raise ValueError(f"CheckpointManager.save: step must be 0 or more, got {step}.")
+        step = check_count(step, "CheckpointManager.save: step", least=0)
         leaves = _trees.named_leaves(state)
         if not leaves:
             raise ValueError("CheckpointManager.save: the state holds no arrays.")

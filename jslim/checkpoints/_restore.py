@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jslim._errors import RestoreError, did_you_mean
+from jslim._paths import local_path
 from jslim.checkpoints import _arrays, _trees
 from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import (
@@ -105,6 +106,7 @@ def restore_latest(
         RestoreError: all checkpoints are broken, or the newest that is not holds another state;
             or TensorFlow trains in the directory.
     """
+    directory = local_path(directory, "restore_latest: directory")
     broken = []
     for step_dir in reversed(step_directories(pathlib.Path(directory))):
         try:

@@ -14,6 +14,7 @@ from jslim import _contract
 from jslim._errors import RestoreError, did_you_mean
 from jslim._files import UnfinishedFile, open_regular, read_part
 from jslim._limits import TEXT_BYTES
+from jslim._paths import output_file
 from jslim._schema import Between, Invalid, conform, parse_json
 
 SUFFIX = ".safetensors"
@@ -47,7 +48,7 @@ def save_safetensors(
     """Writes arrays as a safetensors file, whole or not at all.
 
     Args:
-        path: the file to write.
+        path: the file to write; its name ends in `.safetensors`.
         arrays: `{name: array}`, such as `slim.get_variables(variables)` gives.
         metadata: strings to store with them.
 
@@ -55,9 +56,10 @@ def save_safetensors(
         The path.
 
     Raises:
-        ValueError: there are no arrays.
+        ValueError: there are no arrays; the path cannot be written.
         ImportError: the package safetensors is not installed.
     """
+    path = output_file(path, "save_safetensors: path", {SUFFIX: "what it writes"})
     if not arrays:
         raise ValueError("save_safetensors: there are no arrays; give {name: array}")
     held = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -66,7 +68,7 @@ def save_safetensors(
     library = _library().numpy
     with UnfinishedFile(path) as unfinished:
         library.save_file(held, unfinished.path, metadata=dict(metadata or {}))
-    return str(path)
+    return path
 
 
 class _Tensor(NamedTuple):

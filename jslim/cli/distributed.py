@@ -41,6 +41,11 @@ def joined(values: Any, program: str) -> Iterator[None]:
     """
     given = [name for name in _FLAGS if name in values and values[name].value is not None]
     if not given and not ("distributed" in values and values.distributed):
+        if "heartbeat_timeout_secs" in values and values["heartbeat_timeout_secs"].present:
+            raise UsageError(
+                "--heartbeat_timeout_secs goes with --distributed or --coordinator_address, and "
+                "neither is given; drop it"
+            )
         yield
         return
     _check(values, given)

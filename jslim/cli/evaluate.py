@@ -13,6 +13,7 @@ from jslim import _contract, checkpoints, data, evaluation, metrics, prediction
 from jslim._errors import RestoreError
 from jslim.cli import classifier as image_classifier
 from jslim.cli import flags, reports, scoring, statistics
+from jslim.cli.definer import refuse_alone
 from jslim.cli.run import UsageError, run
 from jslim.nets import nets_factory
 
@@ -37,6 +38,8 @@ def evaluate(values: Any) -> None:
       RestoreError: There is no whole checkpoint.
       DataError: The data cannot be read.
     """
+    scoring.check_names(flags.scopes_of(values.metrics))
+    refuse_alone(values, {"timeout_secs": "eval_interval_secs"})
     first, describes_itself = _read(values, _first_checkpoint(values))
     contract = dict(first.contract)
     _contract.require(contract, _NEEDED, first.path)

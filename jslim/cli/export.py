@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jslim import export as exporting
+from jslim._paths import format_of
 from jslim.cli import flags
 from jslim.cli.run import UsageError, run
 
@@ -29,7 +30,13 @@ def export(values: Any) -> None:
         "use_moving_averages": values.use_moving_averages,
         **flags.contract_of(values),
     }
-    if values.output_file.endswith(".safetensors") or ".ckpt" in values.output_file:
+    if format_of(values.output_file, "--output_file", flags.FORMATS) in exporting.VARIABLES:
+        for name in ("platforms", "batch_size"):
+            if values[name].present:
+                raise UsageError(
+                    f"--{name} is of an inference graph, a .zip, and does nothing with "
+                    f"--output_file={values.output_file}; drop it"
+                )
         path = exporting.export_variables(values.checkpoint_path, values.output_file, **common)
     else:
         path = exporting.export_inference_graph(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from jslim._files import read_regular
 from jslim._limits import TEXT_BYTES
+from jslim._paths import local_path
 from jslim.cli.flags import UsageError
 
 _MOST_FLAGS = 10_000
@@ -55,6 +56,7 @@ def _expanded(arguments: list[str], depth: int) -> Iterator[str]:
 
 def _lines(path: str) -> list[str]:
     """The flags in a file, without empty lines and comments."""
+    path = local_path(path, "--flagfile")
     try:
         text = read_regular(path, TEXT_BYTES).decode("utf-8-sig")
     except OSError as error:

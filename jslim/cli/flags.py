@@ -8,15 +8,18 @@ from typing import Any
 
 from absl import flags
 
+from jslim import export
+from jslim.cli.definer import Definer as Definer
+from jslim.cli.definer import UsageError as UsageError
 from jslim.data.labels import read_class_names
+
+FORMATS = export.GRAPH | export.VARIABLES
+PICTURE = {".png": "a picture"}
+TABLES = {".csv": "a table", ".jsonl": "JSON lines"}
 
 _CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(
     os.environ.get("XDG_CACHE_HOME", "~/.cache"), "jslim", "xla"
 )
-
-
-class UsageError(ValueError):
-    """A flag, or flags together, that make no sense."""
 
 
 # TF-Slim's flags that belong to a session, to parameter servers or to a graph.
@@ -36,32 +39,6 @@ DROPPED = {
 }
 
 
-class Definer:
-    """Defines flags among `values`; all from here, since the help puts them under their module."""
-
-    def __init__(self, values: flags.FlagValues):
-        self._values = values
-
-    def text(self, name: str, default: str | None, explanation: str) -> None:
-        flags.DEFINE_string(name, default, explanation, flag_values=self._values)
-
-    def integer(self, name: str, default: int | None, explanation: str, **bounds: Any) -> None:
-        flags.DEFINE_integer(name, default, explanation, flag_values=self._values, **bounds)
-
-    def number(self, name: str, default: float | None, explanation: str, **bounds: Any) -> None:
-        flags.DEFINE_float(name, default, explanation, flag_values=self._values, **bounds)
-
-    def boolean(
-        self, name: str, default: bool | None, explanation: str, short_name: str | None = None
-    ) -> None:
-        flags.DEFINE_bool(
-            name, default, explanation, flag_values=self._values, short_name=short_name
-        )
-
-    def choice(self, name: str, default: str | None, choices: list[str], explanation: str) -> None:
-        flags.DEFINE_enum(name, default, choices, explanation, flag_values=self._values)
-
-
 def define_common(define: Definer, batch_size: int, split: str) -> None:
     """What `train.py` and `eval.py` both have."""
     define.text(
@@ -73,7 +50,7 @@ def define_common(define: Definer, batch_size: int, split: str) -> None:
         "labels.txt; also in ArrayRecord files). cifar10 and mnist also in their own files.",
     )
     define.text("dataset_split_name", split, "The split of the data set.")
-    define.text("dataset_dir", None, "The folder or file of the data set; digits come with jslim.")
+    define.path("dataset_dir", None, "The folder or file of the data set; digits come with jslim.")
     define.text("preprocessing_name", None, "Default: that of the network.")
     define.integer(
         "labels_offset", 0, "Is subtracted from the labels (1 to drop a background class)."
@@ -135,8 +112,10 @@ def eval_flags() -> flags.FlagValues:
     define = Definer(values)
     define_common(define, batch_size=100, split="test")
     _define_model(define)
-    define.text("eval_dir", None, "Where event files go. Default: none are written.")
-    define.integer("eval_image_size", None, "Image side in pixels. Default: the checkpoint's.")
+    define.directory("eval_dir", None, "Where event files go. Default: none are written.")
+    define.integer(
+        "eval_image_size", None, "Image side in pixels. Default: the checkpoint's.", lower_bound=1
+    )
     define.integer(
         "max_num_batches", None, "How many batches to evaluate. Default: all.", lower_bound=1
     )
@@ -148,9 +127,12 @@ def eval_flags() -> flags.FlagValues:
         lower_bound=0,
     )
     define.integer(
-        "timeout_secs", None, "How long to wait for a new checkpoint. Default: for ever."
+        "timeout_secs",
+        None,
+        "How long to wait for a new checkpoint. Default: for ever.",
+        lower_bound=0,
     )
-    define.number(
+    define.share(
         "moving_average_decay",
         None,
         "If given, as --use_moving_averages; the number makes no difference here.",
@@ -161,13 +143,13 @@ def eval_flags() -> flags.FlagValues:
         False,
         "Prints precision, recall and F1 of every class, and the confusion matrix.",
     )
-    define.text(
+    define.file(
         "confusion_matrix_file",
-        None,
         "Where to draw the confusion matrix, a PNG file. With --eval_interval_secs the step is put "
         "before its extension, as in that of all predictions.",
+        PICTURE,
     )
-    define.text("predictions_file", None, "Where to write all predictions, as CSV or as .jsonl.")
+    define.file("predictions_file", "Where to write all predictions, as .csv or as .jsonl.", TABLES)
     return values
 
 
@@ -180,12 +162,12 @@ def predict_flags() -> flags.FlagValues:
     define.integer(
         "top", 1, "How many classes are written for each image, best first.", lower_bound=1
     )
-    define.text("output", None, "The file to write. Default: the standard output.")
+    define.file("output", "The file to write. Default: the standard output.")
     define.choice(
         "format",
         None,
         ["csv", "jsonl"],
-        "Default: jsonl where --output ends so, else csv.",
+        "Default: what --output ends in; csv on the standard output.",
     )
     define.integer(
         "skip_bad_records",
@@ -202,11 +184,11 @@ def export_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     define = Definer(values)
     _define_checkpoint(define)
-    define.text(
+    define.file(
         "output_file",
-        None,
-        "The file to write: an inference graph; or the variables alone, a safetensors file if it "
-        "ends so, and a checkpoint of TensorFlow if it is called .ckpt.",
+        "The file to write. NAME.zip: an inference graph; or the variables alone, NAME.safetensors "
+        "or, as a checkpoint of TensorFlow, NAME.ckpt.",
+        FORMATS,
     )
     define.text("platforms", "cpu,cuda,tpu", "Comma-separated: where it is to run.")
     define.integer("batch_size", None, "The only batch size it takes. Default: any.", lower_bound=1)
@@ -217,7 +199,7 @@ def convert_flags() -> flags.FlagValues:
     """The flags of `jslim-convert`."""
     values = flags.FlagValues()
     define = Definer(values)
-    define.text(
+    define.path(
         "dataset_dir",
         None,
         "A folder of images, DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that; or "
@@ -236,7 +218,7 @@ def convert_flags() -> flags.FlagValues:
         ["tfrecord", "array_record"],
         "What to write.",
     )
-    define.text("output_dir", None, "Where the files go.")
+    define.directory("output_dir", None, "Where the files go.")
     define.text("name", None, "What they are called: NAME_SPLIT_*. Default: the folder's name.")
     define.integer(
         "num_shards",
@@ -258,7 +240,7 @@ def convert_flags() -> flags.FlagValues:
 
 def _define_model(define: Definer) -> None:
     """The checkpoint to load, and its network."""
-    define.text(
+    define.path(
         "checkpoint_path", "/tmp/tfmodel/", "A checkpoint of jslim or TensorFlow, or a directory."
     )
     define.text("model_name", None, "The network. Default: the one the checkpoint names.")
@@ -268,7 +250,7 @@ def _define_checkpoint(define: Definer) -> None:
     """What says which network to load: of jslim's own checkpoints the first alone is needed."""
     _define_model(define)
     define.text("preprocessing_name", None, "Default: the checkpoint's, or that of the network.")
-    define.text("labels_file", None, "The class names, one a line, if the checkpoint has none.")
+    define.path("labels_file", None, "The class names, one a line, if the checkpoint has none.")
     define.integer(
         "image_size", None, "Image side in pixels. Default: the checkpoint's.", lower_bound=1
     )

@@ -3,12 +3,14 @@
 import csv
 import logging
 import math
+import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from jslim import prediction
 from jslim._errors import DataError
+from jslim._paths import format_of
 from jslim._text import json_line, printable, unique_names
 from jslim.cli import flags
 from jslim.cli.run import UsageError, run
@@ -31,6 +33,7 @@ def predict(values: Any, paths: Sequence[str]) -> None:
     """
     if not paths:
         raise UsageError("give image files or folders of them: jslim-predict [flags] PATH ...")
+    as_json = _is_json(values)
     files = prediction.list_images(paths)
     classifier = prediction.load(
         values.checkpoint_path,
@@ -46,13 +49,11 @@ def predict(values: Any, paths: Sequence[str]) -> None:
     )
     errors: dict[int, str] = {}
     results = _results(classifier, files, values.batch_size, values.top, errors)
-    as_json = values.format == "jsonl" or (
-        values.format is None and str(values.output).endswith((".jsonl", ".json"))
-    )
     write = _write_json_lines if as_json else _write_csv
     if values.output is None:
         write(sys.stdout, results)
     else:
+        pathlib.Path(values.output).parent.mkdir(parents=True, exist_ok=True)
         # Names that are no UTF-8 have escapes in place of their bytes.
         with open(
             values.output, "w", newline="", encoding="utf-8", errors="backslashreplace"
@@ -64,6 +65,21 @@ def predict(values: Any, paths: Sequence[str]) -> None:
             f"first: {next(iter(errors.values()))} (--skip_bad_records={len(errors)} makes this no "
             "error)"
         )
+
+
+def _is_json(values: Any) -> bool:
+    """What --format says, or what the name of the file ends in."""
+    if values.output is None:
+        return bool(values.format == "jsonl")
+    suffix = pathlib.PurePath(values.output).suffix.lower()
+    if values.format is None:
+        suffix = format_of(values.output, "--output without --format", flags.TABLES)
+    elif suffix in flags.TABLES and suffix != f".{values.format}":
+        raise UsageError(
+            f"--format={values.format} contradicts --output={values.output}; drop --format, or "
+            f"call the file .{values.format}"
+        )
+    return ".jsonl" in (suffix, f".{values.format}")
 
 
 class Result(NamedTuple):

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim import metrics
+from jslim._paths import format_of
 from jslim._text import json_line, printable, unique_names
+from jslim.cli.flags import TABLES
 
 
 def _shown(class_names: Sequence[str]) -> list[str]:
@@ -100,10 +102,10 @@ def write_predictions(
     logits: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Writes a line for each example: as JSON lines if the file ends so, else as CSV.
+    """Writes a line for each example: as JSON lines, or as CSV.
 
     Args:
-      path: The file.
+      path: The file, .jsonl or .csv.
       record_keys: What each example is called.
       class_names: The names of the classes; equal ones are told apart by their labels.
       logits: `[examples, classes]`.
@@ -127,7 +129,7 @@ def write_predictions(
 
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        if path.endswith((".jsonl", ".json")):
+        if format_of(path, "--predictions_file", TABLES) == ".jsonl":
             for row in rows():
                 file.write(json_line({**row, "is_right": bool(row["is_right"])}))
             return

@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import flags
 
+from jslim._paths import output_directory
 from jslim._text import printable
 from jslim.cli import distributed, flagfiles
 from jslim.cli.flags import UsageError as UsageError
@@ -48,13 +49,16 @@ def run(
         _check_integers(values)
         if len(rest) > 1 and not takes_arguments:
             raise UsageError(f"unexpected argument {rest[1]!r}; flags start with --")
-    except (flags.Error, UsageError) as error:
+        cache = values["compilation_cache_dir"].value
+        if cache and values["compilation_cache_dir"].present:
+            cache = output_directory(cache, "--compilation_cache_dir")
+    except (flags.Error, ValueError) as error:
         return _fail(argv, _explain(error, dropped or {}))
     if values["help"].value:
         print(values.main_module_help() or values.get_help())
         return 0
     _log_to_stderr()
-    _use_compilation_cache(values["compilation_cache_dir"].value)
+    _use_compilation_cache(cache)
     keep_freed_memory()
     code = _run_program(program, values, argv, [rest[1:]] if takes_arguments else [])
     distributed.leave(code)

@@ -122,6 +122,12 @@ def metric_map(
     return {name: _make(name, num_classes, flag) for name in names}
 
 
+def check_names(names: Sequence[str], flag: str = "--metrics") -> None:
+    """Refuses names that no metric has, whatever the classes; as `metric_map`."""
+    for name in names:
+        _find(name, flag)
+
+
 def _make(name: str, num_classes: int, flag: str) -> Metric:
     row, number = _find(name, flag)
     if row.is_binary and num_classes != 2:

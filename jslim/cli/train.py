@@ -13,10 +13,11 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
-from jslim.cli import classifier, flags, preview, starting
+from jslim.cli import classifier, flags, preview, scoring, starting
 from jslim.cli.augmentation import make_augmentation
+from jslim.cli.definer import refuse_alone, refuse_idle
 from jslim.cli.run import UsageError, run
-from jslim.cli.train_flags import train_flags
+from jslim.cli.train_flags import GOES_WITH, OF_DECAY_TYPES, OF_OPTIMIZERS, train_flags
 from jslim.cli.validation import Validation
 from jslim.model import make_rng
 from jslim.nets import nets_factory
@@ -37,6 +38,7 @@ def train(values: Any) -> None:
       UsageError: Flags that make no sense together, or that do not fit a checkpoint.
       DataError: The data cannot be read.
     """
+    _check_flags(values)
     network = nets_factory.get_network(values.model_name)
     if network.takes_videos:
         raise UsageError(
@@ -83,8 +85,7 @@ def train(values: Any) -> None:
         resumed = start.resumed_from
         resumed_step = None if resumed is None else checkpoints.checkpoint_step(resumed)
         validation = Validation(values, contract, resumed_step)
-    elif values.early_stopping_evaluations:
-        raise UsageError("--early_stopping_evaluations goes with --eval_every, which is not given")
+        _check_evaluated_split(values, dataset, validation.dataset)
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
     with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
         _say_what_happens(values, dataset, contract, start)
@@ -102,6 +103,27 @@ def train(values: Any) -> None:
             after_step=validation,
             profile_steps=_profile_steps(values),
         )
+
+
+def _check_flags(values: Any) -> None:
+    scoring.check_names(flags.scopes_of(values.metrics))
+    scoring.check_names([values.best_metric], "--best_metric")
+    refuse_alone(values, GOES_WITH)
+    refuse_idle(values, "optimizer", OF_OPTIMIZERS)
+    refuse_idle(values, "learning_rate_decay_type", OF_DECAY_TYPES)
+
+
+def _check_evaluated_split(
+    values: Any, trained: data.ImageDataset, evaluated: data.ImageDataset
+) -> None:
+    """Refuses to evaluate the images that are trained on, unless that was said."""
+    is_same = trained.fingerprint is not None and trained.fingerprint == evaluated.fingerprint
+    if not is_same and values.eval_split_name != values.dataset_split_name:
+        return
+    what = f"--eval_split_name={values.eval_split_name}: these are the images that are trained on"
+    if not values["eval_split_name"].present:
+        raise UsageError(f"{what}; give another split, or this one to evaluate them all the same")
+    logger.warning("%s; how good the network is they do not tell", what)
 
 
 def _draw_preview(values: Any, dataset: data.ImageDataset, contract: dict[str, Any]) -> None:

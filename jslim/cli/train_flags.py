@@ -2,7 +2,42 @@
 
 from absl import flags
 
-from jslim.cli.flags import Definer, define_common
+from jslim.cli.flags import PICTURE, Definer, define_common
+
+# Flags that do nothing alone, and what they go with.
+GOES_WITH = {
+    "metrics": "eval_every",
+    "best_metric": "eval_every",
+    "eval_split_name": "eval_every",
+    "early_stopping_evaluations": "eval_every",
+    "early_stopping_delta": "early_stopping_evaluations",
+}
+# Flags that count with some optimizers, and with some ways of decay.
+OF_OPTIMIZERS = {
+    "opt_epsilon": ("adadelta", "adam", "rmsprop"),
+    "adadelta_rho": ("adadelta",),
+    "adagrad_initial_accumulator_value": ("adagrad",),
+    "adam_beta1": ("adam", "adamw", "lamb"),
+    "adam_beta2": ("adam", "adamw", "lamb"),
+    "ftrl_learning_rate_power": ("ftrl",),
+    "ftrl_initial_accumulator_value": ("ftrl",),
+    "ftrl_l1": ("ftrl",),
+    "ftrl_l2": ("ftrl",),
+    "momentum": ("momentum",),
+    "use_nesterov": ("momentum",),
+    "adamw_weight_decay": ("adamw",),
+    "adamw_epsilon": ("adamw",),
+    "lamb_weight_decay": ("lamb",),
+    "lamb_epsilon": ("lamb",),
+    "rmsprop_momentum": ("rmsprop",),
+    "rmsprop_decay": ("rmsprop",),
+}
+OF_DECAY_TYPES = {
+    "learning_rate_decay_factor": ("exponential", "step"),
+    "num_epochs_per_decay": ("exponential", "polynomial"),
+    "end_learning_rate": ("polynomial", "cosine"),
+    "learning_rate_boundaries": ("step",),
+}
 
 
 def train_flags() -> flags.FlagValues:
@@ -10,16 +45,23 @@ def train_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     define = Definer(values)
     define_common(define, batch_size=32, split="train")
-    define.text("train_dir", "/tmp/tfmodel/", "Where checkpoints and event files go.")
+    define.directory("train_dir", "/tmp/tfmodel/", "Where checkpoints and event files go.")
     define.text("model_name", "inception_v3", "The network.")
-    define.integer("train_image_size", None, "Image side in pixels. Default: that of the network.")
-    define.text(
-        "preview_file",
+    define.integer(
+        "train_image_size",
         None,
+        "Image side in pixels. Default: that of the network.",
+        lower_bound=1,
+    )
+    define.file(
+        "preview_file",
         "Where to draw the images of the first batch, augmented, with their labels, as a PNG file; "
         "nothing is trained.",
+        PICTURE,
     )
-    define.integer("max_number_of_steps", None, "The step at which to stop. Default: never.")
+    define.integer(
+        "max_number_of_steps", None, "The step at which to stop. Default: never.", lower_bound=1
+    )
     define.integer("seed", 0, "Of variables, order of the data, augmentation and dropout.")
     # How often things happen.
     define.integer(
@@ -45,23 +87,34 @@ def _define_optimizer(define: Definer) -> None:
         "rmsprop",
         "adadelta, adagrad, adam, adamw, ftrl, lamb, momentum, rmsprop or sgd.",
     )
-    define.number("opt_epsilon", 1.0, "Epsilon of adadelta, adam and rmsprop.")
-    define.number("adadelta_rho", 0.95, "Decay of adadelta.")
-    define.number("adagrad_initial_accumulator_value", 0.1, "Start of adagrad's accumulator.")
-    define.number("adam_beta1", 0.9, "Decay of adam's first moment.")
-    define.number("adam_beta2", 0.999, "Decay of adam's second moment.")
-    define.number("ftrl_learning_rate_power", -0.5, "Learning rate power of ftrl.")
-    define.number("ftrl_initial_accumulator_value", 0.1, "Start of ftrl's accumulator.")
-    define.number("ftrl_l1", 0.0, "L1 strength of ftrl.")
-    define.number("ftrl_l2", 0.0, "L2 strength of ftrl.")
-    define.number("momentum", 0.9, "Of the momentum optimizer.")
+    define.number("opt_epsilon", 1.0, "Epsilon of adadelta, adam and rmsprop.", lower_bound=0.0)
+    define.share("adadelta_rho", 0.95, "Decay of adadelta.")
+    define.number(
+        "adagrad_initial_accumulator_value", 0.1, "Start of adagrad's accumulator.", lower_bound=0.0
+    )
+    define.share("adam_beta1", 0.9, "Decay of adam's first moment.")
+    define.share("adam_beta2", 0.999, "Decay of adam's second moment.")
+    define.number("ftrl_learning_rate_power", -0.5, "Learning rate power of ftrl.", upper_bound=0.0)
+    define.number(
+        "ftrl_initial_accumulator_value", 0.1, "Start of ftrl's accumulator.", lower_bound=0.0
+    )
+    define.number("ftrl_l1", 0.0, "L1 strength of ftrl.", lower_bound=0.0)
+    define.number("ftrl_l2", 0.0, "L2 strength of ftrl.", lower_bound=0.0)
+    define.share("momentum", 0.9, "Of the momentum optimizer.")
     define.boolean("use_nesterov", False, "Whether momentum is Nesterov's.")
-    define.number("adamw_weight_decay", 0.01, "Decay of kernels by adamw; see --weight_decay.")
-    define.number("adamw_epsilon", 1e-8, "Epsilon of adamw.")
-    define.number("lamb_weight_decay", 0.01, "Decay of kernels by lamb; see --weight_decay.")
-    define.number("lamb_epsilon", 1e-6, "Epsilon of lamb.")
-    define.number("rmsprop_momentum", 0.9, "Momentum of rmsprop.")
-    define.number("rmsprop_decay", 0.9, "Decay of rmsprop's squared gradients.")
+    define.number(
+        "adamw_weight_decay",
+        0.01,
+        "Decay of kernels by adamw; see --weight_decay.",
+        lower_bound=0.0,
+    )
+    define.number("adamw_epsilon", 1e-8, "Epsilon of adamw.", lower_bound=0.0)
+    define.number(
+        "lamb_weight_decay", 0.01, "Decay of kernels by lamb; see --weight_decay.", lower_bound=0.0
+    )
+    define.number("lamb_epsilon", 1e-6, "Epsilon of lamb.", lower_bound=0.0)
+    define.share("rmsprop_momentum", 0.9, "Momentum of rmsprop.")
+    define.share("rmsprop_decay", 0.9, "Decay of rmsprop's squared gradients.")
     define.number(
         "clip_gradient_norm", 0.0, "Greatest norm of each gradient; 0: none.", lower_bound=0.0
     )
@@ -105,7 +158,7 @@ def _define_optimizer(define: Definer) -> None:
     define.text(
         "profile_steps", None, "FIRST,LAST: steps of which a profile is written for TensorBoard."
     )
-    define.number("moving_average_decay", None, "Keeps moving averages of the variables.")
+    define.share("moving_average_decay", None, "Keeps moving averages of the variables.")
 
 
 def _define_learning_rate(define: Definer) -> None:
@@ -120,13 +173,18 @@ def _define_learning_rate(define: Definer) -> None:
         None,
         "Comma-separated epochs at which step decay multiplies by --learning_rate_decay_factor.",
     )
-    define.number("learning_rate", 0.01, "The learning rate to start with.")
-    define.number("end_learning_rate", 0.0001, "Where polynomial and cosine decay end.")
-    define.number("learning_rate_decay_factor", 0.94, "Factor of each exponential decay.")
+    define.number("learning_rate", 0.01, "The learning rate to start with.", lower_bound=0.0)
+    define.number(
+        "end_learning_rate", 0.0001, "Where polynomial and cosine decay end.", lower_bound=0.0
+    )
+    define.number(
+        "learning_rate_decay_factor", 0.94, "Factor of each exponential decay.", above=0.0
+    )
     define.number(
         "num_epochs_per_decay",
         2.0,
         "Epochs after which the learning rate decays, counted with --batch_size, as in TF-Slim.",
+        above=0.0,
     )
     define.number(
         "warmup_epochs",
@@ -134,7 +192,7 @@ def _define_learning_rate(define: Definer) -> None:
         "Epochs of linear warm-up from 0, counted with the images of all clones.",
         lower_bound=0.0,
     )
-    define.number("label_smoothing", 0.0, "Of the softmax cross entropy.", lower_bound=0.0)
+    define.share("label_smoothing", 0.0, "Of the softmax cross entropy.")
 
 
 def _define_augmentation(define: Definer) -> None:
@@ -145,13 +203,7 @@ def _define_augmentation(define: Definer) -> None:
     define.number(
         "rand_augment_magnitude", 9.0, "How strong they are.", lower_bound=0.0, upper_bound=30.0
     )
-    define.number(
-        "random_erasing",
-        0.0,
-        "The share of images in which a rectangle is erased.",
-        lower_bound=0.0,
-        upper_bound=1.0,
-    )
+    define.share("random_erasing", 0.0, "The share of images in which a rectangle is erased.")
     define.number(
         "mixup_alpha", 0.0, "Mixes images by shares of Beta(a, a); 0: not.", lower_bound=0.0
     )
@@ -189,7 +241,7 @@ def _define_start(define: Definer) -> None:
         "variables of --checkpoint_path; scratch: initial values. auto is the first of these that "
         "is there. The others are refused where they are not what happens.",
     )
-    define.text(
+    define.path(
         "checkpoint_path",
         None,
         "A checkpoint of jslim or TensorFlow, or a directory of them, to start from.",

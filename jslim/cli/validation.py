@@ -39,6 +39,7 @@ class Validation:
         self._patience = values.early_stopping_evaluations
         self._delta = values.early_stopping_delta
         dataset = classifier.open_dataset(values, contract["labels_offset"], values.eval_split_name)
+        self.dataset = dataset
         if dataset.class_names != contract["class_names"]:
             raise UsageError(
                 f"--eval_split_name: the classes of {dataset.name} are not those that are trained: "

@@ -18,6 +18,7 @@ import numpy as np
 from jslim._errors import DataError, did_you_mean
 from jslim._files import open_regular
 from jslim._limits import check_unpacked
+from jslim._paths import local_path
 from jslim.data._compressed import decompressed
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import ArrayDataset
@@ -81,7 +82,7 @@ def _find(directory: pathlib.Path, name: str) -> pathlib.Path | None:
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
-        with open_regular(path) as file:
+        with open_regular(local_path(path, "path")) as file:
             is_packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if is_packed:
@@ -145,6 +146,7 @@ def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
 @contextlib.contextmanager
 def _npz(path: str | os.PathLike[str]) -> Iterator[Any]:
     """The opened file; what goes wrong in reading it is a DataError that names it."""
+    path = local_path(path, "dataset_dir")
     try:
         with open_regular(path) as raw:
             if raw.read(6) == b"\x93NUMPY":
@@ -189,7 +191,7 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
     Raises:
       DataError: It is no such file, or has not these arrays, or they are none of images and labels.
     """
-    where = os.fspath(path)
+    where = local_path(path, "dataset_dir")
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
     with _npz(path) as file:
         for style in styles:

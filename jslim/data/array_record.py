@@ -10,6 +10,7 @@ from typing import Any
 
 from jslim._errors import DataError
 from jslim._files import UnfinishedFile
+from jslim._paths import output_file
 from jslim.data.tfrecord import get_data_files
 
 EXTENSIONS = (".array_record", ".arrayrecord")
@@ -86,6 +87,7 @@ class ArrayRecordWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
+        path = output_file(path, "ArrayRecordWriter: path")
         module = _array_record("writing")
         self._unfinished = UnfinishedFile(path)
         self._writer = module.ArrayRecordWriter(str(self._unfinished.path), "group_size:1")

@@ -15,6 +15,7 @@ import numpy as np
 
 from jslim._errors import DataError, did_you_mean
 from jslim._files import UnfinishedFile
+from jslim._paths import local_path, output_directory
 from jslim.data._shards import read_plan
 from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
@@ -129,6 +130,10 @@ def convert_dataset(
                 f"{what} must be one of {', '.join(known)}, got {given!r}"
                 f"{did_you_mean(given, known)}"
             )
+    dataset_dir = local_path(dataset_dir, "convert_dataset: dataset_dir")
+    output_dir = output_directory(output_dir, "convert_dataset: output_dir")
+    if name is not None and (name in ("", ".", "..") or "/" in name):
+        raise ValueError(f"name must be what files can be called, without '/', got {name!r}")
     path = pathlib.Path(dataset_dir).resolve()
     if name is None:
         own = path.stem if path.is_file() else path.name

@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from jslim._errors import did_you_mean
+from jslim._paths import local_path
 from jslim.data.array_files import find_arrays, open_npz
 from jslim.data.folder import FolderDataset
 from jslim.data.random_access import open_tfds
@@ -49,6 +50,11 @@ def get_dataset(
         )
     if file_pattern is not None and name not in SCHEMAS:
         raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none.")
+    if file_pattern is not None and "%s" not in file_pattern:
+        raise ValueError(
+            f"file_pattern must have %s in place of the split, or every split would be the same "
+            f"files, got {file_pattern!r}."
+        )
     if name == "digits":
         if dataset_dir is not None:
             raise ValueError(
@@ -64,6 +70,7 @@ def get_dataset(
             "tfds": "the directory of one of its versions",
         }.get(name, "the directory that holds its files")
         raise ValueError(f"the data set {name!r} needs dataset_dir, {files}.")
+    dataset_dir = local_path(dataset_dir, "get_dataset: dataset_dir")
     if name == "folder":
         return FolderDataset(dataset_dir, split_name)
     if name == "npz":

@@ -25,6 +25,7 @@ _NOTES = (
 )  # fmt: skip
 
 _TRAIN_SPLIT = "train"
+_ALL = "all"  # of a folder without splits, so that to evaluate what is trained on has to be said
 
 
 class FolderDataset(ImageDataset):
@@ -39,8 +40,8 @@ class FolderDataset(ImageDataset):
 
     Args:
       dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking.
-      split_name: `SPLIT`. Where `DIR` holds the classes directly, it is one split, whatever the
-        name.
+      split_name: `SPLIT`. Where `DIR` holds the classes directly, there is one split, `'train'`,
+        which is also called `'all'`.
 
     Raises:
       DataError: The directory or the split does not exist, there are no classes, a class has no
@@ -137,6 +138,14 @@ def _find_split(tree: Tree, split_name: str) -> str:
             raise DataError(
                 f"{root!r} has no class folders; images must lie in one sub-folder a class, "
                 f"{os.path.join(root, 'CLASS')} or {os.path.join(root, split_name, 'CLASS')}."
+            )
+        if split_name not in (_TRAIN_SPLIT, _ALL):
+            raise DataError(
+                f"split name {split_name} was not recognized: {root!r} has no splits, its folders "
+                f"are the classes; move some of the images to "
+                f"{os.path.join(root, split_name, 'CLASS')} and the others to "
+                f"{os.path.join(root, _TRAIN_SPLIT, 'CLASS')}, or give the split {_ALL!r} for all "
+                "of them."
             )
         return ""
     if split_name not in splits:

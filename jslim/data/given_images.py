@@ -13,6 +13,7 @@ import numpy as np
 from jslim._errors import DataError
 from jslim._files import read_regular
 from jslim._limits import IMAGE_BYTES
+from jslim._paths import local_path
 from jslim.data.decode import FORMATS, decode_image, pixels_of
 from jslim.data.trees import IMAGE_EXTENSIONS, log_passed_over, open_tree
 
@@ -27,6 +28,7 @@ def several_images(images: Any) -> Iterable[Image]:
       DataError: The folder has no image.
     """
     if isinstance(images, str | os.PathLike):
+        images = local_path(images, "predict: images")
         return list_images([images]) if os.path.isdir(images) else [images]
     if _is_of_pillow(images):
         return [images]
@@ -80,8 +82,8 @@ def pixels_of_image(image: Any) -> np.ndarray:
 
 def _read(path: str | os.PathLike[str]) -> np.ndarray:
     try:
-        encoded = read_regular(path, IMAGE_BYTES)
-    except (OSError, ValueError) as error:  # a ValueError of a name with a zero byte
+        encoded = read_regular(local_path(path, "it"), IMAGE_BYTES)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"image {os.fspath(path)!r} cannot be read ({reason}).") from error
     if encoded.startswith((b"\x93NUMPY", b"PK\x03\x04")):
@@ -102,7 +104,7 @@ def list_images(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
         DataError: Something is not there, or a folder has no image below it.
     """
     found: list[str] = []
-    for path in map(pathlib.Path, paths):
+    for path in [pathlib.Path(local_path(path, "an image or folder")) for path in paths]:
         if not os.path.lexists(path):
             raise DataError(f"there is no image file or folder {str(path)!r}.")
         if not path.is_dir():

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from jslim._errors import DataError
 from jslim._files import read_regular
 from jslim._limits import CLASSES, TEXT_BYTES
+from jslim._paths import local_path
 from jslim._text import is_one_line
 
 LABELS_FILENAME = "labels.txt"
@@ -20,7 +21,7 @@ def read_label_file(path: str | os.PathLike[str]) -> dict[int, str]:
       DataError: A line is something else, or a label comes twice; the file cannot be read, or is
         not in UTF-8.
     """
-    where = os.fspath(path)
+    where = local_path(path, "the path of the labels")
     names: dict[int, str] = {}
     for number, line in enumerate(_lines(where), 1):
         if not line.strip():
@@ -45,7 +46,7 @@ def read_class_names(path: str | os.PathLike[str]) -> list[str]:
     Raises:
       DataError: It names none; it cannot be read, or is not in UTF-8.
     """
-    where = os.fspath(path)
+    where = local_path(path, "the path of the labels")
     lines = [line.strip() for line in _lines(where) if line.strip()]
     if not lines:
         raise DataError(f"{where!r} names no class; give a file with a name in each line.")
@@ -67,7 +68,7 @@ def write_label_file(
     Raises:
       DataError: A name has an end of line in it.
     """
-    path = pathlib.Path(dataset_dir) / filename
+    path = pathlib.Path(local_path(dataset_dir, "write_label_file: dataset_dir")) / filename
     check_label_names(labels_to_names.values(), str(path))
     path.write_text("".join(f"{n}:{name}\n" for n, name in labels_to_names.items()), "utf-8")
 

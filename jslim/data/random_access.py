@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim._paths import local_path
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import Example, ImageDataset
 
@@ -93,7 +94,7 @@ def open_tfds(directory: str | os.PathLike[str], split_name: str) -> RandomAcces
             "the data set 'tfds' needs the package tensorflow_datasets, which is not installed; "
             "run: pip install tensorflow_datasets"
         ) from error
-    where = os.fspath(directory)
+    where = local_path(directory, "dataset_dir")
     try:
         builder = tfds.builder_from_directory(where)
     except Exception as error:  # It raises many kinds.

@@ -25,6 +25,7 @@ import numpy as np
 from jslim._crc32c import crc32c, mask
 from jslim._errors import DataError
 from jslim._files import UnfinishedFile, open_regular
+from jslim._paths import local_path, output_file
 from jslim.data._compressed import WINDOW_BITS, decompressed
 from jslim.data._shards import check_shards
 
@@ -47,7 +48,7 @@ def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list
     """
     if not isinstance(data_sources, (str, os.PathLike)):
         return [path for source in data_sources for path in get_data_files(source)]
-    pattern = os.fspath(data_sources)
+    pattern = local_path(data_sources, "data_sources")
     if os.path.exists(pattern) or not any(sign in pattern for sign in "*?[@"):
         return [pattern]
     stem, at, count = pattern.rpartition("@")
@@ -82,7 +83,7 @@ class TFRecordFile(Sequence[bytes]):
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = os.fspath(path)
+        self.path = local_path(path, "TFRecordFile: path")
         self._unpacked: IO[bytes] | None = None
         with self._opened() as file:
             head = file.read(_HEADER)
@@ -330,6 +331,7 @@ class TFRecordWriter:
                 f"compression must be None, {' or '.join(map(repr, COMPRESSIONS))}, got "
                 f"{compression!r}."
             )
+        path = output_file(path, "TFRecordWriter: path")
         self._path = pathlib.Path(path)
         self._unfinished = UnfinishedFile(path)
         self._file: IO[bytes] | None = self._unfinished.path.open("xb")

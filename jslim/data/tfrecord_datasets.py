@@ -15,6 +15,7 @@ import numpy as np
 
 from jslim._errors import DataError, did_you_mean
 from jslim._limits import numbers_as_names
+from jslim._paths import local_path
 from jslim.data import array_record
 from jslim.data._shards import check_count, check_shards, is_of_records
 from jslim.data.decode import EncodedImage
@@ -77,6 +78,8 @@ SCHEMAS = {
     "tfrecord": _Schema("*%s*", (), None),
     "visualwakewords": _Schema("%s.record-*", ("train", "val"), 2, items=_boxes),
 }
+
+_USUAL_SPLITS = ("train", "training", "validation", "valid", "val", "dev", "eval", "test")
 
 
 class TFRecordDataset(ImageDataset):
@@ -167,17 +170,20 @@ def open_tfrecord_dataset(
             f"split name {split_name} was not recognized: {name!r} has the splits "
             f"{' and '.join(schema.splits)}{did_you_mean(split_name, schema.splits)}"
         )
-    directory = pathlib.Path(dataset_dir)
+    directory = pathlib.Path(local_path(dataset_dir, "dataset_dir"))
     if not directory.is_dir():
         raise DataError(f"the data set directory {str(directory)!r} does not exist.")
     names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
     pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
-    found = [str(directory / path) for path in sorted(glob.glob(pattern, root_dir=directory))]
-    paths = [path for path in found if os.path.isfile(path) and is_of_records(path)]
-    if name == "tfrecord" and file_pattern is None:
-        paths = [path for path in paths if _is_of_split(os.path.basename(path), split_name)]
-    if not paths:
-        raise DataError(f"no file matches the pattern {str(directory / pattern)!r}.")
+    is_any = name == "tfrecord" and file_pattern is None
+    found = sorted(glob.glob("*" if is_any else pattern, root_dir=directory))
+    found = [path for path in found if (directory / path).is_file() and is_of_records(path)]
+    files = [path for path in found if not is_any or _is_of_split(path, split_name)]
+    if not files:
+        there = [split for split in _USUAL_SPLITS if any(_is_of_split(x, split) for x in found)]
+        hint = f"; the splits there are {', '.join(map(repr, there))}" if there else ""
+        raise DataError(f"no file matches the pattern {str(directory / pattern)!r}{hint}.")
+    paths = [str(directory / path) for path in files]
     check_shards(paths, pattern)
     features, handlers = schema.items()
     features |= {
@@ -199,9 +205,13 @@ def open_tfrecord_dataset(
 
 
 def _is_of_split(filename: str, split_name: str) -> bool:
-    """Whether the split is a word of the name."""
-    words = re.split(r"[^A-Za-z0-9]+", filename)
-    return split_name in words
+    """Whether the split is a word of the name.
+
+    What every file is called, NAME of NAME_train-00000-of-00005, is no split: a word that usually
+    is one says which the file belongs to.
+    """
+    words = set(re.split(r"[^A-Za-z0-9]+", filename))
+    return split_name in (words.intersection(_USUAL_SPLITS) or words)
 
 
 def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:

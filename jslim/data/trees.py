@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from jslim._errors import DataError
 from jslim._files import open_regular, read_regular
 from jslim._limits import IMAGE_BYTES, check_unpacked
+from jslim._paths import local_path
 from jslim._text import printable
 
 logger = logging.getLogger("jslim")
@@ -331,7 +332,7 @@ def open_tree(path: str | os.PathLike[str]) -> Tree:
     Raises:
       DataError: There is nothing, or a file that is no such archive.
     """
-    path = os.fspath(path)
+    path = local_path(path, "dataset_dir")
     if os.path.isdir(path):
         return _Directory(path)
     if not os.path.exists(path):

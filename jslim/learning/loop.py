@@ -12,7 +12,9 @@ import jax
 import numpy as np
 
 from jslim import checkpoints
+from jslim._checks import check_count, check_secs
 from jslim._errors import ScopeError
+from jslim._paths import output_directory
 from jslim._processes import any_of, put
 from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.numerics import FIRST_NONFINITE
@@ -103,12 +105,16 @@ def train(
     _check_arguments(
         train_op,
         batches,
-        number_of_steps=(number_of_steps, 1),
-        log_every_n_steps=(log_every_n_steps, 1),
-        save_interval_secs=(save_interval_secs, 0),
-        max_to_keep=(max_to_keep, 1),
-        save_summaries_steps=(save_summaries_steps, 1),
+        number_of_steps=number_of_steps,
+        log_every_n_steps=log_every_n_steps,
+        max_to_keep=max_to_keep,
+        save_summaries_steps=save_summaries_steps,
     )
+    number_of_steps = number_of_steps and check_count(number_of_steps, "train: number_of_steps")
+    check_secs(save_interval_secs, "train: save_interval_secs")
+    check_secs(save_summaries_secs, "train: save_summaries_secs")
+    if logdir is not None:
+        logdir = output_directory(logdir, "train: logdir")
     profiler = StepProfiler(profile_steps, logdir)
     loader = iter(batches)
     resumes_data = hasattr(loader, "get_state") and hasattr(loader, "set_state")
@@ -175,9 +181,7 @@ def _rewound(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _check_arguments(
-    train_op: Any, batches: Any, **numbers_and_least: tuple[float | None, int]
-) -> None:
+def _check_arguments(train_op: Any, batches: Any, **counts: float | None) -> None:
     if not isinstance(train_op, TrainOp):
         raise TypeError(
             "train: train_op must come from slim.learning.create_train_op, got "
@@ -188,9 +192,9 @@ def _check_arguments(
             f"train: the batches come second, before the directory: train(train_op, batches, "
             f"{os.fspath(batches)!r}); TF-Slim had them in the graph"
         )
-    for name, (value, least) in numbers_and_least.items():
-        if value is not None and value < least:
-            raise ValueError(f"train: {name} must be at least {least}, got {value}")
+    for name, count in counts.items():
+        if count is not None:
+            check_count(count, f"train: {name}")
 
 
 def _initialize(

@@ -12,6 +12,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
+from jslim._paths import output_directory
 from jslim.summaries._recording import BUCKET_LIMITS, SUMMARIES, Histogram
 
 _FLUSH_SECS = 10.0
@@ -65,7 +66,7 @@ class SummaryWriter(NullWriter):
         except ImportError as error:
             raise ImportError(_missing("SummaryWriter", "tensorboard")) from error
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
-        directory = pathlib.Path(logdir)
+        directory = pathlib.Path(output_directory(logdir, "SummaryWriter: logdir"))
         directory.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads the files of a directory by name; the time orders them.
         name = (

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jslim._errors import RestoreError, did_you_mean
+from jslim._paths import local_path
 from jslim.tf_checkpoint import _locate
 from jslim.tf_checkpoint._tensors import DTYPES, STRING
 from jslim.tf_checkpoint._v1 import SlicedFiles
@@ -110,6 +111,7 @@ def _dtype_name(kind: int) -> str:
 
 def _readable(path: str | os.PathLike[str], find: Callable[[pathlib.Path], T]) -> T:
     """What `find` finds at `path`; where that cannot be read, a RestoreError says so."""
+    path = local_path(path, "the path of a TensorFlow checkpoint")
     try:
         return find(pathlib.Path(path))
     except OSError as error:
@@ -119,9 +121,10 @@ def _readable(path: str | os.PathLike[str], find: Callable[[pathlib.Path], T]) -
 
 
 def _located(path: str | os.PathLike[str]) -> _locate.Located:
+    path = local_path(path, "the path of a TensorFlow checkpoint")
     located = _readable(path, _locate.find)
     if located is None:
-        exists = pathlib.Path(path).exists()
+        exists = os.path.exists(path)
         raise RestoreError(
             f"{path} is no TensorFlow checkpoint; give the prefix of one (model.ckpt-1000), one of "
             "its files, or their directory"
@@ -157,7 +160,7 @@ def all_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
     Raises:
       RestoreError: The directory cannot be read.
     """
-    if not pathlib.Path(directory).is_dir():
+    if not os.path.isdir(local_path(directory, "the directory of checkpoints")):
         return []
     return [str(prefix) for prefix in _readable(directory, _locate.find_all)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jslim._files import UnfinishedFile
+from jslim._paths import local_path
 from jslim.tf_checkpoint._locate import state_naming
 from jslim.tf_checkpoint._tensors import NUMBERS
 from jslim.tf_checkpoint._v2 import write_bundle
@@ -32,7 +33,7 @@ def save_checkpoint(
       TypeError: An array is of a type that TensorFlow does not have.
       ValueError: There are no arrays, or a name is empty or not a string.
     """
-    prefix = pathlib.Path(path)
+    prefix = pathlib.Path(local_path(path, "save_checkpoint: path"))
     if not arrays:
         raise ValueError("save_checkpoint: there are no arrays; give {name: array}")
     held = {}

@@ -83,7 +83,9 @@ def test_macos_leaves_things_in_archives_that_are_passed_over(root):
 
 def test_an_archive_of_classes_is_one_split(root):
     path = pack(root / "train", "tar", "photos/")
-    assert FolderDataset(path, "whatever").class_names == ["ant", "bee"]
+    assert FolderDataset(path, "all").class_names == ["ant", "bee"]
+    with pytest.raises(DataError, match=r"split name test was not recognized: .* has no splits"):
+        FolderDataset(path, "test")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

@@ -31,6 +31,7 @@ def test_get_dataset_opens_a_folder(tmp_path):
         (("digits", "train", "some/where"), "reads no directory, got dataset_dir 'some/where'"),
         (("mnist", "train"), "'mnist' needs dataset_dir, the directory that holds its files"),
         (("folder", "train", "x", "%s*"), "file_pattern is of data sets in TFRecord files"),
+        (("mnist", "train", "x", "*.tfrecord"), "file_pattern must have %s in place of the spl"),
         (("folder", "train"), "'folder' needs dataset_dir, the directory that holds train/CLASS"),
     ],
 )

@@ -35,10 +35,17 @@ def test_folder_reads_images_class_by_class(root):
         np.testing.assert_array_equal(record["image"], np.full((4, 5, 3), value, np.uint8))
 
 
-def test_folder_with_classes_directly_is_one_split(root):
-    for split_name in ("train", "test", "whatever"):
+def test_folder_with_classes_directly_is_one_split_to_train_on(root):
+    for split_name in ("train", "all"):
         dataset = FolderDataset(root / "train", split_name)
         assert (len(dataset), dataset.class_names) == (3, ["ant", "bee"])
+    for split_name in ("test", "whatever", ""):
+        with pytest.raises(
+            DataError,
+            match=rf"split name {split_name} was not recognized: '.*train' has no splits, its "
+            r"folders are the classes; .* give the split 'all' for all of them",
+        ):
+            FolderDataset(root / "train", split_name)
 
 
 def test_folder_passes_over_hidden_and_system_files(root):

@@ -102,6 +102,18 @@ def test_any_files_with_a_labels_file(tmp_path):
     assert [one[i]["label"] for i in range(2)] == [1, 0]
 
 
+@pytest.mark.parametrize("split", ["photos", "of", "00000", "00002", "tfrecord", "json", ""])
+def test_a_word_that_all_files_have_in_their_names_is_no_split(tmp_path, split):
+    for name in ("train", "val"):
+        for shard in range(2):
+            path = tmp_path / f"photos_{name}_{shard:05d}-of-00002.tfrecord"
+            write_split(path, random_images(1, (4, 4, 3)), [0])
+    write_label_file({0: "a"}, tmp_path)
+    assert len(data.get_dataset("tfrecord", "val", tmp_path)) == 2
+    with pytest.raises(DataError, match=f"{split}.*the splits there are 'train', 'val'"):
+        data.get_dataset("tfrecord", split, tmp_path)
+
+
 def test_what_is_wrong_with_files_is_said(tmp_path):
     with pytest.raises(ValueError, match="split name tain was not recognized: 'mnist' has the spl"):
         data.get_dataset("mnist", "tain", tmp_path)

@@ -193,6 +193,11 @@ def test_data_that_cannot_be_resumed_is_said_to_start_over(tmp_path, caplog):
         ({"log_every_n_steps": 0}, "log_every_n_steps must be at least 1, got 0"),
         ({"save_interval_secs": -1.0}, "save_interval_secs must be at least 0, got -1"),
         ({"max_to_keep": 0}, "max_to_keep must be at least 1, got 0"),
+        ({"number_of_steps": 1.5}, "number_of_steps must be a whole number of at least 1, got 1.5"),
+        ({"number_of_steps": float("nan")}, "number_of_steps must be a whole number of at least"),
+        ({"log_every_n_steps": True}, "log_every_n_steps must be a whole number of at least 1"),
+        ({"save_interval_secs": float("nan")}, "save_interval_secs must be at least 0, got nan"),
+        ({"save_summaries_secs": -1}, "save_summaries_secs must be at least 0, got -1"),
     ],
 )
 def test_train_refuses_numbers_that_make_no_sense(options, message):

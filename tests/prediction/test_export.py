@@ -232,11 +232,31 @@ def test_safetensors_of_all_kinds(tmp_path):
 
 
 def test_program_writes_each_kind(trained, tmp_path, capfd):
-    for name in ("x.zip", "x.safetensors", "model.ckpt"):
+    for name in ("x.zip", "my.ckpts/x.zip", "x.safetensors", "model.ckpt", "model.ckpt-7"):
         flags = [f"--checkpoint_path={trained}", f"--output_file={tmp_path / name}"]
         assert export_program.main(["jslim-export", *flags, "--use_moving_averages"]) == 0
         assert f"wrote {tmp_path / name}" in capfd.readouterr().err
-    assert export.load_inference_graph(tmp_path / "x.zip").contract["use_moving_averages"]
+    for name in ("x.zip", "my.ckpts/x.zip"):
+        assert export.load_inference_graph(tmp_path / name).contract["use_moving_averages"]
     assert checkpoints.open_checkpoint(tmp_path / "model.ckpt").has_tensor("LeNet/fc4/biases")
     assert export_program.main(["jslim-export", f"--checkpoint_path={trained}"]) == 2
     assert "--output_file is missing; give the file to write" in capfd.readouterr().err
+
+
+def test_the_name_of_the_file_says_what_is_written(tmp_path):
+    for name in ("lenet.onnx", "lenet", "lenet.safetensors"):
+        with pytest.raises(
+            ValueError, match=r"export: output_file must end in .zip \(an inf.*, got"
+        ):
+            export.export_inference_graph("not read", tmp_path / name)
+    for name in ("lenet.zip", "lenet.h5", "lenet.ckpt.index"):
+        with pytest.raises(
+            ValueError, match=r"must end in .safetensors \(the variables\) or .ckpt"
+        ):
+            export.export_variables("not read", tmp_path / name)
+    with pytest.raises(ValueError, match=r"save_safetensors: path must end in .safetensors"):
+        checkpoints.save_safetensors(tmp_path / "lenet.npz", {"a": np.ones(1)})
+    for call in (export.export_inference_graph, export.export_variables):
+        with pytest.raises(ValueError, match="export: output_file must be a path on this machine"):
+            call("not read", "gs://bucket/lenet.zip")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,109 @@
+"""What a path may be, for all that take one."""
+
+import os
+import pathlib
+import re
+
+import pytest
+
+from jslim._paths import format_of, local_path, output_directory, output_file
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["runs/", "a:b", "x:/y", "exp [v2] *", "a/s3://b", "/", ".", r"C:\x", "a~", "./a", " "]
+)
+def test_a_path_is_what_it_is(path):
+    assert local_path(path, "it") == path
+    assert local_path(os.fsencode(path), "it") == path
+
+
+@pytest.mark.parametrize(
+    ("path", "means"), [("~", "/home/me"), ("~/a~b", "/home/me/a~b"), ("~root/x", "/root/x")]
+)
+def test_a_home_directory_is_expanded(path, means):
+    assert local_path(path, "it") == local_path(pathlib.Path(path), "it") == means
+
+
+@pytest.mark.parametrize("path", ["./~", "./~me/x", "gs:/x", "./s3://x", "././~/a"])
+def test_what_means_a_path_means_the_same_the_second_time(path, tmp_path):
+    once = local_path(path, "it")
+    assert os.path.normpath(once) == os.path.normpath(tmp_path / path)
+    assert local_path(pathlib.Path(once), "it") == str(pathlib.Path(once))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "it is empty; give a path, such as '.' for the working directory"),
+        ("a\0b", "it must be a path, without a zero byte, got 'a\\x00b'"),
+        *(
+            (f"{scheme}://b/run", f"it must be a path on this machine, got the URL "
+             f"'{scheme}://b/run'; copy the files, or mount them as a folder")
+            for scheme in ("gs", "s3", "hdfs", "http", "https", "GS", "git+ssh", "x", "memory")
+        ),
+        ("file:///tmp/x", "it must be a path on this machine, got the URL 'file:///tmp/x'; leave "
+         "out 'file://'"),
+        (pathlib.Path("gs://b/run"), "it must be a path on this machine, got the URL 'gs:/b/run'; "
+         "copy the files, or mount them as a folder"),
+        ("~nobody-here/run", "it is '~nobody-here/run', and '~nobody-here' is no home directory; "
+         "give './~nobody-here/run' if that is its name"),
+    ],
+)  # fmt: skip
+def test_what_is_no_path_is_refused(path, message):
+    for check in (local_path, output_directory, output_file):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            check(path, "it")
+
+
+def test_what_is_of_another_type_is_refused():
+    with pytest.raises(TypeError, match=r"^it must be a path, got None$"):
+        local_path(None, "it")
+
+
+FORMATS = {".zip": "a graph", ".ckpt": "a checkpoint"}
+
+
+@pytest.mark.parametrize(
+    ("path", "suffix"),
+    [
+        ("my.ckpts/lenet.zip", ".zip"), ("a.zip/m.ckpt", ".ckpt"), ("m.ckpt-1000", ".ckpt"),
+        ("A.ZIP", ".zip"), ("m.zip.ckpt-1", ".ckpt"),
+    ],
+)  # fmt: skip
+def test_the_end_of_the_name_says_the_format(path, suffix):
+    assert format_of(path, "it", FORMATS) == suffix
+    assert output_file(path, "it", FORMATS) == path
+
+
+@pytest.mark.parametrize(
+    "path", ["lenet.onnx", "lenet.pb", "a.zip/lenet", "m.ckpt-last", "m.ckpt.index", "zip", ".zip"]
+)
+def test_another_end_is_refused(path):
+    message = f"it must end in .zip (a graph) or .ckpt (a checkpoint), got {path!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        output_file(path, "it", FORMATS)
+
+
+def test_what_cannot_be_written_is_refused_before_it_is_made(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in ("folder", "new/"):
+        with pytest.raises(ValueError, match=f"it is '{path}', which is a directory; give the fi"):
+            output_file(path, "it")
+    with pytest.raises(ValueError, match="it is 'file', which is a file; give a directory"):
+        output_directory("file", "it")
+    for check in (output_file, output_directory):
+        with pytest.raises(ValueError, match="it is 'file/a/b', but 'file' is no directory; give"):
+            check("file/a/b", "it")
+        assert check("new/a/b", "it") == "new/a/b"
+    assert output_file("file", "it") == "file"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # for root all is allowed
+    with pytest.raises(ValueError, match=r"it is 'folder/a', but 'folder' cannot be written to; "):
+        output_file("folder/a", "it")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
