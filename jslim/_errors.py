@@ -32,3 +32,21 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """`"; did you mean 'a' or 'b'?"`, or nothing when no candidate is like `name`."""
     near = nearest(name, candidates)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def given_more_than_once(
+    what: str, first: str, names: Iterable[str], count: int, twice: Iterable[str]
+) -> TypeError:
+    """Of a function that may have something before its other arguments, which it was given wrongly.
+
+    Args:
+      what: The function.
+      first: What may come first.
+      names: The other arguments in order.
+      count: How many of these were given by position.
+      twice: Which of them by name as well.
+    """
+    return TypeError(
+        f"{what} takes ([{first},] {', '.join(names)}), each of them once, got {count} by position "
+        f"and {', '.join(twice) or 'none of them'} by name as well"
+    )

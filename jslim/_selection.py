@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jslim import model as _model
-from jslim._errors import ScopeError, nearest
+from jslim._errors import ScopeError, given_more_than_once, nearest
 from jslim._trees import Variables, as_mapping, has_collections, is_tree
 from jslim._trees import named as named
 from jslim.model import GLOBAL, MODEL, TRAINABLE
@@ -33,10 +33,7 @@ def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, 
         )
     twice = [name for name, _ in zip(keywords, args, strict=False) if keywords[name] is not None]
     if twice or len(args) > len(keywords):
-        raise TypeError(
-            f"{what} takes ([variables,] {', '.join(keywords)}), each of them once, got "
-            f"{len(args)} by position and {', '.join(twice) or 'none of them'} by name as well"
-        )
+        raise given_more_than_once(what, "variables", keywords, len(args), twice)
     return tree, [*args, *list(keywords.values())[len(args) :]]
 
 

@@ -542,6 +542,27 @@ def test_apply_regularization_is_collected_by_the_running_model():
             "get_losses takes at most 2 positional arguments after the collections, got 3",
         ),
         (
+            lambda: losses.get_total_loss({}, False, add_regularization_losses=True),
+            TypeError,
+            r"^get_total_loss takes \(\[collections,\] add_regularization_losses, name\), each of "
+            "them once, got 1 by position and add_regularization_losses by name as well$",
+        ),
+        (
+            lambda: losses.get_losses("a", "losses", scope="a", loss_collection="losses"),
+            TypeError,
+            r"^get_losses takes .* got 2 by position and scope, loss_collection by name as well$",
+        ),
+        (
+            lambda: losses.get_regularization_loss({}, "a", scope=None),
+            TypeError,
+            r"^get_regularization_loss takes .* and scope by name as well$",
+        ),
+        (
+            lambda: losses.get_losses({}, collections={}),
+            TypeError,
+            "collections",
+        ),
+        (
             lambda: losses.apply_regularization(slim.l2_regularizer(1.0)),
             slim.ScopeError,
             "get_variables: outside a model function the variables tree comes first",

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim._errors import ScopeError
+from jslim._text import some_of
 from jslim.summaries import gradient_summaries
 from jslim.variables import named, select
 
@@ -120,18 +121,28 @@ def _check_max_norm(where: str, max_norm: float) -> None:
 
 def check_transformed(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """What a `transform_grads_fn` gave, if it fits what it was given."""
+    must = (
+        "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
+        f"shapes and types of the {len(gradients)} gradients that it was given; "
+    )
+    if not isinstance(changed, Mapping):
+        raise ScopeError(f"{must}got {type(changed).__name__}")
 
-    def described(tree: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: (jnp.shape(leaf), getattr(leaf, "dtype", None)) for name, leaf in tree.items()
-        }
+    def described(leaf: Any) -> str:
+        return f"{getattr(leaf, 'dtype', type(leaf).__name__)} {jnp.shape(leaf)}"
 
-    if not isinstance(changed, Mapping) or described(changed) != described(gradients):
-        raise ScopeError(
-            "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
-            f"shapes and types that it was given, {described(gradients)}; got "
-            f"{described(changed) if isinstance(changed, Mapping) else type(changed).__name__}"
-        )
+    problems = [
+        f"{name} is {described(changed[name])} and was {described(gradient)}"
+        for name, gradient in gradients.items()
+        if name in changed and described(changed[name]) != described(gradient)
+    ]
+    for names, what in (
+        ([repr(name) for name in gradients if name not in changed], "lacks"),
+        ([repr(name) for name in changed if name not in gradients], "has beside them"),
+    ):
+        problems += [f"it {what} {some_of(names, 3)}"] if names else []
+    if problems:
+        raise ScopeError(must + some_of(problems, 3, "; "))
     return {name: changed[name] for name in gradients}
 
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from jslim import model as _model
 from jslim._errors import did_you_mean
+from jslim._text import some_of
 from jslim.learning.clipping import AdaptiveClippingState
 from jslim.learning.gradients import (
     GradientsFn,
@@ -210,11 +211,18 @@ def stateless(change: GradientsFn) -> optax.GradientTransformation:
     def update(gradients: Any, params: Any = None) -> Any:
         flat = flax.traverse_util.flatten_dict(gradients, sep="/")
         changed = change(flat)
-        if not isinstance(changed, Mapping) or changed.keys() != flat.keys():
-            given = sorted(changed) if isinstance(changed, Mapping) else type(changed).__name__
+        if not isinstance(changed, Mapping):
+            raise ValueError(
+                f"{_OP}: clip_gradients must give back {{name: gradient}}, got "
+                f"{type(changed).__name__}"
+            )
+        if changed.keys() != flat.keys():
+            wanted, given = (
+                some_of([repr(n) for n in sorted(held)], 3) for held in (flat, changed)
+            )
             raise ValueError(
                 f"{_OP}: clip_gradients must give back {{name: gradient}} for the names "
-                f"{sorted(flat)}, got {given}"
+                f"[{wanted}], got [{given}]"
             )
         return flax.traverse_util.unflatten_dict(dict(changed), sep="/")
 

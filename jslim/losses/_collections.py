@@ -1,9 +1,10 @@
 """The losses that the running model has collected."""
 
 import functools
+import inspect
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +13,40 @@ from jax import lax
 from jslim import model as _model
 from jslim import regularizers as _regularizers
 from jslim._arg_scope import add_arg_scope
-from jslim._errors import ScopeError
+from jslim._errors import ScopeError, given_more_than_once
 from jslim.model import LOSSES, REGULARIZATION_LOSSES
 from jslim.variables import get_variables, named
 
 # The graph collection in which TF looks for weights to regularize.
 _WEIGHTS = "weights"
+
+
+Collections = Mapping[str, Any] | None
+T = TypeVar("T")
+
+
+def _with_collections_first(function: Callable[..., T]) -> Callable[..., T]:
+    """Lets the first argument be left out: collections are a dict, which no other argument is."""
+    what = function.__name__
+    names = list(inspect.signature(function).parameters)[1:]
+
+    @functools.wraps(function)
+    def with_collections_first(*args: Any, **keywords: Any) -> T:
+        if args and isinstance(args[0], Mapping):
+            collections, *rest = args
+        else:
+            collections, rest = keywords.pop("collections", None), list(args)
+        if len(rest) > len(names):
+            raise TypeError(
+                f"{what} takes at most {len(names)} positional arguments after the collections, "
+                f"got {len(rest)}"
+            )
+        twice = [name for name in names[: len(rest)] if name in keywords]
+        if twice:
+            raise given_more_than_once(what, "collections", names, len(rest), twice)
+        return function(collections, *rest, **keywords)
+
+    return with_collections_first
 
 
 @add_arg_scope
@@ -74,24 +103,27 @@ def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Arra
     return penalty
 
 
+@_with_collections_first
 def named_losses(
-    *args: Any, scope: Any = None, loss_collection: str = LOSSES
+    collections: Collections = None, scope: Any = None, loss_collection: str = LOSSES
 ) -> dict[str, jax.Array]:
     """`get_losses` with the names: `{'softmax_cross_entropy_loss/value': loss}`. New in jslim.
 
     Arguments and errors are those of `get_losses`.
     """
-    what = "named_losses"
-    collections, (scope, loss_collection) = _split(what, args, (scope, loss_collection))
-    return _select(what, collections, loss_collection, scope)
+    return _select("named_losses", collections, loss_collection, scope)
 
 
-def get_losses(*args: Any, scope: Any = None, loss_collection: str = LOSSES) -> list[jax.Array]:
+@_with_collections_first
+def get_losses(
+    collections: Collections = None, scope: Any = None, loss_collection: str = LOSSES
+) -> list[jax.Array]:
     """`get_losses([collections,] scope=None, loss_collection='losses')`: what was collected.
 
     Args:
-      *args: Where no model function is running, first the collections that
-        `apply(..., mutable=['losses', 'regularization_losses'])` returned; then the others.
+      collections: Where no model function is running, what
+        `apply(..., mutable=['losses', 'regularization_losses'])` returned. It is left out inside
+        one, where the next argument comes first.
       scope: A regular expression that the name starts with ('aux', 'task_b/'), or a
         `VariableScope`.
       loss_collection: The collection that `add_loss` was given.
@@ -102,23 +134,25 @@ def get_losses(*args: Any, scope: Any = None, loss_collection: str = LOSSES) -> 
     Raises:
       ScopeError: Outside a model function without collections.
     """
-    collections, (scope, loss_collection) = _split("get_losses", args, (scope, loss_collection))
     return list(_select("get_losses", collections, loss_collection, scope).values())
 
 
-def get_regularization_losses(*args: Any, scope: Any = None) -> list[jax.Array]:
+@_with_collections_first
+def get_regularization_losses(
+    collections: Collections = None, scope: Any = None
+) -> list[jax.Array]:
     """`get_regularization_losses([collections,] scope=None)`: one for each regularized variable.
 
     They are named after the variable (`conv1/weights/Regularizer`), and one variable counts once
     however often it is used. Arguments, result and errors are those of `get_losses`.
     """
     what = "get_regularization_losses"
-    collections, (scope,) = _split(what, args, (scope,))
     return list(_select(what, collections, REGULARIZATION_LOSSES, scope).values())
 
 
+@_with_collections_first
 def get_regularization_loss(
-    *args: Any, scope: Any = None, name: str = "total_regularization_loss"
+    collections: Collections = None, scope: Any = None, name: str = "total_regularization_loss"
 ) -> jax.Array:
     """`get_regularization_loss([collections,] scope=None)`: the sum of the regularization losses.
 
@@ -129,18 +163,21 @@ def get_regularization_loss(
       A float32 scalar; 0 where nothing is regularized.
     """
     what = "get_regularization_loss"
-    collections, (scope, name) = _split(what, args, (scope, name))
     return _sum(_select(what, collections, REGULARIZATION_LOSSES, scope).values(), name)
 
 
+@_with_collections_first
 def get_total_loss(
-    *args: Any, add_regularization_losses: bool = True, name: str = "total_loss"
+    collections: Collections = None,
+    add_regularization_losses: bool = True,
+    name: str = "total_loss",
 ) -> jax.Array:
     """`get_total_loss([collections,] add_regularization_losses=True)`: the sum of all losses.
 
     Args:
-      *args: Where no model function is running, first the collections that
-        `apply(..., mutable=['losses', 'regularization_losses'])` returned; then the others.
+      collections: Where no model function is running, what
+        `apply(..., mutable=['losses', 'regularization_losses'])` returned. It is left out inside
+        one, where the next argument comes first.
       add_regularization_losses: Whether the regularization losses count.
       name: Names the sum in a profile.
 
@@ -152,9 +189,6 @@ def get_total_loss(
       ValueError: Nothing was collected.
     """
     what = "get_total_loss"
-    collections, (add_regularization_losses, name) = _split(
-        what, args, (add_regularization_losses, name)
-    )
     losses = list(_select(what, collections, LOSSES, None).values())
     if add_regularization_losses:
         losses += _select(what, collections, REGULARIZATION_LOSSES, None).values()
@@ -164,22 +198,6 @@ def get_total_loss(
             "softmax_cross_entropy, or add_loss, in this model function first"
         )
     return _sum(losses, name)
-
-
-def _split(
-    what: str, args: tuple[Any, ...], keywords: tuple[Any, ...]
-) -> tuple[Mapping[str, Any] | None, tuple[Any, ...]]:
-    """The collections, if they were given first, and the other arguments in order."""
-    collections = None
-    if args and isinstance(args[0], Mapping):
-        collections, *rest = args
-        args = tuple(rest)
-    if len(args) > len(keywords):
-        raise TypeError(
-            f"{what} takes at most {len(keywords)} positional arguments after the collections, "
-            f"got {len(args)}"
-        )
-    return collections, (*args, *keywords[len(args) :])
 
 
 def _select(

@@ -14,9 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import jslim as slim
 from jslim import learning, training
 from jslim.learning import AdaptiveClippingState
+from jslim.learning.gradients import check_transformed
 
 GOLDEN = dict(np.load(pathlib.Path(__file__).parents[1] / "golden" / "optimize_loss.npz"))
 CASES = json.loads(str(GOLDEN["index"]))
+ONE = np.ones(1)
 BATCHES = [{"x": x, "y": y} for x, y in zip(GOLDEN["x"], GOLDEN["y"], strict=True)]
 
 
@@ -218,6 +220,12 @@ ERRORS = [
      "transform_grads_fn must be a function of .* got 3.0"),
     (lambda: run(training.create_train_op(loss_fn, optax.sgd(0.1), transform_grads_fn=list)),
      slim.ScopeError, "transform_grads_fn must give back .* got list"),
+    (lambda: check_transformed({"a": np.ones(2), "c": ONE}, {"a": np.ones(3), "b": ONE}),
+     slim.ScopeError, r"^create_train_op: transform_grads_fn must give back \{name: gradient\} "
+     r"with the names, shapes and types of the 2 gradients that it was given; a is float64 \(2,\) "
+     r"and was float64 \(3,\); it lacks 'b'; it has beside them 'c'$"),
+    (lambda: check_transformed({}, {str(i): ONE for i in range(9)}), slim.ScopeError,
+     "of the 9 gradients that it was given; it lacks '0', '1', '2', and 6 more$"),
     (lambda: training.train(optimize()(), BATCHES, None), ValueError,
      "logdir is None, so save_checkpoint_secs must be None too, got 600.0; give a directory"),
     (lambda: training.train(optimize()(), BATCHES, None, save_checkpoint_secs=None), ValueError,
