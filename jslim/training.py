@@ -22,16 +22,22 @@ from jslim.learning.gradients import add_gradients_summaries as add_gradients_su
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import clip_gradient_norms_fn as clip_gradient_norms_fn
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
+from jslim.learning.step import USE_GLOBAL_STEP
 
 
 def create_train_op(
     total_loss: Callable[..., Any] | _model.Model,
     optimizer: optax.GradientTransformation,
-    *,
+    global_step: Any = USE_GLOBAL_STEP,
+    update_ops: Any = None,
     variables_to_train: Iterable[str] | None = None,
     transform_grads_fn: GradientsFn | None = None,
     summarize_gradients: bool = False,
+    gate_gradients: int = 1,
+    aggregation_method: int | None = None,
+    colocate_gradients_with_ops: bool = False,
     check_numerics: bool = True,
+    *,
     moving_average_decay: float | None = None,
     mesh: Mesh | None = None,
 ) -> _learning.TrainOp:
@@ -40,6 +46,8 @@ def create_train_op(
     Args:
       total_loss: See `slim.learning.create_train_op`, also for the rest.
       optimizer: An optax transformation.
+      global_step, update_ops, gate_gradients, aggregation_method, colocate_gradients_with_ops: As
+        there.
       variables_to_train: Names, patterns or a `{name: leaf}` dict; None for all trainable ones.
       transform_grads_fn: `f({name: gradient})` gives the gradients to apply, under the same names:
         `clip_gradient_norms_fn(max_norm)`, or `multiply_gradients` with its multipliers bound.
@@ -62,7 +70,9 @@ def create_train_op(
     return _learning.create_train_op(
         total_loss,
         optimizer,
-        variables_to_train=variables_to_train,
+        global_step,
+        update_ops,
+        variables_to_train,
         summarize_gradients=summarize_gradients,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,

@@ -122,6 +122,71 @@ def test_summaries_of_eight_devices_are_those_of_one():
     jax.tree.map(np.testing.assert_array_equal, one, eight)
 
 
+def test_arguments_have_tensorflows_names_too():
+    def model_function(images):
+        with slim.variable_scope("net"):
+            summaries.scalar("a", tensor=1.0, collections=["summaries"])
+            summaries.scalar("b", 2.0, family="losses")
+            summaries.histogram("c", values=FEATURES, family="losses")
+            summaries.image("d", tensor=images, max_outputs=1)
+            summaries.image("e", images, 2, None, "seen")
+
+    # What tf.summary names these: the family stands before the scope and before the name.
+    assert list(record(model_function, jnp.zeros((2, 2, 2, 1)))) == [
+        "scalar/net/a",
+        "scalar/losses/net/losses/b",
+        "histogram/losses/net/losses/c",
+        "image/net/d/image",
+        "image/seen/net/seen/e/image/0",
+        "image/seen/net/seen/e/image/1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: summaries.scalar("a", 1.0, collections=["mine"]),
+            r"summary.scalar: collections must be None or 'summaries', got \['mine'\]; what is "
+            "recorded leaves the model where mutable names 'summaries'",
+        ),
+        (
+            lambda: summaries.scalar("a", 1.0, display_name="A"),
+            "summary.scalar: there is no argument 'display_name'; it takes name, tensor, "
+            "collections, family",
+        ),
+        (
+            lambda: summaries.image("a", 1.0, tensor=2.0),
+            "summary.image: images, or tensor, was given twice",
+        ),
+        (lambda: summaries.scalar("a"), "summary.scalar: value, or tensor, was given not at all"),
+        (
+            lambda: summaries.image("a", 1.0, 2, max_outputs=2),
+            "summary.image: max_outputs is max_images; give one of the two",
+        ),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(call, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        record(call)
+
+
+def test_numbers_of_the_host_are_scalars(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        writer.write(3, {"a": 0.5, "b/c": np.float32(1.5), "d": 2, "scalar/e": np.float64(2.5)})
+        writer.write(4, {"loss": jnp.float32(4.0)})
+        with pytest.raises(TypeError, match="for one number call scalar"):
+            writer.write(5, 0.5)
+    found = {tag: scalars(tmp_path, tag) for tag in ("a", "b/c", "d", "e", "loss")}
+    assert found == {
+        "a": [(3, 0.5)],
+        "b/c": [(3, 1.5)],
+        "d": [(3, 2.0)],
+        "e": [(3, 2.5)],
+        "loss": [(4, 4.0)],
+    }
+
+
 def test_image_takes_the_first_images_of_each_type():
     floating = jnp.ones((5, 2, 2, 3), jnp.bfloat16)
     assert len(summaries.image_summary("x", floating)) == 3

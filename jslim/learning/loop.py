@@ -187,6 +187,11 @@ def _check_arguments(train_op: Any, batches: Any, **counts: float | None) -> Non
             "train: train_op must come from slim.learning.create_train_op, got "
             f"{type(train_op).__name__}"
         )
+    if not train_op.counts_steps:
+        raise ValueError(
+            "train: a train op that was made with global_step=None counts no steps, so that its "
+            "training could neither end nor go on; leave global_step out, or call the train op"
+        )
     if isinstance(batches, (str, os.PathLike)):
         raise TypeError(
             f"train: the batches come second, before the directory: train(train_op, batches, "

@@ -1,7 +1,7 @@
 """`create_train_op`: a training step of a loss function and an optimizer, with all its choices."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any
 
 import optax
@@ -18,16 +18,41 @@ from jslim.learning.numerics import EVERYTHING
 from jslim.learning.sharding import DATA_PARALLEL, Rules
 from jslim.learning.train_op import SummarizeUpdate, TrainOp
 
+USE_GLOBAL_STEP: Any = "the step of the state"
+
+
+def check_of_graph(where: str, global_step: Any, update_ops: Any) -> None:
+    """Refuses what TF-Slim takes tensors and ops of a graph for.
+
+    Raises:
+      TypeError: One of them is given.
+    """
+    if global_step is not None and global_step is not USE_GLOBAL_STEP:
+        raise TypeError(
+            f"{where}: global_step can be None, for no counting, or be left out, since state.step "
+            f"counts the steps; got {type(global_step).__name__}"
+        )
+    if update_ops is not None and (not isinstance(update_ops, Sized) or len(update_ops)):
+        raise TypeError(
+            f"{where}: update_ops can be None, for all, or empty, to leave moving statistics as "
+            f"they are, since there are no ops to name; got {update_ops!r}"
+        )
+
 
 def create_train_op(
     total_loss: Callable[..., Any] | _model.Model,
     optimizer: optax.GradientTransformation,
-    *,
+    global_step: Any = USE_GLOBAL_STEP,
+    update_ops: Any = None,
     variables_to_train: Iterable[str] | None = None,
     clip_gradient_norm: float = 0.0,
     summarize_gradients: bool = False,
+    gate_gradients: int = 1,
+    aggregation_method: int | None = None,
+    colocate_gradients_with_ops: bool = False,
     gradient_multipliers: Mapping[str, Any] | None = None,
     check_numerics: bool | str = True,
+    *,
     moving_average_decay: float | None = None,
     freeze_batch_norm: bool = False,
     mesh: Mesh | None = None,
@@ -45,18 +70,21 @@ def create_train_op(
     statistics of batch norm on (they cannot be forgotten) and counts the step. Like TF-Slim's,
     it is built under the `arg_scope` that is current here.
 
-    Differs from TF-Slim: `total_loss` is a function, since there is no graph to hold its value;
-    there are no `update_ops` (freeze statistics by `is_training=False`); colocation, gating and
-    aggregation belong to the compiler.
+    Differs from TF-Slim: `total_loss` is a function, since there is no graph to hold its value.
 
     Args:
       total_loss: A model function (or a `Model`) of one batch that ends in a scalar, or in
         `(scalar, {name: array})`, whose arrays come back in the step's outputs.
       optimizer: An optax transformation. It sees the trained variables alone.
+      global_step: None leaves `state.step` as it is: for a second train op beside one that counts,
+        not for `train`. Otherwise leave it out: the state counts its steps.
+      update_ops: An empty list leaves the moving statistics as they are; None carries them on.
       variables_to_train: Names, patterns or a `{name: leaf}` dict; None trains all that were
         made with `trainable=True`. Others get no gradient and no optimizer memory.
       clip_gradient_norm: The greatest L2 norm of each gradient, by itself; 0 does not clip.
       summarize_gradients: Whether summaries hold each gradient's histogram and norm.
+      gate_gradients, aggregation_method, colocate_gradients_with_ops: TensorFlow's values are taken
+        and change nothing: order and place of the computation are the compiler's.
       gradient_multipliers: `{name or pattern: multiplier}`, applied before clipping.
       check_numerics: Whether `train` stops with an error when the loss is NaN or infinite. With
         'everything' also when a gradient, a variable or a statistic is, and names the first:
@@ -89,7 +117,8 @@ def create_train_op(
       A `TrainOp`: call `init(rng, batch)`, then `state, outputs = train_op(state, batch)`.
 
     Raises:
-      TypeError: `total_loss` is a value, or `optimizer` is not an optax transformation.
+      TypeError: `total_loss` is a value, or `optimizer` is not an optax transformation; a
+        `global_step` or `update_ops` that is of a graph.
       ValueError: A negative norm; a decay outside (0, 1); no such statistics, or those of replicas
         with a state in parts; fewer than 1 accumulation step.
     """
@@ -104,6 +133,7 @@ def create_train_op(
             "create_train_op: optimizer must be an optax GradientTransformation such as "
             f"optax.sgd(0.01), got {type(optimizer).__name__}"
         )
+    check_of_graph("create_train_op", global_step, update_ops)
     for name, norm in (
         ("clip_gradient_norm", clip_gradient_norm),
         ("clip_global_norm", clip_global_norm),
@@ -149,6 +179,8 @@ def create_train_op(
     return TrainOp(
         total_loss,
         optimizer,
+        counts_steps=global_step is not None,
+        updates_statistics=update_ops is None,
         variables_to_train=variables_to_train,
         gradients_fns=gradients_fns,
         summarize_gradients=summarize_gradients,

@@ -54,6 +54,7 @@ class TrainOp:
       state_sharding: How a state lies on the devices: one sharding, or a tree of them from `init`
         or `init_shapes` on.
       quantities: What `outputs['first_nonfinite']` counts, from the first step on.
+      counts_steps: Whether a step makes `state.step` greater.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class TrainOp:
         total_loss: Callable[..., Any] | _model.Model,
         optimizer: optax.GradientTransformation,
         *,
+        counts_steps: bool,
+        updates_statistics: bool,
         variables_to_train: Iterable[str] | None,
         gradients_fns: Sequence[GradientsFn],
         summarize_gradients: bool,
@@ -82,6 +85,8 @@ class TrainOp:
         self.check_numerics = check_numerics
         self.records_summaries = summarize_gradients or summarize_update is not None
         self.quantities: list[str] = []
+        self.counts_steps = counts_steps
+        self._updates_statistics = updates_statistics
         self._variables_to_train = variables_to_train
         self._gradients_fns = gradients_fns
         self._summarize_gradients = summarize_gradients
@@ -417,10 +422,15 @@ class TrainOp:
         before, frozen = self._split(state.params)
         updates, opt_state = self.optimizer.update(_nest(gradients), state.opt_state, _nest(before))
         changed = optax.apply_updates(_nest(before), updates)
+        batch_stats = state.batch_stats
+        if self._updates_statistics:
+            batch_stats = updated.get(_model.BATCH_STATS, batch_stats)
         new = state.replace(
-            step=state.step + 1,
+            step=state.step + 1 if self.counts_steps else state.step,
+            # The randomness of a step is by its number; without one the key itself moves on.
+            rng=state.rng if self.counts_steps else jax.random.split(state.rng, 1)[0],
             params=_nest(frozen | flax.traverse_util.flatten_dict(changed, sep="/")),
-            batch_stats=updated.get(_model.BATCH_STATS, state.batch_stats),
+            batch_stats=batch_stats,
             opt_state=opt_state,
             extra={name: updated.get(name, held) for name, held in state.extra.items()},
         )

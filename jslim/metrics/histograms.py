@@ -123,8 +123,8 @@ def auc_using_histogram(score_range: Sequence[float] = (0.0, 1.0), nbins: int = 
 
     Bouckaert, "Efficient AUC learning curve calculation" (2006).
 
-    `update(state, boolean_labels, scores, *, weights=None)`: by position or as `labels` and
-    `predictions`.
+    `update(state, boolean_labels, scores, *, weights=None)`: by these names, TF-Slim's, or as
+    `labels` and `predictions`, which the other metrics of an aggregate take.
 
     Args:
         score_range: Least and greatest score; what is outside counts in the first or last bin.
@@ -153,6 +153,16 @@ def auc_using_histogram(score_range: Sequence[float] = (0.0, 1.0), nbins: int = 
         y = jnp.cumsum(y_steps)
         return x_steps[0] * y[0] / 2 + jnp.sum(x_steps[1:] * (y[1:] + y[:-1]) / 2)
 
-    return _histogram_metric(
+    metric = _histogram_metric(
         where, nbins, bin_of, lambda scores: ~jnp.isnan(scores), value, NO_NUMBER
     )
+    names = {"boolean_labels": "labels", "scores": "predictions"}
+
+    def update(state: HistogramState, *data: Any, weights: Any = None, **named: Any) -> Any:
+        for name, others in names.items():
+            if name in named and others in named:
+                raise TypeError(f"{where}: {name} is the same as {others}; give one of the two.")
+        named = {names.get(name, name): array for name, array in named.items()}
+        return metric.update(state, *data, weights=weights, **named)
+
+    return metric._replace(update=update)

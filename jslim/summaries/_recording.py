@@ -16,6 +16,7 @@ from jslim import model as _model
 
 SUMMARIES = "summaries"
 _IMAGE_CHANNELS = (1, 3, 4)
+_NOT_GIVEN: Any = object()
 
 
 def _default_bucket_limits() -> np.ndarray:
@@ -56,21 +57,36 @@ class Histogram(NamedTuple):
     num_non_finite: jax.Array
 
 
-def scalar(name: str, value: Any) -> None:
+def scalar(
+    name: str,
+    value: Any = _NOT_GIVEN,
+    collections: Any = None,
+    family: str | None = None,
+    **others: Any,
+) -> None:
     """Records a number.
 
     Args:
       name: The tag, under the current variable scope.
-      value: A scalar; it is written as float32, NaN and infinity included.
+      value: A scalar; it is written as float32, NaN and infinity included. TF's name for it,
+        `tensor`, will do.
+      collections: None or 'summaries': there is no other place to record in.
+      family: Stands in front of the whole tag, and of the name, as in TF: TensorBoard shows those
+        of a family together.
 
     Raises:
       ScopeError: Outside a model function, or inside a JAX transformation within one.
-      ValueError: `name` is not a name, or `value` not a scalar.
+      ValueError: `name` is not a name, or `value` not a scalar; another collection.
+      TypeError: There is no such argument, or it is given twice.
     """
-    _record("scalar", name, lambda tag: scalar_summary(tag, value))
+    value = _tensor("scalar", "value", value, others)
+    _refuse("scalar", collections, others, "name, tensor, collections, family")
+    _record("scalar", name, family, lambda tag: scalar_summary(tag, value))
 
 
-def histogram(name: str, values: Any) -> None:
+def histogram(
+    name: str, values: Any, collections: Any = None, family: str | None = None, **others: Any
+) -> None:
     """Records how the elements of an array are distributed.
 
     NaN and infinite elements are left out and counted: where there are any, their number is
@@ -79,15 +95,25 @@ def histogram(name: str, values: Any) -> None:
     Args:
       name: The tag, under the current variable scope.
       values: Numbers of any shape.
+      collections, family: As of `scalar`.
 
     Raises:
       ScopeError: Outside a model function, or inside a JAX transformation within one.
-      ValueError: `name` is not a name.
+      ValueError: `name` is not a name; another collection.
+      TypeError: There is no such argument.
     """
-    _record("histogram", name, lambda tag: histogram_summary(tag, values))
+    _refuse("histogram", collections, others, "name, values, collections, family")
+    _record("histogram", name, family, lambda tag: histogram_summary(tag, values))
 
 
-def image(name: str, images: Any, max_images: int = 3) -> None:
+def image(
+    name: str,
+    images: Any = _NOT_GIVEN,
+    max_images: int = 3,
+    collections: Any = None,
+    family: str | None = None,
+    **others: Any,
+) -> None:
     """Records the first images of a batch.
 
     As in TF, each floating image is scaled by itself: if nothing in it is negative, its largest
@@ -98,14 +124,46 @@ def image(name: str, images: Any, max_images: int = 3) -> None:
       name: The tag, under the current variable scope; TensorBoard shows `<tag>/image/0` and so on
         (`<tag>/image` if `max_images` is 1).
       images: `[batch, height, width, channels]` with 1, 3 or 4 channels: floating, or uint8 or
-        bool, which are shown as they are.
-      max_images: How many of them, at least 1.
+        bool, which are shown as they are. TF's name for them, `tensor`, will do.
+      max_images: How many of them, at least 1. TF's name for it, `max_outputs`, will do.
+      collections, family: As of `scalar`.
 
     Raises:
       ScopeError: Outside a model function, or inside a JAX transformation within one.
-      ValueError: `name` is not a name; other shape or type; `max_images` is below 1.
+      ValueError: `name` is not a name; other shape or type; `max_images` is below 1; another
+        collection.
+      TypeError: There is no such argument, or it is given twice.
     """
-    _record("image", name, lambda tag: image_summary(tag, images, max_images))
+    images = _tensor("image", "images", images, others)
+    if "max_outputs" in others:
+        if max_images != 3:
+            raise TypeError("summary.image: max_outputs is max_images; give one of the two")
+        max_images = others.pop("max_outputs")
+    _refuse("image", collections, others, "name, tensor, max_outputs, collections, family")
+    _record("image", name, family, lambda tag: image_summary(tag, images, max_images))
+
+
+def _tensor(kind: str, name: str, value: Any, others: dict[str, Any]) -> Any:
+    """What is recorded, under our name for it or TF's."""
+    given = [v for v in (value, others.pop("tensor", _NOT_GIVEN)) if v is not _NOT_GIVEN]
+    if len(given) != 1:
+        how = "twice" if given else "not at all"
+        raise TypeError(
+            f"summary.{kind}: {name}, or tensor, was given {how}; call summary.{kind}(name, {name})"
+        )
+    return given[0]
+
+
+def _refuse(kind: str, collections: Any, others: dict[str, Any], accepted: str) -> None:
+    if collections not in (None, SUMMARIES, [SUMMARIES], (SUMMARIES,)):
+        raise ValueError(
+            f"summary.{kind}: collections must be None or {SUMMARIES!r}, got {collections!r}; what "
+            "is recorded leaves the model where mutable names 'summaries'"
+        )
+    if others:
+        raise TypeError(
+            f"summary.{kind}: there is no argument {sorted(others)[0]!r}; it takes {accepted}"
+        )
 
 
 def scalar_summary(tag: str, value: Any) -> dict[str, Any]:
@@ -194,14 +252,17 @@ def gradient_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
     return summaries
 
 
-def _record(kind: str, name: str, summarize: Callable[[str], dict[str, Any]]) -> None:
+def _record(
+    kind: str, name: str, family: str | None, summarize: Callable[[str], dict[str, Any]]
+) -> None:
     if not isinstance(name, str) or not name:
         raise ValueError(
             f"summary.{kind}: the name comes first and must be a non-empty string, got "
             f"{type(name).__name__}; call summary.{kind}(name, value)"
         )
     run = _model.frame(f"summary.{kind} {name!r}").run
-    tag = _model.unique_op_name(name)
+    tag = _model.unique_op_name(f"{family}/{name}" if family else name)
+    tag = f"{family}/{tag}" if family else tag
     if run.root.is_mutable_collection(SUMMARIES):
         for key, value in summarize(tag).items():
             _model.collect(SUMMARIES, key, value)

@@ -89,12 +89,19 @@ class SummaryWriter(NullWriter):
           step: The global step that they belong to.
           summaries: What `apply(..., mutable=['summaries'])` returned beside the output, its
             entry 'summaries', or what `scalar_summary` and its like give. It is fetched from
-            the device here.
+            the device here. Or `{tag: number}`, such as a train op's outputs: Python's numbers,
+            and scalars of NumPy and JAX.
 
         Raises:
+          TypeError: It is not a dict.
           ValueError: Something in it is not a summary.
           ImportError: There is an image, and Pillow is not installed.
         """
+        if not isinstance(summaries, Mapping):
+            raise TypeError(
+                "SummaryWriter.write: summaries must be a dict such as {'loss': 0.5}, got "
+                f"{type(summaries).__name__}; for one number call scalar(step, tag, value)"
+            )
         entries = list(_entries(summaries.get(SUMMARIES, summaries)))
         values = jax.device_get([value for _, _, value in entries])
         encoded = self._summary()
@@ -143,12 +150,21 @@ def _entries(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str
             yield from _entries(value, f"{path}{key}/")
             continue
         kind, _, tag = key.partition("/")
-        if kind not in _ENCODERS or not tag:
+        if kind in _ENCODERS and tag:
+            yield kind, path + tag, value
+        elif not path and key not in _ENCODERS and _is_number(value):
+            yield "scalar", key, value
+        else:
             raise ValueError(
                 f"SummaryWriter.write: {path + key!r} is not a summary; give what "
-                "apply(..., mutable=['summaries']) returned beside the output"
+                "apply(..., mutable=['summaries']) returned beside the output, or {tag: number}"
             )
-        yield kind, path + tag, value
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (bool, int, float)):
+        return True
+    return hasattr(value, "dtype") and np.ndim(value) == 0 and np.dtype(value.dtype).kind in "biuf"
 
 
 Encoded = Iterator[tuple[str, dict[str, Any]]]

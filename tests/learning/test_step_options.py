@@ -345,3 +345,66 @@ def test_profile_steps_out_of_range(steps, tmp_path):
         learning.train(train_op, [BATCH], tmp_path, profile_steps=steps)
     with pytest.raises(ValueError, match=r"needs a logdir"):
         learning.train(train_op, [BATCH], profile_steps=(1, 2))
+
+
+def noisy_loss(batch):
+    """A loss of randomness alone, with moving statistics."""
+    net = slim.batch_norm(slim.dropout(slim.flatten(batch["image"]), 0.5), scope="bn")
+    weight = slim.model_variable("w", [], initializer=slim.zeros_initializer())
+    loss = slim.losses.add_loss(jnp.mean(net[:, 0]) * 0 + jnp.sum(net[0]) + weight)
+    del loss
+    return slim.losses.get_total_loss()
+
+
+def test_without_global_step_nothing_is_counted_and_each_step_has_its_own_randomness():
+    op = learning.create_train_op(noisy_loss, optax.sgd(1.0), None)
+    state = op.init(0, BATCH)
+    losses = []
+    for _ in range(3):
+        state, outputs = op(state, BATCH)
+        losses.append(float(outputs["loss"]) - float(state.params["w"]))
+    assert int(state.step) == 0
+    assert float(state.params["w"]) == -3.0
+    assert len(set(losses)) == 3
+    with pytest.raises(ValueError) as error:
+        learning.train(op, [BATCH], None, number_of_steps=1)
+    assert str(error.value) == (
+        "train: a train op that was made with global_step=None counts no steps, so that its "
+        "training could neither end nor go on; leave global_step out, or call the train op"
+    )
+
+
+@pytest.mark.parametrize("create", [learning.create_train_op, slim.training.create_train_op])
+def test_no_update_ops_leave_moving_statistics_and_arguments_have_tf_slims_order(create):
+    if create is learning.create_train_op:
+        others = ["w", 0.0, False, 2, 1, True, {"w": 2.0}, True]
+    else:
+        others = ["w", None, False, 2, 1, True, True]
+    others[0] = ["w"]
+    op = create(noisy_loss, optax.sgd(1.0), slim.learning.step.USE_GLOBAL_STEP, [], *others)
+    state = op.init(0, BATCH)
+    before = jax.tree.map(np.asarray, state.batch_stats)
+    state, _ = op(state, BATCH)
+    jax.tree.map(np.testing.assert_array_equal, before, state.batch_stats)
+    assert int(state.step) == 1
+    assert float(state.params["w"]) == (-2.0 if create is learning.create_train_op else -1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"global_step": jnp.zeros(())},
+            "create_train_op: global_step can be None, for no counting, or be left out, since "
+            "state.step counts the steps; got ArrayImpl",
+        ),
+        (
+            {"update_ops": ["bn/update"]},
+            "create_train_op: update_ops can be None, for all, or empty, to leave moving "
+            r"statistics as they are, since there are no ops to name; got \['bn/update'\]",
+        ),
+    ],
+)
+def test_what_is_of_a_graph_is_refused(options, message):
+    with pytest.raises(TypeError, match=message):
+        learning.create_train_op(noisy_loss, optax.sgd(0.1), **options)

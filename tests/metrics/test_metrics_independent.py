@@ -187,3 +187,17 @@ def test_examples_with_fewer_labels_have_negative_ones():
     average = metrics.streaming_sparse_average_precision_at_k(4)
     assert value(average, scores, labels) == pytest.approx(((1 + 2 / 4) / 2 + 1) / 2)
     assert value(average, scores, jnp.full((2, 1), -1)) == 0
+
+
+def test_auc_using_histogram_takes_tf_slims_names():
+    labels, scores = jnp.array([1, 0, 1, 0]), jnp.array([0.9, 0.1, 0.4, 0.6])
+    metric = metrics.auc_using_histogram()
+    wanted = metric.finalize(metric.update(metric.init(), labels, scores))
+    for data in (
+        {"boolean_labels": labels == 1, "scores": scores},
+        {"labels": labels, "predictions": scores},
+        {"scores": scores, "labels": labels, "weights": jnp.ones(4)},
+    ):
+        assert metric.finalize(metric.update(metric.init(), **data)) == wanted
+    with pytest.raises(TypeError, match="scores is the same as predictions; give one of the two"):
+        metric.update(metric.init(), labels, scores=scores, predictions=scores)
