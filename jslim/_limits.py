@@ -40,7 +40,7 @@ class Limit(NamedTuple):
         return f"{what}, more than the limit of {self()}; {self.variable} raises it"
 
 
-IMAGE_PIXELS = Limit("JSLIM_MAX_IMAGE_PIXELS", 89_478_485)  # where Pillow begins to warn
+IMAGE_PIXELS = Limit("JSLIM_MAX_IMAGE_PIXELS", 8192 * 6144)  # decoding takes 7 bytes of each
 IMAGE_BYTES = Limit("JSLIM_MAX_IMAGE_BYTES", 1 << 27)
 TEXT_BYTES = Limit("JSLIM_MAX_TEXT_BYTES", 1 << 24)  # of a list of labels or a JSON file
 CLASSES = Limit("JSLIM_MAX_CLASSES", 1 << 20)

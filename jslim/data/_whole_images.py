@@ -10,6 +10,7 @@ _PASSES = (
     (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)
 )  # fmt: skip
 _CHUNK = 1 << 20
+_MAX_SCANS = 100  # encoders make about ten
 
 
 def png_is_short(encoded: bytes) -> bool:
@@ -48,13 +49,17 @@ def _inflated_size(parts: Iterator[bytes], enough: int) -> int:
 def jpeg_end(encoded: bytes) -> int:
     """Where the marker is that ends a JPEG; the length where there is none."""
     at = 2
-    while at + 2 <= len(encoded):
-        if encoded[at] != 0xFF:
-            at += 1  # data of a scan, or something that does not belong there
-        elif encoded[at + 1] == 0xD9:
+    # Between markers are the data of a scan, or something that does not belong there.
+    while 0 <= (at := encoded.find(b"\xff", at)) < len(encoded) - 1:
+        marker = encoded[at + 1]
+        if marker == 0xD9:
             return at
-        elif encoded[at + 1] in (0, 0xFF) or 0xD0 <= encoded[at + 1] <= 0xD8:
-            at += 1
-        else:
-            at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+        has_length = marker not in (0, 0xFF) and not 0xD0 <= marker <= 0xD8
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big") if has_length else 1
     return len(encoded)
+
+
+def has_too_many_scans(encoded: bytes) -> bool:
+    """Whether a small JPEG can take minutes: each of its scans goes over all its pixels."""
+    scan = b"\xff\xda"
+    return encoded.count(scan) > _MAX_SCANS < encoded.count(scan, 0, jpeg_end(encoded))

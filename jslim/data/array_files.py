@@ -162,7 +162,7 @@ def _npz(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise
     except Exception as error:  # zip files, NumPy's headers and their types fail in many ways
         raise DataError(
-            f"{os.fspath(path)!r} cannot be read as a NumPy .npz file ({error})."
+            f"{os.fspath(path)!r} cannot be read as a NumPy .npz file ({str(error)[:300]})."
         ) from error
 
 
@@ -202,7 +202,7 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
             lists = [" and ".join(name.format(split_name) for name in style) for style in styles]
             raise DataError(
                 f"{where!r} has no arrays {' or '.join(lists)}; it has "
-                f"{', '.join(map(repr, sorted(file.files)))}"
+                f"{', '.join(name[:40] for name in sorted(file.files)[:20])}"
                 f"{did_you_mean(lists[0].partition(' ')[0], file.files)}"
             )
         images, labels = (_array(file, name) for name in wanted)

@@ -12,8 +12,9 @@ import numpy as np
 from jslim._errors import DataError
 from jslim.data._batch_loader import Batch, BatchLoader, Loaded
 from jslim.data._grain import ReadAhead
+from jslim.data._image_arrays import check_images
 from jslim.data.order import Order
-from jslim.data.sources import ImageDataset
+from jslim.data.sources import ArrayDataset, ImageDataset
 
 logger = logging.getLogger("jslim")
 
@@ -231,7 +232,7 @@ def batches(
       `get_state`, `set_state`, `element_spec` and `close`.
 
     Raises:
-      ValueError: An argument is out of range.
+      ValueError: An argument is out of range; or images in memory are, for `slim.preprocessing`.
       DataError: From `next`: a record cannot be read, or its label is out of range.
       RuntimeError: From `next`: a process was killed.
     """
@@ -248,6 +249,8 @@ def batches(
         num_epochs = 1
     if num_threads is None:
         num_threads = 0 if dataset.is_in_memory else min(_MAX_THREADS, os.cpu_count() or 1)
+    if isinstance(dataset, ArrayDataset) and _is_of_slim(preprocessing_fn):
+        check_images(dataset.images, repr(dataset.name), in_255=True)
     index, count = shard
     if not 0 <= index < count or batch_size % count:
         raise ValueError(
@@ -271,3 +274,10 @@ def batches(
         num_threads=num_threads,
         num_workers=num_workers,
     )
+
+
+def _is_of_slim(preprocessing_fn: Callable[..., np.ndarray] | None) -> bool:
+    """Whether it is one of `slim.preprocessing`, which take values from 0 to 255."""
+    while isinstance(preprocessing_fn, functools.partial):
+        preprocessing_fn = preprocessing_fn.func
+    return getattr(preprocessing_fn, "__module__", "").startswith("jslim.preprocessing.")

@@ -14,7 +14,7 @@ import numpy as np
 
 from jslim._errors import DataError
 from jslim._limits import IMAGE_PIXELS
-from jslim.data._whole_images import jpeg_end, png_is_short
+from jslim.data._whole_images import has_too_many_scans, jpeg_end, png_is_short
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # of Pillow; its JPEGs include MPO
 
@@ -44,7 +44,7 @@ def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarr
     Raises:
       ValueError: `channels` is another number.
       DataError: It is no image, is cut short, is animated, has more than 8 bits a channel, or more
-        pixels than `JSLIM_MAX_IMAGE_PIXELS` in the environment, by default 89,478,485.
+        pixels than `JSLIM_MAX_IMAGE_PIXELS` in the environment, by default 50,331,648.
       ImportError: Pillow is not installed.
     """
     return _decode(encoded, record_key, channels, None)
@@ -159,8 +159,13 @@ def open_image(encoded: bytes) -> Iterator[Any]:
             raise  # by a limit of who set Pillow's own
         raise ValueError(IMAGE_PIXELS.exceeded("it has too many pixels")) from error
     with file:
-        if file.width * file.height > IMAGE_PIXELS():
-            raise ValueError(IMAGE_PIXELS.exceeded(f"it has {file.height} x {file.width} pixels"))
+        # libwebp has three more copies of an image than the others.
+        most = IMAGE_PIXELS() // (2 if file.format == "WEBP" else 1)
+        if file.width * file.height > most:
+            raise ValueError(
+                f"it has {file.height} x {file.width} pixels, more than the limit of {most}; "
+                f"{IMAGE_PIXELS.variable} raises it"
+            )
         yield file
 
 
@@ -170,9 +175,11 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None)
     if channels and channels not in _MODES:
         raise ValueError(f"channels must be 0, 1, 3 or 4, got {channels}.")
     most = min(IMAGE_PIXELS(), image.MAX_IMAGE_PIXELS or math.inf)
-    if (fast := _decode_jpeg(encoded, channels, most, divisor)) is not None:
-        return fast
     try:
+        if encoded[:3] == _JPEG and has_too_many_scans(encoded):
+            raise ValueError("it has hundreds of scans")
+        if (fast := _decode_jpeg(encoded, channels, most, divisor)) is not None:
+            return fast
         pixels = _decode_by_pillow(encoded, channels, divisor)
         # What is missing of a JPEG in one scan is grey; in several, it may be but detail.
         if encoded[:3] == _JPEG and ((pixels[-1, -1, :3] == 128).all() or b"\xff\xc2" in encoded):
@@ -214,7 +221,8 @@ def pixels_of(image: Any, channels: int = 3) -> np.ndarray:
     wanted = _MODES[channels or _num_channels(image)]
     if mode not in _EIGHT_BIT_MODES:
         raise DataError(f"has more than 8 bits a channel (mode {mode}); convert it to 8 bits.")
-    if mode == "P":  # Pillow wants a transparent palette to be converted in two steps.
+    # Pillow wants a transparent palette to be converted in two steps.
+    if mode == "P" and (wanted != "RGB" or "transparency" in image.info):
         image = image.convert("RGBA")
     array = np.asarray(image if image.mode == wanted else image.convert(wanted))
     return array if array.ndim == 3 else array[..., None]

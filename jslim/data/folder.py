@@ -166,5 +166,5 @@ def _find_split(tree: Tree, split_name: str) -> str:
 
 def _listing(names: Sequence[str], limit: int = 5) -> str:
     """The names in quotes, no more than `limit` of them."""
-    shown = ", ".join(map(repr, names[:limit]))
+    shown = ", ".join(repr(name[-200:]) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

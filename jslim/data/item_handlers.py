@@ -1,12 +1,14 @@
 """How items are made of the features of a tf.train.Example: TF-Slim's handlers."""
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim._limits import IMAGE_BYTES
 from jslim.data.decode import EncodedImage, decode_image
 from jslim.data.tf_example import Rows
 
@@ -228,7 +230,10 @@ class SparseTensor(ItemHandler):
             )
         if not self._densify:
             return SparseValue(indices.astype(np.int64)[:, None], values, shape)
-        dense = np.full(tuple(shape), self._default_value, values.dtype)
+        sizes = [int(size) for size in shape]
+        if min(sizes, default=0) < 0 or math.prod(sizes) > IMAGE_BYTES():
+            raise DataError(f"feature {self._keys[0]!r} cannot be made dense in the shape {sizes}")
+        dense = np.full(sizes, self._default_value, values.dtype)
         if indices.size and (indices.min() < 0 or indices.max() >= dense.size):
             raise DataError(
                 f"feature {self._keys[0]!r} has an index outside 0 to {dense.size - 1}: "

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jslim._errors import DataError, did_you_mean
+from jslim._limits import IMAGE_BYTES
 
 _PACKAGE = "jslim.data"
 _BYTES = np.dtype(object)
@@ -70,7 +71,13 @@ class Rows(list[np.ndarray]):
     def dense(self, default_value: Any) -> np.ndarray:
         """`[steps, longest]`, filled up with the default."""
         dtype = self[0].dtype if self else np.float32
-        array = np.full((len(self), max(map(len, self), default=0)), default_value, dtype)
+        longest = max(map(len, self), default=0)
+        if len(self) * longest > IMAGE_BYTES():
+            raise DataError(
+                f"a feature of {len(self)} steps, the longest of {longest} values, cannot be made "
+                "dense; take fewer steps"
+            )
+        array = np.full((len(self), longest), default_value, dtype)
         for row, values in zip(array, self, strict=True):
             row[: len(values)] = values
         return array

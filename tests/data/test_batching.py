@@ -1,3 +1,4 @@
+import functools
 import json
 import sys
 import threading
@@ -489,3 +490,14 @@ def test_a_position_of_other_files_is_refused(folder, tmp_path):
         del state["files"]  # as those of earlier versions
         made.set_state(state)
         assert made.get_state()["position"] == 2
+
+
+def test_images_in_another_range_are_refused_for_the_preprocessing_of_slim():
+    images = np.random.default_rng(0).random((4, 8, 8, 3))
+    dataset = ArrayDataset(images, np.zeros(4, int), 1, name="small")
+    preprocess = functools.partial(
+        preprocessing_factory.get_preprocessing("lenet"), output_height=8, output_width=8
+    )
+    with pytest.raises(ValueError, match=r"'small': images must have values from 0 to 255, got 0"):
+        batches(dataset, 2, is_training=False, preprocessing_fn=preprocess)
+    batches(dataset, 2, is_training=False, preprocessing_fn=lambda image: image * 2 - 1)

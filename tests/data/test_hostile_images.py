@@ -101,7 +101,7 @@ def test_too_many_pixels_are_refused_before_they_take_memory(side, kind):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
     with pytest.raises(
-        DataError, match=r"pixels, more than the limit of 89478485; JSLIM_MAX_IMAGE_PIXELS raises"
+        DataError, match=r"pixels, more than the limit of 50331648; JSLIM_MAX_IMAGE_PIXELS raises"
     ):
         decode_image(encoded, "x")
     assert time.monotonic() - start < 1
@@ -225,3 +225,13 @@ def test_files_that_are_read_are_files(tmp_path, monkeypatch):
     monkeypatch.setenv("JSLIM_MAX_IMAGE_BYTES", "3")
     with pytest.raises(OSError, match="it has 4 bytes, more than the limit of 3"):
         read_regular(tmp_path / "x", _limits.IMAGE_BYTES)
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused():
+    encoded = encode(Image.fromarray(PIXELS), format="JPEG", progressive=True)
+    end = jpeg_end(encoded)
+    start = encoded.rindex(b"\xff\xda", 0, end)
+    bomb = encoded[:end] + encoded[start:end] * 200 + encoded[end:]
+    with pytest.raises(DataError, match="it has hundreds of scans"):
+        decode_image(bomb, "x")
+    assert decode_image(encoded + b"\xff\xda" * 200, "x").shape == PIXELS.shape

@@ -206,6 +206,11 @@ WRONG = {
         {"indices": VarLenFeature(np.int64), "values": VarLenFeature(np.int64)},
         SparseTensor(shape=[5], densify=True), r"has an index outside 0 to 4: \[1, 5\]",
     ),
+    "sparse_size": (
+        {"indices": [1], "values": [1]},
+        {"indices": VarLenFeature(np.int64), "values": VarLenFeature(np.int64)},
+        SparseTensor(shape=[1 << 40], densify=True), r"cannot be made dense in the shape \[1099511",
+    ),
     "sparse_order": (
         {"indices": [3, 1], "values": [1, 2]},
         {"indices": VarLenFeature(np.int64), "values": VarLenFeature(np.int64)},
