@@ -280,4 +280,4 @@ def _is_of_slim(preprocessing_fn: Callable[..., np.ndarray] | None) -> bool:
     """Whether it is one of `slim.preprocessing`, which take values from 0 to 255."""
     while isinstance(preprocessing_fn, functools.partial):
         preprocessing_fn = preprocessing_fn.func
-    return getattr(preprocessing_fn, "__module__", "").startswith("jslim.preprocessing.")
+    return str(getattr(preprocessing_fn, "__module__", "")).startswith("jslim.preprocessing.")

@@ -145,5 +145,5 @@ def test_links_to_classes_and_images_are_followed(root, tmp_path):
     (other / "ant").symlink_to(root / "train" / "ant")
     (other / "bee").mkdir()
     (other / "bee" / "1.png").symlink_to(root / "train" / "bee" / "1.png")
-    dataset = FolderDataset(other, "any")
+    dataset = FolderDataset(other, "train")
     assert [dataset[index]["image"].shape for index in range(3)] == [(4, 5, 3)] * 3
