@@ -38,6 +38,11 @@ def _json_escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match.group()):04x}"
 
 
+def as_text(name: str) -> str:
+    r"""A name that can be written as UTF-8: bytes of a file's name that are none become `\xea`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def is_one_line(text: str) -> bool:
     """Whether no program takes the text for more than one line."""
     return len(f"{text}.".splitlines()) == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jslim import checkpoints
-from jslim._text import name_differences
+from jslim._text import as_text, name_differences
 from jslim.cli import flags
 from jslim.cli.run import UsageError
 from jslim.nets.nets_factory import Network
@@ -46,7 +46,7 @@ def find_start(values: Any) -> Start:
       RestoreError: `--checkpoint_path` is no checkpoint; TensorFlow trains in `--train_dir`.
     """
     _check_flags(values)
-    given = os.path.abspath(values.checkpoint_path) if values.checkpoint_path else None
+    given = as_text(os.path.abspath(values.checkpoint_path)) if values.checkpoint_path else None
     resumed_from = checkpoints.step_to_resume(values.train_dir)
     if resumed_from is None:
         if values.start_from == "resume":

@@ -11,6 +11,7 @@ import numpy as np
 
 from jslim._errors import did_you_mean
 from jslim._limits import numbers_as_names
+from jslim._text import as_text
 from jslim.data._image_arrays import check_images
 from jslim.data.decode import EncodedImage
 
@@ -25,7 +26,9 @@ class Example(TypedDict):
 
 def fingerprint_of(parts: Iterable[object]) -> str:
     """A short text that is another one for other parts, in all likelihood."""
-    return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        "\0".join(map(str, parts)).encode(errors="surrogateescape"), digest_size=8
+    ).hexdigest()
 
 
 class ImageDataset(abc.ABC):
@@ -44,7 +47,7 @@ class ImageDataset(abc.ABC):
 
     def __init__(self, name: str, class_names: Sequence[str]):
         self.name = name
-        self.class_names = list(class_names)
+        self.class_names = [as_text(name) for name in class_names]
 
     @abc.abstractmethod
     def __len__(self) -> int:

@@ -253,7 +253,7 @@ def _saved_index(path: str, status: os.stat_result) -> pathlib.Path | None:
         return None
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     identity = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
-    name = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+    name = hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=16).hexdigest()
     return pathlib.Path(cache, "jslim", "tfrecord_index", f"{name}.npz")
 
 

@@ -1,6 +1,7 @@
 """train.py from a checkpoint: what is taken, what is frozen, and that it helps."""
 
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -259,6 +260,25 @@ def test_contradictions_are_refused(flags, message, folders, tmp_path, capfd):
     assert train.main([*arguments, "--max_number_of_steps=1", *flags]) == 2
     assert re.search(message, capfd.readouterr().err)
     assert not run.exists()
+
+
+def test_names_that_are_not_utf_8(folders, nine_classes, tmp_path, capfd):
+    for split in ("train", "test"):
+        for name in ("nine", "other"):
+            shutil.copytree(
+                folders / "nine" / split / name, tmp_path / "d\udce9" / split / f"{name}\udcea"
+            )
+    old = shutil.copytree(nine_classes, tmp_path / "old\udceb")
+    flags = [*LENET, "--dataset_name=folder", f"--dataset_dir={tmp_path}/d\udce9"]
+    flags += [f"--checkpoint_path={old}", f"--train_dir={tmp_path / 'run'}"]
+    for steps in (1, 2):
+        assert train.main([*flags, f"--max_number_of_steps={steps}"]) == 0
+    assert r"which started from" in capfd.readouterr().err
+    contract = checkpoints.read_contract(tmp_path / "run")
+    assert contract["class_names"] == [r"nine\xea", r"other\xea"]
+    assert contract["started_from"] == rf"{tmp_path}/old\xeb"
+    flags = [*flags[8:10], f"--checkpoint_path={tmp_path / 'run'}"]
+    assert evaluate.main(["eval.py", *flags]) == 0
 
 
 def test_random_state_and_step_start_anew(folders, nine_classes, tmp_path):
