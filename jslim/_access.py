@@ -12,6 +12,7 @@ import jax
 from jslim._devices import Placement
 from jslim._errors import ScopeError, did_you_mean
 from jslim._scopes import check_name, frame, join, user_site
+from jslim.initializers import initial_value
 
 # Flax's collections, which hold arrays.
 PARAMS = "params"
@@ -119,7 +120,7 @@ def _initialize(
     else:
         scope, _ = run.locate(name)
         key = scope.make_rng(PARAMS) if scope.has_rng(PARAMS) else None
-        held = initializer(key, shape, dtype)
+        held = initial_value(initializer, key, shape, dtype)
         source = f"initializer {initializer!r}"
     found = jax.numpy.shape(run.unboxed(held))
     if found != shape:

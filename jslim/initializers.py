@@ -1,16 +1,22 @@
 """Initial values of variables, under TF-Slim's and TensorFlow's names and with their formulas.
 
 An initializer is called as `initializer(key, shape, dtype)`, which is JAX's own convention: these
-work as `kernel_init` in Flax, and every function of `jax.nn.initializers` works in jslim. Each is
-immutable and hashes and compares by value, so that it can stand in an `arg_scope`.
+work as `kernel_init` in Flax, and every function of `jax.nn.initializers` works in jslim. So does a
+function with TensorFlow's signature, `(shape, dtype=None, partition_info=None)`, and these can be
+called that way in it. Each is immutable and hashes and compares by value, so that it can stand in
+an `arg_scope`.
 
-Differs from TF-Slim: there are no `seed` and `dtype` arguments. The key comes from the model's
-`init`, the dtype from the variable. Samples are drawn in float32 and then cast to a half dtype.
+The key comes from the model's `init`; with a `seed` it is made of that, and then the values are the
+same in every `init`. The dtype is the variable's; `dtype` is for calls that give none. Samples are
+drawn in float32 and then cast to a half dtype.
 """
 
+import contextlib
+import contextvars
 import dataclasses
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -37,9 +43,18 @@ _MODES = ("FAN_IN", "FAN_OUT", "FAN_AVG")
 
 
 def _draw(
-    sample: Callable[[Any], jax.Array], name: str, shape: Sequence[int], dtype: DTypeLike
+    sample: Callable[[Any], jax.Array],
+    name: str,
+    key: jax.Array | None,
+    shape: Sequence[int],
+    dtype: DTypeLike,
 ) -> jax.Array:
     """`sample(dtype)` drawn with at least 32 bits, as `dtype`."""
+    if key is None:
+        raise TypeError(
+            f"{name}: there is no key to draw with; call it as initializer(key, shape, dtype), or "
+            "give it a seed"
+        )
     dtype = jax.dtypes.canonicalize_dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -49,28 +64,102 @@ def _draw(
     return sample(dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class zeros_initializer:
-    """Fills a variable with 0, whatever its dtype."""
+# The key for the variable that is made by a function with TensorFlow's signature.
+_KEY: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar("key", default=None)
+
+
+def initial_value(
+    initializer: Initializer, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike
+) -> Any:
+    """What an initializer gives, whether it is called as JAX does it or as TensorFlow does.
+
+    It is called as in TensorFlow if its first argument is `shape`, if it takes `partition_info`, or
+    if it takes one argument alone.
+    """
+    parameters: Mapping[str, inspect.Parameter] = {}
+    with contextlib.suppress(TypeError, ValueError):  # one of Python's own kinds of function
+        parameters = inspect.signature(initializer).parameters
+    kinds = [p.kind for p in parameters.values()]
+    positional = [
+        name
+        for name, p in parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    is_alone = len(positional) == 1 and inspect.Parameter.VAR_POSITIONAL not in kinds
+    if isinstance(initializer, _Initializer) or not (
+        positional[:1] == ["shape"] or "partition_info" in parameters or is_alone
+    ):
+        return initializer(key, shape, dtype)
+    given: dict[str, Any] = {}
+    if "dtype" in parameters or inspect.Parameter.VAR_KEYWORD in kinds:
+        given["dtype"] = dtype
+    if "partition_info" in parameters:
+        given["partition_info"] = None
+    more = [dtype] if not given and len(positional) > 1 else []
+    token = _KEY.set(key)
+    try:
+        return jnp.asarray(initializer(list(shape), *more, **given), dtype)
+    finally:
+        _KEY.reset(token)
+
+
+class _Initializer:
+    """Takes `(key, shape, dtype)`, or as TensorFlow's do `(shape, dtype, partition_info)`."""
 
     def __call__(
-        self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+        self, key: Any = None, shape: Any = None, dtype: Any = None, partition_info: Any = None
     ) -> jax.Array:
+        name = type(self).__name__
+        if isinstance(key, (int, list, tuple)):
+            key, shape, dtype = None, key, dtype if shape is None else shape
+        if shape is None:
+            raise TypeError(f"{name}: shape is missing; call it as initializer(key, shape, dtype)")
+        if dtype is None:
+            dtype = getattr(self, "dtype", None)
+        seed = getattr(self, "seed", None)
+        key = _KEY.get() if key is None else key
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self._values(
+            key if seed is None else jax.random.key(seed),
+            shape,
+            jnp.float32 if dtype is None else dtype,
+        )
+
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        shown = [
+            f"{field.name}={value!r}"
+            for field in fields
+            if (value := getattr(self, field.name)) is not None
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class zeros_initializer(_Initializer):
+    """Fills a variable with 0, whatever its dtype."""
+
+    dtype: DTypeLike | None = None
+
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         return jnp.zeros(shape, dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class ones_initializer:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ones_initializer(_Initializer):
     """Fills a variable with 1, whatever its dtype."""
 
-    def __call__(
-        self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike = jnp.float32
-    ) -> jax.Array:
+    dtype: DTypeLike | None = None
+
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         return jnp.ones(shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
-class constant_initializer:
+class constant_initializer(_Initializer):
     """Fills a variable with a number, or gives it the values of an array.
 
     Differs from TensorFlow: a list shorter than the variable is an error, where TensorFlow
@@ -79,6 +168,8 @@ class constant_initializer:
     Args:
       value: A number, or an array or nested list with as many elements as the variable, which
         is reshaped to the variable's shape in row-major order. It is copied.
+      dtype: For calls that give none.
+      verify_shape: Whether the shape of `value` must be that of the variable.
 
     Raises:
       TypeError: `value` does not hold numbers.
@@ -92,8 +183,15 @@ class constant_initializer:
     _data: bytes
     _dtype: np.dtype
     _shape: tuple[int, ...]
+    dtype: DTypeLike | None
+    verify_shape: bool
 
-    def __init__(self, value: ArrayLike | Sequence[Any] = 0.0):
+    def __init__(
+        self,
+        value: ArrayLike | Sequence[Any] = 0.0,
+        dtype: DTypeLike | None = None,
+        verify_shape: bool = False,
+    ):
         array = np.asarray(value)
         if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
             raise TypeError(
@@ -103,6 +201,8 @@ class constant_initializer:
         object.__setattr__(self, "_data", array.tobytes())
         object.__setattr__(self, "_dtype", array.dtype)
         object.__setattr__(self, "_shape", array.shape)
+        object.__setattr__(self, "dtype", dtype)
+        object.__setattr__(self, "verify_shape", verify_shape)
 
     @property
     def value(self) -> np.ndarray:
@@ -114,10 +214,13 @@ class constant_initializer:
         text = self.value.tolist() if size <= 8 else f"{self._dtype.name}{list(self._shape)}"
         return f"constant_initializer({text})"
 
-    def __call__(
-        self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike = jnp.float32
-    ) -> jax.Array:
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         value = self.value.astype(jax.dtypes.canonicalize_dtype(dtype))
+        if self.verify_shape and value.shape != shape:
+            raise ValueError(
+                f"constant_initializer: verify_shape is set, and a variable of shape {shape} has "
+                f"not the shape {self._shape} of the value; give it that shape"
+            )
         if value.shape == ():
             return jnp.full(shape, value)
         if value.size != math.prod(shape):
@@ -129,30 +232,31 @@ class constant_initializer:
         return jnp.asarray(value.reshape(tuple(shape)))
 
 
-@dataclasses.dataclass(frozen=True)
-class truncated_normal_initializer:
+@dataclasses.dataclass(frozen=True, repr=False)
+class truncated_normal_initializer(_Initializer):
     """Draws from a normal distribution cut off at two standard deviations.
 
     Args:
       mean: Mean of the distribution.
       stddev: Standard deviation before the cut; that of the samples is 0.8796 of it.
+      seed, dtype: See the module; of every initializer.
     """
 
     mean: float = 0.0
     stddev: float = 1.0
+    seed: int | None = None
+    dtype: DTypeLike | None = None
 
-    def __call__(
-        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
-    ) -> jax.Array:
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         def sample(dtype: Any) -> jax.Array:
             unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
             return unit * float(self.stddev) + float(self.mean)
 
-        return _draw(sample, "truncated_normal_initializer", shape, dtype)
+        return _draw(sample, "truncated_normal_initializer", key, shape, dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class random_normal_initializer:
+@dataclasses.dataclass(frozen=True, repr=False)
+class random_normal_initializer(_Initializer):
     """Draws from a normal distribution.
 
     Args:
@@ -162,19 +266,19 @@ class random_normal_initializer:
 
     mean: float = 0.0
     stddev: float = 1.0
+    seed: int | None = None
+    dtype: DTypeLike | None = None
 
-    def __call__(
-        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
-    ) -> jax.Array:
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         def sample(dtype: Any) -> jax.Array:
             unit = jax.random.normal(key, tuple(shape), dtype)
             return unit * float(self.stddev) + float(self.mean)
 
-        return _draw(sample, "random_normal_initializer", shape, dtype)
+        return _draw(sample, "random_normal_initializer", key, shape, dtype)
 
 
-@dataclasses.dataclass(frozen=True)
-class random_uniform_initializer:
+@dataclasses.dataclass(frozen=True, repr=False)
+class random_uniform_initializer(_Initializer):
     """Draws from a uniform distribution over `[minval, maxval)`.
 
     Args:
@@ -186,23 +290,27 @@ class random_uniform_initializer:
     """
 
     minval: float = 0.0
-    maxval: float = 1.0
+    maxval: float | None = 1.0
+    seed: int | None = None
+    dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
-        if self.minval > self.maxval:
+        if self.minval > self._maxval:
             raise ValueError(
                 f"random_uniform_initializer: minval {self.minval} is above maxval "
                 f"{self.maxval}; give them in the other order"
             )
 
-    def __call__(
-        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
-    ) -> jax.Array:
+    @property
+    def _maxval(self) -> float:
+        return 1.0 if self.maxval is None else self.maxval
+
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         def sample(dtype: Any) -> jax.Array:
-            low, high = float(self.minval), float(self.maxval)
+            low, high = float(self.minval), float(self._maxval)
             return jax.random.uniform(key, tuple(shape), dtype, low, high)
 
-        return _draw(sample, "random_uniform_initializer", shape, dtype)
+        return _draw(sample, "random_uniform_initializer", key, shape, dtype)
 
 
 def _fans(shape: Sequence[int]) -> tuple[int, int]:
@@ -213,8 +321,8 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
     return (shape[-2] if len(shape) > 1 else shape[-1]) * window, shape[-1] * window
 
 
-@dataclasses.dataclass(frozen=True)
-class variance_scaling_initializer:
+@dataclasses.dataclass(frozen=True, repr=False)
+class variance_scaling_initializer(_Initializer):
     """Draws with a variance of `factor / n`, where `n` counts the connections of a unit.
 
     The defaults are He et al. (2015), https://arxiv.org/abs/1502.01852. Not uniform means a
@@ -235,6 +343,8 @@ class variance_scaling_initializer:
     factor: float = 2.0
     mode: str = "FAN_IN"
     uniform: bool = False
+    seed: int | None = None
+    dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
@@ -247,9 +357,7 @@ class variance_scaling_initializer:
                 f"variance_scaling_initializer: factor must not be negative, got {self.factor}"
             )
 
-    def __call__(
-        self, key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
-    ) -> jax.Array:
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         fan_in, fan_out = _fans(shape)
         n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2}[self.mode]
         variance = float(self.factor) / max(n, 1)  # n is 0 only where there is nothing to draw
@@ -261,10 +369,12 @@ class variance_scaling_initializer:
             unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
             return unit * math.sqrt(1.3 * variance)
 
-        return _draw(sample, "variance_scaling_initializer", shape, dtype)
+        return _draw(sample, "variance_scaling_initializer", key, shape, dtype)
 
 
-def xavier_initializer(uniform: bool = True) -> variance_scaling_initializer:
+def xavier_initializer(
+    uniform: bool = True, seed: int | None = None, dtype: DTypeLike | None = None
+) -> variance_scaling_initializer:
     """Gives outputs and gradients about the variance of the inputs; the layers' default.
 
     Glorot and Bengio (2010), https://proceedings.mlr.press/v9/glorot10a.html.
@@ -276,12 +386,14 @@ def xavier_initializer(uniform: bool = True) -> variance_scaling_initializer:
     Returns:
       `variance_scaling_initializer(1.0, 'FAN_AVG', uniform)`.
     """
-    return variance_scaling_initializer(1.0, "FAN_AVG", uniform)
+    return variance_scaling_initializer(1.0, "FAN_AVG", uniform, seed, dtype)
 
 
 xavier_initializer_conv2d = xavier_initializer
 
 
-def glorot_uniform_initializer() -> variance_scaling_initializer:
+def glorot_uniform_initializer(
+    seed: int | None = None, dtype: DTypeLike | None = None
+) -> variance_scaling_initializer:
     """TensorFlow's default for a floating variable: the same numbers as `xavier_initializer()`."""
-    return xavier_initializer()
+    return xavier_initializer(True, seed, dtype)

@@ -60,8 +60,9 @@ def variable(
       dtype: Its type, by default that of the variable scope, or else float32. Only floating
         variables can be trainable.
       initializer: `f(key, shape, dtype)`: one of jslim's (its class will do) or of
-        `jax.nn.initializers`; or a number or array to start with. Default: the variable scope's,
-        or else Xavier (Glorot) uniform, zeros for other types.
+        `jax.nn.initializers`; TensorFlow's `f(shape, dtype, partition_info)`; or a number
+        or array to start with. Default: the variable scope's, or else Xavier (Glorot) uniform,
+        zeros for other types.
       regularizer: `f(array) -> scalar`, counted once in the regularization losses, however often
         the variable is used. Default: the variable scope's.
       trainable: False stops its gradient and leaves it out of the trainable variables.

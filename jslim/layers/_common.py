@@ -107,12 +107,13 @@ def integers(where: str, name: str, count: int, value: Pair) -> tuple[int, ...]:
 
 
 def check_num_outputs(where: str, num_outputs: Any, name: str = "num_outputs") -> int:
-    if not isinstance(num_outputs, Integral) or num_outputs < 1:
+    number = utils.whole_number(num_outputs)
+    if number is None or number < 1:
         raise ValueError(
             f"{where}: {name} must be a positive integer, got {num_outputs!r}; "
             "convert it with int(...) if it was computed"
         )
-    return int(num_outputs)
+    return number
 
 
 @dataclass(frozen=True)

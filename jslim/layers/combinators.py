@@ -1,11 +1,11 @@
 """Applying a layer several times: the same one, or one after another with other arguments."""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 import jax
 
+from jslim.layers.utils import whole_number
 from jslim.model import variable_scope
 
 
@@ -40,13 +40,14 @@ def repeat(
     Raises:
       ValueError: `repetitions` is not an integer from 0.
     """
-    if not isinstance(repetitions, Integral) or repetitions < 0:
+    count = whole_number(repetitions)
+    if count is None or count < 0:
         raise ValueError(f"repeat: repetitions must be an integer from 0, got {repetitions!r}")
     scope = kwargs.pop("scope", None)
     with variable_scope(scope, "Repeat"):
         name = scope or _layer_name(layer, "repeat")
         outputs = inputs
-        for index in range(1, repetitions + 1):
+        for index in range(1, count + 1):
             outputs = layer(outputs, *args, **kwargs, scope=f"{name}_{index}")
         return outputs
 

@@ -6,7 +6,6 @@ random state.
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -149,9 +148,10 @@ def one_hot_encoding(
     classes = labels if isinstance(labels, jax.Array) else jnp.asarray(labels)
     if not jnp.issubdtype(classes.dtype, jnp.integer):
         raise TypeError(f"{where}: labels must be integers, got {classes.dtype.name}")
-    if not isinstance(num_classes, Integral) or num_classes < 1:
+    count = utils.whole_number(num_classes)
+    if count is None or count < 1:
         raise ValueError(f"{where}: num_classes must be a positive integer, got {num_classes!r}")
-    shape = (*classes.shape, num_classes)
+    shape = (*classes.shape, count)
     is_label = lax.eq(
         lax.broadcast_in_dim(
             lax.convert_element_type(classes, jnp.int32), shape, range(classes.ndim)

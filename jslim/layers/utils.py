@@ -1,8 +1,11 @@
 """Small helpers around layers: output collections, and arguments that may be one number or two."""
 
-from collections.abc import Mapping, Sequence
-from numbers import Integral
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, TypeVar
+
+import jax
+import numpy as np
 
 from jslim import model
 
@@ -56,8 +59,19 @@ def get_variable_collections(
     return list(variables_collections or ())
 
 
+def whole_number(value: Any) -> int | None:
+    """`value` as an int if it is a whole number, also one of floating type such as `16 / 2`."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and float(value).is_integer():
+        return int(float(value))
+    return None
+
+
 def n_positive_integers(n: int, value: int | Sequence[int]) -> tuple[int, ...]:
-    """`value` as `n` positive integers: one number stands for all of them.
+    """`value` as `n` positive integers: one number stands for all of them, 2.0 for 2.
 
     Raises:
       ValueError: `n` or a value is below 1, or the number of values is not `n`.
@@ -67,11 +81,14 @@ def n_positive_integers(n: int, value: int | Sequence[int]) -> tuple[int, ...]:
     """
     if n < 1:
         raise ValueError(f"n_positive_integers: n must be at least 1, got {n}")
-    values: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,) * n
-    if len(values) != n or not all(isinstance(v, Integral) and int(v) >= 1 for v in values):
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    given: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,) * n
+    values = [whole_number(v) for v in given]
+    if len(values) != n or not all(v is not None and v >= 1 for v in values):
         several = f" or {n} of them" if n > 1 else ""
         raise ValueError(f"must be one positive integer{several}, got {value!r}")
-    return tuple(int(v) for v in values)
+    return tuple(v for v in values if v is not None)
 
 
 def two_element_tuple(int_or_tuple: int | Sequence[int]) -> tuple[int, int]:
@@ -107,3 +124,64 @@ def last_dimension(shape: Sequence[int], min_rank: int = 1) -> int:
       ValueError: The rank is below `min_rank`.
     """
     return channel_dimension(shape, "channels_last", min_rank)
+
+
+def constant_value(value_or_tensor_or_var: Any, dtype: Any = None) -> Any:
+    """`value_or_tensor_or_var`, or None for an array that is being traced and has no value yet.
+
+    Args:
+      value_or_tensor_or_var: A number or an array.
+      dtype: What the type of an array must be.
+
+    Raises:
+      ValueError: It is None, or an array of another type.
+    """
+    value = value_or_tensor_or_var
+    if value is None:
+        raise ValueError("constant_value: there is no value, got None; give a number or an array")
+    if dtype is not None and getattr(value, "dtype", dtype) != dtype:
+        raise ValueError(f"constant_value: the array must be {dtype}, got {value.dtype}")
+    try:
+        np.asarray(value)
+    except jax.errors.TracerArrayConversionError:
+        return None
+    return value
+
+
+def static_cond(pred: Any, fn1: Callable[[], _Outputs], fn2: Callable[[], _Outputs]) -> _Outputs:
+    """`fn1()` if `pred` is true, otherwise `fn2()`; `pred` has a value while the model is traced.
+
+    Raises:
+      TypeError: `fn1` or `fn2` is not a function.
+    """
+    for name, function in (("fn1", fn1), ("fn2", fn2)):
+        if not callable(function):
+            raise TypeError(f"static_cond: {name} must be a function without arguments")
+    return fn1() if pred else fn2()
+
+
+def smart_cond(
+    pred: Any,
+    fn1: Callable[[], _Outputs],
+    fn2: Callable[[], _Outputs],
+    name: str | None = None,
+) -> _Outputs:
+    """`static_cond` where `pred` has a value, otherwise `jax.lax.cond`.
+
+    In the latter case both functions give arrays of the same shapes and types, and make or read no
+    variables, as JAX requires inside a model function.
+
+    Args:
+      pred: A bool, or a scalar array.
+      fn1: A function without arguments, for True.
+      fn2: Likewise, for False.
+      name: Ignored.
+
+    Raises:
+      TypeError: `fn1` or `fn2` is not a function.
+    """
+    del name
+    known = constant_value(pred)
+    if known is None and callable(fn1) and callable(fn2):
+        return jax.lax.cond(pred, fn1, fn2)
+    return static_cond(known, fn1, fn2)

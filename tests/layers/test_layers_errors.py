@@ -30,8 +30,8 @@ ERRORS = [
      f"conv2d at 'net/Conv': {NEEDS_FLOAT}"),
     (lambda: slim.conv2d(IMAGES, 4, 3, dtype=jnp.int8), TypeError,
      "conv2d at 'net/Conv': dtype must be a floating point type, got int8"),
-    (lambda: slim.conv2d(IMAGES, 4.0, 3), ValueError,
-     "conv2d at 'net/Conv': num_outputs must be a positive integer, got 4.0; convert it with "
+    (lambda: slim.conv2d(IMAGES, 4.5, 3), ValueError,
+     "conv2d at 'net/Conv': num_outputs must be a positive integer, got 4.5; convert it with "
      "int(...) if it was computed"),
     (lambda: slim.conv2d(IMAGES, 0, 3), ValueError,
      "conv2d at 'net/Conv': num_outputs must be a positive integer, got 0"),

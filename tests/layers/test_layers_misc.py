@@ -174,6 +174,8 @@ def test_arg_scope_reaches_layers_inside_repeat_and_stack():
         (lambda: utils.two_element_tuple([3, np.int64(4)]), (3, 4)),
         (lambda: utils.n_positive_integers(3, 2), (2, 2, 2)),
         (lambda: utils.n_positive_integers(1, (5,)), (5,)),
+        (lambda: utils.n_positive_integers(2, [4 / 2, np.float32(3)]), (2, 3)),
+        (lambda: utils.n_positive_integers(2, np.array([2, 3])), (2, 3)),
         (lambda: utils.channel_dimension((2, 3, 4, 5), "channels_last"), 5),
         (lambda: utils.channel_dimension((2, 3, 4, 5), "channels_first"), 3),
         (lambda: utils.channel_dimension((2, 3, 4, 5), "NCHW"), 3),
@@ -194,6 +196,7 @@ def test_utils(call, expected):
     [
         (lambda: utils.two_element_tuple([1, 2, 3]), r"one positive .* or 2 .*, got \[1, 2, 3\]"),
         (lambda: utils.n_positive_integers(2, 1.5), r"one positive .* or 2 of them, got 1.5"),
+        (lambda: utils.n_positive_integers(2, (1, math.inf)), r"one positive .*, got \(1, inf\)"),
         (lambda: utils.n_positive_integers(2, (1, 0)), r"one positive .*, got \(1, 0\)"),
         (lambda: utils.n_positive_integers(0, 1), r"n must be at least 1, got 0"),
         (lambda: utils.last_dimension((2,), min_rank=2), r"rank must be at least 2, got shape"),
@@ -209,3 +212,60 @@ def test_doctests():
         result = doctest.testmod(module)
         assert result.attempted > 0
         assert result.failed == 0
+
+
+def test_whole_floats_are_sizes_and_counts():
+    def fn(images):
+        net = slim.conv2d(images, 16 / 2, 4 / 2, stride=[2.0, 1], rate=1.0, scope="conv")
+        net = slim.repeat(net, 4 / 2, slim.separable_conv2d, 8 / 2, 3.0, 1.0, scope="repeat")
+        net = slim.max_pool2d(net, 2.0, stride=4 / 2)
+        return slim.fully_connected(net, np.float32(2)), slim.one_hot_encoding([1], 6 / 2)
+
+    outputs, rows = slim.Model(fn).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))[0]
+    assert outputs.shape == (1, 2, 4, 2)
+    assert rows.tolist() == [[0.0, 1.0, 0.0]]
+
+
+# Conditions -----------------------------------------------------------------------------------
+
+
+def test_smart_cond_calls_one_function_where_the_condition_is_known():
+    calls = []
+
+    def called(name):
+        return lambda: calls.append(name) or name
+
+    for pred in (True, np.bool_(True), jnp.array(True), 1):
+        assert slim.utils.smart_cond(pred, called("first"), called("second")) == "first"
+    assert slim.utils.smart_cond(False, called("first"), called("second"), name="c") == "second"
+    assert calls == ["first"] * 4 + ["second"]
+
+
+def test_smart_cond_decides_at_run_time_where_the_condition_is_traced():
+    f = jax.jit(lambda p, x: slim.utils.smart_cond(p, lambda: x + 1, lambda: x * 10))
+    assert [float(f(True, 2.0)), float(f(False, 2.0))] == [3.0, 20.0]
+
+
+def test_smart_cond_may_choose_layers():
+    def fn(x, is_training):
+        return slim.utils.smart_cond(
+            is_training, lambda: slim.dropout(x, 0.5), lambda: slim.fully_connected(x, 2)
+        )
+
+    outputs, variables = slim.Model(fn).init_with_output(jax.random.key(0), jnp.ones((1, 3)), False)
+    assert outputs.shape == (1, 2)
+    assert list(variables["params"]) == ["fully_connected"]
+
+
+def test_constant_value_and_static_cond():
+    utils = slim.utils
+    assert utils.constant_value(3.0) == 3.0
+    assert utils.constant_value(jnp.arange(2), jnp.int32).tolist() == [0, 1]
+    assert jax.jit(lambda x: x if utils.constant_value(x) is None else -x)(1.0) == 1.0
+    with pytest.raises(ValueError, match="constant_value: the array must be float32, got int32"):
+        utils.constant_value(jnp.arange(2), "float32")
+    with pytest.raises(ValueError, match="constant_value: there is no value, got None"):
+        utils.constant_value(None)
+    with pytest.raises(TypeError, match="static_cond: fn2 must be a function without arguments"):
+        utils.smart_cond(True, lambda: 1, 2)
+    assert utils.static_cond(0, lambda: 1, lambda: 2) == 2
