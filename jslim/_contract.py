@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypedDict
 
 from jslim._errors import RestoreError
-from jslim._limits import CLASSES
+from jslim._limits import CLASSES, IMAGE_PIXELS
 from jslim._schema import Between, Invalid, conform
 
 _Size = Annotated[int, Between(1, 1 << 16)]
@@ -32,8 +32,17 @@ def checked(contract: Any) -> dict[str, Any]:
     Raises:
       Invalid: A key has what it cannot have.
     """
+    try:
+        return _checked(contract)
+    except Invalid as error:
+        raise error.within("contract") from None
+
+
+def _checked(contract: Any) -> dict[str, Any]:
     held: dict[str, Any] = conform(contract, Contract)
     names, count = held.get("class_names"), held.get("num_classes")
+    if (side := held.get("image_size", 1)) ** 2 > IMAGE_PIXELS():
+        raise Invalid(IMAGE_PIXELS.exceeded(f"has images of {side} x {side} pixels"))
     if count is not None and count > CLASSES():
         raise Invalid(CLASSES.exceeded(f"has {count} classes"))
     if names is not None and count is not None and len(names) != count:

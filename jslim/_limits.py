@@ -44,6 +44,7 @@ IMAGE_PIXELS = Limit("JSLIM_MAX_IMAGE_PIXELS", 8192 * 6144)  # decoding takes 7 
 IMAGE_BYTES = Limit("JSLIM_MAX_IMAGE_BYTES", 1 << 27)
 TEXT_BYTES = Limit("JSLIM_MAX_TEXT_BYTES", 1 << 24)  # of a list of labels or a JSON file
 CLASSES = Limit("JSLIM_MAX_CLASSES", 1 << 20)
+TENSORS = Limit("JSLIM_MAX_TENSORS", 20_000)  # of a checkpoint of TensorFlow
 UNPACKED_RATIO = Limit("JSLIM_MAX_UNPACKED_RATIO", 100)  # of bytes unpacked to bytes packed
 
 _UNCHECKED = 1 << 25  # bytes that may be unpacked whatever the ratio

@@ -182,7 +182,8 @@ class ExportedClassifier:
       logits: The exported function, `logits(uint8 images)`.
     """
 
-    def __init__(self, exported: Any, contract: dict[str, Any]) -> None:
+    def __init__(self, exported: Any, contract: dict[str, Any], path: str) -> None:
+        self._path = path
         self.contract = contract
         self.class_names: list[str] = contract["class_names"]
         self.logits = exported.call
@@ -203,7 +204,14 @@ class ExportedClassifier:
                 f"predict: images must be uint8 [batch, {size}, {size}, {channels}], got "
                 f"{images.dtype} {images.shape}; resize them, as slim.load(...).predict does"
             )
-        probabilities = np.asarray(jax.nn.softmax(self.logits(images), axis=-1))
+        try:
+            probabilities = np.asarray(jax.nn.softmax(self.logits(images), axis=-1))
+        except (ValueError, jax.errors.JaxRuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"predict: the program of {self._path} does not run on images {images.shape}: "
+                f"{reason}; give as many as it takes, or export it again"
+            ) from error
         return prediction.Predictions.of(probabilities, self.class_names)
 
 
@@ -218,11 +226,7 @@ def _read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
             if name == _CONTRACT_FILE and held[0].file_size > TEXT_BYTES():
                 raise Invalid(TEXT_BYTES.exceeded(f"{name} has {held[0].file_size} bytes"))
             found.append(read_member(archive, held[0]))
-    contract = parse_json(found[0])
-    try:
-        return _contract.checked(contract), found[1]
-    except Invalid as error:
-        raise error.within("contract") from None
+    return _contract.checked(parse_json(found[0])), found[1]
 
 
 def _check_program(exported: Any, contract: dict[str, Any]) -> None:
@@ -283,4 +287,4 @@ def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
             f"{os.fspath(path)} was exported by jax {contract.get('jax_version')}, and jax "
             f"{jax.__version__} cannot read it; install that version or a newer one"
         ) from error
-    return ExportedClassifier(exported, contract)
+    return ExportedClassifier(exported, contract, os.fspath(path))

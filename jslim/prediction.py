@@ -238,10 +238,19 @@ def load(
                 f"load: {name} is {value!r}, but checkpoint {reader.path} was made with "
                 f"{held[name]!r}; leave it out"
             )
+    for key, known in (
+        ("model_name", nets_factory.get_network),
+        ("preprocessing_name", preprocessing_factory.get_preprocessing),
+    ):
+        try:
+            if key in held:
+                known(held[key])
+        except ValueError as error:
+            raise RestoreError(f"checkpoint {reader.path} cannot be used: {error}") from error
     try:
         whole = _completed(_contract.checked({**held, **contract}), reader)
     except Invalid as error:
-        raise ValueError(f"load: the contract of {reader.path} cannot be used: {error}") from None
+        raise ValueError(f"load: {reader.path} cannot be used: {error}") from None
     if "num_channels" not in whole:
         whole["num_channels"] = _channels(_shapes(whole, 3), reader, 3)
     shapes = _shapes(whole, whole["num_channels"])

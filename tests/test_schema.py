@@ -86,13 +86,16 @@ def test_values_of_other_types(document, message):
 @pytest.mark.parametrize(
     ("contract", "message"),
     [
-        ([], "must be an object, got []"),
-        ({"num_classes": 10**10}, "has 10000000000 classes, more than the limit of 1048576; JSLIM"),
-        ({"num_classes": "ten"}, "num_classes must be a whole number, got 'ten'"),
-        ({"class_names": ["a", 1]}, "class_names[1] must be a text, got 1"),
-        ({"class_names": ["a"], "num_classes": 2}, "has 1 class_names for num_classes 2"),
-        ({"image_size": 1 << 40}, "image_size must be from 1 to 65536, got 1099511627776"),
-        ({"model_name": None}, "model_name must be a text, got None"),
+        ([], "contract must be an object, got []"),
+        (
+            {"num_classes": 10**10},
+            "contract has 10000000000 classes, more than the limit of",
+        ),
+        ({"num_classes": "ten"}, "contract.num_classes must be a whole number, got 'ten'"),
+        ({"class_names": ["a", 1]}, "contract.class_names[1] must be a text, got 1"),
+        ({"class_names": ["a"], "num_classes": 2}, "contract has 1 class_names for num_classes 2"),
+        ({"image_size": 1 << 40}, "contract.image_size must be from 1 to 65536, got 1099511627776"),
+        ({"model_name": None}, "contract.model_name must be a text, got None"),
     ],
 )
 def test_contracts(contract, message):

@@ -176,10 +176,7 @@ def _parse_body(body: dict[str, Any]) -> Meta:
     for name in held.files:
         if not name.startswith(f"{STATE_DIRECTORY}/") or ".." in name.split("/") or "\0" in name:
             raise Invalid(f"must be below {STATE_DIRECTORY}", f"file {name!r}")
-    try:
-        contract = _contract.checked(held.contract)
-    except Invalid as error:
-        raise error.within("contract") from None
+    contract = _contract.checked(held.contract)
     return Meta(**{**held._asdict(), "leaves": leaves, "contract": contract})
 
 

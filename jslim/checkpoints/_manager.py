@@ -155,7 +155,7 @@ class CheckpointManager:
         try:
             _contract.checked(notes[1])
         except Invalid as error:
-            raise ValueError(f"CheckpointManager.save: {error.within('contract')}.") from None
+            raise ValueError(f"CheckpointManager.save: {error}.") from None
         self.wait()
         if jax.process_count() > 1:
             self._save_jointly(int(step), leaves, described, *notes)

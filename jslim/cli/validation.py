@@ -9,6 +9,10 @@ import jax
 import numpy as np
 
 from jslim import checkpoints, evaluation, metrics
+from jslim._errors import DataError
+from jslim._files import read_regular
+from jslim._limits import TEXT_BYTES
+from jslim._schema import Invalid, conform, parse_json
 from jslim.cli import classifier, scoring
 from jslim.cli.flags import scopes_of
 from jslim.cli.run import UsageError
@@ -17,6 +21,33 @@ from jslim.learning import TrainState
 logger = logging.getLogger("jslim")
 
 _LOG_FILE, _BEST_DIRECTORY = "evaluations.jsonl", "best"
+
+
+def read_evaluations(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The lines of `evaluations.jsonl`: the step, and metrics by name; one that was cut is not one.
+
+    Raises:
+      DataError: A line is something else.
+    """
+    found: list[dict[str, Any]] = []
+    number = 0
+    try:
+        for line in read_regular(path, TEXT_BYTES).split(b"\n"):
+            number += 1
+            if line.rstrip().endswith(b"}"):
+                found.append(conform(parse_json(line), dict[str, Any]))
+                conform(found[-1].get("step"), int)
+                # A metric may be NaN, which a number of the schema may not.
+                if not all(type(value) in (int, float) for value in found[-1].values()):
+                    raise Invalid("a metric is no number")
+    except OSError as error:
+        raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
+    except Invalid as error:
+        raise DataError(
+            f"line {number} of {str(path)!r} must be an object with a step and numbers ({error}); "
+            "correct or delete it."
+        ) from error
+    return found
 
 
 class Validation:
@@ -69,7 +100,7 @@ class Validation:
         path = self._directory / _LOG_FILE
         if not path.is_file():
             return
-        lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+        lines = read_evaluations(path)
         kept = [] if resumed_step is None else [x for x in lines if x["step"] <= resumed_step]
         for line in kept:
             self._note(line.get(self._metric, -np.inf * self._sign))

@@ -87,7 +87,11 @@ def check_label_names(names: Iterable[str], where: str) -> None:
 def _lines(where: str) -> list[str]:
     try:
         text = read_regular(where, TEXT_BYTES).decode("utf-8-sig")
+        if (count := text.count("\n")) > CLASSES():
+            raise DataError(CLASSES.exceeded(f"{where!r} has {count} lines") + ".")
         lines = text.replace("\r\n", "\n").split("\n")
+        if len(f"{text}.".splitlines()) == len(lines):
+            return lines
         for number, line in enumerate(lines, 1):
             if not is_one_line(line):  # other programs would count other lines from here
                 raise DataError(

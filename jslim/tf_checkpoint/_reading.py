@@ -17,6 +17,7 @@ from jslim.tf_checkpoint._v1 import SlicedFiles
 from jslim.tf_checkpoint._v2 import Bundle
 from jslim.tf_checkpoint._wire import Malformed
 
+_STEP_TYPES = ("int32", "int64", "uint32", "uint64")
 _logger = logging.getLogger("jslim")
 
 T = TypeVar("T")
@@ -51,7 +52,8 @@ class CheckpointReader:
     @property
     def step(self) -> int | None:
         """The training steps behind it: its `global_step`, or else the number in its name."""
-        if self.has_tensor("global_step"):
+        entry = self._entries.get("global_step")
+        if entry is not None and entry.shape == () and _dtype_name(entry.type) in _STEP_TYPES:
             return int(self.get_tensor("global_step"))
         return _locate.number_of(pathlib.Path(self.path))
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from jslim._crc32c import crc32c, mask, unmask
 from jslim._files import read_part
+from jslim._limits import TENSORS
 from jslim.tf_checkpoint._wire import Malformed, read_varint, varint
 
 Entry = TypeVar("Entry")
@@ -25,9 +26,7 @@ _TRAILER_SIZE = 5  # the kind of compression, and the checksum of block and kind
 _PLAIN, _SNAPPY = 0, 1
 _ENTRIES_PER_RESTART = 16
 _BLOCK_SIZE = 1 << 18
-# Of what lists the tensors, which is held in memory; each takes some 700 bytes there.
-MOST_LISTED = 1 << 24  # bytes
-MOST_TENSORS = 100_000
+MOST_LISTED = 1 << 22  # bytes of what lists the tensors, which is held in memory
 
 
 def read_bytes(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
@@ -125,9 +124,10 @@ class Table:
 
 def limited(entries: Iterable[Entry]) -> Iterator[Entry]:
     """The entries, which may not be more than are held in memory."""
+    most = TENSORS()
     for number, entry in enumerate(entries):
-        if number > MOST_TENSORS:
-            raise Malformed(f"it lists more than {MOST_TENSORS} tensors")
+        if number > most:
+            raise Malformed(TENSORS.exceeded(f"it lists {number} tensors or more"))
         yield entry
 
 

@@ -119,10 +119,12 @@ def parse_shape(message: Value) -> tuple[int, ...]:
         if number == 2:
             sizes = [signed(v) for n, v in fields(data(value)) if n == 1]
             shape.append(sizes[-1] if sizes else 0)
+            if len(shape) > _MOST_AXES:
+                raise Malformed(f"a tensor cannot have more than {_MOST_AXES} axes")
         elif number == 3 and integer(value):
             raise Malformed("a tensor has no known shape")
     elements = math.prod(size or 1 for size in shape)
-    if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or elements > _MOST_ELEMENTS:
+    if min(shape, default=0) < 0 or elements > _MOST_ELEMENTS:
         raise Malformed(f"a tensor cannot have the shape {tuple(shape)}")
     return tuple(shape)
 

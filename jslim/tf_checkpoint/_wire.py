@@ -11,6 +11,7 @@ import numpy as np
 
 Value = int | memoryview
 
+_MOST_FIELDS = 1 << 16  # more than the tensors, or strings, of a checkpoint
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -46,8 +47,11 @@ def varint(value: int) -> bytes:
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     """Number and value of each field: an unsigned integer, or the bytes of anything longer."""
-    at = 0
+    at = count = 0
     while at < len(message):
+        count += 1
+        if count > _MOST_FIELDS:
+            raise Malformed(f"a message has more than {_MOST_FIELDS} fields")
         key, at = read_varint(message, at)
         number, kind = key >> 3, key & 7
         if kind == _VARINT:
