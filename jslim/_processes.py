@@ -3,10 +3,15 @@
 With one process all of it is what it would be without.
 """
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+
+_MESSAGE_BYTES = 1024
+_POLL_SECS = 0.02
 
 
 def put(value: Any, sharding: Any) -> jax.Array:
@@ -52,9 +57,43 @@ def any_of(flags: list[bool]) -> list[bool]:
     return [bool(flag) for flag in np.max(everywhere, axis=0)]
 
 
-def wait_for_all(where: str) -> None:
-    """Waits until every process has come here."""
+def raise_together(error: Exception | None) -> None:
+    """Waits until every process has come here, and raises in all what any of them came with."""
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        multihost_utils.sync_global_devices(f"jslim: {where}")
+        text = "" if error is None else str(error) or repr(error)
+        encoded = text.encode()[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
+        gathered = multihost_utils.process_allgather(np.frombuffer(encoded, np.uint8))
+        found = [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
+        if error is None and any(found):
+            index = next(index for index, message in enumerate(found) if message)
+            raise OSError(f"process {index}: {found[index]}")
+    if error is not None:
+        raise error
+
+
+def run_together(work: Callable[[], None]) -> None:
+    """Runs in all processes together what waits for the others in it.
+
+    What it raises in one is raised in all at once, while some may still wait for that one.
+    """
+    if jax.process_count() == 1:
+        work()
+        return
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while True:
+        thread.join(_POLL_SECS)
+        has_failed, is_running = any_of([bool(errors), thread.is_alive()])
+        if has_failed or not is_running:
+            break
+    raise_together(errors[0] if errors else None)

@@ -240,7 +240,8 @@ def wait_for_new_checkpoint(
 ) -> str | None:
     """Waits until the newest whole checkpoint is another one than `last_checkpoint`.
 
-    Differs from TF-Slim: it also ends when training has ended and nothing new can come.
+    Differs from TF-Slim: it also ends when training has ended and nothing new can come: where it
+    is done, or its data has ended too early. After an interruption it waits for more.
 
     Args:
       checkpoint_dir: The directory that training writes to; it need not exist yet.
@@ -257,11 +258,11 @@ def wait_for_new_checkpoint(
     said = False
     while True:
         # Asked first: training marks its end after its last checkpoint is whole.
-        is_done = checkpoints.is_done(checkpoint_dir)
+        has_ended = checkpoints.has_ended(checkpoint_dir)
         newest = checkpoints.latest_checkpoint(checkpoint_dir)
         if newest is not None and newest != last_checkpoint:
             return newest
-        if is_done:
+        if has_ended:
             logger.info("training in %s has ended, and so does waiting for it", checkpoint_dir)
             return None
         if not said:
@@ -299,7 +300,7 @@ def checkpoints_iterator(
     while True:
         newest = wait_for_new_checkpoint(checkpoint_dir, last, timeout=timeout)
         if newest is None:
-            ended = checkpoints.is_done(checkpoint_dir)
+            ended = checkpoints.has_ended(checkpoint_dir)
             if ended or timeout_fn is None or timeout_fn():
                 return
             continue
@@ -308,7 +309,7 @@ def checkpoints_iterator(
         yield newest
         while (left := next_look - time.monotonic()) > 0:
             # Where training has ended there is nothing to be patient for.
-            if checkpoints.is_done(checkpoint_dir):
+            if checkpoints.has_ended(checkpoint_dir):
                 break
             time.sleep(min(left, 1.0))
 

@@ -16,6 +16,7 @@ LEVELS = {
     "_crc32c": 0,
     "_errors": 0,
     "_files": 0,
+    "_seeds": 0,
     "_limits": 0,
     "_text": 0,
     "_schema": 0,

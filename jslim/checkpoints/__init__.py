@@ -18,8 +18,10 @@ from jslim.checkpoints._assign import assign_from_values_fn as assign_from_value
 from jslim.checkpoints._differences import RestoreReport as RestoreReport
 from jslim.checkpoints._format import BrokenCheckpoint as BrokenCheckpoint
 from jslim.checkpoints._format import clear_done as clear_done
+from jslim.checkpoints._format import has_ended as has_ended
 from jslim.checkpoints._format import is_done as is_done
 from jslim.checkpoints._format import mark_done as mark_done
+from jslim.checkpoints._format import mark_stopped as mark_stopped
 from jslim.checkpoints._locate import all_checkpoints as all_checkpoints
 from jslim.checkpoints._locate import exists as exists
 from jslim.checkpoints._locate import latest_checkpoint as latest_checkpoint

@@ -362,7 +362,10 @@ def _misfits(
 def _assigned(state: Any, values: Mapping[str, Any]) -> Any:
     """A copy of `state` where these variables have these values."""
     if hasattr(state, "params"):
-        return state.replace(**_assigned(_collections(state), values))
+        variables = _assigned(_collections(state), values)
+        # A TrainState's also starts the moving averages anew.
+        replace_variables = getattr(state, "replace_variables", lambda new: state.replace(**new))
+        return replace_variables(variables)
     leaves = _trees.named_leaves(state)
     names = {leaf_name: name for name, leaf_name in variable_names(leaves).items()}
     new_leaves = [

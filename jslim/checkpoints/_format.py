@@ -31,6 +31,7 @@ from jslim._errors import RestoreError
 from jslim._files import UnfinishedFile, open_regular
 from jslim._paths import local_path
 from jslim._schema import Between, Invalid, conform, parse_json, read_json
+from jslim.checkpoints._json import decode, encode
 
 FORMAT = 1
 MAX_ELEMENTS = 1 << 48
@@ -38,6 +39,7 @@ META_FILE = "meta.json"
 STATE_DIRECTORY = "state"
 MODEL_COLLECTIONS = ("params", "batch_stats")
 _DONE_FILE = "training_done.json"
+_STOPPED_FILE = "training_stopped.json"
 
 _Count = Annotated[int, Between(0, (1 << 63) - 1)]
 _Size = Annotated[int, Between(0, 1 << 48)]
@@ -84,7 +86,7 @@ class Meta(NamedTuple):
     step: _Count
     saved_at: float
     contract: dict[str, Any]
-    data_state: dict[str, Any] | None
+    data_state: Any
     leaves: dict[str, Leaf]
     files: dict[str, File]
 
@@ -123,6 +125,7 @@ def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
         "format": FORMAT,
         "jslim_version": _jslim_version(),
         **meta._asdict(),
+        "data_state": encode(meta.data_state),
         "leaves": [leaf._asdict() for leaf in meta.leaves.values()],
         "files": {name: file._asdict() for name, file in meta.files.items()},
     }
@@ -151,7 +154,7 @@ class _Body(NamedTuple):
     step: _Count
     saved_at: float
     contract: dict[str, Any]
-    data_state: dict[str, Any] | None
+    data_state: Any
     leaves: list[Leaf]
     files: dict[str, File]
 
@@ -177,7 +180,12 @@ def _parse_body(body: dict[str, Any]) -> Meta:
         if not name.startswith(f"{STATE_DIRECTORY}/") or ".." in name.split("/") or "\0" in name:
             raise Invalid(f"must be below {STATE_DIRECTORY}", f"file {name!r}")
     contract = _contract.checked(held.contract)
-    return Meta(**{**held._asdict(), "leaves": leaves, "contract": contract})
+    try:
+        data_state = decode(held.data_state)
+    except ValueError as error:
+        raise Invalid(str(error), "data_state") from None
+    read = {"leaves": leaves, "contract": contract, "data_state": data_state}
+    return Meta(**{**held._asdict(), **read})
 
 
 def is_dtype(name: str) -> bool:
@@ -311,11 +319,22 @@ def mark_done(directory: str | os.PathLike[str], step: int) -> None:
     write_json(_directory(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
 
 
+def mark_stopped(directory: str | os.PathLike[str], step: int) -> None:
+    """Notes that training ended at `step` without being done, and does not go on by itself."""
+    write_json(_directory(directory) / _STOPPED_FILE, {"step": step, "stopped_at": time.time()})
+
+
 def is_done(directory: str | os.PathLike[str]) -> bool:
-    """Whether the training that writes to `directory` has ended."""
+    """Whether the training that writes to `directory` is done."""
     return (_directory(directory) / _DONE_FILE).is_file()
 
 
+def has_ended(directory: str | os.PathLike[str]) -> bool:
+    """Whether the training that wrote to `directory` is done, or has stopped for want of data."""
+    return is_done(directory) or (_directory(directory) / _STOPPED_FILE).is_file()
+
+
 def clear_done(directory: str | os.PathLike[str]) -> None:
-    """Takes the mark of `mark_done` away, because training goes on."""
-    (_directory(directory) / _DONE_FILE).unlink(missing_ok=True)
+    """Takes the marks of `mark_done` and `mark_stopped` away, because training goes on."""
+    for name in (_DONE_FILE, _STOPPED_FILE):
+        (_directory(directory) / name).unlink(missing_ok=True)

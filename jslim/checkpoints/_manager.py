@@ -1,8 +1,6 @@
 """Writes checkpoints while training goes on, and keeps the newest of them."""
 
 import contextlib
-import itertools
-import json
 import logging
 import os
 import pathlib
@@ -18,20 +16,28 @@ import numpy as np
 from jslim import _contract
 from jslim._checks import check_count, check_secs
 from jslim._paths import local_path
-from jslim._processes import wait_for_all
+from jslim._processes import raise_together
 from jslim._schema import Invalid
-from jslim.checkpoints import _arrays, _trees
+from jslim.checkpoints import _trees
 from jslim.checkpoints._format import (
-    STATE_DIRECTORY,
     BrokenCheckpoint,
     Leaf,
     Meta,
     list_files,
     read_meta,
-    shorten,
     step_directories,
-    verify_files,
     write_meta,
+)
+from jslim.checkpoints._json import copy_json
+from jslim.checkpoints._lock import DirectoryInUse, DirectoryLock
+from jslim.checkpoints._saving import (
+    described_leaves,
+    read_whole,
+    unfinished_directory,
+    unused_name,
+    with_checksums,
+    write,
+    write_jointly,
 )
 
 _logger = logging.getLogger("jslim")
@@ -46,8 +52,11 @@ class CheckpointManager:
 
     `save` copies the state to the host and returns; checksums, files and the deletion of old
     checkpoints are a background thread's. A checkpoint appears under its number complete or not
-    at all, whenever the process ends. One run may write to a directory at a time. Use it in a
+    at all, whenever the process ends. The first one is also read back before it does. Use it in a
     `with` statement, or call `close`, so that the last save is not lost when Python exits.
+
+    The directory is the manager's until then: another one of it, in this process or another, is
+    refused. Reading needs no such right. A process that was killed leaves nothing in the way.
 
     Where several processes train as one, each makes a manager of the same directory, which all can
     write to, and all save together: each writes the parts of the state that it has, and `save`
@@ -63,7 +72,7 @@ class CheckpointManager:
 
     Raises:
         ValueError: `keep` or a time is not positive.
-        OSError: the directory cannot be made.
+        OSError: the directory cannot be made or written to, or another run writes to it.
     """
 
     def __init__(
@@ -86,22 +95,55 @@ class CheckpointManager:
         self._last_save = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._running: Future[None] | None = None
-        if self.directory.is_file():
-            raise NotADirectoryError(
-                f"CheckpointManager: {self.directory} is a file; give a directory to save in."
-            )
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if jax.process_index() == 0:
-            self._clean_up()
-        wait_for_all(f"checkpoints in {self.directory}")
+        self._lock: DirectoryLock | None = None
+        self._open()
+
+    def _open(self) -> None:
+        """Takes the directory for this run; of several processes the first one does."""
         self._last_step: int | None = None
+        self._is_tried = False
         # The whole checkpoints and when they were saved, in the order in which they were.
         self._saved_at: dict[int, float] = {}
+        error: OSError | None = None
+        try:
+            if jax.process_index() == 0:
+                self._take_directory()
+        except (DirectoryInUse, NotADirectoryError) as given:
+            error = type(given)(f"CheckpointManager: {given}")
+        except OSError as given:
+            error = OSError(
+                f"CheckpointManager: {self.directory} cannot be written to: {given}; give another "
+                "directory."
+            )
+        raise_together(error)
         for step_dir in step_directories(self.directory):
             try:
                 self._saved_at[int(step_dir.name)] = read_meta(step_dir).saved_at
             except BrokenCheckpoint:
                 continue
+
+    def _take_directory(self) -> None:
+        if self.directory.is_file():
+            raise NotADirectoryError(f"{self.directory} is a file; give a directory to save in.")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = DirectoryLock(self.directory)
+        self._clean_up()
+
+    def is_lost(self) -> bool:
+        """Whether the directory was deleted or renamed since; saving fails then."""
+        return self._lock is not None and self._lock.is_lost()
+
+    def reopen(self) -> None:
+        """Makes a directory that is lost anew. All processes call it together.
+
+        Raises:
+            OSError: as when the manager was made.
+        """
+        with contextlib.suppress(OSError):  # which went to the one that is lost
+            self.wait()
+        if self._lock is not None:
+            self._lock.release()
+        self._open()
 
     def _clean_up(self) -> None:
         """Removes what a killed process left between two steps of its work."""
@@ -126,7 +168,7 @@ class CheckpointManager:
         step: int,
         state: Any,
         *,
-        data_state: dict[str, Any] | None = None,
+        data_state: Any = None,
         contract: dict[str, Any] | None = None,
     ) -> None:
         """Copies the state and lets a thread write it; waits first for a save still under way.
@@ -138,7 +180,7 @@ class CheckpointManager:
             step: the number of training steps behind `state`, from 0.
             state: a tree of arrays, numbers and typed random keys. Its buffers may be donated and
                 its NumPy arrays changed as soon as this returns.
-            data_state: where the data iterator stands; what JSON gives back unchanged.
+            data_state: where the data iterator stands; bytes, or what JSON gives back unchanged.
             contract: what a user of the weights has to know; what JSON gives back unchanged.
 
         Raises:
@@ -147,11 +189,8 @@ class CheckpointManager:
             OSError: the save before this one failed.
         """
         step = check_count(step, "CheckpointManager.save: step", least=0)
-        leaves = _trees.named_leaves(state)
-        if not leaves:
-            raise ValueError("CheckpointManager.save: the state holds no arrays.")
-        described = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
-        notes = (_copy_json("data_state", data_state), _copy_json("contract", contract or {}))
+        leaves, described = described_leaves(state)
+        notes = (copy_json("data_state", data_state), copy_json("contract", contract or {}))
         try:
             _contract.checked(notes[1])
         except Invalid as error:
@@ -165,6 +204,29 @@ class CheckpointManager:
         self._last_save = time.monotonic()
         self._running = self._thread.submit(self._write, int(step), arrays, described, *notes)
 
+    def rehearse(self, state: Any) -> None:
+        """Writes the state, reads it back and removes it: fails now where `save` would later.
+
+        Args:
+            state: as for `save`.
+
+        Raises:
+            OSError: it could not be written, or does not come back as it was.
+        """
+        self.wait()
+        leaves, described = described_leaves(state)
+        what = f"the state for {self.directory}"
+        unfinished = self.directory / f"rehearsal{_UNFINISHED}"
+        if jax.process_count() > 1:
+            write_jointly(unfinished, leaves, described, what, reads_back=True)
+        else:
+            arrays = _trees.copy_to_host(leaves, described)
+            with unfinished_directory(unfinished, what):
+                write(unfinished, arrays, with_checksums(described, arrays), reads_back=True)
+        self._is_tried = True
+        if jax.process_index() == 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
     def wait(self) -> None:
         """Waits until the last save is on the disk.
 
@@ -176,11 +238,13 @@ class CheckpointManager:
             running.result()
 
     def close(self) -> None:
-        """Waits for the last save and ends the thread."""
+        """Waits for the last save, ends the thread, and leaves the directory to others."""
         try:
             self.wait()
         finally:
             self._thread.shutdown()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> "CheckpointManager":
         return self
@@ -198,33 +262,24 @@ class CheckpointManager:
         step: int,
         arrays: dict[str, np.ndarray],
         described: dict[str, Leaf],
-        data_state: dict[str, Any] | None,
+        data_state: Any,
         contract: dict[str, Any],
     ) -> None:
         """Everything of a save that the training need not wait for."""
-        leaves = {
-            name: leaf._replace(crc32=_arrays.checksum(arrays[name]))
-            for name, leaf in described.items()
-        }
+        leaves = with_checksums(described, arrays)
         final = self.directory / str(step)
         unfinished = final.with_suffix(_UNFINISHED)
-        try:
-            standing = _read_whole(final) if final.exists() else None
-            if standing is not None:
-                held = (standing.leaves, standing.data_state, standing.contract)
-                if held == (leaves, data_state, contract):
-                    return
-            unfinished.mkdir()
-            _arrays.write_arrays(unfinished / STATE_DIRECTORY, arrays)
+        standing = read_whole(final) if final.exists() else None
+        if standing is not None:
+            held = (standing.leaves, standing.data_state, standing.contract)
+            if held == (leaves, data_state, contract):
+                return
+        with unfinished_directory(unfinished, f"checkpoint {final}"):
+            write(unfinished, arrays, leaves, reads_back=not self._is_tried)
+            self._is_tried = True
             files = list_files(unfinished)
             meta = Meta(step, time.time(), contract, data_state, leaves, files)
             self._publish(unfinished, meta, is_standing=standing is not None)
-        except Exception as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise OSError(
-                f"checkpoint {final} could not be saved: {shorten(error)}; "
-                f"the checkpoints before it are untouched."
-            ) from error
 
     def _publish(self, unfinished: pathlib.Path, meta: Meta, *, is_standing: bool) -> None:
         """Makes a checkpoint of what has been written, under its number."""
@@ -234,7 +289,7 @@ class CheckpointManager:
         if is_standing:
             final.rename(replaced)
         elif final.exists():
-            aside = _unused_name(final.with_suffix(".broken"))
+            aside = unused_name(final.with_suffix(".broken"))
             final.rename(aside)
             _logger.warning("checkpoint %s was broken; moved it to %s", final, aside.name)
         unfinished.rename(final)
@@ -248,47 +303,25 @@ class CheckpointManager:
         step: int,
         leaves: dict[str, Any],
         described: dict[str, Leaf],
-        data_state: dict[str, Any] | None,
+        data_state: Any,
         contract: dict[str, Any],
     ) -> None:
-        """A save by all processes together, which return when it is whole.
-
-        The first one reads what others have written once more, to note its checksums.
-        """
+        """A save by all processes together, which return when it is whole."""
         if step == self._last_step:  # as at the end of training, where it has just been saved
             return
-        is_first = jax.process_index() == 0
         final = self.directory / str(step)
         unfinished = final.with_suffix(_UNFINISHED)
-        if is_first:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-        wait_for_all(f"before step {step}")
-        state_directory = unfinished / STATE_DIRECTORY
-        arrays = {name: _trees.storable(leaf) for name, leaf in leaves.items()}
-        try:
-            _arrays.write_arrays(state_directory, arrays, is_joint=True)
-            if is_first:
-                split = [
-                    leaf
-                    for name, leaf in described.items()
-                    if not getattr(arrays[name], "is_fully_replicated", True)
-                ]
-                whole = _arrays.read_stored(state_directory, split) if split else {}
-                noted = {}
-                for name, leaf in described.items():
-                    array = whole[name] if name in whole else np.asarray(arrays[name])
-                    noted[name] = leaf._replace(crc32=_arrays.checksum(array))
-                files = list_files(unfinished)
-                meta = Meta(step, time.time(), contract, data_state, noted, files)
-                is_standing = final.exists() and _read_whole(final) is not None
-                self._publish(unfinished, meta, is_standing=is_standing)
-        except Exception as error:
-            raise OSError(
-                f"checkpoint {final} could not be saved: {shorten(error)}; "
-                f"the checkpoints before it are untouched."
-            ) from error
-        wait_for_all(f"after step {step}")
+
+        def publish(noted: dict[str, Leaf]) -> None:
+            files = list_files(unfinished)
+            meta = Meta(step, time.time(), contract, data_state, noted, files)
+            is_standing = final.exists() and read_whole(final) is not None
+            self._publish(unfinished, meta, is_standing=is_standing)
+
+        write_jointly(
+            unfinished, leaves, described, f"checkpoint {final}", not self._is_tried, publish
+        )
+        self._is_tried = True
         self._last_step = step
 
     def _delete_old(self) -> None:
@@ -307,31 +340,3 @@ class CheckpointManager:
             with contextlib.suppress(FileNotFoundError):
                 old.rename(gone)
                 shutil.rmtree(gone)
-
-
-def _read_whole(step_dir: pathlib.Path) -> Meta | None:
-    """The meta of a step all of whose files and numbers are as written, else None."""
-    try:
-        meta = read_meta(step_dir)
-        verify_files(step_dir, meta)
-    except BrokenCheckpoint:
-        return None
-    return meta
-
-
-def _unused_name(path: pathlib.Path) -> pathlib.Path:
-    names = (path.with_suffix(f"{path.suffix}-{number}") for number in itertools.count(2))
-    return next(name for name in itertools.chain([path], names) if not name.exists())
-
-
-def _copy_json(what: str, value: Any) -> Any:
-    try:
-        copy = json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"CheckpointManager.save: {what} is not JSON: {error}.") from error
-    if copy != value:
-        raise TypeError(
-            f"CheckpointManager.save: {what} would come back from JSON changed, as {copy!r}; "
-            f"use lists for tuples, and strings for keys."
-        )
-    return copy

@@ -34,7 +34,7 @@ class Restored(NamedTuple):
     """A training state that was read back, and what was saved beside it."""
 
     state: Any
-    data_state: dict[str, Any] | None
+    data_state: Any
     contract: dict[str, Any]
     step: int
     path: str

@@ -103,9 +103,9 @@ def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
     for index in range(len(dataset)):
         try:
             return int(dataset[index]["image"].shape[-1])
-        except DataError:
+        except DataError as error:
             if index >= skip_bad_records:
-                raise
+                raise data.BadRecordError(str(error)) from error
     raise DataError(f"no record of {dataset.name!r} can be read.")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jslim.cli.flags import UsageError
+from jslim.learning.signals import ENDING
 
 logger = logging.getLogger("jslim")
 
@@ -66,8 +67,10 @@ def joined(values: Any, program: str) -> Iterator[None]:
         # What there is to say the first process says.
         logger.setLevel(logging.WARNING)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    # Ends the process by way of Python, once training has saved.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in ENDING:
+        # Ends the process by way of Python, once training has saved.
+        if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     who = f"{program}: process {jax.process_index()} of {jax.process_count()}"
     todo = "start all of them again to go on from the last checkpoint"
     message = f"{who} has died: it was killed, or another one is lost; {todo}"

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from jslim import export
+from jslim._seeds import MAX_SEED
 from jslim.cli.definer import Definer as Definer
 from jslim.cli.definer import UsageError as UsageError
 from jslim.data.labels import read_class_names
@@ -227,7 +228,7 @@ def convert_flags() -> flags.FlagValues:
         lower_bound=1,
     )
     define.integer("num_threads", 4, "How many files are written at once.", lower_bound=1)
-    define.integer("seed", 0, "Of the order of the images.", lower_bound=0)
+    define.integer("seed", 0, "Of the order of the images.", lower_bound=0, upper_bound=MAX_SEED)
     define.integer(
         "skip_bad_records",
         0,

@@ -15,6 +15,7 @@ from jslim._paths import output_directory
 from jslim._text import printable
 from jslim.cli import distributed, flagfiles
 from jslim.cli.flags import UsageError as UsageError
+from jslim.data import BadRecordError
 from jslim.learning import keep_freed_memory
 
 # Each is a fault of what was given, which its message explains; others keep their traceback.
@@ -83,8 +84,15 @@ def _run_program(
     except _USER_ERRORS as error:
         if os.environ.get("JSLIM_TRACEBACK"):
             raise
-        return _fail(argv, str(error))
+        return _fail(argv, str(error) + _hint(error, values))
     return 0
+
+
+def _hint(error: Exception, values: flags.FlagValues) -> str:
+    """Which flag would have done without what is wrong."""
+    if isinstance(error, BadRecordError) and "skip_bad_records" in values:
+        return "; give --skip_bad_records=N to leave out as many as N records like it"
+    return ""
 
 
 def print_whatever_the_encoding() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jslim import checkpoints, data, layers, learning, losses, optimizers, summaries
+from jslim import data, layers, learning, losses, optimizers, summaries
+from jslim._seeds import key_of
 from jslim.cli import classifier, flags, preview, scoring, starting
 from jslim.cli.augmentation import make_augmentation
 from jslim.cli.definer import refuse_alone, refuse_idle
@@ -80,11 +81,16 @@ def train(values: Any) -> None:
         mesh=mesh,
     )
     host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
+    if dataset.num_classes == 1:
+        logger.warning(
+            "%s has one class only, %r: there is nothing to learn from it; give a folder with one "
+            "sub-folder for each class",
+            dataset.name,
+            dataset.class_names[0],
+        )
     validation = None
     if values.eval_every:
-        resumed = start.resumed_from
-        resumed_step = None if resumed is None else checkpoints.checkpoint_step(resumed)
-        validation = Validation(values, contract, resumed_step)
+        validation = Validation(values, contract)
         _check_evaluated_split(values, dataset, validation.dataset)
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
     with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
@@ -100,6 +106,7 @@ def train(values: Any) -> None:
             save_summaries_secs=values.save_summaries_secs,
             save_interval_secs=values.save_interval_secs,
             contract=contract,
+            on_start=validation and validation.start,
             after_step=validation,
             profile_steps=_profile_steps(values),
         )
@@ -132,7 +139,7 @@ def _draw_preview(values: Any, dataset: data.ImageDataset, contract: dict[str, A
         batch = next(host)
     augment = make_augmentation(values, contract["preprocessing_name"])
     one_hot = layers.one_hot_encoding(jnp.asarray(batch["label"]), dataset.num_classes)
-    images, _ = augment(jax.random.key(values.seed), jnp.asarray(batch["image"]), one_hot)
+    images, _ = augment(key_of(values.seed), jnp.asarray(batch["image"]), one_hot)
     captions = [f"{label}: {dataset.class_names[label]}" for label in batch["label"]]
     preview.save_contact_sheet(values.preview_file, np.asarray(images), captions)
     logger.info("drew %s: %d images of %s", values.preview_file, len(captions), dataset.name)

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from jslim._seeds import MAX_SEED
 from jslim.cli.flags import PICTURE, Definer, define_common
 
 # Flags that do nothing alone, and what they go with.
@@ -62,7 +63,13 @@ def train_flags() -> flags.FlagValues:
     define.integer(
         "max_number_of_steps", None, "The step at which to stop. Default: never.", lower_bound=1
     )
-    define.integer("seed", 0, "Of variables, order of the data, augmentation and dropout.")
+    define.integer(
+        "seed",
+        0,
+        "Of variables, order of the data, augmentation and dropout.",
+        lower_bound=0,
+        upper_bound=MAX_SEED,
+    )
     # How often things happen.
     define.integer(
         "log_every_n_steps", 10, "Steps from one progress line to the next.", lower_bound=1

@@ -10,62 +10,69 @@ import numpy as np
 
 from jslim import checkpoints, evaluation, metrics
 from jslim._errors import DataError
-from jslim._files import read_regular
+from jslim._files import UnfinishedFile, read_regular
 from jslim._limits import TEXT_BYTES
+from jslim._processes import any_of
 from jslim._schema import Invalid, conform, parse_json
 from jslim.cli import classifier, scoring
 from jslim.cli.flags import scopes_of
 from jslim.cli.run import UsageError
 from jslim.learning import TrainState
+from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
 
-_LOG_FILE, _BEST_DIRECTORY = "evaluations.jsonl", "best"
+_LOG_FILE, _BEST_DIRECTORY, _EVENTS_DIRECTORY = "evaluations.jsonl", "best", "eval"
 
 
 def read_evaluations(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of `evaluations.jsonl`: the step, and metrics by name; one that was cut is not one.
+    """The lines of `evaluations.jsonl`: the step, and metrics by name.
+
+    A line that is something else, such as one that was cut, is passed over with a warning.
 
     Raises:
-      DataError: A line is something else.
+      DataError: The file cannot be read.
     """
-    found: list[dict[str, Any]] = []
-    number = 0
     try:
-        for line in read_regular(path, TEXT_BYTES).split(b"\n"):
-            number += 1
-            if line.rstrip().endswith(b"}"):
-                found.append(conform(parse_json(line), dict[str, Any]))
-                conform(found[-1].get("step"), int)
-                # A metric may be NaN, which a number of the schema may not.
-                if not all(type(value) in (int, float) for value in found[-1].values()):
-                    raise Invalid("a metric is no number")
+        lines = read_regular(path, TEXT_BYTES).splitlines()
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
     except Invalid as error:
-        raise DataError(
-            f"line {number} of {str(path)!r} must be an object with a step and numbers ({error}); "
-            "correct or delete it."
-        ) from error
+        raise DataError(f"{str(path)!r} cannot be read: {error}.") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            value = conform(parse_json(line), dict[str, Any])
+            conform(value.get("step"), int)
+            # A metric may be NaN, which a number of the schema may not.
+            if not all(type(number) in (int, float) for number in value.values()):
+                raise Invalid("a metric is no number")
+        except Invalid:
+            logger.warning("%s: line %d is no evaluation, and is left out", path, number)
+            continue
+        found.append(value)
     return found
 
 
 class Validation:
-    """What is called after each step of training: `validation(step, state)`.
+    """What is called before training and after each step: `start` and `validation(step, state)`.
 
     Every `--eval_every` steps it evaluates the state, its moving averages if it has them, prints
     the metrics and writes them to `TRAIN_DIR/evaluations.jsonl` and for TensorBoard. The state that
     is best by `--best_metric` is kept as a checkpoint in `TRAIN_DIR/best`. It says that training is
     to end where `--early_stopping_evaluations` evaluations in a row brought nothing better.
 
-    A run that goes on reads that file, and so remembers the best.
+    A run that goes on reads that file, and so remembers the best. It is written whole each time, so
+    that a kill leaves no half of a line.
 
     Raises:
       UsageError: Flags that make no sense, or a split of other classes.
       DataError: The split cannot be read.
     """
 
-    def __init__(self, values: Any, contract: dict[str, Any], resumed_step: int | None) -> None:
+    def __init__(self, values: Any, contract: dict[str, Any]) -> None:
         self._every = values.eval_every
         self._patience = values.early_stopping_evaluations
         self._delta = values.early_stopping_delta
@@ -92,28 +99,34 @@ class Validation:
         )
         if contract["has_moving_averages"]:
             logger.info("evaluations use the moving averages of the variables")
+        self._found: dict[int, dict[str, Any]] = {}  # by step
         self._best, self._since_best = -np.inf, 0
-        self._read_log(resumed_step)
+        self._best_step: int | None = None
+        self._manager: checkpoints.CheckpointManager | None = None
 
-    def _read_log(self, resumed_step: int | None) -> None:
-        """Remembers the evaluations up to the step that training goes on from; drops later ones."""
-        path = self._directory / _LOG_FILE
-        if not path.is_file():
-            return
-        lines = read_evaluations(path)
-        kept = [] if resumed_step is None else [x for x in lines if x["step"] <= resumed_step]
-        for line in kept:
-            self._note(line.get(self._metric, -np.inf * self._sign))
-        if len(kept) < len(lines) and jax.process_index() == 0:
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    def start(self, step: int, state: TrainState) -> bool:
+        """Remembers the evaluations up to `step`, and makes up for what a kill left undone there.
 
-    def _note(self, value: float) -> bool:
-        """Counts an evaluation; whether it is the best, by more than the delta."""
-        if self._sign * value > self._best + (self._delta if np.isfinite(self._best) else 0):
-            self._best, self._since_best = self._sign * value, 0
-            return True
-        self._since_best += 1
-        return False
+        Args:
+          step: Where training starts or goes on; later evaluations are made again.
+          state: Its state.
+
+        Returns:
+          Whether training is to end.
+        """
+        held = read_evaluations(self._directory / _LOG_FILE)
+        self._found = {line["step"]: line for line in held if line["step"] <= step}
+        for line in self._found.values():
+            self._note(line)
+        (is_missing,) = any_of([step > 0 and step % self._every == 0 and step not in self._found])
+        if jax.process_index() == 0 and held:
+            self._write_log()
+            self._forget_events(step if is_missing else step + 1)
+        if is_missing:
+            return self(step, state)
+        if self._best_step == step and self._step_of_best() != step:
+            self._keep_best(step, state)
+        return self._is_to_end(step)
 
     def __call__(self, step: int, state: TrainState) -> bool:
         """Evaluates where it is time; whether training is to end."""
@@ -122,35 +135,70 @@ class Validation:
         variables = state.variables if state.ema_params is None else state.ema_params
         found = evaluation.scalars(self._evaluate(variables, self._batches))
         print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
+        self._found[step] = {"step": step, **found}
         if jax.process_index() == 0:
-            self._write(step, found)
-        if self._note(found[self._metric]):
-            contract = {**self._contract, "best": {"step": step, **found}}
-            best = self._directory / _BEST_DIRECTORY
-            with checkpoints.CheckpointManager(best, keep=1, save_interval_secs=None) as manager:
-                manager.save(step, state, contract=contract)
-        if self._patience and self._since_best >= self._patience:
-            logger.info(
-                "stopping at step %d: %s was not better in %d evaluations; the best, %.4f, is in "
-                "%s",
-                step,
-                self._metric,
-                self._since_best,
-                self._sign * self._best,
-                self._directory / _BEST_DIRECTORY,
-            )
+            self._write_events(step, found)
+            self._write_log()
+        if self._note(self._found[step]):
+            self._keep_best(step, state)
+        return self._is_to_end(step)
+
+    def _note(self, line: dict[str, Any]) -> bool:
+        """Counts an evaluation; whether it is the best, by more than the delta."""
+        value = self._sign * line.get(self._metric, -np.inf * self._sign)
+        if value > self._best + (self._delta if np.isfinite(self._best) else 0):
+            self._best, self._best_step, self._since_best = value, line["step"], 0
             return True
+        self._since_best += 1
         return False
 
-    def _write(self, step: int, found: dict[str, float]) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / _LOG_FILE).open("a") as file:
-            file.write(json.dumps({"step": step, **found}) + "\n")
+    def _is_to_end(self, step: int) -> bool:
+        if not self._patience or self._since_best < self._patience:
+            return False
+        logger.info(
+            "stopping at step %d: %s was not better in %d evaluations; the best, %.4f, is in %s",
+            step,
+            self._metric,
+            self._since_best,
+            self._sign * self._best,
+            self._directory / _BEST_DIRECTORY,
+        )
+        return True
+
+    def _step_of_best(self) -> int | None:
+        newest = checkpoints.latest_checkpoint(self._directory / _BEST_DIRECTORY)
+        return None if newest is None else checkpoints.checkpoint_step(newest)
+
+    def _keep_best(self, step: int, state: TrainState) -> None:
+        if self._manager is None:
+            best = self._directory / _BEST_DIRECTORY
+            self._manager = checkpoints.CheckpointManager(best, keep=1, save_interval_secs=None)
+        (is_lost,) = any_of([self._manager.is_lost()])
+        if is_lost:  # and so is the directory of the run, which makes that anew itself
+            self._manager.reopen()
+        self._manager.save(step, state, contract={**self._contract, "best": self._found[step]})
+        self._manager.wait()  # a later checkpoint of the run would hide that this one is missing
+
+    def _write_log(self) -> None:
+        with UnfinishedFile(self._directory / _LOG_FILE) as unfinished:
+            lines = (json.dumps(line) + "\n" for line in self._found.values())
+            unfinished.path.write_text("".join(lines))
+
+    def _write_events(self, step: int, found: dict[str, float]) -> None:
         try:
-            evaluation.write_values(self._directory / "eval", step, found)
+            evaluation.write_values(self._directory / _EVENTS_DIRECTORY, step, found)
         except ImportError as error:
             logger.warning("no event files are written: %s", error)
 
+    def _forget_events(self, step: int) -> None:
+        """Lets TensorBoard forget what is evaluated again, from `step` on."""
+        try:
+            SummaryWriter(self._directory / _EVENTS_DIRECTORY, purge_step=step).close()
+        except ImportError:
+            return  # which the first evaluation says
+
     def close(self) -> None:
-        """Ends the threads that read images."""
+        """Ends the threads that read images, and leaves the best checkpoint to others."""
         self._batches.close()
+        if self._manager is not None:
+            self._manager.close()

@@ -12,6 +12,7 @@ Pillow is imported when the first image file is decoded, Grain when the first ba
 protobuf when the first example is parsed.
 """
 
+from jslim.data._batch_loader import BadRecordError as BadRecordError
 from jslim.data.array_record import ArrayRecordFiles as ArrayRecordFiles
 from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter
 from jslim.data.batching import BatchIterator as BatchIterator

@@ -16,6 +16,10 @@ Batch = dict[str, np.ndarray]
 Loaded = tuple[Batch, dict[int, str]]
 
 
+class BadRecordError(DataError):
+    """A record that cannot be read, or has a label out of range: one that may be left out."""
+
+
 class BatchLoader:
     """Makes the batch that begins at a position; picklable where what it is made of is.
 
@@ -98,7 +102,7 @@ class BatchLoader:
             return self._load_example(position)
         except DataError as error:
             if not self._skips_bad_records:
-                raise
+                raise BadRecordError(str(error)) from error
             bad[self.order(position)] = str(error)
             return None
 

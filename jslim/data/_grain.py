@@ -1,8 +1,13 @@
 """The one file that talks to Grain: loads elements ahead in threads or processes, in order."""
 
+import contextlib
+import multiprocessing
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -83,18 +88,27 @@ class ReadAhead(Iterator[T]):
             dataset = grain.MapDataset.source(_Elements(load, numbers)).to_iter_dataset(
                 grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
             )
-            dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+            dataset = dataset.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=num_workers),
+                worker_init_fn=_end_with_parent,
+            )
         else:
             self._threaded = _ThreadedElements(load, numbers, num_threads)
             options = grain.ReadOptions(
                 num_threads=num_threads, prefetch_buffer_size=num_threads + 1
             )
             dataset = grain.MapDataset.source(self._threaded).to_iter_dataset(options)
+        self._has_started = not num_workers
         self._iterator: Any = iter(dataset)
 
     def __next__(self) -> T:
         try:
-            return next(self._iterator)
+            if self._has_started:
+                return next(self._iterator)
+            with _signals_left_to_this_process():
+                first = next(self._iterator)
+            self._has_started = True
+            return first
         except RuntimeError as error:
             if self._num_workers and "exit code" in str(error):
                 raise RuntimeError(
@@ -111,6 +125,35 @@ class ReadAhead(Iterator[T]):
             self._threaded.all_started.abort()
             for thread in self._threaded.threads:
                 thread.join()
+
+
+def _end_with_parent(index: int, count: int) -> None:
+    """Ends this worker when the process that it works for ends, however that does."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _signals_left_to_this_process() -> Iterator[None]:
+    """Meanwhile started processes get no signal but SIGTERM: others go to all of a terminal."""
+    names = ("SIGINT", "SIGHUP", "SIGUSR1")
+    numbers = {getattr(signal, name) for name in names if hasattr(signal, name)}
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # whose start would take the mask away
+    # The mask of this thread, which what it starts inherits.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _mark_flags_as_parsed() -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jslim._errors import DataError
-from jslim.data._batch_loader import Batch, BatchLoader, Loaded
+from jslim.data._batch_loader import BadRecordError, Batch, BatchLoader, Loaded
 from jslim.data._grain import ReadAhead
 from jslim.data._image_arrays import check_images
 from jslim.data.order import Order
@@ -169,7 +169,7 @@ class BatchIterator(Iterator[Batch]):
         if index in self.bad_records:
             return
         if len(self.bad_records) == self._skip_bad_records:
-            raise DataError(
+            raise BadRecordError(
                 f"{reason} (this is one bad record more than "
                 f"skip_bad_records={self._skip_bad_records} allows)"
             )

@@ -16,6 +16,7 @@ import numpy as np
 from jslim._errors import DataError, did_you_mean
 from jslim._files import UnfinishedFile
 from jslim._paths import local_path, output_directory
+from jslim._seeds import check_seed
 from jslim.data._shards import read_plan
 from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
@@ -134,6 +135,7 @@ def convert_dataset(
     output_dir = output_directory(output_dir, "convert_dataset: output_dir")
     if name is not None and (name in ("", ".", "..") or "/" in name):
         raise ValueError(f"name must be what files can be called, without '/', got {name!r}")
+    seed = check_seed(seed)
     path = pathlib.Path(dataset_dir).resolve()
     if name is None:
         own = path.stem if path.is_file() else path.name

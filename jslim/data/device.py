@@ -1,8 +1,9 @@
 """Batches copied to the devices ahead of the step that uses them."""
 
+import copy
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,25 +20,26 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
     Attributes:
       batches: The iterator over host batches.
-      batch_size: The rows of every batch, over all devices.
+      batch_size: The rows of every batch, over all devices, if the batches say so.
       seconds_waited: How long `next` has made its caller wait for data so far, all calls together.
     """
 
-    def __init__(self, batches: BatchIterator, sharding: jax.sharding.Sharding, depth: int):
+    def __init__(self, batches: Any, sharding: jax.sharding.Sharding, depth: int):
         self.batches = batches
-        self.batch_size = batches.batch_size
+        self.batch_size: int | None = getattr(batches, "batch_size", None)
         self.seconds_waited = 0.0
         self._sharding = sharding
         self._depth = depth
-        self._state = batches.get_state()
+        # Copies: what an iterator gives may be what it counts in.
+        self._state = copy.deepcopy(batches.get_state())
         self._is_closed = False
         self._start()
 
     def _start(self) -> None:
         batches, sharding = self.batches, self._sharding
 
-        def make() -> tuple[DeviceBatch, dict[str, Any]]:
-            return _put_batch(next(batches), sharding), batches.get_state()
+        def make() -> tuple[DeviceBatch, Any]:
+            return _put_batch(next(batches), sharding), copy.deepcopy(batches.get_state())
 
         self._filled = QueueRunner(FIFOQueue(self._depth), make, name="jslim-prefetch-to-device")
         self._filled.start()
@@ -58,7 +60,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape, dtype and sharding of every array of a batch."""
+        """Shape, dtype and sharding of every array of a batch; not there if the batches lack it."""
         return {
             name: jax.ShapeDtypeStruct(spec.shape, spec.dtype, sharding=self._sharding)
             for name, spec in self.batches.element_spec.items()
@@ -68,15 +70,16 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         """The position after the batches handed out; those that wait in the queue do not count."""
         return self._state
 
-    def record_keys(self, state: dict[str, Any]) -> list[str]:
-        """What errors call the records of the batch after which the position was `state`."""
-        return self.batches.record_keys(state)
+    @property
+    def record_keys(self) -> Callable[[Any], list[str]]:
+        """What errors call the records of the batch after which the position was that given."""
+        return self.batches.record_keys
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from a saved position; see `BatchIterator.set_state`."""
         self._stop()
         self.batches.set_state(state)
-        self._state = self.batches.get_state()
+        self._state = copy.deepcopy(self.batches.get_state())
         self._start()
 
     def rewind(self) -> None:
@@ -87,7 +90,8 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         """Ends the thread and closes the host batches; no batch can be asked for afterwards."""
         self._is_closed = True
         self._stop()
-        self.batches.close()
+        if hasattr(self.batches, "close"):
+            self.batches.close()
 
     def __enter__(self) -> "DeviceBatchIterator":
         return self
@@ -101,13 +105,14 @@ def _put_batch(batch: Batch, sharding: jax.sharding.Sharding) -> DeviceBatch:
 
 
 def prefetch_to_device(
-    batches: BatchIterator, sharding: jax.sharding.Sharding, depth: int = 2
+    batches: BatchIterator | Iterator[Batch], sharding: jax.sharding.Sharding, depth: int = 2
 ) -> DeviceBatchIterator:
     """Copies batches to the devices in a thread, so that a step finds its batch there.
 
     Args:
-      batches: What `jslim.data.batches` gives. It belongs to the result from here on: positions
-        are saved, restored and closed through the result.
+      batches: What `jslim.data.batches` gives, or another iterator over dicts of arrays with
+        `get_state` and `set_state`, such as Grain's. It belongs to the result from here on:
+        positions are saved, restored and closed through the result.
       sharding: How rows lie on the devices, as a rule `NamedSharding(mesh, PartitionSpec('data'))`.
       depth: How many batches wait on the devices; one more is on its way.
 
@@ -123,11 +128,12 @@ def prefetch_to_device(
         raise ValueError(f"depth must be at least 1, got {depth}.")
     num_devices = len(sharding.device_set)
     num_parts = num_devices // sharding.shard_shape((num_devices,))[0]
-    if batches.batch_size % num_parts:
-        below = batches.batch_size - batches.batch_size % num_parts
+    batch_size = getattr(batches, "batch_size", 0)
+    if batch_size % num_parts:
+        below = batch_size - batch_size % num_parts
         sizes = " or ".join(str(size) for size in (below, below + num_parts) if size)
         raise ValueError(
-            f"a batch of {batches.batch_size} rows cannot be split evenly over {num_parts} "
+            f"a batch of {batch_size} rows cannot be split evenly over {num_parts} "
             f"devices; use a batch_size of {sizes}."
         )
     return DeviceBatchIterator(batches, sharding, depth)

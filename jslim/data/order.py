@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from jslim._seeds import check_seed
+
 _SHUFFLE_STREAM = 0
 _EXAMPLE_STREAM = 1
-_MAX_SEED = 2**64
 
 
 def _philox(seed: int, stream: int, number: int) -> np.random.Philox:
@@ -50,9 +51,7 @@ class Order:
     """
 
     def __init__(self, seed: int, num_records: int, *, shuffle: bool):
-        if not 0 <= seed < _MAX_SEED:
-            raise ValueError(f"seed must be in [0, 2**64), got {seed}; pass a non-negative seed.")
-        self.seed = seed
+        self.seed = seed = check_seed(seed)
         self.num_records = num_records
         self.shuffle = shuffle
         # Two, because a batch may lie across the boundary of two epochs.

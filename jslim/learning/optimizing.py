@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from jslim import model as _model
 from jslim._errors import did_you_mean
+from jslim._seeds import key_of
 from jslim._text import some_of
 from jslim.learning.clipping import AdaptiveClippingState
 from jslim.learning.gradients import (
@@ -245,7 +246,7 @@ def _noise(scale: float, seed: int) -> optax.GradientTransformation:
         return NoiseState(jnp.zeros((), jnp.int32))
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, NoiseState]:
-        key = jax.random.fold_in(jax.random.key(seed), state.num_updates)
+        key = jax.random.fold_in(key_of(seed), state.num_updates)
         leaves, structure = jax.tree.flatten(gradients)
         noisy = []
         for index, leaf in enumerate(leaves):

@@ -1,16 +1,21 @@
-"""SIGTERM and SIGINT during training: finish the step, save, and only then end."""
+"""Signals during training: finish the step, save, and only then end."""
 
+import multiprocessing
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+# What ends a run: kill, Ctrl-C, a terminal that closes, and SLURM some time before its limit.
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
+ENDING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+
 
 class TerminationSignals:
-    """While entered, notes SIGTERM and SIGINT instead of dying of them.
+    """While entered, notes SIGTERM, SIGINT, SIGHUP and SIGUSR1 instead of dying of them.
 
-    A second SIGINT (Ctrl-C twice) is not held back. Outside the main thread, where Python allows
-    no handlers, it does nothing.
+    One that the process ignores, as after `nohup`, stays ignored. A second SIGINT (Ctrl-C twice)
+    is not held back. Outside the main thread, where Python allows no handlers, it does nothing.
 
     Attributes:
       received: The number of the signal that came, or None.
@@ -22,7 +27,13 @@ class TerminationSignals:
 
     def __enter__(self) -> "TerminationSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in ENDING:
+                held = signal.getsignal(number)
+                # None is one that was not set from Python: by JAX's runtime, or by faulthandler,
+                # whose signals are not asked to end anything.
+                is_others = held is None and number not in (signal.SIGTERM, signal.SIGINT)
+                if held == signal.SIG_IGN or is_others:
+                    continue
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -38,8 +49,12 @@ class TerminationSignals:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            # None is one that was not set from Python, as JAX's runtime does.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if self.received is not None and error is None:
+            if signal.getsignal(self.received) == signal.SIG_DFL:
+                # Python ends them before it ends, which a signal does not wait for.
+                for child in multiprocessing.active_children():
+                    if child.daemon:
+                        child.terminate()
             # What the signal would have done at once, now that everything is saved.
             signal.raise_signal(self.received)

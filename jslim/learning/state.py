@@ -6,6 +6,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+# `step` is an int32: after this many steps it would go on from below zero.
+MAX_STEPS = 2**31 - 1
+
 
 class TrainState(flax.struct.PyTreeNode):
     """What a training step takes and gives, and what a checkpoint holds.
@@ -34,8 +37,38 @@ class TrainState(flax.struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats, **self.extra}
 
     def replace_variables(self, variables: dict[str, Any]) -> "TrainState":
-        """The state with the variables of `{'params': ..., 'batch_stats': ...}` in place."""
-        return self.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        """The state with the variables of `{'params': ..., 'batch_stats': ...}` in place.
+
+        The moving average of a variable that is another one starts anew, from its value.
+        """
+        given = self.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        return given.with_averages_since(self)
+
+    def with_averages_since(self, before: "TrainState") -> "TrainState":
+        """The state, where the average of each variable that is not that of `before` starts anew.
+
+        Averages that are not those of `before` were given, and stay.
+        """
+        if self.ema_params is None:
+            return self
+        ours, theirs = _averaged(self), _averaged(before)
+        trees = (ours, theirs, self.ema_params, before.ema_params)
+        if len({jax.tree.structure(tree) for tree in trees}) > 1:
+            return self.replace(ema_params=jax.tree.map(_copy, ours))
+
+        def start(value: Any, old_value: Any, average: Any, old_average: Any) -> Any:
+            return _copy(value) if value is not old_value and average is old_average else average
+
+        return self.replace(ema_params=jax.tree.map(start, *trees))
+
+
+def _averaged(state: TrainState) -> dict[str, Any]:
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def _copy(value: Any) -> Any:
+    """Another array: two leaves of a state that share a buffer could not both be donated."""
+    return value.copy() if hasattr(value, "copy") else value
 
 
 def moving_averages(before: TrainState, after: TrainState, greatest_decay: float) -> Any:
@@ -47,5 +80,4 @@ def moving_averages(before: TrainState, after: TrainState, greatest_decay: float
         weight = (1.0 - decay).astype(average.dtype)
         return average - (average - value.astype(average.dtype)) * weight
 
-    current = {"params": after.params, "batch_stats": after.batch_stats}
-    return jax.tree.map(move, before.ema_params, current)
+    return jax.tree.map(move, before.ema_params, _averaged(after))

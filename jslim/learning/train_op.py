@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jslim import model as _model
 from jslim._arg_scope import arg_scope, current_arg_scope
 from jslim._errors import ScopeError
+from jslim._seeds import key_of
 from jslim.layers import frozen_batch_norm
 from jslim.learning.accumulation import accumulate
 from jslim.learning.gradients import (
@@ -444,8 +445,13 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
-def _as_key(rng: jax.Array | int) -> jax.Array:
-    return jax.random.key(rng) if isinstance(rng, int) else rng
+def _as_key(rng: Any) -> jax.Array:
+    # A key of the old style, that is not typed, has an axis.
+    if hasattr(rng, "dtype") and (
+        rng.ndim or jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
+    ):
+        return rng
+    return key_of(rng, "rng")
 
 
 def _as_array(leaf: Any) -> Any:

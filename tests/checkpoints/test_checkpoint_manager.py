@@ -246,7 +246,7 @@ def test_failed_save_removes_what_it_wrote(tmp_path):
                 checkpoints.wait()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == [".jslim-lock"]
         checkpoints.save(3, {"numbers": numbers})
     assert steps_in(tmp_path) == [3]
 
@@ -296,3 +296,35 @@ def test_manager_refuses_a_file_as_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=r"/file is a file; give a directory to save in"):
         CheckpointManager(tmp_path / "file")
+
+
+def test_bytes_come_back_wherever_they_are(tmp_path):
+    position = {
+        "loader": b"\0\xff{",
+        "parts": [b"", {"jslim/bytes": b"a"}, {"jslim/dict": {"jslim/bytes": "b"}}],
+    }
+    with CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(1, {"w": np.ones(1)}, data_state=b"all of it")
+        checkpoints.save(2, {"w": np.ones(1)}, data_state=position)
+    assert restore(tmp_path / "1", {"w": np.ones(1)}).data_state == b"all of it"
+    assert restore(tmp_path / "2", {"w": np.ones(1)}).data_state == position
+
+
+def test_the_first_save_is_read_back_before_it_counts(tmp_path, monkeypatch):
+    write_arrays = _arrays.write_arrays
+
+    def write_badly(directory, arrays):
+        write_arrays(directory, arrays)
+        for path in directory.rglob("*"):
+            if path.is_file() and path.stat().st_size > 4000:
+                path.write_bytes(path.read_bytes().replace(b"wanted", b"broken"))
+
+    monkeypatch.setattr(_arrays, "write_arrays", write_badly)
+    state = {"w": np.frombuffer(b"wanted" * 1000, np.uint8)}
+    with CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(1, state)
+        with pytest.raises(OSError, match=r"/1 could not be saved: what was written does not come"):
+            checkpoints.wait()
+        with pytest.raises(OSError, match="could not be saved: what was written does not come"):
+            checkpoints.rehearse(state)
+    assert list(tmp_path.iterdir()) == []

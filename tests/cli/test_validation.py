@@ -1,14 +1,21 @@
 """train.py --eval_every: eval.py's code within training, the best checkpoint, early stopping."""
 
 import json
+import pathlib
 import re
+import shutil
+import subprocess
+import sys
+import time
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import jslim as slim
 from jslim import checkpoints
 from jslim.cli import evaluate, train
 
+ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = [
     "train.py", "--dataset_name=digits", "--model_name=lenet", "--train_image_size=8",
     "--batch_size=16", "--optimizer=momentum", "--save_summaries_secs=0",
@@ -49,6 +56,86 @@ def test_training_does_not_depend_on_evaluations_and_resume_remembers(tmp_path):
     one, other = (checkpoints.load_variables(tmp_path / name) for name in ("plain", "both"))
     assert all((one[name] == other[name]).all() for name in one)
     assert [line["step"] for line in log_of(tmp_path / "both")] == [4, 8, 12]
+
+
+def test_a_kill_between_checkpoint_and_evaluation_loses_neither(tmp_path):
+    flags = ["--eval_every=15", "--save_interval_secs=0", "--max_number_of_steps=45"]
+    command = [sys.executable, ROOT / "train.py", *FLAGS[1:], *flags]
+    process = subprocess.Popen([*command, f"--train_dir={tmp_path / 'killed'}"])
+    while not (tmp_path / "killed" / "30").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert run(tmp_path / "killed", *flags) == 0
+    assert run(tmp_path / "unbroken", *flags) == 0
+    assert log_of(tmp_path / "killed") == log_of(tmp_path / "unbroken")
+    assert step_of_best(tmp_path / "killed") == step_of_best(tmp_path / "unbroken")
+
+
+def step_of_best(directory):
+    return checkpoints.checkpoint_step(directory / "best")
+
+
+LEFT = {
+    "no line": "",
+    "half a line": '{"step": 10, "Accu',
+    "two halves in one": '{"step": 10, "Acc{"step": 11}',
+    "no evaluation": "[1]\n3\n{}",
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
+def test_what_a_kill_left_undone_at_the_step_is_made_up_for(left, tmp_path, capfd):
+    flags = ["--eval_every=5", "--best_metric=Loss"]
+    assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0
+    expected = log_of(tmp_path)
+    assert step_of_best(tmp_path) == 10
+    first = (tmp_path / "evaluations.jsonl").read_text().splitlines(keepends=True)[0]
+    (tmp_path / "evaluations.jsonl").write_text(first + left)
+    shutil.rmtree(tmp_path / "best")
+    for _ in range(2):
+        assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0
+        assert log_of(tmp_path) == expected
+        assert step_of_best(tmp_path) == 10
+    message = f"{tmp_path / 'evaluations.jsonl'}: line 2 is no evaluation, and is left out"
+    assert (message in capfd.readouterr().err) == bool(left)
+    events = EventAccumulator(str(tmp_path / "eval")).Reload()
+    assert [event.step for event in events.Scalars("Loss")] == [5, 10]
+
+
+def test_a_line_without_its_best_checkpoint_brings_that(tmp_path):
+    flags = ["--eval_every=5", "--best_metric=Loss"]
+    assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0
+    log = log_of(tmp_path)
+    shutil.rmtree(tmp_path / "best" / "10")
+    assert run(tmp_path, *flags, "--max_number_of_steps=11") == 0
+    assert step_of_best(tmp_path) == 10
+    assert checkpoints.read_contract(tmp_path / "best")["best"] == log[1]
+
+
+def test_a_run_that_stopped_early_stops_again_without_a_step(tmp_path, capfd):
+    flags = ["--eval_every=2", "--early_stopping_evaluations=2", "--early_stopping_delta=1.0"]
+    flags += ["--best_metric=Loss", "--max_number_of_steps=50"]
+    assert run(tmp_path, *flags) == 0
+    (tmp_path / "training_done.json").unlink()  # killed just before
+    capfd.readouterr()
+    assert run(tmp_path, *flags) == 0
+    assert "stopping at step 6: Loss was not better in 2 evaluations" in capfd.readouterr().err
+    assert checkpoints.checkpoint_step(tmp_path) == 6
+    assert checkpoints.is_done(tmp_path)
+    assert run(tmp_path, *flags[:1], "--early_stopping_evaluations=9", *flags[2:5]) == 0
+
+
+def test_a_second_run_in_one_directory_is_refused_and_changes_nothing(tmp_path, capfd):
+    flags = ["--eval_every=5", "--max_number_of_steps=10"]
+    assert run(tmp_path, *flags) == 0
+    before = (tmp_path / "evaluations.jsonl").read_text() + "torn"
+    (tmp_path / "evaluations.jsonl").write_text(before)
+    with checkpoints.CheckpointManager(tmp_path):
+        assert run(tmp_path, *flags) == 2
+    assert "belongs to a run that has not ended" in capfd.readouterr().err
+    assert (tmp_path / "evaluations.jsonl").read_text() == before
 
 
 def test_early_stopping_ends_training_and_says_where_the_best_is(tmp_path, capfd):

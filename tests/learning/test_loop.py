@@ -91,6 +91,37 @@ def test_init_fn_restarts_the_moving_averages():
     np.testing.assert_allclose(state.ema_params["params"]["w"], np.full((2, 1), 4.91), rtol=1e-6)
 
 
+def test_values_that_are_assigned_by_hand_start_the_moving_averages_too():
+    def loss(batch):
+        return simple_loss(batch) + slim.model_variable("other", [1], initializer=3.0)[0]
+
+    train_op = simple_op(loss, moving_average_decay=0.5)
+    state = train_op.init(0, BATCH)
+    state, _ = train_op(state, BATCH)
+    before = np.asarray(state.ema_params["params"]["other"])
+    state = slim.assign_from_values_fn({"w": np.full((2, 1), 5.0)})(state)
+    np.testing.assert_array_equal(state.ema_params["params"]["w"], np.full((2, 1), 5.0))
+    # That of the other variable goes on: 3 - 0.9 * 0.1.
+    np.testing.assert_array_equal(state.ema_params["params"]["other"], before)
+    np.testing.assert_allclose(before, 2.91, rtol=1e-6)
+    state, _ = train_op(state, BATCH)  # no buffer is there twice
+    variables = {"params": {**state.params, "w": jnp.zeros((2, 1))}, "batch_stats": {}}
+    state = state.replace_variables(variables)
+    np.testing.assert_array_equal(state.ema_params["params"]["w"], np.zeros((2, 1)))
+    train_op(state, BATCH)
+
+
+def test_averages_that_init_fn_gives_are_kept():
+    def init_fn(state):
+        averages = {"params": {"w": jnp.full((2, 1), 7.0)}, "batch_stats": {}}
+        return state.replace(params={"w": jnp.full((2, 1), 5.0)}, ema_params=averages)
+
+    train_op = simple_op(moving_average_decay=0.5)
+    state = learning.train(train_op, [BATCH], None, number_of_steps=1, init_fn=init_fn)
+    # decay 0.1: 7 - 0.9 * (7 - 4.9)
+    np.testing.assert_allclose(state.ema_params["params"]["w"], np.full((2, 1), 5.11), rtol=1e-6)
+
+
 def test_init_fn_that_gives_something_else_is_refused():
     with pytest.raises(slim.ScopeError, match=r"init_fn must give back a TrainState.*got int"):
         learning.train(simple_op(), [BATCH], None, number_of_steps=1, init_fn=lambda state: 3)
@@ -225,23 +256,45 @@ def test_train_refuses_what_is_no_train_op_and_empty_data():
         learning.train(simple_op(), [], None)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_termination_signal_saves_the_step_and_ends_the_process(tmp_path, number):
-    script = (
-        "import os, signal, small_training\n"
-        "def step(train_op, state, batch):\n"
-        "    state, outputs = train_op(state, batch)\n"
-        f"    if int(state.step) == 5: os.kill(os.getpid(), {int(number)})\n"
-        "    return state, outputs, False\n"
-        f"small_training.run({str(tmp_path)!r}, train_step_fn=step)\n"
-    )
+SIGNALS = """
+import os, signal, sys
+import jax, jslim, optax
+import orbax.checkpoint  # before the forks, so that they start quickly
+from jslim import learning
+
+def train(directory, number):
+    op = learning.create_train_op(lambda batch: jslim.model_variable("w", []) * batch.mean(),
+                                  optax.sgd(0.1))
+    learning.train(op, [jax.numpy.ones(2)] * 9, directory, number_of_steps=8,
+                   save_summaries_secs=None, after_step=lambda step, state:
+                   os.kill(os.getpid(), number) if step == 5 else None)
+
+for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "ignored"):
+    if os.fork() == 0:
+        number = getattr(signal, name, signal.SIGHUP)
+        signal.signal(number, signal.SIG_IGN if name == "ignored" else signal.getsignal(number))
+        try:
+            train(f"{sys.argv[1]}/{name}", number)
+        finally:
+            os._exit(0)
+    print(name, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+def test_signals_save_the_step_and_end_the_process_unless_it_ignores_them(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=HERE, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SIGNALS, tmp_path], cwd=HERE, capture_output=True, text=True
     )
-    assert done.returncode == (-number if number == signal.SIGTERM else -signal.SIGINT), done.stderr
-    assert "interrupted: step 5 is saved" in done.stderr
-    assert checkpoints.checkpoint_step(tmp_path) == 5
-    assert not checkpoints.is_done(tmp_path)
+    codes = dict(line.split() for line in done.stdout.splitlines())
+    assert codes.pop("ignored") == "0", done.stderr
+    assert checkpoints.checkpoint_step(tmp_path / "ignored") == 8
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"):
+        number = getattr(signal, name)
+        # Ctrl-C becomes a KeyboardInterrupt, which the fork above ends.
+        assert codes[name] == ("0" if name == "SIGINT" else str(-number)), done.stderr
+        assert checkpoints.checkpoint_step(tmp_path / name) == 5
+        assert not checkpoints.has_ended(tmp_path / name)
+    assert done.stderr.count("interrupted: step 5 is saved") == 4
 
 
 def test_training_on_eight_devices_goes_on_on_one(tmp_path):

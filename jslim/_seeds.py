@@ -1,0 +1,36 @@
+"""Seeds, taken whole."""
+
+import operator
+from typing import Any
+
+import jax
+
+MAX_SEED = 2**64 - 1
+
+
+def check_seed(seed: Any, name: str = "seed") -> int:
+    """The seed as an int.
+
+    Raises:
+      TypeError: It is no whole number.
+      ValueError: It is negative or too large.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {seed!r}") from None
+    if not 0 <= number <= MAX_SEED:
+        raise ValueError(f"{name} must be in [0, 2**64), got {number}; pass a non-negative {name}.")
+    return number
+
+
+def key_of(seed: Any, name: str = "seed") -> jax.Array:
+    """The random key of a seed: below 2**32 `jax.random.key(seed)`, which knows no more of it.
+
+    Raises:
+      TypeError: It is no whole number.
+      ValueError: It is negative or too large.
+    """
+    high, low = divmod(check_seed(seed, name), 2**32)
+    key = jax.random.key(low)
+    return jax.random.fold_in(key, high) if high else key
