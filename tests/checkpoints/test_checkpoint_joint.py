@@ -1,0 +1,48 @@
+"""What fails in one of several processes that save together is raised in all, at once."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from jslim.checkpoints import all_checkpoints
+
+SCRIPT = pathlib.Path(__file__).parent / "joint_failure.py"
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_in_one_process_reaches_the_other_at_once(failing, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, address, str(index), str(failing), tmp_path],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        found = [process.communicate(timeout=150) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    lines = [next(line for line in out.splitlines() if "saved" in line) for out, _ in found]
+    for index, line in enumerate(lines):
+        secs, _, message = line.partition(" ")
+        assert int(secs) < 30
+        assert message.startswith(f"checkpoint {tmp_path / '2'} could not be saved: ")
+        assert (f"process {failing}: " in message) == (index != failing)
+        assert "File too large" in message
+    assert all_checkpoints(tmp_path) == [str(tmp_path / "1")]
