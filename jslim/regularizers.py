@@ -3,7 +3,7 @@
 Each is immutable and hashes and compares by value, so that it can stand in an `arg_scope`. Half
 precision weights are summed in float32, and the penalty is float32.
 
-Differs from TF-Slim: there is no `scope` argument, since there is no graph to name things in.
+`scope` named operations of TF-Slim's graph. It changes nothing here, equality included.
 """
 
 import dataclasses
@@ -59,6 +59,7 @@ class l1_regularizer:
 
     Args:
       scale: Multiplier, a float of at least 0.0. At 0.0 the penalty is None: nothing is added.
+      scope: Ignored.
 
     Raises:
       ValueError: `scale` is an integer or negative.
@@ -69,8 +70,9 @@ class l1_regularizer:
     """
 
     scale: float
+    scope: dataclasses.InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, scope: str | None) -> None:
         _check_scale("l1_regularizer: scale", self.scale)
 
     def __call__(self, weights: jax.Array) -> jax.Array | None:
@@ -87,6 +89,7 @@ class l2_regularizer:
 
     Args:
       scale: Multiplier, a float of at least 0.0. At 0.0 the penalty is None: nothing is added.
+      scope: Ignored.
 
     Raises:
       ValueError: `scale` is an integer or negative.
@@ -97,8 +100,9 @@ class l2_regularizer:
     """
 
     scale: float
+    scope: dataclasses.InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, scope: str | None) -> None:
         _check_scale("l2_regularizer: scale", self.scale)
 
     def __call__(self, weights: jax.Array) -> jax.Array | None:
@@ -114,6 +118,7 @@ class l1_l2_regularizer:
     Args:
       scale_l1: Multiplier of the L1 penalty, a float of at least 0.0; 0.0 drops it.
       scale_l2: Multiplier of the L2 penalty, likewise.
+      scope: Ignored.
 
     Raises:
       ValueError: A scale is an integer or negative.
@@ -122,8 +127,9 @@ class l1_l2_regularizer:
 
     scale_l1: float = 1.0
     scale_l2: float = 1.0
+    scope: dataclasses.InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, scope: str | None) -> None:
         _check_scale("l1_l2_regularizer: scale_l1", self.scale_l1)
         _check_scale("l1_l2_regularizer: scale_l2", self.scale_l2)
 
@@ -150,11 +156,14 @@ def _sum(regularizers: Sequence[Regularizer], weights: jax.Array) -> jax.Array |
     return sum(present[1:], start=present[0]) if present else None
 
 
-def sum_regularizer(regularizer_list: Sequence[Regularizer | None]) -> Regularizer | None:
+def sum_regularizer(
+    regularizer_list: Sequence[Regularizer | None], scope: str | None = None
+) -> Regularizer | None:
     """A regularizer that adds up the penalties of several.
 
     Args:
       regularizer_list: Regularizers; None stands for none and is dropped.
+      scope: Ignored.
 
     Returns:
       A regularizer, or None when no regularizer is left.

@@ -284,21 +284,22 @@ def global_step_is(step: jax.Array) -> Iterator[None]:
         _GLOBAL_STEP.reset(token)
 
 
-def get_global_step() -> jax.Array | None:
+def get_global_step(graph: Any = None) -> jax.Array | None:
     """The number of the training step that runs, int32 scalar; None outside of one.
 
-    Differs from TF-Slim: the step belongs to the `TrainState` and is counted by the train op.
+    Differs from TF-Slim: the step belongs to the `TrainState` and is counted by the train op, and
+    a `graph` is ignored, here and in the functions below.
     """
     return _GLOBAL_STEP.get()
 
 
-def get_or_create_global_step() -> jax.Array:
+def get_or_create_global_step(graph: Any = None) -> jax.Array:
     """The number of the training step that runs, int32 scalar; 0 outside of one."""
     step = _GLOBAL_STEP.get()
     return jnp.zeros((), jnp.int32) if step is None else step
 
 
-def create_global_step() -> jax.Array:
+def create_global_step(graph: Any = None) -> jax.Array:
     """The number 0 of a step, int32 scalar, where no training step runs.
 
     Differs from TF-Slim: nothing is created, since the step belongs to the `TrainState`.
@@ -334,7 +335,7 @@ def assert_global_step(global_step_tensor: Any) -> None:
         )
 
 
-def assert_or_get_global_step(global_step_tensor: Any = None) -> Any:
+def assert_or_get_global_step(global_step_tensor: Any = None, graph: Any = None) -> Any:
     """`global_step_tensor`, checked; without one what `get_global_step` gives, which may be None.
 
     Raises:

@@ -174,3 +174,12 @@ def test_doctests():
     result = doctest.testmod(regularizers)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_a_regularizers_scope_changes_nothing():
+    assert l1_regularizer(0.5, "l1") == l1_regularizer(0.5)
+    assert hash(l2_regularizer(0.5, scope="l2")) == hash(l2_regularizer(0.5))
+    assert l1_l2_regularizer(0.5, 0.25, "both") == l1_l2_regularizer(0.5, 0.25, scope=None)
+    assert repr(l2_regularizer(0.5, "l2")) == "l2_regularizer(scale=0.5)"
+    of_two = sum_regularizer([l1_regularizer(0.5), l2_regularizer(0.5)], scope="sum")
+    assert of_two == sum_regularizer([l1_regularizer(0.5), l2_regularizer(0.5)])

@@ -370,7 +370,8 @@ def test_global_step_functions():
     slim.assert_global_step(step)
     assert slim.assert_or_get_global_step(step) is step
     with global_step_is(step):
-        assert slim.assert_or_get_global_step() is step
+        assert slim.assert_or_get_global_step(graph=None) is step
+        assert slim.get_or_create_global_step(graph=None) is slim.get_global_step(None)
         with pytest.raises(slim.ScopeError, match="the global step exists already"):
             slim.create_global_step()
 

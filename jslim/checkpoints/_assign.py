@@ -225,7 +225,7 @@ def assign_from_checkpoint(
 
 
 def assign_from_values(
-    names_to_values: Mapping[str, Any],
+    var_names_to_values: Mapping[str, Any],
 ) -> tuple[Assign, dict[str, np.ndarray]]:
     """Gives the function that assigns values to variables, and the values as arrays.
 
@@ -233,8 +233,8 @@ def assign_from_values(
     `state = assign(state, values)`, and a name is that of one variable, never the start of one.
 
     Args:
-        names_to_values: `{variable name: array}`; an array is given the variable's dtype and
-            shape, which must have as many elements.
+        var_names_to_values: `{variable name: array}`; an array is given the variable's dtype
+            and shape, which must have as many elements.
 
     Returns:
         `assign` and `values`. `assign` raises ValueError for a variable that is not there, and
@@ -258,16 +258,16 @@ def assign_from_values(
             )
         return _assigned(state, arrays)
 
-    return assign, {name: np.asarray(value) for name, value in names_to_values.items()}
+    return assign, {name: np.asarray(value) for name, value in var_names_to_values.items()}
 
 
-def assign_from_values_fn(names_to_values: Mapping[str, Any]) -> Callable[[Any], Any]:
+def assign_from_values_fn(var_names_to_values: Mapping[str, Any]) -> Callable[[Any], Any]:
     """Returns an `init_fn` for `learning.train` that assigns these values.
 
     Args:
-        names_to_values: as for `assign_from_values`.
+        var_names_to_values: as for `assign_from_values`.
     """
-    assign, values = assign_from_values(names_to_values)
+    assign, values = assign_from_values(var_names_to_values)
     return lambda state: assign(state, values)
 
 

@@ -37,6 +37,7 @@ class DatasetDataProvider:
       common_queue_min: See `num_readers`.
       record_key: Name of the item that says which record it is.
       seed: Of the order; None draws one.
+      scope: Ignored, since there is no graph.
 
     Raises:
       ValueError: The data set has an item named as `record_key`, or `num_epochs` is below 1.
@@ -54,6 +55,7 @@ class DatasetDataProvider:
         common_queue_min: int = 128,
         record_key: str = "record_key",
         seed: int | None = None,
+        scope: str | None = None,
     ):
         items = dataset.decoder.list_items()
         if record_key in items:

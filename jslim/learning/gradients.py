@@ -17,7 +17,10 @@ GradientsFn = Callable[[Mapping[str, jax.Array]], Mapping[str, jax.Array]]
 
 
 def multiply_gradients(
-    gradients: Mapping[str, jax.Array], multipliers: Mapping[str, Any]
+    grads_and_vars: Mapping[str, jax.Array],
+    gradient_multipliers: Mapping[str, Any] | None = None,
+    *,
+    multipliers: Mapping[str, Any] | None = None,
 ) -> dict[str, jax.Array]:
     """Multiplies the gradients of chosen variables.
 
@@ -25,49 +28,72 @@ def multiply_gradients(
     key may be a pattern, anchored at the start of the full name.
 
     Args:
-      gradients: `{name: gradient}`.
-      multipliers: `{name or pattern: multiplier}`; a name may end in ':0', as TF's do.
+      grads_and_vars: `{name: gradient}`.
+      gradient_multipliers: `{name or pattern: multiplier}`; a name may end in ':0', as TF's do.
         A multiplier is a number or a scalar array.
+      multipliers: Another name of `gradient_multipliers`.
 
     Returns:
       `{name: gradient}`.
 
     Raises:
-      ValueError: `multipliers` is empty or not a dict.
+      TypeError: `grads_and_vars` is not a dict.
+      ValueError: `gradient_multipliers` is empty, not a dict, or given under both names.
       ScopeError: A key matches no gradient.
     """
-    check_multipliers(multipliers)
+    gradients = _by_name("multiply_gradients: grads_and_vars", grads_and_vars)
+    if gradient_multipliers is not None and multipliers is not None:
+        raise ValueError(
+            "multiply_gradients: gradient_multipliers and multipliers are two names of one "
+            "argument, and both were given; give one"
+        )
+    given = gradient_multipliers if multipliers is None else multipliers
     result = dict(gradients)
-    for key, multiplier in multipliers.items():
-        for name in select(dict(gradients), [key], "gradient_multipliers"):
+    for key, multiplier in check_multipliers(given).items():
+        for name in select(gradients, [key], "gradient_multipliers"):
             gradient = result[name]
             result[name] = gradient * jnp.asarray(multiplier, gradient.dtype)
     return result
 
 
-def check_multipliers(multipliers: Any) -> None:
-    """Raises for what cannot be `gradient_multipliers`."""
+def _by_name(where: str, gradients: Any) -> dict[str, jax.Array]:
+    """`gradients`, where TF-Slim's list of pairs (gradient, variable) is an error."""
+    if not isinstance(gradients, Mapping):
+        raise TypeError(
+            f"{where} must be a dict {{name: gradient}}, got a {type(gradients).__name__}; an "
+            "array has no name, so give it as the key of its gradient"
+        )
+    return dict(gradients)
+
+
+def check_multipliers(multipliers: Any) -> Mapping[str, Any]:
+    """`multipliers`, or an error where they cannot be `gradient_multipliers`."""
     if not isinstance(multipliers, Mapping) or not multipliers:
         raise ValueError(
             f"gradient_multipliers must be a non-empty dict {{name: multiplier}}, got "
             f"{multipliers!r}"
         )
+    return multipliers
 
 
 def clip_gradient_norms(
-    gradients: Mapping[str, jax.Array], max_norm: float
+    gradients_to_variables: Mapping[str, jax.Array], max_norm: float
 ) -> dict[str, jax.Array]:
     """Scales each gradient down to an L2 norm of `max_norm` where it is longer.
 
     As in TF-Slim every variable is clipped by itself, not all by their common norm.
 
     Args:
-      gradients: `{name: gradient}`.
+      gradients_to_variables: `{name: gradient}`.
       max_norm: The greatest norm, above 0.
 
     Returns:
       `{name: gradient}`.
+
+    Raises:
+      TypeError: `gradients_to_variables` is not a dict.
     """
+    gradients = _by_name("clip_gradient_norms: gradients_to_variables", gradients_to_variables)
     return {name: _clip_by_norm(gradient, max_norm) for name, gradient in gradients.items()}
 
 
@@ -102,16 +128,19 @@ def scaled(gradient: jax.Array, factor: jax.Array) -> jax.Array:
     return (gradient.astype(jnp.float32) * factor).astype(gradient.dtype)
 
 
-def add_gradients_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
+def add_gradients_summaries(grads_and_vars: Mapping[str, jax.Array]) -> dict[str, Any]:
     """For each gradient the histogram `<name>/gradient` and the scalar `<name>/gradient_norm`.
 
     Differs from TF-Slim: it gives summaries for `SummaryWriter.write`, since there is no graph to
     add them to; `create_train_op(summarize_gradients=True)` records them in `train`.
 
     Args:
-      gradients: `{name: gradient}`.
+      grads_and_vars: `{name: gradient}`.
+
+    Raises:
+      TypeError: `grads_and_vars` is not a dict.
     """
-    return gradient_summaries(gradients)
+    return gradient_summaries(_by_name("add_gradients_summaries: grads_and_vars", grads_and_vars))
 
 
 def _check_max_norm(where: str, max_norm: float) -> None:

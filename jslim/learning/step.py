@@ -168,7 +168,7 @@ def create_train_op(
     gradients_fns: list[GradientsFn] = []
     if gradient_multipliers is not None:
         gradients_fns.append(
-            functools.partial(multiply_gradients, multipliers=gradient_multipliers)
+            functools.partial(multiply_gradients, gradient_multipliers=gradient_multipliers)
         )
     if clip_gradient_norm > 0:
         gradients_fns.append(functools.partial(clip_gradient_norms, max_norm=clip_gradient_norm))

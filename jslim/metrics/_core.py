@@ -130,7 +130,7 @@ def aggregate_metrics(*metrics: Metric) -> Metric:
     return by_position._replace(finalize=lambda states: list(by_position.finalize(states).values()))
 
 
-def aggregate_metric_map(names_to_metrics: Mapping[str, Metric]) -> Metric:
+def aggregate_metric_map(names_to_tuples: Mapping[str, Metric]) -> Metric:
     """One metric that gives every metric of a dict the same data and returns a dict of values.
 
     Metrics that need something else than the rest select it with `Metric.on`.
@@ -145,7 +145,7 @@ def aggregate_metric_map(names_to_metrics: Mapping[str, Metric]) -> Metric:
         {'accuracy': 0.5, 'mae': 1.0}
 
     Args:
-        names_to_metrics: A dict of at least one metric by name; an aggregate counts as one.
+        names_to_tuples: A dict of at least one metric by name; an aggregate counts as one.
 
     Returns:
         A metric whose state and value are dicts with the names given. (A dict that leaves a jitted
@@ -154,9 +154,9 @@ def aggregate_metric_map(names_to_metrics: Mapping[str, Metric]) -> Metric:
     Raises:
         ValueError: If there are no metrics.
     """
-    if not names_to_metrics:
+    if not names_to_tuples:
         raise ValueError("aggregate_metric_map: the dict holds no metrics; give one or more.")
-    return _aggregate(dict(names_to_metrics))
+    return _aggregate(dict(names_to_tuples))
 
 
 def takes_configuration(

@@ -78,20 +78,26 @@ def _check_size(where: str, max_size: int) -> int:
 
 
 @takes_configuration
-def streaming_concat(max_size: int, shape: tuple[int, ...] = (), dtype: Any = np.float32) -> Metric:
+def streaming_concat(
+    max_size: int | None = None,
+    shape: tuple[int, ...] = (),
+    dtype: Any = np.float32,
+    *,
+    axis: int = 0,
+) -> Metric:
     """All values one after the other.
 
     Differs from TF-Slim: the state has a fixed size, so the room, the shape and the type are given
-    before; more values than there is room for are an error, where TF-Slim left them out; values
-    are joined along their first axis.
+    before; more values than there is room for are an error, where TF-Slim left them out.
 
     Args:
-        max_size: How many values there is room for.
-        shape: The shape of one.
+        max_size: How many values there is room for; it must be given.
+        shape: The shape of one, which lacks the axis along which they are joined.
         dtype: The type they are kept in.
+        axis: The axis of `values` along which they are joined.
 
     `update(state, values, *, weights=None)`:
-        values: `[batch, *shape]`.
+        values: `[batch, *shape]`, or the batch at `axis`.
         weights: One for each, `[batch]`; values of weight 0 are left out, and other weights
             do not count.
 
@@ -100,31 +106,48 @@ def streaming_concat(max_size: int, shape: tuple[int, ...] = (), dtype: Any = np
         known, `[max_size, *shape]` with zeros behind. Merging puts the second behind the first.
 
     Raises:
-        ValueError: By `update`, if the values have another shape; by `finalize`, if there was no
-            room for some.
+        TypeError: There is no `max_size`.
+        ValueError: `max_size` is below 1, or there is no such `axis`; by `update`, if the values
+            have another shape; by `finalize`, if there was no room for some.
     """
     where, shape = "streaming_concat", tuple(shape)
-    _check_size(where, max_size)
+    if max_size is None:
+        raise TypeError(
+            f"{where}: max_size must be given, since the state keeps its size; give the number of "
+            "values there will be at the most"
+        )
+    room = _check_size(where, max_size)
+    if not 0 <= axis <= len(shape):
+        raise ValueError(
+            f"{where}: axis must be one of 0 to {len(shape)}, got {axis}; shape={shape} is that of "
+            "one value, without the axis along which they are joined."
+        )
 
     def init() -> GatheredState:
-        return _empty({"values": (shape, dtype)}, max_size)
+        return _empty({"values": (shape, dtype)}, room)
 
     def update(state: GatheredState, values: Any, *, weights: Any = None) -> GatheredState:
         values = jnp.asarray(values)
-        if values.ndim != len(shape) + 1 or values.shape[1:] != shape:
+        if (
+            values.ndim != len(shape) + 1
+            or (*values.shape[:axis], *values.shape[axis + 1 :]) != shape
+        ):
+            wanted = (*shape[:axis], "batch", *shape[axis:])
             raise ValueError(
-                f"{where}: values must be of shape {('batch', *shape)}, got {values.shape}; give "
+                f"{where}: values must be of shape {wanted}, got {values.shape}; give "
                 f"the shape of one to {where}(shape=...)."
             )
+        values = jnp.moveaxis(values, axis, 0)
         aligned = to_weights(where, weights, values.shape[:1])
         return _appended(state, _batch({"values": values.astype(dtype)}, aligned))
 
     def finalize(state: GatheredState) -> Any:
         def value() -> Any:
             try:
-                return state.rows["values"][: int(state.size)]
+                rows = state.rows["values"][: int(state.size)]
             except jax.errors.ConcretizationTypeError:
-                return state.rows["values"]
+                rows = state.rows["values"]
+            return jnp.moveaxis(rows, 0, axis)
 
         if not jnp.issubdtype(dtype, jnp.floating):
             try:

@@ -248,11 +248,11 @@ def test_assign_from_checkpoint_wants_all_names(checkpoint):
 
 def test_values_are_assigned_by_name(checkpoint):
     state = make_state(0)
-    found = assign_from_values_fn({BIASES: [[1, 2], [3, 4]]})(state)
+    found = assign_from_values_fn(var_names_to_values={BIASES: [[1, 2], [3, 4]]})(state)
     np.testing.assert_array_equal(found.params["lenet"]["conv1"]["biases"], [1, 2, 3, 4])
     assert found.params["lenet"]["conv1"]["biases"].dtype == jnp.float32
     assert_same(found.opt_state, state.opt_state)
-    assign, values = assign_from_values({BIASES: np.arange(4)})
+    assign, values = assign_from_values(var_names_to_values={BIASES: np.arange(4)})
     assert_same(assign(state, values).params["lenet"]["fc2"], state.params["lenet"]["fc2"])
 
 

@@ -28,7 +28,7 @@ def provider(**options):
 
 
 def test_records_in_order_and_then_the_end():
-    given = provider(shuffle=False, num_epochs=1)
+    given = provider(shuffle=False, num_epochs=1, scope="provider")
     assert given.list_items() == ["height", "label", "record_key"]
     assert given.num_samples() == 6
     found = [given.get(["label", "record_key"]) for _ in range(6)]

@@ -104,6 +104,32 @@ def test_gradient_multipliers_must_be_a_dict(multipliers):
         learning.multiply_gradients({"a": jnp.ones(1)}, multipliers)
 
 
+def test_functions_of_gradients_have_tf_slims_argument_names():
+    gradients = {"a": jnp.array([3.0, 4.0]), "b": jnp.ones(1)}
+    for module in (learning, slim.training):
+        doubled = module.multiply_gradients(
+            grads_and_vars=gradients, gradient_multipliers={"a": 2.0}
+        )
+        np.testing.assert_array_equal(doubled["a"], [6.0, 8.0])
+        clipped = module.clip_gradient_norms(gradients_to_variables=gradients, max_norm=1.0)
+        np.testing.assert_allclose(clipped["a"], [0.6, 0.8], rtol=1e-6)
+        assert len(module.add_gradients_summaries(grads_and_vars=gradients)) == 4
+    with pytest.raises(ValueError, match=r"are two names of one argument, and both were given; gi"):
+        learning.multiply_gradients(gradients, {"a": 2.0}, multipliers={"a": 2.0})
+
+
+def test_gradients_as_tf_slims_pairs_are_refused():
+    for call in (
+        lambda pairs: learning.multiply_gradients(pairs, {"a": 2.0}),
+        lambda pairs: learning.clip_gradient_norms(pairs, 1.0),
+        learning.add_gradients_summaries,
+    ):
+        with pytest.raises(
+            TypeError, match=r"^\w+: \w+ must be a dict \{name: gradient\}, got a list"
+        ):
+            call([(jnp.ones(1), jnp.ones(1))])
+
+
 @pytest.mark.parametrize("chosen", [["linear/weights"], ["linear/w"], {"linear/weights": None}])
 def test_variables_to_train_leaves_the_others_alone_and_without_optimizer_memory(chosen):
     train_op = learning.create_train_op(

@@ -164,6 +164,22 @@ def test_concat_keeps_all_in_order():
     assert found.dtype == jnp.int32
 
 
+def test_concat_joins_along_another_axis():
+    values = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
+    metric = metrics.streaming_concat(max_size=8, shape=(2, 3), axis=1)
+    state = metric.update(metric.update(metric.init(), values[:, :4]), values[:, 4:])
+    np.testing.assert_array_equal(metric.finalize(state), values)
+    assert jax.jit(metric.finalize)(state).shape == (2, 8, 3)
+    with pytest.raises(
+        ValueError, match=r"values must be of shape \(2, 'batch', 3\), got \(3, 2, 3\)"
+    ):
+        metric.update(state, jnp.ones((3, 2, 3)))
+    with pytest.raises(
+        TypeError, match=r"^streaming_concat: max_size must be given, since the state"
+    ):
+        metrics.streaming_concat(axis=1)
+
+
 def test_more_than_there_is_room_for_is_an_error():
     metric = metrics.streaming_concat(4)
     state = metric.update(metric.init(), jnp.arange(7.0))
@@ -192,6 +208,8 @@ def test_what_is_no_example_is_an_error(labels, predictions):
     [
         (lambda: metrics.streaming_concat(0), "streaming_concat: max_size must be at least 1, got "
          "0."),
+        (lambda: metrics.streaming_concat(4, (2,), axis=2), "streaming_concat: axis must be one of "
+         "0 to 1, got 2; shape=(2,) is that of one value"),
         (lambda: metrics.streaming_dynamic_auc(curve="PRC"), "streaming_dynamic_auc: curve must be "
          "'ROC' or 'PR', got 'PRC'."),
         (lambda: metrics.auc_with_confidence_intervals(alpha=1), "auc_with_confidence_intervals: "

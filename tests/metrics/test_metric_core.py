@@ -45,7 +45,7 @@ def test_aggregates_of_nothing_are_an_error():
     with pytest.raises(ValueError, match=r"^aggregate_metrics: no metrics were given; give one"):
         metrics.aggregate_metrics()
     with pytest.raises(ValueError, match=r"^aggregate_metric_map: the dict holds no metrics; give"):
-        metrics.aggregate_metric_map({})
+        metrics.aggregate_metric_map(names_to_tuples={})
 
 
 def test_aggregate_says_which_metric_does_not_take_the_data():
