@@ -11,6 +11,7 @@ from jslim._errors import DataError
 from jslim.cli import run as running
 from jslim.cli import train
 from jslim.cli.flagfiles import expanded
+from jslim.cli.validation import read_evaluations
 from jslim.data.labels import read_class_names, read_label_file, write_label_file
 
 
@@ -101,3 +102,23 @@ def test_a_platform_that_is_not_there_is_said(tmp_path):
     assert done.returncode == 2
     assert "JAX_PLATFORMS=none_such in the environment, where JAX cannot start: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            b'[1]\n{"step": 1}\n{"step": "2"}',
+            r"line 3 of '.*' must be an object with a step",
+        ),
+        (b'{"Loss": 1}', r"line 1 of '.*' must be an object"),
+        (b'{"step": 1, "Loss": [1]}', r"\(a metric is no number\); correct or delete it"),
+    ],
+)
+def test_evaluations_that_are_none(tmp_path, lines, message):
+    path = tmp_path / "evaluations.jsonl"
+    path.write_bytes(b'{"step": 1, "Loss": NaN}\n{"step": 2, "Lo')  # the last one was cut
+    assert [line["step"] for line in read_evaluations(path)] == [1]
+    path.write_bytes(lines)
+    with pytest.raises(DataError, match=message):
+        read_evaluations(path)
