@@ -105,7 +105,7 @@ def print_whatever_the_encoding() -> None:
 def _check_integers(values: flags.FlagValues) -> None:
     for name in values:
         value = values[name].value
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
             raise UsageError(f"--{name} must be a number of 64 bits, got {value}")
 
 
