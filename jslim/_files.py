@@ -31,6 +31,8 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     Raises:
       OSError: It is something else, or cannot be opened.
     """
+    if "\0" in os.fsdecode(path):
+        raise OSError(errno.EINVAL, "its name has a null character", os.fspath(path))
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")
