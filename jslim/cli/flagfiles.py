@@ -12,6 +12,7 @@ from jslim.cli.flags import UsageError
 
 _MOST_FLAGS = 10_000
 _MOST_FILES_DEEP = 10
+_MOST_OF_A_NAME = 100
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
@@ -37,6 +38,8 @@ def _expanded(arguments: list[str], depth: int) -> Iterator[str]:
             yield from arguments[at - 1 :]
             return
         name, equals, path = argument.partition("=")
+        if depth and len(name) > _MOST_OF_A_NAME:  # absl would look long for one like it
+            raise UsageError(f"--flagfile: {name[:20]}... has {len(name)} letters, as no flag has")
         if name not in ("--flagfile", "-flagfile"):
             yield argument
             continue
@@ -56,7 +59,10 @@ def _expanded(arguments: list[str], depth: int) -> Iterator[str]:
 
 def _lines(path: str) -> list[str]:
     """The flags in a file, without empty lines and comments."""
-    path = local_path(path, "--flagfile")
+    try:
+        path = local_path(path, "--flagfile")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     try:
         text = read_regular(path, TEXT_BYTES).decode("utf-8-sig")
     except OSError as error:

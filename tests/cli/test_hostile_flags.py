@@ -33,6 +33,10 @@ def test_flags_of_files_stand_in_place_of_them(tmp_path):
         (b"--seed=%d" % 10**20, "is not an integer in the range [0, 18446744073709551615]"),
         (b"--flagfile=a\0b", "--flagfile must be a path, without a zero byte, got"),
         (b"--seed=" + b"9" * 5000, "--seed"),
+        (
+            b"--" + b"x" * 10_000,
+            "--flagfile: --xxxxxxxxxxxxxxxxxx... has 10002 letters, as no flag",
+        ),
         (b"--flagfile", "--flagfile needs a file: --flagfile=FILE"),
         (b"--seed=1\n" * 10_001, "--flagfile: there are more than 10000 flags"),
         (None, "cannot be read: it is a named pipe, not a file"),
