@@ -206,7 +206,7 @@ class ExportedClassifier:
             )
         try:
             probabilities = np.asarray(jax.nn.softmax(self.logits(images), axis=-1))
-        except (ValueError, jax.errors.JaxRuntimeError) as error:
+        except (ValueError, RuntimeError) as error:  # a damaged program fails in several ways
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"predict: the program of {self._path} does not run on images {images.shape}: "

@@ -253,7 +253,10 @@ def load(
         raise ValueError(f"load: {reader.path} cannot be used: {error}") from None
     if "num_channels" not in whole:
         whole["num_channels"] = _channels(_shapes(whole, 3), reader, 3)
-    shapes = _shapes(whole, whole["num_channels"])
+    try:
+        shapes = _shapes(whole, whole["num_channels"])
+    except ValueError as error:  # of images that are too small
+        raise ValueError(f"load: {reader.path} cannot be used: {error}") from error
     # All of it is replaced; so it takes no memory, whatever sizes the contract leads to.
     start = jax.tree.map(lambda s: np.broadcast_to(np.zeros((), s.dtype), s.shape), shapes)
     averages = checkpoints.moving_averages(reader)
