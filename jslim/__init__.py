@@ -7,6 +7,7 @@ that `import jslim` would take beside `import jax, flax`.
 import importlib
 from typing import TYPE_CHECKING
 
+from jslim import _tf_slim_names
 from jslim import initializers as initializers
 from jslim import layers as layers
 from jslim import losses as losses
@@ -26,7 +27,6 @@ from jslim._devices import VariableDeviceChooser as VariableDeviceChooser
 from jslim._errors import DataError as DataError
 from jslim._errors import RestoreError as RestoreError
 from jslim._errors import ScopeError as ScopeError
-from jslim._errors import did_you_mean
 from jslim.initializers import constant_initializer as constant_initializer
 from jslim.initializers import glorot_uniform_initializer as glorot_uniform_initializer
 from jslim.initializers import ones_initializer as ones_initializer
@@ -201,8 +201,7 @@ if not TYPE_CHECKING:  # so that type checkers find what is misspelt
 
     def __getattr__(name):
         if name not in _LAZY:
-            near = did_you_mean(name, __dir__())
-            raise AttributeError(f"module 'jslim' has no attribute {name!r}{near}")
+            return _tf_slim_names.look_up("jslim", name)
         holder = _LAZY[name]
         if holder in ("jslim", "jslim.data"):
             value = importlib.import_module(f"{holder}.{name}")
@@ -213,4 +212,4 @@ if not TYPE_CHECKING:  # so that type checkers find what is misspelt
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY} - {"TYPE_CHECKING", "did_you_mean", "importlib"})
+    return sorted({*globals(), *_LAZY} - {"TYPE_CHECKING", "importlib"})

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim import checkpoints
+from jslim import _tf_slim_names, checkpoints
 from jslim._checks import check_count, check_secs
 from jslim._errors import RestoreError
 from jslim._paths import output_directory
@@ -391,3 +391,6 @@ def new_weights(
             logger.warning("checkpoint %s is passed over: %s", path, error)
             continue
         yield weights
+
+
+_tf_slim_names.answer_in(__name__)

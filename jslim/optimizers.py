@@ -22,6 +22,7 @@ import optax
 from optax import GradientTransformation
 from optax import ScalarOrSchedule as Rate
 
+from jslim import _tf_slim_names
 from jslim._errors import did_you_mean
 
 _P = ParamSpec("_P")
@@ -438,3 +439,6 @@ def get_learning_rate(
         return rate
 
     return schedule
+
+
+_tf_slim_names.answer_in(__name__)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jslim import _tf_slim_names
 from jslim import model as _model
 from jslim._arg_scope import add_arg_scope
 from jslim._devices import parse_device
@@ -345,3 +346,6 @@ def assert_or_get_global_step(global_step_tensor: Any = None, graph: Any = None)
         return get_global_step()
     assert_global_step(global_step_tensor)
     return global_step_tensor
+
+
+_tf_slim_names.answer_in(__name__)

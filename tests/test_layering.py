@@ -19,6 +19,7 @@ LEVELS = {
     "_seeds": 0,
     "_limits": 0,
     "_text": 0,
+    "_tf_slim_names": 0,
     "_schema": 0,
     "_contract": 0,
     "_paths": 0,

@@ -12,11 +12,13 @@ Pillow is imported when the first image file is decoded, Grain when the first ba
 protobuf when the first example is parsed.
 """
 
+from jslim import _tf_slim_names
 from jslim.data._batch_loader import BadRecordError as BadRecordError
 from jslim.data.array_record import ArrayRecordFiles as ArrayRecordFiles
 from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter
 from jslim.data.batching import BatchIterator as BatchIterator
 from jslim.data.batching import batches as batches
+from jslim.data.data_decoder import DataDecoder as DataDecoder
 from jslim.data.dataset import Dataset as Dataset
 from jslim.data.dataset_data_provider import DatasetDataProvider as DatasetDataProvider
 from jslim.data.dataset_factory import DATASET_NAMES as DATASET_NAMES
@@ -36,3 +38,5 @@ from jslim.data.tfrecord import TFRecordFiles as TFRecordFiles
 from jslim.data.tfrecord import TFRecordWriter as TFRecordWriter
 from jslim.data.tfrecord import get_data_files as get_data_files
 from jslim.data.tfrecord_datasets import TFRecordDataset as TFRecordDataset
+
+_tf_slim_names.answer_in(__name__)

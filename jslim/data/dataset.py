@@ -11,7 +11,8 @@ class Dataset:
       data_sources: The files, as `jslim.data.get_data_files` takes them.
       reader: Makes a sequence of serialized records with `record_key(index)` of `data_sources`;
         None means `TFRecordFiles`.
-      decoder: Has `decode(record, items, record_key)` and `list_items()`, as `TFExampleDecoder`.
+      decoder: Has `decode(record, items)` and `list_items()`, as `DataDecoder`. Where `decode`
+        takes `record_key` too it is given what errors call the record.
       num_samples: The number of records; None means those that the files have.
       items_to_descriptions: What each item is.
       **kwargs: Further attributes, such as `num_classes` and `labels_to_names`.

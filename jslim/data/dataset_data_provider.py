@@ -7,6 +7,7 @@
 For training `slim.data.batches` is faster, and its position can be saved.
 """
 
+import inspect
 import itertools
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,6 +70,9 @@ class DatasetDataProvider:
             dataset.data_sources, **(reader_kwargs or {})
         )
         self._decoder = dataset.decoder
+        # A decoder as TF-Slim has them takes the record and the items alone.
+        parameters = inspect.signature(dataset.decoder.decode).parameters
+        self._is_told_keys = "record_key" in parameters or len(parameters) > 2
         self._record_key = record_key
         self._items = [*items, record_key]
         self._num_samples = dataset.num_samples
@@ -110,6 +114,7 @@ class DatasetDataProvider:
     def _decode(self, index: int, items: Sequence[str]) -> list[Any]:
         key = self._records.record_key(index)
         decoded = [item for item in items if item != self._record_key]
-        values = self._decoder.decode(self._records[index], decoded, key)
+        keys = (key,) if self._is_told_keys else ()
+        values = self._decoder.decode(self._records[index], decoded, *keys)
         found = dict(zip(decoded, values, strict=True)) | {self._record_key: key}
         return [found[item] for item in items]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jslim._errors import DataError, did_you_mean
+from jslim.data.data_decoder import DataDecoder as DataDecoder
 from jslim.data.item_handlers import Arrays
 from jslim.data.item_handlers import BackupHandler as BackupHandler
 from jslim.data.item_handlers import BoundingBox as BoundingBox
@@ -48,7 +49,7 @@ def check_items(items: Iterable[str], known: Iterable[str]) -> None:
             )
 
 
-class _Decoder(abc.ABC):
+class _Decoder(DataDecoder):
     """Items from handlers; what the two kinds of example have in common."""
 
     def __init__(self, features: Mapping[str, Any], items_to_handlers: Mapping[str, ItemHandler]):

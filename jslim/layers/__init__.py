@@ -1,5 +1,6 @@
 """TF-Slim's layers."""
 
+from jslim import _tf_slim_names
 from jslim.layers import sparse_ops as sparse_ops
 from jslim.layers import utils as utils
 from jslim.layers.batch_normalization import batch_norm as batch_norm
@@ -57,3 +58,10 @@ from jslim.layers.transposed import conv2d_transpose as conv2d_transpose
 from jslim.layers.transposed import conv3d_transpose as conv3d_transpose
 from jslim.layers.transposed import convolution2d_transpose as convolution2d_transpose
 from jslim.layers.transposed import convolution3d_transpose as convolution3d_transpose
+
+DATA_FORMAT_NCHW = "NCHW"
+DATA_FORMAT_NHWC = "NHWC"
+DATA_FORMAT_NCDHW = "NCDHW"
+DATA_FORMAT_NDHWC = "NDHWC"
+
+_tf_slim_names.answer_in(__name__)

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
-from jslim import model
+from jslim import _tf_slim_names, model
 
 _Outputs = TypeVar("_Outputs")
+
+
+class NamedOutputs(NamedTuple):
+    """Outputs and their name."""
+
+    name: str
+    outputs: Any
 
 
 def collect_named_outputs(
@@ -185,3 +192,6 @@ def smart_cond(
     if known is None and callable(fn1) and callable(fn2):
         return jax.lax.cond(pred, fn1, fn2)
     return static_cond(known, fn1, fn2)
+
+
+_tf_slim_names.answer_in(__name__)

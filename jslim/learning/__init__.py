@@ -9,6 +9,7 @@ or by hand:
     state, outputs = train_op(state, batch)
 """
 
+from jslim import _tf_slim_names
 from jslim.learning.clipping import AdaptiveClippingState as AdaptiveClippingState
 from jslim.learning.clipping import adaptive_clipping_fn as adaptive_clipping_fn
 from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
@@ -28,3 +29,5 @@ from jslim.learning.sharding import state_shardings as state_shardings
 from jslim.learning.state import TrainState as TrainState
 from jslim.learning.step import create_train_op as create_train_op
 from jslim.learning.train_op import TrainOp as TrainOp
+
+_tf_slim_names.answer_in(__name__)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jslim import _tf_slim_names
 from jslim.losses._clustering import cluster_loss as cluster_loss
 from jslim.losses._distances import as_rows, row_distance
 from jslim.losses._distances import pairwise_distance as pairwise_distance
@@ -334,3 +335,6 @@ def _off_diagonal(is_same: jax.Array) -> jax.Array:
 
 def _count(is_pair: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.sum(is_pair, dtype=jnp.float32), 1.0)
+
+
+_tf_slim_names.answer_in(__name__)

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
+import jslim as slim
 from jslim.data import Dataset, DatasetDataProvider, TFRecordFiles
 from jslim.data.tf_example import FixedLenFeature
 from jslim.data.tfexample_decoder import Tensor, TFExampleDecoder
@@ -78,3 +79,18 @@ def test_attributes_of_a_data_set():
 def test_what_makes_no_sense_is_an_error(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_decoder_as_tf_slim_has_them():
+    class Lengths(slim.data_decoder.DataDecoder):
+        def decode(self, data, items):
+            return [len(data) for _ in items]
+
+        def list_items(self):
+            return ["length"]
+
+    source = GOLDEN / "plain.tfrecord"
+    given = DatasetDataProvider(Dataset([source], None, Lengths(), 3, {}), num_epochs=1)
+    assert all(items["length"] > 0 for items in given)
+    with pytest.raises(TypeError, match="abstract"):
+        slim.data.DataDecoder()

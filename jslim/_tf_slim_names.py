@@ -1,0 +1,126 @@
+"""TF-Slim's public names that jslim has elsewhere, or has something else for.
+
+`answer_in(__name__)` at the end of a module makes it answer them: a name that lies elsewhere by
+what is there, another one by an AttributeError that says what takes its place.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+from jslim._errors import did_you_mean
+
+# By module, TF-Slim's name of what lies elsewhere: the module, and what to take of it.
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "jslim": {
+        "arg_scope_lib": "jslim",
+        "bucketization_op": "jslim.layers",
+        "data_decoder": "jslim.data.data_decoder",
+        "normalization": "jslim.layers",
+        "rev_block_lib": "jslim.layers",
+        "train_eval": "jslim.evaluation",
+    },
+    "jslim.evaluation": {
+        "evaluate_repeatedly": "jslim.evaluation:evaluation_loop",
+        "evaluation": "jslim.evaluation",
+    },
+    "jslim.layers": {
+        "add_arg_scope": "jslim:add_arg_scope",
+        "arg_scope_lib": "jslim",
+        "initializers": "jslim.initializers",
+        "variables": "jslim.variables",
+    },
+    "jslim.learning": {"training": "jslim.training"},
+    "jslim.metrics": {
+        "classification": "jslim.metrics",
+        "histogram_ops": "jslim.metrics",
+        "metric_ops": "jslim.metrics",
+    },
+    "jslim.optimizers": {
+        "OPTIMIZER_SUMMARIES": "jslim.learning:OPTIMIZER_SUMMARIES",
+        "adaptive_clipping_fn": "jslim.learning:adaptive_clipping_fn",
+        "optimize_loss": "jslim.learning:optimize_loss",
+    },
+    "jslim.variables": {
+        "VariableDeviceChooser": "jslim:VariableDeviceChooser",
+        "arg_scope": "jslim:arg_scope",
+        "assign_from_checkpoint": "jslim.checkpoints:assign_from_checkpoint",
+        "assign_from_checkpoint_fn": "jslim.checkpoints:assign_from_checkpoint_fn",
+        "assign_from_values": "jslim.checkpoints:assign_from_values",
+        "assign_from_values_fn": "jslim.checkpoints:assign_from_values_fn",
+    },
+}
+
+_PROVIDER = "iterate over a DatasetDataProvider, or give any iterable of batches to train"
+_ALIASES = (
+    "an array has no aliases; utils.collect_named_outputs(collection, alias, array) names it, and "
+    "utils.convert_collection_to_dict(collection) gives names and arrays"
+)
+_STEP_OF_CLUSTER_LOSS = "it is a step within cluster_loss; call losses.metric_learning.cluster_loss"
+_MASKED = (
+    "write jnp.where(mask > 0, data, data.{1}(axis=dim, keepdims=True))"
+    ".{0}(axis=dim, keepdims=True)"
+)
+_REVERSIBLE = "rev_block finds the variables of its layers by itself"
+
+# By module, TF-Slim's name of what jslim does without: what to do in place of it.
+INSTEAD: dict[str, dict[str, str]] = {
+    "jslim": {"data_provider": _PROVIDER},
+    "jslim.data": {"data_provider": _PROVIDER},
+    "jslim.evaluation": {
+        "StopAfterNEvalsHook": "give num_evals=n to evaluate_once or evaluation_loop",
+        "SummaryAtEndHook": "give logdir= to evaluate_once or evaluation_loop, which write values",
+        "get_or_create_eval_step": "give num_evals=, or take metrics.count() among the metrics",
+    },
+    "jslim.layers": {
+        "LAYER_RE": _REVERSIBLE,
+        "enable_with_args": "recompute_grad can be written with or without arguments as it is",
+    },
+    "jslim.layers.utils": dict.fromkeys(
+        ("append_tensor_alias", "gather_tensors_aliases", "get_tensor_aliases"), _ALIASES
+    ),
+    "jslim.learning": {
+        "train_step": "the train op is the step, state, outputs = train_op(state, batch); what is "
+        "to happen around it goes to train(train_step_fn=)",
+    },
+    "jslim.losses.metric_learning": {
+        **dict.fromkeys(
+            (
+                "compute_augmented_facility_locations",
+                "compute_augmented_facility_locations_pam",
+                "compute_clustering_score",
+                "compute_facility_energy",
+                "compute_gt_cluster_score",
+                "get_cluster_assignment",
+                "update_1d_tensor",
+                "update_all_medoids",
+                "update_medoid_per_cluster",
+            ),
+            _STEP_OF_CLUSTER_LOSS,
+        ),
+        "masked_maximum": _MASKED.format("max", "min"),
+        "masked_minimum": _MASKED.format("min", "max"),
+    },
+}
+
+
+def look_up(module: str, name: str) -> Any:
+    """What TF-Slim's `name` stands for in `module`.
+
+    Raises:
+      AttributeError: There is nothing of the kind; it says what to do.
+    """
+    if place := ELSEWHERE.get(module, {}).get(name):
+        holder, _, attribute = place.partition(":")
+        found = importlib.import_module(holder)
+        return getattr(found, attribute) if attribute else found
+    if instead := INSTEAD.get(module, {}).get(name):
+        raise AttributeError(f"module {module!r} has no {name!r} of TF-Slim's: {instead}")
+    # Names with underscores are asked for by Python itself, again and again.
+    near = "" if name.startswith("_") else did_you_mean(name, dir(sys.modules[module]))
+    raise AttributeError(f"module {module!r} has no attribute {name!r}{near}")
+
+
+def answer_in(module: str) -> None:
+    """Makes a module answer TF-Slim's names; type checkers still find what is misspelt."""
+    sys.modules[module].__dict__["__getattr__"] = lambda name: look_up(module, name)
