@@ -183,7 +183,48 @@ class InceptionV3(nn.Module):
         return nn.Dense(self.num_classes)(jnp.mean(x, (1, 2)))
 
 
-LINEN_NETS = {
+class LeNet(nn.Module):
+    """LeNet, without dropout."""
+
+    num_classes: int
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for name, features in (("conv1", 32), ("conv2", 64)):
+            x = nn.relu(nn.Conv(features, (5, 5), name=name)(x))
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        x = nn.relu(nn.Dense(1024, name="fc3")(x.reshape(len(x), -1)))
+        return nn.Dense(self.num_classes, name="fc4")(x)
+
+
+class CifarNet(nn.Module):
+    """CifarNet, without dropout."""
+
+    decayed = ("fc3", "fc4")
+    num_classes: int
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.relu(nn.Conv(64, (5, 5), name="conv1")(x))
+        x = _normalized_locally(nn.max_pool(x, (2, 2), (2, 2)))
+        x = nn.relu(nn.Conv(64, (5, 5), name="conv2")(x))
+        x = nn.max_pool(_normalized_locally(x), (2, 2), (2, 2)).reshape(len(x), -1)
+        for name, features in (("fc3", 384), ("fc4", 192)):
+            x = nn.relu(nn.Dense(features, name=name)(x))
+        return nn.Dense(self.num_classes, name="logits")(x)
+
+
+def _normalized_locally(x: jax.Array) -> jax.Array:
+    window, sides = (1, 1, 1, 9), ((0, 0), (0, 0), (0, 0), (4, 4))
+    sums = jax.lax.reduce_window(jnp.square(x), 0.0, jax.lax.add, window, (1, 1, 1, 1), sides)
+    return x / (1 + 0.001 / 9 * sums) ** 0.75
+
+
+LINEN_NETS: dict[str, Any] = {
+    "lenet": LeNet,
+    "cifarnet": CifarNet,
     "resnet_v1_50": ResNet50,
     "inception_v3": InceptionV3,
     "vgg_16": Vgg16,

@@ -1,9 +1,10 @@
 """TF-Slim's side of `benchmarks.nets`, in a process with a Python of its own.
 
-    python benchmarks/_tf_slim_nets.py NETWORK BATCH_SIZE IMAGE_SIZE
+    python benchmarks/_tf_slim_nets.py NETWORK BATCH_SIZE HEIGHT WIDTH CHANNELS
 
-For each line 'forward' or 'train' on the standard input it prints the seconds that took. Networks
-come from research/slim, the folder that the environment variable RESEARCH_SLIM names.
+For each line 'forward' or 'train' on the standard input it prints the seconds that took. lenet and
+cifarnet are below; other networks come from research/slim, the folder that the environment variable
+RESEARCH_SLIM names.
 """
 
 import importlib
@@ -18,6 +19,33 @@ import tensorflow.compat.v1 as tf
 import tf_slim as slim
 
 NUM_CLASSES = 10
+DECAY = slim.l2_regularizer(1e-4)
+
+
+def lenet(images):
+    with slim.arg_scope([slim.conv2d, slim.fully_connected], weights_regularizer=DECAY):
+        net = slim.conv2d(images, 32, [5, 5], scope="conv1")
+        net = slim.max_pool2d(net, [2, 2], 2, scope="pool1")
+        net = slim.conv2d(net, 64, [5, 5], scope="conv2")
+        net = slim.max_pool2d(net, [2, 2], 2, scope="pool2")
+        net = slim.fully_connected(slim.flatten(net), 1024, scope="fc3")
+        return slim.fully_connected(net, NUM_CLASSES, activation_fn=None, scope="fc4")
+
+
+def cifarnet(images):
+    def normalized(net):
+        return tf.nn.lrn(net, 4, bias=1.0, alpha=0.001 / 9, beta=0.75)
+
+    net = slim.conv2d(images, 64, [5, 5], scope="conv1")
+    net = normalized(slim.max_pool2d(net, [2, 2], 2, scope="pool1"))
+    net = normalized(slim.conv2d(net, 64, [5, 5], scope="conv2"))
+    net = slim.flatten(slim.max_pool2d(net, [2, 2], 2, scope="pool2"))
+    net = slim.fully_connected(net, 384, weights_regularizer=DECAY, scope="fc3")
+    net = slim.fully_connected(net, 192, weights_regularizer=DECAY, scope="fc4")
+    return slim.fully_connected(net, NUM_CLASSES, activation_fn=None, scope="logits")
+
+
+OWN = {"lenet": lenet, "cifarnet": cifarnet}
 
 
 def find_legacy_layers():
@@ -29,6 +57,8 @@ def find_legacy_layers():
 
 
 def network(name, images, is_training):
+    if name in OWN:
+        return OWN[name](images)
     sys.path.insert(0, os.environ["RESEARCH_SLIM"])
     from nets import inception_v3, mobilenet_v1, resnet_v1, vgg
     from nets.mobilenet import mobilenet_v2
@@ -60,10 +90,10 @@ def network(name, images, is_training):
         return build(images, NUM_CLASSES, is_training=is_training, **arguments)[0]
 
 
-def main(name, batch_size, image_size):
+def main(name, batch_size, *image_shape):
     find_legacy_layers()
     tf.disable_eager_execution()
-    values = np.random.default_rng(0).normal(size=(batch_size, image_size, image_size, 3))
+    values = np.random.default_rng(0).normal(size=(batch_size, *image_shape))
     images = tf.get_variable(
         "images", initializer=values.astype(np.float32), trainable=False, use_resource=True
     )
@@ -88,4 +118,4 @@ def main(name, batch_size, image_size):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

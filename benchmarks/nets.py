@@ -1,12 +1,21 @@
 """Networks of the zoo against Flax Linen's, PyTorch's and TF-Slim's: images a second.
 
-    python -m benchmarks.nets [NETWORK ...] [--batch-size=8] [--image-size=128] [--pairs=9]
+    python -m benchmarks.nets [NETWORK ...] [--batch-size=N] [--image-size=N] [--pairs=9]
         [--tf-python=PYTHON]
 
 Each is timed in inference and in a training step (cross entropy, weight decay, momentum), taking
-turns. Linen's networks are hand-written; PyTorch's are those of torchvision and timm where these
-are installed; TF-Slim runs in a process of its own, under the Python that `--tf-python` names,
-which has TensorFlow and tf_slim. Without dropout, auxiliary classifiers and preprocessing.
+turns: 64 images of their own size of lenet and cifarnet, 8 of 128 pixels of the others. Linen's
+networks are hand-written; PyTorch's are used where it is installed, those of the larger networks
+where torchvision and timm are; TF-Slim runs in a process of its own, under the Python that
+`--tf-python` names. Without dropout, auxiliary classifiers and preprocessing.
+
+An environment for TF-Slim's side, by one command, and then `--tf-python=tf/bin/python`:
+
+    python3.11 -m venv tf && tf/bin/pip install tensorflow-cpu==2.15.1 tf-keras==2.15.1 \
+        tf-slim==1.1.0 setuptools
+
+The larger networks also need research/slim of https://github.com/tensorflow/models, the folder that
+the environment variable RESEARCH_SLIM names.
 """
 
 import argparse
@@ -32,7 +41,10 @@ from jslim.nets import nets_factory
 NUM_CLASSES = 10
 WEIGHT_DECAY = 1e-4
 OPTIMIZER = functools.partial(optax.sgd, 1e-3, momentum=0.9)
+SMALL = {"lenet": (28, 1), "cifarnet": (32, 3)}  # pixels and channels of small images
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "lenet": {"dropout_keep_prob": 1.0},
+    "cifarnet": {"dropout_keep_prob": 1.0},
     "inception_v3": {"create_aux_logits": False, "global_pool": True, "dropout_keep_prob": 1.0},
     "vgg_16": {"fc_conv_padding": "SAME", "global_pool": True, "dropout_keep_prob": 1.0},
     "mobilenet_v1": {"global_pool": True, "dropout_keep_prob": 1.0},
@@ -146,7 +158,8 @@ def of_linen(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
             )
             logits = logits.astype(jnp.float32)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-            kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+            decayed = [params[layer] for layer in getattr(make, "decayed", params)]
+            kernels = [leaf for leaf in jax.tree.leaves(decayed) if leaf.ndim > 1]
             penalty = sum(jnp.sum(jnp.square(kernel)) for kernel in kernels)
             return jnp.mean(losses) + 0.5 * WEIGHT_DECAY * penalty, updated
 
@@ -165,7 +178,28 @@ def kernels(variables: Any) -> Counter[int]:
     return Counter(leaf.size for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim > 1)
 
 
-def of_torch(name: str, batch: Any) -> Timed | None:
+def small_torch_net(name: str, pixels: int, channels: int) -> Any:
+    from torch import nn
+
+    def normalized() -> Any:
+        return [nn.LocalResponseNorm(9, alpha=0.001, k=1.0)] if name == "cifarnet" else []
+
+    first, hidden = (64, (384, 192)) if name == "cifarnet" else (32, (1024,))
+    layers = [nn.Conv2d(channels, first, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), *normalized()]
+    layers += [nn.Conv2d(first, 64, 5, padding=2), nn.ReLU(), *normalized(), nn.MaxPool2d(2)]
+    layers.append(nn.Flatten())
+    features = 64 * (pixels // 4) ** 2
+    for size in hidden:
+        layers += [nn.Linear(features, size), nn.ReLU()]
+        features = size
+    return nn.Sequential(*layers, nn.Linear(features, NUM_CLASSES))
+
+
+def make_torch_net(name: str, pixels: int, channels: int) -> Any:
+    """None where a package is not installed."""
+    if name in SMALL:
+        has_torch = importlib.util.find_spec("torch") is not None
+        return small_torch_net(name, pixels, channels) if has_torch else None
     found = {
         "resnet_v1_50": ("torchvision.models", "resnet50", {}),
         "inception_v3": ("torchvision.models", "inception_v3", {"aux_logits": False}),
@@ -176,10 +210,17 @@ def of_torch(name: str, batch: Any) -> Timed | None:
     module, function, arguments = found[name]
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         return None
+    make = getattr(importlib.import_module(module), function)
+    return make(num_classes=NUM_CLASSES, **arguments)
+
+
+def of_torch(name: str, batch: Any) -> Timed | None:
+    model = make_torch_net(name, *batch["image"].shape[2:])
+    if model is None:
+        return None
     import torch
 
-    make = getattr(importlib.import_module(module), function)
-    model = make(num_classes=NUM_CLASSES, **arguments).to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9, weight_decay=WEIGHT_DECAY)
     images = torch.from_numpy(np.array(batch["image"]).transpose(0, 3, 1, 2))
     images = images.contiguous(memory_format=torch.channels_last)
@@ -203,10 +244,10 @@ def of_torch(name: str, batch: Any) -> Timed | None:
 class TfSlim:
     """TF-Slim in a process of its own."""
 
-    def __init__(self, python: str, name: str, batch_size: int, image_size: int):
+    def __init__(self, python: str, name: str, shape: tuple[int, ...]):
         script = pathlib.Path(__file__).with_name("_tf_slim_nets.py")
         self.process = subprocess.Popen(
-            [python, script, name, str(batch_size), str(image_size)],
+            [python, script, name, *map(str, shape)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -242,11 +283,19 @@ def compare(sides: dict[str, Timed], pairs: int) -> dict[str, dict[str, np.ndarr
     return {k: {name: np.array(t) for name, t in by.items()} for k, by in times.items()}
 
 
-def run(name: str, batch_size: int, image_size: int, pairs: int, tf_python: str | None) -> None:
+def shape_of(name: str, batch_size: int | None, image_size: int | None) -> tuple[int, ...]:
+    """The shape of a batch of a network, by default its own."""
+    pixels, channels = SMALL.get(name, (128, 3))
+    side = image_size or pixels
+    return (batch_size or (64 if name in SMALL else 8), side, side, channels)
+
+
+def run(name: str, shape: tuple[int, ...], pairs: int, tf_python: str | None) -> None:
     """Prints the lines of one network."""
     rng = np.random.default_rng(0)
+    batch_size = shape[0]
     batch = {
-        "image": jnp.asarray(rng.normal(size=(batch_size, image_size, image_size, 3)), jnp.float32),
+        "image": jnp.asarray(rng.normal(size=shape), jnp.float32),
         "label": jnp.asarray(rng.integers(NUM_CLASSES, size=batch_size), jnp.int32),
     }
     ours, linens = of_jslim(name, batch), of_linen(name, batch)
@@ -256,7 +305,7 @@ def run(name: str, batch_size: int, image_size: int, pairs: int, tf_python: str 
     torch = of_torch(name, batch)
     if torch is not None:
         sides["torch"] = torch
-    tf_slim = TfSlim(tf_python, name, batch_size, image_size) if tf_python else None
+    tf_slim = TfSlim(tf_python, name, shape) if tf_python else None
     if tf_slim is not None:
         sides["tf_slim"] = tf_slim
     for kind, times in compare(sides, pairs).items():
@@ -270,28 +319,30 @@ def run(name: str, batch_size: int, image_size: int, pairs: int, tf_python: str 
             line += f"{rate:10.1f}" + (f" ({ratio:5.2f})" if side != "jslim" else " " * 8)
         print(line, flush=True)
     compiled = f"{ours.compile_secs:.1f} s, Linen's in {linens.compile_secs:.1f} s"
-    print(f"  traced and compiled in {compiled}")
+    size = "x".join(map(str, shape[1:]))
+    print(f"  {batch_size} images of {size}; traced and compiled in {compiled}")
     if tf_slim is not None:
         tf_slim.close()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(LINEN_NETS))
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, help="default: the network's")
+    parser.add_argument("--image-size", type=int, help="likewise")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--tf-python", help="a Python that has TensorFlow and tf_slim")
     flags = parser.parse_args([] if arguments is None else arguments)
     slim.learning.keep_freed_memory()  # for all sides in this process
-    print(
-        f"{flags.batch_size} images of {flags.image_size} pixels on {jax.devices()[0].device_kind}:"
-        " images a second, and how many times as long it takes as jslim"
-    )
+    device = jax.devices()[0].device_kind
+    print(f"On {device}: images a second, and how many times as long it takes as jslim")
     print(f"{'':24}{'jslim':>10}{'':8}{'linen':>10}{'':8}{'torch':>10}{'':8}{'tf_slim':>10}")
     known = [name for name in LINEN_NETS if name in nets_factory.NETWORKS]
     for name in flags.networks or known:
-        run(name, flags.batch_size, flags.image_size, flags.pairs, flags.tf_python)
+        shape = shape_of(name, flags.batch_size, flags.image_size)
+        run(name, shape, flags.pairs, flags.tf_python)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ import functools
 import importlib
 import re
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jslim as slim
 from benchmarks import __main__ as runner
-from benchmarks import layers, loop, step
+from benchmarks import layers, loop, nets, step
 from benchmarks._layer_cases import CASES
 
 PAIRS = step.pairs(units=(1,), repeats=(2,), width=16, dense=16, batch_size=2)
@@ -49,6 +52,33 @@ def test_layers_refuses_to_time_different_outputs():
     case = dataclasses.replace(case, shape=(2, 6, 6, 4), slim=other)
     with pytest.raises(AssertionError, match=r"instance_norm .*: linen is off by"):
         layers.main(["--pairs=1"], [case])
+
+
+@pytest.mark.parametrize(("name", "shape"), [("lenet", "28x28x1"), ("cifarnet", "32x32x3")])
+def test_small_nets_of_linen_are_the_same_functions(name, shape, capsys):
+    images = jax.random.normal(jax.random.key(0), nets.shape_of(name, 2, 8))
+    batch = {"image": 20 * images, "label": jnp.array([1, 2])}
+    ours, linens = nets.of_jslim(name, batch), nets.of_linen(name, batch)
+    (layers_of_ours,) = ours.variables["params"].values()
+    params = {
+        layer: {"kernel": leaves["weights"], "bias": leaves["biases"]}
+        for layer, leaves in layers_of_ours.items()
+    }
+    expected = ours.forward(ours.variables, batch["image"])
+    found = linens.forward({"params": params}, batch["image"])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    nets.main([name, "--batch-size=2", "--image-size=8", "--pairs=1"])
+    *_, forward, train, last = capsys.readouterr().out.splitlines()
+    assert forward.startswith(f"{name} forward")
+    assert train.startswith(f"{name} train")
+    assert last.startswith(f"  2 images of 8x8x{shape[-1]}; traced and compiled in")
+    assert nets.shape_of(name, None, None) == (64, *map(int, shape.split("x")))
+
+
+def test_the_help_of_nets_says_how_to_make_the_other_sides_environment(capsys):
+    with pytest.raises(SystemExit):
+        nets.main(["--help"])
+    assert "tf/bin/pip install tensorflow-cpu==" in capsys.readouterr().out
 
 
 def test_every_benchmark_has_a_main_for_the_runner():
