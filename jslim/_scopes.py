@@ -112,12 +112,12 @@ def _forget_below(counts: collections.Counter[str], full: str) -> None:
         del counts[below]
 
 
-def _refuse(**given: Any) -> None:
+def refuse(where: str, **given: Any) -> None:
     """Refuses arguments of TF's that mean something there and nothing here."""
     for name, value in given.items():
         if value is not None:
             raise ValueError(
-                f"variable_scope: {name} has no meaning in jslim, got {value!r}; {_INSTEAD[name]}"
+                f"{where}: {name} has no meaning in jslim, got {value!r}; {_INSTEAD[name]}"
             )
 
 
@@ -183,7 +183,12 @@ def variable_scope(
         raise ValueError(
             f"variable_scope: reuse must be True, False, None or slim.AUTO_REUSE, got {reuse!r}"
         )
-    _refuse(partitioner=partitioner, custom_getter=custom_getter, constraint=constraint)
+    refuse(
+        "variable_scope",
+        partitioner=partitioner,
+        custom_getter=custom_getter,
+        constraint=constraint,
+    )
     numbering: Numbering = run.numbering
     kept = None
     if isinstance(name_or_scope, VariableScope):

@@ -17,6 +17,7 @@ from jslim import model as _model
 from jslim._arg_scope import add_arg_scope
 from jslim._devices import parse_device
 from jslim._errors import ScopeError, did_you_mean
+from jslim._scopes import refuse
 from jslim._selection import Variables as Variables
 from jslim._selection import filter_variables as filter_variables
 from jslim._selection import get_local_variables as get_local_variables
@@ -48,7 +49,13 @@ def variable(
     trainable: bool = True,
     collections: str | Sequence[str] | None = None,
     *,
+    caching_device: Any = None,
     device: Any = None,
+    partitioner: None = None,
+    custom_getter: None = None,
+    use_resource: bool | None = None,
+    synchronization: Any = None,
+    aggregation: Any = None,
 ) -> jax.Array:
     """Makes a variable of the current scope, or reads it where the model has it already.
 
@@ -73,6 +80,9 @@ def variable(
         training step can assign to it.
       device: Where it is kept: a JAX device or sharding, or TF's string. '/CPU:0' on an
         accelerator means host memory.
+      caching_device, use_resource, synchronization, aggregation: Ignored; taken so that TF-Slim's
+        calls read the same.
+      partitioner, custom_getter: Only None: they have no meaning here.
 
     Returns:
       The array, `[*shape]`.
@@ -80,8 +90,11 @@ def variable(
     Raises:
       ScopeError: Outside a model function; it exists and `reuse` is not set, or the reverse;
         shapes differ; it is not among the variables that `apply` was given.
-      ValueError: No shape; a trainable variable that is not floating; an unknown device.
+      ValueError: No shape; a trainable variable that is not floating; an unknown device; an
+        argument that has no meaning.
     """
+    del caching_device, use_resource, synchronization, aggregation
+    refuse("variable", partitioner=partitioner, custom_getter=custom_getter)
     tags = {GLOBAL} if collections is None else _tags(collections)
     is_new = name is None
     name = _UNNAMED if name is None else name
@@ -98,13 +111,21 @@ def model_variable(
     trainable: bool = True,
     collections: str | Sequence[str] | None = None,
     *,
+    caching_device: Any = None,
     device: Any = None,
+    partitioner: None = None,
+    custom_getter: None = None,
+    use_resource: bool | None = None,
+    synchronization: Any = None,
+    aggregation: Any = None,
 ) -> jax.Array:
     """A `variable` that is part of the model: also one of `get_model_variables`.
 
     An `arg_scope` on `variable` reaches it as well, as in TF-Slim. Arguments, result and errors
     are those of `variable`.
     """
+    del caching_device, use_resource, synchronization, aggregation
+    refuse("model_variable", partitioner=partitioner, custom_getter=custom_getter)
     tags = sorted({GLOBAL, MODEL} | _tags(collections or ()))
     keywords: dict[str, Any] = {"trainable": trainable, "collections": tags}
     # What was not given is left to `variable`, so that a scope on `variable` still counts.
@@ -120,7 +141,12 @@ def model_variable(
     return variable(name, **keywords)
 
 
-def local_variable(initial_value: Any, validate_shape: bool = True, name: str | None = None) -> Any:
+def local_variable(
+    initial_value: Any,
+    validate_shape: bool = True,
+    name: str | None = None,
+    use_resource: bool | None = None,
+) -> Any:
     """A variable that belongs to a run and not to the model: not trained, not restored.
 
     It lives in the Flax collection 'local_variables', and starts from `initial_value` in every
@@ -131,6 +157,7 @@ def local_variable(initial_value: Any, validate_shape: bool = True, name: str | 
       validate_shape: Ignored: shapes are always known.
       name: Default `Variable`. As in TF each call makes a variable, also under `reuse`, and its
         name is numbered as that of an op is: `Variable_1`.
+      use_resource: Ignored.
 
     Returns:
       The array.
@@ -138,19 +165,22 @@ def local_variable(initial_value: Any, validate_shape: bool = True, name: str | 
     Raises:
       ScopeError: As for `variable`.
     """
-    del validate_shape
+    del validate_shape, use_resource
     value = jnp.asarray(initial_value)
     return _make(name or _UNNAMED, None, value.dtype, value, None, False, {LOCAL}, None, True)
 
 
 def global_variable(
-    initial_value: Any, validate_shape: bool = True, name: str | None = None
+    initial_value: Any,
+    validate_shape: bool = True,
+    name: str | None = None,
+    use_resource: bool | None = None,
 ) -> jax.Array:
     """A variable outside the model that checkpoints keep: not trained, in `get_variables`.
 
     Args, result and errors are those of `local_variable`; it lives in 'batch_stats'.
     """
-    del validate_shape
+    del validate_shape, use_resource
     value = jnp.asarray(initial_value)
     tags = {GLOBAL, _model.BATCH_STATS}
     return _make(name or _UNNAMED, None, value.dtype, value, None, False, tags, None, True)

@@ -391,3 +391,19 @@ def test_what_is_no_global_step(given, message):
     for check in (slim.assert_global_step, slim.assert_or_get_global_step):
         with pytest.raises(TypeError, match=message):
             check(given)
+
+
+def test_arguments_of_tf_slim_that_place_a_variable_are_ignored_or_refused():
+    options = {"caching_device": "/cpu:0", "use_resource": True, "synchronization": 0}
+
+    def fn():
+        slim.variable("a", [2], **options, aggregation=0, partitioner=None, custom_getter=None)
+        slim.model_variable("b", [2], **options, aggregation=0)
+        slim.local_variable(0.0, name="c", use_resource=True)
+        return sorted([*slim.get_variables(), *slim.get_local_variables()])
+
+    assert in_model(fn) == ["a", "b", "c"]
+    for make in (slim.variable, slim.model_variable):
+        message = f"{make.__name__}: custom_getter has no meaning in jslim, got 3; wrap the init"
+        with pytest.raises(ValueError, match=message):
+            in_model(lambda make=make: make("a", [2], custom_getter=3))
