@@ -34,3 +34,15 @@ def key_of(seed: Any, name: str = "seed") -> jax.Array:
     high, low = divmod(check_seed(seed, name), 2**32)
     key = jax.random.key(low)
     return jax.random.fold_in(key, high) if high else key
+
+
+def mixed_into(key: jax.Array, seed: Any, name: str = "seed") -> jax.Array:
+    """Another key, made of `key` and all of the seed.
+
+    Raises:
+      TypeError: It is no whole number.
+      ValueError: It is negative or too large.
+    """
+    for word in divmod(check_seed(seed, name), 2**32):
+        key = jax.random.fold_in(key, word)
+    return key

@@ -13,6 +13,7 @@ from jax import lax
 
 from jslim import model
 from jslim._arg_scope import add_arg_scope
+from jslim._seeds import mixed_into
 from jslim.layers import _common, utils
 
 
@@ -24,11 +25,12 @@ def dropout(
     is_training: bool = True,
     outputs_collections: str | Sequence[str] | None = None,
     scope: str | None = None,
+    seed: int | None = None,
 ) -> jax.Array:
     """Sets random elements to zero in training and scales the others up by `1 / keep_prob`.
 
-    Differs from TF-Slim: there is no `seed`; the key is that of the stream 'dropout' that `apply`
-    is given, and differs for each dropout of a model.
+    Differs from TF-Slim: the key is that of the stream 'dropout' that `apply` is given, and differs
+    for each dropout of a model; a `seed` goes into it.
 
     Args:
       inputs: An array of any shape.
@@ -39,6 +41,7 @@ def dropout(
       is_training: False gives `inputs` back. Note the default of True.
       outputs_collections: Collections to add the result to.
       scope: Name of the op, default `Dropout`.
+      seed: Gives other masks from the same key; those of two steps differ all the same.
 
     Returns:
       An array of the shape and dtype of `inputs`.
@@ -60,7 +63,10 @@ def dropout(
     is_random = _common.static_bool(where, "is_training", is_training)
     if is_random and (is_array or keep_prob < 1):
         shape = _mask_shape(where, outputs.shape, noise_shape)
-        is_kept = jax.random.bernoulli(model.make_rng("dropout", "dropout"), keep_prob, shape)
+        key = model.make_rng("dropout", "dropout")
+        if seed is not None:
+            key = mixed_into(key, seed, f"{where}: seed")
+        is_kept = jax.random.bernoulli(key, keep_prob, shape)
         is_kept = lax.broadcast_in_dim(is_kept, outputs.shape, range(outputs.ndim))
         scaled = lax.div(outputs, lax.full_like(outputs, keep_prob))
         outputs = lax.select(is_kept, scaled, lax.full_like(outputs, 0))

@@ -68,6 +68,18 @@ def test_dropouts_of_one_model_differ_and_repeat_with_the_key():
     assert (first != other).any()
 
 
+def test_a_seed_of_dropout_gives_other_masks_from_the_same_key():
+    x = np.ones((8, 8), np.float32)
+    masks = [drop(x, seed=seed) for seed in (None, 1, 2, 2**40)]
+    np.testing.assert_array_equal(masks[1], drop(x, seed=1))
+    assert len({mask.tobytes() for mask in masks}) == 4
+    assert (drop(x, key=1, seed=1) != masks[1]).any()
+    with pytest.raises(
+        ValueError, match=r"^dropout at 'Dropout': seed must be in \[0, 2\*\*64\), "
+    ):
+        drop(x, seed=-1)
+
+
 def test_dropout_takes_a_scheduled_keep_prob():
     model = slim.Model(lambda x, p: slim.dropout(x, p))
     apply = jit(functools.partial(model.apply, rngs={"dropout": jax.random.key(0)}))
