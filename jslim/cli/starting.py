@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jslim import checkpoints
-from jslim._text import as_text, name_differences
+from jslim._text import as_text, name_differences, printable
 from jslim.cli import flags
 from jslim.cli.run import UsageError
 from jslim.nets.nets_factory import Network
@@ -135,7 +135,7 @@ def make_init_fn(
         if assign is None:
             return state
         state = assign(state)
-        logger.info("%s", assign.report)
+        logger.info("%s", printable(str(assign.report), keep="\n"))
         return state
 
     return init_fn
@@ -173,7 +173,7 @@ def _heads_of_other_classes(
         hint = "; to take it all the same give --checkpoint_exclude_scopes=''"
     logger.info(
         "%s has %s: %s not taken from it, as with --checkpoint_exclude_scopes=%s%s",
-        reader.path,
+        printable(reader.path),
         classes,
         "the head of the network is" if len(found) == 1 else "the heads of the network are",
         ",".join(head.rstrip("/") for head in found),

@@ -7,6 +7,7 @@ import pytest
 from layer_checks import jit
 
 from jslim.layers import _common, _lowering
+from jslim.layers._lowering import _kernel_gradient
 
 RNG = np.random.default_rng(5)
 
@@ -105,6 +106,46 @@ def test_window_as_large_as_the_map_as_a_product(spatial, size, stride, padding,
     ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels_at_once", [1, 90, 2048])  # one image, some of them, all
+@pytest.mark.parametrize(
+    ("spatial", "size", "stride", "padding", "rate", "channels"),
+    [
+        ((7, 6), (3, 3), (1, 1), "SAME", (1, 1), 3),
+        ((7, 6), (3, 2), (1, 1), "VALID", (1, 1), 43),
+        ((7, 6), (2, 3), (2, 3), [(0, 2), (1, 1)], (1, 1), 43),
+        ((7, 6), (3, 2), (1, 1), "SAME", (2, 3), 43),
+        ((7, 6), (5, 1), (1, 1), "SAME", (1, 1), 43),
+        ((9,), (4,), (2,), "SAME", (1,), 43),
+        ((4, 3, 5), (2, 2, 3), (1, 2, 1), "SAME", (1, 1, 1), 13),
+    ],
+)
+def test_the_gradient_by_the_kernel_is_a_sum_of_products(
+    spatial, size, stride, padding, rate, channels, pixels_at_once, monkeypatch
+):
+    monkeypatch.setattr(_kernel_gradient, "_PIXELS_AT_ONCE", pixels_at_once)
+    windows = _common.windows("test", spatial, size, stride, padding, rate)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, channels, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (4, *spatial, channels)), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_the_gradient_by_the_kernel_is_summed_in_float32(dtype):
+    windows = _common.windows("test", (40, 40), (3, 3), (1, 1), "SAME")
+    kernel = jnp.zeros((3, 3, 3, 4), dtype)
+    x = jnp.asarray(RNG.uniform(0, 1, (4, 40, 40, 3)), dtype)
+
+    def total(kernel, x):
+        return jnp.sum(_lowering.convolve(x, kernel, windows, False, "cpu"))
+
+    found = jax.grad(total)(kernel, x)
+    exact = jax.grad(total)(kernel.astype(jnp.float32), x.astype(jnp.float32))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=float(jnp.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])

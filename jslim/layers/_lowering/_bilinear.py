@@ -48,7 +48,7 @@ def bilinear(
     output_shape: Callable[..., Shape],
     is_xlas: Callable[..., bool],
     by_first: Operation | None = None,
-    by_second: Operation | None = None,
+    by_second: Callable[..., jax.Array | None] | None = None,
 ) -> Bilinear:
     """Makes such an operation. Axis 0 of the first argument and of the output is a batch.
 
@@ -61,7 +61,8 @@ def bilinear(
         shapes and the static arguments.
       by_first: Where it is not, its transpose by the first argument, `(cotangent, second, shape of
         first, **static)`; None for what JAX derives.
-      by_second: That by the second, `(first, cotangent, shape of second, **static)`.
+      by_second: That by the second, `(choices, first, cotangent, shape of second, **static)`; it
+        too gives None for what JAX derives.
     """
 
     def compute_by_first(
@@ -77,7 +78,9 @@ def bilinear(
         choices: Choices, first: jax.Array, cotangent: jax.Array, shape: Shape, **static: Any
     ) -> jax.Array:
         if by_second and not is_xlas(choices, first.shape, shape, **static):
-            return by_second(first, cotangent, shape, **static)
+            own = by_second(choices, first, cotangent, shape, **static)
+            if own is not None:
+                return own
         second = jax.ShapeDtypeStruct(shape, cotangent.dtype)
         return transpose(lambda x: compute(choices, first, x, **static), second, cotangent)
 

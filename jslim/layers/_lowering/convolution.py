@@ -9,6 +9,7 @@ from jax import lax
 from jslim.layers._common import Windows
 from jslim.layers._lowering._bilinear import bilinear
 from jslim.layers._lowering._choices import Choices
+from jslim.layers._lowering._kernel_gradient import kernel_gradient
 from jslim.layers._lowering._primitives import Shape
 from jslim.layers._lowering._windows import output_shape, pad, shifts, spatial_axes, spec
 
@@ -74,13 +75,31 @@ def _is_of_maps(choices: Choices, inputs: Shape, windows: Windows, channels_firs
     return all(extent >= length for extent, length in zip(extents, inputs[1:-1], strict=True))
 
 
-def _is_convolution(
+def _is_product(choices: Choices, inputs: Shape, windows: Windows, channels_first: bool) -> bool:
+    return _is_of_pixels(choices, windows, channels_first) or _is_of_maps(
+        choices, inputs, windows, channels_first
+    )
+
+
+def _is_xlas(
     choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
 ) -> bool:
-    return not (
-        _is_of_pixels(choices, windows, channels_first)
-        or _is_of_maps(choices, inputs, windows, channels_first)
-    )
+    has_own_gradient = choices.products_for_kernel_gradient and not channels_first
+    return not (has_own_gradient or _is_product(choices, inputs, windows, channels_first))
+
+
+def _kernel_gradient(
+    choices: Choices,
+    inputs: jax.Array,
+    cotangent: jax.Array,
+    shape: Shape,
+    windows: Windows,
+    channels_first: bool,
+) -> jax.Array | None:
+    is_known = all(isinstance(length, int) for length in inputs.shape)  # not free, in an export
+    if not is_known or _is_product(choices, inputs.shape, windows, channels_first):
+        return None
+    return kernel_gradient(inputs, cotangent, shape, windows)
 
 
 def _compute(
@@ -129,7 +148,7 @@ def _convolved_shape(inputs: Shape, kernel: Shape, **static: Any) -> Shape:
     return output_shape(inputs, kernel[-1], **static)
 
 
-_convolve = bilinear("correlate", _compute, _convolved_shape, _is_convolution)
+_convolve = bilinear("correlate", _compute, _convolved_shape, _is_xlas, by_second=_kernel_gradient)
 _multiply = bilinear(
     "multiply",
     _compute_product,

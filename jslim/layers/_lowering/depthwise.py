@@ -189,8 +189,14 @@ def _sum_of_products(
 
 
 def _correlate(
-    inputs: jax.Array, cotangent: jax.Array, shape: Shape, windows: Windows, channels_first: bool
+    choices: Choices,
+    inputs: jax.Array,
+    cotangent: jax.Array,
+    shape: Shape,
+    windows: Windows,
+    channels_first: bool,
 ) -> jax.Array:
+    del choices
     seen = _seen(inputs, shape, windows, channels_first)
     total = _sum_of_products(seen, _exact(cotangent), windows, channels_first)
     return transpose(_taps, jax.ShapeDtypeStruct(shape, inputs.dtype), total)

@@ -1,0 +1,91 @@
+"""The gradient of a convolution by its kernel, as products of matrices."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from jslim.layers._common import Windows
+from jslim.layers._lowering._primitives import Shape, vary_alike
+from jslim.layers._lowering._windows import pad, shifts
+
+# Images are taken in blocks of about as many pixels, so that their patches stay in the cache. The
+# whole batch at once takes up to three times as long.
+_PIXELS_AT_ONCE = 2048
+# Up to this size of a window there is one product; else one for each of its rows.
+_NUMBERS_AT_ONCE = 128
+
+
+def kernel_gradient(
+    inputs: jax.Array, cotangent: jax.Array, shape: Shape, windows: Windows
+) -> jax.Array:
+    """The sum over all pixels of what their window sees, times the cotangent there.
+
+    XLA's CPU backend computes it as a convolution whose window is the whole map, over transposed
+    copies of both arrays. Here it is a sum over blocks of images of products of two matrices, each
+    with one row for each pixel.
+
+    Args:
+      inputs: `[batch, *space, in]`.
+      cotangent: `[batch, *count, out]`.
+      shape: That of the kernel, `[*window, in, out]`.
+      windows: Those of the convolution.
+
+    Returns:
+      The gradient, summed in float32 at least.
+    """
+    *numbers, channels = shape
+    by_row = math.prod(numbers) > _NUMBERS_AT_ONCE
+    seen = pad(inputs, windows, False, 0)
+    batch, pixels = inputs.shape[0], math.prod(windows.count)
+    fitting = (n for n in range(2, batch + 1) if n * pixels <= _PIXELS_AT_ONCE)
+    at_once = max((n for n in fitting if batch % n == 0), default=1)
+    exact = inputs.dtype if inputs.dtype.itemsize >= 4 else np.dtype(np.float32)
+
+    def products(images: jax.Array, factors: jax.Array) -> jax.Array:
+        factors = lax.reshape(factors, (at_once * pixels, channels))
+        parts = [
+            # The other way round it takes up to twice as long.
+            lax.dot_general(factors, part, (((0,), (0,)), ((), ())), preferred_element_type=exact)
+            for part in _patches(images, windows, by_row)
+        ]
+        return lax.concatenate([lax.expand_dims(part, (0,)) for part in parts], 0)
+
+    def add_block(block: Any, total: jax.Array) -> jax.Array:
+        start = lax.mul(lax.convert_element_type(block, np.int32), np.int32(at_once))
+        arrays = (lax.dynamic_slice_in_dim(array, start, at_once) for array in (seen, cotangent))
+        return lax.add(total, products(*arrays))
+
+    if at_once == batch:
+        total = products(seen, cotangent)
+    else:
+        parts = numbers[0] if by_row else 1
+        zeros = lax.full((parts, channels, math.prod(numbers) // parts), 0, exact)
+        zeros, _ = vary_alike(zeros, cotangent)
+        total = lax.fori_loop(np.int32(0), np.int32(batch // at_once), add_block, zeros)
+    total = lax.reshape(lax.transpose(total, (0, 2, 1)), shape)
+    return lax.convert_element_type(total, inputs.dtype)
+
+
+def _patches(images: jax.Array, windows: Windows, by_row: bool) -> Iterator[jax.Array]:
+    """What the windows see, `[pixels, numbers]`: all of it, or by the rows of a window."""
+    dims = len(windows.size)
+
+    def along(dimensions: range, count: Shape) -> Windows:
+        """The windows, but of length 1 along the other dimensions."""
+        size, stride, rate = (
+            tuple(values[i] if i in dimensions else 1 for i in range(dims))
+            for values in (windows.size, windows.stride, windows.rate)
+        )
+        return Windows(size, stride, rate, ((0, 0),) * dims, count)
+
+    looped = int(by_row)
+    count = (*images.shape[1 : 1 + looped], *windows.count[looped:])
+    seen = list(shifts(images, along(range(looped, dims), count), False))
+    rows = shifts(lax.concatenate(seen, dims + 1), along(range(looped), windows.count), False)
+    for row in rows:
+        numbers = row.shape[-1]
+        yield lax.reshape(row, (row.size // numbers, numbers))
