@@ -84,7 +84,7 @@ def filled(tree, seed=0):
     return flax.traverse_util.unflatten_dict(values, sep="/")
 
 
-def assert_described(array, expected, what):
+def assert_described(array, expected, what, times=1.0):
     """Compares an array with its golden description, to 1e-4 of its root mean square."""
     array = np.asarray(array, np.float64)
     assert list(array.shape) == expected["shape"], what
@@ -96,15 +96,22 @@ def assert_described(array, expected, what):
         *array.ravel()[: len(expected["first"])],
     ]
     wanted = [expected[key] for key in ("mean", "std", "projection")] + expected["first"]
-    scale = math.hypot(expected["mean"], expected["std"])
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * scale, err_msg=what)
+    tolerance = 1e-4 * times * root_mean_square(expected)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance, err_msg=what)
+
+
+def root_mean_square(expected):
+    return math.hypot(expected["mean"], expected["std"])
 
 
 def assert_outputs(logits, end_points, golden):
     """The logits and every end point, in order, are the golden ones."""
     assert list(end_points) == list(golden["end_points"])
     for name, value in end_points.items():
-        assert_described(value, golden["end_points"][name], name)
+        # A softmax makes of an error of the logits a relative one of the probabilities, so it
+        # grows with the size of the logits: float32 rounds those of 24 by 7e-5 on some processors.
+        times = max(1.0, root_mean_square(golden["logits"])) if name == "Predictions" else 1.0
+        assert_described(value, golden["end_points"][name], name, times)
     assert_described(logits, golden["logits"], "logits")
 
 

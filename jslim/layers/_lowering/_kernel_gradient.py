@@ -14,7 +14,7 @@ from jslim.layers._lowering._windows import pad, shifts
 
 # Images are taken in blocks of about as many pixels, so that their patches stay in the cache. The
 # whole batch at once takes up to three times as long.
-_PIXELS_AT_ONCE = 2048
+_PIXELS_AT_ONCE = 1024
 # Up to this size of a window there is one product; else one for each of its rows.
 _NUMBERS_AT_ONCE = 128
 
