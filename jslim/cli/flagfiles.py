@@ -5,6 +5,8 @@ absl would do so too, but would read pipes and files without end, and fail on ot
 
 from collections.abc import Iterator, Sequence
 
+from absl import flags
+
 from jslim._files import read_regular
 from jslim._limits import TEXT_BYTES
 from jslim._paths import local_path
@@ -13,6 +15,22 @@ from jslim.cli.flags import UsageError
 _MOST_FLAGS = 10_000
 _MOST_FILES_DEEP = 10
 _MOST_OF_A_NAME = 100
+
+
+def parse(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    """Sets the flags that the command line and its flag files give; what is left of it.
+
+    Raises:
+      UsageError: A file cannot be used, or a flag such as `--nohelp` is given a value.
+      flags.Error: A flag is unknown, or has a wrong value.
+    """
+    try:
+        rest: list[str] = values([*argv[:1], *expanded(argv[1:])])
+    except (flags.Error, UsageError):
+        raise
+    except ValueError as error:
+        raise UsageError(f"{error}; it stands for itself") from error
+    return rest
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:

@@ -46,7 +46,7 @@ def run(
     argv = list(sys.argv if argv is None else argv)
     print_whatever_the_encoding()
     try:
-        rest = values([*argv[:1], *flagfiles.expanded(argv[1:])])
+        rest = flagfiles.parse(values, argv)
         _check_integers(values)
         if len(rest) > 1 and not takes_arguments:
             raise UsageError(f"unexpected argument {rest[1]!r}; flags start with --")

@@ -143,6 +143,8 @@ def _parse_tensor(message: Value, entry: Entry) -> np.ndarray:
     for number, stored in _FIXED.items():
         if number in by_number:
             width = 4 if stored in ("<f4", "<c8") else 8
+            stored_alone = [v for v in by_number[number] if isinstance(v, int)]
+            _check(all(v.bit_length() <= 8 * width for v in stored_alone))
             parts = [
                 v.to_bytes(width, "little") if isinstance(v, int) else v for v in by_number[number]
             ]

@@ -37,6 +37,10 @@ def test_flags_of_files_stand_in_place_of_them(tmp_path):
             b"--" + b"x" * 10_000,
             "--flagfile: --xxxxxxxxxxxxxxxxxx... has 10002 letters, as no flag",
         ),
+        (
+            b"--nofreeze_batch_norm=3",
+            "--nofreeze_batch_norm=3 does not take an argument; it stands",
+        ),
         (b"--flagfile", "--flagfile needs a file: --flagfile=FILE"),
         (b"--seed=1\n" * 10_001, "--flagfile: there are more than 10000 flags"),
         (None, "cannot be read: it is a named pipe, not a file"),

@@ -20,8 +20,7 @@ from mutating import Mutate, mutate_bytes, mutate_json, mutate_message
 
 from jslim import data
 from jslim._schema import Invalid, read_json
-from jslim.cli import flags
-from jslim.cli.flagfiles import expanded
+from jslim.cli import flagfiles, flags
 from jslim.cli.validation import read_evaluations
 from jslim.data import decode_image, labels
 from jslim.data.array_record import ArrayRecordWriter
@@ -268,8 +267,7 @@ def _flagfiles() -> list[Files]:
 
 
 def _read_flagfile(directory: pathlib.Path) -> None:
-    values = flags.predict_flags()
-    values(["predict", *expanded([f"--flagfile={directory / 'flags'}"])])
+    flagfiles.parse(flags.predict_flags(), ["predict", f"--flagfile={directory / 'flags'}"])
 
 
 def _position() -> list[Files]:
