@@ -43,6 +43,13 @@ def test_a_program_that_calls_code_outside_of_it_is_not_run(tmp_path):
     )
 
 
+def test_a_program_that_ends_the_process_that_reads_it(tmp_path, monkeypatch):
+    write(tmp_path / "m.zip", mean, CONTRACT)
+    monkeypatch.setattr(export, "_LIST_CALLS", "import os; os.abort()")  # as MLIR does for some
+    with pytest.raises(RestoreError, match="cannot be used: its program is damaged; export it"):
+        export.load_inference_graph(tmp_path / "m.zip")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
