@@ -331,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(LINEN_NETS))
     parser.add_argument("--batch-size", type=int, help="default: the network's")
-    parser.add_argument("--image-size", type=int, help="likewise")
+    parser.add_argument("--image-size", type=int, help="default: the network's")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--tf-python", help="a Python that has TensorFlow and tf_slim")
     flags = parser.parse_args([] if arguments is None else arguments)

@@ -84,7 +84,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """`parse_json` of a file.
 
     Raises:
-      Invalid: Likewise.
+      Invalid: It is no JSON document, or exceeds a limit.
       OSError: It cannot be read, is no regular file, or is too large.
     """
     return parse_json(read_regular(path, TEXT_BYTES))

@@ -160,14 +160,14 @@ def variable_scope(
         read the same.
       initializer: For the variables in it and in scopes within that are given none. A layer gives
         one of its own, unless that is set to None.
-      regularizer: Likewise, for variables that are given none: of a layer also biases, beta and
-        moving statistics, as in TF.
+      regularizer: For the same variables: of a layer also biases, beta and moving statistics, as
+        in TF.
       reuse: True reads variables that exist already; `AUTO_REUSE` reads them where they exist
         and makes them where they do not; None or False inherits the setting of the scope around,
         or of the `VariableScope` given.
       auxiliary_name_scope: False leaves the names of ops as they are around.
       partitioner, custom_getter, constraint: Only None: they have no meaning here.
-      dtype: Likewise; layers give theirs.
+      dtype: For variables in it that are given none; layers give theirs.
 
     Yields:
       The `VariableScope`.

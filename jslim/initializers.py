@@ -24,6 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim._seeds import key_of
+
 __all__ = [
     "constant_initializer",
     "glorot_uniform_initializer",
@@ -120,7 +122,7 @@ class _Initializer:
         key = _KEY.get() if key is None else key
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         return self._values(
-            key if seed is None else jax.random.key(seed),
+            key if seed is None else key_of(seed),
             shape,
             jnp.float32 if dtype is None else dtype,
         )

@@ -189,7 +189,7 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
       split_name: `SPLIT`.
 
     Raises:
-      DataError: It is no such file, or has not these arrays, or they are none of images and labels.
+      DataError: It is no such file, lacks these arrays, or they hold no images and labels.
     """
     where = local_path(path, "dataset_dir")
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))

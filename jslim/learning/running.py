@@ -55,13 +55,8 @@ class Run:
       open_writer: Makes what summaries go to, for a run that goes on from a step or does not.
       profiler: What profiles some of the steps.
       is_resumed: Whether the state was restored.
-      number_of_steps: As of `train`, and so are the others.
-      log_every_n_steps: Likewise.
-      save_summaries_secs: Likewise.
-      save_summaries_steps: Likewise.
-      train_step_fn: Likewise.
-      on_start: Likewise.
-      after_step: Likewise.
+
+    The other fields are arguments of `train`.
     """
 
     train_op: TrainOp
