@@ -7,7 +7,6 @@ that `import jslim` would take beside `import jax, flax`.
 import importlib
 from typing import TYPE_CHECKING
 
-from jslim import _tf_slim_names
 from jslim import initializers as initializers
 from jslim import layers as layers
 from jslim import losses as losses
@@ -15,18 +14,28 @@ from jslim import metrics as metrics
 from jslim import queues as queues
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
-from jslim._arg_scope import ArgScope as ArgScope
-from jslim._arg_scope import add_arg_scope as add_arg_scope
-from jslim._arg_scope import arg_scope as arg_scope
-from jslim._arg_scope import arg_scope_explain as arg_scope_explain
-from jslim._arg_scope import arg_scope_func_key as arg_scope_func_key
-from jslim._arg_scope import arg_scoped_arguments as arg_scoped_arguments
-from jslim._arg_scope import current_arg_scope as current_arg_scope
-from jslim._arg_scope import has_arg_scope as has_arg_scope
-from jslim._devices import VariableDeviceChooser as VariableDeviceChooser
-from jslim._errors import DataError as DataError
-from jslim._errors import RestoreError as RestoreError
-from jslim._errors import ScopeError as ScopeError
+from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.arg_scope import ArgScope as ArgScope
+from jslim.core.arg_scope import add_arg_scope as add_arg_scope
+from jslim.core.arg_scope import arg_scope as arg_scope
+from jslim.core.arg_scope import arg_scope_explain as arg_scope_explain
+from jslim.core.arg_scope import arg_scope_func_key as arg_scope_func_key
+from jslim.core.arg_scope import arg_scoped_arguments as arg_scoped_arguments
+from jslim.core.arg_scope import current_arg_scope as current_arg_scope
+from jslim.core.arg_scope import has_arg_scope as has_arg_scope
+from jslim.core.devices import VariableDeviceChooser as VariableDeviceChooser
+from jslim.core.errors import DataError as DataError
+from jslim.core.errors import RestoreError as RestoreError
+from jslim.core.errors import ScopeError as ScopeError
+from jslim.core.model import AUTO_REUSE as AUTO_REUSE
+from jslim.core.model import Model as Model
+from jslim.core.model import VariableScope as VariableScope
+from jslim.core.model import assign as assign
+from jslim.core.model import call_linen as call_linen
+from jslim.core.model import get_variable_scope as get_variable_scope
+from jslim.core.model import is_initializing as is_initializing
+from jslim.core.model import make_rng as make_rng
+from jslim.core.model import variable_scope as variable_scope
 from jslim.initializers import constant_initializer as constant_initializer
 from jslim.initializers import glorot_uniform_initializer as glorot_uniform_initializer
 from jslim.initializers import ones_initializer as ones_initializer
@@ -94,15 +103,6 @@ from jslim.layers import stack as stack
 from jslim.layers import unit_norm as unit_norm
 from jslim.layers import utils as utils
 from jslim.losses import apply_regularization as apply_regularization
-from jslim.model import AUTO_REUSE as AUTO_REUSE
-from jslim.model import Model as Model
-from jslim.model import VariableScope as VariableScope
-from jslim.model import assign as assign
-from jslim.model import call_linen as call_linen
-from jslim.model import get_variable_scope as get_variable_scope
-from jslim.model import is_initializing as is_initializing
-from jslim.model import make_rng as make_rng
-from jslim.model import variable_scope as variable_scope
 from jslim.regularizers import l1_l2_regularizer as l1_l2_regularizer
 from jslim.regularizers import l1_regularizer as l1_regularizer
 from jslim.regularizers import l2_regularizer as l2_regularizer

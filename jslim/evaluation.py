@@ -19,11 +19,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim import _tf_slim_names, checkpoints
-from jslim._checks import check_count, check_secs
-from jslim._errors import RestoreError
-from jslim._paths import output_directory
-from jslim._processes import put
+from jslim import checkpoints
+from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.checks import check_count, check_secs
+from jslim.core.errors import RestoreError
+from jslim.host.paths import output_directory
+from jslim.host.processes import put
 from jslim.learning.mesh import (
     STEPS_IN_FLIGHT,
     data_mesh,

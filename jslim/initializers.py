@@ -11,12 +11,9 @@ same in every `init`. The dtype is the variable's; `dtype` is for calls that giv
 drawn in float32 and then cast to a half dtype.
 """
 
-import contextlib
-import contextvars
 import dataclasses
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from jslim._seeds import key_of
+from jslim.core.initial_values import NamedInitializer
 
 __all__ = [
     "constant_initializer",
@@ -66,82 +63,8 @@ def _draw(
     return sample(dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
 
 
-# The key for the variable that is made by a function with TensorFlow's signature.
-_KEY: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar("key", default=None)
-
-
-def initial_value(
-    initializer: Initializer, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike
-) -> Any:
-    """What an initializer gives, whether it is called as JAX does it or as TensorFlow does.
-
-    It is called as in TensorFlow if its first argument is `shape`, if it takes `partition_info`, or
-    if it takes one argument alone.
-    """
-    parameters: Mapping[str, inspect.Parameter] = {}
-    with contextlib.suppress(TypeError, ValueError):  # one of Python's own kinds of function
-        parameters = inspect.signature(initializer).parameters
-    kinds = [p.kind for p in parameters.values()]
-    positional = [
-        name
-        for name, p in parameters.items()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    is_alone = len(positional) == 1 and inspect.Parameter.VAR_POSITIONAL not in kinds
-    if isinstance(initializer, _Initializer) or not (
-        positional[:1] == ["shape"] or "partition_info" in parameters or is_alone
-    ):
-        return initializer(key, shape, dtype)
-    given: dict[str, Any] = {}
-    if "dtype" in parameters or inspect.Parameter.VAR_KEYWORD in kinds:
-        given["dtype"] = dtype
-    if "partition_info" in parameters:
-        given["partition_info"] = None
-    more = [dtype] if not given and len(positional) > 1 else []
-    token = _KEY.set(key)
-    try:
-        return jnp.asarray(initializer(list(shape), *more, **given), dtype)
-    finally:
-        _KEY.reset(token)
-
-
-class _Initializer:
-    """Takes `(key, shape, dtype)`, or as TensorFlow's do `(shape, dtype, partition_info)`."""
-
-    def __call__(
-        self, key: Any = None, shape: Any = None, dtype: Any = None, partition_info: Any = None
-    ) -> jax.Array:
-        name = type(self).__name__
-        if isinstance(key, (int, list, tuple)):
-            key, shape, dtype = None, key, dtype if shape is None else shape
-        if shape is None:
-            raise TypeError(f"{name}: shape is missing; call it as initializer(key, shape, dtype)")
-        if dtype is None:
-            dtype = getattr(self, "dtype", None)
-        seed = getattr(self, "seed", None)
-        key = _KEY.get() if key is None else key
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        return self._values(
-            key if seed is None else key_of(seed),
-            shape,
-            jnp.float32 if dtype is None else dtype,
-        )
-
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        shown = [
-            f"{field.name}={value!r}"
-            for field in fields
-            if (value := getattr(self, field.name)) is not None
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
-class zeros_initializer(_Initializer):
+class zeros_initializer(NamedInitializer):
     """Fills a variable with 0, whatever its dtype."""
 
     dtype: DTypeLike | None = None
@@ -151,7 +74,7 @@ class zeros_initializer(_Initializer):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ones_initializer(_Initializer):
+class ones_initializer(NamedInitializer):
     """Fills a variable with 1, whatever its dtype."""
 
     dtype: DTypeLike | None = None
@@ -161,7 +84,7 @@ class ones_initializer(_Initializer):
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
-class constant_initializer(_Initializer):
+class constant_initializer(NamedInitializer):
     """Fills a variable with a number, or gives it the values of an array.
 
     Differs from TensorFlow: a list shorter than the variable is an error, where TensorFlow
@@ -235,7 +158,7 @@ class constant_initializer(_Initializer):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class truncated_normal_initializer(_Initializer):
+class truncated_normal_initializer(NamedInitializer):
     """Draws from a normal distribution cut off at two standard deviations.
 
     Args:
@@ -258,7 +181,7 @@ class truncated_normal_initializer(_Initializer):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class random_normal_initializer(_Initializer):
+class random_normal_initializer(NamedInitializer):
     """Draws from a normal distribution.
 
     Args:
@@ -280,7 +203,7 @@ class random_normal_initializer(_Initializer):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class random_uniform_initializer(_Initializer):
+class random_uniform_initializer(NamedInitializer):
     """Draws from a uniform distribution over `[minval, maxval)`.
 
     Args:
@@ -324,7 +247,7 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class variance_scaling_initializer(_Initializer):
+class variance_scaling_initializer(NamedInitializer):
     """Draws with a variance of `factor / n`, where `n` counts the connections of a unit.
 
     The defaults are He et al. (2015), https://arxiv.org/abs/1502.01852. Not uniform means a

@@ -22,8 +22,8 @@ import optax
 from optax import GradientTransformation
 from optax import ScalarOrSchedule as Rate
 
-from jslim import _tf_slim_names
-from jslim._errors import did_you_mean
+from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.errors import did_you_mean
 
 _P = ParamSpec("_P")
 

@@ -19,14 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim import _contract, checkpoints
-from jslim._errors import RestoreError, did_you_mean
-from jslim._limits import numbers_as_names
-from jslim._schema import Invalid
+from jslim import checkpoints
+from jslim.checkpoints import contract as _contract
+from jslim.core.errors import RestoreError, did_you_mean
+from jslim.core.model import Model
 from jslim.data._image_arrays import check_images
 from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.data.given_images import list_images as list_images
-from jslim.model import Model
+from jslim.host.limits import numbers_as_names
+from jslim.host.schema import Invalid
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 from jslim.variables import get_variables

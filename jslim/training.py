@@ -16,7 +16,7 @@ import optax
 from jax.sharding import Mesh
 
 from jslim import learning as _learning
-from jslim import model as _model
+from jslim.core import model as _model
 from jslim.learning.gradients import GradientsFn
 from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms

@@ -12,28 +12,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim import _tf_slim_names
-from jslim import model as _model
-from jslim._arg_scope import add_arg_scope
-from jslim._devices import parse_device
-from jslim._errors import ScopeError, did_you_mean
-from jslim._scopes import refuse
-from jslim._selection import Variables as Variables
-from jslim._selection import filter_variables as filter_variables
-from jslim._selection import get_local_variables as get_local_variables
-from jslim._selection import get_model_variables as get_model_variables
-from jslim._selection import get_trainable_variables as get_trainable_variables
-from jslim._selection import get_unique_variable as get_unique_variable
-from jslim._selection import get_variables as get_variables
-from jslim._selection import get_variables_by_name as get_variables_by_name
-from jslim._selection import get_variables_by_suffix as get_variables_by_suffix
-from jslim._selection import get_variables_to_restore as get_variables_to_restore
-from jslim._selection import mask as mask
-from jslim._selection import match as match
-from jslim._selection import named as named
-from jslim._selection import select as select
+from jslim.core import model as _model
+from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.devices import parse_device
+from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.model import GLOBAL, MODEL, TRAINABLE
+from jslim.core.scopes import refuse
+from jslim.core.selection import Variables as Variables
+from jslim.core.selection import filter_variables as filter_variables
+from jslim.core.selection import get_local_variables as get_local_variables
+from jslim.core.selection import get_model_variables as get_model_variables
+from jslim.core.selection import get_trainable_variables as get_trainable_variables
+from jslim.core.selection import get_unique_variable as get_unique_variable
+from jslim.core.selection import get_variables as get_variables
+from jslim.core.selection import get_variables_by_name as get_variables_by_name
+from jslim.core.selection import get_variables_by_suffix as get_variables_by_suffix
+from jslim.core.selection import get_variables_to_restore as get_variables_to_restore
+from jslim.core.selection import mask as mask
+from jslim.core.selection import match as match
+from jslim.core.selection import named as named
+from jslim.core.selection import select as select
 from jslim.initializers import xavier_initializer, zeros_initializer
-from jslim.model import GLOBAL, MODEL, TRAINABLE
 
 LOCAL = _model.LOCAL_VARIABLES
 _UNNAMED = "Variable"

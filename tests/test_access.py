@@ -18,8 +18,8 @@ from model_functions import (
 )
 
 import jslim as slim
-from jslim import model as core
-from jslim.model import (
+from jslim.core import model as core
+from jslim.core.model import (
     collect,
     collected,
     get_or_create,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jslim import checkpoints, evaluation
-from jslim._checks import check_count, check_secs
+from jslim.core.checks import check_count, check_secs
 
 NAN = float("nan")
 

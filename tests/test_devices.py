@@ -5,7 +5,7 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 import jslim as slim
-from jslim._devices import parse_device
+from jslim.core.devices import parse_device
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 import jslim as slim
-from jslim._errors import did_you_mean, nearest
+from jslim.core.errors import did_you_mean, nearest
 
 
 @pytest.mark.parametrize("error", [slim.ScopeError, slim.RestoreError, slim.DataError])

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import jslim as slim
 from jslim import checkpoints, data, evaluation, learning, optimizers, tf_checkpoint
-from jslim._errors import RestoreError
+from jslim.core.errors import RestoreError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (37, 2, 2, 1)).astype(np.uint8)
 LABELS = (IMAGES.sum((1, 2, 3)) > 500).astype(np.int32)

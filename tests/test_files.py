@@ -2,7 +2,7 @@
 
 import pytest
 
-from jslim._files import UnfinishedFile
+from jslim.host.files import UnfinishedFile
 
 
 def test_the_name_holds_the_old_file_until_the_new_one_is_whole(tmp_path):

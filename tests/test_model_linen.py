@@ -22,7 +22,7 @@ from model_functions import (
 )
 
 import jslim as slim
-from jslim.model import (
+from jslim.core.model import (
     collect,
     collected,
     recorded,

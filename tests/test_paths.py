@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from jslim._paths import format_of, local_path, output_directory, output_file
+from jslim.host.paths import format_of, local_path, output_directory, output_file
 
 
 @pytest.fixture(autouse=True)

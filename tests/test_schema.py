@@ -4,8 +4,8 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 
 import pytest
 
-from jslim._contract import checked
-from jslim._schema import Between, Invalid, conform, parse_json, read_json
+from jslim.checkpoints.contract import checked
+from jslim.host.schema import Between, Invalid, conform, parse_json, read_json
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 import jslim as slim
 from jslim import learning, optimizers
-from jslim._seeds import key_of
 from jslim.cli import convert, train
+from jslim.core.seeds import key_of
 from jslim.data.order import Order
 
 SEEDS = (0, 1, 2**31, 2**32 - 1)

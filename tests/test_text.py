@@ -6,9 +6,9 @@ import logging
 import numpy as np
 import pytest
 
-from jslim._errors import DataError
-from jslim._text import is_one_line, json_line, printable, unique_names
 from jslim.cli import reports, run
+from jslim.core.errors import DataError
+from jslim.core.text import is_one_line, json_line, printable, unique_names
 from jslim.data.tfrecord_datasets import read_label_file, write_label_file
 
 BREAKS = ["\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import jslim as slim
-from jslim import _tf_slim_names
+from jslim.core import tf_slim_names as _tf_slim_names
 
 ROOT = pathlib.Path(__file__).parent
 NAMES = json.loads((ROOT / "golden" / "tf_slim_names.json").read_text())

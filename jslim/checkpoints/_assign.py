@@ -11,12 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jslim._errors import RestoreError, did_you_mean
-from jslim._text import some_of
 from jslim.checkpoints import _trees
 from jslim.checkpoints._differences import MAX_LINES, Difference, RestoreReport, lines_of
 from jslim.checkpoints._format import MODEL_COLLECTIONS, Leaf, variable_names
 from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
+from jslim.core.errors import RestoreError, did_you_mean
+from jslim.core.text import some_of
 
 _logger = logging.getLogger("jslim")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jslim._text import some_of
+from jslim.core.text import some_of
 
 MAX_LINES = 10
 

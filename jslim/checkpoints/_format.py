@@ -26,12 +26,12 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from jslim import _contract
-from jslim._errors import RestoreError
-from jslim._files import UnfinishedFile, open_regular
-from jslim._paths import local_path
-from jslim._schema import Between, Invalid, conform, parse_json, read_json
+from jslim.checkpoints import contract as _contract
 from jslim.checkpoints._json import decode, encode
+from jslim.core.errors import RestoreError
+from jslim.host.files import UnfinishedFile, open_regular
+from jslim.host.paths import local_path
+from jslim.host.schema import Between, Invalid, conform, parse_json, read_json
 
 FORMAT = 1
 MAX_ELEMENTS = 1 << 48

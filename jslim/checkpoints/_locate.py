@@ -11,8 +11,6 @@ import pathlib
 from typing import Literal, NamedTuple
 
 from jslim import tf_checkpoint
-from jslim._errors import RestoreError
-from jslim._paths import local_path
 from jslim.checkpoints._format import (
     META_FILE,
     BrokenCheckpoint,
@@ -21,6 +19,8 @@ from jslim.checkpoints._format import (
     step_directories,
 )
 from jslim.checkpoints._safetensors import SUFFIX
+from jslim.core.errors import RestoreError
+from jslim.host.paths import local_path
 
 Path = str | os.PathLike[str]
 

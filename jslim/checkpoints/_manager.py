@@ -13,12 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jslim import _contract
-from jslim._checks import check_count, check_secs
-from jslim._paths import local_path
-from jslim._processes import raise_together
-from jslim._schema import Invalid
 from jslim.checkpoints import _trees
+from jslim.checkpoints import contract as _contract
 from jslim.checkpoints._format import (
     BrokenCheckpoint,
     Leaf,
@@ -39,6 +35,10 @@ from jslim.checkpoints._saving import (
     write,
     write_jointly,
 )
+from jslim.core.checks import check_count, check_secs
+from jslim.host.paths import local_path
+from jslim.host.processes import raise_together
+from jslim.host.schema import Invalid
 
 _logger = logging.getLogger("jslim")
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from jslim import tf_checkpoint
-from jslim._errors import RestoreError, did_you_mean
 from jslim.checkpoints import _locate
 from jslim.checkpoints._format import read_step, variable_names
 from jslim.checkpoints._restore import read_leaves
 from jslim.checkpoints._safetensors import SafetensorsReader
+from jslim.core.errors import RestoreError, did_you_mean
 
 
 class CheckpointReader(Protocol):

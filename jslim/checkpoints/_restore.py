@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jslim._errors import RestoreError, did_you_mean
-from jslim._paths import local_path
 from jslim.checkpoints import _arrays, _trees
 from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import (
@@ -23,6 +21,8 @@ from jslim.checkpoints._format import (
     verify_files,
 )
 from jslim.checkpoints._locate import find_step, step_to_resume
+from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host.paths import local_path
 
 _logger = logging.getLogger("jslim")
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from jslim import _contract
-from jslim._errors import RestoreError, did_you_mean
-from jslim._files import UnfinishedFile, open_regular, read_part
-from jslim._limits import TEXT_BYTES
-from jslim._paths import output_file
-from jslim._schema import Between, Invalid, conform, parse_json
+from jslim.checkpoints import contract as _contract
+from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host.files import UnfinishedFile, open_regular, read_part
+from jslim.host.limits import TEXT_BYTES
+from jslim.host.paths import output_file
+from jslim.host.schema import Between, Invalid, conform, parse_json
 
 SUFFIX = ".safetensors"
 # The types of the format as NumPy calls them.

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jslim._processes import run_together
 from jslim.checkpoints import _arrays, _trees
 from jslim.checkpoints._format import (
     STATE_DIRECTORY,
@@ -21,6 +20,7 @@ from jslim.checkpoints._format import (
     shorten,
     verify_files,
 )
+from jslim.host.processes import run_together
 
 
 def described_leaves(state: Any) -> tuple[dict[str, Any], dict[str, Leaf]]:

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jslim._processes import put
 from jslim.checkpoints._format import Leaf
+from jslim.host.processes import put
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

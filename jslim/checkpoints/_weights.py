@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from flax import traverse_util
 
-from jslim._errors import RestoreError
 from jslim.checkpoints import _locate
 from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
 from jslim.checkpoints._readers import CheckpointReader, JslimReader, open_checkpoint
+from jslim.core.errors import RestoreError
 
 _OF_STATE = "ema_params/"
 _AVERAGE = "/ExponentialMovingAverage"  # TensorFlow's name for one, below that of the variable

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from jslim import data, layers
-from jslim._arg_scope import arg_scope
-from jslim._errors import DataError
-from jslim._text import quoted, some_of
 from jslim.cli.run import UsageError
+from jslim.core.arg_scope import arg_scope
+from jslim.core.errors import DataError
+from jslim.core.model import Model
+from jslim.core.text import quoted, some_of
 from jslim.data import Example, ImageDataset
 from jslim.learning import data_mesh
-from jslim.model import Model
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 from jslim.preprocessing.on_device import get_device_preprocessing

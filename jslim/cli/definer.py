@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jslim._paths import local_path, output_directory, output_file
+from jslim.host.paths import local_path, output_directory, output_file
 
 
 class UsageError(ValueError):

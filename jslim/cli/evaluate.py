@@ -9,12 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim import _contract, checkpoints, data, evaluation, metrics, prediction
-from jslim._errors import RestoreError
+from jslim import checkpoints, data, evaluation, metrics, prediction
+from jslim.checkpoints import contract as _contract
 from jslim.cli import classifier as image_classifier
 from jslim.cli import flags, reports, scoring, statistics
 from jslim.cli.definer import refuse_alone
 from jslim.cli.run import UsageError, run
+from jslim.core.errors import RestoreError
 from jslim.nets import nets_factory
 
 logger = logging.getLogger("jslim")

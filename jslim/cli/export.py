@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jslim import export as exporting
-from jslim._paths import format_of
 from jslim.cli import flags
 from jslim.cli.run import UsageError, run
+from jslim.host.paths import format_of
 
 logger = logging.getLogger("jslim")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
-from jslim._files import read_regular
-from jslim._limits import TEXT_BYTES
-from jslim._paths import local_path
 from jslim.cli.flags import UsageError
+from jslim.host.files import read_regular
+from jslim.host.limits import TEXT_BYTES
+from jslim.host.paths import local_path
 
 _MOST_FLAGS = 10_000
 _MOST_FILES_DEEP = 10

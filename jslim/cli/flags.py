@@ -9,9 +9,9 @@ from typing import Any
 from absl import flags
 
 from jslim import export
-from jslim._seeds import MAX_SEED
 from jslim.cli.definer import Definer as Definer
 from jslim.cli.definer import UsageError as UsageError
+from jslim.core.seeds import MAX_SEED
 from jslim.data.labels import read_class_names
 
 FORMATS = export.GRAPH | export.VARIABLES

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from jslim import prediction
-from jslim._errors import DataError
-from jslim._paths import format_of
-from jslim._text import json_line, printable, unique_names
 from jslim.cli import flags
 from jslim.cli.run import UsageError, run
+from jslim.core.errors import DataError
+from jslim.core.text import json_line, printable, unique_names
+from jslim.host.paths import format_of
 
 logger = logging.getLogger("jslim")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jslim._text import printable
+from jslim.core.text import printable
 
 _SIDE = 160  # pixels of an image on the sheet
 _TEXT = 16

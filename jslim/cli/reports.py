@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim import metrics
-from jslim._paths import format_of
-from jslim._text import json_line, printable, unique_names
 from jslim.cli.flags import TABLES
+from jslim.core.text import json_line, printable, unique_names
+from jslim.host.paths import format_of
 
 
 def _shown(class_names: Sequence[str]) -> list[str]:

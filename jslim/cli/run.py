@@ -11,11 +11,11 @@ from typing import Any
 
 from absl import flags
 
-from jslim._paths import output_directory
-from jslim._text import printable
 from jslim.cli import distributed, flagfiles
 from jslim.cli.flags import UsageError as UsageError
+from jslim.core.text import printable
 from jslim.data import BadRecordError
+from jslim.host.paths import output_directory
 from jslim.learning import keep_freed_memory
 
 # Each is a fault of what was given, which its message explains; others keep their traceback.

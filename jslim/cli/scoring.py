@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jslim import evaluation, metrics
-from jslim._errors import did_you_mean
 from jslim.cli.run import UsageError
+from jslim.core.errors import did_you_mean
 from jslim.metrics import Metric
 
 

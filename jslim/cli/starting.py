@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jslim import checkpoints
-from jslim._text import as_text, name_differences, printable
 from jslim.cli import flags
 from jslim.cli.run import UsageError
+from jslim.core.text import as_text, name_differences, printable
 from jslim.nets.nets_factory import Network
 from jslim.variables import get_variables_to_restore, match
 

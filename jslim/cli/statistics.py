@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim import checkpoints, data
-from jslim.model import Model
+from jslim.core.model import Model
 
 logger = logging.getLogger("jslim")
 

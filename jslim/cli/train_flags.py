@@ -2,8 +2,8 @@
 
 from absl import flags
 
-from jslim._seeds import MAX_SEED
 from jslim.cli.flags import PICTURE, Definer, define_common
+from jslim.core.seeds import MAX_SEED
 
 # Flags that do nothing alone, and what they go with.
 GOES_WITH = {

@@ -9,14 +9,14 @@ import jax
 import numpy as np
 
 from jslim import checkpoints, evaluation, metrics
-from jslim._errors import DataError
-from jslim._files import UnfinishedFile, read_regular
-from jslim._limits import TEXT_BYTES
-from jslim._processes import any_of
-from jslim._schema import Invalid, conform, parse_json
 from jslim.cli import classifier, scoring
 from jslim.cli.flags import scopes_of
 from jslim.cli.run import UsageError
+from jslim.core.errors import DataError
+from jslim.host.files import UnfinishedFile, read_regular
+from jslim.host.limits import TEXT_BYTES
+from jslim.host.processes import any_of
+from jslim.host.schema import Invalid, conform, parse_json
 from jslim.learning import TrainState
 from jslim.summaries import SummaryWriter
 

@@ -12,7 +12,7 @@ Pillow is imported when the first image file is decoded, Grain when the first ba
 protobuf when the first example is parsed.
 """
 
-from jslim import _tf_slim_names
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.data._batch_loader import BadRecordError as BadRecordError
 from jslim.data.array_record import ArrayRecordFiles as ArrayRecordFiles
 from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data.order import Order, example_generator
 from jslim.data.sources import ImageDataset
 

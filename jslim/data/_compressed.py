@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from jslim._limits import check_unpacked
+from jslim.host.limits import check_unpacked
 
 # As zlib counts them: 15 is its own form, 16 more is that of gzip.
 WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}

@@ -7,9 +7,9 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from jslim._errors import DataError
-from jslim._files import read_regular
-from jslim._limits import TEXT_BYTES
+from jslim.core.errors import DataError
+from jslim.host.files import read_regular
+from jslim.host.limits import TEXT_BYTES
 
 # What lies beside the files of records and is none: descriptions, labels, checksums.
 _NO_RECORDS = (

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
-from jslim._files import open_regular
-from jslim._limits import check_unpacked
-from jslim._paths import local_path
+from jslim.core.errors import DataError, did_you_mean
 from jslim.data._compressed import decompressed
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import ArrayDataset
+from jslim.host.files import open_regular
+from jslim.host.limits import check_unpacked
+from jslim.host.paths import local_path
 
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

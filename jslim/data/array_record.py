@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jslim._errors import DataError
-from jslim._files import UnfinishedFile
-from jslim._paths import output_file
+from jslim.core.errors import DataError
 from jslim.data.tfrecord import get_data_files
+from jslim.host.files import UnfinishedFile
+from jslim.host.paths import output_file
 
 EXTENSIONS = (".array_record", ".arrayrecord")
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data._batch_loader import BadRecordError, Batch, BatchLoader, Loaded
 from jslim.data._grain import ReadAhead
 from jslim.data._image_arrays import check_images

@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
-from jslim._files import UnfinishedFile
-from jslim._paths import local_path, output_directory
-from jslim._seeds import check_seed
+from jslim.core.errors import DataError, did_you_mean
+from jslim.core.seeds import check_seed
 from jslim.data._shards import read_plan
 from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
@@ -29,6 +27,8 @@ from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import SCHEMAS
 from jslim.data.trees import open_tree
+from jslim.host.files import UnfinishedFile
+from jslim.host.paths import local_path, output_directory
 
 logger = logging.getLogger("jslim")
 

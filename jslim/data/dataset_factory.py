@@ -3,13 +3,13 @@
 import os
 import pathlib
 
-from jslim._errors import did_you_mean
-from jslim._paths import local_path
+from jslim.core.errors import did_you_mean
 from jslim.data.array_files import find_arrays, open_npz
 from jslim.data.folder import FolderDataset
 from jslim.data.random_access import open_tfds
 from jslim.data.sources import ImageDataset, digits
 from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
+from jslim.host.paths import local_path
 
 DATASET_NAMES = ("digits", "folder", "npz", "tfds", *SCHEMAS)
 

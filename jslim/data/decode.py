@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jslim._errors import DataError
-from jslim._limits import IMAGE_PIXELS
+from jslim.core.errors import DataError
 from jslim.data._whole_images import has_too_many_scans, jpeg_end, png_is_short
+from jslim.host.limits import IMAGE_PIXELS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # of Pillow; its JPEGs include MPO
 

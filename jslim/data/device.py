@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
-from jslim._processes import put_rows
 from jslim.data.batching import Batch, BatchIterator
+from jslim.host.processes import put_rows
 from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner
 
 DeviceBatch = dict[str, jax.Array]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
+from jslim.core.errors import DataError, did_you_mean
 from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.trees import (

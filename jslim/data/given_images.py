@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim._errors import DataError
-from jslim._files import read_regular
-from jslim._limits import IMAGE_BYTES
-from jslim._paths import local_path
+from jslim.core.errors import DataError
 from jslim.data.decode import FORMATS, decode_image, pixels_of
 from jslim.data.trees import IMAGE_EXTENSIONS, log_passed_over, open_tree
+from jslim.host.files import read_regular
+from jslim.host.limits import IMAGE_BYTES
+from jslim.host.paths import local_path
 
 Image = np.ndarray | str | os.PathLike[str]
 

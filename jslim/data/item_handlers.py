@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
-from jslim._limits import IMAGE_BYTES
+from jslim.core.errors import DataError, did_you_mean
 from jslim.data.decode import EncodedImage, decode_image
 from jslim.data.tf_example import Rows
+from jslim.host.limits import IMAGE_BYTES
 
 Arrays = Mapping[str, Any]
 

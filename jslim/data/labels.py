@@ -5,11 +5,11 @@ import pathlib
 import re
 from collections.abc import Iterable
 
-from jslim._errors import DataError
-from jslim._files import read_regular
-from jslim._limits import CLASSES, TEXT_BYTES
-from jslim._paths import local_path
-from jslim._text import is_one_line
+from jslim.core.errors import DataError
+from jslim.core.text import is_one_line
+from jslim.host.files import read_regular
+from jslim.host.limits import CLASSES, TEXT_BYTES
+from jslim.host.paths import local_path
 
 LABELS_FILENAME = "labels.txt"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jslim._seeds import check_seed
+from jslim.core.seeds import check_seed
 
 _SHUFFLE_STREAM = 0
 _EXAMPLE_STREAM = 1

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data.tfrecord import TFRecordFile, get_data_files
 from jslim.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
 

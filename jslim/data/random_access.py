@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
-from jslim._paths import local_path
+from jslim.core.errors import DataError, did_you_mean
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import Example, ImageDataset
+from jslim.host.paths import local_path
 
 
 class _Source(Protocol):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data.item_handlers import Arrays, ItemHandler, SparseValue
 from jslim.data.tf_example import Rows
 

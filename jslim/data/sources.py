@@ -9,11 +9,11 @@ from typing import TypedDict
 
 import numpy as np
 
-from jslim._errors import did_you_mean
-from jslim._limits import numbers_as_names
-from jslim._text import as_text
+from jslim.core.errors import did_you_mean
+from jslim.core.text import as_text
 from jslim.data._image_arrays import check_images
 from jslim.data.decode import EncodedImage
+from jslim.host.limits import numbers_as_names
 
 
 class Example(TypedDict):

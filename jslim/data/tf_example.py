@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
-from jslim._limits import IMAGE_BYTES
+from jslim.core.errors import DataError, did_you_mean
+from jslim.host.limits import IMAGE_BYTES
 
 _PACKAGE = "jslim.data"
 _BYTES = np.dtype(object)

@@ -15,7 +15,7 @@ import abc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jslim._errors import DataError, did_you_mean
+from jslim.core.errors import DataError, did_you_mean
 from jslim.data.data_decoder import DataDecoder as DataDecoder
 from jslim.data.item_handlers import Arrays
 from jslim.data.item_handlers import BackupHandler as BackupHandler

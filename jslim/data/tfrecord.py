@@ -22,12 +22,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from jslim._crc32c import crc32c, mask
-from jslim._errors import DataError
-from jslim._files import UnfinishedFile, open_regular
-from jslim._paths import local_path, output_file
+from jslim.core.errors import DataError
 from jslim.data._compressed import WINDOW_BITS, decompressed
 from jslim.data._shards import check_shards
+from jslim.host.crc32c import crc32c, mask
+from jslim.host.files import UnfinishedFile, open_regular
+from jslim.host.paths import local_path, output_file
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jslim._errors import DataError, did_you_mean
-from jslim._limits import numbers_as_names
-from jslim._paths import local_path
+from jslim.core.errors import DataError, did_you_mean
 from jslim.data import array_record
 from jslim.data._shards import check_count, check_shards, is_of_records
 from jslim.data.decode import EncodedImage
@@ -26,6 +24,8 @@ from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.tf_example import FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
 from jslim.data.tfrecord import TFRecordFiles
+from jslim.host.limits import numbers_as_names
+from jslim.host.paths import local_path
 
 _LABEL = "image/class/label"
 _BOXES = "image/object/bbox/"

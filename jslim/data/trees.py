@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from jslim._errors import DataError
-from jslim._files import open_regular, read_regular
-from jslim._limits import IMAGE_BYTES, check_unpacked
-from jslim._paths import local_path
-from jslim._text import printable
+from jslim.core.errors import DataError
+from jslim.core.text import printable
+from jslim.host.files import open_regular, read_regular
+from jslim.host.limits import IMAGE_BYTES, check_unpacked
+from jslim.host.paths import local_path
 
 logger = logging.getLogger("jslim")
 

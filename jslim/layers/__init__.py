@@ -1,6 +1,6 @@
 """TF-Slim's layers."""
 
-from jslim import _tf_slim_names
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.layers import sparse_ops as sparse_ops
 from jslim.layers import utils as utils
 from jslim.layers.batch_normalization import batch_norm as batch_norm

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model
+from jslim.core import model
 from jslim.layers import utils
 from jslim.layers._common import ZEROS, Collections, Initializer
 from jslim.layers._normalizing import like

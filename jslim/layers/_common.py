@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model
+from jslim.core import model
 from jslim.initializers import xavier_initializer, zeros_initializer
 from jslim.layers import utils
 from jslim.variables import model_variable

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from jslim._errors import did_you_mean
+from jslim.core.errors import did_you_mean
 from jslim.initializers import ones_initializer
 from jslim.layers._common import ZEROS, Parameters
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model
-from jslim._arg_scope import add_arg_scope
-from jslim._context import Predicate, changed_context, context
+from jslim.core import model
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.context import Predicate, changed_context, context
+from jslim.core.model import Reuse, variable_scope
 from jslim.layers import _common, utils
 from jslim.layers._batch_statistics import (
     Correction,
@@ -37,7 +38,6 @@ from jslim.layers._normalizing import (
     normalize_weighted,
     scale_and_shift,
 )
-from jslim.model import Reuse, variable_scope
 
 Adjustment = Callable[[tuple[int, ...]], tuple[Any, Any]] | None
 _PARAMETERS = ("gamma", "beta")

@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 
+from jslim.core.model import variable_scope
 from jslim.layers.utils import whole_number
-from jslim.model import variable_scope
 
 
 def _layer_name(layer: Callable[..., Any], otherwise: str) -> str:

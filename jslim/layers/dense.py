@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import Reuse, variable_scope
 from jslim.layers import _common, _lowering, activations, utils
 from jslim.layers._common import (
     XAVIER,
@@ -18,7 +19,6 @@ from jslim.layers._common import (
     Parameters,
     Regularizer,
 )
-from jslim.model import Reuse, variable_scope
 
 
 @add_arg_scope

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 from jax import lax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import Reuse, variable_scope
 from jslim.layers import _common, _lowering, utils
 from jslim.layers._common import (
     XAVIER,
@@ -22,7 +23,6 @@ from jslim.layers._common import (
     Windows,
 )
 from jslim.layers.activations import relu
-from jslim.model import Reuse, variable_scope
 
 
 @add_arg_scope

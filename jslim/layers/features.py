@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import variable_scope
 from jslim.initializers import constant_initializer
 from jslim.layers import _common
 from jslim.layers._common import Collections, Parameters
-from jslim.model import variable_scope
 
 
 @add_arg_scope

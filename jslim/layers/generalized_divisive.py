@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model
+from jslim.core import model
+from jslim.core.model import Reuse, variable_scope
 from jslim.layers import _common
 from jslim.layers._common import Parameters
-from jslim.model import Reuse, variable_scope
 
 
 def gdn(

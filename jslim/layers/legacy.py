@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import jax
 
+from jslim.core.model import GLOBAL, variable_scope
 from jslim.layers import _common, _lowering, utils
 from jslim.layers._common import XAVIER, ZEROS, Activation, Initializer, Regularizer
 from jslim.layers.activations import relu
-from jslim.model import GLOBAL, variable_scope
 from jslim.variables import variable
 
 

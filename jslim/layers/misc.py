@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model
-from jslim._arg_scope import add_arg_scope
-from jslim._seeds import mixed_into
+from jslim.core import model
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.seeds import mixed_into
 from jslim.layers import _common, utils
 
 

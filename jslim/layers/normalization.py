@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import Reuse, variable_scope
 from jslim.layers import _common, utils
 from jslim.layers._common import (
     ZEROS,
@@ -20,7 +21,6 @@ from jslim.layers._common import (
 )
 from jslim.layers._normalizing import Over, beta_and_gamma, by_name, scale_and_shift
 from jslim.layers._normalizing_groups import Groups, normalize_groups
-from jslim.model import Reuse, variable_scope
 
 
 @add_arg_scope

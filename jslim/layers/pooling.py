@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
 from jslim.layers import _common, _lowering, utils
 from jslim.layers._common import Padding, Pair, Windows
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jslim import model
-from jslim._context import changed_context, context
-from jslim._errors import ScopeError, did_you_mean
-from jslim._selection import compile_pattern
+from jslim.core import model
+from jslim.core.context import changed_context, context
+from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.selection import compile_pattern
 from jslim.layers.reversible import recompute_grad
 
 # The patterns in force and the one of them that matched. What JAX has traced is not traced again,

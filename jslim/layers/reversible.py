@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim import model
-from jslim._pure import Pure, Tracing
+from jslim.core import model
+from jslim.core.pure import Pure, Tracing
 from jslim.layers._common import as_floating
 from jslim.layers._lowering import on_platform
 

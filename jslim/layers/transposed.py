@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import Reuse, variable_scope
 from jslim.layers import _common, _lowering, utils
 from jslim.layers._common import (
     XAVIER,
@@ -19,7 +20,6 @@ from jslim.layers._common import (
     Regularizer,
 )
 from jslim.layers.activations import relu
-from jslim.model import Reuse, variable_scope
 
 
 def _convolve_transposed(

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from jslim import _tf_slim_names, model
+from jslim.core import model
+from jslim.core import tf_slim_names as _tf_slim_names
 
 _Outputs = TypeVar("_Outputs")
 

@@ -9,7 +9,7 @@ or by hand:
     state, outputs = train_op(state, batch)
 """
 
-from jslim import _tf_slim_names
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.learning.clipping import AdaptiveClippingState as AdaptiveClippingState
 from jslim.learning.clipping import adaptive_clipping_fn as adaptive_clipping_fn
 from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries

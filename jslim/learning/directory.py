@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 from jslim import checkpoints
-from jslim._errors import RestoreError
-from jslim._processes import any_of
+from jslim.core.errors import RestoreError
+from jslim.host.processes import any_of
 from jslim.learning.state import MAX_STEPS, TrainState
 
 logger = logging.getLogger("jslim")

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim._errors import ScopeError
-from jslim._text import some_of
+from jslim.core.errors import ScopeError
+from jslim.core.text import some_of
 from jslim.summaries import gradient_summaries
 from jslim.variables import named, select
 

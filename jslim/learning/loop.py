@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from jslim._checks import check_count, check_secs
-from jslim._errors import ScopeError
-from jslim._paths import output_directory
-from jslim._processes import put
+from jslim.core.checks import check_count, check_secs
+from jslim.core.errors import ScopeError
+from jslim.host.paths import output_directory
+from jslim.host.processes import put
 from jslim.learning.directory import RunDirectory
 from jslim.learning.profiling import StepProfiler
 from jslim.learning.running import AfterStep, Run, TrainStepFn

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim._processes import put, put_rows
+from jslim.host.processes import put, put_rows
 
 DATA_AXIS = "data"
 

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jslim import model as _model
-from jslim._errors import did_you_mean
-from jslim._seeds import key_of
-from jslim._text import some_of
+from jslim.core import model as _model
+from jslim.core.errors import did_you_mean
+from jslim.core.seeds import key_of
+from jslim.core.text import some_of
 from jslim.learning.clipping import AdaptiveClippingState
 from jslim.learning.gradients import (
     GradientsFn,

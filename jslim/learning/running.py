@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
-from jslim._processes import any_of
+from jslim.host.processes import any_of
 from jslim.learning.directory import RunDirectory
 from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.numerics import FIRST_NONFINITE

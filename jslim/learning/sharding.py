@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim._errors import ScopeError
+from jslim.core.errors import ScopeError
 from jslim.learning.state import TrainState
 from jslim.variables import named
 

@@ -7,7 +7,7 @@ from typing import Any
 import optax
 from jax.sharding import Mesh
 
-from jslim import model as _model
+from jslim.core import model as _model
 from jslim.learning.gradients import (
     GradientsFn,
     clip_by_global_norm,

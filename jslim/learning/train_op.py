@@ -12,10 +12,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim import model as _model
-from jslim._arg_scope import arg_scope, current_arg_scope
-from jslim._errors import ScopeError
-from jslim._seeds import key_of
+from jslim.core import model as _model
+from jslim.core.arg_scope import arg_scope, current_arg_scope
+from jslim.core.errors import ScopeError
+from jslim.core.seeds import key_of
 from jslim.layers import frozen_batch_norm
 from jslim.learning.accumulation import accumulate
 from jslim.learning.gradients import (

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model as _model
 from jslim import summaries
-from jslim._errors import did_you_mean
+from jslim.core import model as _model
+from jslim.core.errors import did_you_mean
 from jslim.losses import _cluster_scores as scores
 from jslim.losses._distances import as_rows, pairwise_distance
 from jslim.losses._weighting import as_array

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim import model as _model
 from jslim import regularizers as _regularizers
-from jslim._arg_scope import add_arg_scope
-from jslim._errors import ScopeError, given_more_than_once
-from jslim.model import LOSSES, REGULARIZATION_LOSSES
+from jslim.core import model as _model
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.errors import ScopeError, given_more_than_once
+from jslim.core.model import LOSSES, REGULARIZATION_LOSSES
 from jslim.variables import get_variables, named
 
 # The graph collection in which TF looks for weights to regularize.

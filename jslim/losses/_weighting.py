@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim import model as _model
+from jslim.core import model as _model
 from jslim.losses._collections import add_loss
 
 

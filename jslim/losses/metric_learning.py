@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim import _tf_slim_names
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.losses._clustering import cluster_loss as cluster_loss
 from jslim.losses._distances import as_rows, row_distance
 from jslim.losses._distances import pairwise_distance as pairwise_distance

@@ -22,7 +22,7 @@ Several devices: under `jax.jit` with sharded data nothing changes. In `jax.shar
 or bring them all outside and combine them with `merge`.
 """
 
-from jslim import _tf_slim_names
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.metrics._core import Metric as Metric
 from jslim.metrics._core import aggregate_metric_map as aggregate_metric_map
 from jslim.metrics._core import aggregate_metrics as aggregate_metrics

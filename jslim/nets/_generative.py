@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim._errors import did_you_mean
+from jslim.core.errors import did_you_mean
 from jslim.layers.utils import two_element_tuple
 
 # What a border repeats, as `jnp.pad` calls it, and how many pixels more it takes than it is wide.

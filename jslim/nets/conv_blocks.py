@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim._arg_scope import add_arg_scope, arg_scope
+from jslim.core.arg_scope import add_arg_scope, arg_scope
+from jslim.core.model import variable_scope
 from jslim.layers import avg_pool2d, conv2d, separable_conv2d, utils
-from jslim.model import variable_scope
 from jslim.nets._common import EndPoints, fixed_padding
 
 Function = Callable[..., jax.Array]

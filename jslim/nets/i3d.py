@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import jax
 
-from jslim._arg_scope import ArgScope, arg_scope
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.layers import batch_norm, dropout, softmax
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.i3d_utils import check_videos, classify_videos, video_arg_scope
 from jslim.nets.s3dg import s3dg_base

@@ -23,8 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim._arg_scope import ArgScope, arg_scope
-from jslim._errors import did_you_mean
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.errors import did_you_mean
+from jslim.core.model import variable_scope
 from jslim.initializers import truncated_normal_initializer, variance_scaling_initializer
 from jslim.layers import (
     avg_pool2d,
@@ -36,7 +37,6 @@ from jslim.layers import (
     max_pool2d,
     softmax,
 )
-from jslim.model import variable_scope
 from jslim.nets._common import EndPoints, check_images, squeeze_logits
 from jslim.regularizers import l2_regularizer
 

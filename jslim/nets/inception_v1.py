@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import jax
 
-from jslim._arg_scope import arg_scope
+from jslim.core.arg_scope import arg_scope
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import batch_norm, conv2d, dropout, fully_connected, softmax
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, check_images, with_image_size
 from jslim.nets.inception_utils import (
     Part,

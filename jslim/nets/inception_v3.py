@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from jslim._arg_scope import arg_scope
+from jslim.core.arg_scope import arg_scope
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, softmax
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, squeeze_logits, with_image_size
 from jslim.nets.inception_utils import (
     Part,

@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 
-from jslim._arg_scope import arg_scope
+from jslim.core.arg_scope import arg_scope
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.layers import batch_norm, dropout
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.inception_utils import (
     Branch,

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import jax
 
-from jslim._arg_scope import ArgScope, arg_scope
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.model import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import conv2d, dropout, flatten, fully_connected, max_pool2d, softmax
-from jslim.model import variable_scope
 from jslim.nets._common import EndPoints, check_images, with_image_size
 from jslim.regularizers import l2_regularizer
 

@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim._arg_scope import ArgScope, add_arg_scope, arg_scope
-from jslim._errors import did_you_mean
+from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
+from jslim.core.errors import did_you_mean
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.initializers import truncated_normal_initializer, xavier_initializer, zeros_initializer
 from jslim.layers import (
     avg_pool2d,
@@ -34,7 +35,6 @@ from jslim.layers import (
     softmax,
     utils,
 )
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, check_images, fixed_padding
 from jslim.nets.conv_blocks import expanded_conv, make_divisible
 from jslim.regularizers import l2_regularizer

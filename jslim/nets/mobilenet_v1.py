@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jslim._arg_scope import ArgScope, arg_scope
-from jslim._errors import did_you_mean
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.errors import did_you_mean
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, separable_conv2d, softmax
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import (
     EndPoints,
     check_images,

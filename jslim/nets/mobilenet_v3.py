@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import VariableScope
 from jslim.layers import (
     avg_pool2d,
     batch_norm,
@@ -21,7 +22,6 @@ from jslim.layers import (
     group_norm,
     separable_conv2d,
 )
-from jslim.model import VariableScope
 from jslim.nets import conv_blocks
 from jslim.nets import mobilenet as lib
 from jslim.nets._common import EndPoints, fixed_padding, variant, with_image_size

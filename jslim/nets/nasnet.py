@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim._arg_scope import ArgScope, arg_scope
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.model import variable_scope
 from jslim.initializers import variance_scaling_initializer
 from jslim.layers import (
     avg_pool2d,
@@ -28,7 +29,6 @@ from jslim.layers import (
     separable_conv2d,
     softmax,
 )
-from jslim.model import variable_scope
 from jslim.nets import nasnet_utils
 from jslim.nets._common import EndPoints, check_images, with_image_size
 from jslim.nets.nasnet_utils import NASNET_A_NORMAL, NASNET_A_REDUCTION, Cell, Config

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim import model
-from jslim._arg_scope import add_arg_scope
-from jslim._errors import did_you_mean
+from jslim.core import model
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.errors import did_you_mean
+from jslim.core.model import variable_scope
 from jslim.layers import avg_pool2d, batch_norm, conv2d, max_pool2d, separable_conv2d
-from jslim.model import variable_scope
 from jslim.variables import get_or_create_global_step
 
 _CAP = 6.0

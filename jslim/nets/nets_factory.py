@@ -15,8 +15,8 @@ from typing import Any
 
 import jax
 
-from jslim._arg_scope import ArgScope, arg_scope
-from jslim._errors import did_you_mean
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.errors import did_you_mean
 from jslim.nets import (
     alexnet,
     cifarnet,

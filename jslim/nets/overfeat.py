@@ -9,7 +9,8 @@ networks" (2013), https://arxiv.org/abs/1312.6229, table 1.
 
 import jax
 
-from jslim._arg_scope import ArgScope, arg_scope
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.model import variable_scope
 from jslim.initializers import (
     constant_initializer,
     truncated_normal_initializer,
@@ -17,7 +18,6 @@ from jslim.initializers import (
 )
 from jslim.layers import conv2d, dropout, fully_connected, max_pool2d
 from jslim.layers.utils import convert_collection_to_dict
-from jslim.model import variable_scope
 from jslim.nets._common import (
     EndPoints,
     check_images,

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim._arg_scope import ArgScope, arg_scope
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.model import variable_scope
 from jslim.initializers import random_normal_initializer
 from jslim.layers import conv2d, conv2d_transpose, dropout, instance_norm
-from jslim.model import variable_scope
 from jslim.nets._common import EndPoints, check_images
 from jslim.nets._generative import (
     check_method,

@@ -8,7 +8,7 @@ Liu et al., "Progressive neural architecture search" (2017), https://arxiv.org/a
 
 import jax
 
-from jslim._arg_scope import ArgScope
+from jslim.core.arg_scope import ArgScope
 from jslim.nets import nasnet, nasnet_utils
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.nasnet_utils import PNASNET_5, Cell, Config

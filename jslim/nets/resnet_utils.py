@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jslim._arg_scope import ArgScope, add_arg_scope, arg_scope
+from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.initializers import variance_scaling_initializer
 from jslim.layers import batch_norm, conv2d, max_pool2d, softmax
 from jslim.layers.utils import collect_named_outputs, convert_collection_to_dict
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, check_images, fixed_padding, squeeze_logits
 from jslim.regularizers import l2_regularizer
 

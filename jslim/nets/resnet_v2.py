@@ -14,10 +14,10 @@ from typing import Any
 import jax
 from jax import lax
 
-from jslim._arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets import resnet_utils
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.resnet_utils import Block, conv2d_same, subsample

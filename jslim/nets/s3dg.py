@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim._arg_scope import ArgScope, arg_scope
-from jslim._errors import did_you_mean
+from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.errors import did_you_mean
+from jslim.core.model import Reuse, VariableScope, variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import batch_norm, conv3d, dropout, max_pool3d, softmax
-from jslim.model import Reuse, VariableScope, variable_scope
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.i3d_utils import (
     SelfGating,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jslim._errors import did_you_mean
+from jslim.core.errors import did_you_mean
 from jslim.preprocessing import (
     cifarnet_preprocessing,
     inception_preprocessing,

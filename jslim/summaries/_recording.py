@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim import model as _model
+from jslim.core import model as _model
 
 SUMMARIES = "summaries"
 _IMAGE_CHANNELS = (1, 3, 4)

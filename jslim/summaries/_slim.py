@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim import model as _model
-from jslim._errors import ScopeError
+from jslim.core import model as _model
+from jslim.core.errors import ScopeError
 from jslim.summaries._recording import SUMMARIES, histogram, image, scalar
 from jslim.variables import get_variable_full_name
 

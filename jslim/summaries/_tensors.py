@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim import model as _model
+from jslim.core import model as _model
 from jslim.summaries._recording import histogram, scalar
 from jslim.summaries._slim import named_tensors, tag_of
 from jslim.variables import get_variables

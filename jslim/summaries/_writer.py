@@ -12,7 +12,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from jslim._paths import output_directory
+from jslim.host.paths import output_directory
 from jslim.summaries._recording import BUCKET_LIMITS, SUMMARIES, Histogram
 
 _FLUSH_SECS = 10.0

@@ -5,7 +5,7 @@ import pathlib
 import re
 from typing import NamedTuple
 
-from jslim._errors import RestoreError
+from jslim.core.errors import RestoreError
 from jslim.tf_checkpoint._table import is_table
 from jslim.tf_checkpoint._wire import Malformed
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jslim._errors import RestoreError, did_you_mean
-from jslim._paths import local_path
+from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host.paths import local_path
 from jslim.tf_checkpoint import _locate
 from jslim.tf_checkpoint._tensors import DTYPES, STRING
 from jslim.tf_checkpoint._v1 import SlicedFiles

@@ -13,9 +13,9 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from jslim._crc32c import crc32c, mask, unmask
-from jslim._files import read_part
-from jslim._limits import TENSORS
+from jslim.host.crc32c import crc32c, mask, unmask
+from jslim.host.files import read_part
+from jslim.host.limits import TENSORS
 from jslim.tf_checkpoint._wire import Malformed, read_varint, varint
 
 Entry = TypeVar("Entry")

@@ -10,8 +10,8 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from jslim._crc32c import crc32c, mask, unmask
-from jslim._files import UnfinishedFile
+from jslim.host.crc32c import crc32c, mask, unmask
+from jslim.host.files import UnfinishedFile
 from jslim.tf_checkpoint._table import MOST_LISTED, Table, limited, read_bytes, write_table
 from jslim.tf_checkpoint._tensors import (
     NUMBERS,

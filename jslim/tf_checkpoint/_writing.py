@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jslim._files import UnfinishedFile
-from jslim._paths import local_path
+from jslim.host.files import UnfinishedFile
+from jslim.host.paths import local_path
 from jslim.tf_checkpoint._locate import state_naming
 from jslim.tf_checkpoint._tensors import NUMBERS
 from jslim.tf_checkpoint._v2 import write_bundle

@@ -5,7 +5,6 @@ import pytest
 from checkpoint_states import assert_same, make_state, save_steps
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim._errors import RestoreError
 from jslim.checkpoints import (
     CheckpointManager,
     assign_from_checkpoint,
@@ -14,6 +13,7 @@ from jslim.checkpoints import (
     assign_from_values_fn,
     open_checkpoint,
 )
+from jslim.core.errors import RestoreError
 
 WEIGHTS = "lenet/conv1/weights"
 BIASES = "lenet/conv1/biases"

@@ -14,7 +14,6 @@ from checkpoint_states import assert_same, make_state, save_steps
 from flax import traverse_util
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim._errors import RestoreError
 from jslim.checkpoints import (
     CheckpointManager,
     all_checkpoints,
@@ -30,6 +29,7 @@ from jslim.checkpoints import (
     restore_latest,
     restore_variables,
 )
+from jslim.core.errors import RestoreError
 
 
 def on_mesh(num_devices: int, *axes: str) -> NamedSharding:

@@ -10,8 +10,8 @@ from flax import traverse_util
 
 import jslim as slim
 from jslim import checkpoints, tf_checkpoint
-from jslim._errors import RestoreError
 from jslim.checkpoints import list_variables, load_variables
+from jslim.core.errors import RestoreError
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "tf_checkpoints"
 V1, V2 = GOLDEN / "tf_slim_v1" / "model.ckpt-5", GOLDEN / "tf_slim_v2" / "model.ckpt-5"

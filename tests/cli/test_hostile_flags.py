@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from jslim._errors import DataError
 from jslim.cli import run as running
 from jslim.cli import train
 from jslim.cli.flagfiles import expanded
+from jslim.core.errors import DataError
 from jslim.data.labels import read_class_names, read_label_file, write_label_file
 
 

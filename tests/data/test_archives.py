@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from jslim import data
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import FolderDataset
 from jslim.data.convert import convert_dataset
 from jslim.data.trees import open_tree

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jslim import data
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data.array_files import CIFAR10_CLASSES
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import ArrayDataset, FolderDataset, batches
 from jslim.preprocessing import preprocessing_factory
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from jslim import data
-from jslim._errors import DataError
 from jslim.cli import convert
+from jslim.core.errors import DataError
 from jslim.data.convert import convert_dataset
 from jslim.data.tf_example import VarLenFeature, parse_example
 from jslim.data.tfrecord import TFRecordFile

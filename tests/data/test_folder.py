@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import FolderDataset
 
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from jslim import data
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import FolderDataset
 from jslim.data.array_files import read_idx
 from jslim.data.tfrecord import TFRecordFile, TFRecordWriter

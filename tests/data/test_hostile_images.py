@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jslim import _limits
-from jslim._errors import DataError
-from jslim._files import open_regular, read_regular
+from jslim.core.errors import DataError
 from jslim.data import FolderDataset, decode
 from jslim.data._whole_images import jpeg_end
 from jslim.data.decode import EncodedImage, decode_image
+from jslim.host import limits as _limits
+from jslim.host.files import open_regular, read_regular
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (20, 24, 3), np.uint8)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jslim as slim
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import TFRecordFile, TFRecordFiles, TFRecordWriter
 from jslim.queues import OutOfRangeError, QueueRunners
 

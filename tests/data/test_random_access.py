@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jslim import data
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import RandomAccessDataset
 
 RECORDS = [{"image": np.full((4, 5, 3), n, np.uint8), "label": np.int64(n % 2)} for n in range(5)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jslim import data
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data.array_record import ArrayRecordWriter
 from jslim.data.convert import convert_dataset
 from jslim.data.parallel_reader import parallel_read

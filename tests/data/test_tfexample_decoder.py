@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import tf_example, tfexample_decoder
 from jslim.data.tf_example import (
     FixedLenFeature,

@@ -10,10 +10,10 @@ import zlib
 import numpy as np
 import pytest
 
-from jslim._crc32c import crc32c, mask
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import tfrecord
 from jslim.data.tfrecord import TFRecordFile, TFRecordWriter, get_data_files, read_records
+from jslim.host.crc32c import crc32c, mask
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "tfrecords"
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from jslim import data
-from jslim._errors import DataError
 from jslim.cli import evaluate, train
+from jslim.core.errors import DataError
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import read_label_file, write_label_file

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jslim._errors import DataError
+from jslim.core.errors import DataError
 from jslim.data import FolderDataset, TFRecordDataset, batches
 from jslim.data.convert import convert_dataset
 from jslim.data.tfrecord_datasets import open_tfrecord_dataset

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mutating import Mutate, Rng, mutate_bytes, mutate_json, mutate_message, varint
 
-from jslim._crc32c import crc32c, mask
+from jslim.host.crc32c import crc32c, mask
 
 
 def png_chunks(mutate: Mutate) -> Mutate:

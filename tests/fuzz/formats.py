@@ -19,7 +19,6 @@ import numpy as np
 from mutating import Mutate, mutate_bytes, mutate_json, mutate_message
 
 from jslim import data
-from jslim._schema import Invalid, read_json
 from jslim.cli import flagfiles, flags
 from jslim.cli.validation import read_evaluations
 from jslim.data import decode_image, labels
@@ -27,6 +26,7 @@ from jslim.data.array_record import ArrayRecordWriter
 from jslim.data.convert import convert_dataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
+from jslim.host.schema import Invalid, read_json
 
 Files = dict[str, bytes]
 

@@ -29,7 +29,7 @@ import tensorflow.compat.v1 as tf
 # jslim without its __init__, which wants JAX.
 sys.modules["jslim"] = types.ModuleType("jslim")
 sys.modules["jslim"].__path__ = [str(pathlib.Path(__file__).parents[2] / "jslim")]
-_crc32c = importlib.import_module("jslim._crc32c")
+_crc32c = importlib.import_module("jslim.host.crc32c")
 _table = importlib.import_module("jslim.tf_checkpoint._table")
 _wire = importlib.import_module("jslim.tf_checkpoint._wire")
 

@@ -8,7 +8,7 @@ import pytest
 
 import jslim as slim
 from jslim import learning
-from jslim._errors import ScopeError
+from jslim.core.errors import ScopeError
 from jslim.nets import resnet_v1
 
 BATCH = {

@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import jslim as slim
 from jslim import data, learning, optimizers
-from jslim._errors import ScopeError
+from jslim.core.errors import ScopeError
 from jslim.learning.accumulation import split_batch
 from jslim.nets import nets_factory
 

@@ -13,9 +13,9 @@ import pytest
 
 import jslim as slim
 from jslim import checkpoints, data, export, tf_checkpoint
-from jslim._errors import RestoreError
 from jslim.cli import export as export_program
 from jslim.cli import train
+from jslim.core.errors import RestoreError
 from jslim.preprocessing import on_device, preprocessing_factory
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 import jslim as slim
 from jslim import data, tf_checkpoint
-from jslim._errors import DataError, RestoreError
 from jslim.cli import train
+from jslim.core.errors import DataError, RestoreError
 from jslim.preprocessing import lenet_preprocessing
 
 FLAGS = ["train.py", "--dataset_name=digits", "--model_name=lenet", "--train_image_size=8",

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jslim import _crc32c
-from jslim._crc32c import crc32c, mask, unmask
+from jslim.host import crc32c as _crc32c
+from jslim.host.crc32c import crc32c, mask, unmask
 
 LARGE = 4 * 6777 * 16  # above this the message is folded in two steps, above a 16th in one
 

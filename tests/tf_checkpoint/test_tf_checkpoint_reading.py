@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jslim import tf_checkpoint
-from jslim._errors import RestoreError
+from jslim.core.errors import RestoreError
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "tf_checkpoints"
 V2 = GOLDEN / "v2" / "model.ckpt-7"

@@ -14,7 +14,7 @@ from typing import Any
 
 from jax import lax
 
-from jslim._context import changed_context, context
+from jslim.core.context import changed_context, context
 
 
 @dataclass(frozen=True)

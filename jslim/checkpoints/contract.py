@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypedDict
 
-from jslim._errors import RestoreError
-from jslim._limits import CLASSES, IMAGE_PIXELS
-from jslim._schema import Between, Invalid, conform
+from jslim.core.errors import RestoreError
+from jslim.host.limits import CLASSES, IMAGE_PIXELS
+from jslim.host.schema import Between, Invalid, conform
 
 _Size = Annotated[int, Between(1, 1 << 16)]
 

@@ -25,10 +25,10 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from jslim._context import changed_context, context
-from jslim._defaults import ArgScope as ArgScope
-from jslim._defaults import Defaults
-from jslim._errors import ScopeError, did_you_mean
+from jslim.core.context import changed_context, context
+from jslim.core.defaults import ArgScope as ArgScope
+from jslim.core.defaults import Defaults
+from jslim.core.errors import ScopeError, did_you_mean
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

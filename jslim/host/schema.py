@@ -21,8 +21,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from jslim._files import read_regular
-from jslim._limits import TEXT_BYTES
+from jslim.host.files import read_regular
+from jslim.host.limits import TEXT_BYTES
 
 MAX_DEPTH = 64
 _BYTES_OF_A_VALUE = 16  # or more: values of less would take many times the memory of the text

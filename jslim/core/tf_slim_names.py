@@ -8,7 +8,7 @@ import importlib
 import sys
 from typing import Any
 
-from jslim._errors import did_you_mean
+from jslim.core.errors import did_you_mean
 
 # By module, TF-Slim's name of what lies elsewhere: the module, and what to take of it.
 ELSEWHERE: dict[str, dict[str, str]] = {

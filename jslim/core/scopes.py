@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jslim._errors import ScopeError
+from jslim.core.errors import ScopeError
 
 AUTO_REUSE = "AUTO_REUSE"
 Reuse = bool | str | None
 
-_LIBRARY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 _NETS = os.path.join(_LIBRARY, "nets") + os.sep
 

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex_core
 
-from jslim._errors import ScopeError
-from jslim._scopes import FRAME, frame
+from jslim.core.errors import ScopeError
+from jslim.core.scopes import FRAME, frame
 
 Place = tuple[str, str, str]  # the kind of place, the collection, the name
 

@@ -22,30 +22,30 @@ import flax.traverse_util
 import jax
 from jax.extend import core as jex_core
 
-from jslim._access import BATCH_STATS as BATCH_STATS
-from jslim._access import GLOBAL as GLOBAL
-from jslim._access import LOCAL_VARIABLES as LOCAL_VARIABLES
-from jslim._access import LOSSES as LOSSES
-from jslim._access import MODEL as MODEL
-from jslim._access import PARAMS as PARAMS
-from jslim._access import REGULARIZATION_LOSSES as REGULARIZATION_LOSSES
-from jslim._access import TRAINABLE as TRAINABLE
-from jslim._access import VariableInfo as VariableInfo
-from jslim._access import assign as assign
-from jslim._access import collect as collect
-from jslim._access import collected as collected
-from jslim._access import get_or_create as get_or_create
-from jslim._access import make_rng as make_rng
-from jslim._access import regularization_losses as regularization_losses
-from jslim._devices import Space
-from jslim._errors import ScopeError, did_you_mean
-from jslim._scopes import AUTO_REUSE as AUTO_REUSE
-from jslim._scopes import FRAME, Frame, Numbering, frame, user_site
-from jslim._scopes import Reuse as Reuse
-from jslim._scopes import VariableScope as VariableScope
-from jslim._scopes import get_variable_scope as get_variable_scope
-from jslim._scopes import unique_op_name as unique_op_name
-from jslim._scopes import variable_scope as variable_scope
+from jslim.core.access import BATCH_STATS as BATCH_STATS
+from jslim.core.access import GLOBAL as GLOBAL
+from jslim.core.access import LOCAL_VARIABLES as LOCAL_VARIABLES
+from jslim.core.access import LOSSES as LOSSES
+from jslim.core.access import MODEL as MODEL
+from jslim.core.access import PARAMS as PARAMS
+from jslim.core.access import REGULARIZATION_LOSSES as REGULARIZATION_LOSSES
+from jslim.core.access import TRAINABLE as TRAINABLE
+from jslim.core.access import VariableInfo as VariableInfo
+from jslim.core.access import assign as assign
+from jslim.core.access import collect as collect
+from jslim.core.access import collected as collected
+from jslim.core.access import get_or_create as get_or_create
+from jslim.core.access import make_rng as make_rng
+from jslim.core.access import regularization_losses as regularization_losses
+from jslim.core.devices import Space
+from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.scopes import AUTO_REUSE as AUTO_REUSE
+from jslim.core.scopes import FRAME, Frame, Numbering, frame, user_site
+from jslim.core.scopes import Reuse as Reuse
+from jslim.core.scopes import VariableScope as VariableScope
+from jslim.core.scopes import get_variable_scope as get_variable_scope
+from jslim.core.scopes import unique_op_name as unique_op_name
+from jslim.core.scopes import variable_scope as variable_scope
 
 
 @dataclass(eq=False)

@@ -13,8 +13,8 @@ from types import TracebackType
 
 import numpy as np
 
-from jslim._limits import Limit, check_unpacked
-from jslim._paths import local_path
+from jslim.host.limits import Limit, check_unpacked
+from jslim.host.paths import local_path
 
 _KINDS = {
     stat.S_IFDIR: "a folder",

@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 
-from jslim._devices import Placement
-from jslim._errors import ScopeError, did_you_mean
-from jslim._scopes import check_name, frame, join, user_site
-from jslim.initializers import initial_value
+from jslim.core.devices import Placement
+from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.initial_values import initial_value
+from jslim.core.scopes import check_name, frame, join, user_site
 
 # Flax's collections, which hold arrays.
 PARAMS = "params"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from jslim._defaults import ArgScope, key_of
+from jslim.core.defaults import ArgScope, key_of
 
 
 class Around(Hashable, Protocol):

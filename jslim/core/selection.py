@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 
-from jslim import model as _model
-from jslim._errors import ScopeError, given_more_than_once, nearest
-from jslim._trees import Variables, as_mapping, has_collections, is_tree
-from jslim._trees import named as named
-from jslim.model import GLOBAL, MODEL, TRAINABLE
+from jslim.core import model as _model
+from jslim.core.errors import ScopeError, given_more_than_once, nearest
+from jslim.core.model import GLOBAL, MODEL, TRAINABLE
+from jslim.core.trees import Variables, as_mapping, has_collections, is_tree
+from jslim.core.trees import named as named
 
 LOCAL = _model.LOCAL_VARIABLES
 

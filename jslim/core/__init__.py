@@ -1,0 +1,1 @@
+"""What runs a model: scopes, names, variables, and the errors and checks of all rooms."""

@@ -1,0 +1,87 @@
+"""How an initializer is called, whether it has JAX's signature or TensorFlow's."""
+
+import contextlib
+import contextvars
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jslim.core.seeds import key_of
+
+# The key for the variable that is made by a function with TensorFlow's signature.
+_KEY: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar("key", default=None)
+
+
+def initial_value(
+    initializer: Callable[..., Any], key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike
+) -> Any:
+    """What an initializer gives, whether it is called as JAX does it or as TensorFlow does.
+
+    It is called as in TensorFlow if its first argument is `shape`, if it takes `partition_info`, or
+    if it takes one argument alone.
+    """
+    parameters: Mapping[str, inspect.Parameter] = {}
+    with contextlib.suppress(TypeError, ValueError):  # one of Python's own kinds of function
+        parameters = inspect.signature(initializer).parameters
+    kinds = [p.kind for p in parameters.values()]
+    positional = [
+        name
+        for name, p in parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    is_alone = len(positional) == 1 and inspect.Parameter.VAR_POSITIONAL not in kinds
+    if isinstance(initializer, NamedInitializer) or not (
+        positional[:1] == ["shape"] or "partition_info" in parameters or is_alone
+    ):
+        return initializer(key, shape, dtype)
+    given: dict[str, Any] = {}
+    if "dtype" in parameters or inspect.Parameter.VAR_KEYWORD in kinds:
+        given["dtype"] = dtype
+    if "partition_info" in parameters:
+        given["partition_info"] = None
+    more = [dtype] if not given and len(positional) > 1 else []
+    token = _KEY.set(key)
+    try:
+        return jnp.asarray(initializer(list(shape), *more, **given), dtype)
+    finally:
+        _KEY.reset(token)
+
+
+class NamedInitializer:
+    """Takes `(key, shape, dtype)`, or as TensorFlow's do `(shape, dtype, partition_info)`."""
+
+    def __call__(
+        self, key: Any = None, shape: Any = None, dtype: Any = None, partition_info: Any = None
+    ) -> jax.Array:
+        name = type(self).__name__
+        if isinstance(key, (int, list, tuple)):
+            key, shape, dtype = None, key, dtype if shape is None else shape
+        if shape is None:
+            raise TypeError(f"{name}: shape is missing; call it as initializer(key, shape, dtype)")
+        if dtype is None:
+            dtype = getattr(self, "dtype", None)
+        seed = getattr(self, "seed", None)
+        key = _KEY.get() if key is None else key
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self._values(
+            key if seed is None else key_of(seed),
+            shape,
+            jnp.float32 if dtype is None else dtype,
+        )
+
+    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        shown = [
+            f"{field.name}={value!r}"
+            for field in fields
+            if (value := getattr(self, field.name)) is not None
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
