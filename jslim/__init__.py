@@ -11,7 +11,6 @@ from jslim import initializers as initializers
 from jslim import layers as layers
 from jslim import losses as losses
 from jslim import metrics as metrics
-from jslim import queues as queues
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
 from jslim.core import tf_slim_names as _tf_slim_names
@@ -153,16 +152,17 @@ if TYPE_CHECKING:
     from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
     from jslim.checkpoints import assign_from_values as assign_from_values
     from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
-    from jslim.data import dataset as dataset
-    from jslim.data import dataset_data_provider as dataset_data_provider
-    from jslim.data import parallel_reader as parallel_reader
-    from jslim.data import prefetch_queue as prefetch_queue
     from jslim.data import tfexample_decoder as tfexample_decoder
     from jslim.learning import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
     from jslim.learning import adaptive_clipping_fn as adaptive_clipping_fn
     from jslim.learning import optimize_loss as optimize_loss
     from jslim.optimizers import OPTIMIZER_CLS_NAMES as OPTIMIZER_CLS_NAMES
     from jslim.prediction import load as load
+    from jslim.tf_queues import dataset as dataset
+    from jslim.tf_queues import dataset_data_provider as dataset_data_provider
+    from jslim.tf_queues import parallel_reader as parallel_reader
+    from jslim.tf_queues import prefetch_queue as prefetch_queue
+    from jslim.tf_queues import queues as queues
 
 summary = summaries
 __version__ = "0.1.0"
@@ -174,11 +174,12 @@ _LAZY = {
     "assign_from_values_fn": "jslim.checkpoints",
     "checkpoints": "jslim",
     "data": "jslim",
-    "dataset": "jslim.data",
-    "dataset_data_provider": "jslim.data",
-    "parallel_reader": "jslim.data",
-    "prefetch_queue": "jslim.data",
+    "dataset": "jslim.tf_queues",
+    "dataset_data_provider": "jslim.tf_queues",
+    "parallel_reader": "jslim.tf_queues",
+    "prefetch_queue": "jslim.tf_queues",
     "preprocessing": "jslim",
+    "queues": "jslim.tf_queues",
     "tf_checkpoint": "jslim",
     "tfexample_decoder": "jslim.data",
     "OPTIMIZER_CLS_NAMES": "jslim.optimizers",
@@ -203,7 +204,7 @@ if not TYPE_CHECKING:  # so that type checkers find what is misspelt
         if name not in _LAZY:
             return _tf_slim_names.look_up("jslim", name)
         holder = _LAZY[name]
-        if holder in ("jslim", "jslim.data"):
+        if holder in ("jslim", "jslim.data", "jslim.tf_queues"):
             value = importlib.import_module(f"{holder}.{name}")
         else:
             value = getattr(importlib.import_module(holder), name)

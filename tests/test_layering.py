@@ -14,7 +14,6 @@ LIBRARY = pathlib.Path(__file__).parent.parent / "jslim"
 LEVELS = {
     "core": 0,
     "host": 1,
-    "queues": 1,
     "tf_checkpoint": 1,
     "variables": 1,
     "initializers": 1,
@@ -27,6 +26,7 @@ LEVELS = {
     "data": 2,
     "preprocessing": 2,
     "checkpoints": 2,
+    "tf_queues": 3,
     "model_analyzer": 2,
     "nets": 3,
     "learning": 4,

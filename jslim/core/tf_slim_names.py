@@ -1,14 +1,27 @@
 """TF-Slim's public names that jslim has elsewhere, or has something else for.
 
 `answer_in(__name__)` at the end of a module makes it answer them: a name that lies elsewhere by
-what is there, another one by an AttributeError that says what takes its place.
+what is there, another one by an AttributeError that says what takes its place. The modules that lie
+elsewhere can also be imported by their names in TF-Slim.
 """
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import sys
+import types
 from typing import Any
 
 from jslim.core.errors import did_you_mean
+
+# TF-Slim's names of whole modules, and where they are.
+MODULES = {
+    "jslim.queues": "jslim.tf_queues.queues",
+    "jslim.data.dataset": "jslim.tf_queues.dataset",
+    "jslim.data.dataset_data_provider": "jslim.tf_queues.dataset_data_provider",
+    "jslim.data.parallel_reader": "jslim.tf_queues.parallel_reader",
+    "jslim.data.prefetch_queue": "jslim.tf_queues.prefetch_queue",
+}
 
 # By module, TF-Slim's name of what lies elsewhere: the module, and what to take of it.
 ELSEWHERE: dict[str, dict[str, str]] = {
@@ -19,6 +32,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "normalization": "jslim.layers",
         "rev_block_lib": "jslim.layers",
         "train_eval": "jslim.evaluation",
+    },
+    "jslim.data": {
+        "Dataset": "jslim.tf_queues.dataset:Dataset",
+        "DatasetDataProvider": "jslim.tf_queues.dataset_data_provider:DatasetDataProvider",
     },
     "jslim.evaluation": {
         "evaluate_repeatedly": "jslim.evaluation:evaluation_loop",
@@ -110,6 +127,8 @@ def look_up(module: str, name: str) -> Any:
     Raises:
       AttributeError: There is nothing of the kind; it says what to do.
     """
+    if f"{module}.{name}" in MODULES:
+        return importlib.import_module(f"{module}.{name}")
     if place := ELSEWHERE.get(module, {}).get(name):
         holder, _, attribute = place.partition(":")
         found = importlib.import_module(holder)
@@ -124,3 +143,18 @@ def look_up(module: str, name: str) -> Any:
 def answer_in(module: str) -> None:
     """Makes a module answer TF-Slim's names; type checkers still find what is misspelt."""
     sys.modules[module].__dict__["__getattr__"] = lambda name: look_up(module, name)
+
+
+class _Elsewhere(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports `MODULES`: the very module that lies elsewhere, under its other name too."""
+
+    def find_spec(
+        self, name: str, path: object, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(name, self) if name in MODULES else None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        sys.modules[module.__name__] = importlib.import_module(MODULES[module.__name__])
+
+
+sys.meta_path.append(_Elsewhere())

@@ -19,8 +19,6 @@ from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter
 from jslim.data.batching import BatchIterator as BatchIterator
 from jslim.data.batching import batches as batches
 from jslim.data.data_decoder import DataDecoder as DataDecoder
-from jslim.data.dataset import Dataset as Dataset
-from jslim.data.dataset_data_provider import DatasetDataProvider as DatasetDataProvider
 from jslim.data.dataset_factory import DATASET_NAMES as DATASET_NAMES
 from jslim.data.dataset_factory import get_dataset as get_dataset
 from jslim.data.decode import EncodedImage as EncodedImage

@@ -5,11 +5,11 @@ that `jslim-convert` writes have one record a group.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jslim.core.errors import DataError
-from jslim.data.tfrecord import get_data_files
+from jslim.data.tfrecord import DataSources, get_data_files
 from jslim.host.files import UnfinishedFile
 from jslim.host.paths import output_file
 
@@ -39,7 +39,7 @@ class ArrayRecordFiles(Sequence[bytes]):
       ImportError: The package array_record is not installed.
     """
 
-    def __init__(self, data_sources: str | os.PathLike[str] | Iterable[Any]):
+    def __init__(self, data_sources: DataSources):
         source = _array_record("reading")
         self.paths = get_data_files(data_sources)
         for path in self.paths:

@@ -1,18 +1,34 @@
 """Batches copied to the devices ahead of the step that uses them."""
 
+import collections
 import copy
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
 
 import jax
+import numpy as np
 
-from jslim.data.batching import Batch, BatchIterator
+from jslim.core.checks import check_count
 from jslim.host.processes import put_rows
-from jslim.queues import FIFOQueue, OutOfRangeError, QueueRunner
 
 DeviceBatch = dict[str, jax.Array]
+_THREAD = "jslim-prefetch-to-device"
+
+
+class Batches(Protocol):
+    """Batches with a position: what `jslim.data.batches` gives, and Grain's iterators."""
+
+    def __next__(self) -> Mapping[str, np.ndarray]: ...
+
+    def get_state(self) -> Any:
+        """The position after the batches handed out."""
+
+    def set_state(self, state: Any) -> None:
+        """Goes on from a position."""
 
 
 class DeviceBatchIterator(Iterator[DeviceBatch]):
@@ -30,32 +46,36 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         self.seconds_waited = 0.0
         self._sharding = sharding
         self._depth = depth
-        # Copies: what an iterator gives may be what it counts in.
-        self._state = copy.deepcopy(batches.get_state())
         self._is_closed = False
         self._start()
 
     def _start(self) -> None:
         batches, sharding = self.batches, self._sharding
 
-        def make() -> tuple[DeviceBatch, Any]:
-            return _put_batch(next(batches), sharding), copy.deepcopy(batches.get_state())
+        def load() -> tuple[DeviceBatch, Any]:
+            batch = {name: put_rows(rows, sharding) for name, rows in next(batches).items()}
+            return batch, copy.deepcopy(batches.get_state())
 
-        self._filled = QueueRunner(FIFOQueue(self._depth), make, name="jslim-prefetch-to-device")
-        self._filled.start()
-        # Also run when the iterator is forgotten, and before the interpreter ends.
-        self._stop = weakref.finalize(self, self._filled.stop)
+        # Copies: what an iterator gives may be what it counts in.
+        self._state = copy.deepcopy(batches.get_state())
+        thread = ThreadPoolExecutor(1, _THREAD)
+        self._load_next: Callable[[], Future[tuple[DeviceBatch, Any]]]
+        self._load_next = lambda: thread.submit(load)
+        self._ahead = collections.deque(self._load_next() for _ in range(self._depth + 1))
+        # Also run when the iterator is forgotten.
+        self._stop = weakref.finalize(self, _end, thread)
 
     def __next__(self) -> DeviceBatch:
         if self._is_closed:
             raise ValueError("the prefetched batches are closed; make new ones.")
         started = time.perf_counter()
         try:
-            batch, self._state = self._filled.dequeue()
-        except OutOfRangeError:
-            raise StopIteration from None
+            batch, self._state = self._ahead[0].result()
         finally:
             self.seconds_waited += time.perf_counter() - started
+        # Not where the end or an error came: that comes again.
+        self._ahead.popleft()
+        self._ahead.append(self._load_next())
         return batch
 
     @property
@@ -67,7 +87,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         }
 
     def get_state(self) -> dict[str, Any]:
-        """The position after the batches handed out; those that wait in the queue do not count."""
+        """The position after the batches handed out; those that were loaded ahead do not count."""
         return self._state
 
     @property
@@ -79,7 +99,6 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         """Goes on from a saved position; see `BatchIterator.set_state`."""
         self._stop()
         self.batches.set_state(state)
-        self._state = copy.deepcopy(self.batches.get_state())
         self._start()
 
     def rewind(self) -> None:
@@ -100,12 +119,14 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         self.close()
 
 
-def _put_batch(batch: Batch, sharding: jax.sharding.Sharding) -> DeviceBatch:
-    return {name: put_rows(rows, sharding) for name, rows in batch.items()}
+def _end(thread: ThreadPoolExecutor) -> None:
+    # What is forgotten may be so in any thread, also in this one, which cannot wait for itself.
+    is_another = not threading.current_thread().name.startswith(_THREAD)
+    thread.shutdown(wait=is_another, cancel_futures=True)
 
 
 def prefetch_to_device(
-    batches: BatchIterator | Iterator[Batch], sharding: jax.sharding.Sharding, depth: int = 2
+    batches: Batches, sharding: jax.sharding.Sharding, depth: int = 2
 ) -> DeviceBatchIterator:
     """Copies batches to the devices in a thread, so that a step finds its batch there.
 
@@ -124,8 +145,7 @@ def prefetch_to_device(
       ValueError: The rows cannot be split evenly over the devices, or `depth` is below 1.
       Exception: From `next`, what the thread met, with its own traceback.
     """
-    if depth < 1:
-        raise ValueError(f"depth must be at least 1, got {depth}.")
+    depth = check_count(depth, "depth")
     num_devices = len(sharding.device_set)
     num_parts = num_devices // sharding.shard_shape((num_devices,))[0]
     batch_size = getattr(batches, "batch_size", 0)

@@ -18,7 +18,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -35,7 +35,21 @@ _HEADER, _FOOTER = 12, 4
 _LARGE = 1 << 26  # bytes of a file whose index is kept
 
 
-def get_data_files(data_sources: str | os.PathLike[str] | Iterable[Any]) -> list[str]:
+DataSources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+class Records(Protocol):
+    """The records of one file or several, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> bytes: ...
+
+    def record_key(self, index: int, /) -> str:
+        """What errors call the record."""
+
+
+def get_data_files(data_sources: DataSources) -> list[str]:
     """The files that a pattern, a name or a list of these mean, sorted within each pattern.
 
     Args:
@@ -174,7 +188,7 @@ class TFRecordFiles(Sequence[bytes]):
       DataError: As `TFRecordFile`, or there is no record at all.
     """
 
-    def __init__(self, data_sources: str | os.PathLike[str] | Iterable[Any]):
+    def __init__(self, data_sources: DataSources):
         self.paths = get_data_files(data_sources)
         self.files = [TFRecordFile(path) for path in self.paths]
         self._ends = np.cumsum([len(file) for file in self.files]).tolist()

@@ -1,7 +1,7 @@
 """TF-Slim's `DatasetDataProvider`: items of one record after another.
 
-    dataset = slim.data.Dataset('flowers_train_*.tfrecord', TFRecordFiles, decoder, None, {})
-    provider = slim.data.DatasetDataProvider(dataset, shuffle=False, num_epochs=1)
+    dataset = slim.dataset.Dataset('flowers_train_*.tfrecord', TFRecordFiles, decoder, None, {})
+    provider = slim.dataset_data_provider.DatasetDataProvider(dataset, shuffle=False, num_epochs=1)
     image, label = provider.get(['image', 'label'])
 
 For training `slim.data.batches` is faster, and its position can be saved.
@@ -13,11 +13,12 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jslim.data.dataset import Dataset
+from jslim.core.checks import check_count
 from jslim.data.order import Order
 from jslim.data.tfexample_decoder import check_items
 from jslim.data.tfrecord import TFRecordFiles
-from jslim.queues import OutOfRangeError
+from jslim.tf_queues.dataset import Dataset
+from jslim.tf_queues.queues import OutOfRangeError
 
 
 class DatasetDataProvider:
@@ -29,13 +30,12 @@ class DatasetDataProvider:
 
     Args:
       dataset: A `Dataset`.
-      num_readers: Is kept for TF-Slim's signature, as the capacities are: records are read when
-        they are asked for.
+      num_readers: Ignored, as the capacities are: a record is read when it is asked for.
       reader_kwargs: Keyword arguments of the reader.
       shuffle: Whether each epoch has an order of its own.
       num_epochs: After how many epochs to end; None means never.
-      common_queue_capacity: See `num_readers`.
-      common_queue_min: See `num_readers`.
+      common_queue_capacity: Ignored.
+      common_queue_min: Ignored.
       record_key: Name of the item that says which record it is.
       seed: Of the order; None draws one.
       scope: Ignored, since there is no graph.
@@ -64,8 +64,8 @@ class DatasetDataProvider:
                 f"The item name used for `record_key` cannot also be used for a dataset item: "
                 f"{record_key}"
             )
-        if num_epochs is not None and num_epochs < 1:
-            raise ValueError(f"num_epochs must be at least 1, got {num_epochs}.")
+        if num_epochs is not None:
+            check_count(num_epochs, "num_epochs")
         self._records = (dataset.reader or TFRecordFiles)(
             dataset.data_sources, **(reader_kwargs or {})
         )

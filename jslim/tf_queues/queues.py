@@ -9,11 +9,13 @@ What a thread raises reaches whoever asks for the next item, with the thread's o
 the `with` statement ends no thread is left.
 """
 
-import collections
+import queue
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from jslim.core.checks import check_count
 
 T = TypeVar("T")
 
@@ -30,8 +32,10 @@ class NestedQueueRunnerError(RuntimeError):
     """A runner was started that is running."""
 
 
-class FIFOQueue(Generic[T]):
-    """A queue between threads whose items come out in the order in which they went in.
+class FIFOQueue(queue.Queue[T]):
+    """A queue between threads, first in first out, that can be closed.
+
+    Python's own can be closed from 3.13 on.
 
     Args:
       capacity: How many items it holds; `enqueue` waits while it is full.
@@ -41,11 +45,8 @@ class FIFOQueue(Generic[T]):
     """
 
     def __init__(self, capacity: int):
-        if capacity < 1:
-            raise ValueError(f"the capacity of a queue must be at least 1, got {capacity}.")
-        self.capacity = capacity
-        self._items: collections.deque[T] = collections.deque()
-        self._changed = threading.Condition()
+        super().__init__(check_count(capacity, "the capacity of a queue"))
+        self.capacity = self.maxsize
         self._end: BaseException | None = None
         self._least = 0  # items that stay in the queue until it is closed
 
@@ -55,49 +56,43 @@ class FIFOQueue(Generic[T]):
         Raises:
           QueueClosedError: The queue is closed, or was closed meanwhile.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._end or len(self._items) < self.capacity)
+        with self.not_full:
+            self.not_full.wait_for(lambda: self._end or self._qsize() < self.capacity)
             if self._end is not None:
                 raise QueueClosedError("the queue is closed and takes no item.")
-            self._items.append(item)
-            self._changed.notify_all()
+            self._put(item)
+            self.not_empty.notify()
 
     def dequeue(self) -> T:
-        """The next item, which is waited for.
+        """Waits for the next item and takes it out.
 
         Raises:
           OutOfRangeError: The queue is closed and empty.
           BaseException: What the queue was closed with.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._end or len(self._items) > self._least)
-            if not self._items:
-                assert self._end is not None
+        with self.not_empty:
+            self.not_empty.wait_for(lambda: self._end or self._qsize() > self._least)
+            if self._end is not None and not self._qsize():
                 raise self._end
-            item = self._take()
-            self._changed.notify_all()
-            return item
+            self.not_full.notify()
+            return self._get()
 
-    def _take(self) -> T:
-        return self._items.popleft()
-
-    def size(self) -> int:
-        """How many items are in it."""
-        return len(self._items)
+    size = queue.Queue.qsize
 
     def close(self, error: BaseException | None = None, *, drop: bool = False) -> None:
-        """Takes no item any more; those that are in it can still be had. Again, it does nothing.
+        """Ends `enqueue`; `dequeue` still gives what is in the queue. A second call changes no end.
 
         Args:
           error: What `dequeue` raises when no item is left; default an `OutOfRangeError`.
           drop: Whether to throw away what is in it.
         """
-        with self._changed:
+        with self.mutex:
             if self._end is None:
                 self._end = error or OutOfRangeError("the queue is closed and has no more items.")
             if drop:
-                self._items.clear()
-            self._changed.notify_all()
+                self.queue.clear()
+            self.not_empty.notify_all()
+            self.not_full.notify_all()
 
 
 class RandomShuffleQueue(FIFOQueue[T]):
@@ -122,10 +117,10 @@ class RandomShuffleQueue(FIFOQueue[T]):
         self._least = min_after_dequeue
         self._random = random.Random(seed)
 
-    def _take(self) -> T:
-        place = self._random.randrange(len(self._items))
-        self._items[place], self._items[-1] = self._items[-1], self._items[place]
-        return self._items.pop()
+    def _get(self) -> T:
+        place = self._random.randrange(len(self.queue))
+        self.queue[place], self.queue[-1] = self.queue[-1], self.queue[place]
+        return self.queue.pop()
 
 
 class QueueRunner(Generic[T]):
@@ -154,16 +149,15 @@ class QueueRunner(Generic[T]):
         num_threads: int = 1,
         name: str = "jslim-queue-runner",
     ):
-        if num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, got {num_threads}.")
+        self._num_running = check_count(num_threads, "num_threads")
         self.queue = queue
         self.error: BaseException | None = None
         self._make = make
         self._threads = [
-            threading.Thread(target=self._run, name=name, daemon=True) for _ in range(num_threads)
+            threading.Thread(target=self._run, name=name, daemon=True)
+            for _ in range(self._num_running)
         ]
-        self._num_running = num_threads
-        self._lock = threading.Lock()  # of those two
+        self._lock = threading.Lock()  # of the two that follow, and of `_num_running`
         self._has_started = False
         self._has_stopped = False
 
@@ -188,9 +182,7 @@ class QueueRunner(Generic[T]):
         self._has_stopped = True
         self.queue.close(drop=True)
         for thread in self._threads if self._has_started else ():
-            # What forgets a runner, and so stops it, may run in any thread, also in its own.
-            if thread is not threading.current_thread():
-                thread.join()
+            thread.join()
 
     def dequeue(self) -> T:
         """The next item; see `FIFOQueue.dequeue`.
@@ -207,7 +199,7 @@ class QueueRunner(Generic[T]):
         return self.queue.dequeue()
 
     def take_up_to(self, n: int) -> list[T]:
-        """The next items: at most so many, at least one.
+        """The next `n` items, or all that are left where these are fewer.
 
         Raises:
           OutOfRangeError: Nothing is left.
@@ -239,7 +231,7 @@ class QueueRunner(Generic[T]):
                 self.queue.enqueue(self._make())
         except (StopIteration, OutOfRangeError, QueueClosedError):
             pass
-        except BaseException as error:  # It is the caller's of `dequeue`, whatever it is.
+        except BaseException as error:  # whoever asks for the next item gets it
             self.error = self.error or error
             self.queue.close(error)
         with self._lock:
@@ -285,10 +277,9 @@ class QueueRunners:
             raise
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for runner in self._runners:
             runner.stop()
-        if kind is None:
-            for runner in self._runners:
-                if runner.error is not None:
-                    raise runner.error
+        errors = [runner.error for runner in self._runners if runner.error is not None]
+        if kind is None and errors:
+            raise errors[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jslim.queues import FIFOQueue, QueueRunner
+from jslim.tf_queues.queues import FIFOQueue, QueueRunner
 
 Item = Sequence[Any] | Mapping[str, Any]
 
@@ -87,11 +87,11 @@ def prefetch_queue(
     Args:
       tensors: Makes one item, a list or dict of arrays, each time that it is called; or an iterable
         of items. In TF-Slim, tensors.
-      capacity: How many items are ready at most.
+      capacity: The most items that are made ahead.
       num_threads: How many threads make items. An iterable has one.
       dynamic_pad: Whether `dequeue_many` fills up arrays of other shapes with zeros at their ends.
-      shared_name: Of no use without sessions, and ignored.
-      name: Ignored likewise.
+      shared_name: Ignored: there are no sessions.
+      name: Ignored.
 
     Returns:
       A queue with `dequeue`, `dequeue_many(n)`, `dequeue_up_to(n)` and `size`; iterating over it

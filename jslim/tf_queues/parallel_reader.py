@@ -4,7 +4,7 @@
     with slim.queues.QueueRunners([reader]):
         key, value = reader.read()
 
-The order depends on the threads. `slim.data.batches` has one that does not, and random access.
+The order depends on the threads. That of `slim.data.batches` does not.
 """
 
 import collections
@@ -12,15 +12,15 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
+from jslim.core.checks import check_count
 from jslim.core.errors import DataError
-from jslim.data.tfrecord import TFRecordFile, get_data_files
-from jslim.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
+from jslim.data.tfrecord import DataSources, Records, TFRecordFile, get_data_files
+from jslim.tf_queues.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
 
 Record = tuple[str, bytes]
 # Opens one file: a sequence of records with `record_key(index)`.
-ReaderClass = Callable[..., Any]
+ReaderClass = Callable[..., Records]
 
 
 class ParallelReader(QueueRunner[Record]):
@@ -48,14 +48,14 @@ class ParallelReader(QueueRunner[Record]):
         common_queue: FIFOQueue[Record],
         files: Sequence[str],
         num_readers: int = 4,
-        reader_kwargs: Mapping[str, Any] | None = None,
+        reader_kwargs: Mapping[str, object] | None = None,
         *,
         num_epochs: int | None = None,
         shuffle: bool = False,
         seed: int | None = None,
     ):
-        if num_epochs is not None and num_epochs < 1:
-            raise ValueError(f"num_epochs must be at least 1, got {num_epochs}.")
+        if num_epochs is not None:
+            check_count(num_epochs, "num_epochs")
         super().__init__(common_queue, self._next_record, num_readers, "jslim-parallel-reader")
         self.num_readers = num_readers
         self._reader_class = reader_class
@@ -80,7 +80,7 @@ class ParallelReader(QueueRunner[Record]):
         return self.dequeue()
 
     def read_up_to(self, num_records: int) -> list[Record]:
-        """The next records: at most so many, at least one.
+        """The next `num_records`, or all that are left where these are fewer.
 
         Raises:
           OutOfRangeError: All epochs have been read.
@@ -130,19 +130,19 @@ class ParallelReader(QueueRunner[Record]):
 
 
 def parallel_read(
-    data_sources: Any,
+    data_sources: DataSources,
     reader_class: ReaderClass = TFRecordFile,
     num_epochs: int | None = None,
     num_readers: int = 4,
-    reader_kwargs: Mapping[str, Any] | None = None,
+    reader_kwargs: Mapping[str, object] | None = None,
     shuffle: bool = True,
-    dtypes: Any = None,
+    dtypes: object = None,
     capacity: int = 256,
     min_after_dequeue: int = 128,
     seed: int | None = None,
     scope: str | None = None,
 ) -> ParallelReader:
-    """Reads files in several threads, in an order of chance.
+    """Reads files in several threads, in a random order.
 
     Differs from TF-Slim: it gives the reader, whose `read()` gives key and value. There is no
     summary of how full the queue is; `reader.size()` says it.
@@ -155,8 +155,8 @@ def parallel_read(
       reader_kwargs: Keyword arguments of `reader_class`.
       shuffle: Whether the files come in another order in every epoch, and records through a
         `RandomShuffleQueue`.
-      dtypes: Is kept for TF-Slim's signature: keys are text, values bytes.
-      capacity: How many records are read ahead at most.
+      dtypes: Ignored: keys are text, values bytes.
+      capacity: The most records that are read ahead.
       min_after_dequeue: Among how many more records each is drawn.
       seed: Of the order; None draws one.
       scope: Ignored, since there is no graph.
@@ -184,9 +184,9 @@ def parallel_read(
 
 
 def single_pass_read(
-    data_sources: Any,
+    data_sources: DataSources,
     reader_class: ReaderClass = TFRecordFile,
-    reader_kwargs: Mapping[str, Any] | None = None,
+    reader_kwargs: Mapping[str, object] | None = None,
     scope: str | None = None,
 ) -> ParallelReader:
     """`parallel_read` of each file once, in order, by one thread."""
