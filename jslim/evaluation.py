@@ -20,8 +20,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
+from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
-from jslim.core.checks import check_count, check_secs
 from jslim.core.errors import RestoreError
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
@@ -65,7 +65,7 @@ class _Evaluator:
         )
         count = 0
         if num_evals is not None:
-            check_count(num_evals, "evaluation: num_evals")
+            checks.count("evaluation", "num_evals", num_evals)
         if hasattr(batches, "rewind"):
             batches.rewind()
         for batch in batches() if callable(batches) else batches:
@@ -253,8 +253,8 @@ def wait_for_new_checkpoint(
     Returns:
       The checkpoint's path, or None after the timeout or the end of training.
     """
-    check_secs(timeout, "wait_for_new_checkpoint: timeout")
-    check_secs(seconds_to_sleep, "wait_for_new_checkpoint: seconds_to_sleep")
+    checks.seconds("wait_for_new_checkpoint", "timeout", timeout)
+    checks.seconds("wait_for_new_checkpoint", "seconds_to_sleep", seconds_to_sleep)
     give_up = None if timeout is None else time.monotonic() + timeout
     said = False
     while True:
@@ -350,12 +350,12 @@ def evaluation_loop(
       The values of the last evaluation, or None if there was none.
     """
     logdir = None if logdir is None else output_directory(logdir, "evaluation_loop: logdir")
-    check_secs(eval_interval_secs, "evaluation_loop: eval_interval_secs")
-    check_secs(timeout, "evaluation_loop: timeout")
+    checks.seconds("evaluation_loop", "eval_interval_secs", eval_interval_secs)
+    checks.seconds("evaluation_loop", "timeout", timeout)
     counts = {"num_evals": num_evals, "max_number_of_evaluations": max_number_of_evaluations}
     for name, number in counts.items():
         if number is not None:
-            check_count(number, f"evaluation_loop: {name}")
+            checks.count("evaluation_loop", name, number)
     evaluate = make_evaluator(eval_fn, metrics, mesh=mesh)
     values = None
     read = functools.partial(checkpoints.read_weights, use_moving_averages=use_moving_averages)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core import checks
 from jslim.core.initial_values import NamedInitializer
 
 __all__ = [
@@ -119,10 +120,8 @@ class constant_initializer(NamedInitializer):
     ):
         array = np.asarray(value)
         if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
-            raise TypeError(
-                "constant_initializer: value must be a number or an array of numbers, "
-                f"got {value!r:.60}"
-            )
+            where, accepted = "constant_initializer", "a number or an array of numbers"
+            raise checks.refusal(where, "value", accepted, f"{value!r:.60}", kind=TypeError)
         object.__setattr__(self, "_data", array.tobytes())
         object.__setattr__(self, "_dtype", array.dtype)
         object.__setattr__(self, "_shape", array.shape)
@@ -272,15 +271,10 @@ class variance_scaling_initializer(NamedInitializer):
     dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
+        where, accepted = "variance_scaling_initializer", f"one of {', '.join(_MODES)}"
         if self.mode not in _MODES:
-            raise TypeError(
-                f"variance_scaling_initializer: mode must be one of {', '.join(_MODES)}, "
-                f"got {self.mode!r}"
-            )
-        if not self.factor >= 0:
-            raise ValueError(
-                f"variance_scaling_initializer: factor must not be negative, got {self.factor}"
-            )
+            raise checks.refusal(where, "mode", accepted, repr(self.mode), kind=TypeError)
+        checks.not_negative(where, "factor", self.factor)
 
     def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         fan_in, fan_out = _fans(shape)

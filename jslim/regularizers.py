@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jslim.core import checks
+
 __all__ = [
     "apply_regularization",
     "l1_l2_regularizer",
@@ -27,19 +29,17 @@ __all__ = [
 Regularizer = Callable[[jax.Array], jax.Array | None]
 
 
-def _check_scale(where: str, scale: Any) -> None:
+def _check_scale(where: str, name: str, scale: object) -> None:
     if isinstance(scale, numbers.Integral):
         raise ValueError(
-            f"{where} cannot be an integer, got {scale!r}; write it as a float, "
+            f"{where}: {name} cannot be an integer, got {scale!r}; write it as a float, "
             f"{float(scale)!r}, to show that it is meant"
         )
     if not isinstance(scale, numbers.Real):
-        raise TypeError(
-            f"{where} must be a Python float, got {type(scale).__name__}; a regularizer stands in "
-            "arg_scopes and must hash by value"
-        )
-    if not float(scale) >= 0:
-        raise ValueError(f"{where} must not be negative, got {scale!r}; 0.0 turns it off")
+        hint = "a regularizer stands in arg_scopes and must hash by value"
+        got = type(scale).__name__
+        raise checks.refusal(where, name, "a Python float", got, hint, TypeError)
+    checks.not_negative(where, name, float(scale), "0.0 turns it off")
 
 
 def _at_least_float32(weights: jax.Array) -> jax.Array:
@@ -73,7 +73,7 @@ class l1_regularizer:
     scope: dataclasses.InitVar[str | None] = None
 
     def __post_init__(self, scope: str | None) -> None:
-        _check_scale("l1_regularizer: scale", self.scale)
+        _check_scale("l1_regularizer", "scale", self.scale)
 
     def __call__(self, weights: jax.Array) -> jax.Array | None:
         if self.scale == 0:
@@ -103,7 +103,7 @@ class l2_regularizer:
     scope: dataclasses.InitVar[str | None] = None
 
     def __post_init__(self, scope: str | None) -> None:
-        _check_scale("l2_regularizer: scale", self.scale)
+        _check_scale("l2_regularizer", "scale", self.scale)
 
     def __call__(self, weights: jax.Array) -> jax.Array | None:
         if self.scale == 0:
@@ -130,8 +130,8 @@ class l1_l2_regularizer:
     scope: dataclasses.InitVar[str | None] = None
 
     def __post_init__(self, scope: str | None) -> None:
-        _check_scale("l1_l2_regularizer: scale_l1", self.scale_l1)
-        _check_scale("l1_l2_regularizer: scale_l2", self.scale_l2)
+        _check_scale("l1_l2_regularizer", "scale_l1", self.scale_l1)
+        _check_scale("l1_l2_regularizer", "scale_l2", self.scale_l2)
 
     def __call__(self, weights: jax.Array) -> jax.Array | None:
         return _sum((l1_regularizer(self.scale_l1), l2_regularizer(self.scale_l2)), weights)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jslim.core import checks
 from jslim.core import model as _model
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.arg_scope import add_arg_scope
@@ -212,19 +213,14 @@ def _make(
     elif initializer is not None and not callable(initializer):
         initializer = jnp.asarray(initializer, dtype)
         shape = initializer.shape if shape is None else shape
-    if shape is None:
-        raise ValueError(
-            f"variable {name!r}: shape is missing; give shape=[...], or a number or array as "
-            "initializer"
-        )
-    shape = _checked_shape(name, shape)
+    where = f"variable {name!r}"
+    hint = "give shape=[...], or a number or array as initializer"
+    shape = _checked_shape(where, checks.given(where, "shape", shape, hint))
     # jnp.issubdtype and not NumPy's: only it knows bfloat16.
     is_floating = jnp.issubdtype(dtype, jnp.floating)
     if trainable and not is_floating:
-        raise ValueError(
-            f"variable {name!r}: a trainable variable must be floating, got "
-            f"{jnp.dtype(dtype).name}; pass trainable=False"
-        )
+        what, got = "a trainable variable", jnp.dtype(dtype).name
+        raise checks.refusal(where, what, "floating", got, "pass trainable=False")
     if initializer is None:
         initializer = xavier_initializer() if is_floating else zeros_initializer()
     collection = _model.PARAMS
@@ -242,21 +238,20 @@ def _make(
         trainable=trainable,
         collection=collection,
         tags=frozenset(tags | ({TRAINABLE} if trainable else set())),
-        placement=parse_device(device, f"variable {name!r}"),
+        placement=parse_device(device, where),
         is_new=is_new,
     )
 
 
-def _checked_shape(name: str, shape: Any) -> tuple[int, ...]:
+def _checked_shape(where: str, shape: Any) -> tuple[int, ...]:
     try:
         dimensions = shape if isinstance(shape, Sequence) else (shape,)
         checked = tuple(operator.index(dimension) for dimension in dimensions)
     except TypeError:
         checked = (-1,)
     if any(dimension < 0 for dimension in checked):
-        raise ValueError(
-            f"variable {name!r}: shape must be integers that are not negative, got {shape!r}"
-        )
+        accepted = "integers that are not negative"
+        raise checks.refusal(where, "shape", accepted, repr(shape))
     return checked
 
 
@@ -355,15 +350,14 @@ def assert_global_step(global_step_tensor: Any) -> None:
     shape = getattr(global_step_tensor, "shape", None)
     dtype = getattr(global_step_tensor, "dtype", None)
     if shape is None or dtype is None:
-        raise TypeError(
-            "assert_global_step: the global step must be an integer scalar array, got "
-            f"{type(global_step_tensor).__name__}; use get_or_create_global_step() or state.step"
-        )
-    if shape != () or not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(
-            f"assert_global_step: the global step must be an integer scalar, got shape {shape} "
-            f"and dtype {dtype}; use get_or_create_global_step() or state.step"
-        )
+        accepted, got = "an integer scalar array", type(global_step_tensor).__name__
+    elif shape != () or not jnp.issubdtype(dtype, jnp.integer):
+        accepted, got = "an integer scalar", f"shape {shape} and dtype {dtype}"
+    else:
+        return
+    hint = "use get_or_create_global_step() or state.step"
+    where, what = "assert_global_step", "the global step"
+    raise checks.refusal(where, what, accepted, got, hint, TypeError)
 
 
 def assert_or_get_global_step(global_step_tensor: Any = None, graph: Any = None) -> Any:

@@ -35,7 +35,7 @@ from jslim.checkpoints._saving import (
     write,
     write_jointly,
 )
-from jslim.core.checks import check_count, check_secs
+from jslim.core import checks
 from jslim.host.paths import local_path
 from jslim.host.processes import raise_together
 from jslim.host.schema import Invalid
@@ -83,10 +83,10 @@ class CheckpointManager:
         save_interval_secs: float | None = 600.0,
         keep_every_secs: float | None = None,
     ) -> None:
-        check_count(keep, "CheckpointManager: keep")
+        checks.count("CheckpointManager", "keep", keep)
         accepted = "a number of seconds or None"
-        check_secs(save_interval_secs, "CheckpointManager: save_interval_secs", accepted)
-        check_secs(keep_every_secs, "CheckpointManager: keep_every_secs", accepted)
+        checks.seconds("CheckpointManager", "save_interval_secs", save_interval_secs, accepted)
+        checks.seconds("CheckpointManager", "keep_every_secs", keep_every_secs, accepted)
         directory = local_path(directory, "CheckpointManager: directory")
         self.directory = pathlib.Path(directory).absolute()
         self._keep = keep
@@ -188,7 +188,7 @@ class CheckpointManager:
             ValueError: `step` is negative, or the state holds nothing, or names two leaves alike.
             OSError: the save before this one failed.
         """
-        step = check_count(step, "CheckpointManager.save: step", least=0)
+        step = checks.count("CheckpointManager.save", "step", step, least=0)
         leaves, described = described_leaves(state)
         notes = (copy_json("data_state", data_state), copy_json("contract", contract or {}))
         try:

@@ -25,6 +25,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from jslim.core import checks
 from jslim.core.context import changed_context, context
 from jslim.core.defaults import ArgScope as ArgScope
 from jslim.core.defaults import Defaults
@@ -160,10 +161,10 @@ class arg_scope(contextlib.ContextDecorator):
                     "arg_scope: a saved scope is entered as it is, but "
                     f"{', '.join(kwargs)} was given with it; nest a second arg_scope([ops], ...)"
                 )
-        elif not isinstance(list_ops_or_scope, (list, tuple)):
-            raise TypeError(
-                "arg_scope: the first argument must be a list or tuple of ops, or a scope that "
-                f"`with arg_scope(...) as scope` gave; got {type(list_ops_or_scope).__name__}"
+        else:
+            accepted = "a list or tuple of ops, or a scope that `with arg_scope(...) as scope` gave"
+            checks.instance(
+                "arg_scope", "the first argument", list_ops_or_scope, (list, tuple), accepted
             )
         self._scope()  # for its errors
 
@@ -186,11 +187,9 @@ class arg_scope(contextlib.ContextDecorator):
     def _defaults(
         self, op: _Op, values: Mapping[str, Any], within: Defaults | None = None
     ) -> Defaults:
-        if not isinstance(values, Mapping):
-            raise TypeError(
-                f"arg_scope: the defaults of {op.name} must be a dict {{argument: value}}, got "
-                f"{type(values).__name__}"
-            )
+        checks.instance(
+            "arg_scope", f"the defaults of {op.name}", values, Mapping, "a dict {argument: value}"
+        )
         for name in values:
             if name not in op.parameters and not op.takes_any:
                 raise _UnknownArgument(

@@ -1,46 +1,357 @@
-"""What numbers may be as arguments: the one rule for counts and for times."""
+"""Checks of arguments, and the one wording of what they say.
+
+Every check takes `(where, name, value)` first: the function that was called (with its scope, where
+it has one; `''` for none), the argument, and what was given. It raises an error such as
+
+    conv2d at 'net/Conv': stride must be at least 1, got 0; give ...
+
+where `hint` is what comes after the semicolon: what to do. `refusal` gives that error itself, for a
+rule that stands in one place alone.
+"""
 
 import math
 import numbers
 import operator
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike, DTypeLike
+
+from jslim.core.errors import did_you_mean
+
+T = TypeVar("T")
+Array = jax.Array | np.ndarray
+
+_MANY = 4  # choices; more of them are a list
 
 
-def check_count(value: Any, what: str, *, least: int = 1) -> int:
+def refusal(
+    where: str,
+    name: str,
+    accepted: str,
+    got: str,
+    hint: str = "",
+    kind: type[ValueError] | type[TypeError] = ValueError,
+) -> ValueError | TypeError:
+    """The error of an argument that is not what is accepted.
+
+    Args:
+      where, name: See the module.
+      accepted: What may be given: `'a list of names'`.
+      got: What was given: `shown(value)`, `f'shape {array.shape}'`.
+      hint: What to do.
+      kind: The class of the error.
+
+    >>> refusal("f", "names", "a list of names", shown("a"))
+    ValueError("f: names must be a list of names, got 'a'")
+    """
+    return kind(_sentence(where, f"{name} must be {accepted}, got {got}", hint))
+
+
+def _sentence(where: str, text: str, hint: str = "") -> str:
+    return (f"{where}: " if where else "") + text + (f"; {hint}" if hint else "")
+
+
+def shown(value: object) -> str:
+    """A value in an error: NumPy's numbers as Python's, `0.5` and not `np.float64(0.5)`."""
+    return str(value) if isinstance(value, numbers.Number) else repr(value)
+
+
+def given(where: str, name: str, value: T | None, hint: str = "") -> T:
+    """The value, which must not be None.
+
+    Raises:
+      ValueError: It is None.
+    """
+    if value is None:
+        raise ValueError(_sentence(where, f"{name} is missing", hint))
+    return value
+
+
+def not_both(where: str, hint: str = "give one of the two", **values: object) -> None:
+    """Refuses two arguments that cannot stand together.
+
+    Args:
+      where: The function.
+      hint: What to do.
+      **values: The arguments; None is not given.
+
+    Raises:
+      ValueError: Both were given.
+    """
+    names = [name for name, value in values.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(_sentence(where, f"{' and '.join(names)} cannot both be given", hint))
+
+
+def instance(
+    where: str,
+    name: str,
+    value: object,
+    kind: type[T] | tuple[type[T], ...],
+    accepted: str,
+    hint: str = "",
+) -> T:
+    """The value, which must be of a type.
+
+    Raises:
+      TypeError: It is of another one, which the error names.
+    """
+    if not isinstance(value, kind):
+        raise refusal(where, name, accepted, type(value).__name__, hint, TypeError)
+    return value
+
+
+def boolean(where: str, name: str, value: object, hint: str = "") -> bool:
+    """The value, which must be True or False.
+
+    Raises:
+      TypeError: It is something else, such as 1 or an array.
+    """
+    return instance(where, name, value, bool, "True or False", hint)
+
+
+def function(where: str, name: str, value: object, of: str = "", hint: str = "") -> None:
+    """Refuses what cannot be called.
+
+    Args:
+      where, name, value, hint: See the module.
+      of: Of what it must be a function: `'of arrays'`, `'without arguments'`.
+
+    Raises:
+      TypeError: It cannot be called.
+    """
+    if not callable(value):
+        accepted = f"a function {of}".rstrip()
+        raise refusal(where, name, accepted, type(value).__name__, hint, TypeError)
+
+
+def list_of(where: str, name: str, value: Iterable[T], items: str, hint: str = "") -> list[T]:
+    """The items of a list; a text is none, though its letters could be taken for items.
+
+    Raises:
+      TypeError: It is a text, or there are no items.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise refusal(where, name, f"a list of {items}", shown(value), hint, TypeError)
+    return list(value)
+
+
+def pair(where: str, name: str, value: Sequence[T], items: str, hint: str = "") -> tuple[T, T]:
+    """The two items of a list or tuple.
+
+    Args:
+      where, name, value, hint: See the module.
+      items: What they are: `'(scale, bias)'`.
+
+    Raises:
+      ValueError: It is no list or tuple of two.
+    """
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise refusal(where, name, items, shown(value), hint)
+    return value[0], value[1]
+
+
+def choices(values: Iterable[object]) -> str:
+    """Choices in words: `'a', 'b' or 'c'`, or with five and more `one of 'a', 'b', ...`.
+
+    >>> choices([8, 16, None])
+    '8, 16 or None'
+    """
+    *first, last = map(repr, values)
+    if len(first) + 1 > _MANY:
+        return f"one of {', '.join([*first, last])}"
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def one_of(
+    where: str,
+    name: str,
+    value: object,
+    among: Collection[object],
+    accepted: str = "",
+    hint: str = "",
+) -> None:
+    """Refuses what is none of a few choices; of many the error has the nearest.
+
+    Args:
+      where, name, value, hint: See the module.
+      among: The choices.
+      accepted: Them in words, where `choices` has no good ones.
+
+    Raises:
+      ValueError: It is none of them.
+    """
+    if not any(_is_equal(value, choice) for choice in among):
+        if not hint and isinstance(value, str) and len(among) > _MANY:
+            texts = [choice for choice in among if isinstance(choice, str)]
+            hint = did_you_mean(value, texts).removeprefix("; ")
+        raise refusal(where, name, accepted or choices(among), shown(value), hint)
+
+
+def _is_equal(value: object, choice: object) -> bool:
+    try:
+        return bool(value == choice)
+    except (TypeError, ValueError):  # an array, a traced value
+        return False
+
+
+def known(where: str, kind: str, name: object, names: Collection[str], more: str = "") -> None:
+    """Refuses a name that is none of those that there are.
+
+    Args:
+      where: The function.
+      kind: What it is a name of: `'end point'`.
+      name: The name.
+      names: Those that there are.
+      more: What the error says of them; the list of them by default.
+
+    Raises:
+      ValueError: There is no such name; the error has the nearest ones.
+    """
+    if not isinstance(name, str) or name not in names:
+        near = did_you_mean(str(name), names)
+        more = more or f"there are {', '.join(names)}"
+        raise ValueError(_sentence(where, f"there is no {kind} {name!r}{near} ({more})"))
+
+
+def number(
+    where: str,
+    name: str,
+    value: float,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    hint: str = "",
+) -> None:
+    """Refuses what is no number between two bounds; NaN never is.
+
+    Args:
+      where, name, value, hint: See the module.
+      at_least, above: The lower bound; `above` itself is not accepted.
+      at_most, below: The upper bound; `below` itself is not accepted.
+
+    Raises:
+      TypeError: It is no number.
+      ValueError: It is not between the bounds.
+
+    >>> number("f", "rate", 2, at_least=0, at_most=1)
+    Traceback (most recent call last):
+    ValueError: f: rate must be in [0, 1], got 2
+    """
+    accepted = _interval(at_least, above, at_most, below)
+    try:
+        is_between = not math.isnan(value) and (
+            (at_least is None or value >= at_least)
+            and (above is None or value > above)
+            and (at_most is None or value <= at_most)
+            and (below is None or value < below)
+        )
+    except (TypeError, ValueError):
+        accepted = f"a number {accepted}".rstrip()
+        raise refusal(where, name, accepted, shown(value), hint, TypeError) from None
+    if not is_between:
+        raise refusal(where, name, accepted or "a number", shown(value), hint)
+
+
+def _interval(
+    at_least: float | None, above: float | None, at_most: float | None, below: float | None
+) -> str:
+    if at_least is not None and at_most is not None:
+        return f"in [{at_least}, {at_most}]"
+    if above is not None and below is not None:
+        return f"in ({above}, {below})"
+    bounds = (("at least", at_least), ("above", above), ("at most", at_most), ("below", below))
+    return " and ".join(f"{words} {bound}" for words, bound in bounds if bound is not None)
+
+
+def not_negative(where: str, name: str, value: float, hint: str = "") -> None:
+    """Refuses what is negative or NaN.
+
+    Raises:
+      ValueError: It is.
+    """
+    if not value >= 0:
+        raise ValueError(_sentence(where, f"{name} must not be negative, got {shown(value)}", hint))
+
+
+def whole_number(value: object) -> int | None:
+    """The value as an int if it is a whole number, also of floating type such as `16 / 2`.
+
+    >>> whole_number(3.0), whole_number(3.5), whole_number("3")
+    (3, None, None)
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    try:
+        if isinstance(value, numbers.Real):
+            return operator.index(math.floor(value)) if value % 1 == 0 else None  # not of NaN
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def count(where: str, name: str, value: float, *, least: int = 1) -> int:
     """The whole number as an int; 3.0 is one, True is none.
 
     Args:
-      value: As it was given.
-      what: What it was given as, for errors: `'train: number_of_steps'`.
+      where, name, value: See the module.
       least: The smallest that is accepted.
 
     Raises:
       TypeError: It is no number.
       ValueError: It is no whole number, or smaller.
     """
-    accepted = f"a whole number of at least {least}" if least else "a whole number, 0 or more"
-    if isinstance(value, bool):
-        raise ValueError(f"{what} must be {accepted}, got {value}")
-    is_fraction = isinstance(value, numbers.Real) and value % 1 != 0  # as of NaN and infinity
-    try:
-        is_whole = isinstance(value, numbers.Real) and not is_fraction
-        number = int(value) if is_whole else operator.index(value)
-    except TypeError:
-        kind = ValueError if is_fraction else TypeError
-        raise kind(f"{what} must be {accepted}, got {value!r}") from None
-    if number < least:
-        raise ValueError(
-            f"{what} must be {f'at least {least}' if least else '0 or more'}, got {value}"
-        )
-    return number
+    whole = None if isinstance(value, bool) else whole_number(value)
+    if whole is None:
+        accepted = f"a whole number of at least {least}" if least else "a whole number, 0 or more"
+        kind = ValueError if isinstance(value, numbers.Real) else TypeError
+        raise refusal(where, name, accepted, shown(value), kind=kind)
+    if whole < least:
+        raise refusal(where, name, f"at least {least}" if least else "0 or more", shown(value))
+    return whole
 
 
-def check_secs(value: Any, what: str, accepted: str = "at least 0") -> None:
+def positive_integer(where: str, name: str, value: float, hint: str = "") -> int:
+    """The number as an int; 3.0 is one.
+
+    Raises:
+      ValueError: It is no whole number of at least 1.
+    """
+    whole = whole_number(value)
+    if whole is None or whole < 1:
+        raise refusal(where, name, "a positive integer", shown(value), hint)
+    return whole
+
+
+def positive_integers(
+    where: str, name: str, value: float | Sequence[float], length: int
+) -> tuple[int, ...]:
+    """The numbers as ints; one number stands for all of them.
+
+    Raises:
+      ValueError: A number is no positive integer, or there are not `length` of them.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    values = value if isinstance(value, (list, tuple)) else [value] * length
+    whole = [number for v in values if (number := whole_number(v)) is not None and number >= 1]
+    if len(whole) != len(values) or len(values) != length:
+        several = f" or {length} of them" if length > 1 else ""
+        raise refusal(where, name, f"one positive integer{several}", shown(value))
+    return tuple(whole)
+
+
+def seconds(where: str, name: str, value: float | None, accepted: str = "at least 0") -> None:
     """Refuses what is no number of seconds, of at least 0; infinity is for ever.
 
     Args:
-      value: As it was given; None is accepted.
-      what: What it was given as.
+      where, name, value: See the module; None is accepted.
       accepted: What the error says it must be.
 
     Raises:
@@ -52,6 +363,121 @@ def check_secs(value: Any, what: str, accepted: str = "at least 0") -> None:
     try:
         secs = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{what} must be a number of seconds, got {value!r}") from None
-    if math.isnan(secs) or secs < 0:
-        raise ValueError(f"{what} must be {accepted}, got {value}")
+        raise refusal(where, name, "a number of seconds", shown(value), kind=TypeError) from None
+    if not secs >= 0:
+        raise refusal(where, name, accepted, shown(value))
+
+
+def rank(where: str, name: str, array: ArrayLike, layout: str, hint: str = "") -> None:
+    """Refuses an array that has another number of axes than its layout.
+
+    Args:
+      where, name, hint: See the module.
+      array: What was given.
+      layout: The axes by name, `'[batch, height, width, channels]'`; `...` stands for any number
+        of them, none included.
+
+    Raises:
+      ValueError: It has more or fewer axes.
+    """
+    axes = layout.partition("[")[2].partition("]")[0].split(",")
+    is_open = any(axis.strip() == "..." for axis in axes)
+    ndim = np.ndim(array)
+    if ndim < len(axes) - 1 if is_open else ndim != len(axes):
+        raise refusal(where, name, layout, f"shape {np.shape(array)}", hint)
+
+
+def shape(
+    where: str,
+    name: str,
+    array: ArrayLike,
+    *accepted: tuple[int, ...],
+    of: str = "",
+    hint: str = "",
+) -> None:
+    """Refuses an array that has none of the accepted shapes.
+
+    Args:
+      where, name, hint: See the module.
+      array: What was given.
+      *accepted: The shapes.
+      of: What the error says of them: `', one for each row of the embeddings'`.
+
+    Raises:
+      ValueError: It has another shape.
+    """
+    if np.shape(array) not in accepted:
+        words = " or ".join(map(str, accepted))
+        text = f"{name} must have shape {words}{of}, got {np.shape(array)}"
+        raise ValueError(_sentence(where, text, hint))
+
+
+def same_shape(where: str, hint: str = "", **arrays: ArrayLike) -> None:
+    """Refuses arrays of different shapes; their names are the arguments'.
+
+    Raises:
+      ValueError: Their shapes differ.
+    """
+    shapes = [np.shape(array) for array in arrays.values()]
+    if len(set(shapes)) > 1:
+        names, found = (" and ".join(map(str, items)) for items in (arrays, shapes))
+        raise ValueError(_sentence(where, f"{names} must have the same shape, got {found}", hint))
+
+
+def axis(
+    where: str, name: str, value: int, array: Array, of: str = "inputs", negative: bool = True
+) -> int:
+    """The axis of an array, counted from the front.
+
+    Args:
+      where, name, value: See the module; -1 is the last axis.
+      array: Whose axis.
+      of: What that is called.
+      negative: Whether an axis may be counted from the end.
+
+    Raises:
+      ValueError: The array has no such axis.
+    """
+    least = -array.ndim if negative else 0
+    if not least <= value < array.ndim:
+        accepted = f"from {least} to {array.ndim - 1} for {of} of shape {array.shape}"
+        raise refusal(where, name, accepted, shown(value))
+    return value % array.ndim
+
+
+def _of_kind(where: str, name: str, dtype: DTypeLike, kind: Any, accepted: str, hint: str) -> None:
+    if not jnp.issubdtype(dtype, kind):
+        raise refusal(where, name, accepted, jnp.dtype(dtype).name, hint, TypeError)
+
+
+def integers(
+    where: str, name: str, array: Array, accepted: str = "integers", hint: str = ""
+) -> None:
+    """Refuses an array that does not hold integers; bools are none.
+
+    Raises:
+      TypeError: It holds something else.
+    """
+    _of_kind(where, name, array.dtype, jnp.integer, accepted, hint)
+
+
+def floating(
+    where: str, name: str, array: Array, accepted: str = "floating point", hint: str = ""
+) -> None:
+    """Refuses an array that does not hold floating point numbers.
+
+    Raises:
+      TypeError: It holds something else.
+    """
+    _of_kind(where, name, array.dtype, jnp.floating, accepted, hint)
+
+
+def floating_dtype(
+    where: str, name: str, dtype: DTypeLike, accepted: str = "a floating point type", hint: str = ""
+) -> None:
+    """Refuses a dtype that is not of floating point numbers.
+
+    Raises:
+      TypeError: It is another one.
+    """
+    _of_kind(where, name, dtype, jnp.floating, accepted, hint)

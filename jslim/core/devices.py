@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 
 import jax
 
+from jslim.core import checks
+
 # None, a jax.sharding.Sharding or a jax.memory.Space, which type checkers cannot see.
 Placement: TypeAlias = Any
 Space = jax.memory.Space
@@ -36,10 +38,10 @@ def parse_device(device: Any, what: str) -> Placement:
         return jax.sharding.SingleDeviceSharding(device)
     found = _TF_DEVICE.match(device) if isinstance(device, str) else None
     if found is None:
-        raise ValueError(
-            f"{what}: device must be a string such as '/CPU:0' or '/device:GPU:1', a jax.Device "
-            f"or a jax.sharding.Sharding, got {device!r}"
+        accepted = (
+            "a string such as '/CPU:0' or '/device:GPU:1', a jax.Device or a jax.sharding.Sharding"
         )
+        raise checks.refusal(what, "device", accepted, repr(device))
     kind = found["kind"].lower()
     index = 0 if found["index"] == "*" else int(found["index"])
     default = jax.default_backend()
@@ -84,9 +86,8 @@ class VariableDeviceChooser:
         replica: int | None = None,
     ):
         if num_tasks < 0:
-            raise ValueError(
-                f"VariableDeviceChooser: num_tasks must be an integer from 0, got {num_tasks}"
-            )
+            where, accepted = "VariableDeviceChooser", "an integer from 0"
+            raise checks.refusal(where, "num_tasks", accepted, checks.shown(num_tasks))
         index = "*" if device_index is None else device_index
         self._device = f"/device:{device_type.upper()}:{index}"
         self._replica = "" if replica is None else f"/replica:{replica}"

@@ -22,6 +22,7 @@ import flax.traverse_util
 import jax
 from jax.extend import core as jex_core
 
+from jslim.core import checks
 from jslim.core.access import BATCH_STATS as BATCH_STATS
 from jslim.core.access import GLOBAL as GLOBAL
 from jslim.core.access import LOCAL_VARIABLES as LOCAL_VARIABLES
@@ -275,11 +276,8 @@ class Model(nn.Module):
 
     @nn.compact
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not callable(self.fn):
-            raise TypeError(
-                f"Model: fn must be a function of arrays, got {type(self.fn).__name__}; give the "
-                "function itself, and its arguments to init and apply"
-            )
+        hint = "give the function itself, and its arguments to init and apply"
+        checks.function("Model", "fn", self.fn, "of arrays", hint)
         scope = self.scope
         assert scope is not None
         run = _Run(scope, _trace_state())

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jslim.core import checks
 from jslim.core.errors import ScopeError
 
 AUTO_REUSE = "AUTO_REUSE"
@@ -179,10 +180,8 @@ def variable_scope(
     """
     del values, caching_device, use_resource
     run, around, name_scope = frame("variable_scope")
-    if reuse not in (None, False, True, AUTO_REUSE):
-        raise ValueError(
-            f"variable_scope: reuse must be True, False, None or slim.AUTO_REUSE, got {reuse!r}"
-        )
+    among, accepted = (True, False, None, AUTO_REUSE), "True, False, None or slim.AUTO_REUSE"
+    checks.one_of("variable_scope", "reuse", reuse, among, accepted)
     refuse(
         "variable_scope",
         partitioner=partitioner,

@@ -5,6 +5,8 @@ from typing import Any
 
 import jax
 
+from jslim.core import checks
+
 MAX_SEED = 2**64 - 1
 
 
@@ -18,9 +20,10 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     try:
         number = operator.index(seed)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {seed!r}") from None
+        raise checks.refusal("", name, "a whole number", repr(seed), kind=TypeError) from None
     if not 0 <= number <= MAX_SEED:
-        raise ValueError(f"{name} must be in [0, 2**64), got {number}; pass a non-negative {name}.")
+        hint = f"pass a non-negative {name}"
+        raise checks.refusal("", name, "in [0, 2**64)", str(number), hint)
     return number
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from jslim.core import checks
 from jslim.core import model as _model
 from jslim.core.errors import ScopeError, given_more_than_once, nearest
 from jslim.core.model import GLOBAL, MODEL, TRAINABLE
@@ -72,10 +73,7 @@ def _infos_of(what: str, model: Any, inputs: Sequence[Any]) -> Mapping[str, _mod
     """What a model says of the variables that it makes for such inputs; nothing is computed."""
     infos = getattr(model, "variable_infos", None)  # a train op's
     if infos is None:
-        if not isinstance(model, _model.Model):
-            raise TypeError(
-                f"{what}: model must be a slim.Model or a train op, got {type(model).__name__}"
-            )
+        checks.instance(what, "model", model, _model.Model, "a slim.Model or a train op")
         with _model.recorded() as runs:
             jax.eval_shape(model.init, jax.random.key(0), *inputs)
         infos = {name: info for run in runs for name, info in run.variables.items()}
@@ -246,9 +244,8 @@ def get_variables_to_restore(
     tree, (include, exclude) = _arguments(what, args, include=include, exclude=exclude)
     for argument, patterns in (("include", include), ("exclude", exclude)):
         if patterns is not None and not isinstance(patterns, (list, tuple)):
-            raise TypeError(
-                f"{what}: {argument} must be a list or tuple of patterns, got {patterns!r}"
-            )
+            accepted = "a list or tuple of patterns"
+            raise checks.refusal(what, argument, accepted, repr(patterns), kind=TypeError)
     found = _select(what, tree, GLOBAL, None, None)
     chosen = found if include is None else match(found, include, "include")
     excluded = match(found, exclude, "exclude") if exclude else {}
@@ -257,7 +254,8 @@ def get_variables_to_restore(
 
 def _check_not_text(what: str, patterns: Any) -> None:
     if isinstance(patterns, str):
-        raise TypeError(f"{what}: patterns must be given as a list, got {patterns!r}")
+        accepted = "given as a list"
+        raise checks.refusal(what, "patterns", accepted, repr(patterns), kind=TypeError)
 
 
 def match(variables: Any, patterns: Iterable[Any], what: str) -> Variables:

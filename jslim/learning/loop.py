@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jslim.core.checks import check_count, check_secs
+from jslim.core import checks
 from jslim.core.errors import ScopeError
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
@@ -109,14 +109,14 @@ def train(
         max_to_keep=max_to_keep,
         save_summaries_steps=save_summaries_steps,
     )
-    number_of_steps = number_of_steps and check_count(number_of_steps, "train: number_of_steps")
+    number_of_steps = number_of_steps and checks.count("train", "number_of_steps", number_of_steps)
     if number_of_steps is not None and number_of_steps > MAX_STEPS:
         raise ValueError(
             f"train: number_of_steps must be at most {MAX_STEPS}, where the step's int32 ends, got "
             f"{number_of_steps}"
         )
-    check_secs(save_interval_secs, "train: save_interval_secs")
-    check_secs(save_summaries_secs, "train: save_summaries_secs")
+    checks.seconds("train", "save_interval_secs", save_interval_secs)
+    checks.seconds("train", "save_summaries_secs", save_summaries_secs)
     if logdir is not None:
         logdir = output_directory(logdir, "train: logdir")
     source = Source(batches)
@@ -191,7 +191,7 @@ def _check_arguments(train_op: Any, batches: Any, **counts: float | None) -> Non
         )
     for name, count in counts.items():
         if count is not None:
-            check_count(count, f"train: {name}")
+            checks.count("train", name, count)
 
 
 def _initialize(
