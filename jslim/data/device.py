@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from jslim.core.checks import check_count
+from jslim.core import checks
 from jslim.host.processes import put_rows
 
 DeviceBatch = dict[str, jax.Array]
@@ -145,7 +145,7 @@ def prefetch_to_device(
       ValueError: The rows cannot be split evenly over the devices, or `depth` is below 1.
       Exception: From `next`, what the thread met, with its own traceback.
     """
-    depth = check_count(depth, "depth")
+    depth = checks.count("", "depth", depth)
     num_devices = len(sharding.device_set)
     num_parts = num_devices // sharding.shard_shape((num_devices,))[0]
     batch_size = getattr(batches, "batch_size", 0)

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jslim.core.checks import check_count
+from jslim.core import checks
 from jslim.data.order import Order
 from jslim.data.tfexample_decoder import check_items
 from jslim.data.tfrecord import TFRecordFiles
@@ -65,7 +65,7 @@ class DatasetDataProvider:
                 f"{record_key}"
             )
         if num_epochs is not None:
-            check_count(num_epochs, "num_epochs")
+            checks.count("", "num_epochs", num_epochs)
         self._records = (dataset.reader or TFRecordFiles)(
             dataset.data_sources, **(reader_kwargs or {})
         )

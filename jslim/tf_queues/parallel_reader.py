@@ -13,7 +13,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from jslim.core.checks import check_count
+from jslim.core import checks
 from jslim.core.errors import DataError
 from jslim.data.tfrecord import DataSources, Records, TFRecordFile, get_data_files
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
@@ -55,7 +55,7 @@ class ParallelReader(QueueRunner[Record]):
         seed: int | None = None,
     ):
         if num_epochs is not None:
-            check_count(num_epochs, "num_epochs")
+            checks.count("", "num_epochs", num_epochs)
         super().__init__(common_queue, self._next_record, num_readers, "jslim-parallel-reader")
         self.num_readers = num_readers
         self._reader_class = reader_class

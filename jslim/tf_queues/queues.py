@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from jslim.core.checks import check_count
+from jslim.core import checks
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class FIFOQueue(queue.Queue[T]):
     """
 
     def __init__(self, capacity: int):
-        super().__init__(check_count(capacity, "the capacity of a queue"))
+        super().__init__(checks.count("", "the capacity of a queue", capacity))
         self.capacity = self.maxsize
         self._end: BaseException | None = None
         self._least = 0  # items that stay in the queue until it is closed
@@ -149,7 +149,7 @@ class QueueRunner(Generic[T]):
         num_threads: int = 1,
         name: str = "jslim-queue-runner",
     ):
-        self._num_running = check_count(num_threads, "num_threads")
+        self._num_running = checks.count("", "num_threads", num_threads)
         self.queue = queue
         self.error: BaseException | None = None
         self._make = make
