@@ -19,16 +19,6 @@ from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 from jslim.preprocessing.on_device import get_device_preprocessing
 
-# The layers with an argument `dtype`, the type that they compute in.
-_COMPUTING = [
-    layers.conv2d,
-    layers.conv2d_transpose,
-    layers.conv2d_in_plane,
-    layers.fully_connected,
-    layers.separable_conv2d,
-]
-
-
 # What of a contract says what network, classes and images the weights are for.
 _MADE_FOR = (
     "model_name",
@@ -219,7 +209,7 @@ def network_fn(
         return network
 
     def in_half_precision(images: Any, **options: Any) -> Any:
-        with arg_scope(_COMPUTING, dtype=jnp.bfloat16):
+        with arg_scope(layers.COMPUTING_OPS, dtype=jnp.bfloat16):
             logits, end_points = network(images.astype(jnp.bfloat16), **options)
         return logits.astype(jnp.float32), end_points
 

@@ -3,6 +3,7 @@
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.layers import sparse_ops as sparse_ops
 from jslim.layers import utils as utils
+from jslim.layers._frame import COMPUTING_OPS as COMPUTING_OPS
 from jslim.layers.batch_normalization import batch_norm as batch_norm
 from jslim.layers.batch_normalization import frozen_batch_norm as frozen_batch_norm
 from jslim.layers.combinators import repeat as repeat

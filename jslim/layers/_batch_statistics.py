@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core import model
-from jslim.layers import utils
-from jslim.layers._common import ZEROS, Collections, Initializer
+from jslim.layers._common import ZEROS, Initializer
+from jslim.layers._frame import Call
 from jslim.layers._normalizing import like
 from jslim.variables import model_variable
 
@@ -39,21 +39,19 @@ class SquareRoot:
 class Statistics:
     """Makes what one layer keeps from step to step, in the scope that is current."""
 
+    call: Call
     shape: tuple[int, ...]
-    dtype: Any
-    collections: Collections
 
     def __call__(
         self, name: str, initializer: Initializer, shape: tuple[int, ...] | None = None
     ) -> jax.Array:
-        own = utils.get_variable_collections(self.collections, name.rpartition("/")[2])
         return model_variable(
             name,
             self.shape if shape is None else shape,
-            self.dtype,
+            self.call.dtype,
             initializer,
             trainable=False,
-            collections=[*own, model.BATCH_STATS],
+            collections=[*self.call.collections(name.rpartition("/")[2]), model.BATCH_STATS],
         )
 
 

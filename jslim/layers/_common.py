@@ -12,7 +12,6 @@ from jax import lax
 from jslim.core import model
 from jslim.initializers import xavier_initializer, zeros_initializer
 from jslim.layers import utils
-from jslim.variables import model_variable
 
 XAVIER = xavier_initializer()
 ZEROS = zeros_initializer()
@@ -21,11 +20,37 @@ Activation = Callable[[jax.Array], jax.Array] | None
 Normalizer = Callable[..., jax.Array] | None
 Initializer = Callable[..., jax.Array] | None
 Regularizer = Callable[[jax.Array], jax.Array | None] | None
-Collections = Sequence[str] | Mapping[str, Any] | None
+Collections = Sequence[str] | Mapping[str, str | Sequence[str]] | None
 Pair = int | Sequence[int]
 Padding = str | Sequence[Sequence[int]]
 
-_FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
+
+@dataclass(frozen=True)
+class Rank:
+    """A number of spatial dimensions, and the words that docstrings and errors have for it."""
+
+    dims: int | None  # None for as many as the inputs have
+    things: str
+    space: str
+    new_space: str
+    last: str  # the format of data with channels last
+    first: str
+
+
+WAVES = Rank(1, "sequences", "width", "new_width", "NWC", "NCW")
+IMAGES = Rank(2, "images", "height, width", "new_height, new_width", "NHWC", "NCHW")
+VOLUMES = Rank(
+    3, "volumes", "depth, height, width", "new_depth, new_height, new_width", "NDHWC", "NCDHW"
+)
+ANY_RANK = Rank(
+    None,
+    "sequences, images or volumes",
+    "*spatial",
+    "*new_spatial",
+    "NWC/NHWC/NDHWC",
+    "NCW/NCHW/NCDHW",
+)
+_RANKS = {rank.dims: rank for rank in (WAVES, IMAGES, VOLUMES)}
 
 
 def op_name(scope: str | None, default: str) -> str:
@@ -81,8 +106,18 @@ def static_bool(where: str, name: str, value: Any) -> bool:
         ) from None
 
 
+def spatial_dims(where: str, inputs: jax.Array) -> int:
+    """How many spatial dimensions the inputs have, by their rank."""
+    if inputs.ndim - 2 not in _RANKS:
+        raise ValueError(
+            f"{where}: inputs must be [batch, ..., channels] with 1 to 3 spatial dimensions, "
+            f"got shape {inputs.shape}; reshape them"
+        )
+    return inputs.ndim - 2
+
+
 def is_channels_first(where: str, data_format: str | None, dims: int = 2) -> bool:
-    last, first = _FORMATS[dims]
+    last, first = _RANKS[dims].last, _RANKS[dims].first
     if data_format not in (None, last, first):
         raise ValueError(f"{where}: data_format must be {last!r} or {first!r}, got {data_format!r}")
     return data_format == first
@@ -90,7 +125,7 @@ def is_channels_first(where: str, data_format: str | None, dims: int = 2) -> boo
 
 def check_images(where: str, inputs: jax.Array, channels_first: bool, dims: int = 2) -> None:
     if inputs.ndim != dims + 2:
-        space = ", ".join(("depth", "height", "width")[-dims:])
+        space = _RANKS[dims].space
         axes = f"channels, {space}" if channels_first else f"{space}, channels"
         hint = "add a batch axis" if inputs.ndim == dims + 1 else "reshape them"
         raise ValueError(
@@ -187,90 +222,5 @@ def is_same(where: str, padding: str) -> bool:
     return padding.upper() == "SAME"
 
 
-def images_and_windows(
-    where: str,
-    inputs: Any,
-    dtype: Any,
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    rate: Pair,
-    data_format: str | None,
-    dims: int | None = 2,
-    rate_name: str = "rate",
-) -> tuple[jax.Array, Windows, bool]:
-    """Checked inputs of a convolution, where its windows lie, and whether channels are first.
-
-    Without `dims` the rank of the inputs says how many spatial dimensions there are.
-    """
-    images = as_floating(where, inputs, dtype)
-    if dims is None:
-        dims = images.ndim - 2
-        if dims not in _FORMATS:
-            raise ValueError(
-                f"{where}: inputs must be [batch, ..., channels] with 1 to 3 spatial dimensions, "
-                f"got shape {images.shape}; reshape them"
-            )
-    channels_first = is_channels_first(where, data_format, dims)
-    check_images(where, images, channels_first, dims)
-    spatial = images.shape[2:] if channels_first else images.shape[1:-1]
-    size = integers(where, "kernel_size", dims, kernel_size)
-    steps = integers(where, "stride", dims, stride)
-    spread = integers(where, rate_name, dims, rate)
-    if max(steps) > 1 and max(spread) > 1:
-        raise ValueError(
-            f"{where}: stride and {rate_name} cannot both be above 1, got stride={steps} and "
-            f"{rate_name}={spread}; use one of them"
-        )
-    return images, windows(where, spatial, size, steps, padding, spread), channels_first
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Makes the variables of one layer, in the scope that is current."""
-
-    dtype: Any  # what the layer computes in
-    param_dtype: Any  # what the variables are stored in; None for at least float32
-    trainable: bool
-    collections: Collections
-
-    def __call__(
-        self, name: str, shape: Sequence[int], initializer: Initializer, regularizer: Regularizer
-    ) -> jax.Array:
-        """The variable, cast to what the layer computes in."""
-        value = model_variable(
-            name,
-            shape,
-            self.param_dtype or at_least_float32(self.dtype),
-            initializer,
-            regularizer,
-            self.trainable,
-            utils.get_variable_collections(
-                self.collections, "weights" if name.endswith("_weights") else name
-            ),
-        )
-        return cast(value, self.dtype)
-
-
 def add_biases(outputs: jax.Array, biases: jax.Array, channel_axis: int) -> jax.Array:
     return lax.add(outputs, lax.broadcast_in_dim(biases, outputs.shape, (channel_axis,)))
-
-
-def finish(
-    outputs: jax.Array,
-    parameters: Parameters,
-    channel_axis: int,
-    biases_initializer: Initializer,
-    biases_regularizer: Regularizer,
-    normalizer_fn: Normalizer,
-    normalizer_params: Mapping[str, Any] | None,
-    activation_fn: Activation,
-) -> jax.Array:
-    """What follows the linear operation: a normalizer or biases, then the activation."""
-    if normalizer_fn is not None:
-        outputs = normalizer_fn(outputs, **(normalizer_params or {}))
-    elif biases_initializer is not None:
-        shape = (outputs.shape[channel_axis],)
-        biases = parameters("biases", shape, biases_initializer, biases_regularizer)
-        outputs = add_biases(outputs, biases, channel_axis)
-    return outputs if activation_fn is None else activation_fn(outputs)

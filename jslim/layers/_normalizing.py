@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -12,15 +12,17 @@ from jax import lax
 
 from jslim.core.errors import did_you_mean
 from jslim.initializers import ones_initializer
-from jslim.layers._common import ZEROS, Parameters
+from jslim.layers._common import ZEROS, Initializer, Regularizer
+from jslim.layers._frame import Call
 
 ONES = ones_initializer()
+Value = TypeVar("Value")
 Normalized = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def by_name(
-    where: str, argument: str, given: Mapping[str, Any] | None, names: Sequence[str]
-) -> Mapping[str, Any]:
+    where: str, argument: str, given: Mapping[str, Value] | None, names: Sequence[str]
+) -> Mapping[str, Value]:
     """A dict argument, whose keys have to be among `names`."""
     for name in given or {}:
         if name not in names:
@@ -51,20 +53,21 @@ def scale_and_shift(
     return array
 
 
-def beta_and_gamma(
-    parameters: Parameters,
+def scale_parameters(
+    call: Call,
     shape: tuple[int, ...],
-    center: bool,
-    scale: bool,
-    initializers: Mapping[str, Any],
-) -> tuple[jax.Array | None, jax.Array | None]:
-    """Makes `beta` and `gamma`, in TF-Slim's order, or those of them that are wanted."""
-    beta = gamma = None
-    if center:
-        beta = parameters("beta", shape, initializers.get("beta", ZEROS), None)
-    if scale:
-        gamma = parameters("gamma", shape, initializers.get("gamma", ONES), None)
-    return beta, gamma
+    wanted: Mapping[str, bool],
+    initializers: Mapping[str, Initializer] | None = None,
+    regularizers: Mapping[str, Regularizer] | None = None,
+) -> dict[str, jax.Array | None]:
+    """Makes those of `gamma` and `beta` that are wanted, in this order, and None for the other."""
+    initializers, regularizers = initializers or {}, regularizers or {}
+    made: dict[str, jax.Array | None] = dict.fromkeys(wanted)
+    for name, is_wanted in wanted.items():
+        if is_wanted:
+            initializer = initializers.get(name, ONES if name == "gamma" else ZEROS)
+            made[name] = call.parameter(name, shape, initializer, regularizers.get(name))
+    return made
 
 
 @dataclass(frozen=True)

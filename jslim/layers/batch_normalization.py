@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jslim.core import model
-from jslim.core.arg_scope import add_arg_scope
 from jslim.core.context import Predicate, changed_context, context
-from jslim.core.model import Reuse, variable_scope
-from jslim.layers import _common, utils
+from jslim.core.model import Reuse
+from jslim.layers import _common
 from jslim.layers._batch_statistics import (
     Correction,
     Debias,
@@ -25,9 +25,9 @@ from jslim.layers._common import (
     Activation,
     Collections,
     Initializer,
-    Parameters,
     Regularizer,
 )
+from jslim.layers._frame import Call, layer
 from jslim.layers._normalizing import (
     ONES,
     Over,
@@ -37,6 +37,7 @@ from jslim.layers._normalizing import (
     normalize,
     normalize_weighted,
     scale_and_shift,
+    scale_parameters,
 )
 
 Adjustment = Callable[[tuple[int, ...]], tuple[Any, Any]] | None
@@ -60,8 +61,9 @@ def frozen_batch_norm(is_frozen: Callable[[str], bool]) -> Iterator[None]:
         yield
 
 
-@add_arg_scope
+@layer("BatchNorm")
 def batch_norm(
+    call: Call,
     inputs: jax.Array,
     decay: float = 0.999,
     center: bool = True,
@@ -87,8 +89,8 @@ def batch_norm(
     adjustment: Adjustment = None,
     *,
     axis_name: str | tuple[str, ...] | None = None,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Makes each channel's mean 0 and variance 1, then multiplies by gamma and adds beta.
 
@@ -162,110 +164,92 @@ def batch_norm(
         `adjustment` returned do not fit.
       ScopeError: In training `batch_stats` is not mutable, so that the update would be lost.
     """
-    with variable_scope(scope, "BatchNorm", reuse=reuse) as sc:
-        where = f"batch_norm at {sc.name!r}"
-        outputs = _common.as_floating(where, inputs)
-        result_dtype = _common.floating_dtype(where, dtype or outputs.dtype)
-        exact = _common.at_least_float32(result_dtype)
-        outputs = _common.cast(outputs, exact)
-        channels_first = _common.is_channels_first(where, data_format)
-        if outputs.ndim < 2:
+    outputs = call.exact(inputs)
+    axis = call.find_channels(outputs)
+    call.features(outputs, "channels")
+    is_training = _common.static_bool(call.where, "is_training", is_training)
+    frozen = context().freezes_batch_norm
+    if is_training and frozen is not None and frozen.test(call.scope):
+        is_training = False
+    has_updates_collections = updates_collections != "update_ops"
+    if renorm:
+        _check_renorm(call.where, batch_weights, zero_debias_moving_mean, has_updates_collections)
+    weights = _checked_weights(call.where, batch_weights, outputs)
+    limits = _checked_limits(call.where, renorm_clipping)
+    names = (*_PARAMETERS, *_STATISTICS)
+    initializers = by_name(call.where, "param_initializers", param_initializers, names)
+    regularizers = by_name(call.where, "param_regularizers", param_regularizers, _PARAMETERS)
+
+    shape = (call.channels(outputs),)
+    wanted = {"gamma": scale, "beta": center}
+    made = scale_parameters(call, shape, wanted, initializers, regularizers)
+    gamma, beta = made["gamma"], made["beta"]
+    make = Statistics(call, shape)
+    of_mean = initializers.get("moving_mean", ZEROS)
+    of_variance = initializers.get("moving_variance", ONES)
+    moving_mean = make("moving_mean", of_mean)
+    moving_variance = make("moving_variance", of_variance)
+    correction = None
+    if renorm:
+        of_stddev = SquareRoot(of_variance)
+        moving_stddev = make("moving_stddev", of_stddev)
+        correction = Correction(
+            make("renorm_mean", of_mean), make("renorm_stddev", of_stddev), limits, epsilon
+        )
+
+    if is_training:
+        if not outputs.size:
             raise ValueError(
-                f"{where}: inputs must be [batch, ..., channels], got shape {outputs.shape}; add "
-                "a batch axis"
+                f"{call.where}: there is nothing to take statistics of in inputs of shape "
+                f"{outputs.shape}; pass is_training=False, or leave out the empty batch"
             )
-        is_training = _common.static_bool(where, "is_training", is_training)
-        frozen = context().freezes_batch_norm
-        if is_training and frozen is not None and frozen.test(sc.name):
-            is_training = False
-        has_updates_collections = updates_collections != "update_ops"
-        if renorm:
-            _check_renorm(where, batch_weights, zero_debias_moving_mean, has_updates_collections)
-        weights = _checked_weights(where, batch_weights, outputs)
-        limits = _checked_limits(where, renorm_clipping)
-        names = (*_PARAMETERS, *_STATISTICS)
-        initializers = by_name(where, "param_initializers", param_initializers, names)
-        regularizers = by_name(where, "param_regularizers", param_regularizers, _PARAMETERS)
-
-        axis = 1 if channels_first else outputs.ndim - 1
-        shape = (outputs.shape[axis],)
-        parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        gamma = beta = None
-        if scale:
-            initializer = initializers.get("gamma", ONES)
-            gamma = parameters("gamma", shape, initializer, regularizers.get("gamma"))
-        if center:
-            initializer = initializers.get("beta", ZEROS)
-            beta = parameters("beta", shape, initializer, regularizers.get("beta"))
-        make = Statistics(shape, exact, variables_collections)
-        of_mean = initializers.get("moving_mean", ZEROS)
-        of_variance = initializers.get("moving_variance", ONES)
-        moving_mean = make("moving_mean", of_mean)
-        moving_variance = make("moving_variance", of_variance)
-        correction = None
-        if renorm:
-            of_stddev = SquareRoot(of_variance)
-            moving_stddev = make("moving_stddev", of_stddev)
-            correction = Correction(
-                make("renorm_mean", of_mean), make("renorm_stddev", of_stddev), limits, epsilon
-            )
-
-        if is_training:
-            if not outputs.size:
-                raise ValueError(
-                    f"{where}: there is nothing to take statistics of in inputs of shape "
-                    f"{outputs.shape}; pass is_training=False, or leave out the empty batch"
-                )
-            is_plain = weights is None and not renorm and adjustment is None
-            has_own_rank = outputs.ndim in (2, 4) or (
-                outputs.ndim == 5 and not zero_debias_moving_mean and not has_updates_collections
-            )
-            is_fused = (fused is None or fused) and is_plain and has_own_rank
-            is_initializing = model.is_initializing()
-            # There is no mesh axis yet where variables are only being made.
-            axes = None if is_initializing else axis_name
-            over = Over((axis,), axes, has_one_pass=is_fused)
-            if is_plain:
-                outputs, mean, variance = normalize(over, epsilon, outputs, gamma, beta)
-            else:
-                if weights is None:
-                    outputs, mean, variance = normalize(over, epsilon, outputs, None, None)
-                else:
-                    outputs, mean, variance = normalize_weighted(over, epsilon, outputs, weights)
-                if correction is not None:
-                    outputs = scale_and_shift(outputs, *correction(mean, variance), over.kept)
-                if adjustment is not None:
-                    outputs = _adjusted(where, adjustment, outputs, axis)
-                outputs = scale_and_shift(outputs, gamma, beta, over.kept)
-            debias = Debias(make, sc.name) if zero_debias_moving_mean else None
-            if trainable and not is_initializing:
-                mean, variance = lax.stop_gradient((mean, variance))
-                if debias is None:
-                    update("moving_mean", moving_mean, mean, decay)
-                else:
-                    debias.update(mean, decay)
-                if correction is not None:
-                    deviation = correction.update(mean, variance, renorm_decay)
-                    stddev = update("moving_stddev", moving_stddev, deviation, decay)
-                    variance = lax.sub(lax.square(stddev), like(stddev, epsilon))
-                    model.assign("moving_variance", lax.max(variance, like(variance, 0.0)))
-                else:
-                    if is_fused:
-                        count = over.count(outputs)
-                        variance = lax.mul(variance, like(variance, count / max(count - 1, 1)))
-                    update("moving_variance", moving_variance, variance, decay)
+        is_plain = weights is None and not renorm and adjustment is None
+        has_own_rank = outputs.ndim in (2, 4) or (
+            outputs.ndim == 5 and not zero_debias_moving_mean and not has_updates_collections
+        )
+        is_fused = (fused is None or fused) and is_plain and has_own_rank
+        is_initializing = model.is_initializing()
+        # There is no mesh axis yet where variables are only being made.
+        axes = None if is_initializing else axis_name
+        over = Over((axis,), axes, has_one_pass=is_fused)
+        if is_plain:
+            outputs, mean, variance = normalize(over, epsilon, outputs, gamma, beta)
         else:
-            inverse = inverse_deviation(moving_variance, epsilon)
-            outputs = scale_and_shift(
-                lax.sub(outputs, lax.broadcast_in_dim(moving_mean, outputs.shape, (axis,))),
-                inverse if gamma is None else lax.mul(gamma, inverse),
-                beta,
-                (axis,),
-            )
-        outputs = _common.cast(outputs, result_dtype)
-        if activation_fn is not None:
-            outputs = activation_fn(outputs)
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+            if weights is None:
+                outputs, mean, variance = normalize(over, epsilon, outputs, None, None)
+            else:
+                outputs, mean, variance = normalize_weighted(over, epsilon, outputs, weights)
+            if correction is not None:
+                outputs = scale_and_shift(outputs, *correction(mean, variance), over.kept)
+            if adjustment is not None:
+                outputs = _adjusted(call.where, adjustment, outputs, axis)
+            outputs = scale_and_shift(outputs, gamma, beta, over.kept)
+        debias = Debias(make, call.scope) if zero_debias_moving_mean else None
+        if trainable and not is_initializing:
+            mean, variance = lax.stop_gradient((mean, variance))
+            if debias is None:
+                update("moving_mean", moving_mean, mean, decay)
+            else:
+                debias.update(mean, decay)
+            if correction is not None:
+                deviation = correction.update(mean, variance, renorm_decay)
+                stddev = update("moving_stddev", moving_stddev, deviation, decay)
+                variance = lax.sub(lax.square(stddev), like(stddev, epsilon))
+                model.assign("moving_variance", lax.max(variance, like(variance, 0.0)))
+            else:
+                if is_fused:
+                    count = over.count(outputs)
+                    variance = lax.mul(variance, like(variance, count / max(count - 1, 1)))
+                update("moving_variance", moving_variance, variance, decay)
+    else:
+        inverse = inverse_deviation(moving_variance, epsilon)
+        outputs = scale_and_shift(
+            lax.sub(outputs, lax.broadcast_in_dim(moving_mean, outputs.shape, (axis,))),
+            inverse if gamma is None else lax.mul(gamma, inverse),
+            beta,
+            (axis,),
+        )
+    return outputs
 
 
 def _check_renorm(

@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
+from jax.typing import DTypeLike
 
-from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import Reuse, variable_scope
-from jslim.layers import _common, _lowering, activations, utils
+from jslim.core.model import Reuse
+from jslim.layers import _common, _lowering, activations
 from jslim.layers._common import (
     XAVIER,
     ZEROS,
@@ -16,18 +15,19 @@ from jslim.layers._common import (
     Collections,
     Initializer,
     Normalizer,
-    Parameters,
     Regularizer,
 )
+from jslim.layers._frame import Call, layer
 
 
-@add_arg_scope
+@layer("fully_connected", computes_in_dtype=True)
 def fully_connected(
+    call: Call,
     inputs: jax.Array,
     num_outputs: int,
     activation_fn: Activation = activations.relu,
     normalizer_fn: Normalizer = None,
-    normalizer_params: Mapping[str, Any] | None = None,
+    normalizer_params: Mapping[str, object] | None = None,
     weights_initializer: Initializer = XAVIER,
     weights_regularizer: Regularizer = None,
     biases_initializer: Initializer = ZEROS,
@@ -38,8 +38,8 @@ def fully_connected(
     trainable: bool = True,
     scope: str | None = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Multiplies the last axis by a matrix, then normalizer or biases, then activation.
 
@@ -70,29 +70,11 @@ def fully_connected(
       TypeError: `inputs` are not floating point.
       ValueError: They have no batch axis, or `num_outputs` is not a positive integer.
     """
-    with variable_scope(scope, "fully_connected", reuse=reuse) as sc:
-        where = f"fully_connected at {sc.name!r}"
-        num_outputs = _common.check_num_outputs(where, num_outputs)
-        features = _common.as_floating(where, inputs, dtype)
-        if features.ndim < 2:
-            raise ValueError(
-                f"{where}: inputs must be [batch, ..., features], got shape {features.shape}; "
-                "add a batch axis"
-            )
-        parameters = Parameters(features.dtype, param_dtype, trainable, variables_collections)
-        shape = (features.shape[-1], num_outputs)
-        weights = parameters("weights", shape, weights_initializer, weights_regularizer)
-        outputs = _common.finish(
-            _lowering.multiply(features, weights),
-            parameters,
-            features.ndim - 1,
-            biases_initializer,
-            biases_regularizer,
-            normalizer_fn,
-            normalizer_params,
-            activation_fn,
-        )
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    num_outputs = _common.check_num_outputs(call.where, num_outputs)
+    features = call.features(call.floating(inputs))
+    shape = (features.shape[-1], num_outputs)
+    weights = call.parameter("weights", shape, weights_initializer, weights_regularizer)
+    return _lowering.multiply(features, weights)
 
 
 # As in TF-Slim these are the layer with another default, which an arg_scope on it reaches.

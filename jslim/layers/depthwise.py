@@ -1,14 +1,13 @@
 """Convolutions that keep the channels apart: separable ones, and one filter for all channels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 from jax import lax
+from jax.typing import DTypeLike
 
-from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import Reuse, variable_scope
-from jslim.layers import _common, _lowering, utils
+from jslim.core.model import Reuse
+from jslim.layers import _common, _lowering
 from jslim.layers._common import (
     XAVIER,
     ZEROS,
@@ -18,22 +17,23 @@ from jslim.layers._common import (
     Normalizer,
     Padding,
     Pair,
-    Parameters,
     Regularizer,
     Windows,
 )
+from jslim.layers._frame import Call, layer
 from jslim.layers.activations import relu
 
 
-@add_arg_scope
+@layer("ConvInPlane", shown="conv2d_in_plane", computes_in_dtype=True)
 def convolution2d_in_plane(
+    call: Call,
     inputs: jax.Array,
     kernel_size: Pair,
     stride: Pair = 1,
     padding: Padding = "SAME",
     activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
-    normalizer_params: Mapping[str, Any] | None = None,
+    normalizer_params: Mapping[str, object] | None = None,
     weights_initializer: Initializer = XAVIER,
     weights_regularizer: Regularizer = None,
     biases_initializer: Initializer = ZEROS,
@@ -44,8 +44,8 @@ def convolution2d_in_plane(
     trainable: bool = True,
     scope: str | None = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Convolves every channel with one and the same 2-D filter. Also called `conv2d_in_plane`.
 
@@ -78,31 +78,18 @@ def convolution2d_in_plane(
       ValueError: They are not images, an argument is not one of the above, or the window does
         not fit.
     """
-    with variable_scope(scope, "ConvInPlane", reuse=reuse) as sc:
-        where = f"conv2d_in_plane at {sc.name!r}"
-        images, windows, _ = _common.images_and_windows(
-            where, inputs, dtype, kernel_size, stride, padding, 1, None
-        )
-        parameters = Parameters(images.dtype, param_dtype, trainable, variables_collections)
-        shape = (*windows.size, 1, 1)
-        weights = parameters("weights", shape, weights_initializer, weights_regularizer)
-        every_channel = (*windows.size, images.shape[3], 1)
-        weights = lax.broadcast_in_dim(weights, every_channel, range(4))
-        outputs = _common.finish(
-            _lowering.convolve_depthwise(images, weights, windows, channels_first=False),
-            parameters,
-            3,
-            biases_initializer,
-            biases_regularizer,
-            normalizer_fn,
-            normalizer_params,
-            activation_fn,
-        )
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    images = call.images(call.floating(inputs))
+    windows = call.windows(images, kernel_size, stride, padding)
+    shape = (*windows.size, 1, 1)
+    weights = call.parameter("weights", shape, weights_initializer, weights_regularizer)
+    every_channel = (*windows.size, call.channels(images), 1)
+    weights = lax.broadcast_in_dim(weights, every_channel, range(4))
+    return _lowering.convolve_depthwise(images, weights, windows, channels_first=False)
 
 
-@add_arg_scope
+@layer("SeparableConv2d", shown="separable_conv2d", computes_in_dtype=True)
 def separable_convolution2d(
+    call: Call,
     inputs: jax.Array,
     num_outputs: int | None,
     kernel_size: Pair,
@@ -113,7 +100,7 @@ def separable_convolution2d(
     rate: Pair = 1,
     activation_fn: Activation = relu,
     normalizer_fn: Normalizer = None,
-    normalizer_params: Mapping[str, Any] | None = None,
+    normalizer_params: Mapping[str, object] | None = None,
     weights_initializer: Initializer = XAVIER,
     pointwise_initializer: Initializer = None,
     weights_regularizer: Regularizer = None,
@@ -125,8 +112,8 @@ def separable_convolution2d(
     trainable: bool = True,
     scope: str | None = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Filters each channel by itself, then mixes the channels by a 1x1 convolution.
 
@@ -171,43 +158,21 @@ def separable_convolution2d(
       ValueError: They are not images; an argument is not one of the above; the window does not
         fit; `stride` and `rate` are both above 1.
     """
-    with variable_scope(scope, "SeparableConv2d", reuse=reuse) as sc:
-        where = f"separable_conv2d at {sc.name!r}"
-        images, windows, channels_first = _common.images_and_windows(
-            where, inputs, dtype, kernel_size, stride, padding, rate, data_format
-        )
-        channel_axis = 1 if channels_first else 3
-        channels = images.shape[channel_axis]
-        (multiplier,) = _common.integers(where, "depth_multiplier", 1, depth_multiplier)
-        parameters = Parameters(images.dtype, param_dtype, trainable, variables_collections)
-        kernel = parameters(
-            "depthwise_weights",
-            (*windows.size, channels, multiplier),
-            weights_initializer,
-            weights_regularizer,
-        )
-        outputs = _lowering.convolve_depthwise(images, kernel, windows, channels_first)
-        if num_outputs is not None:
-            num_outputs = _common.check_num_outputs(where, num_outputs)
-            weights = parameters(
-                "pointwise_weights",
-                (1, 1, channels * multiplier, num_outputs),
-                pointwise_initializer or weights_initializer,
-                weights_regularizer,
-            )
-            pixels = Windows((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), windows.count)
-            outputs = _lowering.convolve(outputs, weights, pixels, channels_first)
-        outputs = _common.finish(
-            outputs,
-            parameters,
-            channel_axis,
-            biases_initializer,
-            biases_regularizer,
-            normalizer_fn,
-            normalizer_params,
-            activation_fn,
-        )
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    images = call.images(call.floating(inputs))
+    windows = call.windows(images, kernel_size, stride, padding, rate)
+    channels = call.channels(images)
+    (multiplier,) = _common.integers(call.where, "depth_multiplier", 1, depth_multiplier)
+    shape = (*windows.size, channels, multiplier)
+    kernel = call.parameter("depthwise_weights", shape, weights_initializer, weights_regularizer)
+    outputs = _lowering.convolve_depthwise(images, kernel, windows, call.channels_first)
+    if num_outputs is None:
+        return outputs
+    num_outputs = _common.check_num_outputs(call.where, num_outputs)
+    shape = (1, 1, channels * multiplier, num_outputs)
+    initializer = pointwise_initializer or weights_initializer
+    weights = call.parameter("pointwise_weights", shape, initializer, weights_regularizer)
+    pixels = Windows((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), windows.count)
+    return _lowering.convolve(outputs, weights, pixels, call.channels_first)
 
 
 conv2d_in_plane = convolution2d_in_plane

@@ -1,23 +1,22 @@
 """Layers that rework features: maxima and positions of them, limits, gradients, buckets."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
-from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import variable_scope
 from jslim.initializers import constant_initializer
 from jslim.layers import _common
-from jslim.layers._common import Collections, Parameters
+from jslim.layers._common import Collections
+from jslim.layers._frame import Call, layer
 
 
-@add_arg_scope
+@layer("MaxOut", names=_common.scope_name)
 def maxout(
-    inputs: jax.Array, num_units: int, axis: int = -1, scope: str | None = None
+    call: Call, inputs: jax.Array, num_units: int, axis: int = -1, scope: str | None = None
 ) -> jax.Array:
     """The largest of each group of consecutive channels.
 
@@ -40,23 +39,24 @@ def maxout(
     >>> maxout(jnp.array([[1.0, 5.0, 3.0, 4.0, 9.0, 0.0]]), 2).tolist()
     [[5.0, 9.0]]
     """
-    where = f"maxout at {_common.scope_name(scope, 'MaxOut')!r}"
-    array = _common.as_floating(where, inputs)
+    array = call.floating(inputs)
     if not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"{where}: there is no axis {axis} in inputs of shape {array.shape}")
+        raise ValueError(f"{call.where}: there is no axis {axis} in inputs of shape {array.shape}")
     axis %= array.ndim
     channels = array.shape[axis]
-    units = _common.check_num_outputs(where, num_units, "num_units")
+    units = _common.check_num_outputs(call.where, num_units, "num_units")
     if channels % units:
         raise ValueError(
-            f"{where}: num_units must divide the {channels} channels of axis {axis}, got {units}"
+            f"{call.where}: num_units must divide the {channels} channels of axis {axis}, got "
+            f"{units}"
         )
     shape = (*array.shape[:axis], units, channels // units, *array.shape[axis + 1 :])
     return jnp.max(lax.reshape(array, shape), axis + 1)
 
 
-@add_arg_scope
+@layer("spatial_softmax")
 def spatial_softmax(
+    call: Call,
     features: jax.Array,
     temperature: float | None = None,
     name: str | None = None,
@@ -64,8 +64,8 @@ def spatial_softmax(
     trainable: bool = True,
     data_format: str = "NHWC",
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Where each channel is high: the mean position under a softmax over the image.
 
@@ -91,29 +91,24 @@ def spatial_softmax(
       TypeError: `features` are not floating point.
       ValueError: They are not images, or `data_format` is unknown.
     """
-    with variable_scope(name, "spatial_softmax") as sc:
-        where = f"spatial_softmax at {sc.name!r}"
-        array = _common.as_floating(where, features)
-        result_dtype = _common.floating_dtype(where, dtype or array.dtype)
-        channels_first = _common.is_channels_first(where, data_format)
-        _common.check_images(where, array, channels_first)
-        exact = _common.at_least_float32(array.dtype)
-        array = _common.cast(array, exact)
-        parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        initial = constant_initializer(1.0 if temperature is None else temperature)
-        divisor = parameters("temperature", (), initial, None)
-        if not channels_first:
-            array = lax.transpose(array, (0, 3, 1, 2))
-        batch, channels, height, width = array.shape
-        pixels = lax.reshape(array, (batch, channels, height * width))
-        shares = jax.nn.softmax(lax.div(pixels, lax.broadcast(divisor, pixels.shape)))
-        positions = np.stack(
-            np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"), -1
-        ).reshape(-1, 2)
-        means = lax.dot_general(
-            shares, jnp.asarray(positions, exact), (((2,), (0,)), ((), ())), precision="highest"
-        )
-        return _common.cast(lax.reshape(means, (batch, channels * 2)), result_dtype)
+    array = call.images(call.exact(features))
+    initial = constant_initializer(1.0 if temperature is None else temperature)
+    divisor = call.parameter("temperature", (), initial)
+    if not call.channels_first:
+        array = lax.transpose(array, (0, 3, 1, 2))
+    batch, channels, height, width = array.shape
+    pixels = lax.reshape(array, (batch, channels, height * width))
+    shares = jax.nn.softmax(lax.div(pixels, lax.broadcast(divisor, pixels.shape)))
+    positions = np.stack(
+        np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"), -1
+    ).reshape(-1, 2)
+    means = lax.dot_general(
+        shares,
+        jnp.asarray(positions, array.dtype),
+        (((2,), (0,)), ((), ())),
+        precision="highest",
+    )
+    return lax.reshape(means, (batch, channels * 2))
 
 
 def poincare_normalize(
@@ -174,7 +169,7 @@ def _scale_gradient(array: jax.Array, multiplier: jax.Array) -> jax.Array:
 
 @_scale_gradient.defjvp
 def _scale_gradient_jvp(
-    primals: tuple[Any, Any], tangents: tuple[Any, Any]
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     array, multiplier = primals
     return array, tangents[0] * multiplier

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jslim.core import model
-from jslim.core.model import Reuse, variable_scope
+from jslim.core.model import Reuse
 from jslim.layers import _common
-from jslim.layers._common import Parameters
+from jslim.layers._frame import Call, layer
 
 
+@layer("gdn", is_arg_scoped=False)
 def gdn(
+    call: Call,
     inputs: jax.Array,
     inverse: bool = False,
     beta_min: float = 1e-6,
@@ -26,8 +28,8 @@ def gdn(
     name: str | None = None,
     reuse: Reuse = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Divides each channel by a norm of all: `x[i] / sqrt(beta[i] + sum_j(gamma[j, i] x[j]^2))`.
 
@@ -63,32 +65,33 @@ def gdn(
       ValueError: They are not of rank 3 to 5; `data_format` is unknown; `beta_min`, `gamma_init`
         or `reparam_offset` is negative.
     """
-    with variable_scope(name, "gdn", reuse=reuse) as sc:
-        where = f"gdn at {sc.name!r}"
-        array = _common.as_floating(where, inputs)
-        result_dtype = _common.floating_dtype(where, dtype or array.dtype)
-        exact = _common.at_least_float32(result_dtype)
-        array = _common.cast(array, exact)
-        _check(where, array, data_format, beta_min, gamma_init, reparam_offset)
-        axis = 1 if data_format == "channels_first" else array.ndim - 1
-        channels = array.shape[axis]
-        pedestal = reparam_offset**2
-        parameters = Parameters(exact, param_dtype, trainable, None)
-        root = parameters("reparam_beta", (channels,), _Root(1.0, pedestal), None)
-        beta = _squared(root, (beta_min + pedestal) ** 0.5, pedestal)
-        root = parameters("reparam_gamma", (channels, channels), _Root(gamma_init, pedestal), None)
-        gamma = _squared(root, reparam_offset, pedestal)
+    array = call.exact(inputs)
+    _check(call.where, array, data_format)
+    for argument, value in (
+        ("beta_min", beta_min),
+        ("gamma_init", gamma_init),
+        ("reparam_offset", reparam_offset),
+    ):
+        if value < 0:
+            raise ValueError(f"{call.where}: {argument} must not be negative, got {value}")
+    axis = 1 if data_format == "channels_first" else array.ndim - 1
+    channels = array.shape[axis]
+    pedestal = reparam_offset**2
+    root = call.parameter("reparam_beta", (channels,), _Root(1.0, pedestal))
+    beta = _squared(root, (beta_min + pedestal) ** 0.5, pedestal)
+    root = call.parameter("reparam_gamma", (channels, channels), _Root(gamma_init, pedestal))
+    gamma = _squared(root, reparam_offset, pedestal)
 
-        pool = lax.dot_general(lax.square(array), gamma, (((axis,), (0,)), ((), ())))
-        if axis == 1:
-            pool = lax.transpose(pool, (0, pool.ndim - 1, *range(1, pool.ndim - 1)))
-        norm = lax.sqrt(_common.add_biases(pool, beta, axis))
-        outputs = lax.mul(array, norm) if inverse else lax.div(array, norm)
-        outputs = _common.cast(outputs, result_dtype)
-        if activity_regularizer is not None:
-            penalty = activity_regularizer(outputs) / max(outputs.shape[0], 1)
-            model.collect(model.REGULARIZATION_LOSSES, f"{sc.name}/ActivityRegularizer", penalty)
-        return outputs
+    pool = lax.dot_general(lax.square(array), gamma, (((axis,), (0,)), ((), ())))
+    if axis == 1:
+        pool = lax.transpose(pool, (0, pool.ndim - 1, *range(1, pool.ndim - 1)))
+    norm = lax.sqrt(_common.add_biases(pool, beta, axis))
+    outputs = lax.mul(array, norm) if inverse else lax.div(array, norm)
+    if activity_regularizer is not None:
+        outputs = _common.cast(outputs, call.result_dtype)
+        penalty = activity_regularizer(outputs) / max(outputs.shape[0], 1)
+        model.collect(model.REGULARIZATION_LOSSES, f"{call.scope}/ActivityRegularizer", penalty)
+    return outputs
 
 
 @dataclass(frozen=True)
@@ -112,21 +115,14 @@ class GDN:
     trainable: bool = True
     name: str | None = None
     reuse: Reuse = None
-    dtype: Any = None
-    param_dtype: Any = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike | None = None
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         return gdn(inputs, **vars(self))
 
 
-def _check(
-    where: str,
-    array: jax.Array,
-    data_format: str,
-    beta_min: float,
-    gamma_init: float,
-    reparam_offset: float,
-) -> None:
+def _check(where: str, array: jax.Array, data_format: str) -> None:
     if data_format not in ("channels_last", "channels_first"):
         raise ValueError(
             f"{where}: data_format must be 'channels_last' or 'channels_first', got {data_format!r}"
@@ -136,13 +132,6 @@ def _check(
             f"{where}: inputs must be [batch, ..., channels] of rank 3 to 5, got shape "
             f"{array.shape}"
         )
-    for argument, value in (
-        ("beta_min", beta_min),
-        ("gamma_init", gamma_init),
-        ("reparam_offset", reparam_offset),
-    ):
-        if value < 0:
-            raise ValueError(f"{where}: {argument} must not be negative, got {value}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +141,7 @@ class _Root:
     value: float
     pedestal: float
 
-    def __call__(self, key: jax.Array | None, shape: Sequence[int], dtype: Any) -> jax.Array:
+    def __call__(self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike) -> jax.Array:
         is_matrix = len(shape) == 2
         ones = jnp.eye(shape[0], dtype=dtype) if is_matrix else jnp.ones(shape, dtype)
         return jnp.sqrt(self.value * ones + self.pedestal)

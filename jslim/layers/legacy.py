@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 import jax
 
-from jslim.core.model import GLOBAL, variable_scope
-from jslim.layers import _common, _lowering, utils
+from jslim.core.model import GLOBAL
+from jslim.layers import _common, _lowering
 from jslim.layers._common import XAVIER, ZEROS, Activation, Initializer, Regularizer
+from jslim.layers._frame import Call, layer
 from jslim.layers.activations import relu
 from jslim.variables import variable
 
 
+@layer("fully_connected", is_arg_scoped=False)
 def legacy_fully_connected(
+    call: Call,
     x: jax.Array,
     num_output_units: int,
     activation_fn: Activation = None,
@@ -52,36 +55,34 @@ def legacy_fully_connected(
       TypeError: `x` is not floating point.
       ValueError: It has no batch axis, or `num_output_units` is not a positive integer.
     """
-    with variable_scope(name, "fully_connected") as sc:
-        where = f"legacy_fully_connected at {sc.name!r}"
-        num_outputs = _common.check_num_outputs(where, num_output_units)
-        features = _common.as_floating(where, x)
-        if features.ndim < 2:
-            raise ValueError(
-                f"{where}: inputs must be [batch, ..., features], got shape {features.shape}; "
-                "add a batch axis"
-            )
-        dtype = _common.at_least_float32(features.dtype)
-        weights = variable(
-            "weights",
-            (features.shape[-1], num_outputs),
-            dtype,
-            weight_init,
-            weight_regularizer,
-            trainable,
-            [GLOBAL, *(weight_collections or ())],
+    num_outputs = _common.check_num_outputs(call.where, num_output_units)
+    features = call.features(call.floating(x))
+
+    def make(
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Initializer,
+        regularizer: Regularizer,
+        collections: Sequence[str] | None,
+    ) -> jax.Array:
+        value = variable(
+            name,
+            shape,
+            _common.at_least_float32(features.dtype),
+            initializer,
+            regularizer,
+            trainable=trainable,
+            collections=[GLOBAL, *(collections or ())],
         )
-        outputs = _lowering.multiply(features, _common.cast(weights, features.dtype))
-        if bias_init is not None:
-            collections = [GLOBAL, *(bias_collections or ())]
-            bias = variable(
-                "bias", (num_outputs,), dtype, bias_init, bias_regularizer, trainable, collections
-            )
-            bias = _common.cast(bias, features.dtype)
-            outputs = _common.add_biases(outputs, bias, outputs.ndim - 1)
-        if activation_fn is not None:
-            outputs = activation_fn(outputs)
-        return utils.collect_named_outputs(output_collections, sc.name, outputs)
+        return _common.cast(value, features.dtype)
+
+    shape = (features.shape[-1], num_outputs)
+    weights = make("weights", shape, weight_init, weight_regularizer, weight_collections)
+    outputs = _lowering.multiply(features, weights)
+    if bias_init is None:
+        return outputs
+    bias = make("bias", (num_outputs,), bias_init, bias_regularizer, bias_collections)
+    return _common.add_biases(outputs, bias, outputs.ndim - 1)
 
 
 legacy_linear = legacy_fully_connected

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core import model
-from jslim.core.arg_scope import add_arg_scope
 from jslim.core.seeds import mixed_into
 from jslim.layers import _common, utils
+from jslim.layers._frame import Call, layer
 
 
-@add_arg_scope
+@layer("Dropout", names=_common.scope_name)
 def dropout(
+    call: Call,
     inputs: jax.Array,
     keep_prob: float | jax.Array = 0.5,
     noise_shape: Sequence[int | None] | None = None,
@@ -51,26 +52,24 @@ def dropout(
       ValueError: `keep_prob` is out of range, or `noise_shape` does not fit.
       ScopeError: There is no random state: `apply` was not given `rngs={'dropout': key}`.
     """
-    name = _common.scope_name(scope, "Dropout")
-    where = f"dropout at {name!r}"
-    outputs = _common.as_floating(where, inputs)
+    outputs = call.floating(inputs)
     is_array = isinstance(keep_prob, jax.Array)
     if not is_array and not 0 < keep_prob <= 1:
         raise ValueError(
-            f"{where}: keep_prob is the probability of keeping, above 0 and at most 1, got "
+            f"{call.where}: keep_prob is the probability of keeping, above 0 and at most 1, got "
             f"{keep_prob}"
         )
-    is_random = _common.static_bool(where, "is_training", is_training)
-    if is_random and (is_array or keep_prob < 1):
-        shape = _mask_shape(where, outputs.shape, noise_shape)
-        key = model.make_rng("dropout", "dropout")
-        if seed is not None:
-            key = mixed_into(key, seed, f"{where}: seed")
-        is_kept = jax.random.bernoulli(key, keep_prob, shape)
-        is_kept = lax.broadcast_in_dim(is_kept, outputs.shape, range(outputs.ndim))
-        scaled = lax.div(outputs, lax.full_like(outputs, keep_prob))
-        outputs = lax.select(is_kept, scaled, lax.full_like(outputs, 0))
-    return utils.collect_named_outputs(outputs_collections, name, outputs)
+    is_random = _common.static_bool(call.where, "is_training", is_training)
+    if not is_random or (not is_array and keep_prob == 1):
+        return outputs
+    shape = _mask_shape(call.where, outputs.shape, noise_shape)
+    key = model.make_rng("dropout", "dropout")
+    if seed is not None:
+        key = mixed_into(key, seed, f"{call.where}: seed")
+    is_kept = jax.random.bernoulli(key, keep_prob, shape)
+    is_kept = lax.broadcast_in_dim(is_kept, outputs.shape, range(outputs.ndim))
+    scaled = lax.div(outputs, lax.full_like(outputs, keep_prob))
+    return lax.select(is_kept, scaled, lax.full_like(outputs, 0))
 
 
 def _mask_shape(
@@ -92,8 +91,9 @@ def _mask_shape(
     return mask_shape
 
 
-@add_arg_scope
+@layer("Flatten", names=_common.op_name)
 def flatten(
+    call: Call,
     inputs: jax.Array,
     outputs_collections: str | Sequence[str] | None = None,
     scope: str | None = None,
@@ -111,16 +111,15 @@ def flatten(
     Raises:
       ValueError: `inputs` are a scalar.
     """
-    name = _common.op_name(scope, "Flatten")
     array = inputs if isinstance(inputs, jax.Array) else jnp.asarray(inputs)
     if array.ndim < 1:
-        raise ValueError(f"flatten at {name!r}: inputs must have a batch axis, got a scalar")
-    outputs = lax.reshape(array, (array.shape[0], math.prod(array.shape[1:])))
-    return utils.collect_named_outputs(outputs_collections, name, outputs)
+        raise ValueError(f"{call.where}: inputs must have a batch axis, got a scalar")
+    return lax.reshape(array, (array.shape[0], math.prod(array.shape[1:])))
 
 
-@add_arg_scope
+@layer("OneHotEncoding", names=_common.op_name)
 def one_hot_encoding(
+    call: Call,
     labels: jax.Array,
     num_classes: int,
     on_value: float = 1.0,
@@ -149,31 +148,29 @@ def one_hot_encoding(
     >>> one_hot_encoding(jnp.array([1, 0]), 3).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
-    name = _common.op_name(scope, "OneHotEncoding")
-    where = f"one_hot_encoding at {name!r}"
     classes = labels if isinstance(labels, jax.Array) else jnp.asarray(labels)
     if not jnp.issubdtype(classes.dtype, jnp.integer):
-        raise TypeError(f"{where}: labels must be integers, got {classes.dtype.name}")
+        raise TypeError(f"{call.where}: labels must be integers, got {classes.dtype.name}")
     count = utils.whole_number(num_classes)
     if count is None or count < 1:
-        raise ValueError(f"{where}: num_classes must be a positive integer, got {num_classes!r}")
+        raise ValueError(
+            f"{call.where}: num_classes must be a positive integer, got {num_classes!r}"
+        )
     shape = (*classes.shape, count)
+    numbers = lax.convert_element_type(classes, jnp.int32)
     is_label = lax.eq(
-        lax.broadcast_in_dim(
-            lax.convert_element_type(classes, jnp.int32), shape, range(classes.ndim)
-        ),
+        lax.broadcast_in_dim(numbers, shape, range(classes.ndim)),
         lax.broadcasted_iota(jnp.int32, shape, classes.ndim),
     )
-    outputs = lax.select(
+    return lax.select(
         is_label,
         lax.full(shape, on_value, jnp.float32),
         lax.full(shape, off_value, jnp.float32),
     )
-    return utils.collect_named_outputs(outputs_collections, name, outputs)
 
 
-@add_arg_scope
-def softmax(logits: jax.Array, scope: str | None = None) -> jax.Array:
+@layer("softmax", names=_common.scope_name)
+def softmax(call: Call, logits: jax.Array, scope: str | None = None) -> jax.Array:
     """Probabilities from logits, over the last axis.
 
     Half precision is computed in float32.
@@ -189,12 +186,10 @@ def softmax(logits: jax.Array, scope: str | None = None) -> jax.Array:
       TypeError: `logits` are not floating point.
       ValueError: They have no batch axis.
     """
-    where = f"softmax at {_common.scope_name(scope, 'softmax')!r}"
-    array = _common.as_floating(where, logits)
+    array = call.exact(logits)
     if array.ndim < 2:
         raise ValueError(
-            f"{where}: logits must be [batch, ..., num_classes], got shape {array.shape}; add a "
-            "batch axis"
+            f"{call.where}: logits must be [batch, ..., num_classes], got shape {array.shape}; add "
+            "a batch axis"
         )
-    exact = _common.cast(array, _common.at_least_float32(array.dtype))
-    return _common.cast(jax.nn.softmax(exact), array.dtype)
+    return jax.nn.softmax(array)

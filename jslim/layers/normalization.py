@@ -2,29 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
-from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import Reuse, variable_scope
-from jslim.layers import _common, utils
-from jslim.layers._common import (
-    ZEROS,
-    Activation,
-    Collections,
-    Initializer,
-    Parameters,
-    Regularizer,
-)
-from jslim.layers._normalizing import Over, beta_and_gamma, by_name, scale_and_shift
+from jslim.core.model import Reuse
+from jslim.layers import _common
+from jslim.layers._common import ZEROS, Activation, Collections, Initializer, Regularizer
+from jslim.layers._frame import Call, layer
+from jslim.layers._normalizing import by_name, scale_and_shift, scale_parameters
 from jslim.layers._normalizing_groups import Groups, normalize_groups
 
 
-@add_arg_scope
+@layer("BiasAdd", computes_in_dtype=True)
 def bias_add(
+    call: Call,
     inputs: jax.Array,
     activation_fn: Activation = None,
     initializer: Initializer = ZEROS,
@@ -36,8 +30,8 @@ def bias_add(
     data_format: str = "NHWC",
     scope: str | None = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Adds a bias to each channel; can stand as a `normalizer_fn`.
 
@@ -62,29 +56,18 @@ def bias_add(
       TypeError: `inputs` are not floating point.
       ValueError: They have no channels, or are not of rank 4 if NCHW.
     """
-    with variable_scope(scope, "BiasAdd", reuse=reuse) as sc:
-        where = f"bias_add at {sc.name!r}"
-        outputs = _common.as_floating(where, inputs, dtype)
-        channels_first = _common.is_channels_first(where, data_format)
-        if channels_first:
-            _common.check_images(where, outputs, channels_first)
-        if outputs.ndim < 2:
-            raise ValueError(
-                f"{where}: inputs must be [batch, ..., channels], got shape {outputs.shape}; add "
-                "a batch axis"
-            )
-        channel_axis = 1 if channels_first else outputs.ndim - 1
-        parameters = Parameters(outputs.dtype, param_dtype, trainable, variables_collections)
-        shape = (outputs.shape[channel_axis],)
-        biases = parameters("biases", shape, initializer, regularizer)
-        outputs = _common.add_biases(outputs, biases, channel_axis)
-        if activation_fn is not None:
-            outputs = activation_fn(outputs)
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    outputs = call.floating(inputs)
+    axis = call.find_channels(outputs)
+    if call.channels_first:
+        call.images(outputs)
+    call.features(outputs, "channels")
+    biases = call.parameter("biases", (call.channels(outputs),), initializer, regularizer)
+    return _common.add_biases(outputs, biases, axis)
 
 
-@add_arg_scope
+@layer("LayerNorm")
 def layer_norm(
+    call: Call,
     inputs: jax.Array,
     center: bool = True,
     scale: bool = True,
@@ -97,8 +80,8 @@ def layer_norm(
     begin_params_axis: int = -1,
     scope: str | None = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Makes the mean of each example 0 and its variance 1, then scales and shifts.
 
@@ -132,29 +115,22 @@ def layer_norm(
       ValueError: They have no axis that `begin_norm_axis` or `begin_params_axis` names, or no
         elements to normalize.
     """
-    with variable_scope(scope, "LayerNorm", reuse=reuse) as sc:
-        where = f"layer_norm at {sc.name!r}"
-        outputs, result_dtype, exact = _as_exact(where, inputs, dtype)
-        rank = outputs.ndim
-        first = _axis(where, "begin_norm_axis", begin_norm_axis, outputs)
-        first_of_params = _axis(where, "begin_params_axis", begin_params_axis, outputs)
-        over = Over(tuple(range(first)))
-        _check_not_empty(where, over, outputs)
-        epsilon = 1e-3 if result_dtype == jnp.float16 else 1e-12
-        outputs = normalize_groups(Groups(tuple(range(first, rank)), epsilon), outputs)
-        parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        axes = range(first_of_params, rank)
-        shape = tuple(outputs.shape[axis] for axis in axes)
-        beta, gamma = beta_and_gamma(parameters, shape, center, scale, {})
-        outputs = scale_and_shift(outputs, gamma, beta, axes)
-        outputs = _common.cast(outputs, result_dtype)
-        if activation_fn is not None:
-            outputs = activation_fn(outputs)
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    outputs = call.exact(inputs)
+    first = _axis(call, "begin_norm_axis", begin_norm_axis, outputs)
+    first_of_params = _axis(call, "begin_params_axis", begin_params_axis, outputs)
+    reduced = tuple(range(first, outputs.ndim))
+    _check_not_empty(call, reduced, outputs)
+    epsilon = 1e-3 if call.result_dtype == jnp.float16 else 1e-12
+    outputs = normalize_groups(Groups(reduced, epsilon), outputs)
+    shape = outputs.shape[first_of_params:]
+    made = scale_parameters(call, shape, {"beta": center, "gamma": scale})
+    axes = range(first_of_params, outputs.ndim)
+    return scale_and_shift(outputs, made["gamma"], made["beta"], axes)
 
 
-@add_arg_scope
+@layer("InstanceNorm")
 def instance_norm(
+    call: Call,
     inputs: jax.Array,
     center: bool = True,
     scale: bool = True,
@@ -168,8 +144,8 @@ def instance_norm(
     data_format: str = "NHWC",
     scope: str | None = None,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Makes the mean of each channel of each example 0 and its variance 1, scales and shifts.
 
@@ -204,32 +180,22 @@ def instance_norm(
       ValueError: They are of a rank below 3 or have no elements to normalize; `data_format` is
         unknown; `param_initializers` names a parameter that there is not.
     """
-    with variable_scope(scope, "InstanceNorm", reuse=reuse) as sc:
-        where = f"instance_norm at {sc.name!r}"
-        outputs, result_dtype, exact = _as_exact(where, inputs, dtype)
-        channels_first = _common.is_channels_first(where, data_format)
-        if outputs.ndim < 3:
-            raise ValueError(
-                f"{where}: inputs must be [batch, ..., channels] with an axis to normalize over, "
-                f"got shape {outputs.shape}; use layer_norm or batch_norm for rows"
-            )
-        initializers = by_name(where, "param_initializers", param_initializers, ("beta", "gamma"))
-        axis = 1 if channels_first else outputs.ndim - 1
-        channels = outputs.shape[axis]
-        reduced = tuple(i for i in range(1, outputs.ndim) if i != axis)
-        _check_not_empty(where, Over((0, axis)), outputs)
-        parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        beta, gamma = beta_and_gamma(parameters, (channels,), center, scale, initializers)
-        each = Groups(reduced, epsilon, channels, axis)
-        outputs = normalize_groups(each, outputs, gamma, beta)
-        outputs = _common.cast(outputs, result_dtype)
-        if activation_fn is not None:
-            outputs = activation_fn(outputs)
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    outputs = call.exact(inputs)
+    axis = call.find_channels(outputs)
+    if outputs.ndim < 3:
+        raise ValueError(
+            f"{call.where}: inputs must be [batch, ..., channels] with an axis to normalize over, "
+            f"got shape {outputs.shape}; use layer_norm or batch_norm for rows"
+        )
+    reduced = tuple(i for i in range(1, outputs.ndim) if i != axis)
+    each = Groups(reduced, epsilon, call.channels(outputs), axis)
+    wanted = {"beta": center, "gamma": scale}
+    return _normalized_groups(call, each, outputs, wanted, param_initializers)
 
 
-@add_arg_scope
+@layer("GroupNorm")
 def group_norm(
+    call: Call,
     inputs: jax.Array,
     groups: int = 32,
     channels_axis: int = -1,
@@ -246,8 +212,8 @@ def group_norm(
     scope: str | None = None,
     mean_close_to_zero: bool = False,
     *,
-    dtype: Any = None,
-    param_dtype: Any = None,
+    dtype: DTypeLike | None = None,
+    param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """Makes the mean of each group of channels of an example 0 and its variance 1.
 
@@ -285,64 +251,63 @@ def group_norm(
         `groups`; there are no elements to normalize; `param_initializers` names a parameter that
         there is not.
     """
-    with variable_scope(scope, "GroupNorm", reuse=reuse) as sc:
-        where = f"group_norm at {sc.name!r}"
-        outputs, result_dtype, exact = _as_exact(where, inputs, dtype)
-        axis = _axis(where, "channels_axis", channels_axis, outputs)
-        reduced = [_axis(where, "reduction_axes", i, outputs) for i in reduction_axes]
-        if len({axis, *reduced}) <= len(reduced):
-            raise ValueError(
-                f"{where}: channels_axis and reduction_axes must all be different axes, got "
-                f"{channels_axis} and {tuple(reduction_axes)} for inputs of shape {outputs.shape}"
-            )
-        channels = outputs.shape[axis]
-        if not isinstance(groups, Integral) or groups < 1 or channels % groups:
-            raise ValueError(
-                f"{where}: groups must be a positive integer that divides the {channels} "
-                f"channels, got {groups!r}"
-            )
-        initializers = by_name(where, "param_initializers", param_initializers, ("beta", "gamma"))
-        kept = tuple(i for i in range(outputs.ndim) if i not in (axis, *reduced))
-        _check_not_empty(where, Over(kept), outputs)
-        parameters = Parameters(exact, param_dtype, trainable, variables_collections)
-        beta, gamma = beta_and_gamma(parameters, (channels,), center, scale, initializers)
-        over = tuple(sorted(reduced))
-        each = Groups(over, epsilon, int(groups), axis, bool(mean_close_to_zero))
-        outputs = normalize_groups(each, outputs, gamma, beta)
-        outputs = _common.cast(outputs, result_dtype)
-        if activation_fn is not None:
-            outputs = activation_fn(outputs)
-        return utils.collect_named_outputs(outputs_collections, sc.name, outputs)
+    outputs = call.exact(inputs)
+    axis = _axis(call, "channels_axis", channels_axis, outputs)
+    reduced = [_axis(call, "reduction_axes", i, outputs) for i in reduction_axes]
+    if len({axis, *reduced}) <= len(reduced):
+        raise ValueError(
+            f"{call.where}: channels_axis and reduction_axes must all be different axes, got "
+            f"{channels_axis} and {tuple(reduction_axes)} for inputs of shape {outputs.shape}"
+        )
+    channels = outputs.shape[axis]
+    if not isinstance(groups, Integral) or groups < 1 or channels % groups:
+        raise ValueError(
+            f"{call.where}: groups must be a positive integer that divides the {channels} "
+            f"channels, got {groups!r}"
+        )
+    over = tuple(sorted(reduced))
+    each = Groups(over, epsilon, int(groups), axis, bool(mean_close_to_zero))
+    wanted = {"beta": center, "gamma": scale}
+    return _normalized_groups(call, each, outputs, wanted, param_initializers)
 
 
-def _as_exact(where: str, inputs: Any, dtype: Any) -> tuple[jax.Array, Any, Any]:
-    """The inputs in at least float32, the dtype of the result, and that of the inputs now."""
-    array = _common.as_floating(where, inputs)
-    result_dtype = _common.floating_dtype(where, dtype or array.dtype)
-    exact = _common.at_least_float32(result_dtype)
-    return _common.cast(array, exact), result_dtype, exact
+def _normalized_groups(
+    call: Call,
+    groups: Groups,
+    array: jax.Array,
+    wanted: Mapping[str, bool],
+    param_initializers: Mapping[str, Initializer] | None,
+) -> jax.Array:
+    """The array normalized by its groups of channels, scaled and shifted."""
+    names = ("beta", "gamma")
+    initializers = by_name(call.where, "param_initializers", param_initializers, names)
+    axis = groups.channels_axis
+    assert axis is not None
+    _check_not_empty(call, (axis, *groups.reduced), array)
+    made = scale_parameters(call, (array.shape[axis],), wanted, initializers)
+    return normalize_groups(groups, array, **made)
 
 
-def _axis(where: str, argument: str, axis: int, array: jax.Array) -> int:
+def _axis(call: Call, argument: str, axis: int, array: jax.Array) -> int:
     """`axis` counted from the front."""
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(
-            f"{where}: {argument} must be from {-array.ndim} to {array.ndim - 1} for inputs of "
-            f"shape {array.shape}, got {axis}"
+            f"{call.where}: {argument} must be from {-array.ndim} to {array.ndim - 1} for inputs "
+            f"of shape {array.shape}, got {axis}"
         )
     return axis % array.ndim
 
 
-def _check_not_empty(where: str, over: Over, array: jax.Array) -> None:
-    if not over.count(array):
+def _check_not_empty(call: Call, axes: Sequence[int], array: jax.Array) -> None:
+    if not all(array.shape[axis] for axis in axes):
         raise ValueError(
-            f"{where}: there is nothing to take statistics of in inputs of shape {array.shape}"
+            f"{call.where}: there is nothing to take statistics of in inputs of shape {array.shape}"
         )
 
 
-@add_arg_scope
+@layer("UnitNorm", names=_common.scope_name)
 def unit_norm(
-    inputs: jax.Array, dim: int, epsilon: float = 1e-7, scope: str | None = None
+    call: Call, inputs: jax.Array, dim: int, epsilon: float = 1e-7, scope: str | None = None
 ) -> jax.Array:
     """Divides by the Euclidean norm over one axis: `inputs / sqrt(epsilon + sum(inputs ** 2))`.
 
@@ -361,16 +326,13 @@ def unit_norm(
       TypeError: `inputs` are not floating point.
       ValueError: `dim` is negative or not below the rank.
     """
-    where = f"unit_norm at {_common.scope_name(scope, 'UnitNorm')!r}"
-    array = _common.as_floating(where, inputs)
+    array = call.exact(inputs)
     if not 0 <= dim < array.ndim:
         raise ValueError(
-            f"{where}: dim must be from 0 to {array.ndim - 1} for inputs of shape {array.shape}, "
-            f"got {dim}"
+            f"{call.where}: dim must be from 0 to {array.ndim - 1} for inputs of shape "
+            f"{array.shape}, got {dim}"
         )
-    exact = _common.cast(array, _common.at_least_float32(array.dtype))
-    squares: Any = lax.reduce_sum(lax.square(exact), (dim,))
+    squares = lax.reduce_sum(lax.square(array), (dim,))
     scale = lax.rsqrt(lax.add(squares, lax.full_like(squares, epsilon)))
     others = [axis for axis in range(array.ndim) if axis != dim]
-    outputs = lax.mul(exact, lax.broadcast_in_dim(scale, array.shape, others))
-    return _common.cast(outputs, array.dtype)
+    return lax.mul(array, lax.broadcast_in_dim(scale, array.shape, others))

@@ -1,64 +1,69 @@
 """Pools: the largest value or the mean of each window."""
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from jax import lax
 
-from jslim.core.arg_scope import add_arg_scope
-from jslim.layers import _common, _lowering, utils
-from jslim.layers._common import Padding, Pair, Windows
+from jslim.layers import _common, _lowering
+from jslim.layers._common import ANY_RANK, IMAGES, VOLUMES, Padding, Pair, Rank, Windows
+from jslim.layers._frame import Call, layer
 
 
 def _pool(
-    name: str,
-    default_scope: str,
-    pooling_type: str,
-    dims: int | None,
-    inputs: Any,
+    call: Call,
+    inputs: jax.Array,
     kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    data_format: str | None,
-    outputs_collections: str | Sequence[str] | None,
-    scope: str | None,
-    dilation_rate: Pair = 1,
+    stride: Pair = 2,
+    padding: Padding = "VALID",
+    data_format: str = "NHWC",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
 ) -> jax.Array:
-    """The body of all pools; without `dims` the rank of the inputs decides."""
-    alias = _common.op_name(scope, default_scope)
-    where = f"{name} at {alias!r}"
-    images, windows, channels_first = _common.images_and_windows(
-        where,
-        inputs,
-        None,
-        kernel_size,
-        stride,
-        padding,
-        dilation_rate,
-        data_format,
-        dims,
-        "dilation_rate",
-    )
-    spatial = images.shape[2:] if channels_first else images.shape[1:-1]
+    """{result} of {things}.
+
+    Args:
+      inputs: `[batch, {space}, channels]`, or `[batch, channels, {space}]`
+        if {first}.
+      kernel_size: Size of the window in pixels: {space}; one number for all.
+      stride: Step from window to window in pixels, in the same form. Note the default of 2.
+      padding: 'VALID' (default), 'SAME', or how many pixels to add: a list of one pair `(before,
+        after)` for each spatial dimension. {of_padding}
+      data_format: {last} (default) or {first}.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `{default_scope}`.
+
+    Returns:
+      `[batch, {new_space}, channels]`, or with channels second if {first}.
+
+    Raises:
+      TypeError: `inputs` are not floating point.
+      ValueError: They are not {things}, an argument is not one of the above, the window does not
+        fit, or a window lies in the padding alone.
+    """
+    images = call.images(call.floating(inputs))
+    windows = call.windows(images, kernel_size, stride, padding, rate_name="dilation_rate")
+    return _pooled(call, call.member, images, windows)
+
+
+def _pooled(call: Call, pooling_type: str, images: jax.Array, windows: Windows) -> jax.Array:
+    """What all pools compute."""
+    spatial = call.spatial(images)
     counts = _window_counts(windows, spatial)
     if not counts.all():
         raise ValueError(
-            f"{where}: some windows of {windows.size} (rate {windows.rate}) would see nothing of "
-            f"inputs of {spatial} but their padding {windows.padding}; use less padding or a "
-            "larger window"
+            f"{call.where}: some windows of {windows.size} (rate {windows.rate}) would see "
+            f"nothing of inputs of {spatial} but their padding {windows.padding}; use less padding "
+            "or a larger window"
         )
     if pooling_type == "MAX":
-        outputs = _lowering.pool_max(images, windows, channels_first)
-    else:
-        exact = _common.cast(images, _common.at_least_float32(images.dtype))
-        total = _lowering.pool_sum(exact, windows, channels_first)
-        axes = range(2, images.ndim) if channels_first else range(1, images.ndim - 1)
-        divisor = lax.broadcast_in_dim(np.asarray(counts, total.dtype), total.shape, axes)
-        outputs = _common.cast(lax.div(total, divisor), images.dtype)
-    return utils.collect_named_outputs(outputs_collections, alias, outputs)
+        return _lowering.pool_max(images, windows, call.channels_first)
+    total = _lowering.pool_sum(call.exact(images), windows, call.channels_first)
+    axes = range(2, images.ndim) if call.channels_first else range(1, images.ndim - 1)
+    divisor = lax.broadcast_in_dim(np.asarray(counts, total.dtype), total.shape, axes)
+    return lax.div(total, divisor)
 
 
 @functools.lru_cache(maxsize=128)  # a model is traced several times, with the same pools
@@ -72,182 +77,44 @@ def _window_counts(windows: Windows, spatial: tuple[int, ...]) -> np.ndarray:
     return functools.reduce(np.multiply.outer, lines)
 
 
-@add_arg_scope
-def max_pool2d(
-    inputs: jax.Array,
-    kernel_size: Pair,
-    stride: Pair = 2,
-    padding: Padding = "VALID",
-    data_format: str = "NHWC",
-    outputs_collections: str | Sequence[str] | None = None,
-    scope: str | None = None,
-) -> jax.Array:
-    """The largest value of each window of an image.
+_RESULTS = {
+    "MAX": ("The largest value of each window", "Padding never wins."),
+    "AVG": (
+        "The mean of each window",
+        "Padding does not\n        count: neither in the sum nor in what it is divided by.",
+    ),
+}
 
-    Args:
-      inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
-      kernel_size: Height and width of the window, in pixels; one number for both.
-      stride: Step from window to window in pixels. Note the default of 2.
-      padding: 'VALID' (default), 'SAME', or how many pixels to add: `[(above, below),
-        (left, right)]`. Padding never wins.
-      data_format: 'NHWC' or 'NCHW'.
-      outputs_collections: Collections to add the result to.
-      scope: Name of the op, default `MaxPool2D`.
 
-    Returns:
-      `[batch, new_height, new_width, channels]`, or with channels second if NCHW.
-
-    Raises:
-      TypeError: `inputs` are not floating point.
-      ValueError: They are not images, an argument is not one of the above, the window does not
-        fit, or a window lies in the padding alone.
-    """
-    return _pool(
-        "max_pool2d",
-        "MaxPool2D",
-        "MAX",
-        2,
-        inputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        outputs_collections,
+def _op(pooling_type: str, rank: Rank) -> layer:
+    result, of_padding = _RESULTS[pooling_type]
+    scope = f"{pooling_type.capitalize()}Pool{rank.dims}D"
+    return layer(
         scope,
+        f"{pooling_type.lower()}_pool{rank.dims}d",
+        rank=rank,
+        member=pooling_type,
+        names=_common.op_name,
+        words={"result": result, "of_padding": of_padding, "default_scope": scope},
     )
 
 
-@add_arg_scope
-def max_pool3d(
-    inputs: jax.Array,
-    kernel_size: Pair,
-    stride: Pair = 2,
-    padding: Padding = "VALID",
-    data_format: str = "NDHWC",
-    outputs_collections: str | Sequence[str] | None = None,
-    scope: str | None = None,
-) -> jax.Array:
-    """The largest value of each window of a volume.
-
-    Args: those of `max_pool2d`, where
-      inputs: `[batch, depth, height, width, channels]`, or with channels second if NCDHW.
-      kernel_size, stride: One number, or depth, height and width.
-      padding: 'VALID' (default), 'SAME' or three pairs `(before, after)`.
-      data_format: 'NDHWC' or 'NCDHW'.
-      scope: Name of the op, default `MaxPool3D`.
-
-    Returns:
-      `[batch, new_depth, new_height, new_width, channels]`, or with channels second if NCDHW.
-
-    Raises:
-      TypeError, ValueError: As `max_pool2d`.
-    """
-    return _pool(
-        "max_pool3d",
-        "MaxPool3D",
-        "MAX",
-        3,
-        inputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        outputs_collections,
-        scope,
-    )
+max_pool2d = _op("MAX", IMAGES)(_pool)
+max_pool3d = _op("MAX", VOLUMES)(_pool)
+avg_pool2d = _op("AVG", IMAGES)(_pool)
+avg_pool3d = _op("AVG", VOLUMES)(_pool)
 
 
-@add_arg_scope
-def avg_pool2d(
-    inputs: jax.Array,
-    kernel_size: Pair,
-    stride: Pair = 2,
-    padding: Padding = "VALID",
-    data_format: str = "NHWC",
-    outputs_collections: str | Sequence[str] | None = None,
-    scope: str | None = None,
-) -> jax.Array:
-    """The mean of each window of an image, of the pixels that are there.
-
-    Half precision is summed in float32.
-
-    Args:
-      inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
-      kernel_size: Height and width of the window, in pixels; one number for both.
-      stride: Step from window to window in pixels. Note the default of 2.
-      padding: 'VALID' (default), 'SAME', or how many pixels to add: `[(above, below),
-        (left, right)]`. Padding does not count: neither in the sum nor in what it is divided by.
-      data_format: 'NHWC' or 'NCHW'.
-      outputs_collections: Collections to add the result to.
-      scope: Name of the op, default `AvgPool2D`.
-
-    Returns:
-      `[batch, new_height, new_width, channels]`, or with channels second if NCHW.
-
-    Raises:
-      TypeError: `inputs` are not floating point.
-      ValueError: They are not images, an argument is not one of the above, the window does not
-        fit, or a window lies in the padding alone.
-    """
-    return _pool(
-        "avg_pool2d",
-        "AvgPool2D",
-        "AVG",
-        2,
-        inputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        outputs_collections,
-        scope,
-    )
+def _scope_by_type(given: Mapping[str, object]) -> str:
+    pooling_type = given.get("pooling_type", "MAX")
+    if pooling_type not in ("AVG", "MAX"):
+        raise ValueError(f"pool: pooling_type must be 'AVG' or 'MAX', got {pooling_type!r}")
+    return "max_pool" if pooling_type == "MAX" else "avg_pool"
 
 
-@add_arg_scope
-def avg_pool3d(
-    inputs: jax.Array,
-    kernel_size: Pair,
-    stride: Pair = 2,
-    padding: Padding = "VALID",
-    data_format: str = "NDHWC",
-    outputs_collections: str | Sequence[str] | None = None,
-    scope: str | None = None,
-) -> jax.Array:
-    """The mean of each window of a volume, of the pixels that are there.
-
-    Half precision is summed in float32.
-
-    Args: those of `avg_pool2d`, where
-      inputs: `[batch, depth, height, width, channels]`, or with channels second if NCDHW.
-      kernel_size, stride: One number, or depth, height and width.
-      padding: 'VALID' (default), 'SAME' or three pairs `(before, after)`.
-      data_format: 'NDHWC' or 'NCDHW'.
-      scope: Name of the op, default `AvgPool3D`.
-
-    Returns:
-      `[batch, new_depth, new_height, new_width, channels]`, or with channels second if NCDHW.
-
-    Raises:
-      TypeError, ValueError: As `avg_pool2d`.
-    """
-    return _pool(
-        "avg_pool3d",
-        "AvgPool3D",
-        "AVG",
-        3,
-        inputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        outputs_collections,
-        scope,
-    )
-
-
-@add_arg_scope
+@layer(_scope_by_type, rank=ANY_RANK, names=_common.op_name)
 def pool(
+    call: Call,
     inputs: jax.Array,
     kernel_size: Pair,
     pooling_type: str,
@@ -283,19 +150,8 @@ def pool(
       ValueError: Their rank is wrong; an argument is not one of the above; the window does not
         fit; a window sees padding alone; `stride` and `dilation_rate` are both above 1.
     """
-    if pooling_type not in ("AVG", "MAX"):
-        raise ValueError(f"pool: pooling_type must be 'AVG' or 'MAX', got {pooling_type!r}")
-    return _pool(
-        "pool",
-        f"{pooling_type.lower()}_pool",
-        pooling_type,
-        None,
-        inputs,
-        kernel_size,
-        stride,
-        padding,
-        data_format,
-        outputs_collections,
-        scope,
-        dilation_rate,
+    images = call.images(call.floating(inputs))
+    windows = call.windows(
+        images, kernel_size, stride, padding, dilation_rate, rate_name="dilation_rate"
     )
+    return _pooled(call, pooling_type, images, windows)

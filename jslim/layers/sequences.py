@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim.core.arg_scope import add_arg_scope
-from jslim.layers import _common, utils
+from jslim.layers import _common
+from jslim.layers._frame import Call, layer
 
 
-@add_arg_scope
+@layer("ImagesToSequence", names=_common.op_name)
 def images_to_sequence(
+    call: Call,
     inputs: jax.Array,
     data_format: str = "NHWC",
     outputs_collections: str | Sequence[str] | None = None,
@@ -31,19 +32,15 @@ def images_to_sequence(
     Raises:
       ValueError: The inputs are not images, or `data_format` is unknown.
     """
-    name = _common.op_name(scope, "ImagesToSequence")
-    where = f"images_to_sequence at {name!r}"
-    images = jnp.asarray(inputs)
-    channels_first = _common.is_channels_first(where, data_format)
-    _common.check_images(where, images, channels_first)
-    columns = lax.transpose(images, (3, 0, 2, 1) if channels_first else (2, 0, 1, 3))
+    images = call.images(jnp.asarray(inputs))
+    columns = lax.transpose(images, (3, 0, 2, 1) if call.channels_first else (2, 0, 1, 3))
     width, batch, height, channels = columns.shape
-    outputs = lax.reshape(columns, (width, batch * height, channels))
-    return utils.collect_named_outputs(outputs_collections, name, outputs)
+    return lax.reshape(columns, (width, batch * height, channels))
 
 
-@add_arg_scope
+@layer("SequenceToImages", names=_common.op_name)
 def sequence_to_images(
+    call: Call,
     inputs: jax.Array,
     height: int,
     output_data_format: str = "channels_last",
@@ -66,25 +63,24 @@ def sequence_to_images(
       ValueError: The inputs have another rank, `height` does not divide their second axis, or the
         format is unknown.
     """
-    name = _common.op_name(scope, "SequenceToImages")
-    where = f"sequence_to_images at {name!r}"
     columns = jnp.asarray(inputs)
     if columns.ndim != 3:
         raise ValueError(
-            f"{where}: inputs must be [width, batch * height, channels], got shape {columns.shape}"
+            f"{call.where}: inputs must be [width, batch * height, channels], got shape "
+            f"{columns.shape}"
         )
     if output_data_format not in ("channels_last", "channels_first"):
         raise ValueError(
-            f"{where}: output_data_format must be 'channels_last' or 'channels_first', got "
+            f"{call.where}: output_data_format must be 'channels_last' or 'channels_first', got "
             f"{output_data_format!r}"
         )
-    height = _common.check_num_outputs(where, height, "height")
+    height = _common.check_num_outputs(call.where, height, "height")
     width, rows, channels = columns.shape
     if rows % height:
         raise ValueError(
-            f"{where}: height must divide the second axis of the inputs, got {height} and shape "
-            f"{columns.shape}"
+            f"{call.where}: height must divide the second axis of the inputs, got {height} and "
+            f"shape {columns.shape}"
         )
     columns = lax.reshape(columns, (width, rows // height, height, channels))
     axes = (1, 2, 0, 3) if output_data_format == "channels_last" else (1, 3, 2, 0)
-    return utils.collect_named_outputs(outputs_collections, name, lax.transpose(columns, axes))
+    return lax.transpose(columns, axes)

@@ -1,0 +1,269 @@
+"""The frame of a layer: what every layer does before and after its own computation.
+
+    @layer("BiasAdd")
+    def bias_add(call: Call, inputs: jax.Array, activation_fn: Activation = None, ...): ...
+
+makes the op `bias_add(inputs, activation_fn=None, ...)`. The frame opens the scope and makes a
+`Call` of the call. The body computes its result, for which the `Call` checks inputs and makes
+variables. The frame then adds the biases or normalizes, activates, and collects the result. It
+takes what it needs for that from the arguments named in `Shared`, so a body that has them in its
+signature need not use them.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec, TypedDict, TypeVar, cast
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike, DTypeLike
+
+from jslim.core.arg_scope import add_arg_scope
+from jslim.core.model import Reuse, variable_scope
+from jslim.layers import _common, utils
+from jslim.layers._common import (
+    IMAGES,
+    Activation,
+    Collections,
+    Initializer,
+    Normalizer,
+    Padding,
+    Pair,
+    Rank,
+    Regularizer,
+    Windows,
+)
+from jslim.variables import model_variable
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., object])
+
+# The ops that compute in what their argument `dtype` says.
+COMPUTING_OPS: list[Callable[..., jax.Array]] = []
+
+
+class Shared(TypedDict, total=False):
+    """The arguments that mean the same to every layer that has them."""
+
+    scope: str | None
+    name: str | None
+    reuse: Reuse
+    trainable: bool
+    variables_collections: Collections
+    outputs_collections: str | Sequence[str] | None
+    output_collections: str | Sequence[str] | None
+    data_format: str | None
+    dtype: DTypeLike | None
+    param_dtype: DTypeLike | None
+    normalizer_fn: Normalizer
+    normalizer_params: Mapping[str, object] | None
+    biases_initializer: Initializer
+    biases_regularizer: Regularizer
+    activation_fn: Activation
+
+
+class Call:
+    """One call of a layer, within its scope."""
+
+    def __init__(self, declared: "layer", where: str, scope: str, given: Shared):
+        self.where = where
+        self.scope = scope  # the full name
+        self.rank = declared.rank
+        self.member = declared.member
+        self.channels_first = False
+        self.channel_axis = -1
+        self._given = given
+        self.dtype: np.dtype | None = None  # what it computes in
+        self.result_dtype: np.dtype | None = None  # where that is another one
+
+    # Inputs --------------------------------------------------------------------------------
+
+    def floating(self, inputs: ArrayLike) -> jax.Array:
+        """The inputs in the dtype that the layer computes in: `dtype`, or their own."""
+        array = _common.as_floating(self.where, inputs, self._given.get("dtype"))
+        self.dtype = array.dtype
+        return array
+
+    def exact(self, inputs: ArrayLike) -> jax.Array:
+        """The inputs in at least float32; the result gets the dtype `dtype`, or theirs."""
+        array = _common.as_floating(self.where, inputs)
+        wanted = self._given.get("dtype") or array.dtype
+        self.result_dtype = _common.floating_dtype(self.where, wanted)
+        self.dtype = _common.at_least_float32(self.result_dtype)
+        return _common.cast(array, self.dtype)
+
+    def features(self, array: jax.Array, last: str = "features") -> jax.Array:
+        """The array, which has a batch axis and features or channels."""
+        if array.ndim < 2:
+            raise ValueError(
+                f"{self.where}: inputs must be [batch, ..., {last}], got shape {array.shape}; add "
+                "a batch axis"
+            )
+        return array
+
+    def find_channels(self, array: jax.Array, dims: int = 2) -> int:
+        """The axis of the channels, by `data_format`."""
+        data_format = self._given.get("data_format")
+        self.channels_first = _common.is_channels_first(self.where, data_format, dims)
+        self.channel_axis = 1 if self.channels_first else array.ndim - 1
+        return self.channel_axis
+
+    def images(self, array: jax.Array, dims: int | None = None) -> jax.Array:
+        """The array, which has as many spatial dimensions as the op, or `dims`."""
+        dims = dims or self.rank.dims or _common.spatial_dims(self.where, array)
+        self.find_channels(array, dims)
+        _common.check_images(self.where, array, self.channels_first, dims)
+        return array
+
+    def windows(
+        self,
+        images: jax.Array,
+        kernel_size: Pair,
+        stride: Pair,
+        padding: Padding,
+        rate: Pair = 1,
+        *,
+        rate_name: str = "rate",
+    ) -> Windows:
+        """Where the windows over the images lie."""
+        dims = images.ndim - 2
+        size = _common.integers(self.where, "kernel_size", dims, kernel_size)
+        steps = _common.integers(self.where, "stride", dims, stride)
+        spread = _common.integers(self.where, rate_name, dims, rate)
+        if max(steps) > 1 and max(spread) > 1:
+            raise ValueError(
+                f"{self.where}: stride and {rate_name} cannot both be above 1, got stride={steps} "
+                f"and {rate_name}={spread}; use one of them"
+            )
+        spatial = self.spatial(images)
+        return _common.windows(self.where, spatial, size, steps, padding, rate=spread)
+
+    def spatial(self, images: jax.Array) -> tuple[int, ...]:
+        return images.shape[2:] if self.channels_first else images.shape[1:-1]
+
+    def channels(self, array: jax.Array) -> int:
+        return array.shape[self.channel_axis]
+
+    # Variables -----------------------------------------------------------------------------
+
+    def parameter(
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Initializer,
+        regularizer: Regularizer = None,
+    ) -> jax.Array:
+        """The variable `name` of the layer, cast to what the layer computes in."""
+        assert self.dtype is not None
+        value = model_variable(
+            name,
+            shape,
+            self._given.get("param_dtype") or _common.at_least_float32(self.dtype),
+            initializer,
+            regularizer,
+            trainable=self._given.get("trainable", True),
+            collections=self.collections("weights" if name.endswith("_weights") else name),
+        )
+        return _common.cast(value, self.dtype)
+
+    def collections(self, name: str) -> list[str]:
+        """The collections that the variable `name` is to be added to."""
+        return utils.get_variable_collections(self._given.get("variables_collections"), name)
+
+    # The result ----------------------------------------------------------------------------
+
+    def finished(self, outputs: jax.Array) -> jax.Array:
+        given = self._given
+        if (normalizer_fn := given.get("normalizer_fn")) is not None:
+            outputs = normalizer_fn(outputs, **(given.get("normalizer_params") or {}))
+        elif (initializer := given.get("biases_initializer")) is not None:
+            axis = self.channel_axis % outputs.ndim
+            shape, regularizer = (outputs.shape[axis],), given.get("biases_regularizer")
+            biases = self.parameter("biases", shape, initializer, regularizer)
+            outputs = _common.add_biases(outputs, biases, axis)
+        if self.result_dtype is not None:
+            outputs = _common.cast(outputs, self.result_dtype)
+        if (activation_fn := given.get("activation_fn")) is not None:
+            outputs = activation_fn(outputs)
+        collections = given.get("outputs_collections", given.get("output_collections"))
+        return utils.collect_named_outputs(collections, self.scope, outputs)
+
+
+@dataclass(frozen=True)
+class layer:
+    """Declares an op by its body. Several ops of one body are a family."""
+
+    scope: str | Callable[[Mapping[str, object]], str]  # the default one, or made of the arguments
+    name: str = ""  # of the op, by default that of the body
+    shown: str = ""  # its name in errors, where that is a shorter one
+    rank: Rank = IMAGES
+    member: str = ""  # which of its family it is, for the body
+    # How an op is named that makes no variables, and so opens no scope around its body.
+    names: Callable[[str | None, str], str] | None = None
+    fixed: Mapping[str, object] = field(default_factory=dict)  # arguments of the body, not the op
+    words: Mapping[str, str] = field(default_factory=dict)  # for the docstring
+    is_arg_scoped: bool = True
+    computes_in_dtype: bool = False
+
+    def __call__(self, body: Callable[Concatenate[Call, P], jax.Array]) -> Callable[P, jax.Array]:
+        name = self.name or body.__name__
+        parameters = self._parameters(body)
+        by_position = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        shown, compute = self.shown or name, _renamed(body, name)
+
+        def run(scope: str, given: Shared, /, *args: P.args, **kwargs: P.kwargs) -> jax.Array:
+            call = Call(self, f"{shown} at {scope!r}", scope, given)
+            return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
+
+        def op(*args: P.args, **kwargs: P.kwargs) -> jax.Array:
+            given = defaults | dict(zip(by_position, args, strict=False)) | kwargs
+            default = self.scope if isinstance(self.scope, str) else self.scope(given)
+            shared = cast(Shared, given)
+            scope = shared.get("scope", shared.get("name"))
+            if self.names is not None:
+                return run(self.names(scope, default), shared, *args, **kwargs)
+            with variable_scope(scope, default, reuse=shared.get("reuse")) as opened:
+                return run(opened.name, shared, *args, **kwargs)
+
+        described = {
+            "__name__": name,
+            "__qualname__": name,
+            "__module__": body.__module__,
+            "__doc__": self._filled(body.__doc__ or ""),
+            "__signature__": inspect.Signature(parameters, return_annotation=jax.Array),
+            "__wrapped__": body,
+        }
+        for attribute, value in described.items():
+            setattr(op, attribute, value)
+        op.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": jax.Array}
+        declared = add_arg_scope(op) if self.is_arg_scoped else op
+        if self.computes_in_dtype:
+            COMPUTING_OPS.append(declared)
+        return declared
+
+    def _parameters(self, body: Callable[..., object]) -> list[inspect.Parameter]:
+        """Those of the op: an op for volumes has 'NDHWC' where its body says 'NHWC'."""
+        _, *parameters = inspect.signature(body).parameters.values()
+        return [
+            p.replace(default=self.rank.last) if p.default == IMAGES.last else p
+            for p in parameters
+            if p.name not in self.fixed
+        ]
+
+    def _filled(self, text: str) -> str:
+        """The docstring of an op of a family, in the words of its rank."""
+        return text.format(**vars(self.rank), **self.words) if self.name else text
+
+
+def _renamed(body: F, name: str) -> F:
+    """The body under the name of the op, which Python's errors for wrong arguments then say."""
+    assert isinstance(body, types.FunctionType)
+    renamed = types.FunctionType(
+        body.__code__, body.__globals__, name, body.__defaults__, body.__closure__
+    )
+    renamed.__kwdefaults__ = body.__kwdefaults__
+    renamed.__qualname__ = name
+    return cast(F, renamed)
