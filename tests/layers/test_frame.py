@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 import types
 
 import jax
@@ -50,7 +51,7 @@ def test_op_is_found_under_its_name_and_describes_itself(name):
     assert "call" not in inspect.signature(op).parameters
     assert set(op.__annotations__) == {*inspect.signature(op).parameters, "return"}
     assert "Args:" in op.__doc__
-    assert "{" not in op.__doc__.replace("{name", "")
+    assert not re.search(r"\{\w+\}", op.__doc__)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
