@@ -27,13 +27,13 @@ import numpy as np
 from jslim import checkpoints, prediction, tf_checkpoint
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
+from jslim.core.selection import get_variables
 from jslim.host.files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import format_of, local_path
 from jslim.host.paths import output_file as output_path
 from jslim.host.schema import Invalid, parse_json
 from jslim.preprocessing.on_device import get_device_preprocessing
-from jslim.variables import get_variables
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 GRAPH = {".zip": "an inference graph"}

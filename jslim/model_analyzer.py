@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim.core.selection import named
+from jslim.core.trees import named
 from jslim.layers._lowering import xlas_operations
 
 

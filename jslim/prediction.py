@@ -23,6 +23,7 @@ from jslim import checkpoints
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.model import Model
+from jslim.core.selection import get_variables
 from jslim.data._image_arrays import check_images
 from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.data.given_images import list_images as list_images
@@ -30,7 +31,6 @@ from jslim.host.limits import numbers_as_names
 from jslim.host.schema import Invalid
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
-from jslim.variables import get_variables
 
 logger = logging.getLogger("jslim")
 

@@ -16,7 +16,7 @@ import optax
 from jax.sharding import Mesh
 
 from jslim import learning as _learning
-from jslim.core import model as _model
+from jslim.core.model import Model
 from jslim.learning.gradients import GradientsFn
 from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
@@ -26,7 +26,7 @@ from jslim.learning.step import USE_GLOBAL_STEP
 
 
 def create_train_op(
-    total_loss: Callable[..., Any] | _model.Model,
+    total_loss: Callable[..., Any] | Model,
     optimizer: optax.GradientTransformation,
     global_step: Any = USE_GLOBAL_STEP,
     update_ops: Any = None,

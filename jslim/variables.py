@@ -1,4 +1,4 @@
-"""Making variables under TF-Slim's names; `_selection.py` finds them again.
+"""Making variables under TF-Slim's names; `core/selection.py` finds them again.
 
 A name is the path of a leaf below its collection, joined by '/': `vgg_16/conv1/conv1_1/weights`.
 """
@@ -13,14 +13,22 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core import checks
-from jslim.core import model as _model
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.access import frame
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.devices import parse_device
 from jslim.core.errors import ScopeError, did_you_mean
-from jslim.core.model import GLOBAL, MODEL, TRAINABLE
+from jslim.core.names import (
+    BATCH_STATS,
+    GLOBAL,
+    LOCAL_VARIABLES,
+    MODEL,
+    PARAMS,
+    TRAINABLE,
+    check_name,
+)
+from jslim.core.run import Run
 from jslim.core.scopes import refuse
-from jslim.core.selection import Variables as Variables
 from jslim.core.selection import filter_variables as filter_variables
 from jslim.core.selection import get_local_variables as get_local_variables
 from jslim.core.selection import get_model_variables as get_model_variables
@@ -30,13 +38,8 @@ from jslim.core.selection import get_variables as get_variables
 from jslim.core.selection import get_variables_by_name as get_variables_by_name
 from jslim.core.selection import get_variables_by_suffix as get_variables_by_suffix
 from jslim.core.selection import get_variables_to_restore as get_variables_to_restore
-from jslim.core.selection import mask as mask
-from jslim.core.selection import match as match
-from jslim.core.selection import named as named
-from jslim.core.selection import select as select
 from jslim.initializers import xavier_initializer, zeros_initializer
 
-LOCAL = _model.LOCAL_VARIABLES
 _UNNAMED = "Variable"
 
 
@@ -168,7 +171,9 @@ def local_variable(
     """
     del validate_shape, use_resource
     value = jnp.asarray(initial_value)
-    return _make(name or _UNNAMED, None, value.dtype, value, None, False, {LOCAL}, None, True)
+    return _make(
+        name or _UNNAMED, None, value.dtype, value, None, False, {LOCAL_VARIABLES}, None, True
+    )
 
 
 def global_variable(
@@ -183,7 +188,7 @@ def global_variable(
     """
     del validate_shape, use_resource
     value = jnp.asarray(initial_value)
-    tags = {GLOBAL, _model.BATCH_STATS}
+    tags = {GLOBAL, BATCH_STATS}
     return _make(name or _UNNAMED, None, value.dtype, value, None, False, tags, None, True)
 
 
@@ -202,7 +207,8 @@ def _make(
     device: Any,
     is_new: bool = False,
 ) -> jax.Array:
-    scope = _model.frame(f"variable {name!r}").scope
+    around = frame(f"variable {name!r}")
+    run, scope, _ = around
     if not is_new:
         initializer = scope.initializer if initializer is None else initializer
         regularizer = scope.regularizer if regularizer is None else regularizer
@@ -223,23 +229,24 @@ def _make(
         raise checks.refusal(where, what, "floating", got, "pass trainable=False")
     if initializer is None:
         initializer = xavier_initializer() if is_floating else zeros_initializer()
-    collection = _model.PARAMS
+    collection = PARAMS
     if not trainable:
-        if LOCAL in tags:
-            collection = LOCAL
-        elif _model.BATCH_STATS in tags or not is_floating:
-            collection = _model.BATCH_STATS
-    return _model.get_or_create(
-        name,
+        if LOCAL_VARIABLES in tags:
+            collection = LOCAL_VARIABLES
+        elif BATCH_STATS in tags or not is_floating:
+            collection = BATCH_STATS
+    check_name(name, "variable")
+    return run.make_or_read(
+        around.new_name(name) if is_new else scope.full_name(name),
         shape,
         dtype,
         initializer,
+        reuse=None if is_new else scope.reuse,
         regularizer=regularizer,
         trainable=trainable,
         collection=collection,
         tags=frozenset(tags | ({TRAINABLE} if trainable else set())),
         placement=parse_device(device, where),
-        is_new=is_new,
     )
 
 
@@ -264,7 +271,7 @@ def add_model_variable(var: str | jax.Array) -> None:
     Raises:
       ScopeError: Not a variable of the running model.
     """
-    run = _model.frame("add_model_variable").run
+    run = frame("add_model_variable").run
     name = var if isinstance(var, str) else _name_of(run, var)
     if name not in run.known_variables():
         raise ScopeError(
@@ -280,10 +287,10 @@ def get_variable_full_name(var: jax.Array) -> str:
     Raises:
       ScopeError: Not a variable of the running model.
     """
-    return _name_of(_model.frame("get_variable_full_name").run, var)
+    return _name_of(frame("get_variable_full_name").run, var)
 
 
-def _name_of(run: Any, array: Any) -> str:
+def _name_of(run: Run, array: jax.Array) -> str:
     for name in run.known_variables():
         if run.read(name) is array:
             return name

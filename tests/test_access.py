@@ -18,16 +18,10 @@ from model_functions import (
 )
 
 import jslim as slim
-from jslim.core import model as core
-from jslim.core.model import (
-    collect,
-    collected,
-    get_or_create,
-    make_rng,
-    recorded,
-    regularization_losses,
-    unique_op_name,
-)
+from jslim.core.access import collect, collected, make_rng, regularization_losses
+from jslim.core.model import recorded
+from jslim.core.names import BATCH_STATS, GLOBAL, MODEL, PARAMS, TRAINABLE
+from jslim.core.scopes import unique_op_name
 
 # What a run records and collects --------------------------------------------------------------
 
@@ -268,12 +262,12 @@ def test_missing_random_stream():
         slim.Model(fn).apply({})
 
 
-# get_or_create --------------------------------------------------------------------------------
+# Variables ------------------------------------------------------------------------------------
 
 
 def test_initializer_that_gives_another_shape():
     def fn():
-        get_or_create("w", (2, 3), jnp.float32, lambda key, shape, dtype: jnp.ones(5))
+        slim.variable("w", (2, 3), initializer=lambda key, shape, dtype: jnp.ones(5))
 
     message = r"variable 'w': its initializer .*lambda.* has shape \(5,\), but shape \(2, 3\) was"
     with pytest.raises(slim.ScopeError, match=message):
@@ -285,15 +279,15 @@ def test_variable_goes_where_it_is_placed():
     sharding = jax.sharding.SingleDeviceSharding(device)
 
     def fn():
-        return get_or_create("w", (2,), jnp.float32, slim.ones_initializer(), placement=sharding)
+        return slim.variable("w", (2,), initializer=slim.ones_initializer(), device=sharding)
 
     variables = slim.Model(fn).init(KEY)
     assert variables["params"]["w"].devices() == {device}
 
 
 def test_constants_are_those_that_flax_and_tensorflow_use():
-    assert (core.PARAMS, core.BATCH_STATS) == ("params", "batch_stats")
-    assert (core.GLOBAL, core.MODEL, core.TRAINABLE) == (
+    assert (PARAMS, BATCH_STATS) == ("params", "batch_stats")
+    assert (GLOBAL, MODEL, TRAINABLE) == (
         "variables",
         "model_variables",
         "trainable_variables",

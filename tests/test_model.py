@@ -19,14 +19,8 @@ from model_functions import (
 )
 
 import jslim as slim
-from jslim.core.model import (
-    collect,
-    collected,
-    is_initializing,
-    is_running,
-    make_rng,
-    recorded,
-)
+from jslim.core.access import collect, collected, is_initializing, is_running, make_rng
+from jslim.core.model import recorded
 
 # init and apply -------------------------------------------------------------------------------
 

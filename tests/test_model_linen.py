@@ -22,12 +22,8 @@ from model_functions import (
 )
 
 import jslim as slim
-from jslim.core.model import (
-    collect,
-    collected,
-    recorded,
-    regularization_losses,
-)
+from jslim.core.access import collect, collected, regularization_losses
+from jslim.core.model import recorded
 
 # A Linen module among Linen modules ------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import jslim as slim
-from jslim.core.model import unique_op_name
+from jslim.core.scopes import unique_op_name
 
 PROGRAMS = json.loads((pathlib.Path(__file__).parent / "golden" / "scopes.json").read_text())
 

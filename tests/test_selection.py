@@ -9,7 +9,8 @@ import optax
 import pytest
 
 import jslim as slim
-from jslim.variables import mask, match, named
+from jslim.core.selection import mask, match
+from jslim.core.trees import named
 
 KEY = jax.random.key(0)
 

@@ -9,9 +9,9 @@ from typing import Any
 from jslim import checkpoints
 from jslim.cli import flags
 from jslim.cli.run import UsageError
+from jslim.core.selection import get_variables_to_restore, match
 from jslim.core.text import as_text, name_differences, printable
 from jslim.nets.nets_factory import Network
-from jslim.variables import get_variables_to_restore, match
 
 logger = logging.getLogger("jslim")
 

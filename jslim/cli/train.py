@@ -19,7 +19,7 @@ from jslim.cli.definer import refuse_alone, refuse_idle
 from jslim.cli.run import UsageError, run
 from jslim.cli.train_flags import GOES_WITH, OF_DECAY_TYPES, OF_OPTIMIZERS, train_flags
 from jslim.cli.validation import Validation
-from jslim.core.model import make_rng
+from jslim.core.access import make_rng
 from jslim.core.seeds import key_of
 from jslim.nets import nets_factory
 from jslim.variables import get_or_create_global_step

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 from jax.extend import core as jex_core
 
+from jslim.core.access import FRAME, frame
 from jslim.core.errors import ScopeError
-from jslim.core.scopes import FRAME, frame
+from jslim.core.run import Run
 
 Place = tuple[str, str, str]  # the kind of place, the collection, the name
 
@@ -96,28 +96,23 @@ class Tracing:
             _leave(self.run, place, value)
 
 
-def _contents(run: Any) -> dict[Place, Any]:
+def _contents(run: Run) -> dict[Place, Any]:
     """All values that a run holds and may change."""
-    held: dict[Place, Any] = {}
-    for collection, tree in run.root.variables().items():
-        if run.root.is_mutable_collection(collection):
-            for name, value in flax.traverse_util.flatten_dict(tree, sep="/").items():
-                held["variable", collection, name] = value
-    for name, value in run.own_values.items():
-        held["own", "", name] = value
-    for collection, values in run.collected.items():
-        for name, value in values.items():
-            held["collected", collection, name] = value
+    held: dict[Place, Any] = {("own", "", name): value for name, value in run.store.own.items()}
+    for collection, values in run.store.collections().items():
+        if run.store.is_mutable(collection):
+            held |= {("variable", collection, name): value for name, value in values.items()}
+    for collection, values in run.collections.items():
+        held |= {("collected", collection, name): value for name, value in values.items()}
     return held
 
 
-def _leave(run: Any, place: Place, value: Any) -> None:
+def _leave(run: Run, place: Place, value: Any) -> None:
     """Puts a value where `_contents` found it in another run."""
     kind, collection, name = place
     if kind == "variable":
-        scope, leaf = run.locate(name)
-        scope.put_variable(collection, leaf, value)
+        run.store.put(collection, name, value)
     elif kind == "own":
-        run.own_values[name] = value
+        run.store.own[name] = value
     else:
-        run.collected[collection][name] = value
+        run.collections[collection][name] = value

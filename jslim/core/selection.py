@@ -12,13 +12,12 @@ from typing import Any
 import jax
 
 from jslim.core import checks
-from jslim.core import model as _model
+from jslim.core.access import frame, is_running
 from jslim.core.errors import ScopeError, given_more_than_once, nearest
-from jslim.core.model import GLOBAL, MODEL, TRAINABLE
-from jslim.core.trees import Variables, as_mapping, has_collections, is_tree
-from jslim.core.trees import named as named
-
-LOCAL = _model.LOCAL_VARIABLES
+from jslim.core.model import Model, recorded
+from jslim.core.names import GLOBAL, LOCAL_VARIABLES, MODEL, PARAMS, TRAINABLE
+from jslim.core.run import VariableInfo
+from jslim.core.trees import Variables, as_mapping, has_collections, is_tree, named
 
 
 def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, list[Any]]:
@@ -27,7 +26,7 @@ def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, 
     if args and is_tree(args[0]):
         tree, *rest = args
         args = tuple(rest)
-    elif not _model.is_running():
+    elif not is_running():
         raise ScopeError(
             f"{what}: outside a model function the variables tree comes first: "
             f"{what}(variables, ...)"
@@ -50,7 +49,7 @@ def _select(
     """The variables with `tag` that match, of the running model or of a tree."""
     read: Callable[[str], Any]
     if tree is None:
-        run = _model.frame(what).run
+        run = frame(what).run
         names = [name for name, info in run.known_variables().items() if tag in info.tags]
         read = run.read
     elif model is not None:
@@ -69,12 +68,12 @@ def _select(
     return {name: read(name) for name in names if matches(name + ":0")}
 
 
-def _infos_of(what: str, model: Any, inputs: Sequence[Any]) -> Mapping[str, _model.VariableInfo]:
+def _infos_of(what: str, model: Any, inputs: Sequence[Any]) -> Mapping[str, VariableInfo]:
     """What a model says of the variables that it makes for such inputs; nothing is computed."""
     infos = getattr(model, "variable_infos", None)  # a train op's
     if infos is None:
-        checks.instance(what, "model", model, _model.Model, "a slim.Model or a train op")
-        with _model.recorded() as runs:
+        checks.instance(what, "model", model, Model, "a slim.Model or a train op")
+        with recorded() as runs:
             jax.eval_shape(model.init, jax.random.key(0), *inputs)
         infos = {name: info for run in runs for name, info in run.variables.items()}
     return infos
@@ -85,9 +84,9 @@ def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
     if tag in (GLOBAL, MODEL):
         return tree
     if tag == TRAINABLE:
-        return tree.get(_model.PARAMS, {}) if has_collections(tree) else tree
-    if tag == LOCAL:
-        return tree.get(LOCAL, {})
+        return tree.get(PARAMS, {}) if has_collections(tree) else tree
+    if tag == LOCAL_VARIABLES:
+        return tree.get(LOCAL_VARIABLES, {})
     if tag in tree:
         return tree[tag]
     raise ScopeError(
@@ -178,7 +177,7 @@ def get_trainable_variables(
 def get_local_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
     """The variables that `local_variable` made."""
     tree, found = _arguments("get_local_variables", args, scope=scope, suffix=suffix)
-    return _select("get_local_variables", tree, LOCAL, *found)
+    return _select("get_local_variables", tree, LOCAL_VARIABLES, *found)
 
 
 def get_variables_by_suffix(*args: Any, suffix: str | None = None, scope: Any = None) -> Variables:

@@ -5,8 +5,8 @@ from typing import Any
 
 import flax.traverse_util
 
-from jslim.core.access import BATCH_STATS, LOCAL_VARIABLES, PARAMS
 from jslim.core.errors import ScopeError
+from jslim.core.names import BATCH_STATS, LOCAL_VARIABLES, PARAMS
 
 Variables = dict[str, Any]
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim.core import model
+from jslim.core.access import assign
+from jslim.core.names import BATCH_STATS
 from jslim.layers._common import ZEROS, Initializer
 from jslim.layers._frame import Call
 from jslim.layers._normalizing import like
@@ -19,7 +20,7 @@ def update(name: str, moving: jax.Array, value: jax.Array, decay: float) -> jax.
     """Moves a statistic towards `value`, and gives what it is then."""
     step = lax.mul(lax.sub(moving, value), like(moving, 1.0 - decay))
     moved = lax.sub(moving, step)
-    model.assign(name, moved)
+    assign(name, moved)
     return moved
 
 
@@ -51,7 +52,7 @@ class Statistics:
             self.call.dtype,
             initializer,
             trainable=False,
-            collections=[*self.call.collections(name.rpartition("/")[2]), model.BATCH_STATS],
+            collections=[*self.call.collections(name.rpartition("/")[2]), BATCH_STATS],
         )
 
 
@@ -67,11 +68,11 @@ class Debias:
         biased = update(f"{self.name}/biased", self.biased, mean, decay)
         one = like(biased, 1.0)
         step = lax.add(self.local_step, one)
-        model.assign(f"{self.name}/local_step", step)
+        assign(f"{self.name}/local_step", step)
         # The roundings are TensorFlow's: those of decay count where 1 - decay is small.
         old = lax.pow(lax.full_like(step, one - like(biased, 1.0 - decay)), step)
         share = lax.broadcast(lax.sub(one, old), biased.shape)
-        model.assign("moving_mean", lax.div(biased, share))
+        assign("moving_mean", lax.div(biased, share))
 
 
 @dataclass(frozen=True)

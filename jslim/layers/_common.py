@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim.core import model
+from jslim.core.access import is_running
+from jslim.core.scopes import unique_op_name, variable_scope
 from jslim.initializers import xavier_initializer, zeros_initializer
 from jslim.layers import utils
 
@@ -56,14 +57,14 @@ _RANKS = {rank.dims: rank for rank in (WAVES, IMAGES, VOLUMES)}
 def op_name(scope: str | None, default: str) -> str:
     """The name of an op that has no variables; such an op also works outside a model function."""
     name = scope or default
-    return model.unique_op_name(name) if model.is_running() else name
+    return unique_op_name(name) if is_running() else name
 
 
 def scope_name(scope: str | None, default: str) -> str:
     """Likewise, of one that TF-Slim opens a variable scope for: a name that is given stays."""
-    if not model.is_running():
+    if not is_running():
         return scope or default
-    with model.variable_scope(scope, default) as opened:
+    with variable_scope(scope, default) as opened:
         return opened.name
 
 

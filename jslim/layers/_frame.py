@@ -21,7 +21,8 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import Reuse, variable_scope
+from jslim.core.names import Reuse
+from jslim.core.scopes import variable_scope
 from jslim.layers import _common, utils
 from jslim.layers._common import (
     IMAGES,

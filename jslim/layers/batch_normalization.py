@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from jslim.core import model
+from jslim.core.access import assign, is_initializing
 from jslim.core.context import Predicate, changed_context, context
-from jslim.core.model import Reuse
+from jslim.core.names import Reuse
 from jslim.layers import _common
 from jslim.layers._batch_statistics import (
     Correction,
@@ -208,9 +208,9 @@ def batch_norm(
             outputs.ndim == 5 and not zero_debias_moving_mean and not has_updates_collections
         )
         is_fused = (fused is None or fused) and is_plain and has_own_rank
-        is_initializing = model.is_initializing()
+        is_making_variables = is_initializing()
         # There is no mesh axis yet where variables are only being made.
-        axes = None if is_initializing else axis_name
+        axes = None if is_making_variables else axis_name
         over = Over((axis,), axes, has_one_pass=is_fused)
         if is_plain:
             outputs, mean, variance = normalize(over, epsilon, outputs, gamma, beta)
@@ -225,7 +225,7 @@ def batch_norm(
                 outputs = _adjusted(call.where, adjustment, outputs, axis)
             outputs = scale_and_shift(outputs, gamma, beta, over.kept)
         debias = Debias(make, call.scope) if zero_debias_moving_mean else None
-        if trainable and not is_initializing:
+        if trainable and not is_making_variables:
             mean, variance = lax.stop_gradient((mean, variance))
             if debias is None:
                 update("moving_mean", moving_mean, mean, decay)
@@ -235,7 +235,7 @@ def batch_norm(
                 deviation = correction.update(mean, variance, renorm_decay)
                 stddev = update("moving_stddev", moving_stddev, deviation, decay)
                 variance = lax.sub(lax.square(stddev), like(stddev, epsilon))
-                model.assign("moving_variance", lax.max(variance, like(variance, 0.0)))
+                assign("moving_variance", lax.max(variance, like(variance, 0.0)))
             else:
                 if is_fused:
                     count = over.count(outputs)

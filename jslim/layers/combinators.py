@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.layers.utils import whole_number
 
 

@@ -6,7 +6,7 @@ import jax
 from jax import lax
 from jax.typing import DTypeLike
 
-from jslim.core.model import Reuse
+from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
 from jslim.layers._common import (
     XAVIER,

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from jslim.core import model
-from jslim.core.model import Reuse
+from jslim.core.access import collect
+from jslim.core.names import REGULARIZATION_LOSSES, Reuse
 from jslim.layers import _common
 from jslim.layers._frame import Call, layer
 
@@ -90,7 +90,7 @@ def gdn(
     if activity_regularizer is not None:
         outputs = _common.cast(outputs, call.result_dtype)
         penalty = activity_regularizer(outputs) / max(outputs.shape[0], 1)
-        model.collect(model.REGULARIZATION_LOSSES, f"{call.scope}/ActivityRegularizer", penalty)
+        collect(REGULARIZATION_LOSSES, f"{call.scope}/ActivityRegularizer", penalty)
     return outputs
 
 

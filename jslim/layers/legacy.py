@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 
-from jslim.core.model import GLOBAL
+from jslim.core.names import GLOBAL
 from jslim.layers import _common, _lowering
 from jslim.layers._common import XAVIER, ZEROS, Activation, Initializer, Regularizer
 from jslim.layers._frame import Call, layer

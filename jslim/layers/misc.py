@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim.core import model
+from jslim.core.access import make_rng
 from jslim.core.seeds import mixed_into
 from jslim.layers import _common, utils
 from jslim.layers._frame import Call, layer
@@ -63,7 +63,7 @@ def dropout(
     if not is_random or (not is_array and keep_prob == 1):
         return outputs
     shape = _mask_shape(call.where, outputs.shape, noise_shape)
-    key = model.make_rng("dropout", "dropout")
+    key = make_rng("dropout", "dropout")
     if seed is not None:
         key = mixed_into(key, seed, f"{call.where}: seed")
     is_kept = jax.random.bernoulli(key, keep_prob, shape)

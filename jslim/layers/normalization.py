@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from jslim.core.model import Reuse
+from jslim.core.names import Reuse
 from jslim.layers import _common
 from jslim.layers._common import ZEROS, Activation, Collections, Initializer, Regularizer
 from jslim.layers._frame import Call, layer

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jslim.core import model
+from jslim.core.access import is_running
 from jslim.core.context import changed_context, context
 from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.scopes import get_variable_scope
 from jslim.core.selection import compile_pattern
 from jslim.layers.reversible import recompute_grad
 
@@ -29,7 +30,7 @@ class _Recompute:
     ) -> Any:
         scope = kwargs.get("scope")
         own = scope if isinstance(scope, str) else op.__name__
-        around = model.get_variable_scope().name if model.is_running() else ""
+        around = get_variable_scope().name if is_running() else ""
         name = "/".join(filter(None, (around, own)))
         self.seen.append(name)
         matching = [pattern for pattern in self.patterns if re.match(pattern, name)]

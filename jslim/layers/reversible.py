@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim.core import model
+from jslim.core.access import frame, is_initializing, is_running
+from jslim.core.names import AUTO_REUSE
 from jslim.core.pure import Pure, Tracing
+from jslim.core.scopes import variable_scope
 from jslim.layers._common import as_floating
 from jslim.layers._lowering import on_platform
 
@@ -117,7 +119,7 @@ class RevBlock:
         where = f"rev_block {self.name!r}"
         x1, x2 = as_floating(where, x1), as_floating(where, x2)
         with self._scope():
-            if self.use_efficient_backprop and not model.is_initializing():
+            if self.use_efficient_backprop and not is_initializing():
                 return self._forward_by_tracing(x1, x2)
             for index in range(self.num_layers):
                 x1 = lax.add(x1, self._call("f", index, x1, x2, self.f_side_input))
@@ -157,7 +159,7 @@ class RevBlock:
         self, which: str, index: int, like: jax.Array, inputs: jax.Array, side: list[jax.Array]
     ) -> jax.Array:
         function = (self.f if which == "f" else self.g)[index]
-        with model.variable_scope(f"revlayer_{index}/{which}") as scope:
+        with variable_scope(f"revlayer_{index}/{which}") as scope:
             result = function(inputs, side) if side else function(inputs)
             array = jnp.asarray(result)
         if (array.shape, array.dtype) != (like.shape, like.dtype):
@@ -169,15 +171,11 @@ class RevBlock:
         return array
 
     def _scope(self) -> Any:
-        run, around, _ = model.frame(f"rev_block {self.name!r}")
+        run, around, _ = frame(f"rev_block {self.name!r}")
         entered = run.blocks.get(self)
         if entered is not None:
-            return model.variable_scope(entered, reuse=entered.reuse or model.AUTO_REUSE)
-        opened = (
-            model.variable_scope(self.name)
-            if around.reuse
-            else model.variable_scope(None, self.name)
-        )
+            return variable_scope(entered, reuse=entered.reuse or AUTO_REUSE)
+        opened = variable_scope(self.name) if around.reuse else variable_scope(None, self.name)
         return _remembering(opened, run.blocks, self)
 
 
@@ -379,9 +377,9 @@ def recompute_grad(
                     f"{type(arg).__name__}; fix other arguments with functools.partial first"
                 )
         call = functools.partial(fn, **keywords)
-        if model.is_running() and model.is_initializing():
+        if is_running() and is_initializing():
             return call(*args)
-        if not model.is_running():
+        if not is_running():
             return jax.checkpoint(call)(*args)
         tracing = Tracing(f"recompute_grad of {name}")
         pure = tracing.trace(call, *args)

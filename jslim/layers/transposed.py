@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.typing import DTypeLike
 
-from jslim.core.model import Reuse
+from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
 from jslim.layers._common import (
     IMAGES,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from jslim.core import model
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.access import collect, collected, frame
 
 _Outputs = TypeVar("_Outputs")
 
@@ -34,7 +34,7 @@ def collect_named_outputs(
     """
     if collections:
         for name in (collections,) if isinstance(collections, str) else collections:
-            model.collect(name, alias.removesuffix("/"), outputs, replaces=True)
+            collect(name, alias.removesuffix("/"), outputs, replaces=True)
     return outputs
 
 
@@ -45,9 +45,9 @@ def convert_collection_to_dict(collection: str, clear_collection: bool = False) 
       collection: The collection's name, as given to `outputs_collections`.
       clear_collection: Whether to empty it.
     """
-    outputs = model.collected(collection)
+    outputs = collected(collection)
     if clear_collection:
-        model.frame("convert_collection_to_dict").run.collected.pop(collection, None)
+        frame("convert_collection_to_dict").run.collections.pop(collection, None)
     return outputs
 
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core.errors import ScopeError
+from jslim.core.selection import select
 from jslim.core.text import some_of
+from jslim.core.trees import named
 from jslim.summaries import gradient_summaries
-from jslim.variables import named, select
 
 # What changes gradients: `{name: gradient}` in and out.
 GradientsFn = Callable[[Mapping[str, jax.Array]], Mapping[str, jax.Array]]

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim.variables import named
+from jslim.core.trees import named
 
 # What `check_numerics` is to look at all of it.
 EVERYTHING = "everything"

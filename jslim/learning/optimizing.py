@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jslim.core import model as _model
 from jslim.core.errors import did_you_mean
+from jslim.core.model import Model
 from jslim.core.seeds import key_of
 from jslim.core.text import some_of
 from jslim.learning.clipping import AdaptiveClippingState
@@ -42,7 +42,7 @@ _OP = "optimize_loss"
 
 
 def optimize_loss(
-    loss: Callable[..., Any] | _model.Model,
+    loss: Callable[..., Any] | Model,
     global_step: None = None,
     learning_rate: Any = None,
     optimizer: Any = None,

@@ -9,8 +9,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim.core.errors import ScopeError
+from jslim.core.trees import named
 from jslim.learning.state import TrainState
-from jslim.variables import named
 
 # What a rule gives for a shape: where the axes of a variable go.
 SpecOfShape = Callable[[tuple[int, ...], Mesh], PartitionSpec]

@@ -7,7 +7,7 @@ from typing import Any
 import optax
 from jax.sharding import Mesh
 
-from jslim.core import model as _model
+from jslim.core.model import Model
 from jslim.learning.gradients import (
     GradientsFn,
     clip_by_global_norm,
@@ -40,7 +40,7 @@ def check_of_graph(where: str, global_step: Any, update_ops: Any) -> None:
 
 
 def create_train_op(
-    total_loss: Callable[..., Any] | _model.Model,
+    total_loss: Callable[..., Any] | Model,
     optimizer: optax.GradientTransformation,
     global_step: Any = USE_GLOBAL_STEP,
     update_ops: Any = None,

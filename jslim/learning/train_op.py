@@ -12,9 +12,11 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim.core import model as _model
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.errors import ScopeError
+from jslim.core.model import Model, recorded
+from jslim.core.names import BATCH_STATS, PARAMS
+from jslim.core.run import VariableInfo
 from jslim.core.seeds import key_of
 from jslim.layers import frozen_batch_norm
 from jslim.learning.accumulation import accumulate
@@ -60,7 +62,7 @@ class TrainOp:
 
     def __init__(
         self,
-        total_loss: Callable[..., Any] | _model.Model,
+        total_loss: Callable[..., Any] | Model,
         optimizer: optax.GradientTransformation,
         *,
         counts_steps: bool,
@@ -78,9 +80,7 @@ class TrainOp:
         sharding_rules: Rules,
         batch_norm_statistics: str,
     ):
-        self.model = (
-            total_loss if isinstance(total_loss, _model.Model) else _model.Model(total_loss)
-        )
+        self.model = total_loss if isinstance(total_loss, Model) else Model(total_loss)
         self.optimizer = optimizer
         self.mesh = mesh or data_mesh(1)
         self.check_numerics = check_numerics
@@ -173,11 +173,11 @@ class TrainOp:
     def _init(self, rng: jax.Array, batch: Batch) -> TrainState:
         init_rng, step_rng = jax.random.split(rng)
         step = jnp.zeros((), jnp.int32)
-        with _model.recorded() as runs, global_step_is(step):
+        with recorded() as runs, global_step_is(step):
             variables = dict(self.model.init(init_rng, batch))
         self._note(runs)
-        params = variables.pop(_model.PARAMS, {})
-        batch_stats = variables.pop(_model.BATCH_STATS, {})
+        params = variables.pop(PARAMS, {})
+        batch_stats = variables.pop(BATCH_STATS, {})
         self._trained = check_trainable(
             self._variables_to_train,
             params,
@@ -187,7 +187,7 @@ class TrainOp:
         trained, _ = self._split(params)
         averages = None
         if self._moving_average_decay is not None:
-            averages = {_model.PARAMS: params, _model.BATCH_STATS: batch_stats}
+            averages = {PARAMS: params, BATCH_STATS: batch_stats}
         return TrainState(
             step=step,
             params=params,
@@ -203,7 +203,7 @@ class TrainOp:
             raise ScopeError("create_train_op: the loss function ran no model")
         infos = [info for run in runs for info in run.variables.values()]
         self._infos = {info.name: info for info in infos}
-        if any(run.collected.get(SUMMARIES) for run in runs):
+        if any(run.collections.get(SUMMARIES) for run in runs):
             self.records_summaries = True
 
     def _split(self, params: Any) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
@@ -256,7 +256,7 @@ class TrainOp:
             return self._jitted_step.lower(state, jax.tree.map(described, batch))
 
     @property
-    def variable_infos(self) -> dict[str, _model.VariableInfo]:
+    def variable_infos(self) -> dict[str, VariableInfo]:
         """What the model says of its variables, which `slim.get_trainable_variables` asks for."""
         self._require_init()
         return self._infos
@@ -380,7 +380,7 @@ class TrainOp:
         def loss_of(
             trained: dict[str, jax.Array], held: dict[str, Any], batch: Batch, rng: jax.Array
         ) -> tuple[jax.Array, tuple[Outputs, dict[str, Any]]]:
-            variables = {_model.PARAMS: _nest(frozen | trained), **held}
+            variables = {PARAMS: _nest(frozen | trained), **held}
             with global_step_is(state.step), self._frozen_batch_norm():
                 result, updated = self.model.apply(
                     variables, batch, rngs=rng, mutable=[*held, *collected]
@@ -389,7 +389,7 @@ class TrainOp:
             return loss, (outputs, dict(updated))
 
         gradients_of = jax.value_and_grad(loss_of, has_aux=True)
-        held = {_model.BATCH_STATS: state.batch_stats, **state.extra}
+        held = {BATCH_STATS: state.batch_stats, **state.extra}
         if self._accumulation_steps > 1:
             gradients_of = accumulate(gradients_of, self._accumulation_steps)
         (loss, (outputs, updated)), gradients = gradients_of(trained, held, batch, rng)
@@ -425,7 +425,7 @@ class TrainOp:
         changed = optax.apply_updates(_nest(before), updates)
         batch_stats = state.batch_stats
         if self._updates_statistics:
-            batch_stats = updated.get(_model.BATCH_STATS, batch_stats)
+            batch_stats = updated.get(BATCH_STATS, batch_stats)
         new = state.replace(
             step=state.step + 1 if self.counts_steps else state.step,
             # The randomness of a step is by its number; without one the key itself moves on.

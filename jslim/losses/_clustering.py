@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim import summaries
-from jslim.core import model as _model
+from jslim.core.access import is_running
 from jslim.core.errors import did_you_mean
 from jslim.losses import _cluster_scores as scores
 from jslim.losses._distances import as_rows, pairwise_distance
@@ -113,7 +113,7 @@ def cluster_loss(
         loss = jnp.where(loss >= 0, loss, 0.0)
     if print_losses:
         jax.debug.print("cluster_loss: {}", loss)
-    if _model.is_running():
+    if is_running():
         for name, value in (("score_pred", score_pred), (margin_type, agreement)):
             summaries.scalar(f"losses/{name}", value)
         summaries.scalar("losses/score_gt", score_gt)

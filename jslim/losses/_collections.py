@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim import regularizers as _regularizers
-from jslim.core import model as _model
+from jslim.core.access import collect, collected, frame, is_running, regularization_losses
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.errors import ScopeError, given_more_than_once
-from jslim.core.model import LOSSES, REGULARIZATION_LOSSES
-from jslim.variables import get_variables, named
+from jslim.core.names import LOSSES, REGULARIZATION_LOSSES
+from jslim.core.scopes import unique_op_name
+from jslim.core.selection import get_variables
+from jslim.core.trees import named
 
 # The graph collection in which TF looks for weights to regularize.
 _WEIGHTS = "weights"
@@ -67,14 +69,14 @@ def add_loss(loss: Any, loss_collection: str | None = LOSSES, *, scope: str | No
     """
     if loss_collection is None:
         return
-    _model.frame("add_loss")
+    frame("add_loss")
     if jnp.shape(loss) != ():
         raise ValueError(
             f"add_loss: a loss must be a scalar, got shape {jnp.shape(loss)}; average it, or use "
             "compute_weighted_loss"
         )
-    name = f"{_model.unique_op_name(scope or 'loss')}/value"
-    _model.collect(loss_collection, name, jnp.asarray(loss, jnp.float32))
+    name = f"{unique_op_name(scope or 'loss')}/value"
+    collect(loss_collection, name, jnp.asarray(loss, jnp.float32))
 
 
 def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Array:
@@ -97,9 +99,9 @@ def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Arra
     if weights_list is None:
         weights_list = get_variables(collection=_WEIGHTS)
     penalty = _regularizers.apply_regularization(regularizer, weights_list)
-    if _model.is_running():
-        name = _model.unique_op_name("get_regularization_penalty")
-        _model.collect(REGULARIZATION_LOSSES, name, penalty)
+    if is_running():
+        name = unique_op_name("get_regularization_penalty")
+        collect(REGULARIZATION_LOSSES, name, penalty)
     return penalty
 
 
@@ -206,15 +208,15 @@ def _select(
     """The losses in `collection` whose name starts with `scope`."""
     if collections is not None:
         held = named(collections.get(collection, {}))
-    elif not _model.is_running():
+    elif not is_running():
         raise ScopeError(
             f"{what}: outside a model function the collections come first: {what}(collections), "
             "where _, collections = model.apply(..., mutable=['losses', 'regularization_losses'])"
         )
     elif collection == REGULARIZATION_LOSSES:
-        held = _model.regularization_losses()
+        held = regularization_losses()
     else:
-        held = _model.collected(collection)
+        held = collected(collection)
     # TF's losses are called `name:0`, and its patterns are matched against that.
     starts = re.compile(getattr(scope, "name", scope) or "")
     return {name: loss for name, loss in held.items() if starts.match(f"{name}:0")}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim.core import model as _model
+from jslim.core.access import is_running
 from jslim.losses._collections import add_loss
 
 
@@ -96,7 +96,7 @@ def weighted_mean(op: str, losses: jax.Array, weights: Any, scope: str) -> jax.A
 
 def collect(loss: jax.Array, scope: str) -> jax.Array:
     """`loss`, which the running model collects if there is one."""
-    if _model.is_running():
+    if is_running():
         add_loss(loss, scope=scope)
     return loss
 

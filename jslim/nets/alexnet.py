@@ -10,7 +10,7 @@ https://arxiv.org/abs/1404.5997, without local normalization.
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import (
     constant_initializer,
     truncated_normal_initializer,

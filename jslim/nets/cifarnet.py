@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import (
     constant_initializer,
     truncated_normal_initializer,

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from jslim.core.arg_scope import add_arg_scope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool2d, conv2d, separable_conv2d, utils
 from jslim.nets._common import EndPoints, fixed_padding
 

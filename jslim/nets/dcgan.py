@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d, conv2d_transpose
 from jslim.nets._common import EndPoints, check_images
 from jslim.nets._generative import leaky_relu

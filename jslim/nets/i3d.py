@@ -12,7 +12,8 @@ from collections.abc import Callable
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, dropout, softmax
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.i3d_utils import check_videos, classify_videos, video_arg_scope

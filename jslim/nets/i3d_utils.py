@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool3d, batch_norm, conv3d, dropout, max_pool3d
 from jslim.layers.utils import n_positive_integers
 from jslim.nets._common import EndPoints, squeeze_logits

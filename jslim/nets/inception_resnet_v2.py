@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d, dropout, fully_connected, repeat
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.inception_utils import (

@@ -25,7 +25,7 @@ from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.errors import did_you_mean
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer, variance_scaling_initializer
 from jslim.layers import (
     avg_pool2d,

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import jax
 
 from jslim.core.arg_scope import arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import batch_norm, dropout, separable_conv2d, softmax
 from jslim.nets._common import EndPoints, check_images, with_image_size

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 
 from jslim.core.arg_scope import arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, softmax
 from jslim.nets._common import EndPoints, squeeze_logits, with_image_size

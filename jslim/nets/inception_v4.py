@@ -13,7 +13,8 @@ from typing import Any
 import jax
 
 from jslim.core.arg_scope import arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, dropout
 from jslim.nets._common import EndPoints, with_image_size
 from jslim.nets.inception_utils import (

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import conv2d, dropout, flatten, fully_connected, max_pool2d, softmax
 from jslim.nets._common import EndPoints, check_images, with_image_size

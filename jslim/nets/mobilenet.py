@@ -23,7 +23,8 @@ from jax import lax
 
 from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
 from jslim.core.errors import did_you_mean
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer, xavier_initializer, zeros_initializer
 from jslim.layers import (
     avg_pool2d,

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.errors import did_you_mean
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, separable_conv2d, softmax
 from jslim.nets._common import (

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from jslim.core.arg_scope import add_arg_scope, arg_scope
-from jslim.core.model import VariableScope
+from jslim.core.names import VariableScope
 from jslim.layers import batch_norm, conv2d, fully_connected, group_norm, separable_conv2d
 from jslim.nets import mobilenet as lib
 from jslim.nets._common import EndPoints, variant, with_image_size

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import VariableScope
+from jslim.core.names import VariableScope
 from jslim.layers import (
     avg_pool2d,
     batch_norm,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import variance_scaling_initializer
 from jslim.layers import (
     avg_pool2d,

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim.core import model
+from jslim.core.access import make_rng
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.errors import did_you_mean
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool2d, batch_norm, conv2d, max_pool2d, separable_conv2d
 from jslim.variables import get_or_create_global_step
 
@@ -136,7 +136,7 @@ def drop_path(net: jax.Array, keep_prob: float | jax.Array, is_training: bool = 
         return net
     shape = (net.shape[0], *[1] * (net.ndim - 1))
     keep = jnp.asarray(keep_prob, jnp.float32)
-    is_kept = jax.random.bernoulli(model.make_rng("dropout", "drop_path"), keep, shape)
+    is_kept = jax.random.bernoulli(make_rng("dropout", "drop_path"), keep, shape)
     factor = jnp.where(is_kept, 1 / keep, jnp.zeros_like(keep)).astype(net.dtype)
     return lax.mul(net, jnp.broadcast_to(factor, net.shape))
 

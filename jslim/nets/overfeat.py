@@ -10,7 +10,7 @@ networks" (2013), https://arxiv.org/abs/1312.6229, table 1.
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import (
     constant_initializer,
     truncated_normal_initializer,

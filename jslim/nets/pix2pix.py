@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import variable_scope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import random_normal_initializer
 from jslim.layers import conv2d, conv2d_transpose, dropout, instance_norm
 from jslim.nets._common import EndPoints, check_images

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import variance_scaling_initializer
 from jslim.layers import batch_norm, conv2d, max_pool2d, softmax
 from jslim.layers.utils import collect_named_outputs, convert_collection_to_dict

@@ -15,7 +15,8 @@ import jax
 from jax import lax
 
 from jslim.core.arg_scope import add_arg_scope
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
 from jslim.nets import resnet_utils

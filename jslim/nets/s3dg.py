@@ -16,7 +16,8 @@ from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.errors import did_you_mean
-from jslim.core.model import Reuse, VariableScope, variable_scope
+from jslim.core.names import Reuse, VariableScope
+from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import batch_norm, conv3d, dropout, max_pool3d, softmax
 from jslim.nets._common import EndPoints, with_image_size

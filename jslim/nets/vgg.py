@@ -12,7 +12,8 @@ from typing import Any
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.model import Reuse, variable_scope
+from jslim.core.names import Reuse
+from jslim.core.scopes import variable_scope
 from jslim.initializers import zeros_initializer
 from jslim.layers import conv2d, dropout, fully_connected, max_pool2d, repeat
 from jslim.layers.utils import convert_collection_to_dict

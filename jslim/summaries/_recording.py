@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim.core import model as _model
+from jslim.core.access import collect, frame
+from jslim.core.scopes import unique_op_name
 
 SUMMARIES = "summaries"
 _IMAGE_CHANNELS = (1, 3, 4)
@@ -260,9 +261,9 @@ def _record(
             f"summary.{kind}: the name comes first and must be a non-empty string, got "
             f"{type(name).__name__}; call summary.{kind}(name, value)"
         )
-    run = _model.frame(f"summary.{kind} {name!r}").run
-    tag = _model.unique_op_name(f"{family}/{name}" if family else name)
+    run = frame(f"summary.{kind} {name!r}").run
+    tag = unique_op_name(f"{family}/{name}" if family else name)
     tag = f"{family}/{tag}" if family else tag
-    if run.root.is_mutable_collection(SUMMARIES):
+    if run.store.is_mutable(SUMMARIES):
         for key, value in summarize(tag).items():
-            _model.collect(SUMMARIES, key, value)
+            collect(SUMMARIES, key, value)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim.core import model as _model
+from jslim.core.access import frame, is_running
 from jslim.core.errors import ScopeError
 from jslim.summaries._recording import SUMMARIES, histogram, image, scalar
 from jslim.variables import get_variable_full_name
@@ -129,7 +129,7 @@ def tag_of(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
         try:
             name = get_variable_full_name(tensor)
         except ScopeError as error:
-            if not _model.is_running():
+            if not is_running():
                 raise
             raise ValueError(
                 f"{what}: name is missing, and only a variable has a name of its own; give "
@@ -139,6 +139,6 @@ def tag_of(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
 
 
 def _print(name: str, value: Any) -> None:
-    run = _model.frame("print_summary").run
-    if run.root.is_mutable_collection(SUMMARIES) and not run.is_initializing:
+    run = frame("print_summary").run
+    if run.store.is_mutable(SUMMARIES) and not run.is_initializing:
         jax.debug.callback(lambda value: print(f"{name} = {value}"), value)

@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim.core import model as _model
+from jslim.core.access import collected
+from jslim.core.selection import get_variables
 from jslim.summaries._recording import histogram, scalar
 from jslim.summaries._slim import named_tensors, tag_of
-from jslim.variables import get_variables
 
 Summarizer = Callable[[Any, str | None], None]
 
@@ -99,7 +99,7 @@ def summarize_collection(
     """
     members: dict[str, jax.Array] = {
         **get_variables(collection=collection),
-        **_model.collected(collection),
+        **collected(collection),
     }
     chosen = {
         name: value

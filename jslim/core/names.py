@@ -1,0 +1,116 @@
+"""Names: of collections, of variable scopes, and the numbers that make TF's names unique.
+
+`Numbering` counts the names that one call of a model function has given, by TF's own rules.
+"""
+
+import collections
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+from jslim.core.errors import ScopeError
+
+# Flax's collections, which hold arrays.
+PARAMS = "params"
+BATCH_STATS = "batch_stats"
+LOCAL_VARIABLES = "local_variables"
+LOSSES = "losses"
+REGULARIZATION_LOSSES = "regularization_losses"
+
+# TF's collections, which a variable is in or not.
+GLOBAL = "variables"
+TRAINABLE = "trainable_variables"
+MODEL = "model_variables"
+
+AUTO_REUSE = "AUTO_REUSE"
+Reuse = bool | str | None
+
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
+_NETS = os.path.join(_LIBRARY, "nets") + os.sep
+
+
+@dataclass(eq=False)
+class VariableScope:
+    """What `variable_scope` gives: the full name of the scope, and what holds for it.
+
+    `original_name_scope` is the prefix of the names of ops that TF made at its first entry: 'net/'
+    for the scope 'net', 'net_1/' where that name is entered again.
+    """
+
+    name: str
+    reuse: Reuse = None
+    original_name_scope: str = ""
+    # For the variables in it that are given none.
+    initializer: Any = None
+    regularizer: Any = None
+    dtype: Any = None
+
+    def reuse_variables(self) -> None:
+        """Makes the rest of the scope's body, and later entries of it, read existing variables."""
+        self.reuse = True
+
+    def full_name(self, name: str) -> str:
+        return join(self.name, name)
+
+
+def join(prefix: str, name: str) -> str:
+    return f"{prefix}/{name}" if prefix else name
+
+
+@dataclass
+class Numbering:
+    """How often one run has given each scope name and each op name."""
+
+    scopes: collections.Counter[str] = field(default_factory=collections.Counter)
+    ops: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def unique_scope(self, around: VariableScope, name: str) -> str:
+        """`name`, or `name_1` and so on if the scope around has one of that name already."""
+        full = around.full_name(name)
+        if not self.scopes[full]:
+            return name
+        index = 1
+        while self.scopes[f"{full}_{index}"]:
+            index += 1
+        return f"{name}_{index}"
+
+    def unique_op(self, full: str) -> str:
+        """`full`, or `full_1` and so on if it was given before; TF's names ignore the case."""
+        key = full.lower()
+        count = self.ops[key]
+        self.ops[key] += 1
+        if not count:
+            return full
+        while f"{key}_{count}" in self.ops:
+            count += 1
+        self.ops[f"{key}_{count}"] = 1
+        return f"{full}_{count}"
+
+    def forget_below(self, full: str) -> None:
+        """Starts the numbers below a scope anew: its next entry gives the same names again."""
+        for below in [name for name in self.scopes if name.startswith(full + "/")]:
+            del self.scopes[below]
+
+
+def check_name(name: Any, what: str) -> None:
+    if not isinstance(name, str) or not all(name.split("/")):
+        raise ScopeError(
+            f"{what}: a name must be a non-empty string whose parts are separated by single "
+            f"slashes ('conv1', 'block1/unit_2'), got {name!r}"
+        )
+
+
+def user_site() -> str:
+    """The `file:line` of the innermost frame outside jslim and JAX; a net counts as outside."""
+    at = sys._getframe(1)
+    while at.f_back is not None:
+        path = at.f_code.co_filename
+        outside = not path.startswith((_LIBRARY, _JAX)) or path.startswith(_NETS)
+        if outside and f"{os.sep}contextlib.py" not in path:
+            break
+        at = at.f_back
+    return f"{at.f_code.co_filename}:{at.f_lineno}"

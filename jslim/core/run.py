@@ -1,0 +1,376 @@
+"""One call of a model function: what it has made so far.
+
+A `Run` holds the variables under their names, with their regularizers, and what was collected:
+losses, end points, summaries. The arrays of variables are in its `Store`. It lives for one call
+and is seen by that call alone.
+"""
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core as jex_core
+
+from jslim.core.devices import Placement, Space
+from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.initial_values import initial_value
+from jslim.core.names import (
+    BATCH_STATS,
+    GLOBAL,
+    LOCAL_VARIABLES,
+    LOSSES,
+    MODEL,
+    PARAMS,
+    REGULARIZATION_LOSSES,
+    TRAINABLE,
+    Numbering,
+    Reuse,
+    VariableScope,
+    user_site,
+)
+from jslim.core.store import Held, Store, unboxed
+
+Regularizer = Callable[[jax.Array], jax.Array | None]
+
+
+@dataclass(frozen=True)
+class VariableInfo:
+    """What is known of a variable without its value."""
+
+    name: str  # the full name, TF's: 'vgg_16/conv1/conv1_1/weights'
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    collection: str  # the Flax collection that holds it
+    trainable: bool
+    tags: frozenset[str]  # TF's graph collections that it is in
+    site: str  # file:line of the user's code that made it
+    placement: Placement = None
+
+
+def _trace_state() -> object:
+    return jex_core.get_opaque_trace_state(convention="flax")
+
+
+@dataclass(eq=False)
+class Run:
+    """What one call of a model function has made so far."""
+
+    store: Store
+    trace_state: object = field(default_factory=_trace_state)
+    numbering: Numbering = field(default_factory=Numbering)
+    variables: dict[str, VariableInfo] = field(default_factory=dict)
+    regularizers: dict[str, Regularizer] = field(default_factory=dict)
+    collections: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: collections.defaultdict(dict)
+    )
+    views: dict[str, tuple[Held, jax.Array]] = field(default_factory=dict)
+    linen_sites: dict[str, str] = field(default_factory=dict)
+    blocks: dict[object, VariableScope] = field(default_factory=dict)  # those entered, and where
+    parts: list["Run"] = field(default_factory=list)  # Models called within, not looked at yet
+
+    @property
+    def is_initializing(self) -> bool:
+        return self.store.is_initializing
+
+    def check_trace(self, what: str) -> None:
+        """Refuses to deal with this run within a JAX transformation that began within it.
+
+        JAX keeps the traces of jit, scan, checkpoint and cond by function: they would be run
+        again with the variables of another scope, or of another call, without a word.
+        """
+        if self.trace_state != _trace_state():
+            raise ScopeError(
+                f"{what}, which happens inside a JAX transformation (grad, remat, scan, vmap, jit) "
+                "that was started within the model function; JAX may keep what it traced and take "
+                "it for other variables; transform a Model instead, as in slim.call_linen("
+                "flax.linen.remat(slim.Model)(fn), inputs, scope='name')"
+            )
+
+    def make_or_read(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: Any,
+        initializer: Callable[..., Any] | jax.Array,
+        *,
+        reuse: Reuse,
+        regularizer: Regularizer | None,
+        trainable: bool,
+        collection: str,
+        tags: frozenset[str],
+        placement: Placement,
+    ) -> jax.Array:
+        """Makes or reads the variable of that full name; `variables.variable` explains."""
+        self.check_trace(f"variable {name!r} is used")
+        if (existing := self.variables.get(name)) is not None:
+            if not reuse:
+                raise ScopeError(
+                    f"variable {name!r} already exists: created at {existing.site}, and again at "
+                    f"{user_site()}; to share it enter its scope with reuse=True (or "
+                    "slim.AUTO_REUSE), otherwise give the two layers different scopes"
+                )
+            _check_shape(name, shape, existing.shape)
+            return self.read(name)
+        if reuse is True:
+            raise ScopeError(
+                f"variable {name!r} does not exist yet, but its scope was entered with reuse=True"
+                f"{did_you_mean(name, self.variables)}; create it first, or use slim.AUTO_REUSE"
+            )
+        self._check_path(name, collection)
+        held = self.store.get(collection, name)
+        if held is None:
+            held = self._initial_value(name, shape, dtype, initializer, collection)
+            if placement is not None:
+                held = jax.device_put(held, placement)
+            if self.store.is_mutable(collection):
+                self.store.put(collection, name, held)
+            elif collection == LOCAL_VARIABLES:
+                self.store.own[name] = held
+            else:
+                raise self._missing(name, collection)
+        value = unboxed(held)
+        _check_shape(name, shape, jnp.shape(value))
+        dtype = jnp.result_type(value)
+        self.variables[name] = VariableInfo(
+            name, shape, dtype, collection, trainable, tags, user_site(), placement
+        )
+        if regularizer is not None:
+            self.regularizers[name] = regularizer
+        return self.read(name)
+
+    def _initial_value(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: Any,
+        initializer: Callable[..., Any] | jax.Array,
+        collection: str,
+    ) -> Held:
+        if not self.is_initializing and collection != LOCAL_VARIABLES:
+            raise self._missing(name, collection)
+        if callable(initializer):
+            path = name.rpartition("/")[0]
+            key = self.store.make_rng(path, PARAMS) if self.store.has_rng(PARAMS) else None
+            held = initial_value(initializer, key, shape, dtype)
+            source = f"initializer {initializer!r}"
+        else:
+            held = initializer if initializer.ndim else jnp.broadcast_to(initializer, shape)
+            source = "initial value"
+        found = jnp.shape(unboxed(held))
+        if found != shape:
+            raise ScopeError(
+                f"variable {name!r}: its {source} has shape {found}, but shape {shape} was asked "
+                "for"
+            )
+        return held
+
+    def _check_path(self, name: str, collection: str) -> None:
+        """A tree cannot hold an array and a subtree under one name, which TF's flat names can."""
+        path = name
+        while path := path.rpartition("/")[0]:
+            if (other := self.variables.get(path)) is not None and other.collection == collection:
+                raise ScopeError(
+                    f"variable {name!r} lies in a scope that has the name of variable {path!r} "
+                    f"(created at {other.site}), and a tree cannot hold both; rename one of them"
+                )
+        if isinstance(self.store.get(collection, name), Mapping):
+            raise ScopeError(
+                f"variable {name!r} has the name of a variable scope, and a tree cannot hold both; "
+                "rename one of them"
+            )
+
+    def _missing(self, name: str, collection: str) -> ScopeError:
+        held = self.store.collections()
+        if collection not in held:
+            given = ", ".join(map(repr, sorted(held))) or "nothing"
+            return ScopeError(
+                f"variable {name!r} is in collection {collection!r}, which was not given to apply "
+                f"(it was given {given}); pass all that init returned"
+            )
+        names = held[collection]
+        return ScopeError(
+            f"variable {name!r} is not among the {len(names)} variables of {collection!r} that "
+            f"apply was given{did_you_mean(name, names)}; make the variables with init of this "
+            "same model"
+        )
+
+    def read(self, name: str) -> jax.Array:
+        """The value of a variable of this run, as a layer is to see it.
+
+        The same object each time, until the value changes: an array stands for its variable.
+        """
+        self.check_trace(f"variable {name!r} is used")
+        info = self.variables[name]
+        held = self.store.get(info.collection, name)
+        view = self.views.get(name)
+        if view is None or view[0] is not held:
+            view = self.views[name] = held, _as_seen(info, held)
+        return view[1]
+
+    def assign(self, name: str, value: jax.Array) -> None:
+        """Gives a variable a new value; `access.assign` explains."""
+        if name not in self.variables:
+            raise ScopeError(
+                f"assign: there is no variable {name!r}{did_you_mean(name, self.variables)}; "
+                "create it first with slim.variable"
+            )
+        self.check_trace(f"variable {name!r} is updated")
+        info = self.variables[name]
+        if jnp.shape(value) != info.shape:
+            raise ScopeError(
+                f"assign: variable {name!r} has shape {info.shape}, but the new value has shape "
+                f"{jnp.shape(value)}"
+            )
+        value = jnp.asarray(value, info.dtype)
+        is_mutable = self.store.is_mutable(info.collection)
+        if self.is_initializing or (info.collection == LOCAL_VARIABLES and not is_mutable):
+            self.store.own[name] = value
+            return
+        if not is_mutable:
+            remedy = (
+                f"call apply(..., mutable=[{info.collection!r}]) and keep what it returns, or pass "
+                "is_training=False if nothing should be updated"
+            )
+            if info.collection == PARAMS:
+                remedy = "create it with trainable=False, collections=['batch_stats']"
+            raise ScopeError(
+                f"variable {name!r} is updated, but its collection {info.collection!r} is not "
+                f"mutable; {remedy}"
+            )
+        self.store.put(info.collection, name, value)
+
+    def known_variables(self) -> dict[str, VariableInfo]:
+        """The variables made so far, with those of the Models called within."""
+        self.settle()
+        return self.variables
+
+    def add_tag(self, name: str, tag: str) -> None:
+        info = self.variables[name]
+        self.variables[name] = dataclasses.replace(info, tags=info.tags | {tag})
+
+    def collect(self, collection: str, name: str, value: Any) -> None:
+        """Adds a value to a collection; its name is numbered if it was given before."""
+        held = self.collections[collection]
+        names = itertools.chain([name], (f"{name}_{index}" for index in itertools.count(1)))
+        held[next(unused for unused in names if unused not in held)] = value
+
+    def collected(self, collection: str) -> dict[str, Any]:
+        """`{name: value}` of what was added to a collection so far."""
+        self.settle()
+        return dict(self.collections.get(collection, {}))
+
+    def regularization_losses(self) -> dict[str, jax.Array]:
+        """`{variable name/Regularizer: loss}` for each regularized variable, once each.
+
+        They are computed here from the variables and not where those were made, so that a variable
+        of a Model under a lifted transformation counts like any other.
+        """
+        self.settle()
+        losses = {}
+        for name, regularizer in self.regularizers.items():
+            loss = regularizer(self.read(name))
+            if loss is not None:
+                losses[f"{name}/Regularizer"] = loss
+        return losses | self.collections.get(REGULARIZATION_LOSSES, {})
+
+    def settle(self) -> None:
+        """Takes over what the Models called within this one have made, as far as they are of it.
+
+        A Model called by Linen has its variables in this one's tree, below its own path. One that
+        was called by `apply` with variables of its own does not.
+        """
+        parts, self.parts = self.parts, []
+        for part in parts:
+            self._take_over(part)
+
+    def _take_over(self, part: "Run") -> None:
+        prefix = "/".join(part.store.path[len(self.store.path) :]) + "/"
+        found = {
+            name: held
+            for name, info in part.variables.items()
+            if (held := self.store.get(info.collection, prefix + name)) is not None
+        }
+        if not found and not part.store.is_in_tree_of(self.store):
+            return
+        for name, held in found.items():
+            full = prefix + name
+            shape = jnp.shape(unboxed(held))  # a lifted scan or vmap has given it another one
+            self.variables[full] = dataclasses.replace(part.variables[name], name=full, shape=shape)
+            if name in part.regularizers:
+                self.regularizers[full] = part.regularizers[name]
+        for collection, values in part.collections.items():
+            if part.trace_state == self.trace_state:
+                for name, value in values.items():
+                    self.collect(collection, prefix + name, value)
+            elif collection in (LOSSES, REGULARIZATION_LOSSES) and values:
+                raise ScopeError(
+                    f"loss {next(iter(values))!r} was added inside a Model at {prefix[:-1]!r} "
+                    "that runs under a lifted transformation (remat, scan, vmap), and cannot "
+                    "leave it this way; return it from that Model and add it outside"
+                )
+
+    def inside(self) -> "Run":
+        """This run in a trace of its own: it reads and counts on, but what it makes stays apart."""
+        copies = {name: dict(held) for name, held in self.collections.items()}
+        return dataclasses.replace(
+            self,
+            store=self.store.apart(),
+            trace_state=_trace_state(),
+            collections=collections.defaultdict(dict, copies),
+            views={},
+            parts=[],
+        )
+
+    def add_linen_variables(self, path: str, is_linens: Callable[[str], bool]) -> None:
+        """Counts what Linen modules made below `path` among the variables of the model."""
+        site, prefix = user_site(), f"{path}/" if path else ""
+        held = self.store.collections()
+        for collection in (PARAMS, BATCH_STATS):
+            is_trainable = collection == PARAMS
+            tags = frozenset({GLOBAL, MODEL} | ({TRAINABLE} if is_trainable else set()))
+            for name, boxed in held.get(collection, {}).items():
+                first = name.removeprefix(prefix).partition("/")[0]
+                if name.startswith(prefix) and name not in self.variables and is_linens(first):
+                    value = unboxed(boxed)
+                    self.variables[name] = VariableInfo(
+                        name, jnp.shape(value), jnp.result_type(value), collection, is_trainable,
+                        tags, site,
+                    )  # fmt: skip
+
+    def export(self) -> None:
+        """Hands what was collected to the Flax collections that the caller asked for."""
+        for collection, values in self.collections.items():
+            self.store.put_all(collection, values)
+
+    def collect_facts(self) -> None:
+        """Collects what follows from the variables, where the caller asked for it."""
+        if self.store.is_mutable(REGULARIZATION_LOSSES):
+            self.collections[REGULARIZATION_LOSSES] = self.regularization_losses()
+        tags = {tag for info in self.variables.values() for tag in info.tags}
+        for tag in sorted(tags - {PARAMS, BATCH_STATS, LOCAL_VARIABLES, GLOBAL, TRAINABLE, MODEL}):
+            if self.store.is_mutable(tag) and tag not in self.collections:
+                tagged = [name for name, info in self.variables.items() if tag in info.tags]
+                self.collections[tag] = {name: self.read(name) for name in tagged}
+
+
+def _as_seen(info: VariableInfo, held: Held) -> jax.Array:
+    value = unboxed(held)
+    if info.placement is Space.Host:
+        value = jax.device_put(value, Space.Device)
+    if info.collection == PARAMS and not info.trainable:
+        value = jax.lax.stop_gradient(value)
+    return value
+
+
+def _check_shape(name: str, wanted: tuple[int, ...], found: tuple[int, ...]) -> None:
+    if tuple(wanted) != tuple(found):
+        raise ScopeError(
+            f"variable {name!r} has shape {tuple(found)}, but this call needs shape "
+            f"{tuple(wanted)}; it was made for other inputs or arguments than these"
+        )
