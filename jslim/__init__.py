@@ -4,8 +4,7 @@ What trains, evaluates or holds networks is imported when it is first used: that
 that `import jslim` would take beside `import jax, flax`.
 """
 
-import importlib
-from typing import TYPE_CHECKING
+import typing
 
 from jslim import initializers as initializers
 from jslim import layers as layers
@@ -13,6 +12,7 @@ from jslim import losses as losses
 from jslim import metrics as metrics
 from jslim import regularizers as regularizers
 from jslim import summaries as summaries
+from jslim.core import later as _later
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.access import assign as assign
 from jslim.core.access import is_initializing as is_initializing
@@ -135,82 +135,25 @@ from jslim.variables import local_variable as local_variable
 from jslim.variables import model_variable as model_variable
 from jslim.variables import variable as variable
 
-if TYPE_CHECKING:
-    from jslim import checkpoints as checkpoints
-    from jslim import data as data
-    from jslim import evaluation as evaluation
-    from jslim import export as export
-    from jslim import learning as learning
-    from jslim import model_analyzer as model_analyzer
-    from jslim import nets as nets
-    from jslim import optimizers as optimizers
-    from jslim import prediction as prediction
-    from jslim import preprocessing as preprocessing
-    from jslim import tf_checkpoint as tf_checkpoint
-    from jslim import training as training
-    from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
-    from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
-    from jslim.checkpoints import assign_from_values as assign_from_values
-    from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
-    from jslim.data import tfexample_decoder as tfexample_decoder
-    from jslim.learning import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
-    from jslim.learning import adaptive_clipping_fn as adaptive_clipping_fn
-    from jslim.learning import optimize_loss as optimize_loss
-    from jslim.optimizers import OPTIMIZER_CLS_NAMES as OPTIMIZER_CLS_NAMES
-    from jslim.prediction import load as load
-    from jslim.tf_queues import dataset as dataset
-    from jslim.tf_queues import dataset_data_provider as dataset_data_provider
-    from jslim.tf_queues import parallel_reader as parallel_reader
-    from jslim.tf_queues import prefetch_queue as prefetch_queue
-    from jslim.tf_queues import queues as queues
+if typing.TYPE_CHECKING:
+    from jslim._later import *  # noqa: F403
 
 summary = summaries
 __version__ = "0.1.0"
 
-_LAZY = {
-    "assign_from_checkpoint": "jslim.checkpoints",
-    "assign_from_checkpoint_fn": "jslim.checkpoints",
-    "assign_from_values": "jslim.checkpoints",
-    "assign_from_values_fn": "jslim.checkpoints",
-    "checkpoints": "jslim",
-    "data": "jslim",
-    "dataset": "jslim.tf_queues",
-    "dataset_data_provider": "jslim.tf_queues",
-    "parallel_reader": "jslim.tf_queues",
-    "prefetch_queue": "jslim.tf_queues",
-    "preprocessing": "jslim",
-    "queues": "jslim.tf_queues",
-    "tf_checkpoint": "jslim",
-    "tfexample_decoder": "jslim.data",
-    "OPTIMIZER_CLS_NAMES": "jslim.optimizers",
-    "OPTIMIZER_SUMMARIES": "jslim.learning",
-    "adaptive_clipping_fn": "jslim.learning",
-    "evaluation": "jslim",
-    "export": "jslim",
-    "learning": "jslim",
-    "load": "jslim.prediction",
-    "model_analyzer": "jslim",
-    "nets": "jslim",
-    "optimize_loss": "jslim.learning",
-    "optimizers": "jslim",
-    "prediction": "jslim",
-    "training": "jslim",
-}
+_LATER = _later.names_in("jslim._later")
 
-
-if not TYPE_CHECKING:  # so that type checkers find what is misspelt
+if not typing.TYPE_CHECKING:  # so that type checkers find what is misspelt
 
     def __getattr__(name):
-        if name not in _LAZY:
-            return _tf_slim_names.look_up("jslim", name)
-        holder = _LAZY[name]
-        if holder in ("jslim", "jslim.data", "jslim.tf_queues"):
-            value = importlib.import_module(f"{holder}.{name}")
-        else:
-            value = getattr(importlib.import_module(holder), name)
-        globals()[name] = value
+        if name not in _LATER:
+            return _tf_slim_names.look_up(__name__, name)
+        value = globals()[name] = _later.imported(*_LATER[name])
         return value
 
 
+_NAMES = {name for name in globals() if not name.startswith("_")} - {"core", "host", "typing"}
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY} - {"TYPE_CHECKING", "importlib"})
+    return sorted({*_NAMES, *_LATER, "__version__"})

@@ -35,6 +35,7 @@ LEVELS = {
     "prediction": 4,
     "export": 4,
     "cli": 5,
+    "_later": 6,
     "__init__": 6,
 }
 SEALED = {"data", "preprocessing", "checkpoints", "optimizers"}
