@@ -10,7 +10,7 @@ import pytest
 import jslim as slim
 from jslim.core import tf_slim_names as _tf_slim_names
 
-ROOT = pathlib.Path(__file__).parent
+ROOT = pathlib.Path(__file__).parents[1]
 NAMES = json.loads((ROOT / "golden" / "tf_slim_names.json").read_text())
 INSTEAD = [(m, name) for m, names in _tf_slim_names.INSTEAD.items() for name in names]
 

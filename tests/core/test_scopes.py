@@ -11,7 +11,7 @@ import pytest
 import jslim as slim
 from jslim.core.scopes import unique_op_name
 
-PROGRAMS = json.loads((pathlib.Path(__file__).parent / "golden" / "scopes.json").read_text())
+PROGRAMS = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "scopes.json").read_text())
 
 
 def in_model(fn):
