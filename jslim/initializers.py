@@ -14,7 +14,6 @@ drawn in float32 and then cast to a half dtype.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,13 +42,13 @@ _MODES = ("FAN_IN", "FAN_OUT", "FAN_AVG")
 
 
 def _draw(
-    sample: Callable[[Any], jax.Array],
+    sample: Callable[[jax.Array, DTypeLike], jax.Array],
     name: str,
     key: jax.Array | None,
     shape: Sequence[int],
     dtype: DTypeLike,
 ) -> jax.Array:
-    """`sample(dtype)` drawn with at least 32 bits, as `dtype`."""
+    """`sample(key, dtype)` drawn with at least 32 bits, as `dtype`."""
     if key is None:
         raise TypeError(
             f"{name}: there is no key to draw with; call it as initializer(key, shape, dtype), or "
@@ -61,7 +60,7 @@ def _draw(
             f"{name}: random values are made for floating point dtypes only, got {dtype.name} "
             f"for a variable of shape {tuple(shape)}; give it a zeros, ones or constant initializer"
         )
-    return sample(dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
+    return sample(key, dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -70,7 +69,7 @@ class zeros_initializer(NamedInitializer):
 
     dtype: DTypeLike | None = None
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         return jnp.zeros(shape, dtype)
 
 
@@ -80,7 +79,7 @@ class ones_initializer(NamedInitializer):
 
     dtype: DTypeLike | None = None
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         return jnp.ones(shape, dtype)
 
 
@@ -114,7 +113,7 @@ class constant_initializer(NamedInitializer):
 
     def __init__(
         self,
-        value: ArrayLike | Sequence[Any] = 0.0,
+        value: ArrayLike | Sequence[object] = 0.0,
         dtype: DTypeLike | None = None,
         verify_shape: bool = False,
     ):
@@ -138,7 +137,7 @@ class constant_initializer(NamedInitializer):
         text = self.value.tolist() if size <= 8 else f"{self._dtype.name}{list(self._shape)}"
         return f"constant_initializer({text})"
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         value = self.value.astype(jax.dtypes.canonicalize_dtype(dtype))
         if self.verify_shape and value.shape != shape:
             raise ValueError(
@@ -171,8 +170,8 @@ class truncated_normal_initializer(NamedInitializer):
     seed: int | None = None
     dtype: DTypeLike | None = None
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        def sample(dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
             unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
             return unit * float(self.stddev) + float(self.mean)
 
@@ -193,8 +192,8 @@ class random_normal_initializer(NamedInitializer):
     seed: int | None = None
     dtype: DTypeLike | None = None
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        def sample(dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
             unit = jax.random.normal(key, tuple(shape), dtype)
             return unit * float(self.stddev) + float(self.mean)
 
@@ -229,8 +228,8 @@ class random_uniform_initializer(NamedInitializer):
     def _maxval(self) -> float:
         return 1.0 if self.maxval is None else self.maxval
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        def sample(dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
             low, high = float(self.minval), float(self._maxval)
             return jax.random.uniform(key, tuple(shape), dtype, low, high)
 
@@ -276,12 +275,12 @@ class variance_scaling_initializer(NamedInitializer):
             raise checks.refusal(where, "mode", accepted, repr(self.mode), kind=TypeError)
         checks.not_negative(where, "factor", self.factor)
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         fan_in, fan_out = _fans(shape)
         n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2}[self.mode]
         variance = float(self.factor) / max(n, 1)  # n is 0 only where there is nothing to draw
 
-        def sample(dtype: Any) -> jax.Array:
+        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
             if self.uniform:
                 limit = math.sqrt(3.0 * variance)
                 return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)

@@ -8,8 +8,7 @@ precision weights are summed in float32, and the penalty is float32.
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from jslim.core import checks
+from jslim.core.names import Regularizer
 
 __all__ = [
     "apply_regularization",
@@ -25,8 +25,6 @@ __all__ = [
     "l2_regularizer",
     "sum_regularizer",
 ]
-
-Regularizer = Callable[[jax.Array], jax.Array | None]
 
 
 def _check_scale(where: str, name: str, scale: object) -> None:
@@ -172,7 +170,7 @@ def sum_regularizer(
     return _SumRegularizer(present) if present else None
 
 
-def apply_regularization(regularizer: Regularizer, weights_list: Any) -> jax.Array:
+def apply_regularization(regularizer: Regularizer, weights_list: object) -> jax.Array:
     """The sum of `regularizer` over several variables.
 
     Args:

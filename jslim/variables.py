@@ -6,11 +6,12 @@ A name is the path of a leaf below its collection, joined by '/': `vgg_16/conv1/
 import contextlib
 import contextvars
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
@@ -18,6 +19,7 @@ from jslim.core.access import frame
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.devices import parse_device
 from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.initial_values import Initializer
 from jslim.core.names import (
     BATCH_STATS,
     GLOBAL,
@@ -25,6 +27,7 @@ from jslim.core.names import (
     MODEL,
     PARAMS,
     TRAINABLE,
+    Regularizer,
     check_name,
 )
 from jslim.core.run import Run
@@ -47,19 +50,19 @@ _UNNAMED = "Variable"
 def variable(
     name: str | None,
     shape: Sequence[int] | int | None = None,
-    dtype: Any = None,
-    initializer: Callable[..., jax.Array] | Any = None,
-    regularizer: Callable[[jax.Array], jax.Array | None] | None = None,
+    dtype: DTypeLike | None = None,
+    initializer: Initializer | ArrayLike | None = None,
+    regularizer: Regularizer | None = None,
     trainable: bool = True,
     collections: str | Sequence[str] | None = None,
     *,
-    caching_device: Any = None,
-    device: Any = None,
+    caching_device: object = None,
+    device: object = None,
     partitioner: None = None,
     custom_getter: None = None,
     use_resource: bool | None = None,
-    synchronization: Any = None,
-    aggregation: Any = None,
+    synchronization: object = None,
+    aggregation: object = None,
 ) -> jax.Array:
     """Makes a variable of the current scope, or reads it where the model has it already.
 
@@ -109,19 +112,19 @@ def variable(
 def model_variable(
     name: str | None,
     shape: Sequence[int] | int | None = None,
-    dtype: Any = None,
-    initializer: Callable[..., jax.Array] | Any = None,
-    regularizer: Callable[[jax.Array], jax.Array | None] | None = None,
+    dtype: DTypeLike | None = None,
+    initializer: Initializer | ArrayLike | None = None,
+    regularizer: Regularizer | None = None,
     trainable: bool = True,
     collections: str | Sequence[str] | None = None,
     *,
-    caching_device: Any = None,
-    device: Any = None,
+    caching_device: object = None,
+    device: object = None,
     partitioner: None = None,
     custom_getter: None = None,
     use_resource: bool | None = None,
-    synchronization: Any = None,
-    aggregation: Any = None,
+    synchronization: object = None,
+    aggregation: object = None,
 ) -> jax.Array:
     """A `variable` that is part of the model: also one of `get_model_variables`.
 
@@ -146,11 +149,11 @@ def model_variable(
 
 
 def local_variable(
-    initial_value: Any,
+    initial_value: ArrayLike,
     validate_shape: bool = True,
     name: str | None = None,
     use_resource: bool | None = None,
-) -> Any:
+) -> jax.Array:
     """A variable that belongs to a run and not to the model: not trained, not restored.
 
     It lives in the Flax collection 'local_variables', and starts from `initial_value` in every
@@ -177,7 +180,7 @@ def local_variable(
 
 
 def global_variable(
-    initial_value: Any,
+    initial_value: ArrayLike,
     validate_shape: bool = True,
     name: str | None = None,
     use_resource: bool | None = None,
@@ -199,12 +202,12 @@ def _tags(collections: str | Sequence[str]) -> set[str]:
 def _make(
     name: str,
     shape: Sequence[int] | int | None,
-    dtype: Any,
-    initializer: Any,
-    regularizer: Any,
+    dtype: DTypeLike | None,
+    initializer: Initializer | ArrayLike | None,
+    regularizer: Regularizer | None,
     trainable: bool,
     tags: set[str],
-    device: Any,
+    device: object,
     is_new: bool = False,
 ) -> jax.Array:
     around = frame(f"variable {name!r}")
@@ -214,11 +217,14 @@ def _make(
         regularizer = scope.regularizer if regularizer is None else regularizer
     if dtype is None:
         dtype = jnp.float32 if scope.dtype is None else scope.dtype
+    start: Initializer | jax.Array | None
     if isinstance(initializer, type):
-        initializer = initializer()  # as TensorFlow does
-    elif initializer is not None and not callable(initializer):
-        initializer = jnp.asarray(initializer, dtype)
-        shape = initializer.shape if shape is None else shape
+        start = initializer()  # as TensorFlow does
+    elif initializer is None or callable(initializer):
+        start = initializer
+    else:
+        start = jnp.asarray(initializer, dtype)
+        shape = start.shape if shape is None else shape
     where = f"variable {name!r}"
     hint = "give shape=[...], or a number or array as initializer"
     shape = _checked_shape(where, checks.given(where, "shape", shape, hint))
@@ -227,8 +233,8 @@ def _make(
     if trainable and not is_floating:
         what, got = "a trainable variable", jnp.dtype(dtype).name
         raise checks.refusal(where, what, "floating", got, "pass trainable=False")
-    if initializer is None:
-        initializer = xavier_initializer() if is_floating else zeros_initializer()
+    if start is None:
+        start = xavier_initializer() if is_floating else zeros_initializer()
     collection = PARAMS
     if not trainable:
         if LOCAL_VARIABLES in tags:
@@ -240,7 +246,7 @@ def _make(
         around.new_name(name) if is_new else scope.full_name(name),
         shape,
         dtype,
-        initializer,
+        start,
         reuse=None if is_new else scope.reuse,
         regularizer=regularizer,
         trainable=trainable,
@@ -317,7 +323,7 @@ def global_step_is(step: jax.Array) -> Iterator[None]:
         _GLOBAL_STEP.reset(token)
 
 
-def get_global_step(graph: Any = None) -> jax.Array | None:
+def get_global_step(graph: object = None) -> jax.Array | None:
     """The number of the training step that runs, int32 scalar; None outside of one.
 
     Differs from TF-Slim: the step belongs to the `TrainState` and is counted by the train op, and
@@ -326,13 +332,13 @@ def get_global_step(graph: Any = None) -> jax.Array | None:
     return _GLOBAL_STEP.get()
 
 
-def get_or_create_global_step(graph: Any = None) -> jax.Array:
+def get_or_create_global_step(graph: object = None) -> jax.Array:
     """The number of the training step that runs, int32 scalar; 0 outside of one."""
     step = _GLOBAL_STEP.get()
     return jnp.zeros((), jnp.int32) if step is None else step
 
 
-def create_global_step(graph: Any = None) -> jax.Array:
+def create_global_step(graph: object = None) -> jax.Array:
     """The number 0 of a step, int32 scalar, where no training step runs.
 
     Differs from TF-Slim: nothing is created, since the step belongs to the `TrainState`.
@@ -348,7 +354,7 @@ def create_global_step(graph: Any = None) -> jax.Array:
     return get_or_create_global_step()
 
 
-def assert_global_step(global_step_tensor: Any) -> None:
+def assert_global_step(global_step_tensor: object) -> None:
     """Checks that an array can be a global step.
 
     Raises:
@@ -367,7 +373,7 @@ def assert_global_step(global_step_tensor: Any) -> None:
     raise checks.refusal(where, what, accepted, got, hint, TypeError)
 
 
-def assert_or_get_global_step(global_step_tensor: Any = None, graph: Any = None) -> Any:
+def assert_or_get_global_step(global_step_tensor: object = None, graph: object = None) -> Any:
     """`global_step_tensor`, checked; without one what `get_global_step` gives, which may be None.
 
     Raises:

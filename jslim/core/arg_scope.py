@@ -50,7 +50,7 @@ _OPS: weakref.WeakValueDictionary[str, Callable[..., Any]] = weakref.WeakValueDi
 _NUMBERS = itertools.count()
 
 
-def _op_of(function: Any) -> _Op:
+def _op_of(function: object) -> _Op:
     op = getattr(function, "_arg_scope_op", None)
     if op is None:
         label = repr(getattr(function, "__name__", function))
@@ -148,7 +148,10 @@ class arg_scope(contextlib.ContextDecorator):
     """
 
     def __init__(
-        self, list_ops_or_scope: Sequence[Any] | Mapping[str, Mapping[str, Any]], /, **kwargs: Any
+        self,
+        list_ops_or_scope: Sequence[object] | Mapping[str, Mapping[str, object]],
+        /,
+        **kwargs: object,
     ):
         frame = sys._getframe(1)
         self._site = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -185,7 +188,7 @@ class arg_scope(contextlib.ContextDecorator):
         return ArgScope({**current, **made})
 
     def _defaults(
-        self, op: _Op, values: Mapping[str, Any], within: Defaults | None = None
+        self, op: _Op, values: Mapping[str, object], within: Defaults | None = None
     ) -> Defaults:
         checks.instance(
             "arg_scope", f"the defaults of {op.name}", values, Mapping, "a dict {argument: value}"
@@ -208,7 +211,7 @@ class arg_scope(contextlib.ContextDecorator):
         self._entered.contexts = [*getattr(self._entered, "contexts", ()), entered]
         return scope
 
-    def __exit__(self, *exc_info: Any) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._entered.contexts.pop().__exit__(*exc_info)
 
 
@@ -217,12 +220,12 @@ def current_arg_scope() -> ArgScope:
     return context().arg_scope
 
 
-def has_arg_scope(func: Any) -> bool:
+def has_arg_scope(func: object) -> bool:
     """Whether `func` is decorated with `add_arg_scope`."""
     return hasattr(func, "_arg_scope_op")
 
 
-def arg_scope_func_key(op: Any) -> str:
+def arg_scope_func_key(op: object) -> str:
     """The key under which `op` stands in an `ArgScope`.
 
     Raises:
@@ -231,7 +234,7 @@ def arg_scope_func_key(op: Any) -> str:
     return _op_of(op).key
 
 
-def arg_scoped_arguments(func: Any) -> tuple[str, ...]:
+def arg_scoped_arguments(func: object) -> tuple[str, ...]:
     """The names of the arguments of `func` that have a default, in order.
 
     Raises:
@@ -244,7 +247,7 @@ def arg_scoped_arguments(func: Any) -> tuple[str, ...]:
 class ArgValue(NamedTuple):
     """An argument's value and who set it: `the call`, a `file:line`, or `default`."""
 
-    value: Any
+    value: object
     set_by: str
 
 
@@ -265,7 +268,7 @@ class ArgScopeExplanation(dict[str, ArgValue]):
     __repr__ = __str__
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if value is inspect.Parameter.empty:
         return "(required)"
     if callable(value) and hasattr(value, "__name__"):
@@ -274,7 +277,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def arg_scope_explain(op: Any, *args: Any, **kwargs: Any) -> ArgScopeExplanation:
+def arg_scope_explain(op: object, *args: object, **kwargs: object) -> ArgScopeExplanation:
     """Says for each argument of `op` what its value would be here, and what set it.
 
     New in jslim: TF-Slim cannot say where a value came from.

@@ -13,7 +13,7 @@ import math
 import numbers
 import operator
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -445,7 +445,9 @@ def axis(
     return value % array.ndim
 
 
-def _of_kind(where: str, name: str, dtype: DTypeLike, kind: Any, accepted: str, hint: str) -> None:
+def _of_kind(
+    where: str, name: str, dtype: DTypeLike, kind: DTypeLike, accepted: str, hint: str
+) -> None:
     if not jnp.issubdtype(dtype, kind):
         raise refusal(where, name, accepted, jnp.dtype(dtype).name, hint, TypeError)
 

@@ -3,7 +3,16 @@
 It is one value in JAX's user context, which makes it part of the key of every cache that JAX has
 (jit, scan, checkpoint, cond, ...): what was traced in one context is not used in another, and what
 an op reads and what those caches look at cannot differ. So the context belongs to one thread, as
-JAX's own settings do. What belongs to one call of a model is not here, but in the running model.
+JAX's own settings do.
+
+What belongs to one call is not in it, but in ContextVars. The call sets them, and resets them at
+its end:
+
+- `access.FRAME`: the running model and the variable scope. A trace that begins within the call
+  cannot read it (`Run.check_trace`), so no cache of JAX's holds what was made of it.
+- `initial_values._KEY`: the random key of the variable that is being made.
+- `model._RECORDS`: where runs are noted for a caller that asks for their static facts.
+- `variables._GLOBAL_STEP`: the step that a train op is tracing; an array, which has no key.
 """
 
 import contextlib
@@ -29,7 +38,7 @@ class Predicate:
     """A function of names, which compares by what it does as far as that can be seen."""
 
     test: Callable[[str], bool] = field(compare=False)
-    key: Any
+    key: Hashable
 
     @classmethod
     def of(cls, test: Callable[[str], bool], what: str) -> "Predicate":
@@ -52,7 +61,7 @@ def context() -> Context:
 
 
 @contextlib.contextmanager
-def changed_context(**changes: Any) -> Iterator[None]:
+def changed_context(**changes: object) -> Iterator[None]:
     """Within it, these fields of the context have other values."""
     with CONTEXT(CONTEXT.value._replace(**changes)):
         yield

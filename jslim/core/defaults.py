@@ -8,14 +8,14 @@ import contextlib
 import copy
 import functools
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
 
-def key_of(value: Any, what: str) -> Any:
+def key_of(value: object, what: str) -> Hashable:
     """What stands for a value in a key: where keys are equal, so are the effects.
 
     Args:
@@ -68,7 +68,7 @@ class _ReadOnly(dict[str, Any]):
 
     __slots__ = ()
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
         raise TypeError(
             "an arg_scope cannot be changed once it was entered, since JAX may keep what was "
             "traced under it; change copy.deepcopy(scope) and enter that by arg_scope(copy), or "
@@ -81,7 +81,7 @@ class _ReadOnly(dict[str, Any]):
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+    def __deepcopy__(self, memo: dict[int, object]) -> dict[str, Any]:
         return {name: copy.deepcopy(value, memo) for name, value in self.items()}
 
     def __reduce__(self) -> NoReturn:
@@ -96,10 +96,10 @@ class Defaults(_ReadOnly):
 
     __slots__ = ("keys_of", "sites")
 
-    def __init__(self, values: Mapping[str, Any], site: str, within: "Defaults | None" = None):
+    def __init__(self, values: Mapping[str, object], site: str, within: "Defaults | None" = None):
         super().__init__({**(within or {}), **values})
         made = {name: key_of(value, name) for name, value in values.items()}
-        self.keys_of: dict[str, Any] = {**(within.keys_of if within else {}), **made}
+        self.keys_of: dict[str, Hashable] = {**(within.keys_of if within else {}), **made}
         self.sites: dict[str, str] = {
             **(within.sites if within else {}),
             **dict.fromkeys(values, site),

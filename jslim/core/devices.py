@@ -16,7 +16,7 @@ _TF_DEVICE = re.compile(
 )
 
 
-def parse_device(device: Any, what: str) -> Placement:
+def parse_device(device: object, what: str) -> Placement:
     """The placement that `device` asks for, or None where it is where arrays are anyway.
 
     Args:
@@ -95,7 +95,7 @@ class VariableDeviceChooser:
         self._num_tasks = num_tasks
         self._next_task = 0
 
-    def __call__(self, op: Any = None) -> str:
+    def __call__(self, op: object = None) -> str:
         """The device of the next variable; `op`, which it is for, does not matter."""
         del op
         if not self._num_tasks:

@@ -13,13 +13,15 @@ from jax.typing import DTypeLike
 
 from jslim.core.seeds import key_of
 
+Initializer = Callable[..., jax.Array]
+
 # The key for the variable that is made by a function with TensorFlow's signature.
 _KEY: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar("key", default=None)
 
 
 def initial_value(
-    initializer: Callable[..., Any], key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike
-) -> Any:
+    initializer: Initializer, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike
+) -> jax.Array:
     """What an initializer gives, whether it is called as JAX does it or as TensorFlow does.
 
     It is called as in TensorFlow if its first argument is `shape`, if it takes `partition_info`, or
@@ -39,7 +41,7 @@ def initial_value(
         positional[:1] == ["shape"] or "partition_info" in parameters or is_alone
     ):
         return initializer(key, shape, dtype)
-    given: dict[str, Any] = {}
+    given: dict[str, DTypeLike | None] = {}
     if "dtype" in parameters or inspect.Parameter.VAR_KEYWORD in kinds:
         given["dtype"] = dtype
     if "partition_info" in parameters:
@@ -74,7 +76,7 @@ class NamedInitializer:
             jnp.float32 if dtype is None else dtype,
         )
 
-    def _values(self, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -6,12 +6,16 @@
 import collections
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
+from jax.typing import DTypeLike
 
 from jslim.core.errors import ScopeError
+from jslim.core.initial_values import Initializer
+
+Regularizer = Callable[[jax.Array], jax.Array | None]
 
 # Flax's collections, which hold arrays.
 PARAMS = "params"
@@ -45,9 +49,9 @@ class VariableScope:
     reuse: Reuse = None
     original_name_scope: str = ""
     # For the variables in it that are given none.
-    initializer: Any = None
-    regularizer: Any = None
-    dtype: Any = None
+    initializer: Initializer | None = None
+    regularizer: Regularizer | None = None
+    dtype: DTypeLike | None = None
 
     def reuse_variables(self) -> None:
         """Makes the rest of the scope's body, and later entries of it, read existing variables."""
@@ -96,7 +100,7 @@ class Numbering:
             del self.scopes[below]
 
 
-def check_name(name: Any, what: str) -> None:
+def check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not all(name.split("/")):
         raise ScopeError(
             f"{what}: a name must be a non-empty string whose parts are separated by single "

@@ -25,8 +25,8 @@ Place = tuple[str, str, str]  # the kind of place, the collection, the name
 class Pure:
     """A traced function: `(consts, *args) -> (output, what it leaves)`, without effects."""
 
-    closed: Any  # a ClosedJaxpr
-    output_tree: Any
+    closed: jex_core.ClosedJaxpr
+    output_tree: jax.tree_util.PyTreeDef
     places: tuple[Place, ...]
 
     @property

@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jex_core
+from jax.typing import DTypeLike
 
 from jslim.core.devices import Placement, Space
 from jslim.core.errors import ScopeError, did_you_mean
-from jslim.core.initial_values import initial_value
+from jslim.core.initial_values import Initializer, initial_value
 from jslim.core.names import (
     BATCH_STATS,
     GLOBAL,
@@ -30,13 +31,12 @@ from jslim.core.names import (
     REGULARIZATION_LOSSES,
     TRAINABLE,
     Numbering,
+    Regularizer,
     Reuse,
     VariableScope,
     user_site,
 )
 from jslim.core.store import Held, Store, unboxed
-
-Regularizer = Callable[[jax.Array], jax.Array | None]
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Run:
         self,
         name: str,
         shape: tuple[int, ...],
-        dtype: Any,
-        initializer: Callable[..., Any] | jax.Array,
+        dtype: DTypeLike,
+        initializer: Initializer | jax.Array,
         *,
         reuse: Reuse,
         regularizer: Regularizer | None,
@@ -148,8 +148,8 @@ class Run:
         self,
         name: str,
         shape: tuple[int, ...],
-        dtype: Any,
-        initializer: Callable[..., Any] | jax.Array,
+        dtype: DTypeLike,
+        initializer: Initializer | jax.Array,
         collection: str,
     ) -> Held:
         if not self.is_initializing and collection != LOCAL_VARIABLES:

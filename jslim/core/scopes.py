@@ -3,17 +3,26 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import jax
+from jax.typing import DTypeLike
 
 from jslim.core import checks
 from jslim.core.access import FRAME, Frame, frame
 from jslim.core.errors import ScopeError
-from jslim.core.names import AUTO_REUSE, Numbering, Reuse, VariableScope, check_name, join
+from jslim.core.initial_values import Initializer
+from jslim.core.names import (
+    AUTO_REUSE,
+    Numbering,
+    Regularizer,
+    Reuse,
+    VariableScope,
+    check_name,
+    join,
+)
 
 
-def refuse(where: str, **given: Any) -> None:
+def refuse(where: str, **given: object) -> None:
     """Refuses arguments of TF's that mean something there and nothing here."""
     for name, value in given.items():
         if value is not None:
@@ -33,14 +42,14 @@ _INSTEAD = {
 def variable_scope(
     name_or_scope: str | VariableScope | None,
     default_name: str | None = None,
-    values: Any = None,
-    initializer: Any = None,
-    regularizer: Any = None,
-    caching_device: Any = None,
+    values: object = None,
+    initializer: Initializer | None = None,
+    regularizer: Regularizer | None = None,
+    caching_device: object = None,
     partitioner: None = None,
     custom_getter: None = None,
     reuse: Reuse = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     use_resource: bool | None = None,
     constraint: None = None,
     auxiliary_name_scope: bool = True,
@@ -123,7 +132,11 @@ def variable_scope(
 
 
 def _chosen_names(
-    numbering: Numbering, around: VariableScope, name: Any, default_name: str | None, reuse: Reuse
+    numbering: Numbering,
+    around: VariableScope,
+    name: str | None,
+    default_name: str | None,
+    reuse: Reuse,
 ) -> tuple[str, str]:
     """The name of a variable scope within the one around, and that of its ops before numbering."""
     if name == "" and not around.name:

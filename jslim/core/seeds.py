@@ -1,7 +1,7 @@
 """Seeds, taken whole."""
 
 import operator
-from typing import Any
+from typing import SupportsIndex
 
 import jax
 
@@ -10,7 +10,7 @@ from jslim.core import checks
 MAX_SEED = 2**64 - 1
 
 
-def check_seed(seed: Any, name: str = "seed") -> int:
+def check_seed(seed: SupportsIndex, name: str = "seed") -> int:
     """The seed as an int.
 
     Raises:
@@ -27,7 +27,7 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     return number
 
 
-def key_of(seed: Any, name: str = "seed") -> jax.Array:
+def key_of(seed: SupportsIndex, name: str = "seed") -> jax.Array:
     """The random key of a seed: below 2**32 `jax.random.key(seed)`, which knows no more of it.
 
     Raises:
@@ -39,7 +39,7 @@ def key_of(seed: Any, name: str = "seed") -> jax.Array:
     return jax.random.fold_in(key, high) if high else key
 
 
-def mixed_into(key: jax.Array, seed: Any, name: str = "seed") -> jax.Array:
+def mixed_into(key: jax.Array, seed: SupportsIndex, name: str = "seed") -> jax.Array:
     """Another key, made of `key` and all of the seed.
 
     Raises:

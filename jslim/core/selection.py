@@ -15,12 +15,14 @@ from jslim.core import checks
 from jslim.core.access import frame, is_running
 from jslim.core.errors import ScopeError, given_more_than_once, nearest
 from jslim.core.model import Model, recorded
-from jslim.core.names import GLOBAL, LOCAL_VARIABLES, MODEL, PARAMS, TRAINABLE
+from jslim.core.names import GLOBAL, LOCAL_VARIABLES, MODEL, PARAMS, TRAINABLE, VariableScope
 from jslim.core.run import VariableInfo
 from jslim.core.trees import Variables, as_mapping, has_collections, is_tree, named
 
+Scope = str | VariableScope | None
 
-def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, list[Any]]:
+
+def _arguments(what: str, args: tuple[object, ...], **keywords: Any) -> tuple[Any, list[Any]]:
     """The variables tree, where it was given first, and the values of the other arguments."""
     tree = None
     if args and is_tree(args[0]):
@@ -39,12 +41,12 @@ def _arguments(what: str, args: tuple[Any, ...], **keywords: Any) -> tuple[Any, 
 
 def _select(
     what: str,
-    tree: Any,
+    tree: object,
     tag: str,
-    scope: Any,
+    scope: Scope,
     suffix: str | None,
-    model: Any = None,
-    inputs: Sequence[Any] = (),
+    model: object = None,
+    inputs: Sequence[object] = (),
 ) -> Variables:
     """The variables with `tag` that match, of the running model or of a tree."""
     read: Callable[[str], Any]
@@ -60,7 +62,7 @@ def _select(
     else:
         held = named(_tagged(what, as_mapping(tree), tag))
         names, read = list(held), held.__getitem__
-    pattern = getattr(scope, "name", scope) or ""
+    pattern = "" if scope is None else _pattern_of(scope)
     if suffix is not None:
         # TF's variables are called `name:0`, and its patterns are matched against that.
         pattern += ".*" + (suffix if ":" in suffix else suffix + ":")
@@ -68,13 +70,13 @@ def _select(
     return {name: read(name) for name in names if matches(name + ":0")}
 
 
-def _infos_of(what: str, model: Any, inputs: Sequence[Any]) -> Mapping[str, VariableInfo]:
+def _infos_of(what: str, model: object, inputs: Sequence[object]) -> Mapping[str, VariableInfo]:
     """What a model says of the variables that it makes for such inputs; nothing is computed."""
     infos = getattr(model, "variable_infos", None)  # a train op's
     if infos is None:
-        checks.instance(what, "model", model, Model, "a slim.Model or a train op")
+        made = checks.instance(what, "model", model, Model, "a slim.Model or a train op")
         with recorded() as runs:
-            jax.eval_shape(model.init, jax.random.key(0), *inputs)
+            jax.eval_shape(made.init, jax.random.key(0), *inputs)
         infos = {name: info for run in runs for name, info in run.variables.items()}
     return infos
 
@@ -95,6 +97,10 @@ def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
     )
 
 
+def _pattern_of(scope: str | VariableScope) -> str:
+    return scope.name if isinstance(scope, VariableScope) else scope
+
+
 def compile_pattern(what: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
@@ -106,12 +112,12 @@ def compile_pattern(what: str, pattern: str) -> re.Pattern[str]:
 
 
 def get_variables(
-    *args: Any,
-    scope: Any = None,
+    *args: object,
+    scope: Scope = None,
     suffix: str | None = None,
     collection: str | None = None,
-    model: Any = None,
-    inputs: Sequence[Any] = (),
+    model: object = None,
+    inputs: Sequence[object] = (),
 ) -> Variables:
     """`get_variables([variables,] scope=None, suffix=None, collection='variables')`: by name.
 
@@ -140,11 +146,11 @@ def get_variables(
 
 
 def get_model_variables(
-    *args: Any,
-    scope: Any = None,
+    *args: object,
+    scope: Scope = None,
     suffix: str | None = None,
-    model: Any = None,
-    inputs: Sequence[Any] = (),
+    model: object = None,
+    inputs: Sequence[object] = (),
 ) -> Variables:
     """Those of `get_variables` that belong to the model (layers make such).
 
@@ -155,11 +161,11 @@ def get_model_variables(
 
 
 def get_trainable_variables(
-    *args: Any,
-    scope: Any = None,
+    *args: object,
+    scope: Scope = None,
     suffix: str | None = None,
-    model: Any = None,
-    inputs: Sequence[Any] = (),
+    model: object = None,
+    inputs: Sequence[object] = (),
 ) -> Variables:
     """Those of `get_variables` that an optimizer may change.
 
@@ -174,20 +180,22 @@ def get_trainable_variables(
     )
 
 
-def get_local_variables(*args: Any, scope: Any = None, suffix: str | None = None) -> Variables:
+def get_local_variables(*args: object, scope: Scope = None, suffix: str | None = None) -> Variables:
     """The variables that `local_variable` made."""
     tree, found = _arguments("get_local_variables", args, scope=scope, suffix=suffix)
     return _select("get_local_variables", tree, LOCAL_VARIABLES, *found)
 
 
-def get_variables_by_suffix(*args: Any, suffix: str | None = None, scope: Any = None) -> Variables:
+def get_variables_by_suffix(
+    *args: object, suffix: str | None = None, scope: Scope = None
+) -> Variables:
     """`get_variables_by_suffix([variables,] suffix, scope=None)`: names that end in `suffix`."""
     tree, (suffix, scope) = _arguments("get_variables_by_suffix", args, suffix=suffix, scope=scope)
     return _select("get_variables_by_suffix", tree, GLOBAL, scope, suffix)
 
 
 def get_variables_by_name(
-    *args: Any, given_name: str | None = None, scope: Any = None
+    *args: object, given_name: str | None = None, scope: Scope = None
 ) -> Variables:
     """`get_variables_by_name([variables,] given_name, scope=None)`: the last part is that name.
 
@@ -200,7 +208,7 @@ def get_variables_by_name(
     return {n: v for n, v in found.items() if f"/{n}".endswith(f"/{given_name}")}
 
 
-def get_unique_variable(*args: Any, var_op_name: str | None = None) -> Any:
+def get_unique_variable(*args: object, var_op_name: str | None = None) -> Any:
     """`get_unique_variable([variables,] var_op_name)`: the one variable of that full name.
 
     Raises:
@@ -220,7 +228,7 @@ def get_unique_variable(*args: Any, var_op_name: str | None = None) -> Any:
 
 
 def get_variables_to_restore(
-    *args: Any, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
+    *args: object, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
 ) -> Variables:
     """`get_variables_to_restore([variables,] include=None, exclude=None)`.
 
@@ -251,13 +259,13 @@ def get_variables_to_restore(
     return {name: leaf for name, leaf in chosen.items() if name not in excluded}
 
 
-def _check_not_text(what: str, patterns: Any) -> None:
+def _check_not_text(what: str, patterns: object) -> None:
     if isinstance(patterns, str):
         accepted = "given as a list"
         raise checks.refusal(what, "patterns", accepted, repr(patterns), kind=TypeError)
 
 
-def match(variables: Any, patterns: Iterable[Any], what: str) -> Variables:
+def match(variables: object, patterns: Iterable[str | VariableScope], what: str) -> Variables:
     """The variables that one of the patterns matches, pattern by pattern, without repeats.
 
     Args:
@@ -272,8 +280,7 @@ def match(variables: Any, patterns: Iterable[Any], what: str) -> Variables:
     _check_not_text(what, patterns)
     held = named(variables)
     chosen: Variables = {}
-    for pattern in patterns:
-        pattern = getattr(pattern, "name", pattern)
+    for pattern in map(_pattern_of, patterns):
         matches = compile_pattern(what, pattern).match
         found = {name: leaf for name, leaf in held.items() if matches(name + ":0")}
         if not found:
@@ -289,7 +296,7 @@ def match(variables: Any, patterns: Iterable[Any], what: str) -> Variables:
 
 
 def filter_variables(
-    var_list: Any,
+    var_list: object,
     include_patterns: Sequence[str] | None = None,
     exclude_patterns: Sequence[str] | None = None,
     reg_search: bool = True,
@@ -310,7 +317,7 @@ def filter_variables(
       TypeError: The patterns are one string.
     """
 
-    def finders(what: str, patterns: Sequence[str] | None) -> list[Callable[[str], Any]]:
+    def finders(what: str, patterns: Sequence[str] | None) -> list[Callable[[str], object]]:
         _check_not_text(f"filter_variables: {what}", patterns)
         compiled = [compile_pattern("filter_variables", pattern) for pattern in patterns or ()]
         return [pattern.search if reg_search else pattern.match for pattern in compiled]
@@ -351,7 +358,7 @@ def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
     names = set(select(named(tree), chosen, what))
     depth = 1 if has_collections(as_mapping(tree)) else 0
 
-    def is_chosen(path: Any, leaf: Any) -> bool:
+    def is_chosen(path: Sequence[jax.tree_util.DictKey], leaf: object) -> bool:
         return "/".join(entry.key for entry in path[depth:]) in names
 
     return jax.tree_util.tree_map_with_path(

@@ -11,7 +11,7 @@ from jslim.core.names import BATCH_STATS, LOCAL_VARIABLES, PARAMS
 Variables = dict[str, Any]
 
 
-def named(variables: Any) -> Variables:
+def named(variables: object) -> Variables:
     """`{name: leaf}` of a variables tree, in the tree's own order.
 
     Args:
@@ -36,11 +36,11 @@ def named(variables: Any) -> Variables:
     return flat
 
 
-def is_tree(value: Any) -> bool:
+def is_tree(value: object) -> bool:
     return isinstance(value, Mapping) or hasattr(value, "params")
 
 
-def as_mapping(variables: Any) -> Mapping[str, Any]:
+def as_mapping(variables: object) -> Mapping[str, Any]:
     if not is_tree(variables):
         raise TypeError(
             "the variables must be a tree such as Model.init returns, a TrainState or "
