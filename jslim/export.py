@@ -10,6 +10,7 @@ and in a process that has JAX alone (and flatbuffers, which `jax.export` reads w
     logits = exported.call(images)          # uint8 [batch, height, width, channels]
 """
 
+import functools
 import importlib
 import json
 import os
@@ -17,7 +18,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,12 +29,12 @@ from jslim import checkpoints, prediction, tf_checkpoint
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.selection import get_variables
+from jslim.data.given_images import Image
 from jslim.host.files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import format_of, local_path
 from jslim.host.paths import output_file as output_path
 from jslim.host.schema import Invalid, parse_json
-from jslim.preprocessing.on_device import get_device_preprocessing
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 GRAPH = {".zip": "an inference graph"}
@@ -46,15 +47,9 @@ _MODEL_FILE, _CONTRACT_FILE = "model.jaxexport", "contract.json"
 _IS_IN_XLA = re.compile(r"(stablehlo|mhlo|chlo)\..*|shape_assertion|Sharding").fullmatch
 
 
-def inference_fn(classifier: prediction.Classifier) -> Any:
+def inference_fn(classifier: prediction.Classifier) -> Callable[[jax.Array], jax.Array]:
     """What is exported: logits of uint8 images of the network's size, with the weights in it."""
-    preprocess = get_device_preprocessing(classifier.contract["preprocessing_name"])
-
-    def logits_of(images: jax.Array) -> jax.Array:
-        logits, _ = classifier.model.apply(classifier.variables, preprocess(images))
-        return logits.astype(jnp.float32)
-
-    return logits_of
+    return functools.partial(classifier.logits, classifier.variables)
 
 
 def export_inference_graph(
@@ -191,15 +186,31 @@ class ExportedClassifier:
         self.class_names: list[str] = contract["class_names"]
         self.logits = exported.call
 
-    def predict(self, images: Any) -> prediction.Predictions:
-        """Names and probabilities for images that have the network's size.
+    def preprocess(self, image: Image) -> np.ndarray:
+        """One image in the network's size, as `slim.load(...)` takes it, rounded to uint8.
+
+        Raises:
+          DataError, ValueError: What `Classifier.preprocess` raises.
+          RestoreError: The contract does not say which preprocessing the network has.
+        """
+        _contract.require(self.contract, ("preprocessing_name",), self._path)
+        pixels = prediction.network_image(image, self.contract)
+        return np.rint(pixels).clip(0, 255).astype(np.uint8)
+
+    def predict(self, images: np.ndarray | bytes | Sequence[bytes]) -> prediction.Predictions:
+        """Names and probabilities for some images.
 
         Args:
-          images: uint8 `[batch, height, width, channels]`.
+          images: uint8 `[batch, height, width, channels]` in the network's size; or the contents of
+            one or several image files, for `preprocess`.
 
         Raises:
           ValueError: They are anything else.
+          DataError: A file cannot be decoded.
         """
+        encoded = [images] if isinstance(images, bytes) else images
+        if not isinstance(encoded, np.ndarray) and all(isinstance(one, bytes) for one in encoded):
+            images = np.stack([self.preprocess(one) for one in encoded])
         size, channels = self.contract["image_size"], self.contract["num_channels"]
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):

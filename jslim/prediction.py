@@ -12,7 +12,7 @@ import concurrent.futures
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -21,16 +21,18 @@ import numpy as np
 
 from jslim import checkpoints
 from jslim.checkpoints import contract as _contract
+from jslim.core.checks import check_count
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.model import Model
 from jslim.core.selection import get_variables
-from jslim.data._image_arrays import check_images
+from jslim.core.trees import Variables
 from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.data.given_images import list_images as list_images
 from jslim.host.limits import numbers_as_names
 from jslim.host.schema import Invalid
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
+from jslim.preprocessing.on_device import get_device_preprocessing
 
 logger = logging.getLogger("jslim")
 
@@ -69,6 +71,23 @@ class Predictions(NamedTuple):
         ]
 
 
+def network_image(image: Image, contract: Mapping[str, Any]) -> np.ndarray:
+    """One image in the size of a network, with values in `[0, 255]`: as data sets give it too.
+
+    The rest of preprocessing, `on_device.get_device_preprocessing`, belongs to the network.
+
+    Args:
+        image: As of `Classifier.preprocess`.
+        contract: Says `num_channels`, `image_size` and `preprocessing_name`.
+
+    Raises:
+        DataError, ValueError: As of `Classifier.preprocess`.
+    """
+    size = contract["image_size"]
+    crop_and_resize = preprocessing_factory.get_host_preprocessing(contract["preprocessing_name"])
+    return crop_and_resize(pixels_of_image(image, contract["num_channels"]), size, size)
+
+
 class Classifier:
     """A network with its weights, from `load`.
 
@@ -85,7 +104,7 @@ class Classifier:
         self,
         path: str,
         contract: dict[str, Any],
-        variables: Any,
+        variables: Variables,
         step: int | None,
         *,
         are_averages: bool = False,
@@ -98,41 +117,30 @@ class Classifier:
         self.step = step
         network_fn = nets_factory.get_network_fn(contract["model_name"], contract["num_classes"])
         self.model = Model(network_fn)
-        self._preprocess = preprocessing_factory.get_preprocessing(contract["preprocessing_name"])
+        self._normalize = get_device_preprocessing(contract["preprocessing_name"])
         self._jitted = jax.jit(self._probabilities)
 
-    def _probabilities(self, variables: Any, inputs: jax.Array) -> jax.Array:
-        logits, _ = self.model.apply(variables, inputs)
-        return jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+    def logits(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """What the network says of images that `network_image` gave, `[images, classes]`."""
+        logits, _ = self.model.apply(variables, self._normalize(images))
+        return logits.astype(jnp.float32)
+
+    def _probabilities(self, variables: Variables, images: jax.Array) -> jax.Array:
+        return jax.nn.softmax(self.logits(variables, images), axis=-1)
 
     def preprocess(self, image: Image) -> np.ndarray:
         """One image as the network wants it, `[image_size, image_size, channels]` in float32.
 
         Args:
-            image: The path of an image file, a Pillow image, or `[height, width, channels]` in
-                `[0, 255]`.
+            image: The path of an image file, its content, a Pillow image, or `[height, width,
+                channels]` in `[0, 255]`.
 
         Raises:
             DataError: The file cannot be read.
             ValueError: The array is no such image, or has other channels.
         """
-        pixels = pixels_of_image(image)
-        if pixels.ndim == 2:
-            pixels = pixels[..., None]
-        channels = self.contract["num_channels"]
-        if pixels.ndim == 3 and pixels.size:
-            check_images(pixels, "predict", in_255=True)
-        if pixels.ndim == 3 and (pixels.shape[2], channels) == (3, 1):
-            # Luminance of ITU-R 601, as image libraries convert to grey.
-            grey = np.rint(pixels @ np.array([0.299, 0.587, 0.114]))
-            pixels = grey[..., None].astype(np.uint8)
-        if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
-            raise ValueError(
-                f"predict: images must be [height, width, {channels}] or paths of image files, "
-                f"got shape {pixels.shape}"
-            )
-        size = self.contract["image_size"]
-        return self._preprocess(pixels, size, size)
+        cropped = network_image(image, self.contract)
+        return np.asarray(self._normalize(jnp.asarray(cropped)[None])[0])
 
     def predict(self, images: Image | Iterable[Image], batch_size: int = 32) -> Predictions:
         """The class of each image, with the stored preprocessing.
@@ -171,35 +179,35 @@ class Classifier:
             errors: Takes what is wrong with images that cannot be read, by their number, before
                 their batch is given; their probabilities are NaN. None makes them errors.
         """
-        if batch_size < 1:
-            raise ValueError(f"predict: batch_size must be at least 1, got {batch_size}")
-        start = 0
+        batch_size = check_count(batch_size, "predict: batch_size")
+        size, start = self.contract["image_size"], 0
+        shape = (size, size, self.contract["num_channels"])
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for batch in _batched(several_images(images), batch_size):
-                rows = list(pool.map(self.preprocess if errors is None else self._attempt, batch))
-                bad = [place for place, row in enumerate(rows) if isinstance(row, ValueError)]
-                for place in bad:
-                    assert errors is not None
-                    errors[start + place] = str(rows[place])
-                start += len(rows)
-                size = self.contract["image_size"]
-                inputs = np.zeros((batch_size, size, size, self.contract["num_channels"]), "f4")
-                for place, row in enumerate(rows):
-                    if place not in bad:
+                inputs = np.zeros((batch_size, *shape), np.float32)
+                bad = []
+                for place, row in enumerate(pool.map(self._attempt, batch)):
+                    if isinstance(row, np.ndarray):
                         inputs[place] = row
-                found = np.array(self._jitted(self.variables, inputs))[: len(rows)]
+                    elif errors is None:
+                        raise row
+                    else:
+                        bad.append(place)
+                        errors[start + place] = str(row)
+                start += len(batch)
+                found = np.array(self._jitted(self.variables, inputs))[: len(batch)]
                 found[bad] = np.nan
                 yield Predictions.of(found, self.class_names)
 
     def _attempt(self, image: Image) -> np.ndarray | ValueError:
-        """The preprocessed image, or what is wrong with it."""
+        """The image in the network's size, or what is wrong with it."""
         try:
-            return self.preprocess(image)
+            return network_image(image, self.contract)
         except ValueError as error:
             return error
 
 
-def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def _batched(items: Iterable[Image], size: int) -> Iterator[list[Image]]:
     iterator = iter(items)
     return iter(lambda: list(itertools.islice(iterator, size)), [])
 

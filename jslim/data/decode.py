@@ -8,13 +8,18 @@ import functools
 import io
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jslim.core.errors import DataError
 from jslim.data._whole_images import has_too_many_scans, jpeg_end, png_is_short
 from jslim.host.limits import IMAGE_PIXELS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+    from PIL.ImageFile import ImageFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # of Pillow; its JPEGs include MPO
 
@@ -24,7 +29,7 @@ _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGB
 _ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of Pillow that can be
 _COUNTED = 1 << 18  # bytes of a file whose frames are counted, each of which takes time
 _JPEG = b"\xff\xd8\xff"
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
 
 
 def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarray:
@@ -91,7 +96,7 @@ class EncodedImage:
     def _jpeg_size(self) -> tuple[int, int] | None:
         return _jpeg_size(self._encoded)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self._decoded is None:
             self._decoded = decode_image(self._encoded, self.record_key, self._channels)
         return np.array(self._decoded, dtype, copy=copy)
@@ -143,7 +148,7 @@ def _pillow() -> Any:
 
 
 @contextlib.contextmanager
-def open_image(encoded: bytes) -> Iterator[Any]:
+def open_image(encoded: bytes) -> Iterator["ImageFile"]:
     """The Pillow image of a file: of all that Pillow reads, in the formats alone that are named.
 
     For others it starts programs (Ghostscript), or reads code that is hardly used.
@@ -172,7 +177,7 @@ def open_image(encoded: bytes) -> Iterator[Any]:
 def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None) -> np.ndarray:
     """`decode_image`, of a JPEG in a part of its size if a divisor is given."""
     image = _pillow()
-    if channels and channels not in _MODES:
+    if channels and channels not in MODES:
         raise ValueError(f"channels must be 0, 1, 3 or 4, got {channels}.")
     most = min(IMAGE_PIXELS(), image.MAX_IMAGE_PIXELS or math.inf)
     try:
@@ -199,7 +204,9 @@ def _decode_by_pillow(encoded: bytes, channels: int, divisor: int | None) -> np.
     with open_image(encoded) as file:
         # A photograph may have a small one of itself beside it; these have scenes.
         if file.format in _ANIMATED and getattr(file, "is_animated", False):
-            frames = f", with {file.n_frames} frames" if len(encoded) < _COUNTED else ""
+            frames = (
+                f", with {getattr(file, 'n_frames', 0)} frames" if len(encoded) < _COUNTED else ""
+            )
             raise ValueError(f"it is animated{frames}; one is wanted")
         # Only JPEGs can be read so; others are converted below.
         size = (file.width // divisor, file.height // divisor) if divisor else None
@@ -211,14 +218,14 @@ def _decode_by_pillow(encoded: bytes, channels: int, divisor: int | None) -> np.
         return pixels_of(file, channels)
 
 
-def pixels_of(image: Any, channels: int = 3) -> np.ndarray:
+def pixels_of(image: "PillowImage", channels: int = 3) -> np.ndarray:
     """The uint8 array `[height, width, channels]` of a Pillow image; see `decode_image`.
 
     Raises:
       DataError: It has more than 8 bits a channel.
     """
     mode = image.mode
-    wanted = _MODES[channels or _num_channels(image)]
+    wanted = MODES[channels or _num_channels(image)]
     if mode not in _EIGHT_BIT_MODES:
         raise DataError(f"has more than 8 bits a channel (mode {mode}); convert it to 8 bits.")
     # Pillow wants a transparent palette to be converted in two steps.
@@ -228,14 +235,14 @@ def pixels_of(image: Any, channels: int = 3) -> np.ndarray:
     return array if array.ndim == 3 else array[..., None]
 
 
-def _num_channels(image: Any) -> int:
+def _num_channels(image: "PillowImage") -> int:
     """How many channels an image has of itself: a palette counts by what it holds."""
     if image.has_transparency_data:
         return 4
     return 1 if image.mode in ("1", "L") else 3
 
 
-def _ends_in_zeros(image: Any) -> bool:
+def _ends_in_zeros(image: "PillowImage") -> bool:
     """Whether the last row may be one that Pillow has not filled, of an image that is loaded."""
     last_row = image.crop((0, image.height - 1, image.width, image.height))
     return bool(image.info.get("interlace")) or last_row.getbbox(alpha_only=False) is None

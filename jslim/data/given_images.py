@@ -1,26 +1,35 @@
-"""Images as they are given to predict: paths, folders, Pillow images, arrays."""
+"""Images as they are given to predict: paths, folders, encoded bytes, Pillow images, arrays."""
 
 import os
 import pathlib
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jslim.core.errors import DataError
-from jslim.data.decode import FORMATS, decode_image, pixels_of
+from jslim.data._image_arrays import check_images
+from jslim.data.decode import FORMATS, MODES, decode_image, pixels_of
 from jslim.data.trees import IMAGE_EXTENSIONS, log_passed_over, open_tree
 from jslim.host.files import read_regular
 from jslim.host.limits import IMAGE_BYTES
 from jslim.host.paths import local_path
 
-Image = np.ndarray | str | os.PathLike[str]
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+else:
+    PillowImage = object
+
+Image = np.ndarray | bytes | str | os.PathLike[str] | PillowImage
+
+# Of red, green and blue in the brightness of ITU-R 601, out of 65536, as image libraries have them.
+_BRIGHTNESS = (19595, 38470, 7471)
 
 
-def several_images(images: Any) -> Iterable[Image]:
+def several_images(images: Image | Iterable[Image]) -> Iterable[Image]:
     """The images one by one, of what `predict` takes: a path, a folder, an array, or several.
 
     Raises:
@@ -42,45 +51,75 @@ def several_images(images: Any) -> Iterable[Image]:
     return images
 
 
-def _is_of_pillow(image: object) -> bool:
+def _is_of_pillow(image: object) -> TypeGuard[PillowImage]:
     pillow = sys.modules.get("PIL.Image")  # without which there are no such images
     return pillow is not None and isinstance(image, pillow.Image)
 
 
-def pixels_of_image(image: Any) -> np.ndarray:
-    """The array of an image given as a path, as Pillow's, or as what NumPy makes an array of.
+def pixels_of_image(image: Image, channels: int) -> np.ndarray:
+    """The pixels `[height, width, channels]` of an image, whichever way it is given.
+
+    Args:
+      image: A path, the content of an image file, Pillow's, or what NumPy makes an array of.
+      channels: How many of them a network takes. A file is decoded as in a data set that has so
+        many; an array in colours becomes grey for a network that takes one.
 
     Raises:
-      ValueError: It is something else.
+      ValueError: It is something else, or has other channels.
       DataError: The file cannot be read.
     """
-    if isinstance(image, str | os.PathLike):
-        return _read(image)
-    if _is_of_pillow(image):
-        if image.format not in (None, "MPO", *FORMATS):
-            raise ValueError(
-                f"predict: a Pillow image in the format {image.format} is not read from its file "
-                "here; give image.copy(), which reads it"
-            )
-        try:
-            return pixels_of(image)
-        except (OSError, DataError) as error:
-            raise DataError(f"predict: a Pillow image {error}") from error
+    decoded = channels if channels in MODES else 3
+    if isinstance(image, bytes):
+        pixels = decode_image(image, "<bytes>", decoded)
+    elif isinstance(image, str | os.PathLike):
+        pixels = decode_image(_read(image), os.fspath(image), decoded)
+    elif _is_of_pillow(image):
+        pixels = _pixels_of_pillow(image, decoded)
+    else:
+        pixels = _checked_array(image)
+        if pixels.shape[2:] == (3,) and channels == 1:
+            grey = (pixels @ np.array(_BRIGHTNESS, np.float64) + 32768) // 65536
+            pixels = grey[..., None].clip(0, 255).astype(np.uint8)
+    if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
+        raise ValueError(
+            f"predict: images must be [height, width, {channels}] or paths of image files, got "
+            f"shape {pixels.shape}"
+        )
+    return pixels
+
+
+def _pixels_of_pillow(image: PillowImage, channels: int) -> np.ndarray:
+    if image.format not in (None, "MPO", *FORMATS):
+        raise ValueError(
+            f"predict: a Pillow image in the format {image.format} is not read from its file "
+            "here; give image.copy(), which reads it"
+        )
+    try:
+        return pixels_of(image, channels)
+    except (OSError, DataError) as error:
+        raise DataError(f"predict: a Pillow image {error}") from error
+
+
+def _checked_array(image: object) -> np.ndarray:
+    """The array that NumPy makes of an image, with an axis of channels, and values up to 255."""
     try:
         pixels = np.asarray(image)
     except ValueError:
         pixels = np.empty(0, object)  # rows of different lengths
     if jnp.issubdtype(pixels.dtype, jnp.floating):
-        pixels = pixels.astype(np.float32, copy=False)  # of those that NumPy knows but half too
+        pixels = pixels.astype(np.float32, copy=False)  # also of those that NumPy has no name for
     if pixels.dtype.kind not in "iuf":
         raise ValueError(
             "predict: an image must be a path, a Pillow image or an array of numbers, got "
             f"{type(image).__name__}{f' of {pixels.dtype}' if pixels.size else ''}"
         )
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim == 3 and pixels.size:
+        check_images(pixels, "predict", in_255=True)
     return pixels
 
 
-def _read(path: str | os.PathLike[str]) -> np.ndarray:
+def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         encoded = read_regular(local_path(path, "it"), IMAGE_BYTES)
     except (OSError, ValueError) as error:
@@ -91,7 +130,7 @@ def _read(path: str | os.PathLike[str]) -> np.ndarray:
             f"image {os.fspath(path)!r} is an archive or a NumPy file, not an image; unpack it, or "
             "give predict the arrays in it."
         )
-    return decode_image(encoded, os.fspath(path))
+    return encoded
 
 
 def list_images(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jslim.preprocessing import images
+from jslim.preprocessing.images import per_image_standardization as normalize
 
 _PADDING = 4
 CONTRAST = (0.2, 1.8)
@@ -41,7 +42,7 @@ def preprocess_image(
         rng = images.require_generator(rng, "cifarnet preprocessing")
         image = images.random_flip_left_right(rng, image)
         image = images.adjust_contrast(image.astype(np.float32), rng.uniform(*CONTRAST))
-    return images.per_image_standardization(image)
+    return normalize(image.astype(np.float32, copy=False))
 
 
 def crop_and_resize(

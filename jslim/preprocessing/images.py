@@ -1,8 +1,14 @@
 """Operations on one image `[height, width, channels]` that give the numbers of TensorFlow 1."""
 
-from typing import Any, Protocol
+import math
+from typing import Protocol, TypeVar
 
+import jax
 import numpy as np
+from numpy.typing import DTypeLike
+
+# What is computed on the host or on the device, with one result.
+Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
 def check_image(image: "Image") -> None:
@@ -53,14 +59,17 @@ def _centred(in_size: int, out_size: int) -> tuple[slice, slice]:
     return slice(in_start, in_start + size), slice(out_start, out_start + size)
 
 
-def per_image_standardization(image: np.ndarray) -> np.ndarray:
-    """`(x - mean) / max(stddev, 1 / sqrt(number of values))` over all values of the image.
+def per_image_standardization(images: Array) -> Array:
+    """`(x - mean) / max(stddev, 1 / sqrt(number of values))` over all values of each image.
 
-    An image of one colour becomes zeros. Returns float32 `[height, width, channels]`.
+    An image of one colour becomes zeros.
+
+    Args:
+      images: Floating, `[..., height, width, channels]`.
     """
-    image = image.astype(np.float32, copy=False)
-    smallest = 1 / np.sqrt(np.float32(image.size))
-    return (image - image.mean()) / np.maximum(image.std(), smallest)
+    axes = (-3, -2, -1)
+    mean, deviation = images.mean(axes, keepdims=True), images.std(axes, keepdims=True)
+    return (images - mean) / deviation.clip(min=math.prod(images.shape[-3:]) ** -0.5)
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
@@ -132,18 +141,18 @@ class ScalableImage(Protocol):
     def shape(self) -> tuple[int, ...]:
         """`(height, width, channels)`."""
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Its pixels."""
 
     def at_least(self, height: int, width: int) -> np.ndarray:
-        """It in the smallest size that it can be had in that is not below this one."""
+        """Its pixels in the smallest size that it can be decoded in and that is not below this."""
 
 
 Image = np.ndarray | ScalableImage
 
 
 def in_size(image: Image, height: int, width: int) -> np.ndarray:
-    """The image's pixels: as few as it can be had in, but at least so many rows and columns."""
+    """The pixels of an image: as few as serve, but at least so many rows and columns."""
     return image.at_least(height, width) if hasattr(image, "at_least") else image
 
 
@@ -154,7 +163,7 @@ def cut(image: Image, window: "Window", height: int, width: int) -> np.ndarray:
       image: `[height, width, channels]`.
       window: Rows and columns of the image in full size.
       height: The height that the window will be resized to.
-      width: Likewise the width.
+      width: The width that it will be resized to.
     """
     spans = [part.stop - part.start for part in window]
     rows, columns, _ = image.shape

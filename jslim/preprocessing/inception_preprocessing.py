@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from jslim.preprocessing import images, resizing
+from jslim.preprocessing.images import Array
 
 # Of training, as in Szegedy et al., "Going deeper with convolutions" (2014),
 # https://arxiv.org/abs/1409.4842, section 6, and in research/slim.
@@ -71,12 +72,11 @@ def preprocess_image(
         crop_image=crop_image,
         fast_mode=fast_mode,
         rng=rng,
-        scale=1 / 255,
     )
     if rng is not None and is_training:
         image = images.random_flip_left_right(rng, image)
-        image = distort_color(rng, image, fast_mode=fast_mode)
-    return (image - np.float32(0.5)) * np.float32(2)
+        return _to_signed(distort_color(rng, image * np.float32(1 / 255), fast_mode=fast_mode))
+    return normalize(image)
 
 
 def crop_and_resize(
@@ -90,20 +90,18 @@ def crop_and_resize(
     crop_image: bool = True,
     fast_mode: bool = True,
     rng: np.random.Generator | None = None,
-    scale: float | None = None,
 ) -> np.ndarray:
     """The first half of `preprocess_image`, with its arguments.
 
     Returns:
-      float32 `[output_height, output_width, channels]` in the range of the image's values, which
-      are multiplied by `scale` first if it is given.
+      float32 `[output_height, output_width, channels]` in the range of the image's values.
     """
     images.check_image(image)
     if not is_training:
         pixels = np.asarray(image)
         if crop_image:
             pixels = central_crop(pixels, central_fraction)
-        return resizing.resize_bilinear(pixels, output_height, output_width, scale=scale)
+        return resizing.resize_bilinear(pixels, output_height, output_width)
     generator = images.require_generator(rng, "inception preprocessing")
     if image.shape[2] != 3:
         raise ValueError(
@@ -113,10 +111,19 @@ def crop_and_resize(
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
     if fast_mode:
         pixels = images.cut(image, (rows, columns), output_height, output_width)
-        return resizing.resize_bilinear(pixels, output_height, output_width, scale=scale)
+        return resizing.resize_bilinear(pixels, output_height, output_width)
     method = str(generator.choice(resizing.METHODS))
     pixels = np.asarray(image)[rows, columns]
-    return resizing.resize(pixels, output_height, output_width, method, scale=scale)
+    return resizing.resize(pixels, output_height, output_width, method)
+
+
+def normalize(images: Array) -> Array:
+    """The second half in evaluation, of one image or several: maps `[0, 255]` to `[-1, 1]`."""
+    return _to_signed(images * (1 / 255))
+
+
+def _to_signed(images: Array) -> Array:
+    return (images - 0.5) * 2.0
 
 
 def distort_color(

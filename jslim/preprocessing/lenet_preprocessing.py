@@ -3,6 +3,7 @@
 import numpy as np
 
 from jslim.preprocessing import images
+from jslim.preprocessing.images import Array
 
 
 def preprocess_image(
@@ -28,7 +29,7 @@ def preprocess_image(
       float32 `[output_height, output_width, channels]`. Pixel 192 gives 0.5.
     """
     image = crop_and_resize(image, output_height, output_width, is_training, rng=rng)
-    return (image.astype(np.float32) - np.float32(128)) / np.float32(128)
+    return normalize(image.astype(np.float32))
 
 
 def crop_and_resize(
@@ -40,6 +41,10 @@ def crop_and_resize(
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
     """The first half of `preprocess_image`: crops or pads; the values stay what they are."""
-    del is_training, rng
     images.check_image(image)
     return images.crop_or_pad(np.asarray(image), output_height, output_width)
+
+
+def normalize(images: Array) -> Array:
+    """The second half, of one image or several: maps `[0, 255]` to `[-1, 1)`."""
+    return (images - 128.0) / 128.0

@@ -11,55 +11,34 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jslim.preprocessing import augmentation, cifarnet_preprocessing, inception_preprocessing
-from jslim.preprocessing.preprocessing_factory import kind_of
-from jslim.preprocessing.vgg_preprocessing import CHANNEL_MEANS
+from jslim.preprocessing import augmentation
+from jslim.preprocessing.cifarnet_preprocessing import CONTRAST
+from jslim.preprocessing.inception_preprocessing import BRIGHTNESS, SATURATION
+from jslim.preprocessing.preprocessing_factory import kind_of, module_of
 
 DevicePreprocessing = Callable[..., jax.Array]
 
 
-def _lenet(images: jax.Array, rng: jax.Array | None) -> jax.Array:
-    return (images - 128.0) / 128.0
+def _distort_for_cifarnet(rng: jax.Array, images: jax.Array) -> jax.Array:
+    flip, contrast = jax.random.split(rng)
+    images = augmentation.random_flip_left_right(flip, images)
+    return augmentation.random_contrast(contrast, images, *CONTRAST)
 
 
-def _cifarnet(images: jax.Array, rng: jax.Array | None) -> jax.Array:
-    if rng is not None:
-        flip, contrast = jax.random.split(rng)
-        images = augmentation.random_flip_left_right(flip, images)
-        images = augmentation.random_contrast(contrast, images, *cifarnet_preprocessing.CONTRAST)
-    count = images[0].size
-    mean = jnp.mean(images, (1, 2, 3), keepdims=True)
-    deviation = jnp.std(images, (1, 2, 3), keepdims=True)
-    return (images - mean) / jnp.maximum(deviation, count**-0.5)
+def _distort_for_inception(rng: jax.Array, images: jax.Array) -> jax.Array:
+    flip, brightness, saturation = jax.random.split(rng, 3)
+    images = augmentation.random_flip_left_right(flip, images)
+    images = augmentation.random_brightness(brightness, images, 255 * BRIGHTNESS)
+    return jnp.clip(augmentation.random_saturation(saturation, images, *SATURATION), 0, 255)
 
 
-def _vgg(images: jax.Array, rng: jax.Array | None) -> jax.Array:
-    if rng is not None:
-        images = augmentation.random_flip_left_right(rng, images)
-    return images - jnp.asarray(CHANNEL_MEANS, jnp.float32).reshape(1, 1, 1, 3)
-
-
-def _inception(images: jax.Array, rng: jax.Array | None) -> jax.Array:
-    images = images * (1 / 255)
-    if rng is not None:
-        flip, brightness, saturation = jax.random.split(rng, 3)
-        images = augmentation.random_flip_left_right(flip, images)
-        images = augmentation.random_brightness(
-            brightness, images, inception_preprocessing.BRIGHTNESS
-        )
-        images = augmentation.random_saturation(
-            saturation, images, *inception_preprocessing.SATURATION
-        )
-        images = jnp.clip(images, 0, 1)
-    return (images - 0.5) * 2.0
-
-
-_HALVES = {
-    "cifarnet": _cifarnet,
-    "inception": _inception,
-    "lenet": _lenet,
-    "vgg": _vgg,
+# What training does at random to images in `[0, 255]`.
+_DISTORTIONS = {
+    "cifarnet": _distort_for_cifarnet,
+    "inception": _distort_for_inception,
+    "vgg": augmentation.random_flip_left_right,
 }
 
 
@@ -78,14 +57,16 @@ def get_device_preprocessing(name: str, is_training: bool = False) -> DevicePrep
     Raises:
       ValueError: There is no preprocessing of that name; from the function: training without `rng`.
     """
-    half = _HALVES[kind_of(name)]
+    normalize = module_of(name).normalize
+    distort = _DISTORTIONS.get(kind_of(name)) if is_training else None
 
-    def preprocess(images: jax.Array, rng: jax.Array | None = None) -> jax.Array:
+    def preprocess(images: ArrayLike, rng: jax.Array | None = None) -> jax.Array:
         if is_training and rng is None:
             raise ValueError(
                 f"the preprocessing of {name!r} with is_training=True draws random numbers; pass "
                 "rng, a key such as slim.make_rng('augmentation') gives."
             )
-        return half(images.astype(jnp.float32), rng if is_training else None)
+        images = jnp.asarray(images, jnp.float32)
+        return normalize(images if distort is None or rng is None else distort(rng, images))
 
     return preprocess

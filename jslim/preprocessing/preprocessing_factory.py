@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -13,11 +13,22 @@ from jslim.preprocessing import (
     lenet_preprocessing,
     vgg_preprocessing,
 )
-from jslim.preprocessing.images import Image
+from jslim.preprocessing.images import Array, Image
+
+
+class Preprocessing(Protocol):
+    """A module of a preprocessing: both of its halves, and the whole on the host."""
+
+    preprocess_image: Callable[..., np.ndarray]
+    crop_and_resize: Callable[..., np.ndarray]
+
+    def normalize(self, images: Array, /) -> Array:
+        """The second half in evaluation."""
+
 
 # As in research/slim, and for the networks that it has no preprocessing for, what their weights in
 # `nets_factory` want; each also goes by its own name.
-_NETWORKS_OF = {
+_NETWORKS_OF: dict[str, tuple[Preprocessing, str]] = {
     "cifarnet": (cifarnet_preprocessing, "cifarnet nasnet_cifar"),
     "inception": (
         inception_preprocessing,
@@ -57,6 +68,11 @@ def kind_of(name: str) -> str:
     return _KINDS[name]
 
 
+def module_of(name: str) -> Preprocessing:
+    """The module of the preprocessing of that name; see `kind_of`."""
+    return _NETWORKS_OF[kind_of(name)][0]
+
+
 def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
     """The function that turns an image of a data set into an input of a network.
 
@@ -76,8 +92,7 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
     Raises:
       ValueError: There is no preprocessing of that name.
     """
-    module, _ = _NETWORKS_OF[kind_of(name)]
-    return functools.partial(module.preprocess_image, is_training=is_training)
+    return functools.partial(module_of(name).preprocess_image, is_training=is_training)
 
 
 def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
@@ -100,13 +115,12 @@ def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[...
     Raises:
       ValueError: There is no preprocessing of that name.
     """
-    module, _ = _NETWORKS_OF[kind_of(name)]
-    crop_and_resize = functools.partial(module.crop_and_resize, is_training=is_training)
+    crop_and_resize = functools.partial(module_of(name).crop_and_resize, is_training=is_training)
     return functools.partial(_rounded, crop_and_resize) if is_training else crop_and_resize
 
 
 def _rounded(
-    crop_and_resize: Callable[..., np.ndarray], image: Image, *args: Any, **options: Any
+    crop_and_resize: Callable[..., np.ndarray], image: Image, *args: int, **options: object
 ) -> np.ndarray:
     result = crop_and_resize(image, *args, **options)
     if image.dtype != np.uint8 or result.dtype == np.uint8:

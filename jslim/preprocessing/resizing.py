@@ -27,7 +27,6 @@ def resize_bilinear(
     *,
     rows: slice = slice(None),
     columns: slice = slice(None),
-    scale: float | None = None,
 ) -> np.ndarray:
     """Resizes as TF1's `resize_bilinear(align_corners=False)`.
 
@@ -42,7 +41,6 @@ def resize_bilinear(
       width: The width to resize to.
       rows: Which rows of the result to compute; all by default.
       columns: Which columns of the result to compute; all by default.
-      scale: What to multiply the pixels by before, in float32; None leaves them.
 
     Returns:
       float32 `[height, width, channels]`, or the asked rows and columns of it.
@@ -59,12 +57,10 @@ def resize_bilinear(
         used = image[rows_used]
         upper, lower = np.split(places, 2)
     source = used.reshape(len(used), -1)
-
-    def take(pixels: np.ndarray) -> np.ndarray:
-        taken = _take_pixels(source, pixels, num_channels)
-        return taken if scale is None else np.multiply(taken, np.float32(scale), out=taken)
-
-    lines = _interpolate(take(left), take(right), np.repeat(x_weight, num_channels))
+    first_columns, second_columns = (
+        _take_pixels(source, pixels, num_channels) for pixels in (left, right)
+    )
+    lines = _interpolate(first_columns, second_columns, np.repeat(x_weight, num_channels))
     resized = _interpolate(lines.take(upper, axis=0), lines.take(lower, axis=0), y_weight[:, None])
     return resized.reshape(len(upper), len(left), num_channels)
 
@@ -152,8 +148,10 @@ def resize(
     Raises:
       ValueError: There is no such method.
     """
+    if scale is not None:
+        image = image.astype(np.float32) * np.float32(scale)
     if method == "bilinear":
-        return resize_bilinear(image, height, width, scale=scale)
+        return resize_bilinear(image, height, width)
     if method not in _TAPS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     num_channels = image.shape[2]
@@ -166,6 +164,4 @@ def resize(
     resized = np.zeros((height, width * num_channels), np.float32)
     for row, weight in zip(pixels.T, weights.T, strict=True):
         resized += lines[row] * weight[:, None]
-    if scale is not None:
-        resized *= np.float32(scale)
     return resized.reshape(height, width, num_channels)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jslim.preprocessing import images, resizing
+from jslim.preprocessing.images import Array
 
 # Of red, green and blue over ImageNet's training images.
 CHANNEL_MEANS = (123.68, 116.78, 103.94)
@@ -51,7 +52,7 @@ def preprocess_image(
     )
     if rng is not None and is_training:
         image = images.random_flip_left_right(rng, image)
-    return image - np.array(CHANNEL_MEANS, np.float32)
+    return normalize(image)
 
 
 def crop_and_resize(
@@ -82,6 +83,11 @@ def crop_and_resize(
         rows, columns = images.random_window(generator, height, width, output_height, output_width)
     pixels = images.in_size(image, height, width) if is_training else np.asarray(image)
     return resizing.resize_bilinear(pixels, height, width, rows=rows, columns=columns)
+
+
+def normalize(images: Array) -> Array:
+    """The second half, of one image or several: subtracts the mean colour."""
+    return images - np.array(CHANNEL_MEANS, np.float32).reshape((1,) * (images.ndim - 1) + (3,))
 
 
 def _smallest_size_at_least(height: int, width: int, side: int) -> tuple[int, int]:
