@@ -21,7 +21,7 @@ import numpy as np
 
 from jslim import checkpoints
 from jslim.checkpoints import contract as _contract
-from jslim.core.checks import check_count
+from jslim.core import checks
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.model import Model
 from jslim.core.selection import get_variables
@@ -179,7 +179,7 @@ class Classifier:
             errors: Takes what is wrong with images that cannot be read, by their number, before
                 their batch is given; their probabilities are NaN. None makes them errors.
         """
-        batch_size = check_count(batch_size, "predict: batch_size")
+        batch_size = checks.count("predict", "batch_size", batch_size)
         size, start = self.contract["image_size"], 0
         shape = (size, size, self.contract["num_channels"])
         with concurrent.futures.ThreadPoolExecutor() as pool:

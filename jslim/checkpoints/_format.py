@@ -29,7 +29,7 @@ import numpy as np
 from jslim.checkpoints import contract as _contract
 from jslim.checkpoints._json import decode, encode
 from jslim.core.errors import RestoreError
-from jslim.host.files import UnfinishedFile, open_regular
+from jslim.host.files import open_regular, write_text
 from jslim.host.paths import local_path
 from jslim.host.schema import Between, Invalid, conform, parse_json, read_json
 
@@ -261,8 +261,7 @@ def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a JSON file that is on the disk, whole, under its name when this returns."""
-    with UnfinishedFile(path) as unfinished:
-        unfinished.path.write_text(json.dumps(value, indent=1))
+    write_text(path, json.dumps(value, indent=1))
 
 
 def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:

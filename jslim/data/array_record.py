@@ -6,6 +6,7 @@ that `jslim-convert` writes have one record a group.
 
 import os
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 from jslim.core.errors import DataError
@@ -99,6 +100,11 @@ class ArrayRecordWriter:
     def __enter__(self) -> "ArrayRecordWriter":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._writer.close()
-        self._unfinished.__exit__(*error)
+        self._unfinished.__exit__(kind, error, traceback)

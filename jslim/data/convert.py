@@ -27,7 +27,7 @@ from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import SCHEMAS
 from jslim.data.trees import open_tree
-from jslim.host.files import UnfinishedFile
+from jslim.host.files import write_text
 from jslim.host.paths import local_path, output_directory
 
 logger = logging.getLogger("jslim")
@@ -291,8 +291,7 @@ def _check_plan(
             "or give another directory."
         )
     if held is None:
-        with UnfinishedFile(path) as unfinished:
-            unfinished.path.write_text(json.dumps(plan) + "\n")
+        write_text(path, json.dumps(plan) + "\n")
     elif held != plan:
         changed = [key for key in {**plan, **held} if held.get(key) != plan.get(key)]
         raise DataError(

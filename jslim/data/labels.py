@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from jslim.core.errors import DataError
 from jslim.core.text import is_one_line
-from jslim.host.files import read_regular
+from jslim.host.files import read_regular, write_text
 from jslim.host.limits import CLASSES, TEXT_BYTES
 from jslim.host.paths import local_path
 
@@ -70,7 +70,7 @@ def write_label_file(
     """
     path = pathlib.Path(local_path(dataset_dir, "write_label_file: dataset_dir")) / filename
     check_label_names(labels_to_names.values(), str(path))
-    path.write_text("".join(f"{n}:{name}\n" for n, name in labels_to_names.items()), "utf-8")
+    write_text(path, "".join(f"{n}:{name}\n" for n, name in labels_to_names.items()))
 
 
 def check_label_names(names: Iterable[str], where: str) -> None:

@@ -369,13 +369,10 @@ class TFRecordWriter:
 
     def close(self) -> None:
         """Writes everything to disk and gives the file its name."""
-        if self._file is None:
-            return
-        if self._compress:
-            self._file.write(self._compress.flush())
-        self._file.close()
-        self._file = None
-        self._unfinished.finish()
+        if self._file is not None:
+            file, self._file = self._file, None
+            with self._unfinished, file:
+                file.write(self._compress.flush() if self._compress else b"")
 
     def discard(self) -> None:
         """Closes and removes what has been written."""
@@ -387,8 +384,5 @@ class TFRecordWriter:
     def __enter__(self) -> "TFRecordWriter":
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        (self.close if kind is None else self.discard)()

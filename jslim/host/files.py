@@ -156,3 +156,9 @@ class UnfinishedFile:
             self.finish()
         else:
             self.discard()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text, in UTF-8, that is whole under its name when this returns."""
+    with UnfinishedFile(path) as unfinished:
+        unfinished.path.write_text(text, "utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jslim.host.files import UnfinishedFile
+from jslim.host.files import write_text
 from jslim.host.paths import local_path
 from jslim.tf_checkpoint._locate import state_naming
 from jslim.tf_checkpoint._tensors import NUMBERS
@@ -55,6 +55,5 @@ def save_checkpoint(
     prefix.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(prefix, held)
     if is_latest:
-        with UnfinishedFile(prefix.with_name("checkpoint")) as state:
-            state.path.write_text(state_naming(prefix))
+        write_text(prefix.with_name("checkpoint"), state_naming(prefix))
     return str(prefix)
