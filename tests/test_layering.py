@@ -57,7 +57,7 @@ PACKAGES = {
     "array_record": {"data"},
     "grain": {"data"},
     "google_crc32c": {"host"},
-    "google.protobuf": {"data"},
+    "google.protobuf": {"data", "host", "tf_checkpoint"},
     "ml_dtypes": {"tf_checkpoint"},
     "PIL": {"data", "summaries", "cli"},
     "tensorboard": {"summaries"},

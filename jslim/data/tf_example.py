@@ -1,20 +1,33 @@
 """tf.train.Example: named features of bytes, floats or integers, parsed as `tf.io` parses them.
 
-The messages are those of TensorFlow's example.proto and feature.proto, made in a pool of their own
-so that TensorFlow can be in the same process. protobuf is imported when the first one is parsed; it
-comes with Orbax.
+The messages are those of TensorFlow's example.proto and feature.proto.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jslim.core.errors import DataError, did_you_mean
+from jslim.host import protobuf
 from jslim.host.limits import IMAGE_BYTES
 
-_PACKAGE = "jslim.data"
+_MESSAGES = """
+package jslim.data;
+message BytesList { repeated bytes value = 1; }
+message FloatList { repeated float value = 1; }
+message Int64List { repeated int64 value = 1; }
+message Feature {
+  oneof BytesList bytes_list = 1;
+  oneof FloatList float_list = 2;
+  oneof Int64List int64_list = 3;
+}
+message Features { map<string, Feature> feature = 1; }
+message Example { Features features = 1; }
+message FeatureList { repeated Feature feature = 1; }
+message FeatureLists { map<string, FeatureList> feature_list = 1; }
+message SequenceExample { Features context = 1; FeatureLists feature_lists = 2; }
+"""
 _BYTES = np.dtype(object)
 # The three kinds of feature: their field, NumPy's dtype and what errors call them.
 _KINDS = {
@@ -87,70 +100,9 @@ Feature = FixedLenFeature | VarLenFeature
 SequenceFeature = FixedLenSequenceFeature | VarLenFeature
 
 
-@functools.cache
 def message_class(name: str = "Example") -> Any:
     """The class of tf.train.Example or `'SequenceExample'`, with the fields of TensorFlow's."""
-    from google.protobuf import message_factory
-
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-@functools.cache
-def _pool() -> Any:
-    from google.protobuf import descriptor_pb2, descriptor_pool
-
-    file = descriptor_pb2.FileDescriptorProto(
-        name="jslim/data/example.proto", package=_PACKAGE, syntax="proto3"
-    )
-    field_type = descriptor_pb2.FieldDescriptorProto
-    for name, kind in (
-        ("BytesList", field_type.TYPE_BYTES),
-        ("FloatList", field_type.TYPE_FLOAT),
-        ("Int64List", field_type.TYPE_INT64),
-    ):
-        message = file.message_type.add(name=name)
-        message.field.add(name="value", number=1, type=kind, label=field_type.LABEL_REPEATED)
-
-    def add_field(message: Any, name: str, number: int, type_name: str, **options: Any) -> None:
-        options.setdefault("label", field_type.LABEL_OPTIONAL)
-        message.field.add(
-            name=name,
-            number=number,
-            type=field_type.TYPE_MESSAGE,
-            type_name=f".{_PACKAGE}.{type_name}",
-            **options,
-        )
-
-    feature = file.message_type.add(name="Feature")
-    feature.oneof_decl.add(name="kind")
-    for number, (name, type_name) in enumerate(
-        (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), 1
-    ):
-        add_field(feature, name, number, type_name, oneof_index=0)
-
-    def add_map(message: Any, name: str, value_type: str) -> None:
-        """A map is a repeated message of a key and a value."""
-        entry_name = name.title().replace("_", "") + "Entry"
-        entry = message.nested_type.add(name=entry_name)
-        entry.options.map_entry = True
-        entry.field.add(
-            name="key", number=1, type=field_type.TYPE_STRING, label=field_type.LABEL_OPTIONAL
-        )
-        add_field(entry, "value", 2, value_type)
-        entry_type = f"{message.name}.{entry_name}"
-        add_field(message, name, 1, entry_type, label=field_type.LABEL_REPEATED)
-
-    add_map(file.message_type.add(name="Features"), "feature", "Feature")
-    add_field(file.message_type.add(name="Example"), "features", 1, "Features")
-    feature_list = file.message_type.add(name="FeatureList")
-    add_field(feature_list, "feature", 1, "Feature", label=field_type.LABEL_REPEATED)
-    add_map(file.message_type.add(name="FeatureLists"), "feature_list", "FeatureList")
-    sequence = file.message_type.add(name="SequenceExample")
-    add_field(sequence, "context", 1, "Features")
-    add_field(sequence, "feature_lists", 2, "FeatureLists")
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return pool
+    return protobuf.messages(_MESSAGES)[name]
 
 
 def make_example(features: Mapping[str, Any]) -> bytes:

@@ -3,12 +3,12 @@
 import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes  # which JAX brings: NumPy itself has no bfloat16
 import numpy as np
 
-from jslim.tf_checkpoint._wire import Malformed, Value, data, field, fields, integer, signed
+from jslim.tf_checkpoint._wire import Malformed, field
 
 STRING = 7
 # TensorFlow's types (tensorflow/core/framework/types.proto) that NumPy arrays can have.
@@ -45,6 +45,7 @@ _UNREADABLE = {20: "a resource", 21: "a variant"}
 NUMBERS = {dtype: number for number, dtype in reversed(DTYPES.items()) if number != STRING}
 _MOST_ELEMENTS = 1 << 48
 _MOST_AXES = 32
+_MOST_SLICES = 1 << 16
 
 
 class Slice(NamedTuple):
@@ -112,36 +113,32 @@ def assembled(entry: Entry, read: Callable[[Slice, tuple[int, ...]], np.ndarray]
     return whole
 
 
-def parse_shape(message: Value) -> tuple[int, ...]:
-    """A TensorShapeProto."""
-    shape = []
-    for number, value in fields(data(message)):
-        if number == 2:
-            sizes = [signed(v) for n, v in fields(data(value)) if n == 1]
-            shape.append(sizes[-1] if sizes else 0)
-            if len(shape) > _MOST_AXES:
-                raise Malformed(f"a tensor cannot have more than {_MOST_AXES} axes")
-        elif number == 3 and integer(value):
-            raise Malformed("a tensor has no known shape")
-    elements = math.prod(size or 1 for size in shape)
-    if min(shape, default=0) < 0 or elements > _MOST_ELEMENTS:
-        raise Malformed(f"a tensor cannot have the shape {tuple(shape)}")
-    return tuple(shape)
+def parsed_entry(type: int, shape: Any, slices: Sequence[Any]) -> Entry:
+    """A tensor as a TensorShapeProto and some TensorSliceProto say it."""
+    if shape.unknown_rank:
+        raise Malformed("a tensor has no known shape")
+    if len(shape.dim) > _MOST_AXES:
+        raise Malformed(f"a tensor cannot have more than {_MOST_AXES} axes")
+    if len(slices) > _MOST_SLICES:
+        raise Malformed(f"a tensor cannot have more than {_MOST_SLICES} slices")
+    sizes = tuple(dim.size for dim in shape.dim)
+    if min(sizes, default=0) < 0 or math.prod(size or 1 for size in sizes) > _MOST_ELEMENTS:
+        raise Malformed(f"a tensor cannot have the shape {sizes}")
+    return Entry(type, sizes, tuple(map(parsed_slice, slices)))
+
+
+def parsed_slice(message: Any) -> Slice:
+    """The slice that a TensorSliceProto says."""
+    if len(message.extent) > _MOST_AXES:
+        raise Malformed(f"a slice cannot have more than {_MOST_AXES} axes")
+    return Slice(
+        tuple(extent.start for extent in message.extent),
+        tuple(extent.length if extent.HasField("length") else -1 for extent in message.extent),
+    )
 
 
 def shape_message(shape: Sequence[int]) -> bytes:
     return b"".join(field(2, field(1, size)) for size in shape)
-
-
-def parse_slice(message: Value) -> Slice:
-    """A TensorSliceProto."""
-    starts, lengths = [], []
-    for number, value in fields(data(message)):
-        if number == 1:
-            extent = dict(fields(data(value)))
-            starts.append(signed(extent.get(1, 0)))
-            lengths.append(signed(extent[2]) if 2 in extent else -1)
-    return Slice(tuple(starts), tuple(lengths))
 
 
 def slice_key(name: str, part: Slice) -> bytes:

@@ -6,6 +6,7 @@ TensorFlow's tensorflow/core/util/saved_tensor_slice.proto says what is in them.
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,22 +16,13 @@ from jslim.tf_checkpoint._tensors import (
     Entry,
     Slice,
     assembled,
-    parse_shape,
-    parse_slice,
+    parsed_entry,
+    parsed_slice,
     slice_key,
 )
-from jslim.tf_checkpoint._wire import (
-    Malformed,
-    Value,
-    data,
-    fields,
-    integer,
-    packed_varints,
-    text,
-)
+from jslim.tf_checkpoint._wire import Malformed, parse
 
 _META_KEY = b""
-_META, _DATA = 1, 2
 
 
 class SlicedFiles:
@@ -74,89 +66,50 @@ class SlicedFiles:
 
 
 def _parse_meta(value: memoryview) -> Iterator[tuple[str, Entry]]:
-    """The SavedTensorSliceMeta in a SavedTensorSlices."""
-    for number, message in fields(value):
-        if number != _META:
-            continue
-        for inner, tensor in fields(data(message)):
-            if inner != 1:
-                continue
-            name, kind, slices = "", 0, []
-            shape: tuple[int, ...] = ()
-            for field, part in fields(data(tensor)):
-                if field == 1:
-                    name = text(part)
-                elif field == 2:
-                    shape = parse_shape(part)
-                elif field == 3:
-                    kind = integer(part)
-                elif field == 4:
-                    slices.append(parse_slice(part))
-            yield name, Entry(kind, shape, tuple(slices))
+    for tensor in parse("SavedTensorSlices", value).meta.tensor:
+        yield tensor.name, parsed_entry(tensor.type, tensor.shape, tensor.slice)
 
 
 def _parse_data(
     value: memoryview, name: str, part: Slice, entry: Entry, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The SavedSlice in a SavedTensorSlices, which must be of that name and slice."""
-    saved = [message for number, message in fields(value) if number == _DATA]
-    if len(saved) != 1:
-        raise Malformed("it has no data, or twice")
-    found_name, found_part, tensor = "", Slice((), ()), None
-    for number, message in fields(data(saved[0])):
-        if number == 1:
-            found_name = text(message)
-        elif number == 2:
-            found_part = parse_slice(message)
-        elif number == 3:
-            tensor = message
-    if tensor is None or (found_name, found_part) != (name, part):
-        raise Malformed(f"there is {found_name!r} where it should be")
-    array = _parse_tensor(tensor, entry)
+    """The values of a slice, which must be that one."""
+    saved = parse("SavedTensorSlices", value).data
+    if not saved.HasField("data") or (saved.name, parsed_slice(saved.slice)) != (name, part):
+        raise Malformed(f"there is {saved.name!r} where it should be")
+    array = _parse_tensor(saved.data, entry)
     if array.size != math.prod(shape):
         raise Malformed(f"it has {array.size} elements and not those of {shape}")
     return array.reshape(shape)
 
 
-# The fields of a TensorProto with fixed-size numbers, and the numbers.
-_FIXED = {5: "<f4", 6: "<f8", 9: "<c8", 12: "<c16"}
-_VARINTS = {7, 10, 11, 16, 17}  # int_val, int64_val, bool_val, uint32_val, uint64_val
-_HALVES = 13  # float16 and bfloat16, their bits as numbers
-_STRINGS = 8
+# The fields of a TensorProto with numbers of fixed size, and the numbers.
+_FIXED = {"float_val": "<f4", "double_val": "<f8", "scomplex_val": "<c8", "dcomplex_val": "<c16"}
+_INTEGERS = ("int_val", "int64_val", "bool_val", "uint32_val", "uint64_val")
 
 
-def _parse_tensor(message: Value, entry: Entry) -> np.ndarray:
+def _parse_tensor(message: Any, entry: Entry) -> np.ndarray:
     """A TensorProto, flat."""
-    by_number: dict[int, list[Value]] = {}
-    for number, value in fields(data(message)):
-        by_number.setdefault(number, []).append(value)
     dtype = entry.dtype
-    if by_number.get(1, [entry.type])[-1] != entry.type:
+    if message.dtype not in (0, entry.type):
         raise Malformed("it is of another type than the list of tensors says")
-    if 4 in by_number and len(data(by_number[4][-1])):  # tensor_content: as in memory
-        return _from_bytes(data(by_number[4][-1]), dtype)
+    if message.tensor_content:  # as in memory
+        return _from_bytes(message.tensor_content, dtype)
     if entry.type == STRING:
-        strings = [bytes(data(value)) for value in by_number.get(_STRINGS, [])]
-        array = np.empty(len(strings), object)
-        array[:] = strings
+        array = np.empty(len(message.string_val), object)
+        array[:] = message.string_val
         return array
-    for number, stored in _FIXED.items():
-        if number in by_number:
-            width = 4 if stored in ("<f4", "<c8") else 8
-            stored_alone = [v for v in by_number[number] if isinstance(v, int)]
-            _check(all(v.bit_length() <= 8 * width for v in stored_alone))
-            parts = [
-                v.to_bytes(width, "little") if isinstance(v, int) else v for v in by_number[number]
-            ]
-            content = parts[0] if len(parts) == 1 else b"".join(parts)
+    for name, stored in _FIXED.items():
+        if parts := getattr(message, name):
             _check(dtype == stored)
-            return _from_bytes(content, dtype)
-    if _HALVES in by_number:
+            return _from_bytes(parts[0] if len(parts) == 1 else b"".join(parts), dtype)
+    if message.half_val:  # of float16 and bfloat16, their bits
         _check(dtype.itemsize == 2 and dtype.kind not in "iu")
-        return packed_varints(by_number[_HALVES]).astype(np.uint16).view(dtype)
-    for number in _VARINTS & by_number.keys():
-        _check(dtype.kind in "iub")
-        return packed_varints(by_number[number]).view(np.int64).astype(dtype)
+        return np.array(message.half_val, np.int64).astype(np.uint16).view(dtype)
+    for name in _INTEGERS:
+        if values := getattr(message, name):
+            _check(dtype.kind in "iub")
+            return np.array(values, np.uint64 if min(values) >= 0 else np.int64).astype(dtype)
     return np.empty(0, dtype)
 
 
@@ -165,7 +118,7 @@ def _check(are_of_its_type: bool) -> None:
         raise Malformed("its values are of another type than its own")
 
 
-def _from_bytes(content: bytes | memoryview, dtype: np.dtype) -> np.ndarray:
+def _from_bytes(content: bytes, dtype: np.dtype) -> np.ndarray:
     if dtype.hasobject or len(content) % dtype.itemsize:
         raise Malformed(f"its {len(content)} bytes are no whole number of {dtype}")
     return np.frombuffer(content, dtype)

@@ -18,23 +18,11 @@ from jslim.tf_checkpoint._tensors import (
     STRING,
     Entry,
     assembled,
-    parse_shape,
-    parse_slice,
+    parsed_entry,
     shape_message,
     slice_key,
 )
-from jslim.tf_checkpoint._wire import (
-    Malformed,
-    data,
-    field,
-    fields,
-    fixed32,
-    integer,
-    read_varint,
-    signed,
-    text,
-    varint,
-)
+from jslim.tf_checkpoint._wire import Malformed, field, fixed32, parse, read_varint, varint
 
 _HEADER_KEY = b""
 _NEWEST_READER = 1  # the version of the format that this reads
@@ -67,7 +55,7 @@ class Bundle:
             entry, place = _parse_entry(value)
             self._places[key] = place
             if not key.startswith(b"\0"):  # which is the key of a slice
-                self.entries[text(memoryview(key))] = entry
+                self.entries[_name(key)] = entry
         if shards is None:
             raise Malformed("its index has no header")
         self._prefix, self._shards = prefix, shards
@@ -100,46 +88,31 @@ class Bundle:
         return content.view(dtype).reshape(shape)
 
 
-def _parse_header(message: memoryview) -> int:
+def _name(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(f"a name is not UTF-8: {error}") from None
+
+
+def _parse_header(content: memoryview) -> int:
     """The number of shards."""
-    shards = 0
-    for number, value in fields(message):
-        if number == 1:
-            shards = integer(value)
-        elif number == 2 and integer(value):
-            raise Malformed("its numbers are big-endian")
-        elif number == 3:
-            least = dict(fields(data(value))).get(2, 0)
-            if integer(least) > _NEWEST_READER:
-                raise Malformed(f"it wants a reader of version {least}; this one is older")
-    if not 0 < shards < 100_000:
-        raise Malformed(f"it says that it has {shards} data files")
-    return shards
+    header = parse("BundleHeaderProto", content)
+    if header.endianness:
+        raise Malformed("its numbers are big-endian")
+    if (least := header.version.min_consumer) > _NEWEST_READER:
+        raise Malformed(f"it wants a reader of version {least}; this one is older")
+    if not 0 < header.num_shards < 100_000:
+        raise Malformed(f"it says that it has {header.num_shards} data files")
+    return header.num_shards
 
 
-def _parse_entry(message: memoryview) -> tuple[Entry, _Place]:
-    """A BundleEntryProto."""
-    kind = shard = offset = size = crc = 0
-    shape: tuple[int, ...] = ()
-    slices = []
-    for number, value in fields(message):
-        if number == 1:
-            kind = integer(value)
-        elif number == 2:
-            shape = parse_shape(value)
-        elif number == 3:
-            shard = integer(value)
-        elif number == 4:
-            offset = signed(value)
-        elif number == 5:
-            size = signed(value)
-        elif number == 6:
-            crc = unmask(integer(value))
-        elif number == 7:
-            slices.append(parse_slice(value))
-    if min(offset, size) < 0:
+def _parse_entry(content: memoryview) -> tuple[Entry, _Place]:
+    message = parse("BundleEntryProto", content)
+    if min(message.offset, message.size) < 0:
         raise Malformed("an entry has a negative size")
-    return Entry(kind, shape, tuple(slices)), _Place(shard, offset, size, crc)
+    place = _Place(message.shard_id, message.offset, message.size, unmask(message.crc32c))
+    return parsed_entry(message.dtype, message.shape, message.slices), place
 
 
 def _parse_strings(content: np.ndarray, shape: tuple[int, ...], crc: int) -> np.ndarray:

@@ -1,22 +1,78 @@
-"""Protocol buffers on the wire: just what the messages of checkpoints need.
+"""Protocol buffers of checkpoints: the messages, and numbers as they are written.
 
-The encoding is described in https://protobuf.dev/programming-guides/encoding. Messages are not
-known here: `fields` gives numbers and raw values.
+The encoding is described in https://protobuf.dev/programming-guides/encoding.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
+from jslim.host import protobuf
 
-Value = int | memoryview
+_MESSAGES = """
+package jslim.tf_checkpoint;
+message Dim { int64 size = 1; }
+message TensorShapeProto { repeated Dim dim = 2; int64 unknown_rank = 3; }
+message Extent { int64 start = 1; oneof int64 length = 2; }
+message TensorSliceProto { repeated Extent extent = 1; }
 
-_MOST_FIELDS = 1 << 16  # more than the tensors, or strings, of a checkpoint
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+message VersionDef { int64 producer = 1; int64 min_consumer = 2; }
+message BundleHeaderProto { int64 num_shards = 1; int64 endianness = 2; VersionDef version = 3; }
+message BundleEntryProto {
+  int64 dtype = 1;
+  TensorShapeProto shape = 2;
+  int64 shard_id = 3;
+  int64 offset = 4;
+  int64 size = 5;
+  fixed32 crc32c = 6;
+  repeated TensorSliceProto slices = 7;
+}
+
+message SavedSliceMeta {
+  string name = 1;
+  TensorShapeProto shape = 2;
+  int64 type = 3;
+  repeated TensorSliceProto slice = 4;
+}
+message SavedTensorSliceMeta { repeated SavedSliceMeta tensor = 1; }
+message TensorProto {
+  int64 dtype = 1;
+  bytes tensor_content = 4;
+  repeated bytes float_val = 5;
+  repeated bytes double_val = 6;
+  repeated int64 int_val = 7;
+  repeated bytes string_val = 8;
+  repeated bytes scomplex_val = 9;
+  repeated int64 int64_val = 10;
+  repeated int64 bool_val = 11;
+  repeated bytes dcomplex_val = 12;
+  repeated int64 half_val = 13;
+  repeated int64 uint32_val = 16;
+  repeated uint64 uint64_val = 17;
+}
+message SavedSlice { string name = 1; TensorSliceProto slice = 2; TensorProto data = 3; }
+message SavedTensorSlices { SavedTensorSliceMeta meta = 1; SavedSlice data = 2; }
+"""
+_VARINT, _BYTES, _FIXED32 = 0, 2, 5
 
 
 class Malformed(ValueError):
     """These bytes are not what they should be."""
+
+
+def parse(name: str, content: bytes | memoryview) -> Any:
+    """The message of that name in the bytes.
+
+    Numbers of fixed size that are packed, as TensorFlow writes them, are left as bytes.
+
+    Raises:
+      Malformed: It is none.
+    """
+    from google.protobuf.message import DecodeError
+
+    try:
+        return protobuf.messages(_MESSAGES)[name].FromString(bytes(content))
+    except DecodeError as error:
+        raise Malformed(f"it has no whole {name}: {error}") from None
 
 
 def read_varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -45,32 +101,6 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field: an unsigned integer, or the bytes of anything longer."""
-    at = count = 0
-    while at < len(message):
-        count += 1
-        if count > _MOST_FIELDS:
-            raise Malformed(f"a message has more than {_MOST_FIELDS} fields")
-        key, at = read_varint(message, at)
-        number, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, at = read_varint(message, at)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, at = read_varint(message, at)
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise Malformed(f"field {number} is of the unknown wire type {kind}")
-        if size > len(message) - at:
-            raise Malformed(f"field {number} is cut short")
-        part = message[at : at + size]
-        at += size
-        yield number, part if kind == _BYTES else int.from_bytes(part, "little")
-
-
 def field(number: int, value: int | bytes) -> bytes:
     """One field: a varint, or bytes."""
     if isinstance(value, int):
@@ -81,56 +111,3 @@ def field(number: int, value: int | bytes) -> bytes:
 def fixed32(number: int, value: int) -> bytes:
     """One field of four bytes."""
     return varint(number << 3 | _FIXED32) + struct.pack("<I", value)
-
-
-def signed(value: Value) -> int:
-    """A varint as int64."""
-    number = integer(value)
-    return number - (1 << 64) if number >> 63 else number
-
-
-def integer(value: Value) -> int:
-    if not isinstance(value, int):
-        raise Malformed("a number is wanted where there are bytes")
-    return value
-
-
-def data(value: Value) -> memoryview:
-    if isinstance(value, int):
-        raise Malformed("bytes are wanted where there is a number")
-    return value
-
-
-def text(value: Value) -> str:
-    try:
-        return bytes(data(value)).decode()
-    except UnicodeDecodeError as error:
-        raise Malformed(f"a name is not UTF-8: {error}") from None
-
-
-def packed_varints(values: Iterable[Value]) -> np.ndarray:
-    """A repeated field of varints, packed or not, as uint64."""
-    parts = []
-    for value in values:
-        if isinstance(value, int):
-            parts.append(np.array([value], np.uint64))
-        else:
-            parts.append(_varints(np.frombuffer(value, np.uint8)))
-    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
-
-
-def _varints(coded: np.ndarray) -> np.ndarray:
-    """Many numbers one after another, each of up to ten bytes."""
-    (ends,) = np.nonzero(coded < 0x80)
-    if coded.size and (not ends.size or ends[-1] != coded.size - 1):
-        raise Malformed("a number is cut short")
-    starts = np.concatenate([[0], ends[:-1] + 1]) if ends.size else ends
-    lengths = ends - starts + 1
-    if lengths.size and lengths.max() > 10:
-        raise Malformed("a number has more than 64 bits")
-    values = np.zeros(ends.size, np.uint64)
-    for place in range(int(lengths.max()) if lengths.size else 0):
-        has_more = lengths > place
-        digits = coded[starts[has_more] + place].astype(np.uint64) & np.uint64(0x7F)
-        values[has_more] |= digits << np.uint64(7 * place)
-    return values
