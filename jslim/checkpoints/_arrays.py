@@ -20,6 +20,7 @@ import numpy as np
 from flax import traverse_util
 
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, shorten
+from jslim.core.trees import PyTree, Variables
 
 # A path that Orbax and TensorStore take as it is: neither a pattern, nor Windows' way of writing
 # (`\\`), nor a bucket (`/gs/...`). Of names that are no UTF-8, `\w` matches nothing.
@@ -83,9 +84,7 @@ def _checkpointer(**options: Any) -> Any:
     return ocp.Checkpointer(handler, multiprocessing_options=processes)
 
 
-def write_arrays(
-    directory: pathlib.Path, arrays: dict[str, Any], *, is_joint: bool = False
-) -> None:
+def write_arrays(directory: pathlib.Path, arrays: Variables, *, is_joint: bool = False) -> None:
     """Writes `{leaf name: array}` to the new `directory`, as a tree nested at each `/`.
 
     With `is_joint` all processes do so together, each the parts of JAX's arrays that it has.
@@ -135,7 +134,7 @@ def read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, np.nda
     """Reads these leaves, none of them without elements, as they are."""
     import orbax.checkpoint as ocp
 
-    def tree_of(value: Any) -> Any:
+    def tree_of(value: object) -> PyTree:
         return traverse_util.unflatten_dict({leaf.name: value for leaf in leaves}, sep="/")
 
     request = ocp.args.PyTreeRestore(

@@ -6,10 +6,10 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jslim.checkpoints import _trees
 from jslim.checkpoints._differences import MAX_LINES, Difference, RestoreReport, lines_of
@@ -17,10 +17,11 @@ from jslim.checkpoints._format import MODEL_COLLECTIONS, Leaf, variable_names
 from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.text import some_of
+from jslim.core.trees import PyTree, Variables
 
 _logger = logging.getLogger("jslim")
 
-Assign = Callable[[Any, Mapping[str, Any]], Any]
+Assign = Callable[[PyTree, Mapping[str, ArrayLike]], PyTree]
 
 
 class InitFn:
@@ -43,7 +44,7 @@ class InitFn:
         self._reshape = reshape_variables
         self._excused = excused
 
-    def __call__(self, state: Any) -> Any:
+    def __call__(self, state: PyTree) -> PyTree:
         """Returns `state` with the variables read; all that does not fit is named at once.
 
         Args:
@@ -117,7 +118,7 @@ def _without_excused(
 
 def assign_from_checkpoint_fn(
     model_path: str | os.PathLike[str],
-    var_list: Any,
+    var_list: PyTree,
     ignore_missing_vars: bool = False,
     reshape_variables: bool = False,
     *,
@@ -179,7 +180,7 @@ def assign_from_checkpoint_fn(
 
 
 def assign_from_checkpoint(
-    model_path: str | os.PathLike[str], var_list: Any, ignore_missing_vars: bool = False
+    model_path: str | os.PathLike[str], var_list: PyTree, ignore_missing_vars: bool = False
 ) -> tuple[Assign, dict[str, np.ndarray]]:
     """Reads variables of a checkpoint, and gives the function that assigns them.
 
@@ -210,7 +211,7 @@ def assign_from_checkpoint(
         )
     tensors = reader.get_tensors(dict.fromkeys(sources.values()))
 
-    def assign(state: Any, values: Mapping[str, Any]) -> Any:
+    def assign(state: PyTree, values: Mapping[str, ArrayLike]) -> PyTree:
         leaves = _variables(state)
         given = {name: _trees.describe(name, value) for name, value in values.items()}
         misfits = _misfits(leaves, given, "checkpoint", reshape=False)
@@ -225,7 +226,7 @@ def assign_from_checkpoint(
 
 
 def assign_from_values(
-    var_names_to_values: Mapping[str, Any],
+    var_names_to_values: Mapping[str, ArrayLike],
 ) -> tuple[Assign, dict[str, np.ndarray]]:
     """Gives the function that assigns values to variables, and the values as arrays.
 
@@ -241,7 +242,7 @@ def assign_from_values(
         for a value of another size or kind.
     """
 
-    def assign(state: Any, values: Mapping[str, Any]) -> Any:
+    def assign(state: PyTree, values: Mapping[str, ArrayLike]) -> PyTree:
         leaves = _variables(state)
         arrays = {}
         for name, value in values.items():
@@ -261,7 +262,9 @@ def assign_from_values(
     return assign, {name: np.asarray(value) for name, value in var_names_to_values.items()}
 
 
-def assign_from_values_fn(var_names_to_values: Mapping[str, Any]) -> Callable[[Any], Any]:
+def assign_from_values_fn(
+    var_names_to_values: Mapping[str, ArrayLike],
+) -> Callable[[PyTree], PyTree]:
     """Returns an `init_fn` for `learning.train` that assigns these values.
 
     Args:
@@ -271,7 +274,7 @@ def assign_from_values_fn(var_names_to_values: Mapping[str, Any]) -> Callable[[A
     return lambda state: assign(state, values)
 
 
-def _sources(var_list: Any) -> dict[str, str]:
+def _sources(var_list: PyTree) -> dict[str, str]:
     """`{variable name: name in the checkpoint}` for every form of `var_list`."""
     is_nested = isinstance(var_list, Mapping) and any(
         isinstance(value, Mapping) for value in var_list.values()
@@ -318,7 +321,7 @@ def _without_missing(reader: CheckpointReader, sources: dict[str, str]) -> dict[
     return {variable: name for variable, name in sources.items() if name not in missing}
 
 
-def _missing(names: Iterable[str], held: Mapping[str, Any]) -> list[Difference]:
+def _missing(names: Iterable[str], held: Mapping[str, object]) -> list[Difference]:
     def line(name: str) -> str:
         return f"{name} is not in the checkpoint{did_you_mean(name, held)}"
 
@@ -330,11 +333,11 @@ def _mismatched(lines: Mapping[str, str]) -> list[Difference]:
     return [Difference(name, "that do not fit", line.__str__) for name, line in lines.items()]
 
 
-def _collections(state: Any) -> dict[str, Any]:
+def _collections(state: PyTree) -> dict[str, PyTree]:
     return {collection: getattr(state, collection) for collection in MODEL_COLLECTIONS}
 
 
-def _variables(state: Any) -> dict[str, Any]:
+def _variables(state: PyTree) -> Variables:
     """`{variable name: leaf}` of a training state or a variables tree."""
     if hasattr(state, "params"):
         state = _collections(state)
@@ -343,7 +346,7 @@ def _variables(state: Any) -> dict[str, Any]:
 
 
 def _misfits(
-    leaves: Mapping[str, Any], given: Mapping[str, Leaf], source: str, *, reshape: bool
+    leaves: Variables, given: Mapping[str, Leaf], source: str, *, reshape: bool
 ) -> dict[str, str]:
     """For each variable that cannot take what is given for it, a line that says why."""
     lines: dict[str, str] = {}
@@ -359,7 +362,7 @@ def _misfits(
     return lines
 
 
-def _assigned(state: Any, values: Mapping[str, Any]) -> Any:
+def _assigned(state: PyTree, values: Mapping[str, ArrayLike]) -> PyTree:
     """A copy of `state` where these variables have these values."""
     if hasattr(state, "params"):
         variables = _assigned(_collections(state), values)

@@ -85,13 +85,13 @@ class Meta(NamedTuple):
 
     step: _Count
     saved_at: float
-    contract: dict[str, Any]
+    contract: _contract.Values
     data_state: Any
     leaves: dict[str, Leaf]
     files: dict[str, File]
 
 
-def _checksum(body: Any) -> int:
+def _checksum(body: object) -> int:
     return zlib.crc32(json.dumps(body, sort_keys=True).encode())
 
 
@@ -153,7 +153,7 @@ class _Body(NamedTuple):
 
     step: _Count
     saved_at: float
-    contract: dict[str, Any]
+    contract: _contract.Values
     data_state: Any
     leaves: list[Leaf]
     files: dict[str, File]
@@ -259,7 +259,7 @@ def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf
             raise BrokenCheckpoint(f"{name} does not match its checksum")
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
+def write_json(path: pathlib.Path, value: object) -> None:
     """Writes a JSON file that is on the disk, whole, under its name when this returns."""
     write_text(path, json.dumps(value, indent=1))
 

@@ -9,7 +9,7 @@ _BYTES = "jslim/bytes"
 _DICT = "jslim/dict"  # around a dict that would be taken for one of these
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> object:
     """`value`, its bytes as Base64."""
     if isinstance(value, bytes):
         return {_BYTES: base64.b64encode(value).decode()}
@@ -21,7 +21,7 @@ def encode(value: Any) -> Any:
     return value
 
 
-def decode(value: Any) -> Any:
+def decode(value: object) -> Any:
     """What was given to `encode`.
 
     Raises:
@@ -42,7 +42,7 @@ def decode(value: Any) -> Any:
     return {key: decode(item) for key, item in value.items()}
 
 
-def copy_json(what: str, value: Any) -> Any:
+def copy_json(what: str, value: object) -> Any:
     """A copy by way of JSON.
 
     Raises:

@@ -15,7 +15,6 @@ import time
 import types
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 fcntl: types.ModuleType | None
 try:
@@ -29,6 +28,8 @@ _RENEW_SECS = 10.0
 _EXPIRE_SECS = 60.0
 
 _descriptors: set[int] = set()
+
+Holder = dict[str, str | int]
 
 
 class DirectoryInUse(OSError):
@@ -59,7 +60,7 @@ class DirectoryLock:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._path = directory / LOCK_FILE
-        self._holder = {
+        self._holder: Holder = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "namespace": _pid_namespace(),
@@ -125,7 +126,7 @@ def _unlock_file(descriptor: int, path: pathlib.Path, pid: int) -> None:
     os.close(descriptor)
 
 
-def _take_lease(path: pathlib.Path, holder: dict[str, Any]) -> int:
+def _take_lease(path: pathlib.Path, holder: Holder) -> int:
     mine = path.with_name(f"{LEASE_FILE}.{holder['token']}")
     mine.write_text(json.dumps(holder))
     try:
@@ -156,20 +157,20 @@ def _remove_expired(path: pathlib.Path, mine: pathlib.Path) -> None:
         aside.unlink()
 
 
-def _renew(path: pathlib.Path, holder: dict[str, Any], end: threading.Event) -> None:
+def _renew(path: pathlib.Path, holder: Holder, end: threading.Event) -> None:
     while not end.wait(_RENEW_SECS):
         with contextlib.suppress(OSError):
             if _read_holder(path) == holder:
                 os.utime(path)
 
 
-def _end_lease(path: pathlib.Path, holder: dict[str, Any], end: threading.Event) -> None:
+def _end_lease(path: pathlib.Path, holder: Holder, end: threading.Event) -> None:
     end.set()
     if holder["pid"] == os.getpid() and _read_holder(path) == holder:
         path.unlink(missing_ok=True)
 
 
-def _read_holder(path: pathlib.Path) -> dict[str, Any]:
+def _read_holder(path: pathlib.Path) -> Holder:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):  # it is written just now
@@ -184,7 +185,7 @@ def _pid_namespace() -> str:
         return ""
 
 
-def _is_dead(holder: dict[str, Any]) -> bool:
+def _is_dead(holder: Holder) -> bool:
     """Whether the holder was a process of this machine, and is none any more."""
     if (holder.get("host"), holder.get("namespace")) != (socket.gethostname(), _pid_namespace()):
         return False

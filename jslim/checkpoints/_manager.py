@@ -8,7 +8,6 @@ import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
 
 import jax
 import numpy as np
@@ -35,7 +34,9 @@ from jslim.checkpoints._saving import (
     write,
     write_jointly,
 )
+from jslim.checkpoints.contract import Values
 from jslim.core import checks
+from jslim.core.trees import PyTree, Variables
 from jslim.host.paths import local_path
 from jslim.host.processes import raise_together
 from jslim.host.schema import Invalid
@@ -166,10 +167,10 @@ class CheckpointManager:
     def save(
         self,
         step: int,
-        state: Any,
+        state: PyTree,
         *,
-        data_state: Any = None,
-        contract: dict[str, Any] | None = None,
+        data_state: object = None,
+        contract: Values | None = None,
     ) -> None:
         """Copies the state and lets a thread write it; waits first for a save still under way.
 
@@ -204,7 +205,7 @@ class CheckpointManager:
         self._last_save = time.monotonic()
         self._running = self._thread.submit(self._write, int(step), arrays, described, *notes)
 
-    def rehearse(self, state: Any) -> None:
+    def rehearse(self, state: PyTree) -> None:
         """Writes the state, reads it back and removes it: fails now where `save` would later.
 
         Args:
@@ -262,8 +263,8 @@ class CheckpointManager:
         step: int,
         arrays: dict[str, np.ndarray],
         described: dict[str, Leaf],
-        data_state: Any,
-        contract: dict[str, Any],
+        data_state: object,
+        contract: Values,
     ) -> None:
         """Everything of a save that the training need not wait for."""
         leaves = with_checksums(described, arrays)
@@ -301,10 +302,10 @@ class CheckpointManager:
     def _save_jointly(
         self,
         step: int,
-        leaves: dict[str, Any],
+        leaves: Variables,
         described: dict[str, Leaf],
-        data_state: Any,
-        contract: dict[str, Any],
+        data_state: object,
+        contract: Values,
     ) -> None:
         """A save by all processes together, which return when it is whole."""
         if step == self._last_step:  # as at the end of training, where it has just been saved

@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from jslim.checkpoints import _locate
 from jslim.checkpoints._format import read_step, variable_names
 from jslim.checkpoints._restore import read_leaves
 from jslim.checkpoints._safetensors import SafetensorsReader
+from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError, did_you_mean
 
 
@@ -27,7 +28,7 @@ class CheckpointReader(Protocol):
     """
 
     path: str
-    contract: dict[str, Any]
+    contract: Values
 
     @property
     def step(self) -> int | None: ...
@@ -118,7 +119,7 @@ def checkpoint_step(path: str | os.PathLike[str]) -> int:
     return reader.step
 
 
-def read_contract(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_contract(path: str | os.PathLike[str]) -> Values:
     """What the checkpoint says about itself: network, image size, class names and so on.
 
     Args:

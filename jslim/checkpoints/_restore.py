@@ -8,6 +8,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jslim.checkpoints import _arrays, _trees
 from jslim.checkpoints._differences import Difference, lines_of
@@ -21,7 +22,9 @@ from jslim.checkpoints._format import (
     verify_files,
 )
 from jslim.checkpoints._locate import find_step, step_to_resume
+from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError, did_you_mean
+from jslim.core.trees import PyTree
 from jslim.host.paths import local_path
 
 _logger = logging.getLogger("jslim")
@@ -33,14 +36,14 @@ _INDEX_BYTES = 1 << 18
 class Restored(NamedTuple):
     """A training state that was read back, and what was saved beside it."""
 
-    state: Any
+    state: PyTree
     data_state: Any
-    contract: dict[str, Any]
+    contract: Values
     step: int
     path: str
 
 
-def restore(path: str | os.PathLike[str], target: Any, shardings: Any = None) -> Restored:
+def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = None) -> Restored:
     """Reads the whole training state, which must be exactly what `target` describes.
 
     The number of devices may differ from the one that saved it.
@@ -61,7 +64,7 @@ def restore(path: str | os.PathLike[str], target: Any, shardings: Any = None) ->
     return _restore_step(find_step(path), target, shardings)
 
 
-def _restore_step(step_dir: pathlib.Path, target: Any, shardings: Any) -> Restored:
+def _restore_step(step_dir: pathlib.Path, target: PyTree, shardings: PyTree) -> Restored:
     meta = read_step(step_dir)
     wanted = {
         name: (leaf, _trees.describe(name, leaf))
@@ -87,7 +90,7 @@ def _restore_step(step_dir: pathlib.Path, target: Any, shardings: Any) -> Restor
 
 
 def restore_latest(
-    directory: str | os.PathLike[str], target: Any, shardings: Any = None
+    directory: str | os.PathLike[str], target: PyTree, shardings: PyTree = None
 ) -> Restored | None:
     """Restores the newest checkpoint whose every number is as it was saved.
 
@@ -158,7 +161,7 @@ def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference
 
 def read_leaves(
     step_dir: pathlib.Path, meta: Meta, names: list[str], *, is_partial: bool = False
-) -> dict[str, Any]:
+) -> dict[str, np.ndarray]:
     """The arrays of these leaves, verified, with the checkpoint named in any error.
 
     Args:

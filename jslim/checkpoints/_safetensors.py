@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
@@ -42,7 +43,7 @@ def _library() -> Any:
 
 def save_safetensors(
     path: str | os.PathLike[str],
-    arrays: Mapping[str, Any],
+    arrays: Mapping[str, ArrayLike],
     metadata: Mapping[str, str] | None = None,
 ) -> str:
     """Writes arrays as a safetensors file, whole or not at all.
@@ -84,7 +85,7 @@ class _Header(NamedTuple):
 
     start: int
     tensors: dict[str, _Tensor]
-    contract: dict[str, Any]
+    contract: _contract.Values
 
 
 def _read_header(path: str | os.PathLike[str]) -> _Header:

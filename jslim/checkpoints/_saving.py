@@ -5,7 +5,6 @@ import itertools
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 import numpy as np
@@ -20,10 +19,11 @@ from jslim.checkpoints._format import (
     shorten,
     verify_files,
 )
+from jslim.core.trees import PyTree, Variables
 from jslim.host.processes import run_together
 
 
-def described_leaves(state: Any) -> tuple[dict[str, Any], dict[str, Leaf]]:
+def described_leaves(state: PyTree) -> tuple[Variables, dict[str, Leaf]]:
     """The leaves of a state by name, and what they are."""
     leaves = _trees.named_leaves(state)
     if not leaves:
@@ -31,7 +31,7 @@ def described_leaves(state: Any) -> tuple[dict[str, Any], dict[str, Leaf]]:
     return leaves, {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
 
 
-def with_checksums(described: dict[str, Leaf], arrays: dict[str, Any]) -> dict[str, Leaf]:
+def with_checksums(described: dict[str, Leaf], arrays: Variables) -> dict[str, Leaf]:
     """The leaves with the checksums of these arrays."""
     return {
         name: leaf._replace(crc32=_arrays.checksum(np.asarray(arrays[name])))
@@ -76,7 +76,7 @@ def write(
 
 def write_jointly(
     unfinished: pathlib.Path,
-    leaves: dict[str, Any],
+    leaves: Variables,
     described: dict[str, Leaf],
     what: str,
     reads_back: bool,

@@ -6,12 +6,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jslim.checkpoints._format import Leaf
+from jslim.core.checks import Array
+from jslim.core.trees import PyTree, Variables
 from jslim.host.processes import put
 
 
-def named_leaves(tree: Any) -> dict[str, Any]:
+def named_leaves(tree: PyTree) -> Variables:
     """`{name: leaf}`, where the name is the path in the tree: `opt_state/0/trace/conv1/weights`.
 
     Raises:
@@ -38,7 +41,7 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def _is_random_key(leaf: Any) -> bool:
+def _is_random_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
@@ -67,7 +70,7 @@ def describe(name: str, leaf: Any) -> Leaf:
     return Leaf(name, tuple(leaf.shape), str(leaf.dtype), 0)
 
 
-def copy_to_host(leaves: dict[str, Any], described: dict[str, Leaf]) -> dict[str, np.ndarray]:
+def copy_to_host(leaves: Variables, described: dict[str, Leaf]) -> dict[str, np.ndarray]:
     """The values of `leaves` at this moment, whatever becomes of their buffers afterwards."""
     shards = {name: _shards(leaf) for name, leaf in leaves.items()}
     for shard in itertools.chain.from_iterable(shards.values()):
@@ -85,7 +88,7 @@ def copy_to_host(leaves: dict[str, Any], described: dict[str, Leaf]) -> dict[str
     return host
 
 
-def _shards(leaf: Any) -> list[Any]:
+def _shards(leaf: object) -> list[jax.Shard]:
     """Shards of a device array that together hold each of its elements once."""
     if not isinstance(leaf, jax.Array):
         return []
@@ -93,7 +96,7 @@ def _shards(leaf: Any) -> list[Any]:
     return [shard for shard in data.addressable_shards if shard.replica_id == 0]
 
 
-def storable(leaf: Any) -> Any:
+def storable(leaf: ArrayLike) -> Array:
     """An array, on the devices if the leaf is: of a random key its data."""
     if _is_random_key(leaf):
         return jax.random.key_data(leaf)

@@ -2,14 +2,16 @@
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flax import traverse_util
 
 from jslim.checkpoints import _locate
 from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
 from jslim.checkpoints._readers import CheckpointReader, JslimReader, open_checkpoint
+from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError
+from jslim.core.trees import Variables
 
 _OF_STATE = "ema_params/"
 _AVERAGE = "/ExponentialMovingAverage"  # TensorFlow's name for one, below that of the variable
@@ -33,8 +35,8 @@ class Weights(NamedTuple):
 
     path: str
     step: int | None
-    contract: dict[str, Any]
-    variables: dict[str, dict[str, Any]]
+    contract: Values
+    variables: dict[str, Variables]
     are_averages: bool
     has_averages: bool
 
@@ -105,7 +107,7 @@ def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None 
 
 def restore_variables(
     path: str | os.PathLike[str], *, use_ema: bool = False
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Variables]:
     """Reads the model's variables alone, without the network that they belong to.
 
     Of a checkpoint of TensorFlow, what optimizers keep and `global_step` are left out; moving
@@ -126,7 +128,7 @@ def restore_variables(
     return read_weights(path, use_ema).variables
 
 
-def _read_variables(reader: CheckpointReader, are_averages: bool) -> dict[str, dict[str, Any]]:
+def _read_variables(reader: CheckpointReader, are_averages: bool) -> dict[str, Variables]:
     places = _places(reader, are_averages)
     if are_averages and not moving_averages(reader):
         kind = f"{_OF_STATE}params" if isinstance(reader, JslimReader) else f"NAME{_AVERAGE}"

@@ -11,6 +11,10 @@ from jslim.host.schema import Between, Invalid, conform
 _Size = Annotated[int, Between(1, 1 << 16)]
 
 
+# A contract as JSON gives it, with keys of others.
+Values = dict[str, Any]
+
+
 class Contract(TypedDict, total=False):
     """The keys that jslim uses; others are whoever wrote them's own."""
 
@@ -26,7 +30,7 @@ class Contract(TypedDict, total=False):
     jax_version: str
 
 
-def checked(contract: Any) -> dict[str, Any]:
+def checked(contract: object) -> Values:
     """A contract as it was given, if it is one.
 
     Raises:
@@ -38,8 +42,8 @@ def checked(contract: Any) -> dict[str, Any]:
         raise error.within("contract") from None
 
 
-def _checked(contract: Any) -> dict[str, Any]:
-    held: dict[str, Any] = conform(contract, Contract)
+def _checked(contract: object) -> Values:
+    held: Values = conform(contract, Contract)
     names, count = held.get("class_names"), held.get("num_classes")
     if (side := held.get("image_size", 1)) ** 2 > IMAGE_PIXELS():
         raise Invalid(IMAGE_PIXELS.exceeded(f"has images of {side} x {side} pixels"))
@@ -50,7 +54,9 @@ def _checked(contract: Any) -> dict[str, Any]:
     return held
 
 
-def require(contract: Mapping[str, Any], keys: Iterable[str], path: str | os.PathLike[str]) -> None:
+def require(
+    contract: Mapping[str, object], keys: Iterable[str], path: str | os.PathLike[str]
+) -> None:
     """Refuses a contract without these keys.
 
     Raises:

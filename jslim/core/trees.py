@@ -9,6 +9,7 @@ from jslim.core.errors import ScopeError
 from jslim.core.names import BATCH_STATS, LOCAL_VARIABLES, PARAMS
 
 Variables = dict[str, Any]
+PyTree = Any  # arrays, and dicts, lists, tuples and dataclasses of such, as JAX takes them
 
 
 def named(variables: object) -> Variables:

@@ -1,16 +1,18 @@
 """One batch of a data set: its records loaded, preprocessed, checked and stacked."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from jslim.core.errors import DataError
+from jslim.data.decode import EncodedImage
 from jslim.data.order import Order, example_generator
 from jslim.data.sources import ImageDataset
 
 Batch = dict[str, np.ndarray]
+Preprocessing = Callable[..., np.ndarray]
 
 # A batch, and what is wrong with its bad records, by their index in the data set.
 Loaded = tuple[Batch, dict[int, str]]
@@ -20,10 +22,11 @@ class BadRecordError(DataError):
     """A record that cannot be read, or has a label out of range: one that may be left out."""
 
 
+@dataclasses.dataclass
 class BatchLoader:
     """Makes the batch that begins at a position; picklable where what it is made of is.
 
-    Args:
+    Attributes:
       dataset: Where the records come from.
       batch_size: The rows of every batch.
       order: Which record is at a position.
@@ -34,27 +37,19 @@ class BatchLoader:
       shard: As of `batches`: which rows of every batch are made.
     """
 
-    def __init__(
-        self,
-        dataset: ImageDataset,
-        batch_size: int,
-        order: Order,
-        *,
-        stop: int | None,
-        preprocessing_fn: Callable[..., np.ndarray] | None,
-        decode_images: bool,
-        skips_bad_records: bool,
-        shard: tuple[int, int],
-    ):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.order = order
-        self.stop = stop
-        self._preprocessing_fn = preprocessing_fn
-        self._draws_random_numbers = preprocessing_fn is not None and _takes_rng(preprocessing_fn)
-        self._decode_images = decode_images
-        self._skips_bad_records = skips_bad_records
-        self._shard = shard
+    dataset: ImageDataset
+    batch_size: int
+    order: Order
+    _: dataclasses.KW_ONLY
+    stop: int | None
+    preprocessing_fn: Preprocessing | None
+    decode_images: bool
+    skips_bad_records: bool
+    shard: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        function = self.preprocessing_fn
+        self._draws_random_numbers = function is not None and _takes_rng(function)
 
     def end_of_batch(self, start: int) -> int:
         end = start + self.batch_size
@@ -66,7 +61,7 @@ class BatchLoader:
 
     def __call__(self, start: int) -> Loaded:
         """The rows of this shard of the batch whose first record is at position `start`."""
-        index, count = self._shard
+        index, count = self.shard
         num_rows = self.batch_size // count
         first_row = start + index * num_rows
         positions = range(first_row, min(first_row + num_rows, self.end_of_batch(start)))
@@ -101,7 +96,7 @@ class BatchLoader:
         try:
             return self._load_example(position)
         except DataError as error:
-            if not self._skips_bad_records:
+            if not self.skips_bad_records:
                 raise BadRecordError(str(error)) from error
             bad[self.order(position)] = str(error)
             return None
@@ -116,8 +111,8 @@ class BatchLoader:
     def _load_example(self, position: int) -> tuple[np.ndarray, int]:
         """The preprocessed image and the checked label at a position of the stream."""
         index = self.order(position)
-        example = self.dataset[index] if self._decode_images else self.dataset.undecoded(index)
-        image: Any = example["image"]
+        example = self.dataset[index] if self.decode_images else self.dataset.undecoded(index)
+        image: np.ndarray | EncodedImage = example["image"]
         label, key = example["label"], example["record_key"]
         if not 0 <= label < self.dataset.num_classes:
             raise DataError(
@@ -125,23 +120,23 @@ class BatchLoader:
                 f"{self.dataset.num_classes - 1}, the labels of its {self.dataset.num_classes} "
                 "classes; correct the label or num_classes."
             )
-        if self._preprocessing_fn is not None:
+        if self.preprocessing_fn is not None:
             options = {}
             if self._draws_random_numbers:
                 options["rng"] = example_generator(self.order.seed, position)
             try:
-                image = self._preprocessing_fn(image, **options)
+                image = self.preprocessing_fn(image, **options)
             except DataError:
                 raise  # of decoding, which names the record
             except ValueError as error:
                 raise DataError(f"record {key!r} of {self.dataset.name!r}: {error}") from error
-        return image, label
+        return np.asarray(image), label
 
     def _key(self, position: int) -> str:
         return self.dataset[self.order(position)]["record_key"]
 
 
-def _takes_rng(function: Callable[..., Any]) -> bool:
+def _takes_rng(function: Preprocessing) -> bool:
     try:
         return "rng" in inspect.signature(function).parameters
     except ValueError:  # Some functions written in C have no signature.
