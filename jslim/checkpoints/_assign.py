@@ -1,5 +1,6 @@
 """Puts values of a checkpoint, or given ones, into the variables of a model."""
 
+import dataclasses
 import functools
 import logging
 import math
@@ -24,6 +25,7 @@ _logger = logging.getLogger("jslim")
 Assign = Callable[[PyTree, Mapping[str, ArrayLike]], PyTree]
 
 
+@dataclasses.dataclass(eq=False)
 class InitFn:
     """Gives a training state, or a variables tree, the values of a checkpoint.
 
@@ -31,18 +33,11 @@ class InitFn:
         report: the `RestoreReport` of the last call, None before it.
     """
 
-    def __init__(
-        self,
-        reader: CheckpointReader,
-        sources: dict[str, str],
-        reshape_variables: bool,
-        excused: Mapping[str, Sequence[str] | None],
-    ) -> None:
-        self.report: RestoreReport | None = None
-        self._reader = reader
-        self._sources = sources
-        self._reshape = reshape_variables
-        self._excused = excused
+    _reader: CheckpointReader
+    _sources: dict[str, str]
+    _reshape: bool
+    _excused: Mapping[str, Sequence[str] | None]
+    report: RestoreReport | None = None
 
     def __call__(self, state: PyTree) -> PyTree:
         """Returns `state` with the variables read; all that does not fit is named at once.

@@ -7,7 +7,6 @@ import pathlib
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 import jax
 import numpy as np
@@ -197,13 +196,13 @@ class CheckpointManager:
         except Invalid as error:
             raise ValueError(f"CheckpointManager.save: {error}.") from None
         self.wait()
+        meta = Meta(step, 0.0, notes[1], notes[0], described, {})
         if jax.process_count() > 1:
-            self._save_jointly(int(step), leaves, described, *notes)
-            self._last_save = time.monotonic()
-            return
-        arrays = _trees.copy_to_host(leaves, described)
+            self._save_jointly(leaves, meta)
+        else:
+            arrays = _trees.copy_to_host(leaves, described)
+            self._running = self._thread.submit(self._write, arrays, meta)
         self._last_save = time.monotonic()
-        self._running = self._thread.submit(self._write, int(step), arrays, described, *notes)
 
     def rehearse(self, state: PyTree) -> None:
         """Writes the state, reads it back and removes it: fails now where `save` would later.
@@ -250,41 +249,30 @@ class CheckpointManager:
     def __enter__(self) -> "CheckpointManager":
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(
-        self,
-        step: int,
-        arrays: dict[str, np.ndarray],
-        described: dict[str, Leaf],
-        data_state: object,
-        contract: Values,
-    ) -> None:
+    def _write(self, arrays: dict[str, np.ndarray], meta: Meta) -> None:
         """Everything of a save that the training need not wait for."""
-        leaves = with_checksums(described, arrays)
-        final = self.directory / str(step)
-        unfinished = final.with_suffix(_UNFINISHED)
+        meta = meta._replace(leaves=with_checksums(meta.leaves, arrays))
+        final, unfinished = self._paths(meta)
         standing = read_whole(final) if final.exists() else None
-        if standing is not None:
-            held = (standing.leaves, standing.data_state, standing.contract)
-            if held == (leaves, data_state, contract):
-                return
+        if standing is not None and standing._replace(saved_at=0.0, files={}) == meta:
+            return
         with unfinished_directory(unfinished, f"checkpoint {final}"):
-            write(unfinished, arrays, leaves, reads_back=not self._is_tried)
+            write(unfinished, arrays, meta.leaves, reads_back=not self._is_tried)
             self._is_tried = True
-            files = list_files(unfinished)
-            meta = Meta(step, time.time(), contract, data_state, leaves, files)
-            self._publish(unfinished, meta, is_standing=standing is not None)
+            self._publish(meta, is_standing=standing is not None)
 
-    def _publish(self, unfinished: pathlib.Path, meta: Meta, *, is_standing: bool) -> None:
-        """Makes a checkpoint of what has been written, under its number."""
+    def _paths(self, meta: Meta) -> tuple[pathlib.Path, pathlib.Path]:
+        """Where a checkpoint is when it is whole, and before that."""
         final = self.directory / str(meta.step)
+        return final, final.with_suffix(_UNFINISHED)
+
+    def _publish(self, meta: Meta, *, is_standing: bool) -> None:
+        """Makes a checkpoint of what has been written, under its number."""
+        final, unfinished = self._paths(meta)
+        meta = meta._replace(saved_at=time.time(), files=list_files(unfinished))
         write_meta(unfinished, meta)
         replaced = final.with_suffix(_REPLACED)
         if is_standing:
@@ -299,31 +287,20 @@ class CheckpointManager:
         self._saved_at[meta.step] = meta.saved_at
         self._delete_old()
 
-    def _save_jointly(
-        self,
-        step: int,
-        leaves: Variables,
-        described: dict[str, Leaf],
-        data_state: object,
-        contract: Values,
-    ) -> None:
+    def _save_jointly(self, leaves: Variables, meta: Meta) -> None:
         """A save by all processes together, which return when it is whole."""
-        if step == self._last_step:  # as at the end of training, where it has just been saved
+        if meta.step == self._last_step:  # as at the end of training, where it was just saved
             return
-        final = self.directory / str(step)
-        unfinished = final.with_suffix(_UNFINISHED)
+        final, unfinished = self._paths(meta)
 
         def publish(noted: dict[str, Leaf]) -> None:
-            files = list_files(unfinished)
-            meta = Meta(step, time.time(), contract, data_state, noted, files)
             is_standing = final.exists() and read_whole(final) is not None
-            self._publish(unfinished, meta, is_standing=is_standing)
+            self._publish(meta._replace(leaves=noted), is_standing=is_standing)
 
-        write_jointly(
-            unfinished, leaves, described, f"checkpoint {final}", not self._is_tried, publish
-        )
+        what, described = f"checkpoint {final}", meta.leaves
+        write_jointly(unfinished, leaves, described, what, not self._is_tried, publish)
         self._is_tried = True
-        self._last_step = step
+        self._last_step = meta.step
 
     def _delete_old(self) -> None:
         kept = set(list(self._saved_at)[-self._keep :])

@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -15,42 +14,12 @@ from jslim.checkpoints._restore import read_leaves
 from jslim.checkpoints._safetensors import SafetensorsReader
 from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host.readers import CheckpointReader as CheckpointReader
+from jslim.host.readers import Held
 
 
-class CheckpointReader(Protocol):
-    """Arrays by name, whatever the format; the methods are those of TensorFlow's reader.
-
-    Attributes:
-        path: the checkpoint, for messages.
-        step: the training steps behind it; None where it does not say.
-        contract: what it says about itself (network, class names and so on), as a dict; empty if
-            it says nothing, as TensorFlow's.
-    """
-
-    path: str
-    contract: Values
-
-    @property
-    def step(self) -> int | None: ...
-
-    def has_tensor(self, name: str) -> bool:
-        """Whether the checkpoint holds an array of that name."""
-
-    def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
-        """`{name: shape}` of every array."""
-
-    def get_variable_to_dtype_map(self) -> dict[str, str]:
-        """`{name: dtype}` of every array, as NumPy spells it: `float32`."""
-
-    def get_tensor(self, name: str) -> np.ndarray:
-        """Reads one array."""
-
-    def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Reads these arrays and no others."""
-
-
-class JslimReader:
-    """The `CheckpointReader` of jslim's own checkpoints.
+class JslimReader(CheckpointReader):
+    """Reads jslim's own checkpoints.
 
     Attributes:
         leaf_names: `{name: name of the leaf}`, the path in the tree that was saved.
@@ -60,18 +29,13 @@ class JslimReader:
         self._step_dir = step_dir
         self._meta = read_step(step_dir)
         self.leaf_names = variable_names(self._meta.leaves)
-        self.path = str(step_dir)
-        self.step: int | None = self._meta.step
-        self.contract = self._meta.contract
+        leaves = {name: self._meta.leaves[leaf] for name, leaf in self.leaf_names.items()}
+        held = {name: Held(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
+        super().__init__(str(step_dir), held, self._meta.contract)
 
-    def has_tensor(self, name: str) -> bool:
-        return name in self.leaf_names
-
-    def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
-        return {name: self._meta.leaves[leaf].shape for name, leaf in self.leaf_names.items()}
-
-    def get_variable_to_dtype_map(self) -> dict[str, str]:
-        return {name: self._meta.leaves[leaf].dtype for name, leaf in self.leaf_names.items()}
+    @property
+    def step(self) -> int:
+        return self._meta.step
 
     def get_tensor(self, name: str) -> np.ndarray:
         return self.get_tensors([name])[name]

@@ -5,7 +5,7 @@ They are written by the package safetensors and read here, within limits that it
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host import readers
 from jslim.host.files import UnfinishedFile, open_regular, read_part
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import output_file
@@ -119,26 +120,20 @@ def _read_header(path: str | os.PathLike[str]) -> _Header:
     return _Header(8 + length, dict(sorted(tensors.items())), contract)
 
 
-class SafetensorsReader:
-    """The `CheckpointReader` of safetensors files; an array is read when it is asked for."""
+class SafetensorsReader(readers.CheckpointReader):
+    """Reads safetensors files; an array is read when it is asked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
-        self.step: int | None = None  # which such a file does not say
         try:
             self._header = _read_header(path)
         except (Invalid, OSError) as error:
             raise self._broken(error) from error
-        self.contract = self._header.contract
-
-    def has_tensor(self, name: str) -> bool:
-        return name in self._header.tensors
-
-    def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
-        return {name: tensor.shape for name, tensor in self._header.tensors.items()}
-
-    def get_variable_to_dtype_map(self) -> dict[str, str]:
-        return {name: DTYPES.get(t.dtype, t.dtype) for name, t in self._header.tensors.items()}
+        held = {
+            name: readers.Held(tensor.shape, DTYPES.get(tensor.dtype, tensor.dtype))
+            for name, tensor in self._header.tensors.items()
+        }
+        super().__init__(self.path, held, self._header.contract)
 
     def get_tensor(self, name: str) -> np.ndarray:
         if name not in self._header.tensors:
@@ -158,9 +153,6 @@ class SafetensorsReader:
         except OSError as error:
             raise self._broken(error) from error
         return content.view(DTYPES[tensor.dtype]).reshape(tensor.shape)
-
-    def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:
-        return {name: self.get_tensor(name) for name in names}
 
     def _broken(self, error: Exception) -> RestoreError:
         why = error.strerror if isinstance(error, OSError) else error

@@ -6,7 +6,6 @@ that `jslim-convert` writes have one record a group.
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from jslim.core.errors import DataError
@@ -100,11 +99,6 @@ class ArrayRecordWriter:
     def __enter__(self) -> "ArrayRecordWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._writer.close()
-        self._unfinished.__exit__(kind, error, traceback)
+        self._unfinished.__exit__(kind)

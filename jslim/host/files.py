@@ -9,7 +9,6 @@ import stat
 import struct
 import zipfile
 import zlib
-from types import TracebackType
 
 import numpy as np
 
@@ -146,16 +145,8 @@ class UnfinishedFile:
     def __enter__(self) -> "UnfinishedFile":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.discard()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        (self.finish if kind is None else self.discard)()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

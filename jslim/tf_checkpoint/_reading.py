@@ -4,12 +4,13 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host import readers
 from jslim.host.paths import local_path
 from jslim.tf_checkpoint import _locate
 from jslim.tf_checkpoint._tensors import DTYPES, STRING
@@ -23,8 +24,8 @@ _logger = logging.getLogger("jslim")
 T = TypeVar("T")
 
 
-class CheckpointReader:
-    """The tensors of a TensorFlow checkpoint, by name; its methods are those of TensorFlow's.
+class CheckpointReader(readers.CheckpointReader):
+    """The tensors of a TensorFlow checkpoint, sorted by name; those of strings are of `string`.
 
     Attributes:
       path: The prefix of the checkpoint, or its file.
@@ -35,7 +36,6 @@ class CheckpointReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         located = _located(path)
         self.path = str(located.path)
-        self.contract: dict[str, Any] = {}
         self.version = "V1" if located.files_of_v1 else "V2"
         try:
             self._store: Bundle | SlicedFiles = (
@@ -45,29 +45,19 @@ class CheckpointReader:
             raise self._broken(str(error)) from error
         except OSError as error:
             raise RestoreError(f"{self.path} cannot be read: {error.strerror}") from error
-        self._entries = dict(sorted(self._store.entries.items()))
+        entries = sorted(self._store.entries.items())
+        held = {name: readers.Held(entry.shape, _dtype_name(entry.type)) for name, entry in entries}
+        super().__init__(self.path, held)
         if pathlib.Path(path) != located.path:
             _logger.info("%s: reading the TensorFlow checkpoint %s", path, self.path)
 
     @property
     def step(self) -> int | None:
         """The training steps behind it: its `global_step`, or else the number in its name."""
-        entry = self._entries.get("global_step")
-        if entry is not None and entry.shape == () and _dtype_name(entry.type) in _STEP_TYPES:
+        held = self._held.get("global_step")
+        if held is not None and held.shape == () and held.dtype in _STEP_TYPES:
             return int(self.get_tensor("global_step"))
         return _locate.number_of(pathlib.Path(self.path))
-
-    def has_tensor(self, name: str) -> bool:
-        """Whether there is a tensor of that name."""
-        return name in self._entries
-
-    def get_variable_to_shape_map(self) -> dict[str, tuple[int, ...]]:
-        """`{name: shape}` of all tensors, sorted by name."""
-        return {name: entry.shape for name, entry in self._entries.items()}
-
-    def get_variable_to_dtype_map(self) -> dict[str, str]:
-        """`{name: dtype}` of all tensors, as NumPy spells it, 'float32', or 'string'."""
-        return {name: _dtype_name(entry.type) for name, entry in self._entries.items()}
 
     def get_tensor(self, name: str) -> np.ndarray:
         """Reads one tensor, and nothing of the others (of V1, the blocks that it is in).
@@ -79,19 +69,15 @@ class CheckpointReader:
           RestoreError: There is no such tensor; its bytes are not those that were written; it is
             no array (a TensorFlow resource).
         """
-        if name not in self._entries:
+        if name not in self._held:
             raise RestoreError(
                 f"TensorFlow checkpoint {self.path} has no tensor {name!r}"
-                f"{did_you_mean(name, self._entries)}"
+                f"{did_you_mean(name, self._held)}"
             )
         try:
             return self._store.read(name)
         except Malformed as error:
             raise self._broken(f"of {name}, {error}") from error
-
-    def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Reads these tensors and no others."""
-        return {name: self.get_tensor(name) for name in names}
 
     def debug_string(self) -> str:
         """A line for each tensor: name, type and shape."""
