@@ -6,7 +6,6 @@ TensorFlow's tensorflow/core/util/saved_tensor_slice.proto says what is in them.
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,10 @@ from jslim.tf_checkpoint._tensors import (
     parsed_slice,
     slice_key,
 )
-from jslim.tf_checkpoint._wire import Malformed, parse
+from jslim.tf_checkpoint._wire import Malformed, fields, parse
 
 _META_KEY = b""
+_DATA = 2
 
 
 class SlicedFiles:
@@ -73,36 +73,53 @@ def _parse_meta(value: memoryview) -> Iterator[tuple[str, Entry]]:
 def _parse_data(
     value: memoryview, name: str, part: Slice, entry: Entry, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The values of a slice, which must be that one."""
-    saved = parse("SavedTensorSlices", value).data
-    if not saved.HasField("data") or (saved.name, parsed_slice(saved.slice)) != (name, part):
-        raise Malformed(f"there is {saved.name!r} where it should be")
-    array = _parse_tensor(saved.data, entry)
+    """The SavedSlice in a SavedTensorSlices, which must be of that name and slice."""
+    saved = _by_number(_bytes(_by_number(value), _DATA))
+    found = bytes(_bytes(saved, 1)).decode(errors="replace")
+    if (found, parsed_slice(parse("TensorSliceProto", _bytes(saved, 2)))) != (name, part):
+        raise Malformed(f"there is {found!r} where it should be")
+    array = _parse_tensor(_bytes(saved, 3), entry)
     if array.size != math.prod(shape):
         raise Malformed(f"it has {array.size} elements and not those of {shape}")
     return array.reshape(shape)
 
 
-# The fields of a TensorProto with numbers of fixed size, and the numbers.
-_FIXED = {"float_val": "<f4", "double_val": "<f8", "scomplex_val": "<c8", "dcomplex_val": "<c16"}
+def _by_number(message: memoryview) -> dict[int, list[int | memoryview]]:
+    found: dict[int, list[int | memoryview]] = {}
+    for number, value in fields(message):
+        found.setdefault(number, []).append(value)
+    return found
+
+
+def _bytes(found: dict[int, list[int | memoryview]], number: int) -> memoryview:
+    value = found.get(number, [memoryview(b"")])[-1]
+    if isinstance(value, int):
+        raise Malformed("bytes are wanted where there is a number")
+    return value
+
+
+# The fields of a TensorProto with numbers of fixed size, packed or not, and the numbers.
+_FIXED = {5: "<f4", 6: "<f8", 9: "<c8", 12: "<c16"}
 _INTEGERS = ("int_val", "int64_val", "bool_val", "uint32_val", "uint64_val")
 
 
-def _parse_tensor(message: Any, entry: Entry) -> np.ndarray:
+def _parse_tensor(content: memoryview, entry: Entry) -> np.ndarray:
     """A TensorProto, flat."""
-    dtype = entry.dtype
-    if message.dtype not in (0, entry.type):
+    found, dtype = _by_number(content), entry.dtype
+    if found.get(1, [entry.type])[-1] != entry.type:
         raise Malformed("it is of another type than the list of tensors says")
-    if message.tensor_content:  # as in memory
-        return _from_bytes(message.tensor_content, dtype)
+    if in_memory := _bytes(found, 4):  # tensor_content
+        return _from_bytes(in_memory, dtype)
+    for number, stored in _FIXED.items():
+        if number in found:
+            parts = [part for part in found[number] if not isinstance(part, int)]
+            _check(dtype == stored and len(parts) == len(found[number]))
+            return _from_bytes(parts[0] if len(parts) == 1 else b"".join(parts), dtype)
+    message = parse("TensorProto", content)
     if entry.type == STRING:
         array = np.empty(len(message.string_val), object)
         array[:] = message.string_val
         return array
-    for name, stored in _FIXED.items():
-        if parts := getattr(message, name):
-            _check(dtype == stored)
-            return _from_bytes(parts[0] if len(parts) == 1 else b"".join(parts), dtype)
     if message.half_val:  # of float16 and bfloat16, their bits
         _check(dtype.itemsize == 2 and dtype.kind not in "iu")
         return np.array(message.half_val, np.int64).astype(np.uint16).view(dtype)
@@ -118,7 +135,7 @@ def _check(are_of_its_type: bool) -> None:
         raise Malformed("its values are of another type than its own")
 
 
-def _from_bytes(content: bytes, dtype: np.dtype) -> np.ndarray:
+def _from_bytes(content: bytes | memoryview, dtype: np.dtype) -> np.ndarray:
     if dtype.hasobject or len(content) % dtype.itemsize:
         raise Malformed(f"its {len(content)} bytes are no whole number of {dtype}")
     return np.frombuffer(content, dtype)

@@ -4,6 +4,7 @@ The encoding is described in https://protobuf.dev/programming-guides/encoding.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 from jslim.host import protobuf
@@ -34,25 +35,18 @@ message SavedSliceMeta {
   repeated TensorSliceProto slice = 4;
 }
 message SavedTensorSliceMeta { repeated SavedSliceMeta tensor = 1; }
+message SavedTensorSlices { SavedTensorSliceMeta meta = 1; }
 message TensorProto {
-  int64 dtype = 1;
-  bytes tensor_content = 4;
-  repeated bytes float_val = 5;
-  repeated bytes double_val = 6;
   repeated int64 int_val = 7;
   repeated bytes string_val = 8;
-  repeated bytes scomplex_val = 9;
   repeated int64 int64_val = 10;
   repeated int64 bool_val = 11;
-  repeated bytes dcomplex_val = 12;
   repeated int64 half_val = 13;
   repeated int64 uint32_val = 16;
   repeated uint64 uint64_val = 17;
 }
-message SavedSlice { string name = 1; TensorSliceProto slice = 2; TensorProto data = 3; }
-message SavedTensorSlices { SavedTensorSliceMeta meta = 1; SavedSlice data = 2; }
 """
-_VARINT, _BYTES, _FIXED32 = 0, 2, 5
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class Malformed(ValueError):
@@ -61,8 +55,6 @@ class Malformed(ValueError):
 
 def parse(name: str, content: bytes | memoryview) -> Any:
     """The message of that name in the bytes.
-
-    Numbers of fixed size that are packed, as TensorFlow writes them, are left as bytes.
 
     Raises:
       Malformed: It is none.
@@ -99,6 +91,28 @@ def varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of each field, of which nothing is copied: for tensors of many megabytes."""
+    at = 0
+    while at < len(message):
+        key, at = read_varint(message, at)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, at = read_varint(message, at)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            size, at = read_varint(message, at)
+        elif kind in (_FIXED32, _FIXED64):
+            size = 4 if kind == _FIXED32 else 8
+        else:
+            raise Malformed(f"field {number} is of the unknown wire type {kind}")
+        if size > len(message) - at:
+            raise Malformed(f"field {number} is cut short")
+        yield number, message[at : at + size]
+        at += size
 
 
 def field(number: int, value: int | bytes) -> bytes:
