@@ -82,8 +82,8 @@ def export_inference_graph(
       The path of the file.
 
     Raises:
-      ValueError: A platform is none of these; the file cannot be written; what `slim.load` raises.
-      RestoreError: Likewise.
+      ValueError: A platform is none of these; the file cannot be written.
+      RestoreError, ValueError: What `slim.load` raises.
       ImportError: The package flatbuffers is not installed.
     """
     output_file = output_path(output_file, "export: output_file", GRAPH)

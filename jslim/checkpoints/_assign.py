@@ -141,8 +141,8 @@ def assign_from_checkpoint_fn(
         name_fn: gives the name in the checkpoint for the name of a variable in `var_list`.
         allow_missing: patterns, anchored at the start of the name as everywhere, for names that
             the checkpoint may lack; each must excuse some. Their variables stay as they are.
-        allow_mismatched: likewise, for variables that may have another shape or dtype in it.
-        allow_unused: likewise, for names in it that nothing is read from. None, and not an empty
+        allow_mismatched: patterns for variables that may have another shape or dtype in it.
+        allow_unused: patterns for names in it that nothing is read from. None, and not an empty
             list, allows all: optimizer slots and heads are left over as a rule.
 
     Returns:

@@ -37,7 +37,7 @@ def lines_of(differences: Sequence[Difference]) -> list[str]:
 def _grouped(
     differences: Sequence[Difference], depth: int
 ) -> dict[tuple[str, str], list[Difference]]:
-    """By the first parts of the name, so many of them, and by kind."""
+    """By the first `depth` parts of the name, and by kind."""
     groups: dict[tuple[str, str], list[Difference]] = {}
     for difference in differences:
         scope = "/".join(difference.name.split("/")[:-1][:depth])

@@ -329,7 +329,7 @@ def is_done(directory: str | os.PathLike[str]) -> bool:
 
 
 def has_ended(directory: str | os.PathLike[str]) -> bool:
-    """Whether the training that wrote to `directory` is done, or has stopped for want of data."""
+    """Whether the training that wrote to `directory` is done, or its data has ended."""
     return is_done(directory) or (_directory(directory) / _STOPPED_FILE).is_file()
 
 

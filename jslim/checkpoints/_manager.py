@@ -67,8 +67,8 @@ class CheckpointManager:
         keep: how many of the newest checkpoints stay.
         save_interval_secs: how long after a save `should_save` asks for another; 0 for each time it
             is asked, None for never.
-        keep_every_secs: also keeps the first checkpoint, and for good one in each such time after
-            it; None for no others than the newest.
+        keep_every_secs: also keeps for good the first checkpoint, and then one in each such time;
+            None keeps the newest alone.
 
     Raises:
         ValueError: `keep` or a time is not positive.

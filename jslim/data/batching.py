@@ -109,7 +109,7 @@ class BatchIterator(Iterator[Batch]):
         """
         for key, ours in self.get_state().items():
             if key not in state:
-                if key == "files":  # which positions saved by earlier versions have not
+                if key == "files":  # that positions saved by earlier versions lack
                     continue
                 raise DataError(
                     f"the saved position of the batches of {self.dataset.name!r} must have "

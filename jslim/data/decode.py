@@ -243,7 +243,7 @@ def _num_channels(image: "PillowImage") -> int:
 
 
 def _ends_in_zeros(image: "PillowImage") -> bool:
-    """Whether the last row may be one that Pillow has not filled, of an image that is loaded."""
+    """Whether Pillow may have left the last row of a loaded image empty."""
     last_row = image.crop((0, image.height - 1, image.width, image.height))
     return bool(image.info.get("interlace")) or last_row.getbbox(alpha_only=False) is None
 

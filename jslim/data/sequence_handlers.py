@@ -70,8 +70,8 @@ class KeypointsSequence(_PointSequence):
     Args:
       keys: Two names; default y, x.
       prefix: As of `BoundingBoxSequence`.
-      return_dense: Likewise.
-      default_value: Likewise.
+      return_dense: As of `BoundingBoxSequence`.
+      default_value: As of `BoundingBoxSequence`.
 
     Raises:
       ValueError: There are not two names.

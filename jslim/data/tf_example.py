@@ -38,7 +38,7 @@ _KINDS = {
 
 
 class FixedLenFeature(NamedTuple):
-    """A feature with so many values in every example.
+    """A feature with the same number of values in every example.
 
     Attributes:
       shape: Of the array.
@@ -65,7 +65,7 @@ class VarLenFeature(NamedTuple):
 
 
 class FixedLenSequenceFeature(NamedTuple):
-    """A feature of a sequence, with so many values at every step: an array `[steps, *shape]`.
+    """A feature of a sequence with the same number of values at every step: `[steps, *shape]`.
 
     Attributes:
       shape: Of the array at each step.

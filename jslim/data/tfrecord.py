@@ -22,6 +22,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from jslim.core import checks
 from jslim.core.errors import DataError
 from jslim.data._compressed import WINDOW_BITS, decompressed
 from jslim.data._shards import check_shards
@@ -340,11 +341,7 @@ class TFRecordWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], compression: str | None = None):
-        if compression is not None and compression not in COMPRESSIONS:
-            raise ValueError(
-                f"compression must be None, {' or '.join(map(repr, COMPRESSIONS))}, got "
-                f"{compression!r}."
-            )
+        checks.one_of("", "compression", compression, (None, *COMPRESSIONS))
         path = output_file(path, "TFRecordWriter: path")
         self._path = pathlib.Path(path)
         self._unfinished = UnfinishedFile(path)

@@ -89,8 +89,8 @@ class TFRecordDataset(ImageDataset):
 
     Args:
       name: What errors call it.
-      files: Their paths. Those that all end in `.array_record` are taken for such.
-      decoder: Has the items `'image'` and `'label'`; others are had from `decode`.
+      files: Their paths; ArrayRecord files where all end in `.array_record`.
+      decoder: Has the items `'image'` and `'label'`; `decode` gives others.
       class_names: The name of each class.
       lazy_decoder: One whose image may be an `EncodedImage`, for `undecoded`; default `decoder`.
 

@@ -82,7 +82,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarray:
-    """So many bytes from a place in a file, as uint8.
+    """`size` bytes from a place in a file, as uint8.
 
     Raises:
       OSError: It cannot be read, is no file, or does not have them; or they do not fit into memory.

@@ -10,6 +10,8 @@ own, which are the same for any number of devices. TF-Slim has only flips and co
 import jax
 import jax.numpy as jnp
 
+from jslim.core import checks
+
 _ERASING_ATTEMPTS = 10
 
 
@@ -78,8 +80,7 @@ def random_erasing(
     Raises:
       ValueError: `probability` is not in `[0, 1]`.
     """
-    if not 0 <= probability <= 1:
-        raise ValueError(f"random_erasing: probability must be in [0, 1], got {probability}.")
+    checks.number("random_erasing", "probability", probability, at_least=0, at_most=1)
     batch, height, width, _ = images.shape
     chosen, area_rng, ratio_rng, row_rng, column_rng = jax.random.split(rng, 5)
     shape = (batch, _ERASING_ATTEMPTS)
@@ -195,8 +196,7 @@ def mixup_or_cutmix(
 
 def _shares(where: str, rng: jax.Array, labels: jax.Array, alpha: float) -> jax.Array:
     """How much of itself each image keeps, `[batch, 1]`."""
-    if not alpha > 0:
-        raise ValueError(f"{where}: alpha must be above 0, got {alpha}.")
+    checks.number(where, "alpha", alpha, above=0)
     if labels.ndim != 2 or not jnp.issubdtype(labels.dtype, jnp.floating):
         raise ValueError(
             f"{where}: labels must be floating [batch, num_classes], got {labels.dtype} of shape "

@@ -152,7 +152,7 @@ Image = np.ndarray | ScalableImage
 
 
 def in_size(image: Image, height: int, width: int) -> np.ndarray:
-    """The pixels of an image: as few as serve, but at least so many rows and columns."""
+    """The pixels of an image: as few as serve, but no fewer rows and columns than these."""
     return image.at_least(height, width) if hasattr(image, "at_least") else image
 
 

@@ -60,7 +60,7 @@ def preprocess_image(
       float32 `[output_height, output_width, channels]` in `[-1, 1]`.
 
     Raises:
-      ValueError: In training: `rng` is None, or the image has not three channels.
+      ValueError: In training: `rng` is None, or the image does not have three channels.
     """
     image = crop_and_resize(
         image,

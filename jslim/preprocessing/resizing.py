@@ -85,7 +85,7 @@ def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> n
 # What stands at an output pixel along one axis: input pixels `[out, taps]`, and their weights.
 Taps = tuple[np.ndarray, np.ndarray]
 
-_TABLE_SIZE = 1024  # TensorFlow looks the bicubic weights up in a table of so many steps
+_TABLE_SIZE = 1024  # steps of the table in which TensorFlow looks up the bicubic weights
 _CUBIC = -0.75
 
 

@@ -38,8 +38,8 @@ def preprocess_image(
       float32 `[output_height, output_width, 3]`, from -124 to 151.
 
     Raises:
-      ValueError: The image has not three channels, the resized image is smaller than the crop, or
-        in training `rng` is None.
+      ValueError: The image does not have three channels; the resized image is smaller than the
+        crop; in training, `rng` is None.
     """
     image = crop_and_resize(
         image,

@@ -184,7 +184,7 @@ def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, .
       path: As of `load_checkpoint`.
 
     Raises:
-      RestoreError: Likewise.
+      RestoreError: As of `load_checkpoint`.
     """
     return list(load_checkpoint(path).get_variable_to_shape_map().items())
 
@@ -197,6 +197,6 @@ def load_variable(path: str | os.PathLike[str], name: str) -> np.ndarray:
       name: Of the tensor; a trailing ':0' is left out.
 
     Raises:
-      RestoreError: Likewise, or there is no such tensor.
+      RestoreError: As of `load_checkpoint`; or there is no such tensor.
     """
     return load_checkpoint(path).get_tensor(re.sub(":0$", "", name))

@@ -30,7 +30,7 @@ MOST_LISTED = 1 << 22  # bytes of what lists the tensors, which is held in memor
 
 
 def read_bytes(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
-    """So many bytes from a place in a file."""
+    """`size` bytes from a place in a file."""
     try:
         if offset + size > path.stat().st_size:
             raise Malformed(f"{path.name} is too short")
