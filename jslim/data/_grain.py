@@ -14,34 +14,25 @@ T = TypeVar("T")
 
 
 class _Elements(Generic[T]):
-    """A Grain source of `load(first)`, ... `load(stop - 1)`."""
+    """A Grain source of `load(first)`, ... `load(stop - 1)`, which knows the threads it runs in."""
 
-    def __init__(self, load: Callable[[int], T], numbers: range):
+    def __init__(self, load: Callable[[int], T], numbers: range, num_threads: int = 0):
         self._load = load
         self._numbers = numbers
+        self.threads: set[threading.Thread] = set()
+        # Grain's pool starts a thread only while none is idle, so all of them come here.
+        count = min(num_threads, max(1, len(numbers)))
+        self.all_started = threading.Barrier(count) if count else None
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def __getitem__(self, index: int) -> T:
-        return self._load(self._numbers[index])
-
-
-class _ThreadedElements(_Elements[T]):
-    """A source that knows the threads it runs in."""
-
-    def __init__(self, load: Callable[[int], T], numbers: range, num_threads: int):
-        super().__init__(load, numbers)
-        self.threads: set[threading.Thread] = set()
-        # Grain's pool starts a thread only while none is idle, so all of them come here.
-        self.all_started = threading.Barrier(min(num_threads, max(1, len(numbers))))
-
-    def __getitem__(self, index: int) -> T:
         thread = threading.current_thread()
-        if thread not in self.threads:
+        if self.all_started is not None and thread not in self.threads:
             self.threads.add(thread)
             self.all_started.wait()
-        return super().__getitem__(index)
+        return self._load(self._numbers[index])
 
 
 class ReadAhead(Iterator[T]):
@@ -82,22 +73,16 @@ class ReadAhead(Iterator[T]):
             ) from error
         numbers = range(first, sys.maxsize if stop is None else stop)
         self._num_workers = num_workers
-        self._threaded: _ThreadedElements[T] | None = None
+        self._elements = _Elements(load, numbers, 0 if num_workers else num_threads)
+        threads, ahead = (1, 1) if num_workers else (num_threads, num_threads + 1)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+        dataset = grain.MapDataset.source(self._elements).to_iter_dataset(options)
         if num_workers:
             _mark_flags_as_parsed()
-            dataset = grain.MapDataset.source(_Elements(load, numbers)).to_iter_dataset(
-                grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-            )
             dataset = dataset.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=num_workers),
                 worker_init_fn=_end_with_parent,
             )
-        else:
-            self._threaded = _ThreadedElements(load, numbers, num_threads)
-            options = grain.ReadOptions(
-                num_threads=num_threads, prefetch_buffer_size=num_threads + 1
-            )
-            dataset = grain.MapDataset.source(self._threaded).to_iter_dataset(options)
         self._has_started = not num_workers
         self._iterator: Any = iter(dataset)
 
@@ -120,10 +105,10 @@ class ReadAhead(Iterator[T]):
     def close(self) -> None:
         """Ends threads and processes; what is being loaded is waited for, and dropped."""
         self._iterator.close()
-        if self._threaded is not None:
+        if self._elements.all_started is not None:
             # Grain tells its threads to end but does not wait for them.
-            self._threaded.all_started.abort()
-            for thread in self._threaded.threads:
+            self._elements.all_started.abort()
+            for thread in self._elements.threads:
                 thread.join()
 
 
