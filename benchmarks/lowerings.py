@@ -1,6 +1,6 @@
 """Times jslim's own ways of computing convolutions and pools against XLA's, on this machine.
 
-    python -m benchmarks.lowerings
+    python -m benchmarks.lowerings [OPERATION]
 
 Prints for each shape how many times as fast the way that is chosen for a CPU is as XLA's operation,
 whatever this machine has: forward, and with gradients. `jslim/layers/_lowering/_choices.py` quotes
@@ -9,6 +9,7 @@ the results, and is what they decide on.
 
 import functools
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,12 @@ CASES: list[tuple[str, tuple[int, ...], int, int, int]] = [
     ("convolve", (8, 28, 28, 512), 1, 1, 128),
     ("convolve", (8, 14, 14, 1024), 1, 1, 256),
     ("convolve", (8, 56, 56, 256), 1, 2, 512),
+    ("convolve", (8, 112, 112, 64), 2, 2, 128),
+    ("convolve", (8, 28, 28, 256), 2, 2, 512),
+    ("convolve", (8, 128, 128, 3), 16, 16, 768),
+    ("convolve", (64, 32, 32, 3), 5, 1, 64),
+    ("convolve", (64, 28, 28, 1), 5, 1, 32),
+    ("convolve", (64, 16, 16, 64), 5, 1, 64),
     ("convolve_depthwise", (8, 112, 112, 32), 3, 1, 1),
     ("convolve_depthwise", (8, 56, 56, 128), 3, 2, 1),
     ("convolve_depthwise", (8, 14, 14, 512), 3, 1, 1),
@@ -64,9 +71,11 @@ def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
     return pull_back
 
 
-def main() -> None:
+def main(only: str | None = None) -> None:
     print(f"{'operation':20}{'inputs':22}{'window':>7}{'stride':>7}{'forward':>9}{'gradients':>10}")
     for name, shape, size, stride, outputs in CASES:
+        if only not in (None, name):
+            continue
         padding = "VALID" if shape[1] == size else "SAME"
         windows = _common.windows("", shape[1:3], (size,) * 2, (stride,) * 2, padding)
         functions = {
@@ -87,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

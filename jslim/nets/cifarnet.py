@@ -6,10 +6,12 @@
 After Krizhevsky's cuda-convnet, https://code.google.com/archive/p/cuda-convnet/.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
@@ -50,16 +52,49 @@ def cifarnet_arg_scope(weight_decay: float = 0.004) -> ArgScope:
         return scope
 
 
+@jax.custom_jvp
 def _normalize_locally(net: jax.Array) -> jax.Array:
-    """Divides each channel by (1 + 0.001/9 * sum of squares of it and 4 on each side) ** 0.75."""
+    """Divides each channel by (1 + 0.001/9 * sum of squares of it and 4 on each side) ** 0.75.
+
+    Its derivative is given, because the one that JAX derives keeps five arrays and takes a quarter
+    longer.
+    """
+    factor, _ = _local_factor(net)
+    return net * factor.astype(net.dtype)
+
+
+_STRENGTH = 0.001 / 9
+
+
+def _local_factor(net: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The factor of each channel, and the base of the power that it is."""
     # Float32 under half precision, as all statistics.
-    dtype = net.dtype if net.dtype == jnp.float64 else jnp.float32
-    squares = lax.square(net.astype(dtype))
-    window, sides = (1, 1, 1, 9), ((0, 0), (0, 0), (0, 0), (4, 4))
-    sums = lax.reduce_window(squares, 0.0, lax.add, window, (1, 1, 1, 1), sides)
-    base = 1.0 + (0.001 / 9) * sums
+    exact = net.astype(jnp.promote_types(net.dtype, jnp.float32))
+    base = 1.0 + _STRENGTH * _sum_nearby(lax.square(exact))
     # base ** -0.75 by two roots: on a CPU a power takes four times as long as all the rest.
-    return net * lax.rsqrt(base * lax.sqrt(base)).astype(net.dtype)
+    return lax.rsqrt(base * lax.sqrt(base)), base
+
+
+def _sum_nearby(features: jax.Array) -> jax.Array:
+    """The sum of each channel and 4 on each side of it, as a product with a band matrix."""
+    *space, channels = features.shape
+    at = np.arange(channels)
+    band = jnp.asarray(np.abs(at[:, None] - at) <= 4, features.dtype)
+    rows = lax.reshape(features, (math.prod(space), channels))
+    return lax.reshape(lax.dot(rows, band, precision=lax.Precision.HIGHEST), features.shape)
+
+
+@_normalize_locally.defjvp
+def _normalize_locally_jvp(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (net,), (tangent,) = primals, tangents
+    factor, base = _local_factor(net)
+    output = net * factor.astype(net.dtype)
+    nearby = _sum_nearby((net * tangent).astype(factor.dtype))
+    scale = 1.5 * _STRENGTH * output.astype(factor.dtype) / base
+    change = factor * tangent.astype(factor.dtype) - scale * nearby
+    return output, change.astype(net.dtype)
 
 
 @with_image_size(32)

@@ -72,6 +72,23 @@ def test_depthwise_by_shifts_in_one_and_three_dimensions(multiplier, spatial):
 
 
 @pytest.mark.parametrize("spatial", [(7,), (7, 6), (4, 3, 5)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", 1])
+def test_windows_side_by_side_in_any_number_of_dimensions_and_with_padding(spatial, padding):
+    dims = len(spatial)
+    padding = [(1, 2)] * dims if padding == 1 else padding
+    size = (2, 3, 2)[:dims]
+    windows = _common.windows("test", spatial, size, size, padding)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, 3, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    program = jax.jit(lambda x: _lowering.convolve(x, kernel, windows, False)).lower(x).as_text()
+    assert "dot_general" in program
+    assert "convolution" not in program
+
+
+@pytest.mark.parametrize("spatial", [(7,), (7, 6), (4, 3, 5)])
 @pytest.mark.parametrize("padding", ["SAME", 1])
 def test_1x1_in_any_number_of_dimensions_and_with_padding(spatial, padding):
     dims = len(spatial)

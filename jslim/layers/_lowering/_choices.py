@@ -22,7 +22,8 @@ class Choices:
     """For each operation whether, or up to which size, it is computed in a way of our own."""
 
     product_for_1x1: bool = False  # a product of two matrices
-    product_for_whole_maps: bool = False  # likewise, where a window is as large as the map or more
+    product_for_whole_maps: bool = False  # where a window is as large as the map or more
+    product_for_blocks: bool = False  # where windows lie side by side
     products_for_kernel_gradient: bool = False  # of a convolution, summed over blocks of images
     shifts_for_depthwise: bool = False  # shifted copies of the images, weighted and added
     most_shifts_for_max: int = 0  # of rows, then columns; up to this sum of a window's sides
@@ -52,6 +53,7 @@ CHOICES = {
     "cpu": Choices(
         product_for_1x1=True,
         product_for_whole_maps=True,
+        product_for_blocks=True,
         products_for_kernel_gradient=True,
         shifts_for_depthwise=True,
         most_shifts_for_max=32,

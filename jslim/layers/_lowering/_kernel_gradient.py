@@ -15,6 +15,7 @@ from jslim.layers._lowering._windows import pad, shifts
 # Images are taken in blocks of about as many pixels, so that their patches stay in the cache. The
 # whole batch at once takes up to three times as long.
 _PIXELS_AT_ONCE = 1024
+_PATCHES_AT_ONCE = 2**17  # numbers, where patches are narrow
 # Up to this size of a window there is one product; else one for each of its rows.
 _NUMBERS_AT_ONCE = 128
 
@@ -41,7 +42,8 @@ def kernel_gradient(
     by_row = math.prod(numbers) > _NUMBERS_AT_ONCE
     seen = pad(inputs, windows, False, 0)
     batch, pixels = inputs.shape[0], math.prod(windows.count)
-    fitting = (n for n in range(2, batch + 1) if n * pixels <= _PIXELS_AT_ONCE)
+    most = max(_PIXELS_AT_ONCE, _PATCHES_AT_ONCE // math.prod(numbers))
+    fitting = (n for n in range(2, batch + 1) if n * pixels <= most)
     at_once = max((n for n in fitting if batch % n == 0), default=1)
     exact = inputs.dtype if inputs.dtype.itemsize >= 4 else np.dtype(np.float32)
 
@@ -82,10 +84,12 @@ def _patches(images: jax.Array, windows: Windows, by_row: bool) -> Iterator[jax.
         )
         return Windows(size, stride, rate, ((0, 0),) * dims, count)
 
-    looped = int(by_row)
-    count = (*images.shape[1 : 1 + looped], *windows.count[looped:])
-    seen = list(shifts(images, along(range(looped, dims), count), False))
-    rows = shifts(lax.concatenate(seen, dims + 1), along(range(looped), windows.count), False)
+    # Columns first, then rows of these: each number is copied in two longer runs.
+    count = (images.shape[1], *windows.count[1:])
+    seen = list(shifts(images, along(range(1, dims), count), False))
+    rows = shifts(lax.concatenate(seen, dims + 1), along(range(1), windows.count), False)
+    if not by_row:
+        rows = iter([lax.concatenate(list(rows), dims + 1)])
     for row in rows:
         numbers = row.shape[-1]
         yield lax.reshape(row, (row.size // numbers, numbers))

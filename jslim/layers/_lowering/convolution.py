@@ -75,9 +75,17 @@ def _is_of_maps(choices: Choices, inputs: Shape, windows: Windows, channels_firs
     return all(extent >= length for extent, length in zip(extents, inputs[1:-1], strict=True))
 
 
+def _is_of_blocks(choices: Choices, windows: Windows, channels_first: bool) -> bool:
+    """Whether windows lie side by side, so that each pixel is in one of them."""
+    is_side_by_side = windows.stride == windows.size and max(windows.rate) == 1
+    return choices.product_for_blocks and not channels_first and is_side_by_side
+
+
 def _is_product(choices: Choices, inputs: Shape, windows: Windows, channels_first: bool) -> bool:
-    return _is_of_pixels(choices, windows, channels_first) or _is_of_maps(
-        choices, inputs, windows, channels_first
+    return (
+        _is_of_pixels(choices, windows, channels_first)
+        or _is_of_blocks(choices, windows, channels_first)
+        or _is_of_maps(choices, inputs, windows, channels_first)
     )
 
 
@@ -109,9 +117,11 @@ def _compute(
         # What such a window sees is one pixel, so a stride only leaves pixels out.
         (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
         return _multiply_rows(pixels, lax.reshape(kernel, kernel.shape[-2:]))
-    if _is_of_maps(choices, inputs.shape, windows, channels_first):
+    if _is_product(choices, inputs.shape, windows, channels_first):
         matrix = lax.reshape(kernel, (math.prod(kernel.shape[:-1]), kernel.shape[-1]))
-        return _multiply_rows(_patches(inputs, windows), matrix)
+        is_of_blocks = _is_of_blocks(choices, windows, channels_first)
+        patches = _blocks(inputs, windows) if is_of_blocks else _patches(inputs, windows)
+        return _multiply_rows(patches, matrix)
     return lax.conv_general_dilated(
         inputs,
         kernel,
@@ -129,6 +139,21 @@ def _patches(inputs: jax.Array, windows: Windows) -> jax.Array:
         return lax.reshape(inputs, shape)  # one window, the whole map
     seen = list(shifts(pad(inputs, windows, False, 0), windows, False))
     return lax.concatenate(seen, inputs.ndim - 1)
+
+
+def _blocks(inputs: jax.Array, windows: Windows) -> jax.Array:
+    """`_patches` of windows that lie side by side: all numbers, in another order."""
+    dims = len(windows.size)
+    images = pad(inputs, windows, False, 0)
+    seen = [n * size for n, size in zip(windows.count, windows.size, strict=True)]
+    images = lax.slice(images, [0] * images.ndim, [images.shape[0], *seen, images.shape[-1]])
+    pairs = zip(windows.count, windows.size, strict=True)
+    sides = [length for pair in pairs for length in pair]
+    images = lax.reshape(images, (images.shape[0], *sides, images.shape[-1]))
+    counts, sizes = range(1, 2 * dims + 1, 2), range(2, 2 * dims + 1, 2)
+    images = lax.transpose(images, (0, *counts, *sizes, 2 * dims + 1))
+    numbers = math.prod(windows.size) * images.shape[-1]
+    return lax.reshape(images, (images.shape[0], *windows.count, numbers))
 
 
 def _multiply_rows(features: jax.Array, matrix: jax.Array) -> jax.Array:
