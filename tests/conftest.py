@@ -38,6 +38,13 @@ jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_programs_are_dropped():
+    """A worker that keeps those of all modules grows to 5 GB."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def golden():
     """Loads `tests/golden/<name>`: numbers of another implementation, stored with their origin."""
