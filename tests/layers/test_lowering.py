@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 from layer_checks import jit
 
 from jslim.layers import _common, _lowering
 from jslim.layers._lowering import _kernel_gradient
+from jslim.learning import data_mesh
 
 RNG = np.random.default_rng(5)
 
@@ -148,6 +150,29 @@ def test_the_gradient_by_the_kernel_is_a_sum_of_products(
     ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [8, 12, 3])
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_the_gradient_by_the_kernel_is_the_same_on_several_devices(batch, num_devices, monkeypatch):
+    monkeypatch.setattr(_kernel_gradient, "_PIXELS_AT_ONCE", 42)
+    windows = _common.windows("test", (7, 6), (3, 2), (1, 1), "SAME")
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (3, 2, 3, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (batch, 7, 6, 3)), jnp.float32)
+
+    @jax.jit
+    def gradient(x, kernel):
+        return jax.grad(lambda kernel: jnp.sum(_squared(x, kernel, windows)))(kernel)
+
+    mesh = data_mesh(num_devices)
+    split = PartitionSpec("data") if batch % num_devices == 0 else PartitionSpec()
+    placed = jax.device_put(x, NamedSharding(mesh, split))
+    whole = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
+    np.testing.assert_allclose(gradient(placed, whole), gradient(x, kernel), rtol=1e-5, atol=1e-5)
+
+
+def _squared(x, kernel, windows):
+    return _lowering.convolve(x, kernel, windows, False) ** 2
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -12,7 +12,7 @@ from jslim import learning
 NUM_LAYERS = 3
 
 
-def program_of(with_batch_norm, **options):
+def program_of(with_batch_norm, size=8, **options):
     """The compiled step as text, and the bytes of the parameters."""
 
     def total_loss(batch):
@@ -27,7 +27,7 @@ def program_of(with_batch_norm, **options):
         total_loss, optax.sgd(0.1, 0.9), mesh=learning.data_mesh(8), **options
     )
     batch = {
-        "image": jax.ShapeDtypeStruct((16, 8, 8, 3), jnp.float32),
+        "image": jax.ShapeDtypeStruct((16, size, size, 3), jnp.float32),
         "label": jax.ShapeDtypeStruct((16,), jnp.int32),
     }
     state = train_op.init_shapes(0, batch)
@@ -46,6 +46,14 @@ def test_without_batch_norm_there_is_one_all_reduce_of_the_gradients(count):
     assert set(numbers) == {"all-reduce"}
     if count == 1:
         assert numbers["all-reduce"] <= 2  # XLA joins that of the loss with the gradients'
+    assert params <= sizes["all-reduce"] < params + 200
+
+
+def test_a_kernel_gradient_over_blocks_of_images_gathers_no_images():
+    # Two images for each device, each a block by itself.
+    numbers, sizes, params = step_of(False, size=32)
+    assert set(numbers) == {"all-reduce"}
+    assert numbers["all-reduce"] <= 2
     assert params <= sizes["all-reduce"] < params + 200
 
 

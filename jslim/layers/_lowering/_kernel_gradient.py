@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from jslim.layers._common import Windows
-from jslim.layers._lowering._primitives import Shape, vary_alike
+from jslim.layers._lowering._primitives import Shape, num_devices, vary_alike
 from jslim.layers._lowering._windows import pad, shifts
 
 # Images are taken in blocks of about as many pixels, so that their patches stay in the cache. The
@@ -41,14 +41,16 @@ def kernel_gradient(
     *numbers, channels = shape
     by_row = math.prod(numbers) > _NUMBERS_AT_ONCE
     seen = pad(inputs, windows, False, 0)
-    batch, pixels = inputs.shape[0], math.prod(windows.count)
+    # A loop over all images would have every device gather and compute the whole batch.
+    groups = math.gcd(inputs.shape[0], max(map(num_devices, (inputs, cotangent))))
+    batch, pixels = inputs.shape[0] // groups, math.prod(windows.count)
     most = max(_PIXELS_AT_ONCE, _PATCHES_AT_ONCE // math.prod(numbers))
     fitting = (n for n in range(2, batch + 1) if n * pixels <= most)
     at_once = max((n for n in fitting if batch % n == 0), default=1)
     exact = inputs.dtype if inputs.dtype.itemsize >= 4 else np.dtype(np.float32)
 
     def products(images: jax.Array, factors: jax.Array) -> jax.Array:
-        factors = lax.reshape(factors, (at_once * pixels, channels))
+        factors = lax.reshape(factors, (factors.size // channels, channels))
         parts = [
             # The other way round it takes up to twice as long.
             lax.dot_general(factors, part, (((0,), (0,)), ((), ())), preferred_element_type=exact)
@@ -58,16 +60,18 @@ def kernel_gradient(
 
     def add_block(block: Any, total: jax.Array) -> jax.Array:
         start = lax.mul(lax.convert_element_type(block, np.int32), np.int32(at_once))
-        arrays = (lax.dynamic_slice_in_dim(array, start, at_once) for array in (seen, cotangent))
-        return lax.add(total, products(*arrays))
+        arrays = (lax.dynamic_slice_in_dim(array, start, at_once, 1) for array in grouped)
+        return lax.add(total, jax.vmap(products)(*arrays))
 
     if at_once == batch:
         total = products(seen, cotangent)
     else:
         parts = numbers[0] if by_row else 1
-        zeros = lax.full((parts, channels, math.prod(numbers) // parts), 0, exact)
+        zeros = lax.full((groups, parts, channels, math.prod(numbers) // parts), 0, exact)
         zeros, _ = vary_alike(zeros, cotangent)
-        total = lax.fori_loop(np.int32(0), np.int32(batch // at_once), add_block, zeros)
+        grouped = [lax.reshape(a, (groups, batch, *a.shape[1:])) for a in (seen, cotangent)]
+        totals = lax.fori_loop(np.int32(0), np.int32(batch // at_once), add_block, zeros)
+        total = lax.reduce_sum(totals, (0,))
     total = lax.reshape(lax.transpose(total, (0, 2, 1)), shape)
     return lax.convert_element_type(total, inputs.dtype)
 

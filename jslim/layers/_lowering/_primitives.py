@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,13 @@ def vary_alike(*arrays: jax.Array) -> list[jax.Array]:
 def _varying(array: jax.Array) -> frozenset[str]:
     kind: Any = jax.typeof(array)
     return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying  # its later name
+
+
+def num_devices(array: jax.Array) -> int:
+    """How many devices the compiler may split the array among: those of its mesh."""
+    mesh: Any = jax.typeof(array).sharding.mesh
+    axes = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
+    return math.prod(size for size, kind in axes if kind == jax.sharding.AxisType.Auto)
 
 
 def transpose(
