@@ -109,15 +109,19 @@ class Compiled:
         return self.state, outputs
 
 
-def of_jslim(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
+def loss_fn(name: str, dtype: Any = jnp.float32) -> Callable[[Any], jax.Array]:
     def total_loss(batch: Any) -> jax.Array:
         logits, _ = network_fn(name, True, dtype)(batch["image"])
         slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
         return slim.losses.get_total_loss()
 
+    return total_loss
+
+
+def of_jslim(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
     model = slim.Model(network_fn(name, False, dtype))
     variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
-    train_op = slim.learning.create_train_op(total_loss, OPTIMIZER())
+    train_op = slim.learning.create_train_op(loss_fn(name, dtype), OPTIMIZER())
     state = train_op.init_shapes(jax.random.key(0), batch)
     state = state.replace(
         step=jnp.zeros((), jnp.int32),

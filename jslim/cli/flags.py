@@ -57,7 +57,12 @@ def define_common(define: Definer, batch_size: int, split: str) -> None:
         "labels_offset", 0, "Is subtracted from the labels (1 to drop a background class)."
     )
     define.integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
-    define.integer("num_clones", 1, "How many devices to use, of each process.", lower_bound=1)
+    define.integer(
+        "num_clones",
+        1,
+        "How many devices to use, of each process. A CPU is made so many devices.",
+        lower_bound=1,
+    )
     define.boolean(
         "distributed",
         False,

@@ -1,5 +1,6 @@
 """How a command line program of jslim starts and how it fails."""
 
+import contextlib
 import io
 import logging
 import os
@@ -20,6 +21,9 @@ from jslim.learning import keep_freed_memory
 
 # Each is a fault of what was given, which its message explains; others keep their traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
+
+# Far more than cores; JAX takes 1 s to start with 1,000 devices and 17 s with 10,000.
+_MOST_CPU_DEVICES = 1000
 
 
 def run(
@@ -60,6 +64,7 @@ def run(
         return 0
     _log_to_stderr()
     _use_compilation_cache(cache)
+    _divide_cpu(values)
     keep_freed_memory()
     code = _run_program(program, values, argv, [rest[1:]] if takes_arguments else [])
     distributed.leave(code)
@@ -164,6 +169,20 @@ def _log_to_stderr() -> None:
         handler.setFormatter(_PrintableFormatter("%(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
+
+
+def _divide_cpu(values: flags.FlagValues) -> None:
+    """Has a CPU be as many devices as `--num_clones` asks for, unless the environment says it."""
+    import jax
+
+    count: int = values.num_clones if "num_clones" in values else 1
+    is_given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    config: Any = jax.config
+    if is_given or config.jax_num_cpu_devices >= 0 or not 1 < count <= _MOST_CPU_DEVICES:
+        return
+    # Where JAX has started already, `data_mesh` says how many devices there are.
+    with contextlib.suppress(RuntimeError):
+        config.update("jax_num_cpu_devices", count)
 
 
 def _use_compilation_cache(directory: Any) -> None:

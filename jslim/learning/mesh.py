@@ -32,9 +32,11 @@ def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | No
         devices = _of_each_process(devices, num_devices)
     count = len(devices) if num_devices is None else num_devices
     if not 1 <= count <= len(devices):
+        platform = devices[0].platform
+        hint = "; a CPU has as many as jax_num_cpu_devices or XLA_FLAGS said when JAX started"
         raise ValueError(
             f"data_mesh: {count} devices were asked for, but there are {len(devices)} "
-            f"({devices[0].platform})"
+            f"({platform}){hint if platform == 'cpu' else ''}; ask for 1 to {len(devices)}"
         )
     return Mesh(np.array(devices[:count]), (DATA_AXIS,))
 

@@ -192,6 +192,49 @@ def test_flags_of_several_processes_that_make_no_sense(flags, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def run_on_cpu(script, *flags, **environment):
+    """A process whose CPU is one device, unless a flag makes it more."""
+    kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    kept |= {"JAX_PLATFORMS": "cpu", **environment}
+    command = [sys.executable, ROOT / script, *flags]
+    return subprocess.run(command, env=kept, capture_output=True, text=True)
+
+
+def test_clones_are_devices_of_one_cpu_and_train_to_the_same_numbers(tmp_path):
+    losses, parameters, evaluations = [], [], []
+    for count in (1, 2):
+        flags = [f"--num_clones={count}", f"--batch_size={32 // count}"]
+        directory = f"--train_dir={tmp_path / str(count)}"
+        done = run_on_cpu("train.py", *TRAIN, "--max_number_of_steps=10", directory, *flags)
+        assert done.returncode == 0, done.stderr
+        assert f"batches of 32 on {count} of {count} devices (cpu)" in done.stderr
+        losses.append([float(x) for x in re.findall(r"step \d+/10  loss (\d+\.\d+)", done.stderr)])
+        parameters.append(checkpoints.restore_variables(tmp_path / str(count))["params"])
+        trained = f"--checkpoint_path={tmp_path / '1'}"
+        done = run_on_cpu("eval.py", "--dataset_name=digits", trained, *flags)
+        assert done.returncode == 0, done.stderr
+        evaluations.append(done.stdout)
+    assert len(losses[0]) == 2
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), *parameters)
+    assert "eval/Accuracy" in evaluations[0]
+    assert evaluations[0] == evaluations[1]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}, {"JAX_NUM_CPU_DEVICES": "1"}],
+)
+def test_the_environment_says_how_many_devices_a_cpu_has(environment, tmp_path):
+    flags = [*TRAIN, f"--train_dir={tmp_path}", "--num_clones=2"]
+    done = run_on_cpu("train.py", *flags, **environment)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "train.py: data_mesh: 2 devices were asked for, but there are 1 (cpu); a CPU has as many "
+        "as jax_num_cpu_devices or XLA_FLAGS said when JAX started; ask for 1 to 1"
+    )
+
+
 def test_distributed_without_a_cluster():
     # In a process of its own: JAX looks for a cluster only where nothing has run on a device.
     command = [sys.executable, ROOT / "train.py", *TRAIN, "--distributed"]
