@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from layer_checks import jit
 
 from jslim.layers import _common, _lowering
+from jslim.layers._lowering import _winograd
 
 RNG = np.random.default_rng(3)
 WINDOWS = _common.windows("test", (7, 6), (3, 2), (2, 1), "SAME")
@@ -30,7 +31,20 @@ def transposed(backend, images, kernel, channels_first=False):
     return jnp.sum(jnp.sin(outputs))
 
 
-BOTH = pytest.mark.parametrize("objective", [depthwise, transposed])
+def by_tiles(backend, images, kernel, channels_first=False):
+    """The same of an ordinary convolution by 3x3."""
+    kernel = jnp.concatenate([kernel, jnp.cos(kernel[:, :1])], 1)
+    windows = _common.windows("test", (7, 6), (3, 3), (1, 1), "SAME")
+    return jnp.sum(jnp.sin(_lowering.convolve(images, kernel, windows, channels_first, backend)))
+
+
+BOTH = pytest.mark.parametrize("objective", [depthwise, transposed, by_tiles])
+
+
+@pytest.fixture(autouse=True)
+def _tiles_of_any_size(monkeypatch):
+    monkeypatch.setattr(_winograd, "_LEAST_CHANNELS", 1)
+    monkeypatch.setattr(_winograd, "_LEAST_TILES", 1)
 
 
 def assert_equal_on_both_ways(objective, function, *arguments):

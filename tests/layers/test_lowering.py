@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from layer_checks import jit
 
 from jslim.layers import _common, _lowering
-from jslim.layers._lowering import _kernel_gradient
+from jslim.layers._lowering import _kernel_gradient, _winograd
 from jslim.learning import data_mesh
 
 RNG = np.random.default_rng(5)
@@ -173,6 +173,81 @@ def test_the_gradient_by_the_kernel_is_the_same_on_several_devices(batch, num_de
 
 def _squared(x, kernel, windows):
     return _lowering.convolve(x, kernel, windows, False) ** 2
+
+
+def convolutions(shape, kernel, padding="SAME", dtype=jnp.float32, stride=1, rate=1):
+    """How many of XLA's the CPU has, forward and for the gradient by the inputs: two or none."""
+    windows = _common.windows("test", shape[1:3], kernel[:2], (stride,) * 2, padding, (rate,) * 2)
+
+    def gradient(x, w):
+        return jax.value_and_grad(lambda x: jnp.sum(_lowering.convolve(x, w, windows, False) ** 2))(
+            x
+        )
+
+    arrays = (jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(kernel, dtype))
+    text = jax.jit(gradient).trace(*arrays).lower(lowering_platforms=("cpu",)).as_text()
+    return text.count("stablehlo.convolution")
+
+
+@pytest.mark.parametrize(
+    ("spatial", "padding"),
+    [
+        ((7, 6), "SAME"),
+        ((8, 9), "VALID"),
+        ((5, 4), [(2, 0), (1, 3)]),
+        ((4, 4), [(5, 4), (0, 0)]),
+    ],
+)
+def test_3x3_by_tiles_equals_a_convolution(spatial, padding, monkeypatch):
+    monkeypatch.setattr(_winograd, "_LEAST_CHANNELS", 1)
+    monkeypatch.setattr(_winograd, "_LEAST_TILES", 1)
+    assert convolutions((2, *spatial, 3), (3, 3, 3, 4), padding) == 0
+    windows = _common.windows("test", spatial, (3, 3), (1, 1), padding)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (3, 3, 3, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_3x3_by_tiles_is_exact_with_many_channels():
+    shape, kernel_shape = (2, 8, 8, 256), (3, 3, 256, 64)
+    assert convolutions(shape, kernel_shape) == 0
+    windows = _common.windows("test", (8, 8), (3, 3), (1, 1), "SAME")
+    x = RNG.normal(size=shape).astype(np.float32)
+    kernel = RNG.normal(size=kernel_shape).astype(np.float32)
+    found = _lowering.convolve(jnp.asarray(x), jnp.asarray(kernel), windows, False, "cpu")
+    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    exact = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
+    assert np.abs(found - exact).max() < 3e-6 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "options"),
+    [
+        ((2, 8, 8, 63), (3, 3, 63, 64), {}),  # few channels
+        ((1, 8, 8, 64), (3, 3, 64, 64), {}),  # few tiles
+        ((64, 64, 64, 64), (3, 3, 64, 64), {}),  # too much memory
+        ((2, 8, 8, 64), (3, 3, 64, 64), {"dtype": jnp.bfloat16}),
+        ((2, 8, 8, 64), (3, 1, 64, 64), {}),
+        ((8, 8, 8, 64), (3, 3, 64, 64), {"stride": 2}),
+        ((2, 8, 8, 64), (3, 3, 64, 64), {"rate": 2}),
+    ],
+)
+def test_other_convolutions_are_not_by_tiles(shape, kernel, options):
+    assert convolutions(shape, kernel, **options) == 2
+
+
+@pytest.mark.parametrize(("stride", "images"), [(1, 8), (2, 8)])
+def test_a_large_kernel_on_few_pixels_is_a_product(stride, images):
+    shape, kernel_shape = (images, 4, 4, 256), (3, 3, 256, 512)
+    assert convolutions(shape, kernel_shape, stride=stride) == 0
+    windows = _common.windows("test", (4, 4), (3, 3), (stride,) * 2, "SAME")
+    x = jnp.asarray(RNG.uniform(-1, 1, shape), jnp.float32)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, kernel_shape), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -47,7 +47,7 @@ def bilinear(
     compute: Operation,
     output_shape: Callable[..., Shape],
     is_xlas: Callable[..., bool],
-    by_first: Operation | None = None,
+    by_first: Callable[..., jax.Array | None] | None = None,
     by_second: Callable[..., jax.Array | None] | None = None,
 ) -> Bilinear:
     """Makes such an operation. Axis 0 of the first argument and of the output is a batch.
@@ -59,10 +59,10 @@ def bilinear(
       output_shape: The shape of that, of the two shapes and the static arguments.
       is_xlas: Whether that is an operation of XLA's with JAX's derivatives, of choices, the two
         shapes and the static arguments.
-      by_first: Where it is not, its transpose by the first argument, `(cotangent, second, shape of
-        first, **static)`; None for what JAX derives.
-      by_second: That by the second, `(choices, first, cotangent, shape of second, **static)`; it
-        too gives None for what JAX derives.
+      by_first: Where it is not, its transpose by the first argument, `(choices, cotangent, second,
+        shape of first, **static)`. Gives None, or is None, for what JAX derives.
+      by_second: That by the second, `(choices, first, cotangent, shape of second, **static)`, in
+        the same way.
     """
 
     def compute_by_first(
@@ -70,7 +70,9 @@ def bilinear(
     ) -> jax.Array:
         whole = (cotangent.shape[0], *shape)
         if by_first and not is_xlas(choices, whole, second.shape, **static):
-            return by_first(cotangent, second, whole, **static)
+            own = by_first(choices, cotangent, second, whole, **static)
+            if own is not None:
+                return own
         first = jax.ShapeDtypeStruct(whole, cotangent.dtype)
         return transpose(lambda x: compute(choices, x, second, **static), first, cotangent)
 

@@ -24,6 +24,8 @@ class Choices:
     product_for_1x1: bool = False  # a product of two matrices
     product_for_whole_maps: bool = False  # where a window is as large as the map or more
     product_for_blocks: bool = False  # where windows lie side by side
+    most_pixels_for_product: int = 0  # for up to as many of all images, large kernels
+    tiles_for_3x3: bool = False  # 4 products in place of 9, where shapes allow (_winograd.py)
     products_for_kernel_gradient: bool = False  # of a convolution, summed over blocks of images
     shifts_for_depthwise: bool = False  # shifted copies of the images, weighted and added
     most_shifts_for_max: int = 0  # of rows, then columns; up to this sum of a window's sides
@@ -47,6 +49,10 @@ class Choices:
 # The gradient of an ordinary convolution by its kernel takes XLA's operation 1.2 to 8 times as long
 # on both 0.10.2 and 0.12.0.1 (3x3 and 5x5 on 4 to 128 pixels), 1.0 with a stride and 3 channels.
 #
+# Where `_winograd.is_by_tiles`, XLA's 3x3 convolution takes 1.2 to 2.8 times as long on both (64
+# channels on 56 and 64 pixels 1.0 on 0.12.0.1). Where it has 512 channels and there are up to 128
+# pixels, it takes 1.2 to 2.2 times as long as the product, 2.0 to 4 for the gradient by the inputs.
+#
 # For larger windows the gradient of a sum by shifts costs more than it saves, and shifts by the
 # dozen take long to trace.
 CHOICES = {
@@ -54,6 +60,8 @@ CHOICES = {
         product_for_1x1=True,
         product_for_whole_maps=True,
         product_for_blocks=True,
+        most_pixels_for_product=128,
+        tiles_for_3x3=True,
         products_for_kernel_gradient=True,
         shifts_for_depthwise=True,
         most_shifts_for_max=32,

@@ -1,9 +1,11 @@
 """Ordinary and transposed convolutions."""
 
+import dataclasses
 import math
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 
 from jslim.layers._common import Windows
@@ -12,6 +14,9 @@ from jslim.layers._lowering._choices import Choices
 from jslim.layers._lowering._kernel_gradient import kernel_gradient
 from jslim.layers._lowering._primitives import Shape
 from jslim.layers._lowering._windows import output_shape, pad, shifts, spatial_axes, spec
+from jslim.layers._lowering._winograd import convolve_by_tiles, is_by_tiles
+
+_LARGE_KERNEL = 2**20  # numbers
 
 
 def convolve(
@@ -81,19 +86,81 @@ def _is_of_blocks(choices: Choices, windows: Windows, channels_first: bool) -> b
     return choices.product_for_blocks and not channels_first and is_side_by_side
 
 
-def _is_product(choices: Choices, inputs: Shape, windows: Windows, channels_first: bool) -> bool:
+def _is_of_few_pixels(
+    choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
+) -> bool:
+    """Whether what takes the time is to read the kernel, which a product does once."""
+    return (
+        not channels_first
+        and _is_known(inputs)
+        and inputs[0] * math.prod(windows.count) <= choices.most_pixels_for_product
+        and math.prod(kernel) >= _LARGE_KERNEL
+    )
+
+
+def _is_product(
+    choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
+) -> bool:
     return (
         _is_of_pixels(choices, windows, channels_first)
         or _is_of_blocks(choices, windows, channels_first)
         or _is_of_maps(choices, inputs, windows, channels_first)
+        or _is_of_few_pixels(choices, inputs, kernel, windows, channels_first)
     )
+
+
+def _is_of_tiles(
+    choices: Choices,
+    inputs: Shape,
+    kernel: Shape,
+    windows: Windows,
+    channels_first: bool,
+    dtype: np.dtype,
+) -> bool:
+    return (
+        choices.tiles_for_3x3
+        and not channels_first
+        and _is_known(inputs)
+        and not _is_product(choices, inputs, kernel, windows, channels_first)
+        and is_by_tiles(inputs, kernel, windows, dtype)
+    )
+
+
+def _is_known(shape: Shape) -> bool:
+    """Whether no length is free, as that of a batch may be in an export."""
+    return all(isinstance(length, int) for length in shape)
 
 
 def _is_xlas(
     choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
 ) -> bool:
     has_own_gradient = choices.products_for_kernel_gradient and not channels_first
-    return not (has_own_gradient or _is_product(choices, inputs, windows, channels_first))
+    return not (has_own_gradient or _is_product(choices, inputs, kernel, windows, channels_first))
+
+
+def _inputs_gradient(
+    choices: Choices,
+    cotangent: jax.Array,
+    kernel: jax.Array,
+    shape: Shape,
+    windows: Windows,
+    channels_first: bool,
+) -> jax.Array | None:
+    """That by tiles: the convolution of the cotangent by the kernel's mirror image.
+
+    What JAX would derive from the way by tiles adds up arrays that are mostly zeros.
+    """
+    case = (choices, shape, kernel.shape, windows, channels_first)
+    if not _is_of_tiles(*case, cotangent.dtype):
+        return None
+    padding = tuple(
+        (taps - 1 - before, length + before - count)
+        for taps, length, count, (before, _) in zip(
+            windows.size, shape[1:-1], windows.count, windows.padding, strict=True
+        )
+    )
+    turned = dataclasses.replace(windows, padding=padding, count=shape[1:-1])
+    return convolve_by_tiles(cotangent, kernel, turned, is_turned=True)
 
 
 def _kernel_gradient(
@@ -104,8 +171,8 @@ def _kernel_gradient(
     windows: Windows,
     channels_first: bool,
 ) -> jax.Array | None:
-    is_known = all(isinstance(length, int) for length in inputs.shape)  # not free, in an export
-    if not is_known or _is_product(choices, inputs.shape, windows, channels_first):
+    case = (choices, inputs.shape, shape, windows, channels_first)
+    if not _is_known(inputs.shape) or _is_product(*case):
         return None
     return kernel_gradient(inputs, cotangent, shape, windows)
 
@@ -117,11 +184,14 @@ def _compute(
         # What such a window sees is one pixel, so a stride only leaves pixels out.
         (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
         return _multiply_rows(pixels, lax.reshape(kernel, kernel.shape[-2:]))
-    if _is_product(choices, inputs.shape, windows, channels_first):
+    case = (choices, inputs.shape, kernel.shape, windows, channels_first)
+    if _is_product(*case):
         matrix = lax.reshape(kernel, (math.prod(kernel.shape[:-1]), kernel.shape[-1]))
         is_of_blocks = _is_of_blocks(choices, windows, channels_first)
         patches = _blocks(inputs, windows) if is_of_blocks else _patches(inputs, windows)
         return _multiply_rows(patches, matrix)
+    if _is_of_tiles(*case, inputs.dtype):
+        return convolve_by_tiles(inputs, kernel, windows)
     return lax.conv_general_dilated(
         inputs,
         kernel,
@@ -173,7 +243,9 @@ def _convolved_shape(inputs: Shape, kernel: Shape, **static: Any) -> Shape:
     return output_shape(inputs, kernel[-1], **static)
 
 
-_convolve = bilinear("correlate", _compute, _convolved_shape, _is_xlas, by_second=_kernel_gradient)
+_convolve = bilinear(
+    "correlate", _compute, _convolved_shape, _is_xlas, _inputs_gradient, _kernel_gradient
+)
 _multiply = bilinear(
     "multiply",
     _compute_product,

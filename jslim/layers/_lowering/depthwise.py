@@ -108,8 +108,14 @@ def _sum_of_shifts(
 
 
 def _spread_to_inputs(
-    cotangent: jax.Array, kernel: jax.Array, shape: Shape, windows: Windows, channels_first: bool
+    choices: Choices,
+    cotangent: jax.Array,
+    kernel: jax.Array,
+    shape: Shape,
+    windows: Windows,
+    channels_first: bool,
 ) -> jax.Array:
+    del choices
     taps, exact = _taps(kernel), _exact(cotangent)
     products = (
         lax.mul(exact, _tap(taps, index, exact.shape, channels_first))
