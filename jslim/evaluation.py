@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -36,76 +36,35 @@ from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
 
-EvalFn = Callable[[Any, Any], Any]
-Batches = Iterable[Any] | Callable[[], Iterable[Any]]
+Batch = Any  # a tree of arrays
+Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
+Values = Any  # what `metrics.finalize` gives
+EvalFn = Callable[[Variables, Batch], object]
+Batches = Iterable[Batch] | Callable[[], Iterable[Batch]]
 
 
-class _Evaluator:
-    """Runs `eval_fn` and metrics over batches, compiled once for all checkpoints."""
+class Evaluate(Protocol):
+    """What `make_evaluator` gives."""
 
-    def __init__(self, eval_fn: EvalFn, metrics: Metric, mesh: Mesh | None):
-        self._metrics = metrics
-        self._mesh = mesh or data_mesh(1)
-        self._whole = NamedSharding(self._mesh, PartitionSpec())
-
-        @functools.partial(jax.jit, donate_argnums=1, out_shardings=self._whole)
-        def update(variables: Any, state: Any, batch: Any) -> Any:
-            data = eval_fn(variables, batch)
-            weights = batch.get("weights") if isinstance(batch, Mapping) else None
-            if isinstance(data, Mapping):
-                return metrics.update(state, **{"weights": weights, **data})
-            data = data if isinstance(data, tuple) else (data,)
-            return metrics.update(state, *data, weights=weights)
-
-        self._update = update
-
-    def run(self, variables: Any, batches: Batches, num_evals: int | None = None) -> Any:
-        variables, state = jax.tree.map(
-            lambda leaf: put(leaf, self._whole), (variables, self._metrics.init())
-        )
-        count = 0
-        if num_evals is not None:
-            checks.count("evaluation", "num_evals", num_evals)
-        if hasattr(batches, "rewind"):
-            batches.rewind()
-        for batch in batches() if callable(batches) else batches:
-            state = self._update(variables, state, shard_batch(batch, self._mesh))
-            count += 1
-            wait_on_shared_cpu(self._mesh, state)
-            if count % STEPS_IN_FLIGHT == 0:
-                jax.block_until_ready(state)
-            if count == num_evals:
-                break
-        if not count or (num_evals is not None and count < num_evals):
-            raise ValueError(
-                f"evaluation: the batches ended after {count}"
-                + (f", but num_evals asks for {num_evals}" if num_evals else "; there is no data")
-                + "; a generator can be used once only: pass a list, a loader or a function"
-            )
-        values = self._metrics.finalize(state)
-        if isinstance(values, dict):  # in their order, where jax.tree would sort the names
-            return {name: jax.tree.map(np.asarray, value) for name, value in values.items()}
-        return jax.tree.map(np.asarray, values)
+    def __call__(
+        self, variables: Variables, batches: Batches, num_evals: int | None = None
+    ) -> Values: ...
 
 
 def evaluate_variables(
-    variables: Any,
+    variables: Variables,
     eval_fn: EvalFn,
     batches: Batches,
     metrics: Metric,
     *,
     num_evals: int | None = None,
     mesh: Mesh | None = None,
-) -> Any:
+) -> Values:
     """`evaluate_once` for variables that are there already, such as those of `slim.load`.
 
     Args:
       variables: `{'params': ..., 'batch_stats': ...}`.
-      eval_fn: As there, and so are the others.
-      batches: Likewise.
-      metrics: Likewise.
-      num_evals: Likewise.
-      mesh: Likewise.
+      eval_fn, batches, metrics, num_evals, mesh: As for `evaluate_once`.
 
     Returns:
       `metrics.finalize`'s values on the host.
@@ -116,20 +75,54 @@ def evaluate_variables(
     return make_evaluator(eval_fn, metrics, mesh=mesh)(variables, batches, num_evals)
 
 
-def make_evaluator(
-    eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
-) -> Callable[..., Any]:
+def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None) -> Evaluate:
     """`evaluate_variables` to be called again and again, which compiles once.
 
     Args:
-      eval_fn: As of `evaluate_once`.
-      metrics: Likewise.
-      mesh: Likewise.
+      eval_fn, metrics, mesh: As for `evaluate_once`.
 
     Returns:
-      `evaluate(variables, batches, num_evals)`, that gives `metrics.finalize`'s values.
+      `evaluate(variables, batches, num_evals=None)`, that gives `metrics.finalize`'s values.
     """
-    return _Evaluator(eval_fn, metrics, mesh).run
+    mesh = mesh or data_mesh(1)
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    @functools.partial(jax.jit, donate_argnums=1, out_shardings=whole)
+    def update(variables: Variables, state: Any, batch: Batch) -> Any:
+        data = eval_fn(variables, batch)
+        weights = batch.get("weights") if isinstance(batch, Mapping) else None
+        if isinstance(data, Mapping):
+            return metrics.update(state, **{"weights": weights, **data})
+        data = data if isinstance(data, tuple) else (data,)
+        return metrics.update(state, *data, weights=weights)
+
+    def evaluate(variables: Variables, batches: Batches, num_evals: int | None = None) -> Values:
+        if num_evals is not None:
+            checks.count("evaluation", "num_evals", num_evals)
+        variables, state = jax.tree.map(lambda leaf: put(leaf, whole), (variables, metrics.init()))
+        if hasattr(batches, "rewind"):
+            batches.rewind()
+        count = 0
+        for batch in batches() if callable(batches) else batches:
+            state = update(variables, state, shard_batch(batch, mesh))
+            count += 1
+            wait_on_shared_cpu(mesh, state)
+            if count % STEPS_IN_FLIGHT == 0:
+                jax.block_until_ready(state)
+            if count == num_evals:
+                break
+        if count < (num_evals or 1):
+            raise ValueError(
+                f"evaluation: the batches ended after {count}"
+                + (f", but num_evals asks for {num_evals}" if num_evals else "; there is no data")
+                + "; a generator can be used once only: pass a list, a loader or a function"
+            )
+        values = metrics.finalize(state)
+        if isinstance(values, dict):  # in their order, where jax.tree would sort the names
+            return {name: jax.tree.map(np.asarray, value) for name, value in values.items()}
+        return jax.tree.map(np.asarray, values)
+
+    return evaluate
 
 
 def evaluate_once(
@@ -142,7 +135,7 @@ def evaluate_once(
     num_evals: int | None = None,
     use_moving_averages: bool | None = None,
     mesh: Mesh | None = None,
-) -> Any:
+) -> Values:
     """Evaluates one checkpoint, all of it as it stood at the start.
 
     The result does not depend on the batch size or the number of devices, up to rounding.
@@ -178,21 +171,20 @@ def evaluate_once(
 
 
 def evaluate_weights(
-    evaluate: Callable[..., Any],
+    evaluate: Evaluate,
     weights: checkpoints.Weights,
     batches: Batches,
     *,
     logdir: str | os.PathLike[str] | None = None,
     num_evals: int | None = None,
-) -> Any:
+) -> Values:
     """`evaluate_once` for what `checkpoints.read_weights` gave.
 
     Args:
       evaluate: From `make_evaluator`.
       weights: Of one checkpoint.
-      batches: As of `evaluate_once`, and so are the others.
-      logdir: Likewise; a checkpoint that does not say its step counts as step 0.
-      num_evals: Likewise.
+      batches, num_evals: As for `evaluate_once`.
+      logdir: As there; a checkpoint that does not say its step counts as step 0.
     """
     if which := checkpoints.describe(weights):
         logger.info("%s", which)
@@ -205,7 +197,7 @@ def evaluate_weights(
     return values
 
 
-def write_values(logdir: str | os.PathLike[str], step: int, values: Any) -> None:
+def write_values(logdir: str | os.PathLike[str], step: int, values: Values) -> None:
     """Writes the metrics that are single numbers for TensorBoard, from the first process alone.
 
     Args:
@@ -222,14 +214,12 @@ def write_values(logdir: str | os.PathLike[str], step: int, values: Any) -> None
                 writer.scalar(step, name, value)
 
 
-def scalars(values: Any) -> dict[str, float]:
+def scalars(values: Values) -> dict[str, float]:
     """The metrics that are single numbers, by name."""
-    if not isinstance(values, Mapping):
-        values = (
-            {"value": values}
-            if not isinstance(values, (list, tuple))
-            else {f"value_{index}": value for index, value in enumerate(values)}
-        )
+    if isinstance(values, (list, tuple)):
+        values = {f"value_{index}": value for index, value in enumerate(values)}
+    elif not isinstance(values, Mapping):
+        values = {"value": values}
     return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
 
 
@@ -329,8 +319,8 @@ def evaluation_loop(
     timeout_fn: Callable[[], bool] | None = None,
     use_moving_averages: bool | None = None,
     mesh: Mesh | None = None,
-    on_values: Callable[[int, Any], None] | None = None,
-) -> Any:
+    on_values: Callable[[int, Values], None] | None = None,
+) -> Values:
     """Evaluates every new checkpoint, and ends when training has ended.
 
     The last checkpoint of a training run is always evaluated. One that is deleted or broken
@@ -341,7 +331,7 @@ def evaluation_loop(
       eval_fn, batches, metrics, logdir, num_evals, use_moving_averages, mesh: As for
         `evaluate_once`; `batches` is gone through once for each checkpoint.
       eval_interval_secs: The least number of seconds from one evaluation to the next.
-      max_number_of_evaluations: Stops after so many; None means no limit.
+      max_number_of_evaluations: How many to make at most; None means no limit.
       timeout: Seconds to wait for a new checkpoint; None waits until training has ended.
       timeout_fn: Called after a timeout: True stops, False waits on.
       on_values: Called with `(step, values)` after each evaluation.
@@ -379,11 +369,8 @@ def new_weights(
     """What `checkpoints_iterator` gives, read at once: training may delete it afterwards.
 
     Args:
-      checkpoint_dir: As of `checkpoints_iterator`, and so are the others.
+      checkpoint_dir, min_interval_secs, timeout, timeout_fn: As for `checkpoints_iterator`.
       read: Reads a checkpoint. One that it cannot read is passed over with one line in the log.
-      min_interval_secs: Likewise.
-      timeout: Likewise.
-      timeout_fn: Likewise.
     """
     for path in checkpoints_iterator(checkpoint_dir, min_interval_secs, timeout, timeout_fn):
         try:

@@ -9,7 +9,6 @@ Both give and take what `slim.learning` does; its `train` has more to choose.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import jax
 import optax
@@ -22,14 +21,16 @@ from jslim.learning.gradients import add_gradients_summaries as add_gradients_su
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import clip_gradient_norms_fn as clip_gradient_norms_fn
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
+from jslim.learning.loop import InitFn
+from jslim.learning.state import PyTree
 from jslim.learning.step import USE_GLOBAL_STEP
 
 
 def create_train_op(
-    total_loss: Callable[..., Any] | Model,
+    total_loss: Callable[..., object] | Model,
     optimizer: optax.GradientTransformation,
-    global_step: Any = USE_GLOBAL_STEP,
-    update_ops: Any = None,
+    global_step: object = USE_GLOBAL_STEP,
+    update_ops: Iterable[object] | None = None,
     variables_to_train: Iterable[str] | None = None,
     transform_grads_fn: GradientsFn | None = None,
     summarize_gradients: bool = False,
@@ -83,15 +84,15 @@ def create_train_op(
 
 def train(
     train_op: _learning.TrainOp,
-    batches: Iterable[Any],
+    batches: Iterable[PyTree],
     logdir: str | os.PathLike[str] | None,
     *,
     number_of_steps: int | None = None,
-    init_fn: Callable[[Any], Any] | None = None,
+    init_fn: InitFn | None = None,
     save_checkpoint_secs: float | None = 600.0,
     save_summaries_steps: int | None = 100,
     rng: jax.Array | int = 0,
-    contract: Mapping[str, Any] | None = None,
+    contract: Mapping[str, object] | None = None,
 ) -> _learning.TrainState:
     """Trains as `slim.learning.train` does, with summaries by steps and not by seconds.
 

@@ -17,7 +17,7 @@ from jslim.host.files import UnfinishedFile, read_regular
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.processes import any_of
 from jslim.host.schema import Invalid, conform, parse_json
-from jslim.learning import TrainState
+from jslim.learning import Every, TrainState
 from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
@@ -74,6 +74,7 @@ class Validation:
 
     def __init__(self, values: Any, contract: dict[str, Any]) -> None:
         self._every = values.eval_every
+        self.every = Every(steps=values.eval_every)  # when the loop is to call it
         self._patience = values.early_stopping_evaluations
         self._delta = values.early_stopping_delta
         dataset = classifier.open_dataset(values, contract["labels_offset"], values.eval_split_name)

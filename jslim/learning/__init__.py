@@ -16,6 +16,7 @@ from jslim.learning.gradients import add_gradients_summaries as add_gradients_su
 from jslim.learning.gradients import clip_by_global_norm as clip_by_global_norm
 from jslim.learning.gradients import clip_gradient_norms as clip_gradient_norms
 from jslim.learning.gradients import multiply_gradients as multiply_gradients
+from jslim.learning.hooks import Every as Every
 from jslim.learning.loop import train as train
 from jslim.learning.memory import keep_freed_memory as keep_freed_memory
 from jslim.learning.mesh import data_mesh as data_mesh

@@ -1,15 +1,33 @@
-"""The gradients of a batch that is computed in parts, one after the other."""
+"""The loss and the gradients of a batch, also of one that is computed in parts."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
+from jslim.core.errors import ScopeError
+from jslim.learning.state import PyTree
 from jslim.summaries import SUMMARIES
 
-# ((loss, (outputs, updated collections)), gradients) of (trained, held, batch, rng).
-GradientsOf = Callable[..., tuple[tuple[jax.Array, tuple[Any, dict[str, Any]]], Any]]
+Outputs = dict[str, jax.Array]
+Collections = dict[str, PyTree]
+LossAndGradients = tuple[tuple[jax.Array, tuple[Outputs, Collections]], PyTree]
+# Of the trained variables, the other collections, the batch and the random key.
+GradientsOf = Callable[[PyTree, Collections, PyTree, jax.Array], LossAndGradients]
+
+
+def scalar_loss(result: PyTree) -> tuple[jax.Array, Outputs]:
+    """The loss, and what the function returned beside it as `{name: array}`."""
+    loss, outputs = result, {}
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
+        loss, outputs = result[0], dict(result[1])
+    if not hasattr(loss, "dtype") or jnp.ndim(loss) != 0:
+        kind = f"shape {jnp.shape(loss)}" if hasattr(loss, "dtype") else type(loss).__name__
+        raise ScopeError(
+            "create_train_op: the loss function must end in a scalar (such as "
+            f"slim.losses.get_total_loss()), or in (scalar, {{name: array}}); it gave {kind}"
+        )
+    return loss, outputs
 
 
 def accumulate(gradients_of: GradientsOf, count: int) -> GradientsOf:
@@ -21,9 +39,9 @@ def accumulate(gradients_of: GradientsOf, count: int) -> GradientsOf:
     """
 
     def of_parts(
-        trained: Any, held: dict[str, Any], batch: Any, rng: jax.Array
-    ) -> tuple[tuple[jax.Array, tuple[Any, dict[str, Any]]], Any]:
-        def add(carry: Any, part: Any) -> Any:
+        trained: PyTree, held: Collections, batch: PyTree, rng: jax.Array
+    ) -> LossAndGradients:
+        def add(carry: PyTree, part: PyTree) -> PyTree:
             held, total = carry
             index, batch = part
             (loss, (outputs, updated)), gradients = gradients_of(
@@ -44,7 +62,7 @@ def accumulate(gradients_of: GradientsOf, count: int) -> GradientsOf:
     return of_parts
 
 
-def split_batch(batch: Any, count: int) -> Any:
+def split_batch(batch: PyTree, count: int) -> PyTree:
     """The batch in `count` parts of equal size, along a new first axis of every array.
 
     Every `count`-th row goes into one part, so that each part is spread over the devices as the
@@ -54,7 +72,7 @@ def split_batch(batch: Any, count: int) -> Any:
       ValueError: The batch cannot be divided so.
     """
 
-    def split(path: Any, leaf: jax.Array) -> jax.Array:
+    def split(path: jax.tree_util.KeyPath, leaf: jax.Array) -> jax.Array:
         if not jnp.ndim(leaf):
             return jnp.broadcast_to(leaf, (count,))
         if leaf.shape[0] % count:

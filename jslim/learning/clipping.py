@@ -1,13 +1,14 @@
 """Clipping that adapts to the norms that gradients have had."""
 
-import numbers
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jslim.core import checks
 from jslim.learning.gradients import global_norm, scaled
+from jslim.learning.state import PyTree
 
 
 class AdaptiveClippingState(NamedTuple):
@@ -58,7 +59,7 @@ def adaptive_clipping_fn(
 
     Raises:
       ValueError: A number is out of range.
-      TypeError: `global_step` is not a bool.
+      TypeError: `global_step` is not a bool, or another argument no number.
     """
     op = "adaptive_clipping_fn"
     if global_step is not None and not isinstance(global_step, bool):
@@ -66,24 +67,22 @@ def adaptive_clipping_fn(
             f"{op}: global_step must be True, False or None, got {global_step!r}; updates are "
             "counted in the state"
         )
-    for argument, value, words, fits in (
-        ("std_factor", std_factor, "at least 0", lambda v: v >= 0),
-        ("decay", decay, "at least 0 and below 1", lambda v: 0 <= v < 1),
-        ("static_max_norm", static_max_norm, "above 0, or None", lambda v: v is None or v > 0),
-        ("epsilon", epsilon, "above 0", lambda v: v > 0),
-    ):
-        is_number = value is None or isinstance(value, numbers.Real)
-        if not (is_number and fits(value)):
-            raise ValueError(f"{op}: {argument} must be {words}, got {value!r}")
+    checks.number(op, "std_factor", std_factor, at_least=0)
+    checks.number(op, "decay", decay, at_least=0, below=1)
+    checks.number(op, "epsilon", epsilon, above=0)
+    if static_max_norm is not None:
+        checks.number(op, "static_max_norm", static_max_norm, above=0)
 
-    def init(params: Any) -> AdaptiveClippingState:
+    def init(params: PyTree) -> AdaptiveClippingState:
         zero = jnp.zeros((), jnp.float32)
         return AdaptiveClippingState(
             jnp.zeros((), jnp.int32), zero, zero, zero if report_summary else None
         )
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, AdaptiveClippingState]:
-        norm = global_norm(jax.tree.leaves(gradients))
+    def update(
+        gradients: PyTree, state: AdaptiveClippingState, params: PyTree = None
+    ) -> tuple[PyTree, AdaptiveClippingState]:
+        norm = global_norm(gradients)
         log_norm = jnp.log(norm + epsilon)
         weight = jnp.float32(1 - decay)
         if global_step:

@@ -2,15 +2,14 @@
 
 import logging
 import os
-import time
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 
 from jslim import checkpoints
 from jslim.core.errors import RestoreError
 from jslim.host.processes import any_of
+from jslim.learning.hooks import Every
 from jslim.learning.state import MAX_STEPS, TrainState
 
 logger = logging.getLogger("jslim")
@@ -26,21 +25,25 @@ class RunDirectory:
     Args:
       path: Where it is.
       contract: What is needed to use the checkpoints.
-      options: Of `CheckpointManager`.
+      max_to_keep: How many checkpoints to keep, the newest.
+      save_interval_secs: Seconds from one checkpoint to the next; None for never.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        contract: Mapping[str, Any] | None,
-        **options: Any,
+        contract: Mapping[str, object] | None,
+        *,
+        max_to_keep: int,
+        save_interval_secs: float | None,
     ):
-        self._manager = checkpoints.CheckpointManager(path, **options)
+        self._manager = checkpoints.CheckpointManager(path, keep=max_to_keep)
         self.path = self._manager.directory
         self._contract = dict(contract or {})
-        self._look_at = 0.0
+        self._every_save = Every(secs=save_interval_secs)
+        self._every_look = Every(secs=_LOOK_SECS)
 
-    def restore(self, target: Any) -> checkpoints.Restored | None:
+    def restore(self, target: TrainState) -> checkpoints.Restored | None:
         """The newest whole checkpoint, if there is any.
 
         Raises:
@@ -59,16 +62,16 @@ class RunDirectory:
         """Fails now if the directory cannot hold checkpoints any more."""
         self._manager.rehearse(state)
 
-    def should_save(self) -> bool:
+    def should_save(self, step: int) -> bool:
         """Whether it is time for a checkpoint, or the directory is lost."""
-        if self._manager.should_save():
+        if self._every_save.is_due(step):
             return True
-        if time.monotonic() < self._look_at:
+        if not self._every_look.is_due(step):
             return False
-        self._look_at = time.monotonic() + _LOOK_SECS
+        self._every_look.restart()
         return self._manager.is_lost()
 
-    def save(self, step: int, state: TrainState, position: Any) -> bool:
+    def save(self, step: int, state: TrainState, position: object) -> bool:
         """Saves, in all processes together; whether the directory had to be made anew."""
         (is_lost,) = any_of([self._manager.is_lost()])
         if is_lost:
@@ -80,6 +83,7 @@ class RunDirectory:
             )
             self._manager.reopen()
         self._manager.save(step, state, data_state=position, contract=self._contract)
+        self._every_save.restart()
         return is_lost
 
     def wait(self) -> None:

@@ -1,27 +1,29 @@
-"""What is done to gradients between the loss and the optimizer, on `{name: array}` dicts."""
+"""What is done to gradients between the loss and the optimizer."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jslim.core.errors import ScopeError
 from jslim.core.selection import select
 from jslim.core.text import some_of
 from jslim.core.trees import named
-from jslim.summaries import gradient_summaries
+from jslim.learning.state import PyTree
+from jslim.summaries import Summaries, gradient_summaries
 
-# What changes gradients: `{name: gradient}` in and out.
-GradientsFn = Callable[[Mapping[str, jax.Array]], Mapping[str, jax.Array]]
+Gradients = Mapping[str, jax.Array]  # by the names of their variables
+GradientsFn = Callable[[Gradients], Gradients]
+Multipliers = Mapping[str, ArrayLike]  # by names or patterns
 
 
 def multiply_gradients(
-    grads_and_vars: Mapping[str, jax.Array],
-    gradient_multipliers: Mapping[str, Any] | None = None,
+    grads_and_vars: Gradients,
+    gradient_multipliers: Multipliers | None = None,
     *,
-    multipliers: Mapping[str, Any] | None = None,
+    multipliers: Multipliers | None = None,
 ) -> dict[str, jax.Array]:
     """Multiplies the gradients of chosen variables.
 
@@ -57,7 +59,7 @@ def multiply_gradients(
     return result
 
 
-def _by_name(where: str, gradients: Any) -> dict[str, jax.Array]:
+def _by_name(where: str, gradients: Gradients) -> dict[str, jax.Array]:
     """`gradients`, where TF-Slim's list of pairs (gradient, variable) is an error."""
     if not isinstance(gradients, Mapping):
         raise TypeError(
@@ -67,7 +69,7 @@ def _by_name(where: str, gradients: Any) -> dict[str, jax.Array]:
     return dict(gradients)
 
 
-def check_multipliers(multipliers: Any) -> Mapping[str, Any]:
+def check_multipliers(multipliers: Multipliers | None) -> Multipliers:
     """`multipliers`, or an error where they cannot be `gradient_multipliers`."""
     if not isinstance(multipliers, Mapping) or not multipliers:
         raise ValueError(
@@ -77,9 +79,7 @@ def check_multipliers(multipliers: Any) -> Mapping[str, Any]:
     return multipliers
 
 
-def clip_gradient_norms(
-    gradients_to_variables: Mapping[str, jax.Array], max_norm: float
-) -> dict[str, jax.Array]:
+def clip_gradient_norms(gradients_to_variables: Gradients, max_norm: float) -> dict[str, jax.Array]:
     """Scales each gradient down to an L2 norm of `max_norm` where it is longer.
 
     As in TF-Slim every variable is clipped by itself, not all by their common norm.
@@ -95,11 +95,12 @@ def clip_gradient_norms(
       TypeError: `gradients_to_variables` is not a dict.
     """
     gradients = _by_name("clip_gradient_norms: gradients_to_variables", gradients_to_variables)
-    return {name: _clip_by_norm(gradient, max_norm) for name, gradient in gradients.items()}
+    return clip_each(gradients, max_norm)
 
 
-def _clip_by_norm(gradient: jax.Array, max_norm: float) -> jax.Array:
-    return scaled(gradient, max_norm / jnp.maximum(global_norm([gradient]), max_norm))
+def clip_each(gradients: PyTree, max_norm: float) -> PyTree:
+    """`clip_gradient_norms` of any tree of gradients."""
+    return jax.tree.map(lambda gradient: _clip(gradient, max_norm), gradients)
 
 
 def clip_gradient_norms_fn(max_norm: float) -> GradientsFn:
@@ -108,19 +109,28 @@ def clip_gradient_norms_fn(max_norm: float) -> GradientsFn:
     return lambda gradients: clip_gradient_norms(gradients, max_norm)
 
 
-def clip_by_global_norm(
-    gradients: Mapping[str, jax.Array], max_norm: float
-) -> dict[str, jax.Array]:
-    """Scales all gradients by one factor, so that their common L2 norm is at most `max_norm`."""
+def clip_by_global_norm(gradients: PyTree, max_norm: float) -> PyTree:
+    """Scales all gradients by one factor, so that their common L2 norm is at most `max_norm`.
+
+    Args:
+      gradients: `{name: gradient}`, or any other tree of them.
+      max_norm: The greatest norm, above 0.
+
+    Returns:
+      A tree like `gradients`.
+    """
     _check_max_norm("clip_by_global_norm", max_norm)
-    norm = global_norm(gradients.values())
-    factor = max_norm / jnp.maximum(norm, max_norm)
-    return {name: scaled(gradient, factor) for name, gradient in gradients.items()}
+    return _clip(gradients, max_norm)
 
 
-def global_norm(gradients: Iterable[jax.Array]) -> jax.Array:
-    """The L2 norm of all gradients together, in float32."""
-    squares = [jnp.sum(jnp.square(gradient.astype(jnp.float32))) for gradient in gradients]
+def _clip(gradients: PyTree, max_norm: float) -> PyTree:
+    factor = max_norm / jnp.maximum(global_norm(gradients), max_norm)
+    return jax.tree.map(lambda gradient: scaled(gradient, factor), gradients)
+
+
+def global_norm(gradients: PyTree) -> jax.Array:
+    """The L2 norm of all gradients of a tree together, in float32."""
+    squares = [jnp.sum(jnp.square(g.astype(jnp.float32))) for g in jax.tree.leaves(gradients)]
     return jnp.sqrt(functools.reduce(jnp.add, squares, jnp.float32(0)))
 
 
@@ -129,7 +139,7 @@ def scaled(gradient: jax.Array, factor: jax.Array) -> jax.Array:
     return (gradient.astype(jnp.float32) * factor).astype(gradient.dtype)
 
 
-def add_gradients_summaries(grads_and_vars: Mapping[str, jax.Array]) -> dict[str, Any]:
+def add_gradients_summaries(grads_and_vars: Gradients) -> Summaries:
     """For each gradient the histogram `<name>/gradient` and the scalar `<name>/gradient_norm`.
 
     Differs from TF-Slim: it gives summaries for `SummaryWriter.write`, since there is no graph to
@@ -149,7 +159,7 @@ def _check_max_norm(where: str, max_norm: float) -> None:
         raise ValueError(f"{where}: max_norm must be above 0, got {max_norm}")
 
 
-def check_transformed(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+def check_transformed(changed: object, gradients: Gradients) -> dict[str, jax.Array]:
     """What a `transform_grads_fn` gave, if it fits what it was given."""
     must = (
         "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
@@ -158,7 +168,7 @@ def check_transformed(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[
     if not isinstance(changed, Mapping):
         raise ScopeError(f"{must}got {type(changed).__name__}")
 
-    def described(leaf: Any) -> str:
+    def described(leaf: PyTree) -> str:
         return f"{getattr(leaf, 'dtype', type(leaf).__name__)} {jnp.shape(leaf)}"
 
     problems = [
@@ -177,7 +187,10 @@ def check_transformed(changed: Any, gradients: Mapping[str, jax.Array]) -> dict[
 
 
 def check_trainable(
-    wanted: Any, params: Any, batch_stats: Any, trainable: frozenset[str]
+    wanted: Iterable[str] | None,
+    params: PyTree,
+    batch_stats: PyTree,
+    trainable: frozenset[str],
 ) -> frozenset[str]:
     """The names to train: those that `variables_to_train` gives, or all that are trainable.
 
@@ -195,7 +208,7 @@ def check_trainable(
     else:
         held = named(params)
         is_set_of_variables = isinstance(wanted, Mapping)
-        if is_set_of_variables:
+        if isinstance(wanted, Mapping):
             wanted = wanted.keys() - named(batch_stats).keys()
         chosen = set(select(held, wanted, "variables_to_train"))
         frozen = chosen - trainable

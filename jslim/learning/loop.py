@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import jax
 
@@ -13,31 +12,34 @@ from jslim.core.errors import ScopeError
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
 from jslim.learning.directory import RunDirectory
+from jslim.learning.hooks import Every
 from jslim.learning.profiling import StepProfiler
 from jslim.learning.running import AfterStep, Run, TrainStepFn
 from jslim.learning.source import Source
-from jslim.learning.state import MAX_STEPS, TrainState
+from jslim.learning.state import MAX_STEPS, PyTree, TrainState
 from jslim.learning.train_op import TrainOp
 from jslim.summaries import NullWriter, SummaryWriter
 
 logger = logging.getLogger("jslim")
 
+InitFn = Callable[[TrainState], TrainState | Mapping[str, PyTree]]
+
 
 def train(
     train_op: TrainOp,
-    batches: Iterable[Any],
+    batches: Iterable[PyTree],
     logdir: str | os.PathLike[str] | None = None,
     *,
     number_of_steps: int | None = None,
     log_every_n_steps: int = 10,
     rng: jax.Array | int = 0,
-    init_fn: Callable[[Any], Any] | None = None,
+    init_fn: InitFn | None = None,
     save_summaries_secs: float | None = 600.0,
     save_interval_secs: float = 600.0,
     max_to_keep: int = 5,
-    contract: Mapping[str, Any] | None = None,
+    contract: Mapping[str, object] | None = None,
     train_step_fn: TrainStepFn | None = None,
-    summary_writer: Any = None,
+    summary_writer: NullWriter | None = None,
     save_summaries_steps: int | None = None,
     after_step: AfterStep | None = None,
     on_start: AfterStep | None = None,
@@ -59,8 +61,9 @@ def train(
     `number_of_steps` at the end of the data. Data that ends before is a warning, and no mark.
 
     Differs from TF-Slim: restarting a finished run takes no further step; it returns the state
-    and not the loss; `log_every_n_steps` is 10 by default and not 1, since a log line waits for
-    the device; what belongs to a session or a graph is gone.
+    and not the loss; `log_every_n_steps` is 10 by default and not 1; a log line is shown when the
+    device has computed its step, and later steps do not wait for that; what belongs to a session or
+    a graph is gone.
 
     Args:
       train_op: From `create_train_op`.
@@ -81,8 +84,10 @@ def train(
       summary_writer: Where summaries go; default a `SummaryWriter` on `logdir`.
       after_step: Called after each step with its number and the state, which is the next step's to
         overwrite: look at it, evaluate it or save it, but do not keep it. True ends the training.
-      on_start: Called likewise, once, before the first step that is taken here. What a kill left
-        undone after the checkpoint that training goes on from can be done there.
+        If it has an attribute `every`, such as `slim.learning.Every(steps=100)`, it is called only
+        when that is due, after the log lines of the steps before.
+      on_start: Called with the same, once, before the first step that is taken here. What a kill
+        left undone after the checkpoint that training goes on from can be done there.
       save_summaries_steps: Steps between summaries, the first step's among them, counted over
         all runs; in place of `save_summaries_secs`.
       profile_steps: `(first, last)`: what host and devices do in these steps is written to
@@ -127,10 +132,7 @@ def train(
         restored = None
         if logdir is not None:
             directory = RunDirectory(
-                logdir,
-                contract,
-                keep=max_to_keep,
-                save_interval_secs=save_interval_secs,
+                logdir, contract, max_to_keep=max_to_keep, save_interval_secs=save_interval_secs
             )
             opened.callback(directory.close)
             restored = directory.restore(train_op.init_shapes(rng, source.example))
@@ -148,7 +150,7 @@ def train(
                 )
         has_summaries = bool(save_summaries_secs or save_summaries_steps)
 
-        def open_writer(resumed_step: int | None) -> Any:
+        def open_writer(resumed_step: int | None) -> NullWriter:
             if summary_writer is not None:
                 return summary_writer
             return _default_writer(logdir, has_summaries, resumed_step)
@@ -162,9 +164,8 @@ def train(
             profiler=profiler,
             is_resumed=restored is not None,
             number_of_steps=number_of_steps,
-            log_every_n_steps=log_every_n_steps,
-            save_summaries_secs=save_summaries_secs or float("inf"),
-            save_summaries_steps=save_summaries_steps,
+            every_log=Every(steps=log_every_n_steps),
+            every_summaries=Every(steps=save_summaries_steps, secs=save_summaries_secs or None),
             train_step_fn=train_step_fn,
             on_start=on_start,
             after_step=after_step,
@@ -173,7 +174,7 @@ def train(
         return run.run()
 
 
-def _check_arguments(train_op: Any, batches: Any, **counts: float | None) -> None:
+def _check_arguments(train_op: object, batches: object, **counts: float | None) -> None:
     if not isinstance(train_op, TrainOp):
         raise TypeError(
             "train: train_op must come from slim.learning.create_train_op, got "
@@ -195,7 +196,7 @@ def _check_arguments(train_op: Any, batches: Any, **counts: float | None) -> Non
 
 
 def _initialize(
-    train_op: TrainOp, rng: jax.Array | int, example: Any, init_fn: Callable[[Any], Any] | None
+    train_op: TrainOp, rng: jax.Array | int, example: PyTree, init_fn: InitFn | None
 ) -> TrainState:
     state = train_op.init(rng, example)
     if init_fn is None:
@@ -211,14 +212,12 @@ def _initialize(
     # The averages start from the values that training starts from.
     given = given.with_averages_since(state)
     # A copy: two leaves that share a buffer could not both be donated.
-    return jax.tree.map(
-        put,
-        given,
-        jax.tree.broadcast(train_op.state_sharding, given),
-    )
+    return jax.tree.map(put, given, jax.tree.broadcast(train_op.state_sharding, given))
 
 
-def _default_writer(logdir: Any, has_summaries: bool, resumed: int | None) -> Any:
+def _default_writer(
+    logdir: str | os.PathLike[str] | None, has_summaries: bool, resumed: int | None
+) -> NullWriter:
     if logdir is None or not has_summaries or jax.process_index() != 0:
         return NullWriter()
     try:

@@ -1,13 +1,13 @@
 """The devices that a step runs on, and how a batch is laid out over them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jslim.core.trees import PyTree
 from jslim.host.processes import put, put_rows
 
 DATA_AXIS = "data"
@@ -54,7 +54,7 @@ def _of_each_process(devices: list[jax.Device], num_devices: int) -> list[jax.De
     return [device for group in own for device in group[:share]]
 
 
-def wait_on_shared_cpu(mesh: Mesh, results: Any) -> None:
+def wait_on_shared_cpu(mesh: Mesh, results: PyTree) -> None:
     """Waits for `results` where the mesh's devices are shares of one CPU; else does nothing.
 
     The programs of such devices wait for each other in threads that are as few as the cores. With
@@ -64,7 +64,7 @@ def wait_on_shared_cpu(mesh: Mesh, results: Any) -> None:
         jax.block_until_ready(results)
 
 
-def shard_batch(batch: Any, mesh: Mesh) -> Any:
+def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
     """Puts a batch on the mesh's devices, split along the first axis of each array.
 
     Arrays that are there already are left alone; scalars go to every device. With several processes
@@ -76,7 +76,7 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
 
-    def place(path: Any, leaf: Any) -> jax.Array:
+    def place(path: jax.tree_util.KeyPath, leaf: PyTree) -> jax.Array:
         sharding = split if np.ndim(leaf) else whole
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf
@@ -93,12 +93,12 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(place, batch)
 
 
-def to_varying(tree: Any, axis_name: str) -> Any:
+def to_varying(tree: PyTree, axis_name: str) -> PyTree:
     """Under a map over `axis_name`: each device has its own copy, to be differentiated alone."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, axis_name, to="varying"), tree)
 
 
-def mean_over(tree: Any, axis_name: str) -> Any:
+def mean_over(tree: PyTree, axis_name: str) -> PyTree:
     """Under a map over `axis_name`: the mean over the devices; of integers the greatest."""
 
     def mean(x: jax.Array) -> jax.Array:

@@ -1,12 +1,12 @@
 """Finding the first quantity of a training step that is NaN or infinite."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jslim.core.trees import named
+from jslim.learning.state import PyTree
 
 # What `check_numerics` is to look at all of it.
 EVERYTHING = "everything"
@@ -15,14 +15,20 @@ FIRST_NONFINITE = "first_nonfinite"
 
 
 def quantities_of_step(
-    loss: jax.Array, gradients: Mapping[str, jax.Array], params: Any, batch_stats: Any
+    loss: jax.Array, gradients: PyTree, params: PyTree, batch_stats: PyTree
 ) -> dict[str, jax.Array]:
     """What a step computes, in the order in which it does, each under what an error calls it."""
     return {
         "the loss": loss,
-        **{f"the gradient of {name!r}": value for name, value in gradients.items()},
-        **{f"the variable {name!r}": value for name, value in named(params).items()},
-        **{f"the statistic {name!r}": value for name, value in named(batch_stats).items()},
+        **{
+            f"the {kind} {name!r}": value
+            for kind, tree in (
+                ("gradient of", gradients),
+                ("variable", params),
+                ("statistic", batch_stats),
+            )
+            for name, value in named(tree).items()
+        },
     }
 
 

@@ -4,31 +4,35 @@ from the gradients to the update as one optax chain."""
 import dataclasses
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
-from jslim.core.errors import did_you_mean
+from jslim.core import checks
 from jslim.core.model import Model
 from jslim.core.seeds import key_of
 from jslim.core.text import some_of
+from jslim.learning import chain
 from jslim.learning.clipping import AdaptiveClippingState
 from jslim.learning.gradients import (
+    Gradients,
     GradientsFn,
-    check_multipliers,
+    Multipliers,
     clip_by_global_norm,
     global_norm,
-    multiply_gradients,
 )
-from jslim.learning.state import TrainState
+from jslim.learning.state import PyTree
 from jslim.learning.step import create_train_op
 from jslim.learning.train_op import TrainOp
 from jslim.optimizers import OPTIMIZER_CLS_NAMES
-from jslim.summaries import histogram_summary, scalar_summary
+from jslim.summaries import Summaries, histogram_summary, scalar_summary
+
+Rate = float | jax.Array | Callable[..., ArrayLike]
+DecayFn = Callable[[jax.Array, jax.Array], ArrayLike]
 
 OPTIMIZER_SUMMARIES = [
     "learning_rate",
@@ -42,14 +46,14 @@ _OP = "optimize_loss"
 
 
 def optimize_loss(
-    loss: Callable[..., Any] | Model,
+    loss: Callable[..., object] | Model,
     global_step: None = None,
-    learning_rate: Any = None,
-    optimizer: Any = None,
+    learning_rate: Rate | None = None,
+    optimizer: str | optax.GradientTransformation | Callable[..., object] | None = None,
     gradient_noise_scale: float | None = None,
-    gradient_multipliers: Mapping[str, Any] | None = None,
+    gradient_multipliers: Multipliers | None = None,
     clip_gradients: float | optax.GradientTransformation | GradientsFn | None = None,
-    learning_rate_decay_fn: Callable[[Any, jax.Array], Any] | None = None,
+    learning_rate_decay_fn: DecayFn | None = None,
     update_ops: None = None,
     variables: Iterable[str] | None = None,
     name: str | None = None,
@@ -116,118 +120,101 @@ def optimize_loss(
             raise ValueError(f"{_OP}: {argument} must be {default}, got {value!r}; {instead}")
     shown = _DEFAULT_SUMMARIES if summaries is None else summaries
     for wanted in shown:
-        if wanted not in OPTIMIZER_SUMMARIES:
-            raise ValueError(
-                f"{_OP}: summaries must be among {', '.join(map(repr, OPTIMIZER_SUMMARIES))}, got "
-                f"{wanted!r}{did_you_mean(str(wanted), OPTIMIZER_SUMMARIES)}"
-            )
+        accepted = f"among {', '.join(map(repr, OPTIMIZER_SUMMARIES))}"
+        checks.one_of(_OP, "summaries", wanted, OPTIMIZER_SUMMARIES, accepted)
     rate = _as_rate(learning_rate, learning_rate_decay_fn)
-    before_clipping = [optax.identity()]
+    changes = [optax.identity()]
     if gradient_noise_scale is not None:
-        before_clipping.append(_noise(gradient_noise_scale, seed))
+        changes.append(_noise(gradient_noise_scale, seed))
     if gradient_multipliers is not None:
-        check_multipliers(gradient_multipliers)
-        before_clipping.append(
-            stateless(lambda gradients: multiply_gradients(gradients, gradient_multipliers))
-        )
-    update = _Update(
-        optax.chain(*before_clipping),
-        _as_clipping(clip_gradients),
+        changes.append(chain.multiply(gradient_multipliers))
+    decays = learning_rate is not None and learning_rate_decay_fn is not None
+    watch = _Watch(
+        shown=frozenset(shown),
+        name=name or "OptimizeLoss",
+        rate=rate if decays else None,
+        clips=clip_gradients is not None,
+    )
+    optimizer = optax.chain(
+        chain.watched(optax.chain(*changes), watch.before_clipping),
+        chain.watched(_as_clipping(clip_gradients), watch.after_clipping),
         _as_optimizer(optimizer, rate),
     )
-    decays = learning_rate is not None and learning_rate_decay_fn is not None
-    summarize = _Summarize(
-        update,
-        frozenset(shown),
-        name or "OptimizeLoss",
-        rate if decays else None,
-        clip_gradients is not None,
-    )
-    train_op = create_train_op(
+    return create_train_op(
         loss,
-        update.transformation(),
+        optimizer,
         variables_to_train=variables,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
         mesh=mesh,
-        summarize_update=summarize if shown else None,
     )
-    return train_op
 
 
-class _Update(NamedTuple):
-    """The three parts of an update, kept apart since summaries look between them."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Watch:
+    """Makes the summaries of an update, before and after clipping.
 
-    before_clipping: optax.GradientTransformation
-    clipping: optax.GradientTransformation
-    optimizer: optax.GradientTransformation
+    Attributes:
+      shown: Which of `OPTIMIZER_SUMMARIES`.
+      name: What the tags start with.
+      rate: The learning rate where it decays, or None.
+      clips: Whether gradients are clipped.
+    """
 
-    def transformation(self) -> optax.GradientTransformation:
-        return optax.chain(*self)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Summarize:
-    """Gives the summaries of an update: its parts are computed once more, and merged by XLA."""
-
-    update: _Update
     shown: frozenset[str]
     name: str
-    rate: Any
+    rate: optax.Schedule | None
     clips: bool
 
-    def __call__(
-        self, loss: jax.Array, gradients: Mapping[str, jax.Array], state: TrainState
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    @property
+    def _shows_norm(self) -> bool:
+        return bool(self.shown & {"global_gradient_norm", "gradient_norm"})
+
+    def before_clipping(
+        self, update: chain.Update, gradients: Gradients, state: PyTree
+    ) -> Summaries:
+        found: Summaries = {}
         if "loss" in self.shown:
-            found |= scalar_summary(f"{self.name}/loss", loss)
+            found |= scalar_summary(f"{self.name}/loss", update.loss)
         if "learning_rate" in self.shown and self.rate is not None:
-            found |= scalar_summary(f"{self.name}/learning_rate", self.rate(state.step))
-        tree = flax.traverse_util.unflatten_dict(dict(gradients), sep="/")
-        tree, _ = self.update.before_clipping.update(tree, state.opt_state[0])
-        clipped, clip_state = self.update.clipping.update(tree, state.opt_state[1])
-        if self.shown & {"global_gradient_norm", "gradient_norm"}:
-            tag = f"{self.name}/global_norm"
-            found |= scalar_summary(f"{tag}/gradient_norm", global_norm(jax.tree.leaves(tree)))
-            if self.clips:
-                norm = global_norm(jax.tree.leaves(clipped))
-                found |= scalar_summary(f"{tag}/clipped_gradient_norm", norm)
-        if isinstance(clip_state, AdaptiveClippingState) and clip_state.max_norm is not None:
-            tag = f"{self.name}/global_norm/adaptive_max_gradient_norm"
-            found |= scalar_summary(tag, clip_state.max_norm)
-        for variable, gradient in flax.traverse_util.flatten_dict(clipped, sep="/").items():
+            found |= scalar_summary(f"{self.name}/learning_rate", self.rate(update.state.step))
+        if self._shows_norm:
+            tag = f"{self.name}/global_norm/gradient_norm"
+            found |= scalar_summary(tag, global_norm(gradients))
+        return found
+
+    def after_clipping(
+        self, update: chain.Update, gradients: Gradients, state: PyTree
+    ) -> Summaries:
+        found: Summaries = {}
+        if not self.shown:
+            return found
+        tag = f"{self.name}/global_norm"
+        if self._shows_norm and self.clips:
+            found |= scalar_summary(f"{tag}/clipped_gradient_norm", global_norm(gradients))
+        if isinstance(state, AdaptiveClippingState) and state.max_norm is not None:
+            found |= scalar_summary(f"{tag}/adaptive_max_gradient_norm", state.max_norm)
+        for variable, gradient in gradients.items():
             # TF's variables are called `name:0`, and ':' becomes '_' in a tag.
             if "gradients" in self.shown:
                 found |= histogram_summary(f"{self.name}/gradients/{variable}_0", gradient)
             if "gradient_norm" in self.shown:
                 tag = f"{self.name}/gradient_norm/{variable}_0"
-                found |= scalar_summary(tag, global_norm([gradient]))
+                found |= scalar_summary(tag, global_norm(gradient))
         return found
 
 
-def stateless(change: GradientsFn) -> optax.GradientTransformation:
-    """The optax transformation of a function from `{name: gradient}` to the same."""
-
-    def update(gradients: Any, params: Any = None) -> Any:
-        flat = flax.traverse_util.flatten_dict(gradients, sep="/")
-        changed = change(flat)
-        if not isinstance(changed, Mapping):
-            raise ValueError(
-                f"{_OP}: clip_gradients must give back {{name: gradient}}, got "
-                f"{type(changed).__name__}"
-            )
-        if changed.keys() != flat.keys():
-            wanted, given = (
-                some_of([repr(n) for n in sorted(held)], 3) for held in (flat, changed)
-            )
-            raise ValueError(
-                f"{_OP}: clip_gradients must give back {{name: gradient}} for the names "
-                f"[{wanted}], got [{given}]"
-            )
-        return flax.traverse_util.unflatten_dict(dict(changed), sep="/")
-
-    return optax.stateless(update)
+def _check_clipped(changed: object, gradients: Gradients) -> Gradients:
+    """What the function given as `clip_gradients` gave, if it fits what it was given."""
+    must = f"{_OP}: clip_gradients must give back {{name: gradient}}"
+    if not isinstance(changed, Mapping):
+        raise ValueError(f"{must}, got {type(changed).__name__}")
+    if changed.keys() != gradients.keys():
+        wanted, given = (
+            some_of([repr(n) for n in sorted(held)], 3) for held in (gradients, changed)
+        )
+        raise ValueError(f"{must} for the names [{wanted}], got [{given}]")
+    return changed
 
 
 class NoiseState(NamedTuple):
@@ -238,14 +225,15 @@ class NoiseState(NamedTuple):
 
 def _noise(scale: float, seed: int) -> optax.GradientTransformation:
     if not isinstance(scale, numbers.Real) or not float(scale) >= 0:
-        raise ValueError(
-            f"{_OP}: gradient_noise_scale must be a number of at least 0 or None, got {scale!r}"
-        )
+        accepted = "a number of at least 0 or None"
+        raise checks.refusal(_OP, "gradient_noise_scale", accepted, repr(scale))
 
-    def init(params: Any) -> NoiseState:
+    def init(params: PyTree) -> NoiseState:
         return NoiseState(jnp.zeros((), jnp.int32))
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, NoiseState]:
+    def update(
+        gradients: PyTree, state: NoiseState, params: PyTree = None
+    ) -> tuple[PyTree, NoiseState]:
         key = jax.random.fold_in(key_of(seed), state.num_updates)
         leaves, structure = jax.tree.flatten(gradients)
         noisy = []
@@ -258,41 +246,40 @@ def _noise(scale: float, seed: int) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def _as_clipping(given: Any) -> optax.GradientTransformation:
+def _as_clipping(given: object) -> optax.GradientTransformation:
     if given is None:
         return optax.identity()
     if isinstance(given, optax.GradientTransformation):
         return given
     if isinstance(given, numbers.Real) and not isinstance(given, bool):
-        if not float(given) > 0:
-            raise ValueError(f"{_OP}: clip_gradients must be above 0, got {given!r}")
-        return stateless(lambda gradients: clip_by_global_norm(gradients, float(given)))
+        max_norm = float(given)
+        checks.number(_OP, "clip_gradients", max_norm, above=0)
+        return chain.stateless(lambda tree: clip_by_global_norm(tree, max_norm))
     if callable(given):
-        return stateless(given)
+        return chain.stateless(chain.by_name(lambda named: _check_clipped(given(named), named)))
     raise TypeError(
         f"{_OP}: clip_gradients must be a number, an optax transformation such as "
         f"adaptive_clipping_fn(), a function of {{name: gradient}} or None, got {given!r}"
     )
 
 
-def _as_rate(learning_rate: Any, decay_fn: Any) -> Any:
+def _as_rate(learning_rate: Rate | None, decay_fn: DecayFn | None) -> Rate | None:
     """A number, an array, a schedule, or None."""
     if learning_rate is None:
         return None
-    is_array = hasattr(learning_rate, "dtype") and jnp.shape(learning_rate) == ()
     if callable(learning_rate):
         if decay_fn is not None:
             raise ValueError(
                 f"{_OP}: learning_rate is a schedule already; give it or learning_rate_decay_fn"
             )
         return learning_rate
+    is_array = hasattr(learning_rate, "dtype") and jnp.shape(learning_rate) == ()
     if isinstance(learning_rate, bool) or not (is_array or isinstance(learning_rate, numbers.Real)):
         raise TypeError(
             f"{_OP}: learning_rate must be a number, a scalar array, a schedule or None, got "
             f"{learning_rate!r}"
         )
-    if not learning_rate >= 0:
-        raise ValueError(f"{_OP}: learning_rate must be at least 0, got {learning_rate!r}")
+    checks.number(_OP, "learning_rate", float(learning_rate), at_least=0)
     if decay_fn is None:
         return learning_rate
     if not callable(decay_fn):
@@ -303,13 +290,9 @@ def _as_rate(learning_rate: Any, decay_fn: Any) -> Any:
     return lambda step: decay_fn(jnp.asarray(learning_rate, jnp.float32), step)
 
 
-def _as_optimizer(given: Any, rate: Any) -> optax.GradientTransformation:
+def _as_optimizer(given: object, rate: Rate | None) -> optax.GradientTransformation:
     if isinstance(given, str):
-        if given not in OPTIMIZER_CLS_NAMES:
-            raise ValueError(
-                f"{_OP}: optimizer must be one of {', '.join(map(repr, OPTIMIZER_CLS_NAMES))}, got "
-                f"{given!r}{did_you_mean(given, OPTIMIZER_CLS_NAMES)}"
-            )
+        checks.one_of(_OP, "optimizer", given, OPTIMIZER_CLS_NAMES)
         if rate is None:
             raise ValueError(f"{_OP}: the optimizer {given!r} needs a learning_rate, got None")
         return OPTIMIZER_CLS_NAMES[given](rate)

@@ -4,9 +4,10 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import jax
+
+from jslim.core.trees import PyTree
 
 logger = logging.getLogger("jslim")
 
@@ -36,7 +37,7 @@ class StepProfiler:
             )
 
     @contextlib.contextmanager
-    def step(self, number: int, state: Any) -> Iterator[None]:
+    def step(self, number: int, state: PyTree) -> Iterator[None]:
         """Around a step, with the state before it, which is waited for where recording starts."""
         if number == self._first:
             jax.block_until_ready(state)
@@ -45,7 +46,7 @@ class StepProfiler:
         with jax.profiler.StepTraceAnnotation("train", step_num=number):
             yield
 
-    def end_step(self, number: int, state: Any) -> None:
+    def end_step(self, number: int, state: PyTree) -> None:
         """After a step, with the state that it gave; writes the trace after the last one."""
         if number == self._last:
             jax.block_until_ready(state)

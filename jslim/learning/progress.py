@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TextIO
 
 logger = logging.getLogger("jslim")
 
@@ -20,8 +20,19 @@ class Report(NamedTuple):
     seconds_left: float | None
 
 
+class Lap(NamedTuple):
+    """What was counted from one log line to the next."""
+
+    steps: int = 0
+    examples: int = 0
+    seconds_waited: float = 0.0
+
+
 class Meter:
-    """Counts steps, examples and the time spent waiting for data between two reports.
+    """Counts steps, examples and the time spent waiting for data between two log lines.
+
+    The counting of a line ends when its last step is given to the devices (`lap`), its time when
+    they are done with it (`report`).
 
     Args:
       last_step: The step at which training will end, or None.
@@ -35,34 +46,40 @@ class Meter:
     def restart(self) -> None:
         """Forgets what was counted since the last report (the first step compiles)."""
         self._since = time.perf_counter()
-        self._steps = self._examples = 0
-        self._waited = 0.0
+        self._lap = Lap()
+
+    def leave_out(self, seconds: float) -> None:
+        """Counts time that has passed as none of training."""
+        self._since += seconds
 
     def count(self, examples: int, seconds_waited: float) -> None:
-        self._steps += 1
-        self._examples += examples
-        self._waited += seconds_waited
+        steps, more, waited = self._lap
+        self._lap = Lap(steps + 1, more + examples, waited + seconds_waited)
 
-    def report(self, step: int, loss: float) -> Report:
-        """The report of the steps since the last one; the counting starts again."""
-        seconds = max(time.perf_counter() - self._since, 1e-9)
-        steps_per_sec = self._steps / seconds
-        self._total_steps += self._steps
+    def lap(self) -> Lap:
+        """What was counted; the counting starts again."""
+        lap, self._lap = self._lap, Lap()
+        return lap
+
+    def report(self, step: int, loss: float, lap: Lap) -> Report:
+        """The report of a lap that has just ended, with the time since the report before it."""
+        now = time.perf_counter()
+        seconds = max(now - self._since, 1e-9)
+        self._since = now
+        self._total_steps += lap.steps
         self._total_seconds += seconds
         seconds_left = None
         if self._last_step is not None and self._total_steps:
             per_step = self._total_seconds / self._total_steps
             seconds_left = max(self._last_step - step, 0) * per_step
-        made = Report(
+        return Report(
             step,
             loss,
-            self._examples / seconds,
-            steps_per_sec,
-            min(self._waited / seconds, 1.0),
+            lap.examples / seconds,
+            lap.steps / seconds,
+            min(lap.seconds_waited / seconds, 1.0),
             seconds_left,
         )
-        self.restart()
-        return made
 
 
 class ProgressLine:
@@ -75,7 +92,7 @@ class ProgressLine:
       stream: Default `sys.stderr`.
     """
 
-    def __init__(self, last_step: int | None, stream: Any = None):
+    def __init__(self, last_step: int | None, stream: TextIO | None = None):
         self._last_step = last_step
         self._stream = sys.stderr if stream is None else stream
         self._is_terminal = bool(getattr(self._stream, "isatty", lambda: False)())

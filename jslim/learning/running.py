@@ -1,32 +1,39 @@
-"""The loop of `train`: one method for each thing that happens in a step."""
+"""The loop of `train`: one method for each thing that happens in a step.
+
+Nothing here waits for the newest step: what is made of a step's numbers (its log line, its
+summaries) is made when the devices have them, at latest before the next of its kind.
+"""
 
 import collections
 import contextlib
 import dataclasses
+import functools
 import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import jax
 import numpy as np
 
 from jslim.host.processes import any_of
+from jslim.learning.accumulation import Outputs
 from jslim.learning.directory import RunDirectory
+from jslim.learning.hooks import Every, Hook
 from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.numerics import FIRST_NONFINITE
 from jslim.learning.profiling import StepProfiler
-from jslim.learning.progress import Meter, ProgressLine
+from jslim.learning.progress import Lap, Meter, ProgressLine
 from jslim.learning.signals import TerminationSignals
 from jslim.learning.source import Source
-from jslim.learning.state import MAX_STEPS, TrainState
-from jslim.learning.train_op import Outputs, TrainOp
+from jslim.learning.state import MAX_STEPS, PyTree, TrainState
+from jslim.learning.train_op import TrainOp
 from jslim.summaries import NullWriter
 
 logger = logging.getLogger("jslim")
 
-TrainStepFn = Callable[[TrainOp, TrainState, Any], tuple[TrainState, Outputs, bool]]
+TrainStepFn = Callable[[TrainOp, TrainState, PyTree], tuple[TrainState, Outputs, bool]]
 AfterStep = Callable[[int, TrainState], bool | None]
 _LONG_CALL_SECS = 0.05
 _RECORDS_NAMED = 8  # of a batch that went wrong
@@ -40,10 +47,17 @@ class _Taken(NamedTuple):
     step: int
     loss: jax.Array
     first_nonfinite: jax.Array | None
-    position: Any  # of the data, after its batch
+    position: object  # of the data, after its batch
 
 
-@dataclasses.dataclass
+class _Later(NamedTuple):
+    """What is done when the devices have computed a step, which its loss shows."""
+
+    loss: PyTree
+    act: Callable[[], None]
+
+
+@dataclasses.dataclass(kw_only=True)
 class Run:
     """One call of `train`: what it was given, and where it stands.
 
@@ -55,8 +69,11 @@ class Run:
       open_writer: Makes what summaries go to, for a run that goes on from a step or does not.
       profiler: What profiles some of the steps.
       is_resumed: Whether the state was restored.
+      every_log: When a log line is due.
+      every_summaries: When summaries are due, which is asked before a step.
 
-    The other fields are arguments of `train`.
+    The other fields are arguments of `train`. `after_step` may say in an attribute `every` when it
+    is to be called; the lines of the steps before are then shown first.
     """
 
     train_op: TrainOp
@@ -67,9 +84,8 @@ class Run:
     profiler: StepProfiler
     is_resumed: bool
     number_of_steps: int | None
-    log_every_n_steps: int
-    save_summaries_secs: float
-    save_summaries_steps: int | None
+    every_log: Every
+    every_summaries: Every
     train_step_fn: TrainStepFn | None
     on_start: AfterStep | None
     after_step: AfterStep | None
@@ -81,10 +97,16 @@ class Run:
         self.progress = ProgressLine(self.number_of_steps)
         self.meter = Meter(self.number_of_steps)
         self.taken: collections.deque[_Taken] = collections.deque()
-        self.outputs: Outputs = {}
+        self.later: dict[str, _Later] = {}  # by kind, at most one of each
         self.must_save = False
         self.must_summarize = False
-        self.next_summaries = time.monotonic() + self.save_summaries_secs
+        self.every_call: Every = getattr(self.after_step, "every", Every(steps=1))
+        self.hooks = [
+            Hook(self.every_log.is_due, self._start_line),
+            Hook(lambda step: self.must_save, self._save_now),
+        ]
+        if self.after_step is not None:
+            self.hooks.append(Hook(self.every_call.is_due, self._call_after_step))
 
     def close(self) -> None:
         """Ends what it opened itself."""
@@ -115,15 +137,9 @@ class Run:
                     # The first step compiles; the rates are those of the steps after it.
                     self.taken[-1].loss.block_until_ready()
                     self.meter.restart()
-                if self.step % self.log_every_n_steps == 0:
-                    self._log()
-                if self.must_save:
-                    self.must_save = False
-                    self._check_losses()
-                    self._save()
-                if self.after_step is not None:
-                    with self._saving_first("after_step"):
-                        should_stop |= self._call(self.after_step)
+                for hook in self.hooks:
+                    if hook.is_due(self.step):
+                        should_stop |= bool(hook.act())
             self._finish(signals.received is not None, has_data)
         return self.state
 
@@ -154,20 +170,20 @@ class Run:
         With several it is asked together with the log lines, when all wait for the devices anyway;
         so is whether to save, and whether summaries are due: they have clocks of their own.
         """
-        if jax.process_count() > 1 and self.step % self.log_every_n_steps:
+        if jax.process_count() > 1 and not self.every_log.is_due(self.step):
             return False
         is_ended, self.must_save, self.must_summarize = any_of(
             [
                 signals.received is not None,
-                self.directory is not None and self.directory.should_save(),
-                time.monotonic() >= self.next_summaries,
+                self.directory is not None and self.directory.should_save(self.step),
+                self.every_summaries.is_due(self.step),
             ]
         )
         if is_ended and signals.received is None:
             signals.received = signal.SIGTERM
         return is_ended
 
-    def _next_batch(self, signals: TerminationSignals) -> Any:
+    def _next_batch(self, signals: TerminationSignals) -> PyTree:
         """The next batch; None at the end, and where a signal has ended what reads them too."""
         with self._saving_first("the data"):
             try:
@@ -185,7 +201,7 @@ class Run:
         except Exception:
             # Saving takes all processes, and the others are in their next step.
             if self.directory is not None and jax.process_count() == 1:
-                self._check_losses()
+                self._settle()
                 saved = "is saved"
                 try:
                     self._save()
@@ -195,7 +211,7 @@ class Run:
                 logger.warning("%s failed after step %d, which %s", what, self.step, saved)
             raise
 
-    def _take_step(self, batch: Any) -> bool:
+    def _take_step(self, batch: PyTree) -> bool:
         with self.profiler.step(self.step + 1, self.state):
             outputs, should_stop = self._call_step(batch)
         self.step += 1
@@ -214,33 +230,61 @@ class Run:
         if len(self.taken) > _MAX_UNREAD:
             self._check_losses(unread=STEPS_IN_FLIGHT)  # of which the devices may not be done
         self.profiler.end_step(self.step, self.state)
+        if jax.process_count() == 1:  # several find what is not finite in the same step
+            for kind in [kind for kind, later in self.later.items() if later.loss.is_ready()]:
+                self._do_now(kind)
         return should_stop
 
-    def _call_step(self, batch: Any) -> tuple[Outputs, bool]:
+    def _call_step(self, batch: PyTree) -> tuple[Outputs, bool]:
         if self.train_step_fn is not None:
             self.state, outputs, should_stop = self.train_step_fn(self.train_op, self.state, batch)
             return outputs, should_stop
-        is_due = self.must_summarize
-        if self.save_summaries_steps is not None:
-            is_due = self.step % self.save_summaries_steps == 0
-        if self.train_op.records_summaries and is_due:
-            self.must_summarize = False
-            self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
-            self.writer.write(self.step + 1, summaries)
-            self.next_summaries = time.monotonic() + self.save_summaries_secs
+        # Steps are counted alike in all processes.
+        every = self.every_summaries
+        if not (self.must_summarize if every.steps is None else every.is_due(self.step)):
+            self.state, outputs = self.train_op(self.state, batch)
             return outputs, False
-        self.state, outputs = self.train_op(self.state, batch)
+        self.must_summarize = False
+        self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
+        every.restart()
+        if summaries:
+            write = functools.partial(self.writer.write, self.step + 1, summaries)
+            self._do_later("summaries", outputs["loss"], write)
         return outputs, False
+
+    def _do_later(self, kind: str, loss: jax.Array, act: Callable[[], None]) -> None:
+        self._do_now(kind)
+        self.later[kind] = _Later(loss, act)
+
+    def _do_now(self, kind: str) -> None:
+        if (later := self.later.pop(kind, None)) is not None:
+            later.act()
+
+    def _settle(self) -> None:
+        """Waits for the newest step, does what was left for later, and checks all numbers."""
+        for kind in ("summaries", "line"):
+            self._do_now(kind)
+        self._check_losses()
+
+    def _call_after_step(self) -> bool:
+        assert self.after_step is not None
+        with self._saving_first("after_step"):
+            if self.every_call.steps != 1:
+                self._do_now("line")
+            return self._call(self.after_step)
 
     def _call(self, function: AfterStep) -> bool:
         started = time.perf_counter()
         should_stop = bool(function(self.step, self.state))
-        if time.perf_counter() - started > _LONG_CALL_SECS:
-            self.meter.restart()  # the rates are those of training
+        seconds = time.perf_counter() - started
+        if seconds > _LONG_CALL_SECS:  # the rates are those of training
+            self.meter.leave_out(seconds)
+            self._do_now("line")
+            self.meter.restart()
         return should_stop
 
-    def _check_losses(self, unread: int = 0) -> float:
-        """The newest loss, after making sure that no number since the last check is NaN or such.
+    def _check_losses(self, unread: int = 0) -> None:
+        """Makes sure that no number since the last check is NaN or infinite.
 
         Args:
           unread: How many of the newest steps are left for the next time.
@@ -255,9 +299,9 @@ class Run:
                     self._stop_for(one, float(loss), self.train_op.quantities[int(place)])
                 if not np.isfinite(loss):
                     self._stop_for(one, float(loss), "the loss")
-        return float(losses[-1]) if losses else float("nan")
 
     def _stop_for(self, taken: _Taken, loss: float, quantity: str) -> NoReturn:
+        self._do_now("summaries")
         kept = "nothing was saved"
         if self.directory is not None:
             kept = f"the newest checkpoint is {self.directory.newest()}"
@@ -274,18 +318,31 @@ class Run:
             f"with clip_gradient_norm{records}"
         )
 
-    def _log(self) -> None:
-        report = self.meter.report(self.step, self._check_losses())
-        norms = {name: float(self.outputs[name]) for name in _NORMS if name in self.outputs}
+    def _start_line(self) -> None:
+        show = functools.partial(self._show_line, self.step, self.outputs, self.meter.lap())
+        self._do_later("line", self.outputs["loss"], show)
+
+    def _show_line(self, step: int, outputs: Outputs, lap: Lap) -> None:
+        self._check_losses(unread=self.step - step)
+        report = self.meter.report(step, float(outputs["loss"]), lap)
+        norms = {name: float(outputs[name]) for name in _NORMS if name in outputs}
         if jax.process_index() != 0:
             return
         self.progress.show(report, norms)
-        for name, norm in norms.items():
-            self.writer.scalar(self.step, name, norm)
-        self.writer.scalar(self.step, "total_loss", report.loss)
-        self.writer.scalar(self.step, "global_step/sec", report.steps_per_sec)
-        self.writer.scalar(self.step, "images/sec", report.examples_per_sec)
-        self.writer.scalar(self.step, "data_wait", report.data_wait)
+        values = {
+            **norms,
+            "total_loss": report.loss,
+            "global_step/sec": report.steps_per_sec,
+            "images/sec": report.examples_per_sec,
+            "data_wait": report.data_wait,
+        }
+        for name, value in values.items():
+            self.writer.scalar(step, name, value)
+
+    def _save_now(self) -> None:
+        self.must_save = False
+        self._settle()
+        self._save()
 
     def _save(self) -> None:
         assert self.directory is not None
@@ -295,8 +352,7 @@ class Run:
             self.writer = writer
 
     def _finish(self, interrupted: bool, has_data: bool) -> None:
-        if self.taken:
-            self._check_losses()
+        self._settle()
         jax.block_until_ready(self.state.params)
         self.progress.close()
         self.writer.flush()
@@ -320,6 +376,6 @@ class Run:
             self.directory.mark_end(self.step, is_done)
 
 
-def _num_examples(batch: Any) -> int:
+def _num_examples(batch: PyTree) -> int:
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
     return next((shape[0] for shape in shapes if shape), 1)

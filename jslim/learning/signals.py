@@ -3,8 +3,8 @@
 import multiprocessing
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
 
 # What ends a run: kill, Ctrl-C, a terminal that closes, and SLURM some time before its limit.
 _NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
@@ -23,7 +23,7 @@ class TerminationSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._previous: dict[int, Any] = {}
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "TerminationSignals":
         if threading.current_thread() is threading.main_thread():

@@ -1,10 +1,10 @@
 """`TrainState`: everything that a training step changes, as one pytree."""
 
-from typing import Any
-
 import flax.struct
 import jax
 import jax.numpy as jnp
+
+from jslim.core.trees import PyTree as PyTree
 
 # `step` is an int32: after this many steps it would go on from below zero.
 MAX_STEPS = 2**31 - 1
@@ -24,19 +24,19 @@ class TrainState(flax.struct.PyTreeNode):
     """
 
     step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: PyTree
     rng: jax.Array
-    ema_params: Any = None
-    extra: Any = flax.struct.field(default_factory=dict)
+    ema_params: PyTree = None
+    extra: dict[str, PyTree] = flax.struct.field(default_factory=dict)
 
     @property
-    def variables(self) -> dict[str, Any]:
+    def variables(self) -> dict[str, PyTree]:
         """What `Model.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats, **self.extra}
 
-    def replace_variables(self, variables: dict[str, Any]) -> "TrainState":
+    def replace_variables(self, variables: dict[str, PyTree]) -> "TrainState":
         """The state with the variables of `{'params': ..., 'batch_stats': ...}` in place.
 
         The moving average of a variable that is another one starts anew, from its value.
@@ -56,22 +56,22 @@ class TrainState(flax.struct.PyTreeNode):
         if len({jax.tree.structure(tree) for tree in trees}) > 1:
             return self.replace(ema_params=jax.tree.map(_copy, ours))
 
-        def start(value: Any, old_value: Any, average: Any, old_average: Any) -> Any:
+        def start(value: PyTree, old_value: PyTree, average: PyTree, old_average: PyTree) -> PyTree:
             return _copy(value) if value is not old_value and average is old_average else average
 
         return self.replace(ema_params=jax.tree.map(start, *trees))
 
 
-def _averaged(state: TrainState) -> dict[str, Any]:
+def _averaged(state: TrainState) -> dict[str, PyTree]:
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: PyTree) -> PyTree:
     """Another array: two leaves of a state that share a buffer could not both be donated."""
     return value.copy() if hasattr(value, "copy") else value
 
 
-def moving_averages(before: TrainState, after: TrainState, greatest_decay: float) -> Any:
+def moving_averages(before: TrainState, after: TrainState, greatest_decay: float) -> PyTree:
     """TF's ExponentialMovingAverage with num_updates: quick at first, then `greatest_decay`."""
     step = before.step.astype(jnp.float32)
     decay = jnp.minimum(greatest_decay, (1.0 + step) / (10.0 + step))

@@ -1,27 +1,35 @@
 """`create_train_op`: a training step of a loss function and an optimizer, with all its choices."""
 
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sized
-from typing import Any
+from collections.abc import Callable, Iterable, Sized
 
+import jax
 import optax
 from jax.sharding import Mesh
 
+from jslim.core import checks
 from jslim.core.model import Model
+from jslim.learning import chain
 from jslim.learning.gradients import (
+    Gradients,
     GradientsFn,
+    Multipliers,
+    check_transformed,
     clip_by_global_norm,
-    clip_gradient_norms,
-    multiply_gradients,
+    clip_each,
 )
-from jslim.learning.numerics import EVERYTHING
+from jslim.learning.options import StepOptions
 from jslim.learning.sharding import DATA_PARALLEL, Rules
-from jslim.learning.train_op import SummarizeUpdate, TrainOp
+from jslim.learning.state import TrainState
+from jslim.learning.train_op import TrainOp
+from jslim.summaries import Summaries, gradient_summaries
 
-USE_GLOBAL_STEP: Any = "the step of the state"
+# Gives the summaries of an update from the loss, the gradients and the state before it.
+SummarizeUpdate = Callable[[jax.Array, Gradients, TrainState], Summaries]
+
+USE_GLOBAL_STEP: object = "the step of the state"
 
 
-def check_of_graph(where: str, global_step: Any, update_ops: Any) -> None:
+def check_of_graph(where: str, global_step: object, update_ops: object) -> None:
     """Refuses what TF-Slim takes tensors and ops of a graph for.
 
     Raises:
@@ -40,17 +48,17 @@ def check_of_graph(where: str, global_step: Any, update_ops: Any) -> None:
 
 
 def create_train_op(
-    total_loss: Callable[..., Any] | Model,
+    total_loss: Callable[..., object] | Model,
     optimizer: optax.GradientTransformation,
-    global_step: Any = USE_GLOBAL_STEP,
-    update_ops: Any = None,
+    global_step: object = USE_GLOBAL_STEP,
+    update_ops: Iterable[object] | None = None,
     variables_to_train: Iterable[str] | None = None,
     clip_gradient_norm: float = 0.0,
     summarize_gradients: bool = False,
     gate_gradients: int = 1,
     aggregation_method: int | None = None,
     colocate_gradients_with_ops: bool = False,
-    gradient_multipliers: Mapping[str, Any] | None = None,
+    gradient_multipliers: Multipliers | None = None,
     check_numerics: bool | str = True,
     *,
     moving_average_decay: float | None = None,
@@ -134,63 +142,39 @@ def create_train_op(
             f"optax.sgd(0.01), got {type(optimizer).__name__}"
         )
     check_of_graph("create_train_op", global_step, update_ops)
-    for name, norm in (
-        ("clip_gradient_norm", clip_gradient_norm),
-        ("clip_global_norm", clip_global_norm),
-    ):
-        if norm < 0:
-            raise ValueError(f"create_train_op: {name} must be at least 0, got {norm}")
-    if check_numerics not in (True, False, EVERYTHING):
-        raise ValueError(
-            "create_train_op: check_numerics must be True, False or 'everything', got "
-            f"{check_numerics!r}"
-        )
-    if gradient_accumulation_steps < 1:
-        raise ValueError(
-            "create_train_op: gradient_accumulation_steps must be at least 1, got "
-            f"{gradient_accumulation_steps}"
-        )
-    if batch_norm_statistics not in ("global", "replica"):
-        raise ValueError(
-            "create_train_op: batch_norm_statistics must be 'global' or 'replica', got "
-            f"{batch_norm_statistics!r}"
-        )
-    if batch_norm_statistics == "replica" and sharding_rules is not DATA_PARALLEL:
-        raise ValueError(
-            "create_train_op: batch_norm_statistics='replica' needs the whole state on every "
-            "device; leave sharding_rules out"
-        )
-    if moving_average_decay is not None and not 0 < moving_average_decay < 1:
-        raise ValueError(
-            "create_train_op: moving_average_decay must lie between 0 and 1, got "
-            f"{moving_average_decay}"
-        )
-    gradients_fns: list[GradientsFn] = []
+    norms = {"clip_gradient_norm": clip_gradient_norm, "clip_global_norm": clip_global_norm}
+    for name, norm in norms.items():
+        checks.number("create_train_op", name, norm, at_least=0)
+    changes: list[optax.GradientTransformation] = []
     if gradient_multipliers is not None:
-        gradients_fns.append(
-            functools.partial(multiply_gradients, gradient_multipliers=gradient_multipliers)
-        )
+        changes.append(chain.multiply(gradient_multipliers))
     if clip_gradient_norm > 0:
-        gradients_fns.append(functools.partial(clip_gradient_norms, max_norm=clip_gradient_norm))
+        changes.append(chain.stateless(lambda tree: clip_each(tree, clip_gradient_norm)))
     if clip_global_norm > 0:
-        gradients_fns.append(functools.partial(clip_by_global_norm, max_norm=clip_global_norm))
+        changes.append(chain.stateless(lambda tree: clip_by_global_norm(tree, clip_global_norm)))
     if transform_grads_fn is not None:
-        gradients_fns.append(transform_grads_fn)
-    return TrainOp(
-        total_loss,
-        optimizer,
+        changes.append(chain.stateless(chain.by_name(_checked(transform_grads_fn))))
+    watches: list[chain.Watch] = []
+    if summarize_update is not None:
+        watches.append(lambda update, grads, _: summarize_update(update.loss, grads, update.state))
+    if summarize_gradients:
+        watches.append(lambda update, grads, _: gradient_summaries(grads))
+    changes += [chain.watched(optax.identity(), watch) for watch in watches]
+    options = StepOptions(
         counts_steps=global_step is not None,
         updates_statistics=update_ops is None,
         variables_to_train=variables_to_train,
-        gradients_fns=gradients_fns,
-        summarize_gradients=summarize_gradients,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
         freeze_batch_norm=freeze_batch_norm,
         mesh=mesh,
-        summarize_update=summarize_update,
         gradient_accumulation_steps=gradient_accumulation_steps,
         report_norms=report_norms,
         sharding_rules=sharding_rules,
         batch_norm_statistics=batch_norm_statistics,
     )
+    return TrainOp(total_loss, chain.before(optimizer, *changes), options)
+
+
+def _checked(transform_grads_fn: GradientsFn) -> GradientsFn:
+    return lambda gradients: check_transformed(transform_grads_fn(gradients), gradients)

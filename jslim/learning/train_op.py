@@ -2,15 +2,14 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.errors import ScopeError
@@ -19,14 +18,9 @@ from jslim.core.names import BATCH_STATS, PARAMS
 from jslim.core.run import VariableInfo
 from jslim.core.seeds import key_of
 from jslim.layers import frozen_batch_norm
-from jslim.learning.accumulation import accumulate
-from jslim.learning.gradients import (
-    GradientsFn,
-    add_gradients_summaries,
-    check_trainable,
-    check_transformed,
-    global_norm,
-)
+from jslim.learning.accumulation import LossAndGradients, Outputs, accumulate, scalar_loss
+from jslim.learning.chain import Update, merged, part
+from jslim.learning.gradients import check_trainable, global_norm
 from jslim.learning.mesh import (
     DATA_AXIS,
     data_mesh,
@@ -36,15 +30,11 @@ from jslim.learning.mesh import (
     wait_on_shared_cpu,
 )
 from jslim.learning.numerics import EVERYTHING, FIRST_NONFINITE, first_nonfinite, quantities_of_step
-from jslim.learning.sharding import DATA_PARALLEL, Rules, state_shardings
-from jslim.learning.state import TrainState, moving_averages
-from jslim.summaries import SUMMARIES
+from jslim.learning.options import StepOptions
+from jslim.learning.sharding import DATA_PARALLEL, state_shardings
+from jslim.learning.state import PyTree, TrainState, moving_averages
+from jslim.summaries import SUMMARIES, Summaries, summaries_due
 from jslim.variables import global_step_is
-
-Batch = Any
-Outputs = dict[str, jax.Array]
-# Gives the summaries of an update from the loss, the gradients and the state before it.
-SummarizeUpdate = Callable[[jax.Array, Mapping[str, jax.Array], TrainState], dict[str, Any]]
 
 
 class TrainOp:
@@ -53,7 +43,8 @@ class TrainOp:
     Attributes:
       model: The `Model` that computes the loss.
       mesh: The devices it runs on.
-      records_summaries: Whether the model recorded summaries when it was initialized.
+      records_summaries: Whether the model recorded summaries when it was initialized, or the first
+        step did.
       state_sharding: How a state lies on the devices: one sharding, or a tree of them from `init`
         or `init_shapes` on.
       quantities: What `outputs['first_nonfinite']` counts, from the first step on.
@@ -62,57 +53,30 @@ class TrainOp:
 
     def __init__(
         self,
-        total_loss: Callable[..., Any] | Model,
+        total_loss: Callable[..., object] | Model,
         optimizer: optax.GradientTransformation,
-        *,
-        counts_steps: bool,
-        updates_statistics: bool,
-        variables_to_train: Iterable[str] | None,
-        gradients_fns: Sequence[GradientsFn],
-        summarize_gradients: bool,
-        check_numerics: bool | str,
-        moving_average_decay: float | None,
-        freeze_batch_norm: bool,
-        mesh: Mesh | None,
-        summarize_update: SummarizeUpdate | None,
-        gradient_accumulation_steps: int,
-        report_norms: bool,
-        sharding_rules: Rules,
-        batch_norm_statistics: str,
+        options: StepOptions,
     ):
         self.model = total_loss if isinstance(total_loss, Model) else Model(total_loss)
         self.optimizer = optimizer
-        self.mesh = mesh or data_mesh(1)
-        self.check_numerics = check_numerics
-        self.records_summaries = summarize_gradients or summarize_update is not None
+        self._update = optax.with_extra_args_support(optimizer).update
+        self.mesh = options.mesh or data_mesh(1)
+        self.check_numerics = options.check_numerics
+        self.records_summaries = False
         self.quantities: list[str] = []
-        self.counts_steps = counts_steps
-        self._updates_statistics = updates_statistics
-        self._variables_to_train = variables_to_train
-        self._gradients_fns = gradients_fns
-        self._summarize_gradients = summarize_gradients
-        self._summarize_update = summarize_update
-        self._moving_average_decay = moving_average_decay
-        self._freeze_batch_norm = freeze_batch_norm
-        self._accumulation_steps = gradient_accumulation_steps
-        self._report_norms = report_norms
-        self._rules = sharding_rules
-        self._statistics_of_replicas = batch_norm_statistics == "replica"
+        self.counts_steps = options.counts_steps
+        self._options = options
         self._scope = current_arg_scope()
-        self._trained: frozenset[str] | None = None
+        self._trained: PyTree = None  # of the params: whether each is trained
         self._whole = NamedSharding(self.mesh, PartitionSpec())
-        self.state_sharding: Any = self._whole
+        self.state_sharding: PyTree = self._whole
         self._compile()
 
     def _compile(self) -> None:
-        jit = functools.partial(jax.jit, donate_argnums=0)
-        step = self._map_step if self._statistics_of_replicas else self._step
-        self._jitted_step = jit(
-            lambda state, batch: step(state, batch)[:2],
-            out_shardings=(self.state_sharding, self._whole),
-        )
-        self._jitted_summarize = jit(
-            functools.partial(step, with_summaries=True),
+        is_of_replicas = self._options.batch_norm_statistics == "replica"
+        self._jitted_step = jax.jit(
+            self._map_step if is_of_replicas else self._step,
+            donate_argnums=0,
             out_shardings=(self.state_sharding, self._whole, self._whole),
         )
         # It runs once; on the CPU nearly all of its time is compiling, a third less of it this way.
@@ -128,15 +92,16 @@ class TrainOp:
         """Whether each leaf of the state has a sharding of its own, by the rules."""
         return isinstance(self.state_sharding, TrainState)
 
-    def _shard(self, rng: jax.Array, batch: Batch) -> None:
+    def _shard(self, rng: jax.Array, batch: PyTree) -> None:
         """Finds out how the state lies on the devices, where rules say it."""
-        if self._rules is DATA_PARALLEL or self._lies_in_parts:
+        rules = self._options.sharding_rules
+        if rules is DATA_PARALLEL or self._lies_in_parts:
             return
         shapes = jax.eval_shape(self._init, rng, batch)
-        self.state_sharding = state_shardings(shapes, self._rules, self.mesh)
+        self.state_sharding = state_shardings(shapes, rules, self.mesh)
         self._compile()
 
-    def init(self, rng: jax.Array | int, batch: Batch) -> TrainState:
+    def init(self, rng: jax.Array | int, batch: PyTree) -> TrainState:
         """The state to start from: fresh variables, on the devices of the mesh.
 
         Args:
@@ -157,7 +122,7 @@ class TrainOp:
             self._shard(rng, batch)
             return self._jitted_init(rng, batch)
 
-    def init_shapes(self, rng: jax.Array | int, batch: Batch) -> TrainState:
+    def init_shapes(self, rng: jax.Array | int, batch: PyTree) -> TrainState:
         """`init` without computing: the state as `jax.ShapeDtypeStruct`s on the mesh."""
         with self._in_scope():
             rng = _as_key(rng)
@@ -170,50 +135,37 @@ class TrainOp:
             shardings,
         )
 
-    def _init(self, rng: jax.Array, batch: Batch) -> TrainState:
+    def _init(self, rng: jax.Array, batch: PyTree) -> TrainState:
         init_rng, step_rng = jax.random.split(rng)
         step = jnp.zeros((), jnp.int32)
         with recorded() as runs, global_step_is(step):
             variables = dict(self.model.init(init_rng, batch))
-        self._note(runs)
+        if not runs:
+            raise ScopeError("create_train_op: the loss function ran no model")
+        self._infos = {info.name: info for run in runs for info in run.variables.values()}
+        self.records_summaries |= any(run.collections.get(SUMMARIES) for run in runs)
         params = variables.pop(PARAMS, {})
         batch_stats = variables.pop(BATCH_STATS, {})
-        self._trained = check_trainable(
-            self._variables_to_train,
-            params,
-            batch_stats,
-            frozenset(name for name, info in self._infos.items() if info.trainable),
+        trainable = frozenset(name for name, info in self._infos.items() if info.trainable)
+        wanted = self._options.variables_to_train
+        self._names = check_trainable(wanted, params, batch_stats, trainable)
+        self._trained = unflatten_dict(
+            {path: "/".join(path) in self._names for path in flatten_dict(params)}
         )
-        trained, _ = self._split(params)
         averages = None
-        if self._moving_average_decay is not None:
+        if self._options.moving_average_decay is not None:
             averages = {PARAMS: params, BATCH_STATS: batch_stats}
         return TrainState(
             step=step,
             params=params,
             batch_stats=batch_stats,
-            opt_state=self.optimizer.init(_nest(trained)),
+            opt_state=self.optimizer.init(part(params, self._trained)),
             rng=step_rng,
             ema_params=averages,
             extra=variables,
         )
 
-    def _note(self, runs: list[Any]) -> None:
-        if not runs:
-            raise ScopeError("create_train_op: the loss function ran no model")
-        infos = [info for run in runs for info in run.variables.values()]
-        self._infos = {info.name: info for info in infos}
-        if any(run.collections.get(SUMMARIES) for run in runs):
-            self.records_summaries = True
-
-    def _split(self, params: Any) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        """The params as `{name: array}`: those that are trained, and the others."""
-        flat = flax.traverse_util.flatten_dict(params, sep="/")
-        assert self._trained is not None
-        trained = {name: value for name, value in flat.items() if name in self._trained}
-        return trained, {name: value for name, value in flat.items() if name not in trained}
-
-    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Outputs]:
+    def __call__(self, state: TrainState, batch: PyTree) -> tuple[TrainState, Outputs]:
         """One step over the mesh. `state` is donated: use the one that comes back.
 
         Args:
@@ -224,21 +176,22 @@ class TrainOp:
           `(state, outputs)`; `outputs['loss']` is the total loss before the update, a float32
           scalar, next to what the loss function returned beside it.
         """
+        return self._run(state, batch, is_due=False)[:2]
+
+    def summarize(self, state: TrainState, batch: PyTree) -> tuple[TrainState, Outputs, Summaries]:
+        """`__call__` that also returns the step's summaries: the same compiled program."""
+        return self._run(state, batch, is_due=True)
+
+    def _run(
+        self, state: TrainState, batch: PyTree, *, is_due: bool
+    ) -> tuple[TrainState, Outputs, Summaries]:
         self._require_init()
         with self._in_scope():
-            results = self._jitted_step(state, shard_batch(batch, self.mesh))
+            results = self._jitted_step(state, shard_batch(batch, self.mesh), np.bool_(is_due))
         wait_on_shared_cpu(self.mesh, results)
         return results
 
-    def summarize(self, state: TrainState, batch: Batch) -> tuple[TrainState, Outputs, Any]:
-        """`__call__` that also returns the step's summaries: a second compiled program."""
-        self._require_init()
-        with self._in_scope():
-            results = self._jitted_summarize(state, shard_batch(batch, self.mesh))
-        wait_on_shared_cpu(self.mesh, results)
-        return results
-
-    def lower(self, state: TrainState, batch: Batch) -> jax.stages.Lowered:
+    def lower(self, state: TrainState, batch: PyTree) -> jax.stages.Lowered:
         """The step as JAX lowers it, to be compiled and looked at: memory, FLOPs, collectives.
 
         Args:
@@ -247,13 +200,13 @@ class TrainOp:
         """
         self._require_init()
 
-        def described(leaf: Any) -> jax.ShapeDtypeStruct:
+        def described(leaf: jax.Array) -> jax.ShapeDtypeStruct:
             spec = PartitionSpec(DATA_AXIS) if jnp.ndim(leaf) else PartitionSpec()
             sharding = NamedSharding(self.mesh, spec)
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
         with self._in_scope():
-            return self._jitted_step.lower(state, jax.tree.map(described, batch))
+            return self._jitted_step.lower(state, jax.tree.map(described, batch), np.bool_(False))
 
     @property
     def variable_infos(self) -> dict[str, VariableInfo]:
@@ -268,25 +221,24 @@ class TrainOp:
                 "first step; it finds out which variables are trained"
             )
 
-    def _in_scope(self) -> contextlib.AbstractContextManager[Any]:
+    def _in_scope(self) -> contextlib.AbstractContextManager[object]:
         # TF-Slim builds the loss under the scope around create_train_op; so it is traced here.
         if current_arg_scope() == self._scope:
             return contextlib.nullcontext()
         return arg_scope(self._scope)
 
     def _frozen_batch_norm(self) -> contextlib.AbstractContextManager[None]:
-        if not self._freeze_batch_norm:
+        if not self._options.freeze_batch_norm:
             return contextlib.nullcontext()
-        trained = sorted(self._trained or ())
 
         def is_frozen(name: str) -> bool:
             layer = f"{name.rpartition('/')[0] or name}/"  # with the convolution it belongs to
-            return not any(variable.startswith(layer) for variable in trained)
+            return not any(variable.startswith(layer) for variable in self._names)
 
         return frozen_batch_norm(is_frozen)
 
     def step(
-        self, state: TrainState, batch: Batch, axis_name: str | None = None
+        self, state: TrainState, batch: PyTree, axis_name: str | None = None
     ) -> tuple[TrainState, Outputs]:
         """The pure step: to be jitted, or mapped by `jax.pmap` or `jax.shard_map`.
 
@@ -304,169 +256,132 @@ class TrainOp:
         return state, outputs
 
     def _map_step(
-        self, state: TrainState, batch: Batch, *, with_summaries: bool = False
-    ) -> tuple[TrainState, Outputs, dict[str, Any]]:
+        self, state: TrainState, batch: PyTree, is_due: jax.Array | bool = False
+    ) -> tuple[TrainState, Outputs, Summaries]:
         """The step on each device's part of the batch, whose statistics are then its own."""
         whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
-        step = functools.partial(self._step, axis_name=DATA_AXIS, with_summaries=with_summaries)
         return jax.shard_map(
-            step,
+            functools.partial(self._step, axis_name=DATA_AXIS),
             mesh=self.mesh,
-            in_specs=(whole, jax.tree.map(lambda x: split if jnp.ndim(x) else whole, batch)),
+            in_specs=(whole, jax.tree.map(lambda x: split if jnp.ndim(x) else whole, batch), whole),
             out_specs=whole,
             # What differs between devices is averaged by the step itself; jax's own bookkeeping of
             # it refuses custom derivatives whose tangents are the same everywhere.
             check_vma=False,
-        )(state, batch)
+        )(state, batch, jnp.asarray(is_due))
 
     def _step(
         self,
         state: TrainState,
-        batch: Batch,
+        batch: PyTree,
+        is_due: jax.Array | bool = False,
         *,
         axis_name: str | None = None,
-        with_summaries: bool = False,
-    ) -> tuple[TrainState, Outputs, dict[str, Any]]:
+        with_summaries: bool = True,
+    ) -> tuple[TrainState, Outputs, Summaries]:
         self._require_init()
         rng = jax.random.fold_in(state.rng, state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
         held = self._gathered(state)
-        trained, _ = self._split(held.params)
+        trained = part(held.params, self._trained)
         if axis_name is not None:
             # Each device differentiates its own copy: otherwise shard_map sums the gradients
             # by itself, and the average below would leave them too large.
             trained = to_varying(trained, axis_name)
-        with self._in_scope():
-            loss, outputs, updated, gradients = self._differentiate(
-                held, trained, batch, rng, with_summaries
-            )
-        summaries = dict(updated.pop(SUMMARIES, {}))
-        if axis_name is not None:
-            loss, outputs, updated, gradients, summaries = mean_over(
-                (loss, outputs, dict(updated), gradients, summaries), axis_name
-            )
-        gradients = self._scattered(gradients)
-        if self._report_norms:
-            outputs["gradient_norm"] = global_norm(gradients.values())
-        unchanged = gradients
-        for change in self._gradients_fns:
-            gradients = check_transformed(change(gradients), unchanged)
-        if with_summaries and self._summarize_update is not None:
-            summaries |= self._summarize_update(loss, gradients, state)
-        if with_summaries and self._summarize_gradients:
-            summaries |= add_gradients_summaries(gradients)
-        new = self._updated(state, gradients, updated)
-        if self._report_norms:
-            outputs["parameter_norm"] = global_norm(self._split(new.params)[0].values())
+        with self._in_scope(), summaries_due(is_due):
+            results = self._differentiate(held, trained, batch, rng, with_summaries)
+            if axis_name is not None:
+                results = mean_over(results, axis_name)
+            (loss, (outputs, updated)), gradients = results
+            gradients = self._scattered(gradients)
+            update = Update(loss, state, dict(updated.get(SUMMARIES, {})))
+            new = self._updated(state, gradients, updated, update if with_summaries else None)
+        if self._options.report_norms:
+            outputs["gradient_norm"] = global_norm(gradients)
+            outputs["parameter_norm"] = global_norm(part(new.params, self._trained))
         if self.check_numerics == EVERYTHING:
-            found = quantities_of_step(loss, unchanged, new.params, new.batch_stats)
+            found = quantities_of_step(loss, gradients, new.params, new.batch_stats)
             self.quantities = list(found)
             outputs[FIRST_NONFINITE] = first_nonfinite(found)
-        return new, {"loss": loss, **outputs}, summaries
+        self.records_summaries |= bool(update.summaries)
+        return new, {"loss": loss, **outputs}, update.summaries
 
     def _differentiate(
         self,
         state: TrainState,
-        trained: dict[str, jax.Array],
-        batch: Batch,
+        trained: PyTree,
+        batch: PyTree,
         rng: jax.Array,
         with_summaries: bool,
-    ) -> tuple[jax.Array, Outputs, dict[str, Any], dict[str, jax.Array]]:
+    ) -> LossAndGradients:
         """Loss, outputs, updated collections and gradients of a batch."""
-        _, frozen = self._split(state.params)
         collected = [SUMMARIES] if with_summaries else []
 
         def loss_of(
-            trained: dict[str, jax.Array], held: dict[str, Any], batch: Batch, rng: jax.Array
-        ) -> tuple[jax.Array, tuple[Outputs, dict[str, Any]]]:
-            variables = {PARAMS: _nest(frozen | trained), **held}
+            trained: PyTree, held: dict[str, PyTree], batch: PyTree, rng: jax.Array
+        ) -> tuple[jax.Array, tuple[Outputs, dict[str, PyTree]]]:
+            variables = {PARAMS: merged(state.params, trained), **held}
             with global_step_is(state.step), self._frozen_batch_norm():
                 result, updated = self.model.apply(
                     variables, batch, rngs=rng, mutable=[*held, *collected]
                 )
-            loss, outputs = _scalar_loss(result)
+            loss, outputs = scalar_loss(result)
             return loss, (outputs, dict(updated))
 
         gradients_of = jax.value_and_grad(loss_of, has_aux=True)
         held = {BATCH_STATS: state.batch_stats, **state.extra}
-        if self._accumulation_steps > 1:
-            gradients_of = accumulate(gradients_of, self._accumulation_steps)
-        (loss, (outputs, updated)), gradients = gradients_of(trained, held, batch, rng)
-        return loss, outputs, updated, gradients
+        if self._options.gradient_accumulation_steps > 1:
+            gradients_of = accumulate(gradients_of, self._options.gradient_accumulation_steps)
+        return gradients_of(trained, held, batch, rng)
 
     def _gathered(self, state: TrainState) -> TrainState:
         """The state with its variables whole on every device, where they lie in parts."""
         if not self._lies_in_parts:
             return state
+        variables = {name: getattr(state, name) for name in ("params", "batch_stats", "extra")}
+        return state.replace(**jax.lax.with_sharding_constraint(variables, self._whole))
 
-        def gather(tree: Any) -> Any:
-            return jax.lax.with_sharding_constraint(tree, self._whole)
-
-        return state.replace(
-            params=gather(state.params),
-            batch_stats=gather(state.batch_stats),
-            extra=gather(state.extra),
-        )
-
-    def _scattered(self, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    def _scattered(self, gradients: PyTree) -> PyTree:
         """Gradients that lie as their variables do."""
         if not self._lies_in_parts:
             return gradients
-        shardings, _ = self._split(self.state_sharding.params)
+        shardings = part(self.state_sharding.params, self._trained)
         return jax.lax.with_sharding_constraint(gradients, shardings)
 
     def _updated(
-        self, state: TrainState, gradients: Mapping[str, jax.Array], updated: Mapping[str, Any]
+        self,
+        state: TrainState,
+        gradients: PyTree,
+        updated: Mapping[str, PyTree],
+        seen: Update | None,
     ) -> TrainState:
         """The state after the optimizer's update."""
-        before, frozen = self._split(state.params)
-        updates, opt_state = self.optimizer.update(_nest(gradients), state.opt_state, _nest(before))
-        changed = optax.apply_updates(_nest(before), updates)
+        options, before = self._options, part(state.params, self._trained)
+        updates, opt_state = self._update(gradients, state.opt_state, before, seen=seen)
         batch_stats = state.batch_stats
-        if self._updates_statistics:
+        if options.updates_statistics:
             batch_stats = updated.get(BATCH_STATS, batch_stats)
         new = state.replace(
             step=state.step + 1 if self.counts_steps else state.step,
             # The randomness of a step is by its number; without one the key itself moves on.
             rng=state.rng if self.counts_steps else jax.random.split(state.rng, 1)[0],
-            params=_nest(frozen | flax.traverse_util.flatten_dict(changed, sep="/")),
+            params=merged(state.params, optax.apply_updates(before, updates)),
             batch_stats=batch_stats,
             opt_state=opt_state,
             extra={name: updated.get(name, held) for name, held in state.extra.items()},
         )
-        if self._moving_average_decay is None:
+        if options.moving_average_decay is None:
             return new
-        averages = moving_averages(state, new, self._moving_average_decay)
+        averages = moving_averages(state, new, options.moving_average_decay)
         return new.replace(ema_params=averages)
 
 
-def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    return flax.traverse_util.unflatten_dict(flat, sep="/")
-
-
-def _as_key(rng: Any) -> jax.Array:
+def _as_key(rng: PyTree) -> jax.Array:
+    is_typed = isinstance(rng, jax.Array) and jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
     # A key of the old style, that is not typed, has an axis.
-    if hasattr(rng, "dtype") and (
-        rng.ndim or jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
-    ):
-        return rng
-    return key_of(rng, "rng")
+    return rng if is_typed or jnp.ndim(rng) else key_of(rng, "rng")
 
 
-def _as_array(leaf: Any) -> Any:
+def _as_array(leaf: PyTree) -> PyTree:
     return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
-
-
-def _scalar_loss(result: Any) -> tuple[jax.Array, Outputs]:
-    """The loss, and what the function returned beside it as `{name: array}`."""
-    loss, outputs = result, {}
-    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
-        loss, outputs = result[0], dict(result[1])
-    if not hasattr(loss, "dtype") or jnp.ndim(loss) != 0:
-        kind = f"shape {jnp.shape(loss)}" if hasattr(loss, "dtype") else type(loss).__name__
-        raise ScopeError(
-            "create_train_op: the loss function must end in a scalar (such as "
-            f"slim.losses.get_total_loss()), or in (scalar, {{name: array}}); it gave {kind}"
-        )
-    return loss, outputs

@@ -10,12 +10,14 @@
         writer.write(step, updated)
 
 A recorded value leaves the model only where `mutable` names 'summaries'; otherwise nothing of it
-is computed. `learning.train` has a second compiled step that asks for them, and runs it only when
-summaries are due. A tag is the name under the current variable scope, numbered if taken.
+is computed. The step of `learning.train` always gives the scalars; histograms and images it
+computes only when summaries are due. A tag is the name under the current variable scope, numbered
+if taken.
 """
 
 from jslim.summaries._recording import SUMMARIES as SUMMARIES
 from jslim.summaries._recording import Histogram as Histogram
+from jslim.summaries._recording import Summaries as Summaries
 from jslim.summaries._recording import gradient_summaries as gradient_summaries
 from jslim.summaries._recording import histogram as histogram
 from jslim.summaries._recording import histogram_summary as histogram_summary
@@ -23,6 +25,8 @@ from jslim.summaries._recording import image as image
 from jslim.summaries._recording import image_summary as image_summary
 from jslim.summaries._recording import scalar as scalar
 from jslim.summaries._recording import scalar_summary as scalar_summary
+from jslim.summaries._recording import summaries_due as summaries_due
+from jslim.summaries._recording import when_due as when_due
 from jslim.summaries._slim import add_histogram_summaries as add_histogram_summaries
 from jslim.summaries._slim import add_histogram_summary as add_histogram_summary
 from jslim.summaries._slim import add_image_summaries as add_image_summaries

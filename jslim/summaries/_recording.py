@@ -5,12 +5,15 @@ returned by a jitted function. Histograms are counted on the device: what comes 
 1,551 counts instead of the weights of a layer.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jslim.core.access import collect, frame
 from jslim.core.scopes import unique_op_name
@@ -58,10 +61,52 @@ class Histogram(NamedTuple):
     num_non_finite: jax.Array
 
 
+# What is recorded or computed: `{kind/tag: value}`.
+Summaries = dict[str, jax.Array | Histogram]
+
+_IS_DUE: contextvars.ContextVar[jax.Array | bool] = contextvars.ContextVar("is_due", default=True)
+
+
+@contextlib.contextmanager
+def summaries_due(is_due: jax.Array | bool) -> Iterator[None]:
+    """In the body, histograms and images are computed only where `is_due`, which may be traced."""
+    token = _IS_DUE.set(is_due)
+    try:
+        yield
+    finally:
+        _IS_DUE.reset(token)
+
+
+def when_due(compute: Callable[[], Summaries]) -> Summaries:
+    """What `compute` gives: scalars always; histograms and images are zeros where none are due."""
+    found, is_due = compute(), _IS_DUE.get()
+    costly = [key for key in found if not key.startswith("scalar/")]
+    if is_due is True or not costly:
+        return found
+
+    def computed() -> Summaries:
+        again = compute()  # what of the first time is not used is not computed
+        return {key: again[key] for key in costly}
+
+    def empty() -> Summaries:
+        return jax.tree.map(jnp.zeros_like, {key: found[key] for key in costly})
+
+    return found | jax.lax.cond(is_due, computed, empty)
+
+
+def do_when_due(action: Callable[[], None]) -> None:
+    """Calls what has an effect, such as printing, where summaries are due."""
+    is_due = _IS_DUE.get()
+    if is_due is True:
+        action()
+    else:
+        jax.lax.cond(is_due, action, lambda: None)
+
+
 def scalar(
     name: str,
-    value: Any = _NOT_GIVEN,
-    collections: Any = None,
+    value: ArrayLike = _NOT_GIVEN,
+    collections: object = None,
     family: str | None = None,
     **others: Any,
 ) -> None:
@@ -86,7 +131,11 @@ def scalar(
 
 
 def histogram(
-    name: str, values: Any, collections: Any = None, family: str | None = None, **others: Any
+    name: str,
+    values: ArrayLike,
+    collections: object = None,
+    family: str | None = None,
+    **others: Any,
 ) -> None:
     """Records how the elements of an array are distributed.
 
@@ -109,9 +158,9 @@ def histogram(
 
 def image(
     name: str,
-    images: Any = _NOT_GIVEN,
+    images: ArrayLike = _NOT_GIVEN,
     max_images: int = 3,
-    collections: Any = None,
+    collections: object = None,
     family: str | None = None,
     **others: Any,
 ) -> None:
@@ -144,7 +193,7 @@ def image(
     _record("image", name, family, lambda tag: image_summary(tag, images, max_images))
 
 
-def _tensor(kind: str, name: str, value: Any, others: dict[str, Any]) -> Any:
+def _tensor(kind: str, name: str, value: ArrayLike, others: dict[str, Any]) -> ArrayLike:
     """What is recorded, under our name for it or TF's."""
     given = [v for v in (value, others.pop("tensor", _NOT_GIVEN)) if v is not _NOT_GIVEN]
     if len(given) != 1:
@@ -155,7 +204,7 @@ def _tensor(kind: str, name: str, value: Any, others: dict[str, Any]) -> Any:
     return given[0]
 
 
-def _refuse(kind: str, collections: Any, others: dict[str, Any], accepted: str) -> None:
+def _refuse(kind: str, collections: object, others: dict[str, Any], accepted: str) -> None:
     if collections not in (None, SUMMARIES, [SUMMARIES], (SUMMARIES,)):
         raise ValueError(
             f"summary.{kind}: collections must be None or {SUMMARIES!r}, got {collections!r}; what "
@@ -167,7 +216,7 @@ def _refuse(kind: str, collections: Any, others: dict[str, Any], accepted: str) 
         )
 
 
-def scalar_summary(tag: str, value: Any) -> dict[str, Any]:
+def scalar_summary(tag: str, value: ArrayLike) -> Summaries:
     """What `scalar` records, for code outside a model function: `{'scalar/<tag>': value}`.
 
     Such dicts can be joined, returned from jitted functions and given to `SummaryWriter.write`.
@@ -181,7 +230,7 @@ def scalar_summary(tag: str, value: Any) -> dict[str, Any]:
     return {f"scalar/{tag}": jax.lax.stop_gradient(jnp.asarray(value, jnp.float32))}
 
 
-def histogram_summary(tag: str, values: Any) -> dict[str, Any]:
+def histogram_summary(tag: str, values: ArrayLike) -> Summaries:
     """What `histogram` records, for code outside a model function: `{'histogram/<tag>': ...}`.
 
     Arguments are those of `histogram`.
@@ -208,35 +257,35 @@ def _describe(values: jax.Array) -> Histogram:
     )
 
 
-def image_summary(tag: str, images: Any, max_images: int = 3) -> dict[str, Any]:
+def image_summary(tag: str, images: ArrayLike, max_images: int = 3) -> Summaries:
     """What `image` records, for code outside a model function: `{'image/<tag>/image/0': ...}`.
 
     Arguments and errors are those of `image`.
     """
     if not (isinstance(max_images, int) and max_images >= 1):
         raise ValueError(f"summary {tag!r}: max_images must be at least 1, got {max_images!r}")
-    images = jnp.asarray(images)
-    if images.ndim != 4 or images.shape[-1] not in _IMAGE_CHANNELS:
+    pixels = jnp.asarray(images)
+    if pixels.ndim != 4 or pixels.shape[-1] not in _IMAGE_CHANNELS:
         raise ValueError(
             f"summary {tag!r}: images must be [batch, height, width, channels] with 1, 3 or 4 "
-            f"channels, got shape {images.shape}; add a batch axis, or choose channels"
+            f"channels, got shape {pixels.shape}; add a batch axis, or choose channels"
         )
-    if jnp.issubdtype(images.dtype, jnp.floating):
-        images = images.astype(jnp.float32)
-    elif images.dtype == bool:
-        images = images.astype(jnp.uint8) * jnp.uint8(255)
-    elif images.dtype != jnp.uint8:
+    if jnp.issubdtype(pixels.dtype, jnp.floating):
+        pixels = pixels.astype(jnp.float32)
+    elif pixels.dtype == bool:
+        pixels = pixels.astype(jnp.uint8) * jnp.uint8(255)
+    elif pixels.dtype != jnp.uint8:
         raise ValueError(
-            f"summary {tag!r}: images must be floating, uint8 or bool, got {images.dtype}; cast "
+            f"summary {tag!r}: images must be floating, uint8 or bool, got {pixels.dtype}; cast "
             "what is in 0..255 to uint8"
         )
-    shown = jax.lax.stop_gradient(images[:max_images])
+    shown = jax.lax.stop_gradient(pixels[:max_images])
     if max_images == 1:
         return {f"image/{tag}/image": one for one in shown}
     return {f"image/{tag}/image/{index}": one for index, one in enumerate(shown)}
 
 
-def gradient_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
+def gradient_summaries(gradients: Mapping[str, jax.Array]) -> Summaries:
     """For each gradient the histogram `<name>/gradient` and the scalar `<name>/gradient_norm`.
 
     Args:
@@ -245,7 +294,7 @@ def gradient_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
     Returns:
       Summaries for `SummaryWriter.write`.
     """
-    summaries: dict[str, Any] = {}
+    summaries: Summaries = {}
     for name, gradient in gradients.items():
         norm = jnp.sqrt(jnp.sum(jnp.square(jnp.asarray(gradient, jnp.float32))))
         summaries |= histogram_summary(f"{name}/gradient", gradient)
@@ -254,7 +303,7 @@ def gradient_summaries(gradients: Mapping[str, jax.Array]) -> dict[str, Any]:
 
 
 def _record(
-    kind: str, name: str, family: str | None, summarize: Callable[[str], dict[str, Any]]
+    kind: str, name: str, family: str | None, summarize: Callable[[str], Summaries]
 ) -> None:
     if not isinstance(name, str) or not name:
         raise ValueError(
@@ -265,5 +314,5 @@ def _record(
     tag = unique_op_name(f"{family}/{name}" if family else name)
     tag = f"{family}/{tag}" if family else tag
     if run.store.is_mutable(SUMMARIES):
-        for key, value in summarize(tag).items():
+        for key, value in when_due(lambda: summarize(tag)).items():
             collect(SUMMARIES, key, value)

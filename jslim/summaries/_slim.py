@@ -6,21 +6,21 @@ and anything else needs `name`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike as Tensor
 
 from jslim.core.access import frame, is_running
 from jslim.core.errors import ScopeError
-from jslim.summaries._recording import SUMMARIES, histogram, image, scalar
+from jslim.summaries._recording import SUMMARIES, do_when_due, histogram, image, scalar
 from jslim.variables import get_variable_full_name
 
-Tensors = Mapping[str, Any] | Sequence[Any]
+Tensors = Mapping[str, Tensor] | Sequence[Tensor]
 
 
 def add_scalar_summary(
-    tensor: Any, name: str | None = None, prefix: str | None = None, print_summary: bool = False
+    tensor: Tensor, name: str | None = None, prefix: str | None = None, print_summary: bool = False
 ) -> None:
     """Records a scalar: `scalar([prefix/]name, tensor)`.
 
@@ -40,7 +40,9 @@ def add_scalar_summary(
         _print(name, tensor)
 
 
-def add_histogram_summary(tensor: Any, name: str | None = None, prefix: str | None = None) -> None:
+def add_histogram_summary(
+    tensor: Tensor, name: str | None = None, prefix: str | None = None
+) -> None:
     """Records a histogram: `histogram([prefix/]name, tensor)`.
 
     Args:
@@ -56,7 +58,7 @@ def add_histogram_summary(tensor: Any, name: str | None = None, prefix: str | No
 
 
 def add_image_summary(
-    tensor: Any, name: str | None = None, prefix: str | None = None, print_summary: bool = False
+    tensor: Tensor, name: str | None = None, prefix: str | None = None, print_summary: bool = False
 ) -> None:
     """Records three images: `image([prefix/]name, tensor)`.
 
@@ -77,7 +79,7 @@ def add_image_summary(
 
 
 def add_zero_fraction_summary(
-    tensor: Any, name: str | None = None, prefix: str | None = None, print_summary: bool = False
+    tensor: Tensor, name: str | None = None, prefix: str | None = None, print_summary: bool = False
 ) -> None:
     """Records the share of zeros in an array as `[prefix/]name/Fraction_of_Zero_Values`.
 
@@ -118,16 +120,16 @@ def add_zero_fraction_summaries(tensors: Tensors, prefix: str | None = None) -> 
         add_zero_fraction_summary(tensor, name, prefix)
 
 
-def named_tensors(tensors: Tensors) -> list[tuple[str | None, Any]]:
+def named_tensors(tensors: Tensors) -> list[tuple[str | None, Tensor]]:
     if isinstance(tensors, Mapping):
         return list(tensors.items())
     return [(None, tensor) for tensor in tensors]
 
 
-def tag_of(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
+def tag_of(what: str, tensor: Tensor, name: str | None, prefix: str | None) -> str:
     if not name:
         try:
-            name = get_variable_full_name(tensor)
+            name = get_variable_full_name(tensor)  # type: ignore[arg-type]
         except ScopeError as error:
             if not is_running():
                 raise
@@ -138,7 +140,7 @@ def tag_of(what: str, tensor: Any, name: str | None, prefix: str | None) -> str:
     return f"{prefix}/{name}" if prefix else name
 
 
-def _print(name: str, value: Any) -> None:
+def _print(name: str, value: Tensor) -> None:
     run = frame("print_summary").run
     if run.store.is_mutable(SUMMARIES) and not run.is_initializing:
-        jax.debug.callback(lambda value: print(f"{name} = {value}"), value)
+        do_when_due(lambda: jax.debug.callback(lambda value: print(f"{name} = {value}"), value))

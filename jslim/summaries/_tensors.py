@@ -7,20 +7,20 @@ else needs `tag`.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jslim.core.access import collected
 from jslim.core.selection import get_variables
 from jslim.summaries._recording import histogram, scalar
 from jslim.summaries._slim import named_tensors, tag_of
 
-Summarizer = Callable[[Any, str | None], None]
+Summarizer = Callable[[ArrayLike, str | None], None]
 
 
-def summarize_tensor(tensor: Any, tag: str | None = None) -> None:
+def summarize_tensor(tensor: ArrayLike, tag: str | None = None) -> None:
     """Records a scalar as a scalar, and any other array as a histogram; booleans not at all.
 
     Args:
@@ -39,7 +39,7 @@ def summarize_tensor(tensor: Any, tag: str | None = None) -> None:
 
 
 def summarize_activation(
-    op: Any, tag: str | None = None, activation_fn: Callable[..., Any] | None = None
+    op: ArrayLike, tag: str | None = None, activation_fn: Callable[..., jax.Array] | None = None
 ) -> None:
     """Records the histogram `TAG/activation` of a layer's output.
 
@@ -57,19 +57,20 @@ def summarize_activation(
       ValueError: There is no tag, and the array is not a variable.
     """
     name = tag_of("summarize_activation", op, tag, None)
-    outputs = op
+    outputs = inputs = jnp.asarray(op)
     if activation_fn is not None:
-        outputs = activation_fn(op)
+        outputs = activation_fn(inputs)
         kind = getattr(activation_fn, "__name__", "")
         if kind in ("relu", "softplus", "relu6"):
-            scalar(f"{name}/zeros", jnp.mean((op < 0).astype(jnp.float32)))
+            scalar(f"{name}/zeros", jnp.mean((inputs < 0).astype(jnp.float32)))
         if kind == "relu6":
-            scalar(f"{name}/sixes", jnp.mean((op > 6).astype(jnp.float32)))
+            scalar(f"{name}/sixes", jnp.mean((inputs > 6).astype(jnp.float32)))
     histogram(f"{name}/activation", outputs)
 
 
 def summarize_tensors(
-    tensors: Mapping[str, Any] | Sequence[Any], summarizer: Summarizer = summarize_tensor
+    tensors: Mapping[str, ArrayLike] | Sequence[ArrayLike],
+    summarizer: Summarizer = summarize_tensor,
 ) -> None:
     """`summarizer(tensor, tag)` for each of `{name: tensor}`, or of a sequence of variables.
 

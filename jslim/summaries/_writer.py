@@ -7,10 +7,11 @@ import pathlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat, SupportsInt
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jslim.host.paths import output_directory
 from jslim.summaries._recording import BUCKET_LIMITS, SUMMARIES, Histogram
@@ -25,10 +26,10 @@ class NullWriter:
     For the processes of a distributed run but the first, so that their code has no branch.
     """
 
-    def write(self, step: Any, summaries: Mapping[str, Any]) -> None:
+    def write(self, step: SupportsInt, summaries: Mapping[str, object]) -> None:
         """Does nothing."""
 
-    def scalar(self, step: Any, tag: str, value: Any) -> None:
+    def scalar(self, step: SupportsInt, tag: str, value: SupportsFloat) -> None:
         """Does nothing."""
 
     def flush(self) -> None:
@@ -82,7 +83,7 @@ class SummaryWriter(NullWriter):
             self._add(step=int(purge_step), session_log=start)
             self.flush()
 
-    def write(self, step: Any, summaries: Mapping[str, Any]) -> None:
+    def write(self, step: SupportsInt, summaries: Mapping[str, object]) -> None:
         """Writes and flushes what a model function recorded.
 
         Args:
@@ -102,7 +103,8 @@ class SummaryWriter(NullWriter):
                 "SummaryWriter.write: summaries must be a dict such as {'loss': 0.5}, got "
                 f"{type(summaries).__name__}; for one number call scalar(step, tag, value)"
             )
-        entries = list(_entries(summaries.get(SUMMARIES, summaries)))
+        nested = summaries.get(SUMMARIES, summaries)
+        entries = list(_entries(nested if isinstance(nested, Mapping) else summaries))
         values = jax.device_get([value for _, _, value in entries])
         encoded = self._summary()
         for (kind, tag, _), value in zip(entries, values, strict=True):
@@ -112,7 +114,7 @@ class SummaryWriter(NullWriter):
             self._add(step=int(step), summary=encoded)
             self.flush()
 
-    def scalar(self, step: Any, tag: str, value: Any) -> None:
+    def scalar(self, step: SupportsInt, tag: str, value: SupportsFloat) -> None:
         """Writes one number; it is on disk after `flush`, or with what is written 10 s later.
 
         Args:
@@ -133,7 +135,7 @@ class SummaryWriter(NullWriter):
         """Flushes and closes the file; a second call does nothing."""
         self._records.close()
 
-    def _add(self, **fields: Any) -> None:
+    def _add(self, **fields: object) -> None:
         self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
         if time.monotonic() >= self._flush_at:
             self.flush()
@@ -143,7 +145,7 @@ def _missing(what: str, package: str) -> str:
     return f"{what} needs {package}, which is not installed; run pip install 'jslim[cli]'"
 
 
-def _entries(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
+def _entries(tree: Mapping[str, object], path: str = "") -> Iterator[tuple[str, str, object]]:
     """`(kind, tag, value)` of each summary; those of a Model inside a Linen module lie deeper."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -167,10 +169,10 @@ def _is_number(value: Any) -> bool:
     return hasattr(value, "dtype") and np.ndim(value) == 0 and np.dtype(value.dtype).kind in "biuf"
 
 
-Encoded = Iterator[tuple[str, dict[str, Any]]]
+Encoded = Iterator[tuple[str, dict[str, object]]]
 
 
-def _check_not_stacked(tag: str, value: Any, ndim: int) -> None:
+def _check_not_stacked(tag: str, value: ArrayLike, ndim: int) -> None:
     if np.ndim(value) != ndim:
         raise ValueError(
             f"SummaryWriter.write: {tag!r} has been stacked to shape {np.shape(value)}, by a "
@@ -178,7 +180,7 @@ def _check_not_stacked(tag: str, value: Any, ndim: int) -> None:
         )
 
 
-def _encode_scalar(tag: str, value: Any) -> Encoded:
+def _encode_scalar(tag: str, value: np.ndarray) -> Encoded:
     _check_not_stacked(tag, value, 0)
     yield tag, {"simple_value": float(value)}
 

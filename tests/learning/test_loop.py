@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import jslim as slim
 from jslim import checkpoints, learning, optimizers
+from jslim.learning.hooks import Every
 
 HERE = pathlib.Path(__file__).parent
 BATCH = {"x": np.ones((4, 2), np.float32)}
@@ -308,3 +309,65 @@ def test_training_on_eight_devices_goes_on_on_one(tmp_path):
     alone = learning.train(op(1), [batch] * 9, None, number_of_steps=4)
     np.testing.assert_allclose(state.params["w"], alone.params["w"], rtol=1e-6)
     assert len(jax.tree.leaves(state)[0].devices()) == 1
+
+
+def test_log_lines_do_not_wait_for_their_step(caplog):
+    def loss(batch):
+        step = slim.get_or_create_global_step()
+        count = jnp.where(step == 3, 500, 1)  # about half a second for the fourth step
+        busy = jax.lax.fori_loop(
+            0, count, lambda _, x: jnp.tanh(x @ x), jnp.full((256, 256), batch["x"][0, 0])
+        )
+        return simple_loss(batch) + 0.0 * jax.lax.stop_gradient(busy[0, 0])
+
+    def lines():
+        shown = [message.split("  ") for message in caplog.messages if "images/s" in message]
+        return [line[:2] for line in shown]
+
+    def batches():
+        for number in range(1, 9):
+            if number == 6:  # the fourth step has its log line, and the fifth is on its way
+                shown_before.extend(lines())
+            yield BATCH
+
+    shown_before = []
+    with caplog.at_level(logging.INFO, logger="jslim"):
+        learning.train(simple_op(loss), batches(), None, number_of_steps=8, log_every_n_steps=4)
+    assert shown_before == []
+    # Each has the loss of its own step, and the last one is of the last step.
+    assert lines() == [
+        ["step 4/8", f"loss {2 - 3 * 0.2:.4f}"],
+        ["step 8/8", f"loss {2 - 7 * 0.2:.4f}"],
+    ]
+
+
+def test_a_log_line_comes_before_what_is_called_now_and_then(caplog):
+    class Call:
+        every = Every(steps=4)
+
+        def __call__(self, step, state):
+            called.append((step, [m.split("  ")[0] for m in caplog.messages if "loss" in m]))
+
+    called = []
+    with caplog.at_level(logging.INFO, logger="jslim"):
+        learning.train(
+            simple_op(), [BATCH] * 9, None, number_of_steps=9, log_every_n_steps=2,
+            after_step=Call(),
+        )  # fmt: skip
+    lines = [f"step {step}/9" for step in (2, 4, 6, 8)]
+    assert called == [(4, lines[:2]), (8, lines)]
+
+
+def test_every_counts_steps_or_seconds(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    assert [step for step in range(9) if Every(steps=4).is_due(step)] == [0, 4, 8]
+    assert not Every().is_due(0)
+    every = Every(secs=2.0)
+    assert not every.is_due(0)
+    now[0] += 2
+    assert every.is_due(0)
+    every.restart()
+    assert not every.is_due(0)
+    assert not Every(secs=float("inf")).is_due(0)
+    assert Every(secs=0.0).is_due(1)

@@ -14,23 +14,28 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple, ParamSpec
+from typing import ParamSpec
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from optax import GradientTransformation
 from optax import ScalarOrSchedule as Rate
 
+from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import did_you_mean
+from jslim.core.trees import PyTree
+from jslim.optimizers._updates import FtrlState as FtrlState
+from jslim.optimizers._updates import Updated, decoupled, scale_by_adam, scale_by_ftrl
 
 _P = ParamSpec("_P")
-
-_POSITIVE: Any = ("above 0.0", lambda value: value > 0)
-_FRACTION: Any = ("at least 0.0 and below 1.0", lambda value: 0 <= value < 1)
+_Accepted = tuple[str, Callable[[float], bool]]
+_POSITIVE: _Accepted = ("above 0.0", lambda value: value > 0)
+_FRACTION: _Accepted = ("at least 0.0 and below 1.0", lambda value: 0 <= value < 1)
 # What an argument of this name accepts, wherever it stands; others must be at least 0.0.
-_ACCEPTED: dict[str, tuple[str, Callable[[float], bool]]] = {
+_ACCEPTED: dict[str, _Accepted] = {
     "learning_rate_power": ("at most 0.0", lambda value: value <= 0),
     **dict.fromkeys(("decay_factor", "epsilon"), _POSITIVE),
     **dict.fromkeys(("beta1", "beta2", "decay", "momentum", "rho"), _FRACTION),
@@ -39,7 +44,7 @@ _DECAY_TYPES = ("cosine", "exponential", "fixed", "polynomial", "step")
 _OPTIMIZERS: dict[str, Callable[..., GradientTransformation]] = {}
 
 
-def _check(where: str, **arguments: Any) -> None:
+def _check(where: str, **arguments: object) -> None:
     for name, value in arguments.items():
         words, holds = _ACCEPTED.get(name, ("at least 0.0", lambda value: value >= 0))
         if not isinstance(value, numbers.Real):
@@ -48,14 +53,12 @@ def _check(where: str, **arguments: Any) -> None:
             raise ValueError(f"{where}: {name} must be {words}, got {value!r}")
 
 
-def _check_known(where: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        near = did_you_mean(str(name).lower(), known)
-        accepted = ", ".join(map(repr, sorted(known)))
-        raise ValueError(f"{where} must be one of {accepted}, got {name!r}{near}")
+def _check_known(where: str, argument: str, name: str, known: Collection[str]) -> None:
+    hint = did_you_mean(str(name).lower(), known).removeprefix("; ")
+    checks.one_of(where, argument, name, sorted(known), hint=hint)
 
 
-def _widen(tree: Any) -> Any:
+def _widen(tree: PyTree) -> PyTree:
     def widen(x: jax.Array) -> jax.Array:
         return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
@@ -75,7 +78,7 @@ def _optimizer(make: Callable[_P, GradientTransformation]) -> Callable[_P, Gradi
         _check(make.__name__, **{k: v for k, v in given.items() if not isinstance(v, jax.Array)})
         inner = make(*args, **kwargs)
 
-        def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        def update(gradients: PyTree, state: PyTree, params: PyTree = None) -> Updated:
             updates, state = inner.update(_widen(gradients), state, _widen(params))
             return jax.tree.map(lambda u, g: u.astype(g.dtype), updates, gradients), state
 
@@ -126,36 +129,11 @@ def adam(
     optax.adam adds its epsilon after the bias correction of v, where it weighs less.
     """
 
-    rescale = _scale_by_adam(
-        beta1,
-        beta2,
-        lambda m, v, bias1, bias2: jnp.sqrt(bias2) / bias1 * m / (jnp.sqrt(v) + epsilon),
-    )
+    def update_of(m: jax.Array, v: jax.Array, bias1: jax.Array, bias2: jax.Array) -> jax.Array:
+        return jnp.sqrt(bias2) / bias1 * m / (jnp.sqrt(v) + epsilon)
+
+    rescale = scale_by_adam(beta1, beta2, update_of)
     return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
-
-
-def _scale_by_adam(
-    beta1: float, beta2: float, update_of: Callable[..., jax.Array]
-) -> GradientTransformation:
-    """Adam's m and v; `update_of(m, v, 1 - beta1^t, 1 - beta2^t)` makes updates of them."""
-
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        count = optax.safe_increment(state.count)
-        mu = optax.tree.update_moment(gradients, state.mu, beta1, 1)
-        nu = optax.tree.update_moment(gradients, state.nu, beta2, 2)
-
-        def bias(beta: float) -> jax.Array:
-            # 1 - beta^t; that difference itself is off by 1e-5 in float32 at the first step.
-            return -jnp.expm1(jnp.float32(count) * jnp.log1p(beta - 1.0))
-
-        bias1, bias2 = bias(beta1), bias(beta2)
-
-        def update_one(m: jax.Array, v: jax.Array) -> jax.Array:
-            return update_of(m, v, bias1.astype(m.dtype), bias2.astype(m.dtype))
-
-        return jax.tree.map(update_one, mu, nu), optax.ScaleByAdamState(count, mu, nu)
-
-    return GradientTransformation(optax.scale_by_adam().init, update)
 
 
 @_optimizer
@@ -188,15 +166,13 @@ def adamw(
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
 ) -> GradientTransformation:
-    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), which TF-Slim has not.
+    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), which TF-Slim lacks.
 
     `w -= learning_rate * (m' / (sqrt(v') + epsilon) + weight_decay * w)` with `m' = m / (1 -
     beta1^t)` and `v' = v / (1 - beta2^t)` of Adam's m and v. Only variables of two and more axes
     decay: kernels, not biases, nor those of normalization.
     """
-    return optax.chain(
-        _decoupled(beta1, beta2, epsilon, weight_decay), optax.scale_by_learning_rate(learning_rate)
-    )
+    return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
 @_optimizer
@@ -213,33 +189,8 @@ def lamb(
     AdamW's update u of a variable is scaled to the variable's norm: `w -= learning_rate * |w| / |u|
     * u`, with a factor of 1 where either norm is 0. Kernels alone decay, as in `adamw`.
     """
-    return optax.chain(
-        _decoupled(beta1, beta2, epsilon, weight_decay),
-        optax.scale_by_trust_ratio(),
-        optax.scale_by_learning_rate(learning_rate),
-    )
-
-
-def _decoupled(
-    beta1: float, beta2: float, epsilon: float, weight_decay: float
-) -> GradientTransformation:
-    """Adam's update, and to it the decay of kernels."""
-    rescale = _scale_by_adam(
-        beta1, beta2, lambda m, v, bias1, bias2: m / bias1 / (jnp.sqrt(v / bias2) + epsilon)
-    )
-
-    def is_kernel(params: Any) -> Any:
-        return jax.tree.map(lambda x: x.ndim > 1, params)
-
-    return optax.chain(rescale, optax.add_decayed_weights(weight_decay, is_kernel))
-
-
-class FtrlState(NamedTuple):
-    """Steps taken, and per variable the sum of squared gradients and the linear term."""
-
-    step: jax.Array
-    accumulator: Any
-    linear: Any
+    ratio = optax.scale_by_trust_ratio()
+    return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay, ratio)
 
 
 @_optimizer
@@ -259,43 +210,13 @@ def ftrl(
     Differs from TF-Slim: a step whose learning rate is 0, like the first of a warm-up, changes
     nothing, where TF makes the weights NaN.
     """
-    p = -learning_rate_power
-
-    def init(params: Any) -> FtrlState:
-        accumulator = optax.tree.full_like(params, initial_accumulator_value)
-        return FtrlState(jnp.zeros([], jnp.int32), accumulator, optax.tree.zeros_like(params))
-
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, FtrlState]:
-        if params is None:
-            raise ValueError("ftrl: update needs the parameters: update(gradients, state, params)")
-        rate = jnp.float32(learning_rate(state.step) if callable(learning_rate) else learning_rate)
-        divisor = jnp.where(rate > 0, rate, 1.0)
-
-        def next_linear(z: Any, g: Any, new: Any, old: Any, w: Any) -> jax.Array:
-            return z + g - (new**p - old**p) / divisor.astype(w.dtype) * w
-
-        def next_weights(z: Any, s: Any) -> jax.Array:
-            quadratic = s**p / divisor.astype(s.dtype) + 2 * l2
-            return jnp.where(jnp.abs(z) > l1, (jnp.sign(z) * l1 - z) / quadratic, 0.0)
-
-        sums = jax.tree.map(lambda s, g: s + g * g, state.accumulator, gradients)
-        linear = jax.tree.map(next_linear, state.linear, gradients, sums, state.accumulator, params)
-        updates = optax.tree.sub(jax.tree.map(next_weights, linear, sums), params)
-        unmoved = (optax.tree.zeros_like(params), state.accumulator, state.linear)
-        updates, sums, linear = optax.tree.where(rate > 0, (updates, sums, linear), unmoved)
-        return updates, FtrlState(optax.safe_increment(state.step), sums, linear)
-
-    return GradientTransformation(init, update)
+    return scale_by_ftrl(learning_rate, -learning_rate_power, initial_accumulator_value, l1, l2)
 
 
 # The names of `slim.optimize_loss`. Each is called with the learning rate alone.
 OPTIMIZER_CLS_NAMES: dict[str, Callable[..., GradientTransformation]] = {
-    "Adagrad": adagrad,
-    "Adam": adam,
-    "Ftrl": ftrl,
-    "Momentum": momentum,
-    "RMSProp": rmsprop,
-    "SGD": sgd,
+    name: _OPTIMIZERS[name.lower()]
+    for name in ("Adagrad", "Adam", "Ftrl", "Momentum", "RMSProp", "SGD")
 }
 
 
@@ -324,7 +245,7 @@ def get_optimizer(
     """The optimizer of TF-Slim's training script, by its flags.
 
     Args:
-      name: "adadelta", "adagrad", "adam", "ftrl", "momentum", "rmsprop" or "sgd"; TF-Slim has not
+      name: "adadelta", "adagrad", "adam", "ftrl", "momentum", "rmsprop" or "sgd"; TF-Slim lacks
         "adamw" and "lamb". Of the other arguments only the named one's count: `NAME_ARGUMENT` is
         `ARGUMENT` of the function NAME. The betas of adamw and lamb are Adam's.
       learning_rate: A number of at least 0.0, or a schedule.
@@ -337,33 +258,14 @@ def get_optimizer(
     >>> print(weights + updates)
     [0.98 1.96]
     """
-    arguments: dict[str, dict[str, float]] = {
-        "adadelta": {"rho": adadelta_rho, "epsilon": opt_epsilon},
-        "adagrad": {"initial_accumulator_value": adagrad_initial_accumulator_value},
-        "adam": {"beta1": adam_beta1, "beta2": adam_beta2, "epsilon": opt_epsilon},
-        "ftrl": {
-            "learning_rate_power": ftrl_learning_rate_power,
-            "initial_accumulator_value": ftrl_initial_accumulator_value,
-            **{"l1": ftrl_l1, "l2": ftrl_l2},
-        },
-        "adamw": {
-            "beta1": adam_beta1,
-            "beta2": adam_beta2,
-            "epsilon": adamw_epsilon,
-            "weight_decay": adamw_weight_decay,
-        },
-        "lamb": {
-            "beta1": adam_beta1,
-            "beta2": adam_beta2,
-            "epsilon": lamb_epsilon,
-            "weight_decay": lamb_weight_decay,
-        },
-        "momentum": {"momentum": momentum, "use_nesterov": use_nesterov},
-        "rmsprop": {"decay": rmsprop_decay, "momentum": rmsprop_momentum, "epsilon": opt_epsilon},
-        "sgd": {},
-    }
-    _check_known("get_optimizer: name", name, _OPTIMIZERS)
-    return _OPTIMIZERS[name](learning_rate, **arguments[name])
+    flags = dict(locals())
+    _check_known("get_optimizer", "name", name, _OPTIMIZERS)
+    make = _OPTIMIZERS[name]
+    arguments = {}
+    for argument in list(inspect.signature(make).parameters)[1:]:  # after the learning rate
+        names = (f"{name}_{argument}", f"adam_{argument}", f"opt_{argument}", argument)
+        arguments[argument] = next(flags[flag] for flag in names if flag in flags)
+    return make(learning_rate, **arguments)
 
 
 def get_learning_rate(
@@ -384,7 +286,7 @@ def get_learning_rate(
     Args:
       decay_type: "exponential" is `learning_rate * decay_factor ** (step // decay_steps)`;
         "polynomial" is a line from `learning_rate` at step 0 to `end_learning_rate` at
-        `decay_steps` and after; "fixed" is `learning_rate`. TF-Slim has not "cosine", half a wave
+        `decay_steps` and after; "fixed" is `learning_rate`. TF-Slim lacks "cosine", half a wave
         from the one to the other in `decay_steps` (Loshchilov and Hutter, 2017), nor "step",
         `learning_rate * decay_factor ** n` from the n-th of the `boundaries` on.
       learning_rate: At least 0.0.
@@ -402,7 +304,7 @@ def get_learning_rate(
     [0.01   0.0094]
     """
     where = "get_learning_rate"
-    _check_known(f"{where}: decay_type", decay_type, _DECAY_TYPES)
+    _check_known(where, "decay_type", decay_type, _DECAY_TYPES)
     _check(where, learning_rate=learning_rate, end_learning_rate=end_learning_rate)
     _check(where, decay_factor=decay_factor, warmup_steps=warmup_steps)
     if (decay_type == "step") != bool(boundaries) or list(boundaries) != sorted(boundaries):
@@ -417,7 +319,10 @@ def get_learning_rate(
             f"{decay_steps!r}; it is epochs per decay * examples / batch size"
         )
 
-    def schedule(step: Any) -> jax.Array:
+    def from_start_to_end(share_left: jax.Array) -> jax.Array:
+        return (learning_rate - end_learning_rate) * share_left + end_learning_rate
+
+    def schedule(step: ArrayLike) -> jax.Array:
         step = jnp.asarray(step)
         # optax's schedules divide floats as TF's do; with integers the boundaries are exact.
         if decay_type == "exponential":
@@ -427,11 +332,9 @@ def get_learning_rate(
             rate = learning_rate * decay_factor**passed
         elif decay_type == "cosine":
             share = jnp.float32(jnp.minimum(step, period)) / period
-            height = 0.5 * (1.0 + jnp.cos(jnp.pi * share))
-            rate = (learning_rate - end_learning_rate) * height + end_learning_rate
+            rate = from_start_to_end(0.5 * (1.0 + jnp.cos(jnp.pi * share)))
         elif decay_type == "polynomial":
-            share_left = jnp.float32(period - jnp.minimum(step, period)) / period
-            rate = (learning_rate - end_learning_rate) * share_left + end_learning_rate
+            rate = from_start_to_end(jnp.float32(period - jnp.minimum(step, period)) / period)
         else:
             rate = jnp.full_like(step, learning_rate, jnp.float32)
         if warmup_steps:

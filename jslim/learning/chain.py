@@ -1,0 +1,139 @@
+"""The way of the gradients to the variables: one optax chain, and the parts that it is made of.
+
+Gradients are a tree like that of the variables. Names come in only where a user's function or
+pattern asks for them, and summaries are taken on the way.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jslim.core.selection import select
+from jslim.learning.gradients import (
+    Gradients,
+    GradientsFn,
+    Multipliers,
+    check_multipliers,
+    multiply_gradients,
+)
+from jslim.learning.state import PyTree, TrainState
+from jslim.summaries import Summaries, when_due
+
+
+def names_of(tree: PyTree) -> dict[str, PyTree]:
+    """`{name: leaf}` of nested dicts."""
+    return {"/".join(path): leaf for path, leaf in flatten_dict(tree).items()}
+
+
+def part(tree: PyTree, mask: PyTree) -> PyTree:
+    """The leaves of nested dicts where `mask` is True, without dicts that would be empty."""
+    kept = {}
+    for key, node in tree.items():
+        if isinstance(node, Mapping):
+            if inner := part(node, mask[key]):
+                kept[key] = inner
+        elif mask[key]:
+            kept[key] = node
+    return kept
+
+
+def merged(tree: PyTree, changed: PyTree) -> PyTree:
+    """Nested dicts with the leaves of a part of them, `changed`, in place of their own."""
+    if not isinstance(tree, Mapping):
+        return changed
+    return {k: merged(node, changed[k]) if k in changed else node for k, node in tree.items()}
+
+
+def by_name(change: GradientsFn) -> Callable[[PyTree], PyTree]:
+    """A function of `{name: gradient}` as one of trees."""
+
+    def of_tree(gradients: PyTree) -> PyTree:
+        flat = flatten_dict(gradients)
+        paths = {"/".join(path): path for path in flat}
+        changed = change({name: flat[path] for name, path in paths.items()})
+        return unflatten_dict({paths[name]: value for name, value in changed.items()})
+
+    return of_tree
+
+
+def stateless(change: Callable[[PyTree], PyTree]) -> optax.GradientTransformation:
+    """The transformation of a function of a tree of gradients."""
+    return optax.stateless(lambda gradients, params: change(gradients))
+
+
+def multiply(multipliers: Multipliers) -> optax.GradientTransformation:
+    """`multiply_gradients` as a transformation; its `init` refuses keys that match nothing."""
+    check_multipliers(multipliers)
+    change = by_name(functools.partial(multiply_gradients, gradient_multipliers=multipliers))
+
+    def init(params: PyTree) -> optax.EmptyState:
+        select(names_of(params), multipliers, "gradient_multipliers")
+        return optax.EmptyState()
+
+    return optax.GradientTransformation(init, stateless(change).update)
+
+
+def before(
+    optimizer: optax.GradientTransformation, *changes: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """`optax.chain(*changes, optimizer)` of changes without a state: it has the optimizer's own."""
+    if not changes:
+        return optimizer
+    changed, inner = optax.chain(*changes), optax.with_extra_args_support(optimizer)
+
+    def init(params: PyTree) -> PyTree:
+        changed.init(params)
+        return inner.init(params)
+
+    def update(
+        gradients: PyTree, state: PyTree, params: PyTree = None, **extra: object
+    ) -> tuple[PyTree, PyTree]:
+        gradients, _ = changed.update(gradients, changed.init(gradients), params, **extra)
+        return inner.update(gradients, state, params, **extra)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+@dataclasses.dataclass
+class Update:
+    """The update of a step while it is computed: what is `watched` is given it as `seen`.
+
+    Attributes:
+      loss: The loss.
+      state: The training state before the update.
+      summaries: What has been found on the way.
+    """
+
+    loss: jax.Array
+    state: TrainState
+    summaries: Summaries = dataclasses.field(default_factory=dict)
+
+
+# Gives summaries of the update, the gradients by name, and the state of what made them.
+Watch = Callable[[Update, Gradients, PyTree], Summaries]
+
+
+def watched(
+    transformation: optax.GradientTransformation, watch: Watch
+) -> optax.GradientTransformation:
+    """The transformation, of whose gradients summaries are made."""
+    inner = optax.with_extra_args_support(transformation)
+
+    def update(
+        gradients: PyTree,
+        state: PyTree,
+        params: PyTree = None,
+        *,
+        seen: Update | None = None,
+        **extra: object,
+    ) -> tuple[PyTree, PyTree]:
+        gradients, state = inner.update(gradients, state, params, seen=seen, **extra)
+        if seen is not None:
+            seen.summaries |= when_due(lambda: watch(seen, names_of(gradients), state))
+        return gradients, state
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)

@@ -1,0 +1,46 @@
+"""The choices of a training step, checked once."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from jax.sharding import Mesh
+
+from jslim.core import checks
+from jslim.learning.numerics import EVERYTHING
+from jslim.learning.sharding import DATA_PARALLEL, Rules
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What a step does beside loss and update; the arguments of `create_train_op`.
+
+    Raises:
+      ValueError: An option is not among its choices, or out of range.
+    """
+
+    counts_steps: bool = True
+    updates_statistics: bool = True
+    variables_to_train: Iterable[str] | None = None
+    check_numerics: bool | str = True
+    moving_average_decay: float | None = None
+    freeze_batch_norm: bool = False
+    mesh: Mesh | None = None
+    gradient_accumulation_steps: int = 1
+    report_norms: bool = False
+    sharding_rules: Rules = DATA_PARALLEL
+    batch_norm_statistics: str = "global"
+
+    def __post_init__(self) -> None:
+        where = "create_train_op"
+        checks.one_of(where, "check_numerics", self.check_numerics, (True, False, EVERYTHING))
+        checks.count(where, "gradient_accumulation_steps", self.gradient_accumulation_steps)
+        statistics = self.batch_norm_statistics
+        checks.one_of(where, "batch_norm_statistics", statistics, ("global", "replica"))
+        if statistics == "replica" and self.sharding_rules is not DATA_PARALLEL:
+            raise ValueError(
+                f"{where}: batch_norm_statistics='replica' needs the whole state on every device; "
+                "leave sharding_rules out"
+            )
+        decay = self.moving_average_decay
+        if decay is not None and not 0 < decay < 1:
+            raise ValueError(f"{where}: moving_average_decay must lie between 0 and 1, got {decay}")
