@@ -115,7 +115,7 @@ class l1_l2_regularizer:
 
     Args:
       scale_l1: Multiplier of the L1 penalty, a float of at least 0.0; 0.0 drops it.
-      scale_l2: Multiplier of the L2 penalty, likewise.
+      scale_l2: Multiplier of the L2 penalty, a float of at least 0.0; 0.0 drops it.
       scope: Ignored.
 
     Raises:

@@ -6,13 +6,13 @@
         net = conv2d(net, 64, [3, 3], 'VALID')     # what a call says itself always wins
 
 A scope lasts as long as its `with` block (dynamic extent) and belongs to one thread. What was
-traced under one scope must not be reused under another, so the current scope is kept in JAX's
-user context (`_context.py`). An op gets the values as they were given; the key that JAX compares is
-made of them when the scope is entered, which is why all in a scope has to hash and compare by
-value. A scope does not follow `contextvars` or asyncio into a place where JAX's settings do not.
+traced under one scope must not be used under another, so the current scope is part of JAX's user
+context (`core/context.py`). An op gets the values as they were given. The key that JAX compares is
+made of them when the scope is entered, so every value has to hash and compare by value. A scope
+follows `contextvars` and asyncio only where JAX's own settings do.
 
-JAX's own jitted helpers are traced once for each scope that differs. Seen with 52 convolutions: 3 %
-more trace time for a ResNet's three scopes; for 35 scopes four times as long once, then 10 % more.
+JAX traces its own jitted helpers once for each scope that differs. Seen with 52 convolutions: a
+ResNet's three scopes cost 3 % of the trace time; 35 scopes cost four times as much once, then 10 %.
 """
 
 import contextlib

@@ -30,11 +30,11 @@ class Pure:
     places: tuple[Place, ...]
 
     @property
-    def consts(self) -> list[Any]:
+    def consts(self) -> list[jax.Array]:
         """What the function read from outside, of the trace around."""
         return list(self.closed.consts)
 
-    def __call__(self, consts: list[Any], *args: Any) -> tuple[Any, list[Any]]:
+    def __call__(self, consts: list[jax.Array], *args: Any) -> tuple[Any, list[jax.Array]]:
         evaluate = jex_core.jaxpr_as_fun(jex_core.ClosedJaxpr(self.closed.jaxpr, consts))
         output, left = jax.tree.unflatten(self.output_tree, evaluate(*jax.tree.leaves(args)))
         return output, left
@@ -59,7 +59,7 @@ class Tracing:
         around = frame(self.where)
         places: list[Place] = []
 
-        def body(*args: Any) -> tuple[Any, list[Any]]:
+        def body(*args: Any) -> tuple[Any, list[jax.Array]]:
             run = self.run.inside()
             before = _contents(run)
             token = FRAME.set(around._replace(run=run))
@@ -90,7 +90,7 @@ class Tracing:
             _leave(self.run, place, stand_in)
         return Pure(closed, jax.tree.structure(shapes), tuple(places))
 
-    def leave(self, pure: Pure, left: list[Any]) -> None:
+    def leave(self, pure: Pure, left: list[jax.Array]) -> None:
         """Leaves in the model what a traced function did, now that it is computed."""
         for place, value in zip(pure.places, left, strict=True):
             _leave(self.run, place, value)

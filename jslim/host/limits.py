@@ -7,6 +7,8 @@ the memory or the disk is used.
 import os
 from typing import NamedTuple
 
+from jslim.core import checks
+
 
 class Limit(NamedTuple):
     """A limit; `limit()` is the number in force.
@@ -29,10 +31,8 @@ class Limit(NamedTuple):
         if text is None:
             return self.default
         if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 1 << 62):
-            raise ValueError(
-                f"the environment variable {self.variable} must be a whole number above 0, got "
-                f"{text[:40]!r}."
-            )
+            name, accepted = f"the environment variable {self.variable}", "a whole number above 0"
+            raise checks.refusal("", name, accepted, repr(text[:40]))
         return int(text)
 
     def exceeded(self, what: str) -> str:
@@ -69,5 +69,5 @@ def numbers_as_names(num_classes: int, where: str) -> list[str]:
       ValueError: There are too many.
     """
     if num_classes > CLASSES():
-        raise ValueError(CLASSES.exceeded(f"{where} has {num_classes} classes") + ".")
+        raise ValueError(CLASSES.exceeded(f"{where} has {num_classes} classes"))
     return [str(label) for label in range(num_classes)]

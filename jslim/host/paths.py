@@ -9,6 +9,8 @@ import pathlib
 import re
 from collections.abc import Mapping
 
+from jslim.core import checks
+
 Path = str | os.PathLike[str]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -30,11 +32,11 @@ def local_path(path: Path, what: str) -> str:
     try:
         name = os.fsdecode(path)
     except TypeError:
-        raise TypeError(f"{what} must be a path, got {path!r}") from None
+        raise checks.refusal("", what, "a path", repr(path), kind=TypeError) from None
     if not name:
         raise ValueError(f"{what} is empty; give a path, such as '.' for the working directory")
     if "\0" in name:
-        raise ValueError(f"{what} must be a path, without a zero byte, got {name!r}")
+        raise checks.refusal("", what, "a path, without a zero byte", repr(name))
     url = _URL.match(name)
     if url is None and not isinstance(path, str | bytes):
         url = _URL_WITHOUT_SLASH.match(name)
@@ -42,7 +44,8 @@ def local_path(path: Path, what: str) -> str:
         advice = "copy the files, or mount them as a folder"
         if url[1].lower() == "file":
             advice = "leave out 'file://'"
-        raise ValueError(f"{what} must be a path on this machine, got the URL {name!r}; {advice}")
+        accepted = "a path on this machine"
+        raise checks.refusal("", what, accepted, f"the URL {name!r}", advice)
     if name.startswith("~"):
         expanded = os.path.expanduser(name)
         if expanded == name:

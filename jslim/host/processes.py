@@ -5,16 +5,16 @@ With one process all of it is what it would be without.
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 _MESSAGE_BYTES = 1024
 _POLL_SECS = 0.02
 
 
-def put(value: Any, sharding: Any) -> jax.Array:
+def put(value: ArrayLike, sharding: jax.sharding.Sharding | None) -> jax.Array:
     """`jax.device_put`, also onto devices of other processes; a copy, whatever lies where.
 
     Args:
@@ -40,7 +40,7 @@ def _copy(value: jax.Array) -> jax.Array:
     return value.copy()
 
 
-def put_rows(rows: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+def put_rows(rows: ArrayLike, sharding: jax.sharding.Sharding) -> jax.Array:
     """An array split along its first axis, of which each process gives its own rows."""
     if sharding.is_fully_addressable:
         return jax.device_put(rows, sharding)
