@@ -19,7 +19,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,9 @@ from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import format_of, local_path
 from jslim.host.paths import output_file as output_path
 from jslim.host.schema import Invalid, parse_json
+
+if TYPE_CHECKING:
+    from jax.export import Exported
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 GRAPH = {".zip": "an inference graph"}
@@ -180,7 +183,7 @@ class ExportedClassifier:
       logits: The exported function, `logits(uint8 images)`.
     """
 
-    def __init__(self, exported: Any, contract: dict[str, Any], path: str) -> None:
+    def __init__(self, exported: "Exported", contract: _contract.Values, path: str) -> None:
         self._path = path
         self.contract = contract
         self.class_names: list[str] = contract["class_names"]
@@ -229,7 +232,7 @@ class ExportedClassifier:
         return prediction.Predictions.of(probabilities, self.class_names)
 
 
-def _read_archive(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
+def _read_archive(path: str | os.PathLike[str]) -> tuple[_contract.Values, bytes]:
     """The contract and the program in an exported file, neither of them larger than they may be."""
     with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         found = []
@@ -261,7 +264,7 @@ print(json.dumps(sorted(calls)))
 """
 
 
-def _check_program(exported: Any, contract: dict[str, Any]) -> None:
+def _check_program(exported: "Exported", contract: _contract.Values) -> None:
     """Refuses a program that calls what is not in it, or is not what its contract says.
 
     Raises:

@@ -12,7 +12,7 @@ import concurrent.futures
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -71,7 +71,7 @@ class Predictions(NamedTuple):
         ]
 
 
-def network_image(image: Image, contract: Mapping[str, Any]) -> np.ndarray:
+def network_image(image: Image, contract: _contract.Values) -> np.ndarray:
     """One image in the size of a network, with values in `[0, 255]`: as data sets give it too.
 
     The rest of preprocessing, `on_device.get_device_preprocessing`, belongs to the network.
@@ -103,7 +103,7 @@ class Classifier:
     def __init__(
         self,
         path: str,
-        contract: dict[str, Any],
+        contract: _contract.Values,
         variables: Variables,
         step: int | None,
         *,
@@ -289,7 +289,7 @@ def load(
     return Classifier(reader.path, whole, weights.variables, reader.step, are_averages=are_averages)
 
 
-def _shapes(contract: dict[str, Any], channels: int) -> Any:
+def _shapes(contract: _contract.Values, channels: int) -> Variables:
     """The variables of the network, as shapes."""
     model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
     size = contract["image_size"]
@@ -297,7 +297,7 @@ def _shapes(contract: dict[str, Any], channels: int) -> Any:
     return jax.eval_shape(model.init, jax.random.key(0), images)
 
 
-def _channels(shapes: Any, reader: checkpoints.CheckpointReader, assumed: int) -> int:
+def _channels(shapes: Variables, reader: checkpoints.CheckpointReader, assumed: int) -> int:
     """How many channels the kernel in the checkpoint takes that differs in this alone."""
     held = reader.get_variable_to_shape_map()
     for name, leaf in get_variables(shapes).items():
@@ -308,7 +308,9 @@ def _channels(shapes: Any, reader: checkpoints.CheckpointReader, assumed: int) -
     return assumed
 
 
-def _completed(contract: dict[str, Any], reader: checkpoints.CheckpointReader) -> dict[str, Any]:
+def _completed(
+    contract: _contract.Values, reader: checkpoints.CheckpointReader
+) -> _contract.Values:
     """The contract with what follows from the network and the shapes of its head."""
     if "model_name" not in contract:
         raise ValueError(

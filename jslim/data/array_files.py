@@ -11,9 +11,9 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from jslim.core.errors import DataError, did_you_mean
 from jslim.data._compressed import decompressed
@@ -144,7 +144,7 @@ def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _npz(path: str | os.PathLike[str]) -> Iterator[Any]:
+def _npz(path: str | os.PathLike[str]) -> Iterator[NpzFile]:
     """The opened file; what goes wrong in reading it is a DataError that names it."""
     path = local_path(path, "dataset_dir")
     try:
@@ -155,7 +155,7 @@ def _npz(path: str | os.PathLike[str]) -> Iterator[Any]:
                 )
             raw.seek(0)
             with np.load(raw, allow_pickle=False) as file:
-                if not isinstance(file, np.lib.npyio.NpzFile):
+                if not isinstance(file, NpzFile):
                     raise ValueError("it is something else")
                 yield file
     except DataError:
@@ -166,8 +166,9 @@ def _npz(path: str | os.PathLike[str]) -> Iterator[Any]:
         ) from error
 
 
-def _array(file: Any, name: str) -> np.ndarray:
+def _array(file: NpzFile, name: str) -> np.ndarray:
     """An array of an opened .npz, whose size in memory is in proportion to that in the file."""
+    assert file.zip is not None  # it is open
     member = file.zip.getinfo(f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"array {name} is compressed in a way that NumPy does not write")
@@ -220,7 +221,7 @@ def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
     return dataset
 
 
-def _class_names(file: Any) -> list[str] | None:
+def _class_names(file: NpzFile) -> list[str] | None:
     """The names of the classes in an opened .npz, if it has them."""
     if "class_names" not in file.files:
         return None
@@ -232,7 +233,7 @@ def _class_names(file: Any) -> list[str] | None:
     return names.tolist()
 
 
-def _num_classes(file: Any, style: str) -> int:
+def _num_classes(file: NpzFile, style: str) -> int:
     """One more than the greatest label of all splits, which so have the same classes."""
     before, after = style.split("{}")
     greatest = 0

@@ -20,6 +20,8 @@ logger = logging.getLogger("jslim")
 
 _MAX_THREADS = 16
 
+State = dict[str, Any]  # a position, as JSON holds it
+
 
 class BatchIterator(Iterator[Batch]):
     """What `batches` gives: an iterator over batches with a position of its own.
@@ -82,7 +84,7 @@ class BatchIterator(Iterator[Batch]):
             "weights": jax.ShapeDtypeStruct((self.batch_size,), np.float32),
         }
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> State:
         """The position after the batches handed out so far, as values that JSON can hold."""
         return {
             "dataset": self.dataset.name,
@@ -93,13 +95,13 @@ class BatchIterator(Iterator[Batch]):
             "position": self._position,
         }
 
-    def record_keys(self, state: dict[str, Any]) -> list[str]:
+    def record_keys(self, state: State) -> list[str]:
         """What errors call the records of the batch after which the position was `state`."""
         end = int(state["position"])
         positions = range(max(0, end - self.batch_size), end)
         return [self.dataset.record_key(self._order(position)) for position in positions]
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: State) -> None:
         """Goes on from a saved position: the next batch starts with the record that comes there.
 
         The position counts records, so it may come from batches of another size.

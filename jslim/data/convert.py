@@ -9,7 +9,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class _Split(NamedTuple):
     class_names: list[str]
     contents: Iterable[bytes]
     num_images: int
-    features: Callable[[int], dict[str, Any]]
+    features: Callable[[int], dict[str, object]]
     is_shuffled: bool
 
 
@@ -188,7 +188,7 @@ def _splits(dataset_name: str, path: pathlib.Path) -> list[_Split]:
 def _of_folder(dataset: FolderDataset) -> _Split:
     paths = [dataset.path(index) for index in range(len(dataset))]
 
-    def features(index: int) -> dict[str, Any]:
+    def features(index: int) -> dict[str, object]:
         encoded = dataset.tree.read(paths[index])
         image = decode_image(encoded, dataset.record_key(index))
         kind = _kind(encoded)
@@ -207,7 +207,7 @@ def _of_folder(dataset: FolderDataset) -> _Split:
 
 
 def _of_arrays(dataset: ArrayDataset) -> _Split:
-    def features(index: int) -> dict[str, Any]:
+    def features(index: int) -> dict[str, object]:
         example = dataset[index]
         image = np.asarray(example["image"])
         if image.dtype != np.uint8 or image.shape[2] not in (1, 3, 4):
@@ -225,7 +225,7 @@ def _of_arrays(dataset: ArrayDataset) -> _Split:
 
 def _features(
     encoded: bytes, kind: str, shape: tuple[int, ...], label: int, class_names: list[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     if not 0 <= label < len(class_names):
         raise DataError(f"label {label} is outside 0 to {len(class_names) - 1}.")
     return {

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jslim.core import checks
+from jslim.data.batching import State
 from jslim.host.processes import put_rows
 
 DeviceBatch = dict[str, jax.Array]
@@ -24,10 +25,10 @@ class Batches(Protocol):
 
     def __next__(self) -> Mapping[str, np.ndarray]: ...
 
-    def get_state(self) -> Any:
+    def get_state(self) -> State:
         """The position after the batches handed out."""
 
-    def set_state(self, state: Any) -> None:
+    def set_state(self, state: State) -> None:
         """Goes on from a position."""
 
 
@@ -52,14 +53,14 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
     def _start(self) -> None:
         batches, sharding = self.batches, self._sharding
 
-        def load() -> tuple[DeviceBatch, Any]:
+        def load() -> tuple[DeviceBatch, State]:
             batch = {name: put_rows(rows, sharding) for name, rows in next(batches).items()}
             return batch, copy.deepcopy(batches.get_state())
 
         # Copies: what an iterator gives may be what it counts in.
         self._state = copy.deepcopy(batches.get_state())
         thread = ThreadPoolExecutor(1, _THREAD)
-        self._load_next: Callable[[], Future[tuple[DeviceBatch, Any]]]
+        self._load_next: Callable[[], Future[tuple[DeviceBatch, State]]]
         self._load_next = lambda: thread.submit(load)
         self._ahead = collections.deque(self._load_next() for _ in range(self._depth + 1))
         # Also run when the iterator is forgotten.
@@ -86,16 +87,16 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
             for name, spec in self.batches.element_spec.items()
         }
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> State:
         """The position after the batches handed out; those that were loaded ahead do not count."""
         return self._state
 
     @property
-    def record_keys(self) -> Callable[[Any], list[str]]:
+    def record_keys(self) -> Callable[[State], list[str]]:
         """What errors call the records of the batch after which the position was that given."""
         return self.batches.record_keys
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: State) -> None:
         """Goes on from a saved position; see `BatchIterator.set_state`."""
         self._stop()
         self.batches.set_state(state)

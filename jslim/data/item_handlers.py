@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from jslim.core.errors import DataError, did_you_mean
 from jslim.data.decode import EncodedImage, decode_image
@@ -94,7 +95,7 @@ class Tensor(ItemHandler):
         tensor_key: str,
         shape_keys: str | Sequence[str] | None = None,
         shape: Sequence[int] | None = None,
-        default_value: Any = 0,
+        default_value: ArrayLike = 0,
     ):
         if shape_keys and shape is not None:
             raise ValueError("Cannot specify both shape_keys and shape parameters.")
@@ -134,7 +135,7 @@ class LookupTensor(Tensor):
         table: Any,
         shape_keys: str | Sequence[str] | None = None,
         shape: Sequence[int] | None = None,
-        default_value: Any = "",
+        default_value: ArrayLike = "",
     ):
         super().__init__(tensor_key, shape_keys, shape, default_value)
         self._table = table
@@ -209,7 +210,7 @@ class SparseTensor(ItemHandler):
         shape_key: str | None = None,
         shape: Sequence[int] | None = None,
         densify: bool = False,
-        default_value: Any = 0,
+        default_value: ArrayLike = 0,
     ):
         keys = [indices_key or "indices", values_key or "values"]
         super().__init__([*keys, shape_key] if shape_key else keys)
@@ -270,7 +271,7 @@ class Image(ItemHandler):
         format_key: str | None = None,
         shape: Sequence[int] | None = None,
         channels: int = 3,
-        dtype: Any = np.uint8,
+        dtype: DTypeLike = np.uint8,
         repeated: bool = False,
         dct_method: str = "",
         decode: bool = True,

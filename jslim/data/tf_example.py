@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from jslim.core.errors import DataError, did_you_mean
 from jslim.host import protobuf
@@ -37,6 +38,9 @@ _KINDS = {
 }
 
 
+FeatureType = DTypeLike  # of which bytes, float32 and int64 are accepted
+
+
 class FixedLenFeature(NamedTuple):
     """A feature with the same number of values in every example.
 
@@ -48,8 +52,8 @@ class FixedLenFeature(NamedTuple):
     """
 
     shape: Sequence[int]
-    dtype: Any
-    default_value: Any = None
+    dtype: FeatureType
+    default_value: ArrayLike | None = None
 
 
 class VarLenFeature(NamedTuple):
@@ -61,7 +65,7 @@ class VarLenFeature(NamedTuple):
       dtype: `bytes`, float32 or int64.
     """
 
-    dtype: Any
+    dtype: FeatureType
 
 
 class FixedLenSequenceFeature(NamedTuple):
@@ -74,14 +78,14 @@ class FixedLenSequenceFeature(NamedTuple):
     """
 
     shape: Sequence[int]
-    dtype: Any
+    dtype: FeatureType
     allow_missing: bool = False
 
 
 class Rows(list[np.ndarray]):
     """What `VarLenFeature` gives of a sequence: a vector for each step."""
 
-    def dense(self, default_value: Any) -> np.ndarray:
+    def dense(self, default_value: ArrayLike) -> np.ndarray:
         """`[steps, longest]`, filled up with the default."""
         dtype = self[0].dtype if self else np.float32
         longest = max(map(len, self), default=0)
@@ -253,7 +257,7 @@ def _step(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray
     return array.reshape(shape)
 
 
-def _dtype(dtype: Any) -> np.dtype:
+def _dtype(dtype: FeatureType) -> np.dtype:
     if dtype in (bytes, str, object):
         return _BYTES
     found = np.dtype(dtype)
@@ -273,5 +277,6 @@ def _default(feature: FixedLenFeature, dtype: np.dtype) -> np.ndarray:
         flat = np.empty(array.size, object)
         flat[:] = coded
         return flat.reshape(array.shape)
-    array[...] = np.reshape(default, array.shape) if np.ndim(default) else default
+    numbers = np.asarray(default)
+    array[...] = numbers.reshape(array.shape) if numbers.ndim else numbers
     return array

@@ -52,7 +52,9 @@ def check_items(items: Iterable[str], known: Iterable[str]) -> None:
 class _Decoder(DataDecoder):
     """Items from handlers; what the two kinds of example have in common."""
 
-    def __init__(self, features: Mapping[str, Any], items_to_handlers: Mapping[str, ItemHandler]):
+    def __init__(
+        self, features: Mapping[str, object], items_to_handlers: Mapping[str, ItemHandler]
+    ):
         for item, handler in items_to_handlers.items():
             for key in handler.keys:
                 if key not in features:

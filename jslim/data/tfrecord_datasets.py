@@ -21,7 +21,7 @@ from jslim.data.labels import LABELS_FILENAME as LABELS_FILENAME
 from jslim.data.labels import read_label_file as read_label_file
 from jslim.data.labels import write_label_file as write_label_file
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
-from jslim.data.tf_example import FixedLenFeature, VarLenFeature
+from jslim.data.tf_example import Feature, FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
 from jslim.data.tfrecord import TFRecordFiles
 from jslim.host.limits import numbers_as_names
@@ -48,16 +48,16 @@ class _Schema(NamedTuple):
     num_classes: int | None
     image: Callable[[], Image] = Image
     image_format: str = "jpeg"
-    items: Callable[[], tuple[dict[str, Any], dict[str, ItemHandler]]] = lambda: ({}, {})
+    items: Callable[[], tuple[dict[str, Feature], dict[str, ItemHandler]]] = lambda: ({}, {})
 
 
-def _boxes() -> tuple[dict[str, Any], dict[str, ItemHandler]]:
+def _boxes() -> tuple[dict[str, Feature], dict[str, ItemHandler]]:
     sides = ("ymin", "xmin", "ymax", "xmax")
-    features = {f"{_BOXES}{side}": VarLenFeature(np.float32) for side in sides}
+    features: dict[str, Feature] = {f"{_BOXES}{side}": VarLenFeature(np.float32) for side in sides}
     return features, {"object/bbox": BoundingBox(prefix=_BOXES)}
 
 
-def _imagenet_items() -> tuple[dict[str, Any], dict[str, ItemHandler]]:
+def _imagenet_items() -> tuple[dict[str, Feature], dict[str, ItemHandler]]:
     features, handlers = _boxes()
     features["image/class/text"] = FixedLenFeature([], bytes, "")
     features["image/object/class/label"] = VarLenFeature(np.int64)

@@ -3,9 +3,9 @@
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jslim.host.files import write_text
 from jslim.host.paths import local_path
@@ -15,7 +15,7 @@ from jslim.tf_checkpoint._v2 import write_bundle
 
 
 def save_checkpoint(
-    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, is_latest: bool = True
+    path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike], *, is_latest: bool = True
 ) -> str:
     """Writes a checkpoint of version V2, whole or not at all.
 

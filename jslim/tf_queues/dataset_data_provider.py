@@ -49,7 +49,7 @@ class DatasetDataProvider:
         self,
         dataset: Dataset,
         num_readers: int = 1,
-        reader_kwargs: Mapping[str, Any] | None = None,
+        reader_kwargs: Mapping[str, object] | None = None,
         shuffle: bool = True,
         num_epochs: int | None = None,
         common_queue_capacity: int = 256,

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner
 
-Item = Sequence[Any] | Mapping[str, Any]
+Item = Sequence[ArrayLike] | Mapping[str, ArrayLike]
 
 
 class PrefetchQueue(QueueRunner[Any]):
@@ -50,7 +51,7 @@ class PrefetchQueue(QueueRunner[Any]):
         columns = zip(*items, strict=True)
         return [self._stack_one(column, number) for number, column in enumerate(columns)]
 
-    def _stack_one(self, values: Sequence[Any], name: Any) -> np.ndarray:
+    def _stack_one(self, values: Sequence[ArrayLike], name: object) -> np.ndarray:
         arrays = [np.asarray(value) for value in values]
         shapes = [array.shape for array in arrays]
         if len(set(shapes)) == 1:
