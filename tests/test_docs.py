@@ -15,8 +15,12 @@ from typing import NamedTuple
 import pytest
 
 import jslim
-from jslim.cli import flags
-from jslim.cli.train_flags import train_flags
+from jslim.cli.convert import ConvertConfig
+from jslim.cli.evaluate import EvaluateConfig
+from jslim.cli.export import ExportConfig
+from jslim.cli.flags import DROPPED, flag_values, flags_of
+from jslim.cli.predict import PredictConfig
+from jslim.cli.train import TrainConfig
 
 ROOT = pathlib.Path(__file__).parent.parent
 TUTORIAL, MIGRATION, README = "docs/tutorial.md", "docs/migration.md", "README.md"
@@ -174,18 +178,18 @@ def test_migration_calls_pass_arguments_that_exist():
 def test_migration_lists_exactly_the_dropped_flags():
     (rows,) = [rows for header, rows in tables(MIGRATION) if header[0] == "Dropped"]
     listed = {flag.removeprefix("--") for row in rows for flag in code_in(row[0])}
-    assert listed == set(flags.DROPPED)
+    assert listed == set(DROPPED)
 
 
 def test_documents_give_flags_that_the_scripts_have():
     programs = {
-        "train.py": train_flags,
-        "eval.py": flags.eval_flags,
-        "jslim-predict": flags.predict_flags,
-        "jslim-convert": flags.convert_flags,
-        "jslim-export": flags.export_flags,
+        "train.py": TrainConfig,
+        "eval.py": EvaluateConfig,
+        "jslim-predict": PredictConfig,
+        "jslim-convert": ConvertConfig,
+        "jslim-export": ExportConfig,
     }
-    known = {flag for define in programs.values() for flag in define()}
+    known = {flag.name for config in programs.values() for flag in flags_of(config)}
     for header, rows in tables(MIGRATION):
         if header[0] == "Flag":
             assert {code_in(row[0])[0].removeprefix("--") for row in rows} <= known
@@ -196,7 +200,7 @@ def test_documents_give_flags_that_the_scripts_have():
             words = words[1:] if words[:1] == ["python"] else words
             if words and words[0] in programs:
                 files = [word for word in words[1:] if not word.startswith("--")]
-                assert programs[words[0]]()(words)[1:] == files
+                assert flag_values(programs[words[0]])(words)[1:] == files
                 assert not files or words[0] == "jslim-predict"
                 num_commands += 1
     assert num_commands == 8

@@ -1,23 +1,36 @@
 """What training and evaluating an image classifier share: data, network, and their contract."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 
 from jslim import data, layers
-from jslim.cli.run import UsageError
+from jslim.cli.distributed import DevicesConfig
+from jslim.cli.flags import Config, UsageError, flag
 from jslim.core.arg_scope import arg_scope
 from jslim.core.errors import DataError
 from jslim.core.model import Model
 from jslim.core.text import quoted, some_of
+from jslim.core.trees import Variables
 from jslim.data import Example, ImageDataset
+from jslim.data.dataset_factory import DATASETS
+from jslim.host.paths import local_path
 from jslim.learning import data_mesh
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
+from jslim.preprocessing.images import Image
 from jslim.preprocessing.on_device import get_device_preprocessing
+
+Contract = Mapping[str, Any]  # what a checkpoint says about itself
+Batch = Mapping[str, jax.Array]
+# The images, and keyword arguments of the network; gives logits and end points.
+Network = Callable[..., tuple[jax.Array, Mapping[str, jax.Array]]]
 
 # What of a contract says what network, classes and images the weights are for.
 _MADE_FOR = (
@@ -32,6 +45,43 @@ _MADE_FOR = (
 
 
 _NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """The data set.
+
+    Attributes:
+      dataset_split_name: The split of the data set.
+      dataset_dir: The folder or file of the data set; digits come with jslim.
+      preprocessing_name: The preprocessing of the images. Default: that of the network.
+      labels_offset: Is subtracted from the labels (1 to drop a background class).
+      batch_size: Images in each batch of each clone.
+      num_preprocessing_threads: Threads that decode images.
+      num_workers: Processes that decode images, in place of the threads: for more than about 8
+        cores.
+      skip_bad_records: How many records may be left out that cannot be read; one more is an error.
+    """
+
+    dataset_name: str | None = flag(
+        None,
+        help="; ".join(f"{name}: {row.help}" for name, row in DATASETS.items()) + ".",
+        differs="TF-Slim's, `digits`, `folder`, `npz`, `tfds` or `tfrecord`; no default (TF-Slim's "
+        "is imagenet)",
+    )
+    dataset_split_name: str = "train"
+    dataset_dir: str | None = flag(None, path=local_path, differs="not for `digits`")
+    preprocessing_name: str | None = None
+    labels_offset: int = 0
+    batch_size: int = flag(32, least=1, differs="for each of `--num_clones` devices, as in TF-Slim")
+    num_preprocessing_threads: int = flag(4, least=1, differs="also what `--num_readers` was")
+    num_workers: int = flag(0, least=0)
+    skip_bad_records: int = flag(0, least=0)
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(DataConfig, DevicesConfig):
+    """What `train.py` and `eval.py` both have."""
 
 
 class _OffsetDataset(ImageDataset):
@@ -63,12 +113,14 @@ class _OffsetDataset(ImageDataset):
         return {**example, "label": example["label"] - self._labels_offset}
 
 
-def open_dataset(values: Any, labels_offset: int, split_name: str | None = None) -> ImageDataset:
+def open_dataset(
+    config: DataConfig, labels_offset: int, split_name: str | None = None
+) -> ImageDataset:
     """The split of the data set that the flags name, its labels lowered by `labels_offset`."""
-    if values.dataset_name is None:
+    if config.dataset_name is None:
         raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
-    split_name = split_name or values.dataset_split_name
-    dataset = data.get_dataset(values.dataset_name, split_name, values.dataset_dir)
+    split_name = split_name or config.dataset_split_name
+    dataset = data.get_dataset(config.dataset_name, split_name, config.dataset_dir)
     if not 0 <= labels_offset < dataset.num_classes:
         raise UsageError(
             f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
@@ -77,15 +129,14 @@ def open_dataset(values: Any, labels_offset: int, split_name: str | None = None)
     return _OffsetDataset(dataset, labels_offset) if labels_offset else dataset
 
 
-def device_mesh(values: Any) -> Any:
+def device_mesh(config: DevicesConfig) -> Mesh:
     """`--num_clones` devices of each process."""
-    return data_mesh(values.num_clones * jax.process_count())
+    return data_mesh(config.num_clones * jax.process_count())
 
 
-def global_batch_size(values: Any) -> int:
+def global_batch_size(config: ClassifierConfig) -> int:
     """The images of one step, over all clones of all processes."""
-    size: int = values.batch_size * values.num_clones * jax.process_count()
-    return size
+    return config.batch_size * config.num_clones * jax.process_count()
 
 
 def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
@@ -99,35 +150,12 @@ def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
     raise DataError(f"no record of {dataset.name!r} can be read.")
 
 
-def make_contract(
-    model_name: str,
-    dataset: ImageDataset,
-    *,
-    skip_bad_records: int = 0,
-    image_size: int,
-    preprocessing_name: str,
-    labels_offset: int,
-    has_moving_averages: bool,
-) -> dict[str, Any]:
-    """What is needed to use the weights, as it stands in every checkpoint."""
-    return {
-        "model_name": model_name,
-        "num_classes": dataset.num_classes,
-        "class_names": dataset.class_names,
-        "labels_offset": labels_offset,
-        "image_size": image_size,
-        "num_channels": num_channels(dataset, skip_bad_records),
-        "preprocessing_name": preprocessing_name,
-        "has_moving_averages": has_moving_averages,
-    }
-
-
-def made_for(contract: dict[str, Any]) -> dict[str, Any]:
+def made_for(contract: Contract) -> Contract:
     """The part of a contract that says what the weights are of: the same in all of one run."""
     return {name: contract[name] for name in _MADE_FOR if name in contract}
 
 
-def check_contract(held: dict[str, Any], ours: dict[str, Any], where: str) -> None:
+def check_contract(held: Contract, ours: Contract, where: str) -> None:
     """Refuses a checkpoint that was made with another network or for other data.
 
     Args:
@@ -150,9 +178,9 @@ def check_contract(held: dict[str, Any], ours: dict[str, Any], where: str) -> No
         )
 
 
-def _shown(value: Any, other: Any) -> str:
+def _shown(value: object, other: object) -> str:
     """A value of a contract beside another one; of many class names those that differ."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not isinstance(other, list):
         return repr(value)
     if len(value) <= _NAMES_SHOWN:
         return f"[{', '.join(quoted(name, other) for name in value)}]"
@@ -165,8 +193,8 @@ def _shown(value: Any, other: Any) -> str:
 
 def host_batches(
     dataset: ImageDataset,
-    contract: dict[str, Any],
-    values: Any,
+    contract: Contract,
+    config: ClassifierConfig,
     *,
     is_training: bool,
     seed: int = 0,
@@ -181,34 +209,36 @@ def host_batches(
     )
     size = contract["image_size"]
 
-    def preprocessing_fn(image: Any, rng: Any) -> Any:
+    def preprocessing_fn(image: Image, rng: np.random.Generator) -> np.ndarray:
         return preprocess(image, size, size, rng=rng)
 
     return data.batches(
         dataset,
-        global_batch_size(values),
+        global_batch_size(config),
         is_training=is_training,
         preprocessing_fn=preprocessing_fn,
         seed=seed,
-        num_threads=0 if dataset.is_in_memory else values.num_preprocessing_threads,
-        num_workers=0 if dataset.is_in_memory else values.num_workers,
-        skip_bad_records=values.skip_bad_records,
+        num_threads=0 if dataset.is_in_memory else config.num_preprocessing_threads,
+        num_workers=0 if dataset.is_in_memory else config.num_workers,
+        skip_bad_records=config.skip_bad_records,
         decode_images=False,
         shard=(jax.process_index(), jax.process_count()),
     )
 
 
 def network_fn(
-    contract: dict[str, Any], values: Any, weight_decay: float = 0.0, is_training: bool = False
-) -> Callable[..., Any]:
-    """The network of the contract, which computes in `--dtype`: logits and end points."""
+    contract: Contract, config: DevicesConfig, weight_decay: float = 0.0, is_training: bool = False
+) -> Network:
+    """The network of the contract, which computes in `--dtype`."""
     network = nets_factory.get_network_fn(
         contract["model_name"], contract["num_classes"], weight_decay, is_training
     )
-    if values.dtype == "float32":
+    if config.dtype == "float32":
         return network
 
-    def in_half_precision(images: Any, **options: Any) -> Any:
+    def in_half_precision(
+        images: jax.Array, **options: object
+    ) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         with arg_scope(layers.COMPUTING_OPS, dtype=jnp.bfloat16):
             logits, end_points = network(images.astype(jnp.bfloat16), **options)
         return logits.astype(jnp.float32), end_points
@@ -216,22 +246,20 @@ def network_fn(
     return in_half_precision
 
 
-def make_network(contract: dict[str, Any], values: Any) -> Callable[..., Any]:
-    """The network on the images of `host_batches` without augmentation: logits and end points."""
-    network = network_fn(contract, values)
+def make_network(contract: Contract, config: DevicesConfig) -> Network:
+    """The network on the images of `host_batches` without augmentation."""
+    network = network_fn(contract, config)
     preprocess = get_device_preprocessing(contract["preprocessing_name"])
-
-    def logits_and_end_points(images: Any, **options: Any) -> Any:
-        return network(preprocess(images), **options)
-
-    return logits_and_end_points
+    return lambda images, **options: network(preprocess(images), **options)
 
 
-def eval_fn(contract: dict[str, Any], values: Any) -> Callable[[Any, Any], Any]:
+def eval_fn(
+    contract: Contract, config: DevicesConfig
+) -> Callable[[Variables, Batch], tuple[jax.Array, jax.Array]]:
     """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
-    model = Model(make_network(contract, values))
+    model = Model(make_network(contract, config))
 
-    def logits_and_labels(variables: Any, batch: Any) -> Any:
+    def logits_and_labels(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
         logits, _ = model.apply(variables, batch["image"])
         return logits, batch["label"]
 

@@ -2,43 +2,76 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from jslim.cli import flags
-from jslim.cli.run import UsageError, run
-from jslim.data.convert import convert_dataset
+from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.run import run
+from jslim.core.seeds import MAX_SEED
+from jslim.data.convert import FILE_FORMATS, SOURCES, convert_dataset
+from jslim.host.paths import local_path, output_directory
 
 logger = logging.getLogger("jslim")
 
 
+@dataclass(frozen=True)
+class ConvertConfig(Config):
+    """What is converted.
+
+    Attributes:
+      dataset_dir: A folder of images, DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of
+        that; or what --dataset_name says.
+      dataset_name: mnist and cifar10: the directory has the files that these were published in;
+        npz: a NumPy file.
+      file_format: What to write.
+      output_dir: Where the files go.
+      name: What they are called: NAME_SPLIT_*. Default: the folder's name.
+      num_shards: Files for each split. Default: 5; of mnist and cifar10 one, called as TF-Slim
+        calls it.
+      num_threads: How many files are written at once.
+      seed: Seed of the order of the images.
+      skip_bad_records: How many images may be left out that cannot be read; one more is an error.
+    """
+
+    dataset_dir: str | None = flag(None, path=local_path)
+    dataset_name: str = flag("folder", choices=SOURCES)
+    file_format: str = flag("tfrecord", choices=FILE_FORMATS)
+    output_dir: str | None = flag(None, path=output_directory)
+    name: str | None = None
+    num_shards: int | None = flag(None, least=1)
+    num_threads: int = flag(4, least=1)
+    seed: int = flag(0, least=0, most=MAX_SEED)
+    skip_bad_records: int = flag(0, least=0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Converts as the command line says; returns the exit code."""
-    return run(convert, flags.convert_flags(), argv)
+    return run(convert, ConvertConfig, argv)
 
 
-def convert(values: Any) -> None:
+def convert(config: ConvertConfig) -> None:
     """Writes the files.
 
     Raises:
       UsageError: A folder is not given.
       DataError: An image cannot be read, or other files are in the way.
     """
-    for name in ("dataset_dir", "output_dir"):
-        if not values[name].value:
-            raise UsageError(f"--{name} is missing")
+    if not config.dataset_dir:
+        raise UsageError("--dataset_dir is missing")
+    if not config.output_dir:
+        raise UsageError("--output_dir is missing")
     paths = convert_dataset(
-        values.dataset_dir,
-        values.output_dir,
-        dataset_name=values.dataset_name,
-        name=values.name,
-        num_shards=values.num_shards,
-        num_threads=values.num_threads,
-        seed=values.seed,
-        file_format=values.file_format,
-        skip_bad_records=values.skip_bad_records,
+        config.dataset_dir,
+        config.output_dir,
+        dataset_name=config.dataset_name,
+        name=config.name,
+        num_shards=config.num_shards,
+        num_threads=config.num_threads,
+        seed=config.seed,
+        file_format=config.file_format,
+        skip_bad_records=config.skip_bad_records,
     )
     logger.info(
         "wrote %d files; use them by --dataset_name=tfrecord --dataset_dir=%s",
         len(paths),
-        values.output_dir,
+        config.output_dir,
     )

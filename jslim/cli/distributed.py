@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import jax
 
-from jslim.cli.flags import UsageError
+from jslim.cli.flags import Config, UsageError, flag
 from jslim.learning.signals import ENDING
 
 logger = logging.getLogger("jslim")
@@ -27,36 +27,54 @@ if not sys.stdin.read():
 """
 
 
+@dataclass(frozen=True)
+class DevicesConfig(Config):
+    """Devices and processes.
+
+    Attributes:
+      num_clones: How many devices to use, of each process. A CPU is made so many devices.
+      dtype: What the layers compute in. Variables, statistics, losses and metrics are float32.
+      distributed: Whether this is one of several processes that a cluster (SLURM, Open MPI,
+        Kubernetes, Cloud TPU) has started to run as one. Elsewhere give --coordinator_address,
+        --num_processes and --process_id.
+      coordinator_address: HOST:PORT of process 0, where several processes run as one.
+      num_processes: How many processes run as one.
+      process_id: Which of --num_processes this is, from 0.
+      heartbeat_timeout_secs: After how long a process that has fallen silent is lost, and all
+        others end.
+    """
+
+    num_clones: int = flag(1, least=1, differs="devices of each process; a CPU is made so many")
+    dtype: str = flag("float32", choices=("float32", "bfloat16"))
+    distributed: bool = False
+    coordinator_address: str | None = None
+    num_processes: int | None = flag(None, least=1)
+    process_id: int | None = flag(None, least=0)
+    heartbeat_timeout_secs: int = flag(10, least=1)
+
+
 @contextlib.contextmanager
-def joined(values: Any, program: str) -> Iterator[None]:
+def joined(config: Config, program: str) -> Iterator[None]:
     """While entered, this process is one of those that the flags name, if they name any.
 
     Args:
-      values: The flags `coordinator_address`, `num_processes` and `process_id`, or `distributed`;
-        and `heartbeat_timeout_secs`.
+      config: The flags.
       program: What messages call the program.
 
     Raises:
       UsageError: Some of the flags are given, but not all; or no cluster is found.
       RuntimeError: The other processes do not come.
     """
-    given = [name for name in _FLAGS if name in values and values[name].value is not None]
-    if not given and not ("distributed" in values and values.distributed):
-        if "heartbeat_timeout_secs" in values and values["heartbeat_timeout_secs"].present:
-            raise UsageError(
-                "--heartbeat_timeout_secs goes with --distributed or --coordinator_address, and "
-                "neither is given; drop it"
-            )
+    if not isinstance(config, DevicesConfig) or not _is_one_of_several(config):
         yield
         return
-    _check(values, given)
     try:
         jax.distributed.initialize(
-            values.coordinator_address,
-            values.num_processes,
-            values.process_id,
-            heartbeat_timeout_seconds=values.heartbeat_timeout_secs,
-            shutdown_timeout_seconds=values.heartbeat_timeout_secs,
+            config.coordinator_address,
+            config.num_processes,
+            config.process_id,
+            heartbeat_timeout_seconds=config.heartbeat_timeout_secs,
+            shutdown_timeout_seconds=config.heartbeat_timeout_secs,
         )
     except ValueError as error:
         raise UsageError(
@@ -88,17 +106,25 @@ def joined(values: Any, program: str) -> Iterator[None]:
         leave(exit_code)
 
 
-def _check(values: Any, given: list[str]) -> None:
-    if values.distributed and given:
-        raise UsageError(f"--distributed finds out by itself what --{given[0]} says; drop one")
-    missing = [f"--{name}" for name in _FLAGS if name not in given]
-    if given and missing:
-        raise UsageError(f"--{given[0]} goes with {' and '.join(missing)}, which is not given")
-    if given and not 0 <= values.process_id < values.num_processes:
-        raise UsageError(
-            f"--process_id must be below --num_processes={values.num_processes}, got "
-            f"{values.process_id}"
-        )
+def _is_one_of_several(config: DevicesConfig) -> bool:
+    given = {f"--{name}": getattr(config, name) for name in _FLAGS}
+    missing = [name for name, value in given.items() if value is None]
+    first = next((name for name in given if name not in missing), None)
+    if first is None:
+        if not config.distributed and "heartbeat_timeout_secs" in config.given:
+            raise UsageError(
+                "--heartbeat_timeout_secs goes with --distributed or --coordinator_address, and "
+                "neither is given; drop it"
+            )
+        return config.distributed
+    if config.distributed:
+        raise UsageError(f"--distributed finds out by itself what {first} says; drop one")
+    if missing:
+        raise UsageError(f"{first} goes with {' and '.join(missing)}, which is not given")
+    index, count = given["--process_id"], given["--num_processes"]
+    if index >= count:
+        raise UsageError(f"--process_id must be below --num_processes={count}, got {index}")
+    return True
 
 
 def leave(exit_code: int) -> None:

@@ -2,48 +2,65 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 from jslim import export as exporting
 from jslim.cli import flags
-from jslim.cli.run import UsageError, run
-from jslim.host.paths import format_of
+from jslim.cli.flags import UsageError, flag
+from jslim.cli.loading import LoadConfig, arguments_of
+from jslim.cli.run import run
+from jslim.host.paths import format_of, output_file
 
 logger = logging.getLogger("jslim")
+
+_FORMATS = exporting.GRAPH | exporting.VARIABLES
+
+
+@dataclass(frozen=True)
+class ExportConfig(LoadConfig):
+    """What is exported.
+
+    Attributes:
+      output_file: The file to write. NAME.zip: an inference graph; or the variables alone,
+        NAME.safetensors or, as a checkpoint of TensorFlow, NAME.ckpt.
+      platforms: Comma-separated platforms on which an inference graph is to run.
+      batch_size: The only batch size it takes. Default: any.
+    """
+
+    output_file: str | None = flag(None, path=partial(output_file, formats=_FORMATS))
+    platforms: str = flag("cpu,cuda,tpu")
+    batch_size: int | None = flag(None, least=1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exports as the command line says; returns the exit code."""
-    return run(export, flags.export_flags(), argv, flags.DROPPED)
+    return run(export, ExportConfig, argv, flags.DROPPED)
 
 
-def export(values: Any) -> None:
+def export(config: ExportConfig) -> None:
     """Writes `--output_file`.
 
     Raises:
       UsageError: It is not given.
       RestoreError: There is no whole checkpoint.
     """
-    if not values.output_file:
+    if not config.output_file:
         raise UsageError("--output_file is missing; give the file to write, model.zip")
-    common = {
-        "use_moving_averages": values.use_moving_averages,
-        **flags.contract_of(values),
-    }
-    if format_of(values.output_file, "--output_file", flags.FORMATS) in exporting.VARIABLES:
+    paths = config.checkpoint_path, config.output_file
+    if format_of(config.output_file, "--output_file", _FORMATS) in exporting.VARIABLES:
         for name in ("platforms", "batch_size"):
-            if values[name].present:
+            if name in config.given:
                 raise UsageError(
                     f"--{name} is of an inference graph, a .zip, and does nothing with "
-                    f"--output_file={values.output_file}; drop it"
+                    f"--output_file={config.output_file}; drop it"
                 )
-        path = exporting.export_variables(values.checkpoint_path, values.output_file, **common)
+        path = exporting.export_variables(*paths, **arguments_of(config))
     else:
         path = exporting.export_inference_graph(
-            values.checkpoint_path,
-            values.output_file,
-            platforms=flags.scopes_of(values.platforms),
-            batch_size=values.batch_size,
-            **common,
+            *paths,
+            platforms=flags.scopes_of(config.platforms),
+            batch_size=config.batch_size,
+            **arguments_of(config),
         )
     logger.info("wrote %s", path)

@@ -1,28 +1,50 @@
-"""The flags of the programs: TF-Slim's names, defaults and meanings; train_flags.py has train.py's.
+"""Flags: fields of frozen dataclasses, defined for absl and read back into the dataclass.
 
-Each program has a `FlagValues` of its own, so that importing jslim defines no global flags.
+    @dataclass(frozen=True)
+    class ShapeConfig(Config):
+        '''The shape of the images.
+
+        Attributes:
+          image_size: Image side in pixels.
+        '''
+
+        image_size: int | None = flag(None, least=1)
+
+A config of one concern stands beside the code that uses it. The config of a program inherits those
+that it needs; of a field that it has again the default counts, and its rules beside the first ones.
+The help of a flag is what the docstring says of it. Each program has a `FlagValues` of its own, so
+that importing jslim defines no global flags.
 """
 
+import dataclasses
+import inspect
+import math
 import os
-from typing import Any
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import (
+    Any,
+    ClassVar,
+    NamedTuple,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    get_type_hints,
+)
 
 from absl import flags
 
-from jslim import export
-from jslim.cli.definer import Definer as Definer
-from jslim.cli.definer import UsageError as UsageError
-from jslim.core.seeds import MAX_SEED
-from jslim.data.labels import read_class_names
+from jslim.host.paths import local_path
 
-FORMATS = export.GRAPH | export.VARIABLES
-PICTURE = {".png": "a picture"}
-TABLES = {".csv": "a table", ".jsonl": "JSON lines"}
+T = TypeVar("T")
+C = TypeVar("C", bound="Config")
 
 _CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(
     os.environ.get("XDG_CACHE_HOME", "~/.cache"), "jslim", "xla"
 )
-
-
 # TF-Slim's flags that belong to a session, to parameter servers or to a graph.
 _NO_SERVERS = "there are no parameter servers; use --num_clones for several devices; drop it"
 DROPPED = {
@@ -40,265 +62,149 @@ DROPPED = {
 }
 
 
-def define_common(define: Definer, batch_size: int, split: str) -> None:
-    """What `train.py` and `eval.py` both have."""
-    define.text(
-        "dataset_name",
-        None,
-        "digits; folder: DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that; npz: a "
-        "NumPy file; tfds: the directory of a version that TFDS has prepared; or, in TFRecord "
-        "files, cifar10, flowers, imagenet, mnist, visualwakewords, or tfrecord for others (with a "
-        "labels.txt; also in ArrayRecord files). cifar10 and mnist also in their own files.",
-    )
-    define.text("dataset_split_name", split, "The split of the data set.")
-    define.path("dataset_dir", None, "The folder or file of the data set; digits come with jslim.")
-    define.text("preprocessing_name", None, "Default: that of the network.")
-    define.integer(
-        "labels_offset", 0, "Is subtracted from the labels (1 to drop a background class)."
-    )
-    define.integer("batch_size", batch_size, "Images in each batch of each clone.", lower_bound=1)
-    define.integer(
-        "num_clones",
-        1,
-        "How many devices to use, of each process. A CPU is made so many devices.",
-        lower_bound=1,
-    )
-    define.boolean(
-        "distributed",
-        False,
-        "Whether this is one of several processes that a cluster (SLURM, Open MPI, Kubernetes, "
-        "Cloud TPU) has started to run as one. Elsewhere give the next three.",
-    )
-    define.text(
-        "coordinator_address", None, "HOST:PORT of process 0, where several processes run as one."
-    )
-    define.integer("num_processes", None, "How many they are.", lower_bound=1)
-    define.integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
-    define.integer(
-        "heartbeat_timeout_secs",
-        10,
-        "After how long a process that has fallen silent is lost, and all others end.",
-        lower_bound=1,
-    )
-    define.integer("num_preprocessing_threads", 4, "Threads that decode images.", lower_bound=1)
-    define.choice(
-        "dtype",
-        "float32",
-        ["float32", "bfloat16"],
-        "What the layers compute in. Variables, statistics, losses and metrics are float32.",
-    )
-    define.integer(
-        "num_workers",
-        0,
-        "Processes that decode images, in place of the threads: for more than about 8 cores.",
-        lower_bound=0,
-    )
-    define.integer(
-        "skip_bad_records",
-        0,
-        "How many records may be left out that cannot be read; one more is an error.",
-        lower_bound=0,
-    )
-    define.text(
-        "metrics",
-        None,
-        "Comma-separated metrics to evaluate: Accuracy, Loss, Recall_K (such as Recall_3), "
-        "AveragePrecision_K, MeanPrecision, MeanRecall, MeanF1 and MeanIOU over the classes, "
-        "CohenKappa; of two classes Precision, Recall, AUC, AUC_PR, PrecisionAtRecall_X (such as "
-        "PrecisionAtRecall_0.9), RecallAtPrecision_X, SensitivityAtSpecificity_X, "
-        "SpecificityAtSensitivity_X. Default: Accuracy, Loss and, of more than five classes, "
-        "Recall_5.",
-    )
-    _define_every(define)
+class UsageError(ValueError):
+    """A flag, or flags together, that make no sense."""
 
 
-def eval_flags() -> flags.FlagValues:
-    """The flags of `eval.py`."""
+class Rules(TypedDict, total=False):
+    """What a flag accepts, and when it counts."""
+
+    help: str  # in place of what the docstring says
+    least: float  # of a number
+    most: float
+    above: float
+    choices: Sequence[str]  # of a text
+    path: Callable[[str, str], object]  # of a path: a function of `host.paths`
+    short_name: str
+    goes_with: str  # the flag without which it does nothing
+    counts_with: tuple[str, Collection[str]]  # a flag, and the values of it with which it counts
+    differs: str  # how it differs from TF-Slim's flag of this name, for docs/migration.md
+
+
+class Flag(NamedTuple):
+    """A flag of a program."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    rules: Rules
+    field: str  # of the config; several flags may share one, which is then a dict of them
+    group: str  # what its config says that it is about
+
+
+def flag(default: T, **rules: Unpack[Rules]) -> T:
+    """A field of a config that is a flag with rules; one without needs no more than a default."""
+    return cast(T, dataclasses.field(default=default, metadata=rules))
+
+
+def several_flags(rows: Mapping[str, tuple[Any, Rules]]) -> Mapping[str, Any]:
+    """A field that is several flags: for each name its default, and its rules with the help."""
+    defaults = {name: default for name, (default, _) in rows.items()}
+    field: Any = dataclasses.field(default_factory=defaults.copy, metadata={"several": rows})
+    return cast(Mapping[str, Any], field)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every program.
+
+    Attributes:
+      given: The names of the flags that the command line has.
+      arguments: What it has that is no flag.
+      compilation_cache_dir: Where compiled programs are kept for the next start; '' keeps none.
+      help: Shows this help.
+    """
+
+    takes_arguments: ClassVar[bool] = False
+    given: frozenset[str] = frozenset()
+    arguments: tuple[str, ...] = ()
+    compilation_cache_dir: str | None = _CACHE
+    help: bool = flag(False, short_name="h")
+
+
+_NO_FLAGS = ("given", "arguments")
+
+
+def flags_of(config: type[Config]) -> Iterator[Flag]:
+    """The flags of a program."""
+    kinds = get_type_hints(config)
+    helps: dict[str, str] = {}
+    rules: dict[str, Rules] = {}
+    groups: dict[str, str] = {}
+    for parent in reversed(config.__mro__):
+        if issubclass(parent, Config):
+            title, attributes = _docs(parent)
+            helps |= attributes
+            for field in dataclasses.fields(parent):
+                rules[field.name] = {**rules.get(field.name, {}), **field.metadata}
+                groups.setdefault(field.name, title)
+    for field in dataclasses.fields(config):
+        kind = kinds[field.name]
+        kind = next(iter(get_args(kind)), kind)  # of `int | None`
+        rows = {field.name: (field.default, rules[field.name])}
+        if several := field.metadata.get("several"):
+            rows = several
+        for name, (default, own) in rows.items():
+            if name not in _NO_FLAGS:
+                help = own.get("help", helps.get(name, ""))
+                kind = type(default) if several else kind
+                yield Flag(name, kind, default, help, own, field.name, groups[field.name])
+
+
+def _docs(config: type[Config]) -> tuple[str, dict[str, str]]:
+    """The title and the attributes in the docstring."""
+    doc = inspect.cleandoc(str(config.__doc__))
+    if doc.startswith(f"{config.__name__}("):  # what it is under `python -OO`
+        doc = config.__name__
+    title, _, attributes = doc.partition(".\n\n")
+    found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", attributes, re.MULTILINE)
+    return title.rstrip("."), {name: " ".join(text.split()) for name, text in found}
+
+
+def flag_values(config: type[Config]) -> flags.FlagValues:
+    """The flags of a program, for absl."""
     values = flags.FlagValues()
-    define = Definer(values)
-    define_common(define, batch_size=100, split="test")
-    _define_model(define)
-    define.directory("eval_dir", None, "Where event files go. Default: none are written.")
-    define.integer(
-        "eval_image_size", None, "Image side in pixels. Default: the checkpoint's.", lower_bound=1
-    )
-    define.integer(
-        "max_num_batches", None, "How many batches to evaluate. Default: all.", lower_bound=1
-    )
-    define.integer(
-        "eval_interval_secs",
-        0,
-        "Above 0: evaluate every new checkpoint, at most once in so many seconds, until training "
-        "has ended.",
-        lower_bound=0,
-    )
-    define.integer(
-        "timeout_secs",
-        None,
-        "How long to wait for a new checkpoint. Default: for ever.",
-        lower_bound=0,
-    )
-    define.share(
-        "moving_average_decay",
-        None,
-        "If given, as --use_moving_averages; the number makes no difference here.",
-    )
-    _define_averages(define)
-    define.boolean(
-        "per_class",
-        False,
-        "Prints precision, recall and F1 of every class, and the confusion matrix.",
-    )
-    define.file(
-        "confusion_matrix_file",
-        "Where to draw the confusion matrix, a PNG file. With --eval_interval_secs the step is put "
-        "before its extension, as in that of all predictions.",
-        PICTURE,
-    )
-    define.file("predictions_file", "Where to write all predictions, as .csv or as .jsonl.", TABLES)
+    for one in flags_of(config):
+        flags.DEFINE_flag(_absl_flag(one), values, one.group)
+        if "path" in one.rules:
+            flags.register_validator(one.name, _path_check(one.rules["path"]), flag_values=values)
     return values
 
 
-def predict_flags() -> flags.FlagValues:
-    """The flags of `jslim-predict`."""
-    values = flags.FlagValues()
-    define = Definer(values)
-    _define_checkpoint(define)
-    define.integer("batch_size", 32, "How many images are computed at once.", lower_bound=1)
-    define.integer(
-        "top", 1, "How many classes are written for each image, best first.", lower_bound=1
-    )
-    define.file("output", "The file to write. Default: the standard output.")
-    define.choice(
-        "format",
-        None,
-        ["csv", "jsonl"],
-        "Default: what --output ends in; csv on the standard output.",
-    )
-    define.integer(
-        "skip_bad_records",
-        0,
-        "How many files may be unreadable. Each has a row that says what is wrong, and the others "
-        "are predicted; with more of them the exit code is 2 in the end.",
-        lower_bound=0,
-    )
-    return values
+def config_of(config: type[C], values: flags.FlagValues, arguments: Sequence[str] = ()) -> C:
+    """The config that the parsed flags say."""
+    found: dict[str, Any] = {}
+    for one in flags_of(config):
+        value = values[one.name].value
+        if one.name == one.field:
+            found[one.field] = value
+        else:
+            found.setdefault(one.field, {})[one.name] = value
+    given = frozenset(name for name in values if values[name].present)
+    return config(given=given, arguments=tuple(arguments), **found)
 
 
-def export_flags() -> flags.FlagValues:
-    """The flags of `jslim-export`."""
-    values = flags.FlagValues()
-    define = Definer(values)
-    _define_checkpoint(define)
-    define.file(
-        "output_file",
-        "The file to write. NAME.zip: an inference graph; or the variables alone, NAME.safetensors "
-        "or, as a checkpoint of TensorFlow, NAME.ckpt.",
-        FORMATS,
-    )
-    define.text("platforms", "cpu,cuda,tpu", "Comma-separated: where it is to run.")
-    define.integer("batch_size", None, "The only batch size it takes. Default: any.", lower_bound=1)
-    return values
-
-
-def convert_flags() -> flags.FlagValues:
-    """The flags of `jslim-convert`."""
-    values = flags.FlagValues()
-    define = Definer(values)
-    define.path(
-        "dataset_dir",
-        None,
-        "A folder of images, DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that; or "
-        "what --dataset_name says.",
-    )
-    define.choice(
-        "dataset_name",
-        "folder",
-        ["folder", "mnist", "cifar10", "npz"],
-        "mnist and cifar10: the directory has the files that these were published in; npz: a NumPy "
-        "file.",
-    )
-    define.choice(
-        "file_format",
-        "tfrecord",
-        ["tfrecord", "array_record"],
-        "What to write.",
-    )
-    define.directory("output_dir", None, "Where the files go.")
-    define.text("name", None, "What they are called: NAME_SPLIT_*. Default: the folder's name.")
-    define.integer(
-        "num_shards",
-        None,
-        "Files for each split. Default: 5; of mnist and cifar10 one, called as TF-Slim calls it.",
-        lower_bound=1,
-    )
-    define.integer("num_threads", 4, "How many files are written at once.", lower_bound=1)
-    define.integer("seed", 0, "Of the order of the images.", lower_bound=0, upper_bound=MAX_SEED)
-    define.integer(
-        "skip_bad_records",
-        0,
-        "How many images may be left out that cannot be read; one more is an error.",
-        lower_bound=0,
-    )
-    _define_every(define)
-    return values
-
-
-def _define_model(define: Definer) -> None:
-    """The checkpoint to load, and its network."""
-    define.path(
-        "checkpoint_path", "/tmp/tfmodel/", "A checkpoint of jslim or TensorFlow, or a directory."
-    )
-    define.text("model_name", None, "The network. Default: the one the checkpoint names.")
-
-
-def _define_checkpoint(define: Definer) -> None:
-    """What says which network to load: of jslim's own checkpoints the first alone is needed."""
-    _define_model(define)
-    define.text("preprocessing_name", None, "Default: the checkpoint's, or that of the network.")
-    define.path("labels_file", None, "The class names, one a line, if the checkpoint has none.")
-    define.integer(
-        "image_size", None, "Image side in pixels. Default: the checkpoint's.", lower_bound=1
-    )
-    _define_averages(define)
-    _define_every(define)
-
-
-def _define_averages(define: Definer) -> None:
-    define.boolean(
-        "use_moving_averages",
-        None,
-        "Whether to take the moving averages of the variables, or by --nouse_moving_averages the "
-        "variables as training left them. Default: the averages, if a checkpoint of jslim has "
-        "them.",
-    )
-
-
-def takes_averages(values: flags.FlagValues) -> bool | None:
-    """What the flags of `eval.py` say of moving averages; None where they say nothing.
+def refuse_idle(config: Config) -> None:
+    """Refuses flags that would do nothing beside the others, as their rules say.
 
     Raises:
-      UsageError: They contradict each other.
+      UsageError: One is given, and what it goes with is not.
     """
-    given: bool | None = values.use_moving_averages
-    if values.moving_average_decay is None:
-        return given
-    if given is False:
-        raise UsageError(
-            "--moving_average_decay, which evaluates moving averages, contradicts "
-            "--nouse_moving_averages; drop one of them"
-        )
-    return True
-
-
-def _define_every(define: Definer) -> None:
-    """What every program has."""
-    define.text(
-        "compilation_cache_dir",
-        _CACHE,
-        "Where compiled programs are kept for the next start; '' keeps none.",
-    )
-    define.boolean("help", False, "Shows this help.", short_name="h")
+    for one in flags_of(type(config)):
+        if one.name not in config.given:
+            continue
+        other = one.rules.get("goes_with")
+        if other is not None and not getattr(config, other):
+            raise UsageError(
+                f"--{one.name} goes with --{other}, which is not given; drop it, or give both"
+            )
+        other, accepted = one.rules.get("counts_with", (None, ()))
+        if other is not None and (value := getattr(config, other)) not in accepted:
+            raise UsageError(
+                f"--{one.name} goes with --{other}={' or '.join(accepted)}, and does nothing with "
+                f"--{other}={value}; drop it"
+            )
 
 
 def scopes_of(text: str | None) -> list[str]:
@@ -306,10 +212,64 @@ def scopes_of(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def contract_of(values: flags.FlagValues) -> dict[str, Any]:
-    """What the flags of `_define_checkpoint` say of a checkpoint, for `slim.load`."""
-    names = ("model_name", "preprocessing_name", "image_size")
-    given = {name: values[name].value for name in names if values[name].value is not None}
-    if values.labels_file:
-        given["class_names"] = read_class_names(values.labels_file)
-    return given
+def _absl_flag(one: Flag) -> flags.Flag:
+    rules = one.rules
+    short_name = rules.get("short_name")
+    if one.kind is bool:
+        return flags.BooleanFlag(one.name, one.default, one.help, short_name)
+    if "choices" in rules:
+        return flags.EnumFlag(one.name, one.default, one.help, list(rules["choices"]))
+    parser: flags.ArgumentParser = flags.ArgumentParser()
+    if "path" in rules:
+        parser = _Path()
+    elif one.kind is not str:
+        least, most = (
+            None if (bound := rules.get(side)) is None else one.kind(bound)
+            for side in ("least", "most")
+        )
+        if one.kind is int:
+            parser = flags.IntegerParser(least, most)
+        else:
+            parser = _Number(rules.get("above"), least, most)
+    return flags.Flag(parser, flags.ArgumentSerializer(), one.name, one.default, one.help)
+
+
+def _path_check(check: Callable[[str, str], object]) -> Callable[[str | None], bool]:
+    def is_right(path: str | None) -> bool:
+        try:
+            if path is not None:
+                check(path, "it")
+        except ValueError as error:
+            raise flags.ValidationError(str(error)) from error
+        return True
+
+    return is_right
+
+
+class _Path(flags.ArgumentParser):
+    """Takes what `local_path` takes."""
+
+    def parse(self, argument: str) -> str:
+        return local_path(argument, "it")
+
+    def flag_type(self) -> str:
+        return "a path"
+
+
+class _Number(flags.FloatParser):
+    """A number, neither NaN nor infinite; above `above`, if it is given."""
+
+    def __init__(self, above: float | None, least: float | None, most: float | None) -> None:
+        super().__init__(least, most)
+        self._above = above
+        if above is not None:
+            self.syntactic_help = f"a number above {above:g}"
+
+    def convert(self, argument: str | float) -> float:
+        number = super().convert(argument)
+        if not math.isfinite(number):
+            raise ValueError(f"it must be a finite number, got {argument}")
+        return number
+
+    def is_outside_bounds(self, val: float) -> bool:
+        return (self._above is not None and val <= self._above) or super().is_outside_bounds(val)

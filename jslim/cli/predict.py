@@ -6,24 +6,49 @@ import math
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TextIO
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, TextIO
 
 from jslim import prediction
-from jslim.cli import flags
-from jslim.cli.run import UsageError, run
+from jslim.cli.flags import UsageError, flag
+from jslim.cli.loading import LoadConfig, arguments_of
+from jslim.cli.reports import TABLES
+from jslim.cli.run import run
 from jslim.core.errors import DataError
 from jslim.core.text import json_line, printable, unique_names
-from jslim.host.paths import format_of
+from jslim.host.paths import format_of, output_file
 
 logger = logging.getLogger("jslim")
 
 
+@dataclass(frozen=True)
+class PredictConfig(LoadConfig):
+    """What is predicted.
+
+    Attributes:
+      batch_size: How many images are computed at once.
+      top: How many classes are written for each image, best first.
+      output: The file to write. Default: the standard output.
+      format: Default: what --output ends in; csv on the standard output.
+      skip_bad_records: How many files may be unreadable. Each has a row that says what is wrong,
+        and the others are predicted; with more of them the exit code is 2 in the end.
+    """
+
+    takes_arguments: ClassVar[bool] = True
+
+    batch_size: int = flag(32, least=1)
+    top: int = flag(1, least=1)
+    output: str | None = flag(None, path=output_file)
+    format: str | None = flag(None, choices=("csv", "jsonl"))
+    skip_bad_records: int = flag(0, least=0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Predicts as the command line says; returns the exit code."""
-    return run(predict, flags.predict_flags(), argv, takes_arguments=True)
+    return run(predict, PredictConfig, argv)
 
 
-def predict(values: Any, paths: Sequence[str]) -> None:
+def predict(config: PredictConfig) -> None:
     """Writes a line for each image file; one that cannot be read has a line that says so.
 
     Raises:
@@ -31,15 +56,11 @@ def predict(values: Any, paths: Sequence[str]) -> None:
       RestoreError: There is no whole checkpoint.
       DataError: In the end: more files than `--skip_bad_records` could not be read.
     """
-    if not paths:
+    if not config.arguments:
         raise UsageError("give image files or folders of them: jslim-predict [flags] PATH ...")
-    as_json = _is_json(values)
-    files = prediction.list_images(paths)
-    classifier = prediction.load(
-        values.checkpoint_path,
-        use_moving_averages=values.use_moving_averages,
-        **flags.contract_of(values),
-    )
+    as_json = _is_json(config)
+    files = prediction.list_images(config.arguments)
+    classifier = prediction.load(config.checkpoint_path, **arguments_of(config))
     logger.info(
         "%s, %d classes, from %s: %d images",
         classifier.contract["model_name"],
@@ -48,18 +69,18 @@ def predict(values: Any, paths: Sequence[str]) -> None:
         len(files),
     )
     errors: dict[int, str] = {}
-    results = _results(classifier, files, values.batch_size, values.top, errors)
+    results = _results(classifier, files, config.batch_size, config.top, errors)
     write = _write_json_lines if as_json else _write_csv
-    if values.output is None:
+    if config.output is None:
         write(sys.stdout, results)
     else:
-        pathlib.Path(values.output).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(config.output).parent.mkdir(parents=True, exist_ok=True)
         # Names that are no UTF-8 have escapes in place of their bytes.
         with open(
-            values.output, "w", newline="", encoding="utf-8", errors="backslashreplace"
+            config.output, "w", newline="", encoding="utf-8", errors="backslashreplace"
         ) as file:
             write(file, results)
-    if len(errors) > values.skip_bad_records:
+    if len(errors) > config.skip_bad_records:
         raise DataError(
             f"{len(errors)} of {len(files)} images could not be predicted, as their lines say; the "
             f"first: {next(iter(errors.values()))} (--skip_bad_records={len(errors)} makes this no "
@@ -67,19 +88,19 @@ def predict(values: Any, paths: Sequence[str]) -> None:
         )
 
 
-def _is_json(values: Any) -> bool:
+def _is_json(config: PredictConfig) -> bool:
     """What --format says, or what the name of the file ends in."""
-    if values.output is None:
-        return bool(values.format == "jsonl")
-    suffix = pathlib.PurePath(values.output).suffix.lower()
-    if values.format is None:
-        suffix = format_of(values.output, "--output without --format", flags.TABLES)
-    elif suffix in flags.TABLES and suffix != f".{values.format}":
+    if config.output is None:
+        return bool(config.format == "jsonl")
+    suffix = pathlib.PurePath(config.output).suffix.lower()
+    if config.format is None:
+        suffix = format_of(config.output, "--output without --format", TABLES)
+    elif suffix in TABLES and suffix != f".{config.format}":
         raise UsageError(
-            f"--format={values.format} contradicts --output={values.output}; drop --format, or "
-            f"call the file .{values.format}"
+            f"--format={config.format} contradicts --output={config.output}; drop --format, or "
+            f"call the file .{config.format}"
         )
-    return ".jsonl" in (suffix, f".{values.format}")
+    return ".jsonl" in (suffix, f".{config.format}")
 
 
 class Result(NamedTuple):

@@ -3,15 +3,16 @@
 import csv
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jslim import metrics
-from jslim.cli.flags import TABLES
 from jslim.core.text import json_line, printable, unique_names
 from jslim.host.paths import format_of
+
+PICTURE = {".png": "a picture"}
+TABLES = {".csv": "a table", ".jsonl": "JSON lines"}
 
 
 def _shown(class_names: Sequence[str]) -> list[str]:
@@ -115,14 +116,14 @@ def write_predictions(
     exponentials = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = exponentials / exponentials.sum(1, keepdims=True)
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[dict[str, str | bool | float]]:
         for key, row, label in zip(record_keys, probabilities, labels, strict=True):
             best = int(row.argmax())
             yield {
                 "record": key,
                 "label": class_names[int(label)],
                 "prediction": class_names[best],
-                "is_right": best == label,
+                "is_right": bool(best == label),
                 "probability": round(float(row[best]), 6),
                 "probability_of_label": round(float(row[int(label)]), 6),
             }
@@ -131,7 +132,7 @@ def write_predictions(
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         if format_of(path, "--predictions_file", TABLES) == ".jsonl":
             for row in rows():
-                file.write(json_line({**row, "is_right": bool(row["is_right"])}))
+                file.write(json_line(row))
             return
         writer = None
         for row in rows():

@@ -7,13 +7,13 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
 
 from absl import flags
 
 from jslim.cli import distributed, flagfiles
-from jslim.cli.flags import UsageError as UsageError
+from jslim.cli.flags import C, UsageError, config_of, flag_values
 from jslim.core.text import printable
 from jslim.data import BadRecordError
 from jslim.host.paths import output_directory
@@ -27,21 +27,18 @@ _MOST_CPU_DEVICES = 1000
 
 
 def run(
-    program: Callable[..., None],
-    values: flags.FlagValues,
+    program: Callable[[C], None],
+    kind: type[C],
     argv: Sequence[str] | None = None,
-    dropped: dict[str, str] | None = None,
-    *,
-    takes_arguments: bool = False,
+    dropped: Mapping[str, str] | None = None,
 ) -> int:
     """Parses the flags, sets up logging, compilation cache and memory, and runs `program`.
 
     Args:
-      program: Gets the parsed flags, and the arguments that are no flags if it takes any.
-      values: The flags that are defined.
+      program: What is run; it gets the config.
+      kind: The class of the config, which says what flags there are.
       argv: The command line with the program's name first; default `sys.argv`.
       dropped: TF-Slim's flags that jslim does not have, each with what to do instead.
-      takes_arguments: Whether there may be arguments that are no flags.
 
     Returns:
       The exit code: 0; 2 after one sentence on stderr where the input was at fault (with
@@ -49,37 +46,34 @@ def run(
     """
     argv = list(sys.argv if argv is None else argv)
     print_whatever_the_encoding()
+    values = flag_values(kind)
     try:
-        rest = flagfiles.parse(values, argv)
+        _, *rest = flagfiles.parse(values, argv)
+        config = config_of(kind, values, rest)
         _check_integers(values)
-        if len(rest) > 1 and not takes_arguments:
-            raise UsageError(f"unexpected argument {rest[1]!r}; flags start with --")
-        cache = values["compilation_cache_dir"].value
-        if cache and values["compilation_cache_dir"].present:
+        if rest and not kind.takes_arguments:
+            raise UsageError(f"unexpected argument {rest[0]!r}; flags start with --")
+        cache = config.compilation_cache_dir
+        if cache and "compilation_cache_dir" in config.given:
             cache = output_directory(cache, "--compilation_cache_dir")
     except (flags.Error, ValueError) as error:
         return _fail(argv, _explain(error, dropped or {}))
-    if values["help"].value:
-        print(values.main_module_help() or values.get_help())
+    if config.help:
+        print(values.get_help())
         return 0
     _log_to_stderr()
     _use_compilation_cache(cache)
-    _divide_cpu(values)
+    _divide_cpu(getattr(config, "num_clones", 1))
     keep_freed_memory()
-    code = _run_program(program, values, argv, [rest[1:]] if takes_arguments else [])
+    code = _run_program(program, config, argv)
     distributed.leave(code)
     return code
 
 
-def _run_program(
-    program: Callable[..., None],
-    values: flags.FlagValues,
-    argv: Sequence[str],
-    arguments: Sequence[Any],
-) -> int:
+def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -> int:
     try:
-        with distributed.joined(values, pathlib.Path(argv[0]).name):
-            program(values, *arguments)
+        with distributed.joined(config, pathlib.Path(argv[0]).name):
+            program(config)
     except (RuntimeError, AssertionError):
         if (message := _missing_platform()) is None:
             raise
@@ -89,15 +83,11 @@ def _run_program(
     except _USER_ERRORS as error:
         if os.environ.get("JSLIM_TRACEBACK"):
             raise
-        return _fail(argv, str(error) + _hint(error, values))
+        hint = ""
+        if isinstance(error, BadRecordError) and hasattr(config, "skip_bad_records"):
+            hint = "; give --skip_bad_records=N to leave out as many as N records like it"
+        return _fail(argv, str(error) + hint)
     return 0
-
-
-def _hint(error: Exception, values: flags.FlagValues) -> str:
-    """Which flag would have done without what is wrong."""
-    if isinstance(error, BadRecordError) and "skip_bad_records" in values:
-        return "; give --skip_bad_records=N to leave out as many as N records like it"
-    return ""
 
 
 def print_whatever_the_encoding() -> None:
@@ -131,8 +121,8 @@ def _missing_platform() -> str | None:
     return None
 
 
-def _explain(error: Exception, dropped: dict[str, str]) -> str:
-    name = getattr(error, "flagname", None)
+def _explain(error: Exception, dropped: Mapping[str, str]) -> str:
+    name = str(getattr(error, "flagname", None))
     if isinstance(error, flags.UnrecognizedFlagError) and name in dropped:
         return f"--{name} is TF-Slim's, but not jslim's: {dropped[name]}"
     return str(error)
@@ -150,7 +140,7 @@ class _StderrHandler(logging.StreamHandler):
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> Any:
+    def stream(self) -> TextIO:
         return sys.stderr
 
 
@@ -171,11 +161,10 @@ def _log_to_stderr() -> None:
         logger.propagate = False
 
 
-def _divide_cpu(values: flags.FlagValues) -> None:
+def _divide_cpu(count: int) -> None:
     """Has a CPU be as many devices as `--num_clones` asks for, unless the environment says it."""
     import jax
 
-    count: int = values.num_clones if "num_clones" in values else 1
     is_given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     config: Any = jax.config
     if is_given or config.jax_num_cpu_devices >= 0 or not 1 < count <= _MOST_CPU_DEVICES:
@@ -185,7 +174,7 @@ def _divide_cpu(values: flags.FlagValues) -> None:
         config.update("jax_num_cpu_devices", count)
 
 
-def _use_compilation_cache(directory: Any) -> None:
+def _use_compilation_cache(directory: str | None) -> None:
     if not directory:
         return
     import jax

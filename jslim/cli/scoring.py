@@ -3,47 +3,69 @@
 All of them get `(logits, labels)` of a batch. `NAME_X` is a metric with a number.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jslim import evaluation, metrics
-from jslim.cli.run import UsageError
+from jslim.cli.flags import Config, UsageError
 from jslim.core.errors import did_you_mean
 from jslim.metrics import Metric
 
 
+@dataclass(frozen=True)
+class MetricsConfig(Config):
+    """What is evaluated.
+
+    Attributes:
+      metrics: Comma-separated metrics to evaluate: Accuracy, Loss, Recall_K (such as Recall_3),
+        AveragePrecision_K, MeanPrecision, MeanRecall, MeanF1 and MeanIOU over the classes,
+        CohenKappa; of two classes Precision, Recall, AUC, AUC_PR, PrecisionAtRecall_X (such as
+        PrecisionAtRecall_0.9), RecallAtPrecision_X, SensitivityAtSpecificity_X,
+        SpecificityAtSensitivity_X. Default: Accuracy, Loss and, of more than five classes,
+        Recall_5.
+    """
+
+    metrics: str | None = None
+
+
+# What metrics take, of the logits and labels of a batch.
+Pair = tuple[jax.Array, jax.Array]
+Select = Callable[[jax.Array, jax.Array], Pair | jax.Array | dict[str, jax.Array]]
+
+
 class _Row(NamedTuple):
     make: Callable[..., Metric]  # of the number of classes, or of the number after the name
-    select: Callable[[Any, Any], Any] | None = None
-    number: Callable[[str], Any] | None = None
+    select: Select | None = None
+    number: Callable[[str], float] | None = None
     is_binary: bool = False
     less_is_better: bool = False
 
 
-def predicted_class(logits: Any, labels: Any) -> Any:
+def predicted_class(logits: jax.Array, labels: jax.Array) -> Pair:
     """What metrics of class ids take."""
     return jnp.argmax(logits, -1).astype(labels.dtype), labels
 
 
-def _cross_entropy(logits: Any, labels: Any) -> Any:
+def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     scores = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -jnp.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
 
 
-def _positive(logits: Any, labels: Any) -> Any:
+def _positive(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
     """The probability of class 1 of two, and whether it is the label."""
     scores = jax.nn.softmax(logits.astype(jnp.float32))[:, 1]
     return {"predictions": scores, "labels": labels == 1}  # in TF-Slim's two orders
 
 
-def _is_positive(logits: Any, labels: Any) -> Any:
+def _is_positive(logits: jax.Array, labels: jax.Array) -> Pair:
     return jnp.argmax(logits, -1) == 1, labels == 1
 
 
-def _label_sets(logits: Any, labels: Any) -> Any:
+def _label_sets(logits: jax.Array, labels: jax.Array) -> Pair:
     return logits, labels[:, None]
 
 
@@ -80,18 +102,15 @@ _ROWS = {
     "AUC_PR": _Row(
         lambda num_classes: metrics.streaming_auc(curve="PR"), _positive, is_binary=True
     ),
-    "PrecisionAtRecall_X": _Row(
-        metrics.precision_at_recall, _positive, number=float, is_binary=True
-    ),
-    "RecallAtPrecision_X": _Row(
-        metrics.recall_at_precision, _positive, number=float, is_binary=True
-    ),
-    "SensitivityAtSpecificity_X": _Row(
-        metrics.streaming_sensitivity_at_specificity, _positive, number=float, is_binary=True
-    ),
-    "SpecificityAtSensitivity_X": _Row(
-        metrics.streaming_specificity_at_sensitivity, _positive, number=float, is_binary=True
-    ),
+    **{
+        name: _Row(make, _positive, number=float, is_binary=True)
+        for name, make in (
+            ("PrecisionAtRecall_X", metrics.precision_at_recall),
+            ("RecallAtPrecision_X", metrics.recall_at_precision),
+            ("SensitivityAtSpecificity_X", metrics.streaming_sensitivity_at_specificity),
+            ("SpecificityAtSensitivity_X", metrics.streaming_specificity_at_sensitivity),
+        )
+    },
 }
 METRIC_NAMES = tuple(_ROWS)
 
@@ -143,9 +162,10 @@ def _make(name: str, num_classes: int, flag: str) -> Metric:
     return metric if row.select is None else metric.on(row.select)
 
 
-def _find(name: str, flag: str) -> tuple[_Row, Any]:
+def _find(name: str, flag: str) -> tuple[_Row, float]:
+    """The row of a metric, and the number in its name, 0 where there is none."""
     if name in _ROWS and _ROWS[name].number is None:
-        return _ROWS[name], None
+        return _ROWS[name], 0
     stem, _, text = name.rpartition("_")
     for known in (f"{stem}_K", f"{stem}_X"):
         row = _ROWS.get(known)
@@ -162,7 +182,7 @@ def _find(name: str, flag: str) -> tuple[_Row, Any]:
     )
 
 
-def line_of_values(values: dict[str, Any]) -> str:
+def line_of_values(values: Mapping[str, object]) -> str:
     """The metrics that are numbers, as TF-Slim's script prints them."""
     return "  ".join(
         f"eval/{name}[{value:.4f}]" for name, value in evaluation.scalars(values).items()

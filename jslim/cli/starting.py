@@ -4,16 +4,45 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jslim import checkpoints
-from jslim.cli import flags
-from jslim.cli.run import UsageError
+from jslim.cli import loading
+from jslim.cli.classifier import Contract
+from jslim.cli.flags import Config, UsageError, flag, scopes_of
 from jslim.core.selection import get_variables_to_restore, match
 from jslim.core.text import as_text, name_differences, printable
+from jslim.host.paths import local_path, output_directory
+from jslim.learning import TrainState
 from jslim.nets.nets_factory import Network
 
 logger = logging.getLogger("jslim")
+
+
+@dataclass(frozen=True)
+class StartConfig(Config):
+    """What training starts from, and fine-tuning.
+
+    Attributes:
+      train_dir: Where checkpoints and event files go.
+      start_from: resume: the checkpoint in --train_dir, with its step and optimizer; checkpoint:
+        the variables of --checkpoint_path; scratch: initial values. auto is the first of these that
+        is there. The others are refused where they are not what happens.
+      checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory of them, to start from.
+      checkpoint_exclude_scopes: Comma-separated scopes of variables that are not taken from
+        --checkpoint_path. Default: the head of the network, where the checkpoint has other classes.
+      trainable_scopes: Comma-separated scopes to train. Default: all.
+      freeze_batch_norm: Whether batch normalization in layers that are not trained keeps its moving
+        statistics, and uses them.
+      ignore_missing_vars: Whether variables that the checkpoint lacks keep their initial values.
+    """
+
+    train_dir: str = flag("/tmp/tfmodel/", path=output_directory)
+    start_from: str = flag("auto", choices=("auto", "resume", "checkpoint", "scratch"))
+    checkpoint_path: str | None = flag(None, path=local_path)
+    checkpoint_exclude_scopes: str | None = None
+    trainable_scopes: str | None = None
+    freeze_batch_norm: bool = False
+    ignore_missing_vars: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,7 +51,7 @@ class Start:
 
     resumed_from: str | None  # the checkpoint of this run
     weights: str | None  # where its variables came from in the first place
-    contract: dict[str, Any]  # of the checkpoint of this run
+    contract: Contract  # of the checkpoint of this run
 
     @property
     def resumes(self) -> bool:
@@ -37,36 +66,40 @@ class Start:
         return "starting from scratch"
 
 
-def find_start(values: Any) -> Start:
+def find_start(config: StartConfig, optimizer: str) -> Start:
     """What the flags and `--train_dir` say.
+
+    Args:
+      config: The flags.
+      optimizer: The name of the optimizer.
 
     Raises:
       UsageError: They contradict each other: `--start_from` is not what would happen, or the
         checkpoint in `--train_dir` started from something else than `--checkpoint_path`.
       RestoreError: `--checkpoint_path` is no checkpoint; TensorFlow trains in `--train_dir`.
     """
-    _check_flags(values)
-    given = as_text(os.path.abspath(values.checkpoint_path)) if values.checkpoint_path else None
-    resumed_from = checkpoints.step_to_resume(values.train_dir)
+    _check_flags(config)
+    given = as_text(os.path.abspath(config.checkpoint_path)) if config.checkpoint_path else None
+    resumed_from = checkpoints.step_to_resume(config.train_dir)
     if resumed_from is None:
-        if values.start_from == "resume":
+        if config.start_from == "resume":
             raise UsageError(
-                f"--start_from=resume: there is no checkpoint in --train_dir={values.train_dir}; "
+                f"--start_from=resume: there is no checkpoint in --train_dir={config.train_dir}; "
                 "give the directory of the run to resume"
             )
         return Start(None, given, {})
-    if values.start_from not in ("auto", "resume"):
+    if config.start_from not in ("auto", "resume"):
         raise UsageError(
-            f"--start_from={values.start_from}: --train_dir has the checkpoint {resumed_from}, "
+            f"--start_from={config.start_from}: --train_dir has the checkpoint {resumed_from}, "
             "which a new run would mix with its own; give another directory, or "
             "--start_from=resume"
         )
     contract = checkpoints.read_contract(resumed_from)
-    used = contract.get("optimizer", values.optimizer)
-    if used != values.optimizer:
+    used = contract.get("optimizer", optimizer)
+    if used != optimizer:
         raise UsageError(
             f"the run in --train_dir, at {resumed_from}, used --optimizer={used}, and this start "
-            f"asks for {values.optimizer}; give --optimizer={used} to resume, or another "
+            f"asks for {optimizer}; give --optimizer={used} to resume, or another "
             "--train_dir to start anew"
         )
     weights = contract.get("started_from")
@@ -79,34 +112,31 @@ def find_start(values: Any) -> Start:
     return Start(resumed_from, weights, contract)
 
 
-def _check_flags(values: Any) -> None:
-    if values.checkpoint_path:
-        if values.start_from == "scratch":
+def _check_flags(config: StartConfig) -> None:
+    if path := config.checkpoint_path:
+        if config.start_from == "scratch":
             raise UsageError("--start_from=scratch contradicts --checkpoint_path; drop one of them")
-        if not os.path.exists(values.checkpoint_path) and not checkpoints.exists(
-            values.checkpoint_path
-        ):
-            raise UsageError(f"--checkpoint_path: there is no {values.checkpoint_path!r}")
-        checkpoints.resolve(values.checkpoint_path)
+        loading.check_is_there(path)
+        checkpoints.resolve(path)
     else:
         for name in ("checkpoint_exclude_scopes", "ignore_missing_vars"):
-            if values[name].value:
+            if getattr(config, name):
                 raise UsageError(f"--{name} goes with --checkpoint_path, which is not given")
-        if values.start_from == "checkpoint":
+        if config.start_from == "checkpoint":
             raise UsageError("--start_from=checkpoint: --checkpoint_path, the one, is not given")
-    if values.freeze_batch_norm and not values.trainable_scopes:
+    if config.freeze_batch_norm and not config.trainable_scopes:
         raise UsageError(
             "--freeze_batch_norm goes with --trainable_scopes, which is not given: all is trained"
         )
 
 
 def make_init_fn(
-    values: Any, network: Network, class_names: Sequence[str]
-) -> Callable[[Any], Any] | None:
+    config: StartConfig, network: Network, class_names: Sequence[str]
+) -> Callable[[TrainState], TrainState] | None:
     """Reads `--checkpoint_path` into a fresh state; None where there is nothing to read.
 
     Args:
-      values: The flags.
+      config: The flags.
       network: The network; its head starts anew where the checkpoint has other classes, or the
         same in another order, and `--checkpoint_exclude_scopes` is not given. Given as '' it
         takes all.
@@ -115,22 +145,22 @@ def make_init_fn(
     Raises:
       RestoreError: There is no such checkpoint.
     """
-    if not values.checkpoint_path:
+    if not config.checkpoint_path:
         return None
-    reader = checkpoints.open_checkpoint(values.checkpoint_path)
-    excluded = flags.scopes_of(values.checkpoint_exclude_scopes)
+    reader = checkpoints.open_checkpoint(config.checkpoint_path)
+    excluded = scopes_of(config.checkpoint_exclude_scopes)
 
-    def init_fn(state: Any) -> Any:
-        leave_out = list(excluded)
+    def init_fn(state: TrainState) -> TrainState:
+        leave_out = excluded
         if excluded:
             match(state.variables, excluded, "--checkpoint_exclude_scopes")
-        elif values.checkpoint_exclude_scopes is None:
+        elif config.checkpoint_exclude_scopes is None:
             leave_out = _heads_of_other_classes(
                 reader, network, len(class_names), state, class_names
             )
         wanted = get_variables_to_restore(state.variables, exclude=leave_out or None)
         assign = checkpoints.assign_from_checkpoint_fn(
-            reader.path, wanted, ignore_missing_vars=values.ignore_missing_vars
+            reader.path, wanted, ignore_missing_vars=config.ignore_missing_vars
         )
         if assign is None:
             return state
@@ -145,7 +175,7 @@ def _heads_of_other_classes(
     reader: checkpoints.CheckpointReader,
     network: Network,
     num_classes: int,
-    state: Any,
+    state: TrainState,
     class_names: Sequence[str],
 ) -> list[str]:
     """The heads of the network, if the checkpoint has any of them for other classes."""

@@ -3,15 +3,15 @@
 import functools
 import itertools
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jslim import checkpoints, data
+from jslim.cli.classifier import Batch, Network
 from jslim.core.model import Model
+from jslim.core.trees import Variables
 
 logger = logging.getLogger("jslim")
 
@@ -31,11 +31,11 @@ class StatisticsCheck:
       batches: Of evaluation; they are rewound.
     """
 
-    def __init__(self, network: Callable[..., Any], batches: data.BatchIterator) -> None:
+    def __init__(self, network: Network, batches: data.BatchIterator) -> None:
         model = Model(network)
 
         @functools.partial(jax.jit, static_argnums=2)
-        def num_right(variables: Any, batch: Any, is_training: bool) -> jax.Array:
+        def num_right(variables: Variables, batch: Batch, is_training: bool) -> jax.Array:
             rngs = {"dropout": jax.random.key(0)}
             (logits, _), _ = model.apply(
                 variables,

@@ -1,10 +1,10 @@
 """`train.py`: trains an image classifier with TF-Slim's flags."""
 
 import contextlib
-import inspect
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,73 +14,158 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import data, layers, learning, losses, optimizers, summaries
 from jslim.cli import classifier, flags, preview, scoring, starting
-from jslim.cli.augmentation import make_augmentation
-from jslim.cli.definer import refuse_alone, refuse_idle
-from jslim.cli.run import UsageError, run
-from jslim.cli.train_flags import GOES_WITH, OF_DECAY_TYPES, OF_OPTIMIZERS, train_flags
-from jslim.cli.validation import Validation
+from jslim.cli.augmentation import AugmentationConfig, make_augmentation
+from jslim.cli.classifier import Batch, ClassifierConfig, Contract
+from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer
+from jslim.cli.reports import PICTURE
+from jslim.cli.run import run
+from jslim.cli.validation import ValidatedConfig, Validation
 from jslim.core.access import make_rng
-from jslim.core.seeds import key_of
+from jslim.core.seeds import MAX_SEED, key_of
+from jslim.host.paths import output_file
 from jslim.nets import nets_factory
 from jslim.variables import get_or_create_global_step
 
 logger = logging.getLogger("jslim")
 
 
+@dataclass(frozen=True)
+class LoopConfig(Config):
+    """The length of training, and what is written when.
+
+    Attributes:
+      max_number_of_steps: The step at which to stop. Default: never.
+      seed: Seed of variables, order of the data, augmentation and dropout.
+      log_every_n_steps: Steps from one progress line to the next.
+      save_summaries_secs: Seconds between summaries; 0: none.
+      save_interval_secs: Seconds between checkpoints.
+      profile_steps: FIRST,LAST: steps of which a profile is written for TensorBoard.
+      preview_file: Where to draw the images of the first batch, augmented, with their labels, as a
+        PNG file; nothing is trained.
+    """
+
+    max_number_of_steps: int | None = flag(None, least=1)
+    seed: int = flag(0, least=0, most=MAX_SEED)
+    log_every_n_steps: int = flag(10, least=1)
+    save_summaries_secs: float = flag(600.0, least=0)
+    save_interval_secs: float = flag(600.0, least=0)
+    profile_steps: str | None = None
+    preview_file: str | None = flag(None, path=partial(output_file, formats=PICTURE))
+
+
+_DECAY_TYPE = "learning_rate_decay_type"
+
+
+@dataclass(frozen=True)
+class LearningRateConfig(LoopConfig, ClassifierConfig):
+    """The learning rate.
+
+    Attributes:
+      learning_rate_decay_type: fixed, exponential, polynomial, step or cosine (over
+        --max_number_of_steps).
+      learning_rate_boundaries: Comma-separated epochs at which step decay multiplies by
+        --learning_rate_decay_factor.
+      learning_rate: The learning rate to start with.
+      end_learning_rate: Where polynomial and cosine decay end.
+      learning_rate_decay_factor: Factor of each exponential decay.
+      num_epochs_per_decay: Epochs after which the learning rate decays, counted with --batch_size,
+        as in TF-Slim.
+      warmup_epochs: Epochs of linear warm-up from 0, counted with the images of all clones.
+    """
+
+    learning_rate_decay_type: str = flag("exponential", differs="also cosine and step")
+    learning_rate_boundaries: str | None = flag(None, counts_with=(_DECAY_TYPE, ("step",)))
+    learning_rate: float = flag(0.01, least=0)
+    end_learning_rate: float = flag(
+        0.0001, least=0, counts_with=(_DECAY_TYPE, ("polynomial", "cosine"))
+    )
+    learning_rate_decay_factor: float = flag(
+        0.94, above=0, counts_with=(_DECAY_TYPE, ("exponential", "step"))
+    )
+    num_epochs_per_decay: float = flag(
+        2.0,
+        above=0,
+        counts_with=(_DECAY_TYPE, ("exponential", "polynomial")),
+        differs="counts epochs with `--batch_size`, as in TF-Slim: with several clones each goes "
+        "over so many epochs. What is new, `--warmup_epochs` and `--learning_rate_boundaries`, "
+        "counts with the images of all clones",
+    )
+    warmup_epochs: float = flag(0.0, least=0)
+
+
+@dataclass(frozen=True)
+class TrainConfig(
+    LearningRateConfig, OptimizerConfig, StepConfig, AugmentationConfig, ValidatedConfig
+):
+    """The network that is trained.
+
+    Attributes:
+      model_name: The network.
+      train_image_size: Image side in pixels. Default: that of the network.
+    """
+
+    model_name: str = "inception_v3"
+    train_image_size: int | None = flag(None, least=1)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains as the command line says; returns the exit code."""
-    return run(train, train_flags(), argv, flags.DROPPED)
+    return run(train, TrainConfig, argv, flags.DROPPED)
 
 
-def train(values: Any) -> None:
+def train(config: TrainConfig) -> None:
     """Trains as the flags say.
 
     Raises:
       UsageError: Flags that make no sense together, or that do not fit a checkpoint.
       DataError: The data cannot be read.
     """
-    _check_flags(values)
-    network = nets_factory.get_network(values.model_name)
+    scoring.check_names(flags.scopes_of(config.metrics))
+    scoring.check_names([config.best_metric], "--best_metric")
+    flags.refuse_idle(config)
+    network = nets_factory.get_network(config.model_name)
     if network.takes_videos:
         raise UsageError(
-            f"--model_name: {values.model_name!r} takes videos, and every data set here is one of "
+            f"--model_name: {config.model_name!r} takes videos, and every data set here is one of "
             "images; choose another network, or train this one with slim.learning.train"
         )
-    dataset = classifier.open_dataset(values, values.labels_offset)
-    mesh = classifier.device_mesh(values)
-    contract = classifier.make_contract(
-        values.model_name,
-        dataset,
-        image_size=values.train_image_size or network.image_size,
-        preprocessing_name=values.preprocessing_name or network.preprocessing,
-        labels_offset=values.labels_offset,
-        has_moving_averages=values.moving_average_decay is not None,
-        skip_bad_records=values.skip_bad_records,
-    )
-    if values.preview_file:
-        _draw_preview(values, dataset, contract)
+    dataset = classifier.open_dataset(config, config.labels_offset)
+    mesh = classifier.device_mesh(config)
+    contract: dict[str, object] = {
+        "model_name": config.model_name,
+        "num_classes": dataset.num_classes,
+        "class_names": dataset.class_names,
+        "labels_offset": config.labels_offset,
+        "image_size": config.train_image_size or network.image_size,
+        "num_channels": classifier.num_channels(dataset, config.skip_bad_records),
+        "preprocessing_name": config.preprocessing_name or network.preprocessing,
+        "has_moving_averages": config.moving_average_decay is not None,
+    }
+    if config.preview_file:
+        _draw_preview(config, config.preview_file, dataset, contract)
         return
-    start = starting.find_start(values)
-    contract |= {"started_from": start.weights, "optimizer": values.optimizer}
+    start = starting.find_start(config, config.optimizer)
+    contract.update(started_from=start.weights, optimizer=config.optimizer)
     if start.resumes:
-        classifier.check_contract(start.contract, contract, values.train_dir)
-    learning_rate = _learning_rate(values, dataset.num_samples)
+        classifier.check_contract(start.contract, contract, config.train_dir)
+    learning_rate = _learning_rate(config, dataset.num_samples)
     train_op = learning.create_train_op(
-        _loss_function(values, contract, learning_rate),
-        _optimizer(values, learning_rate),
-        variables_to_train=flags.scopes_of(values.trainable_scopes) or None,
-        clip_gradient_norm=values.clip_gradient_norm,
-        clip_global_norm=values.clip_global_norm,
-        gradient_accumulation_steps=values.gradient_accumulation_steps,
-        report_norms=values.report_norms,
-        check_numerics=values.check_numerics == "loss" or values.check_numerics,
-        sharding_rules=learning.FULLY_SHARDED if values.shard_state else learning.DATA_PARALLEL,
-        batch_norm_statistics=values.batch_norm_statistics,
-        moving_average_decay=values.moving_average_decay,
-        freeze_batch_norm=values.freeze_batch_norm,
+        _loss_function(config, contract, learning_rate),
+        make_optimizer(config, learning_rate),
+        variables_to_train=flags.scopes_of(config.trainable_scopes) or None,
+        clip_gradient_norm=config.clip_gradient_norm,
+        clip_global_norm=config.clip_global_norm,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        report_norms=config.report_norms,
+        check_numerics=config.check_numerics == "loss" or config.check_numerics,
+        sharding_rules=learning.FULLY_SHARDED if config.shard_state else learning.DATA_PARALLEL,
+        batch_norm_statistics=config.batch_norm_statistics,
+        moving_average_decay=config.moving_average_decay,
+        freeze_batch_norm=config.freeze_batch_norm,
         mesh=mesh,
     )
-    host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
+    host = classifier.host_batches(dataset, contract, config, is_training=True, seed=config.seed)
     if dataset.num_classes == 1:
         logger.warning(
             "%s has one class only, %r: there is nothing to learn from it; give a folder with one "
@@ -89,64 +174,58 @@ def train(values: Any) -> None:
             dataset.class_names[0],
         )
     validation = None
-    if values.eval_every:
-        validation = Validation(values, contract)
-        _check_evaluated_split(values, dataset, validation.dataset)
+    if config.eval_every:
+        validation = Validation(config, contract)
+        _check_evaluated_split(config, dataset, validation.dataset)
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
     with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
-        _say_what_happens(values, dataset, contract, start)
+        _say_what_happens(config, dataset, contract, start)
         learning.train(
             train_op,
             batches,
-            values.train_dir,
-            number_of_steps=values.max_number_of_steps,
-            log_every_n_steps=values.log_every_n_steps,
-            rng=values.seed,
-            init_fn=starting.make_init_fn(values, network, dataset.class_names),
-            save_summaries_secs=values.save_summaries_secs,
-            save_interval_secs=values.save_interval_secs,
+            config.train_dir,
+            number_of_steps=config.max_number_of_steps,
+            log_every_n_steps=config.log_every_n_steps,
+            rng=config.seed,
+            init_fn=starting.make_init_fn(config, network, dataset.class_names),
+            save_summaries_secs=config.save_summaries_secs,
+            save_interval_secs=config.save_interval_secs,
             contract=contract,
             on_start=validation and validation.start,
             after_step=validation,
-            profile_steps=_profile_steps(values),
+            profile_steps=_profile_steps(config),
         )
 
 
-def _check_flags(values: Any) -> None:
-    scoring.check_names(flags.scopes_of(values.metrics))
-    scoring.check_names([values.best_metric], "--best_metric")
-    refuse_alone(values, GOES_WITH)
-    refuse_idle(values, "optimizer", OF_OPTIMIZERS)
-    refuse_idle(values, "learning_rate_decay_type", OF_DECAY_TYPES)
-
-
 def _check_evaluated_split(
-    values: Any, trained: data.ImageDataset, evaluated: data.ImageDataset
+    config: TrainConfig, trained: data.ImageDataset, evaluated: data.ImageDataset
 ) -> None:
     """Refuses to evaluate the images that are trained on, unless that was said."""
     is_same = trained.fingerprint is not None and trained.fingerprint == evaluated.fingerprint
-    if not is_same and values.eval_split_name != values.dataset_split_name:
+    if not is_same and config.eval_split_name != config.dataset_split_name:
         return
-    what = f"--eval_split_name={values.eval_split_name}: these are the images that are trained on"
-    if not values["eval_split_name"].present:
+    what = f"--eval_split_name={config.eval_split_name}: these are the images that are trained on"
+    if "eval_split_name" not in config.given:
         raise UsageError(f"{what}; give another split, or this one to evaluate them all the same")
     logger.warning("%s; how good the network is they do not tell", what)
 
 
-def _draw_preview(values: Any, dataset: data.ImageDataset, contract: dict[str, Any]) -> None:
-    host = classifier.host_batches(dataset, contract, values, is_training=True, seed=values.seed)
+def _draw_preview(
+    config: TrainConfig, path: str, dataset: data.ImageDataset, contract: Contract
+) -> None:
+    host = classifier.host_batches(dataset, contract, config, is_training=True, seed=config.seed)
     with host:
         batch = next(host)
-    augment = make_augmentation(values, contract["preprocessing_name"])
+    augment = make_augmentation(config, contract["preprocessing_name"])
     one_hot = layers.one_hot_encoding(jnp.asarray(batch["label"]), dataset.num_classes)
-    images, _ = augment(key_of(values.seed), jnp.asarray(batch["image"]), one_hot)
+    images, _ = augment(key_of(config.seed), jnp.asarray(batch["image"]), one_hot)
     captions = [f"{label}: {dataset.class_names[label]}" for label in batch["label"]]
-    preview.save_contact_sheet(values.preview_file, np.asarray(images), captions)
-    logger.info("drew %s: %d images of %s", values.preview_file, len(captions), dataset.name)
+    preview.save_contact_sheet(path, np.asarray(images), captions)
+    logger.info("drew %s: %d images of %s", path, len(captions), dataset.name)
 
 
 def _say_what_happens(
-    values: Any, dataset: Any, contract: dict[str, Any], start: starting.Start
+    config: TrainConfig, dataset: data.ImageDataset, contract: Contract, start: starting.Start
 ) -> None:
     logger.info(
         "%s: %s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s)",
@@ -155,79 +234,76 @@ def _say_what_happens(
         dataset.name,
         dataset.num_samples,
         contract["num_classes"],
-        classifier.global_batch_size(values),
-        values.num_clones * jax.process_count(),
+        classifier.global_batch_size(config),
+        config.num_clones * jax.process_count(),
         jax.device_count(),
         jax.default_backend(),
     )
 
 
-def _profile_steps(values: Any) -> tuple[int, int] | None:
-    if values.profile_steps is None:
+def _profile_steps(config: LoopConfig) -> tuple[int, int] | None:
+    if config.profile_steps is None:
         return None
-    first, comma, last = values.profile_steps.partition(",")
+    first, comma, last = config.profile_steps.partition(",")
     if not (comma and first.strip().isdecimal() and last.strip().isdecimal()):
-        raise UsageError(f"--profile_steps must be FIRST,LAST, got {values.profile_steps!r}")
+        raise UsageError(f"--profile_steps must be FIRST,LAST, got {config.profile_steps!r}")
     return int(first), int(last)
 
 
-def _learning_rate(values: Any, num_samples: int) -> optax.Schedule:
+def _learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedule:
     # TF-Slim's epochs of the decay are those of one clone; ours are of the whole data set.
-    decay_steps = int(num_samples / values.batch_size * values.num_epochs_per_decay)
-    steps_per_epoch = num_samples / classifier.global_batch_size(values)
-    if values.learning_rate_decay_type == "cosine":
-        if values.max_number_of_steps is None:
+    decay_steps = int(num_samples / config.batch_size * config.num_epochs_per_decay)
+    steps_per_epoch = num_samples / classifier.global_batch_size(config)
+    if config.learning_rate_decay_type == "cosine":
+        if config.max_number_of_steps is None:
             raise UsageError(
                 "--learning_rate_decay_type=cosine: --max_number_of_steps, at which it ends, is "
                 "not given"
             )
-        decay_steps = values.max_number_of_steps
-    epochs = flags.scopes_of(values.learning_rate_boundaries)
+        decay_steps = config.max_number_of_steps
+    epochs = flags.scopes_of(config.learning_rate_boundaries)
     try:
         boundaries = [float(epoch) * steps_per_epoch for epoch in epochs]
     except ValueError:
         raise UsageError(
             "--learning_rate_boundaries must be numbers of epochs with commas between, got "
-            f"{values.learning_rate_boundaries!r}"
+            f"{config.learning_rate_boundaries!r}"
         ) from None
     return optimizers.get_learning_rate(
-        values.learning_rate_decay_type,
-        values.learning_rate,
+        config.learning_rate_decay_type,
+        config.learning_rate,
         boundaries=boundaries,
         decay_steps=decay_steps,
-        decay_factor=values.learning_rate_decay_factor,
-        end_learning_rate=values.end_learning_rate,
-        warmup_steps=steps_per_epoch * values.warmup_epochs,
+        decay_factor=config.learning_rate_decay_factor,
+        end_learning_rate=config.end_learning_rate,
+        warmup_steps=steps_per_epoch * config.warmup_epochs,
     )
 
 
-def _optimizer(values: Any, learning_rate: optax.Schedule) -> optax.GradientTransformation:
-    # The flags and the keyword arguments have the same names.
-    parameters = inspect.signature(optimizers.get_optimizer).parameters.values()
-    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return optimizers.get_optimizer(
-        values.optimizer, learning_rate, **{name: values[name].value for name in names}
-    )
-
-
-def _loss_function(values: Any, contract: dict[str, Any], learning_rate: optax.Schedule) -> Any:
+def _loss_function(
+    config: TrainConfig, contract: Contract, learning_rate: optax.Schedule
+) -> Callable[[Batch], tuple[jax.Array, dict[str, jax.Array]]]:
     num_classes = contract["num_classes"]
-    network = classifier.network_fn(contract, values, values.weight_decay, is_training=True)
+    network = classifier.network_fn(contract, config, config.weight_decay, is_training=True)
 
-    augment = make_augmentation(values, contract["preprocessing_name"])
+    augment = make_augmentation(config, contract["preprocessing_name"])
 
-    def total_loss(batch: Any) -> Any:
+    def total_loss(batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         labels = batch["label"]
         one_hot = layers.one_hot_encoding(labels, num_classes)
         images, one_hot = augment(make_rng("augmentation"), batch["image"], one_hot)
-        with layers.recompute_scopes(*flags.scopes_of(values.recompute_scopes)):
+        with layers.recompute_scopes(*flags.scopes_of(config.recompute_scopes)):
             logits, end_points = network(images)
-        options = {"weights": batch["weights"], "label_smoothing": values.label_smoothing}
+        weights, smoothing = batch["weights"], config.label_smoothing
         if "AuxLogits" in end_points:
-            auxiliary = dict(options, weights=0.4 * batch["weights"], scope="aux_loss")
-            aux_logits = end_points["AuxLogits"].astype(jnp.float32)
-            losses.softmax_cross_entropy(aux_logits, one_hot, **auxiliary)
-        losses.softmax_cross_entropy(logits, one_hot, **options)
+            losses.softmax_cross_entropy(
+                end_points["AuxLogits"].astype(jnp.float32),
+                one_hot,
+                0.4 * weights,
+                smoothing,
+                scope="aux_loss",
+            )
+        losses.softmax_cross_entropy(logits, one_hot, weights, smoothing)
         accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
         summaries.scalar("batch_accuracy", accuracy)
         summaries.scalar("learning_rate", learning_rate(get_or_create_global_step()))

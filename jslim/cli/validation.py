@@ -3,15 +3,18 @@
 import json
 import logging
 import pathlib
-from typing import Any
+import typing
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 
 from jslim import checkpoints, evaluation, metrics
 from jslim.cli import classifier, scoring
-from jslim.cli.flags import scopes_of
-from jslim.cli.run import UsageError
+from jslim.cli.classifier import ClassifierConfig, Contract
+from jslim.cli.flags import UsageError, flag, scopes_of
+from jslim.cli.scoring import MetricsConfig
+from jslim.cli.starting import StartConfig
 from jslim.core.errors import DataError
 from jslim.host.files import UnfinishedFile, read_regular
 from jslim.host.limits import TEXT_BYTES
@@ -25,7 +28,37 @@ logger = logging.getLogger("jslim")
 _LOG_FILE, _BEST_DIRECTORY, _EVENTS_DIRECTORY = "evaluations.jsonl", "best", "eval"
 
 
-def read_evaluations(path: pathlib.Path) -> list[dict[str, Any]]:
+Line = dict[str, float]  # the step, and metrics by name
+
+
+@dataclass(frozen=True)
+class ValidationConfig(MetricsConfig):
+    """Evaluation while training.
+
+    Attributes:
+      eval_every: Steps from one evaluation to the next; 0: none. Their metrics are written to
+        TRAIN_DIR/evaluations.jsonl, and the best state is kept in TRAIN_DIR/best.
+      eval_split_name: The split that --eval_every evaluates.
+      best_metric: Whose best checkpoint is kept: one of --metrics.
+      early_stopping_evaluations: Evaluations in a row without a better --best_metric after which
+        training ends; 0: none.
+      early_stopping_delta: By how much an evaluation must be better to count as that.
+    """
+
+    metrics: str | None = flag(None, goes_with="eval_every")
+    eval_every: int = flag(0, least=0)
+    eval_split_name: str = flag("test", goes_with="eval_every")
+    best_metric: str = flag("Accuracy", goes_with="eval_every")
+    early_stopping_evaluations: int = flag(0, least=0, goes_with="eval_every")
+    early_stopping_delta: float = flag(0.0, least=0, goes_with="early_stopping_evaluations")
+
+
+@dataclass(frozen=True)
+class ValidatedConfig(ValidationConfig, StartConfig, ClassifierConfig):
+    """What evaluating while training needs."""
+
+
+def read_evaluations(path: pathlib.Path) -> list[Line]:
     """The lines of `evaluations.jsonl`: the step, and metrics by name.
 
     A line that is something else, such as one that was cut, is passed over with a warning.
@@ -44,7 +77,7 @@ def read_evaluations(path: pathlib.Path) -> list[dict[str, Any]]:
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            value = conform(parse_json(line), dict[str, Any])
+            value: Line = conform(parse_json(line), dict[str, typing.Any])
             conform(value.get("step"), int)
             # A metric may be NaN, which a number of the schema may not.
             if not all(type(number) in (int, float) for number in value.values()):
@@ -72,12 +105,12 @@ class Validation:
       DataError: The split cannot be read.
     """
 
-    def __init__(self, values: Any, contract: dict[str, Any]) -> None:
-        self._every = values.eval_every
-        self.every = Every(steps=values.eval_every)  # when the loop is to call it
-        self._patience = values.early_stopping_evaluations
-        self._delta = values.early_stopping_delta
-        dataset = classifier.open_dataset(values, contract["labels_offset"], values.eval_split_name)
+    def __init__(self, config: ValidatedConfig, contract: Contract) -> None:
+        self._every = config.eval_every
+        self.every = Every(steps=config.eval_every)  # when the loop is to call it
+        self._patience = config.early_stopping_evaluations
+        self._delta = config.early_stopping_delta
+        dataset = classifier.open_dataset(config, contract["labels_offset"], config.eval_split_name)
         self.dataset = dataset
         if dataset.class_names != contract["class_names"]:
             raise UsageError(
@@ -85,22 +118,22 @@ class Validation:
                 f"{dataset.class_names} and {contract['class_names']}"
             )
         num_classes = dataset.num_classes
-        names = scopes_of(values.metrics) or scoring.default_names(num_classes)
+        names = scopes_of(config.metrics) or scoring.default_names(num_classes)
         metric_map = scoring.metric_map(names, num_classes)
-        self._metric = values.best_metric
+        self._metric = config.best_metric
         metric_map |= scoring.metric_map([self._metric], num_classes, "--best_metric")
         self._sign = -1.0 if scoring.less_is_better(self._metric) else 1.0
         self._contract = contract
-        self._directory = pathlib.Path(values.train_dir)
-        self._batches = classifier.host_batches(dataset, contract, values, is_training=False)
+        self._directory = pathlib.Path(config.train_dir)
+        self._batches = classifier.host_batches(dataset, contract, config, is_training=False)
         self._evaluate = evaluation.make_evaluator(
-            classifier.eval_fn(contract, values),
+            classifier.eval_fn(contract, config),
             metrics.aggregate_metric_map(metric_map),
-            mesh=classifier.device_mesh(values),
+            mesh=classifier.device_mesh(config),
         )
         if contract["has_moving_averages"]:
             logger.info("evaluations use the moving averages of the variables")
-        self._found: dict[int, dict[str, Any]] = {}  # by step
+        self._found: dict[int, Line] = {}  # by step
         self._best, self._since_best = -np.inf, 0
         self._best_step: int | None = None
         self._manager: checkpoints.CheckpointManager | None = None
@@ -116,7 +149,7 @@ class Validation:
           Whether training is to end.
         """
         held = read_evaluations(self._directory / _LOG_FILE)
-        self._found = {line["step"]: line for line in held if line["step"] <= step}
+        self._found = {int(line["step"]): line for line in held if line["step"] <= step}
         for line in self._found.values():
             self._note(line)
         (is_missing,) = any_of([step > 0 and step % self._every == 0 and step not in self._found])
@@ -144,11 +177,11 @@ class Validation:
             self._keep_best(step, state)
         return self._is_to_end(step)
 
-    def _note(self, line: dict[str, Any]) -> bool:
+    def _note(self, line: Line) -> bool:
         """Counts an evaluation; whether it is the best, by more than the delta."""
         value = self._sign * line.get(self._metric, -np.inf * self._sign)
         if value > self._best + (self._delta if np.isfinite(self._best) else 0):
-            self._best, self._best_step, self._since_best = value, line["step"], 0
+            self._best, self._best_step, self._since_best = value, int(line["step"]), 0
             return True
         self._since_best += 1
         return False
@@ -185,7 +218,7 @@ class Validation:
             lines = (json.dumps(line) + "\n" for line in self._found.values())
             unfinished.path.write_text("".join(lines))
 
-    def _write_events(self, step: int, found: dict[str, float]) -> None:
+    def _write_events(self, step: int, found: Line) -> None:
         try:
             evaluation.write_values(self._directory / _EVENTS_DIRECTORY, step, found)
         except ImportError as error:

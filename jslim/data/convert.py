@@ -16,27 +16,25 @@ import numpy as np
 from jslim.core.errors import DataError, did_you_mean
 from jslim.core.seeds import check_seed
 from jslim.data._shards import read_plan
-from jslim.data.array_files import find_arrays, npz_split_names, open_npz
 from jslim.data.array_record import ArrayRecordWriter
+from jslim.data.dataset_factory import DATASETS
 from jslim.data.decode import decode_image, open_image
-from jslim.data.folder import FolderDataset, split_names
+from jslim.data.folder import FolderDataset
 from jslim.data.labels import LABELS_FILENAME, check_label_names, write_label_file
 from jslim.data.order import epoch_permutation
-from jslim.data.sources import ArrayDataset
+from jslim.data.sources import ArrayDataset, ImageDataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import SCHEMAS
-from jslim.data.trees import open_tree
 from jslim.host.files import write_text
 from jslim.host.paths import local_path, output_directory
 
 logger = logging.getLogger("jslim")
 
-SOURCES = ("folder", "mnist", "cifar10", "npz")
+SOURCES = tuple(name for name, row in DATASETS.items() if row.convertible_splits)
 _WRITERS = {"tfrecord": TFRecordWriter, "array_record": ArrayRecordWriter}
 FILE_FORMATS = tuple(_WRITERS)
 
-_WHOLE_SPLIT = "train"  # what a folder without splits is
 _NUM_SHARDS = 5
 
 
@@ -170,19 +168,10 @@ def convert_dataset(
 
 
 def _splits(dataset_name: str, path: pathlib.Path) -> list[_Split]:
-    if dataset_name == "folder":
-        names = split_names(open_tree(path)) or [_WHOLE_SPLIT]
-        return [_of_folder(FolderDataset(path, split)) for split in names]
-    if dataset_name == "npz":
-        return [_of_arrays(open_npz(path, split)) for split in npz_split_names(path)]
-    arrays = [find_arrays(dataset_name, split, path) for split in SCHEMAS[dataset_name].splits]
-    found = [_of_arrays(split) for split in arrays if split is not None]
-    if not found:
-        raise DataError(
-            f"{str(path)!r} has none of the files that {dataset_name!r} was published in; see "
-            "jslim.data.array_files."
-        )
-    return found
+    row = DATASETS[dataset_name]
+    assert row.convertible_splits is not None
+    datasets = [row.open(path, name) for name in row.convertible_splits(path)]
+    return [_of_folder(d) if isinstance(d, FolderDataset) else _of_arrays(d) for d in datasets]
 
 
 def _of_folder(dataset: FolderDataset) -> _Split:
@@ -206,7 +195,9 @@ def _of_folder(dataset: FolderDataset) -> _Split:
     return _Split(split, dataset.class_names, contents, len(dataset), features, is_shuffled=True)
 
 
-def _of_arrays(dataset: ArrayDataset) -> _Split:
+def _of_arrays(dataset: ImageDataset) -> _Split:
+    assert isinstance(dataset, ArrayDataset)
+
     def features(index: int) -> dict[str, object]:
         example = dataset[index]
         image = np.asarray(example["image"])

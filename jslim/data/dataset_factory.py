@@ -2,16 +2,91 @@
 
 import os
 import pathlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from jslim.core.errors import did_you_mean
-from jslim.data.array_files import find_arrays, open_npz
-from jslim.data.folder import FolderDataset
+from jslim.core.errors import DataError, did_you_mean
+from jslim.data.array_files import find_arrays, npz_split_names, open_npz
+from jslim.data.folder import FolderDataset, split_names
 from jslim.data.random_access import open_tfds
 from jslim.data.sources import ImageDataset, digits
 from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
+from jslim.data.trees import open_tree
 from jslim.host.paths import local_path
 
-DATASET_NAMES = ("digits", "folder", "npz", "tfds", *SCHEMAS)
+
+class DatasetRow(NamedTuple):
+    """What there is to know of a data set.
+
+    Attributes:
+      help: What its files are, for the flags.
+      directory: What `dataset_dir` is, with {} for the split; None where there is none.
+      open: From `dataset_dir` and the split; of TFRecord files also from their pattern.
+      convertible_splits: The names of the splits in a directory that `jslim-convert` takes, where
+        it takes this data set.
+    """
+
+    help: str
+    directory: str | None
+    open: Callable[..., ImageDataset]
+    convertible_splits: Callable[[pathlib.Path], Sequence[str]] | None = None
+
+
+def _splits_of_folder(path: pathlib.Path) -> list[str]:
+    return split_names(open_tree(path)) or ["train"]
+
+
+def _published_splits(name: str, path: pathlib.Path) -> list[str]:
+    found = [split for split in SCHEMAS[name].splits if find_arrays(name, split, path)]
+    if not found:
+        raise DataError(
+            f"{str(path)!r} has none of the files that {name!r} was published in; see "
+            "jslim.data.array_files."
+        )
+    return found
+
+
+def _open_records(
+    name: str, dataset_dir: str, split_name: str, file_pattern: str | None = None
+) -> ImageDataset:
+    arrays = None
+    if file_pattern is None:
+        arrays = find_arrays(name, split_name, pathlib.Path(dataset_dir))
+    return arrays or open_tfrecord_dataset(name, split_name, dataset_dir, file_pattern)
+
+
+def _of_records(name: str, help: str = "", is_published: bool = False) -> DatasetRow:
+    return DatasetRow(
+        f"TFRecord files{help}",
+        "the directory that holds its files",
+        partial(_open_records, name),
+        partial(_published_splits, name) if is_published else None,
+    )
+
+
+DATASETS = {
+    "digits": DatasetRow("come with jslim", None, lambda _, split_name: digits(split_name)),
+    "folder": DatasetRow(
+        "DATASET_DIR[/SPLIT]/CLASS/*.jpg, or a zip or tar file of that",
+        "the directory that holds {}/CLASS/*.jpg or CLASS/*.jpg",
+        FolderDataset,
+        _splits_of_folder,
+    ),
+    "npz": DatasetRow("a NumPy file", "the NumPy file", open_npz, npz_split_names),
+    "tfds": DatasetRow(
+        "the directory of a version that TFDS has prepared",
+        "the directory of one of its versions",
+        open_tfds,
+    ),
+    "cifar10": _of_records("cifar10", " or its own files", is_published=True),
+    "flowers": _of_records("flowers"),
+    "imagenet": _of_records("imagenet"),
+    "mnist": _of_records("mnist", " or its own files", is_published=True),
+    "tfrecord": _of_records("tfrecord", " of others, with a labels.txt; also ArrayRecord files"),
+    "visualwakewords": _of_records("visualwakewords"),
+}
+DATASET_NAMES = tuple(DATASETS)
 
 
 def get_dataset(
@@ -55,29 +130,18 @@ def get_dataset(
             f"file_pattern must have %s in place of the split, or every split would be the same "
             f"files, got {file_pattern!r}."
         )
-    if name == "digits":
+    row = DATASETS[name]
+    if row.directory is None:
         if dataset_dir is not None:
             raise ValueError(
-                f"the data set 'digits' comes with the package and reads no directory, got "
+                f"the data set {name!r} comes with the package and reads no directory, got "
                 f"dataset_dir {os.fspath(dataset_dir)!r}; leave it out, or use the data set "
                 "'folder' to read image files."
             )
-        return digits(split_name)
+        return row.open(None, split_name)
     if dataset_dir is None:
-        files = {
-            "folder": f"the directory that holds {split_name}/CLASS/*.jpg or CLASS/*.jpg",
-            "npz": "the NumPy file",
-            "tfds": "the directory of one of its versions",
-        }.get(name, "the directory that holds its files")
-        raise ValueError(f"the data set {name!r} needs dataset_dir, {files}.")
-    dataset_dir = local_path(dataset_dir, "get_dataset: dataset_dir")
-    if name == "folder":
-        return FolderDataset(dataset_dir, split_name)
-    if name == "npz":
-        return open_npz(dataset_dir, split_name)
-    if name == "tfds":
-        return open_tfds(dataset_dir, split_name)
-    arrays = None
-    if file_pattern is None:
-        arrays = find_arrays(name, split_name, pathlib.Path(dataset_dir))
-    return arrays or open_tfrecord_dataset(name, split_name, dataset_dir, file_pattern)
+        raise ValueError(
+            f"the data set {name!r} needs dataset_dir, {row.directory.format(split_name)}."
+        )
+    pattern = {} if file_pattern is None else {"file_pattern": file_pattern}
+    return row.open(local_path(dataset_dir, "get_dataset: dataset_dir"), split_name, **pattern)

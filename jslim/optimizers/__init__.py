@@ -258,14 +258,30 @@ def get_optimizer(
     >>> print(weights + updates)
     [0.98 1.96]
     """
-    flags = dict(locals())
+    given = dict(locals())
     _check_known("get_optimizer", "name", name, _OPTIMIZERS)
-    make = _OPTIMIZERS[name]
-    arguments = {}
-    for argument in list(inspect.signature(make).parameters)[1:]:  # after the learning rate
+    arguments = {argument: given[flag] for argument, flag in flags_of_optimizer(name).items()}
+    return _OPTIMIZERS[name](learning_rate, **arguments)
+
+
+def optimizer_names() -> list[str]:
+    """The names that `get_optimizer` takes, sorted."""
+    return sorted(_OPTIMIZERS)
+
+
+def flags_of_optimizer(name: str) -> dict[str, str]:
+    """The arguments of the optimizer of that name, each with its name in `get_optimizer`.
+
+    >>> flags_of_optimizer("adamw")["beta1"], flags_of_optimizer("adamw")["epsilon"]
+    ('adam_beta1', 'adamw_epsilon')
+    """
+    flags = inspect.signature(get_optimizer).parameters
+    _, *arguments = inspect.signature(_OPTIMIZERS[name]).parameters  # after the learning rate
+    found = {}
+    for argument in arguments:
         names = (f"{name}_{argument}", f"adam_{argument}", f"opt_{argument}", argument)
-        arguments[argument] = next(flags[flag] for flag in names if flag in flags)
-    return make(learning_rate, **arguments)
+        found[argument] = next(flag for flag in names if flag in flags)
+    return found
 
 
 def get_learning_rate(

@@ -1,6 +1,7 @@
 """Preprocessing by the name of a network."""
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,31 +27,11 @@ class Preprocessing(Protocol):
         """The second half in evaluation."""
 
 
-# As in research/slim, and for the networks that it has no preprocessing for, what their weights in
-# `nets_factory` want; each also goes by its own name.
-_NETWORKS_OF: dict[str, tuple[Preprocessing, str]] = {
-    "cifarnet": (cifarnet_preprocessing, "cifarnet nasnet_cifar"),
-    "inception": (
-        inception_preprocessing,
-        "inception_v1 inception_v2 inception_v3 inception_v4 inception_resnet_v2 "
-        "mobilenet_edgetpu mobilenet_edgetpu_075 mobilenet_v1 mobilenet_v1_025 mobilenet_v1_050 "
-        "mobilenet_v1_075 mobilenet_v2 mobilenet_v2_035 mobilenet_v2_050 mobilenet_v2_140 "
-        "mobilenet_v3_large mobilenet_v3_large_075 mobilenet_v3_large_123 "
-        "mobilenet_v3_large_minimalistic mobilenet_v3_small mobilenet_v3_small_075 "
-        "mobilenet_v3_small_minimalistic nasnet_large nasnet_mobile pnasnet_large pnasnet_mobile "
-        "resnet_v2_50 resnet_v2_101 resnet_v2_152 resnet_v2_200",
-    ),
-    "lenet": (lenet_preprocessing, "lenet"),
-    "vgg": (
-        vgg_preprocessing,
-        "alexnet_v2 overfeat resnet_v1_50 resnet_v1_101 resnet_v1_152 resnet_v1_200 vgg_16 vgg_19 "
-        "vgg_a",
-    ),
-}
-_KINDS = {
-    name: kind
-    for kind, (_, networks) in _NETWORKS_OF.items()
-    for name in dict.fromkeys([kind, *networks.split()])
+_MODULES: dict[str, Preprocessing] = {
+    "cifarnet": cifarnet_preprocessing,
+    "inception": inception_preprocessing,
+    "lenet": lenet_preprocessing,
+    "vgg": vgg_preprocessing,
 }
 
 
@@ -60,17 +41,22 @@ def kind_of(name: str) -> str:
     Raises:
       ValueError: There is none.
     """
-    if name not in _KINDS:
+    if name in _MODULES:
+        return name
+    # The rows of the networks stand a level above, and are looked up only for one of their names.
+    networks = importlib.import_module("jslim.nets.nets_factory").NETWORKS
+    if name not in networks:
         raise ValueError(
-            f"Preprocessing name [{name}] was not recognized: known are {', '.join(_NETWORKS_OF)} "
-            f"and the names of networks{did_you_mean(name, _KINDS)}"
+            f"Preprocessing name [{name}] was not recognized: known are {', '.join(_MODULES)} "
+            f"and the names of networks{did_you_mean(name, {**_MODULES, **networks})}"
         )
-    return _KINDS[name]
+    kind: str = networks[name].preprocessing
+    return kind
 
 
 def module_of(name: str) -> Preprocessing:
     """The module of the preprocessing of that name; see `kind_of`."""
-    return _NETWORKS_OF[kind_of(name)][0]
+    return _MODULES[kind_of(name)]
 
 
 def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:

@@ -19,7 +19,9 @@ import numpy as np
 from mutating import Mutate, mutate_bytes, mutate_json, mutate_message
 
 from jslim import data
-from jslim.cli import flagfiles, flags
+from jslim.cli import flagfiles
+from jslim.cli.flags import flag_values
+from jslim.cli.predict import PredictConfig
 from jslim.cli.validation import read_evaluations
 from jslim.data import decode_image, labels
 from jslim.data.array_record import ArrayRecordWriter
@@ -267,7 +269,8 @@ def _flagfiles() -> list[Files]:
 
 
 def _read_flagfile(directory: pathlib.Path) -> None:
-    flagfiles.parse(flags.predict_flags(), ["predict", f"--flagfile={directory / 'flags'}"])
+    flags = ["predict", f"--flagfile={directory / 'flags'}"]
+    flagfiles.parse(flag_values(PredictConfig), flags)
 
 
 def _position() -> list[Files]:

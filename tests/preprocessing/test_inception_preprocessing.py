@@ -153,10 +153,9 @@ def test_training_needs_random_numbers_and_colours():
         preprocess(np.zeros((4, 4, 3), np.uint8), 2, 2, central_fraction=0)
 
 
-def test_every_network_of_images_has_its_preprocessing_by_its_own_name_too():
+def test_every_network_has_its_preprocessing_by_its_own_name_too():
     for name, network in nets_factory.NETWORKS.items():
-        if not network.takes_videos:
-            assert preprocessing_factory.kind_of(name) == network.preprocessing
+        assert preprocessing_factory.kind_of(name) == network.preprocessing
 
 
 def test_the_half_on_the_device_is_the_end_of_it():

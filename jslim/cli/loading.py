@@ -1,0 +1,66 @@
+"""Which checkpoint the programs load, and what it does not say itself."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from jslim import checkpoints
+from jslim.cli.flags import Config, UsageError, flag
+from jslim.data.labels import read_class_names
+from jslim.host.paths import local_path
+
+
+@dataclass(frozen=True)
+class CheckpointConfig(Config):
+    """The checkpoint that is loaded.
+
+    Attributes:
+      checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory.
+      model_name: The network. Default: the one the checkpoint names.
+      use_moving_averages: Whether to take the moving averages of the variables, or by
+        --nouse_moving_averages the variables as training left them. Default: the averages, if a
+        checkpoint of jslim has them.
+    """
+
+    checkpoint_path: str = flag("/tmp/tfmodel/", path=local_path)
+    model_name: str | None = flag(None, differs="of `eval.py`: not needed, the checkpoint knows it")
+    use_moving_averages: bool | None = None
+
+
+@dataclass(frozen=True)
+class LoadConfig(CheckpointConfig):
+    """What a checkpoint of others does not say.
+
+    Attributes:
+      preprocessing_name: The preprocessing of the images. Default: the checkpoint's, or that of the
+        network.
+      labels_file: The class names, one a line, if the checkpoint has none.
+      image_size: Image side in pixels. Default: the checkpoint's.
+    """
+
+    preprocessing_name: str | None = None
+    labels_file: str | None = flag(None, path=local_path)
+    image_size: int | None = flag(None, least=1)
+
+
+def arguments_of(config: LoadConfig) -> dict[str, Any]:
+    """What the flags say of a checkpoint, for `slim.load`."""
+    names = config.labels_file and read_class_names(config.labels_file)
+    said = without_none(
+        model_name=config.model_name,
+        preprocessing_name=config.preprocessing_name,
+        image_size=config.image_size,
+        class_names=names or None,
+    )
+    return {"use_moving_averages": config.use_moving_averages, **said}
+
+
+def without_none(**values: object) -> dict[str, Any]:
+    """The values that are given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def check_is_there(path: str) -> None:
+    """Refuses a `--checkpoint_path` where there is neither a file, a directory nor a checkpoint."""
+    if not os.path.exists(path) and not checkpoints.exists(path):
+        raise UsageError(f"--checkpoint_path: there is no {path!r}")

@@ -1,0 +1,112 @@
+"""The tables of flags in README.md and docs/migration.md: `python -m jslim.cli.tables` writes them.
+
+In a document a table stands between the comments `<!-- flags: NAME -->` and `<!-- end -->`.
+"""
+
+import itertools
+import pathlib
+import re
+from collections.abc import Iterable
+
+from jslim.cli.convert import ConvertConfig
+from jslim.cli.evaluate import EvaluateConfig
+from jslim.cli.export import ExportConfig
+from jslim.cli.flags import DROPPED, Config, Flag, flags_of
+from jslim.cli.predict import PredictConfig
+from jslim.cli.train import TrainConfig
+
+DOCUMENTS = ("README.md", "docs/migration.md")
+# The programs that TF-Slim has too, and those that are new.
+_FROM_TF_SLIM = {
+    "train.py": TrainConfig,
+    "eval.py": EvaluateConfig,
+    "jslim-export": ExportConfig,
+}
+PROGRAMS: dict[str, type[Config]] = {
+    **_FROM_TF_SLIM,
+    "jslim-predict": PredictConfig,
+    "jslim-convert": ConvertConfig,
+}
+# The flags of TF-Slim's three scripts that jslim has.
+_OF_TF_SLIM = """
+    adadelta_rho adagrad_initial_accumulator_value adam_beta1 adam_beta2 batch_size
+    checkpoint_exclude_scopes checkpoint_path dataset_dir dataset_name dataset_split_name
+    end_learning_rate help eval_dir eval_image_size ftrl_initial_accumulator_value ftrl_l1 ftrl_l2
+    ftrl_learning_rate_power ignore_missing_vars image_size label_smoothing labels_offset
+    learning_rate learning_rate_decay_factor learning_rate_decay_type log_every_n_steps
+    max_num_batches max_number_of_steps model_name momentum moving_average_decay num_clones
+    num_epochs_per_decay num_preprocessing_threads opt_epsilon optimizer output_file
+    preprocessing_name rmsprop_decay rmsprop_momentum save_interval_secs save_summaries_secs
+    train_dir train_image_size trainable_scopes warmup_epochs weight_decay
+"""
+
+
+def with_tables(text: str) -> str:
+    """A document with its tables as they should be."""
+    tables = {
+        "all": _table(("About", "Flags"), _groups()),
+        "different": _table(("Flag", "jslim"), _different()),
+        "new": _table(("Flag", "jslim"), _new()),
+        "dropped": _table(
+            ("Dropped", "In place of it"),
+            ((f"`--{name}`", _as_markdown(todo)) for name, todo in DROPPED.items()),
+        ),
+    }
+    return re.sub(
+        r"(<!-- flags: (\w+) -->\n).*?(?=<!-- end -->)",
+        lambda found: f"{found[1]}{tables[found[2]]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _groups() -> Iterable[tuple[str, str]]:
+    """What flags are about, and the flags."""
+    found: dict[str, dict[str, None]] = {}
+    for one in itertools.chain.from_iterable(map(flags_of, PROGRAMS.values())):
+        found.setdefault(one.group, {})[f"`--{one.name}`"] = None
+    return ((_as_markdown(group), ", ".join(names)) for group, names in found.items())
+
+
+def _different() -> Iterable[tuple[str, str]]:
+    return (
+        (f"`--{one.name}`", one.rules["differs"]) for one in _distinct() if "differs" in one.rules
+    )
+
+
+def _new() -> Iterable[tuple[str, str]]:
+    return (
+        (f"`--{one.name}`", _as_markdown(one.help))
+        for one in _distinct()
+        if one.name not in _OF_TF_SLIM.split()
+    )
+
+
+def _distinct() -> Iterable[Flag]:
+    """The flags of the programs that TF-Slim has too, each once, those of one group together."""
+    found = itertools.chain.from_iterable(map(flags_of, _FROM_TF_SLIM.values()))
+    by_name = {(one.group, one.name): one for one in found}
+    return sorted(by_name.values(), key=lambda one: one.group)
+
+
+def _as_markdown(text: str) -> str:
+    text = re.sub(r"--\w+(=\S*\w)?", r"`\g<0>`", text.replace("*", r"\*"))
+    return re.sub(r"JAX_\w+=\w+", r"`\g<0>`", text)
+
+
+def _table(header: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    lines = [header, ("---", "---"), *rows]
+    return "".join(f"| {first} | {second} |\n" for first, second in lines).replace(
+        "| --- | --- |", "|---|---|"
+    )
+
+
+def main() -> None:
+    """Writes the tables into the documents of the repository."""
+    for name in DOCUMENTS:
+        path = pathlib.Path(name)
+        path.write_text(with_tables(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
