@@ -17,7 +17,6 @@ from jslim.core.arg_scope import arg_scope
 from jslim.core.errors import DataError
 from jslim.core.model import Model
 from jslim.core.text import quoted, some_of
-from jslim.core.trees import Variables
 from jslim.data import Example, ImageDataset
 from jslim.data.dataset_factory import DATASETS
 from jslim.host.paths import local_path
@@ -255,11 +254,13 @@ def make_network(contract: Contract, config: DevicesConfig) -> Network:
 
 def eval_fn(
     contract: Contract, config: DevicesConfig
-) -> Callable[[Variables, Batch], tuple[jax.Array, jax.Array]]:
+) -> Callable[[Mapping[str, object], Batch], tuple[jax.Array, jax.Array]]:
     """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
     model = Model(make_network(contract, config))
 
-    def logits_and_labels(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    def logits_and_labels(
+        variables: Mapping[str, object], batch: Batch
+    ) -> tuple[jax.Array, jax.Array]:
         logits, _ = model.apply(variables, batch["image"])
         return logits, batch["label"]
 
