@@ -254,12 +254,12 @@ def make_network(contract: Contract, config: DevicesConfig) -> Network:
 
 def eval_fn(
     contract: Contract, config: DevicesConfig
-) -> Callable[[Mapping[str, object], Batch], tuple[jax.Array, jax.Array]]:
+) -> Callable[[Mapping[str, Any], Batch], tuple[jax.Array, jax.Array]]:
     """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
     model = Model(make_network(contract, config))
 
     def logits_and_labels(
-        variables: Mapping[str, object], batch: Batch
+        variables: Mapping[str, Any], batch: Batch
     ) -> tuple[jax.Array, jax.Array]:
         logits, _ = model.apply(variables, batch["image"])
         return logits, batch["label"]
