@@ -1,17 +1,22 @@
 """How large the variables and the intermediate results of a model are."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from jslim.core import checks
+from jslim.core.model import Model
 from jslim.core.trees import named
 from jslim.layers._lowering import xlas_operations
 
+Jaxpr: TypeAlias = Any  # JAX's own program, whose classes have no public types
+JaxprEqn: TypeAlias = Any  # one operation of it
 
-def tensor_description(var: Any) -> str:
+
+def tensor_description(var: object) -> str:
     """`'(float32 1x8x8x1024)'`: the dtype and shape of an array, or of what stands for one.
 
     Args:
@@ -30,7 +35,7 @@ def tensor_description(var: Any) -> str:
     return f"({jnp.dtype(var.dtype).name} {'x'.join(map(str, var.shape))})"
 
 
-def analyze_vars(variables: Any, print_info: bool = False) -> tuple[int, int]:
+def analyze_vars(variables: object, print_info: bool = False) -> tuple[int, int]:
     """Counts the elements and bytes of variables.
 
     Differs from TF-Slim: names are printed without `:0`.
@@ -62,7 +67,7 @@ def analyze_vars(variables: Any, print_info: bool = False) -> tuple[int, int]:
     return total_size, total_bytes
 
 
-def analyze_ops(function: Callable[..., Any], *args: Any, print_info: bool = False) -> int:
+def analyze_ops(function: Callable[..., object], *args: object, print_info: bool = False) -> int:
     """Counts the elements of all that a function computes, before XLA optimizes it.
 
     Differs from TF-Slim: there is no graph, so it takes a function and what to call it with, as
@@ -82,19 +87,20 @@ def analyze_ops(function: Callable[..., Any], *args: Any, print_info: bool = Fal
     Raises:
       TypeError: `function` is not one.
     """
-    if not callable(function):
-        raise TypeError(
-            f"analyze_ops: function must be a function of arrays, got {type(function).__name__}; "
-            "pass model.apply and its arguments"
-        )
     lines: list[str] = []
-    total = _count(jax.make_jaxpr(function)(*args).jaxpr, "", lines)
+    total = _count(_jaxpr_of("analyze_ops", function, args), "", lines)
     if print_info:
         print("---------\nOperations: name -> (type shapes) [size]\n---------", *lines, sep="\n")
     return total
 
 
-def _count(jaxpr: Any, around: str, lines: list[str]) -> int:
+def _jaxpr_of(where: str, function: Callable[..., object], args: Sequence[object]) -> Jaxpr:
+    hint = "pass model.apply and its arguments"
+    checks.function(where, "function", function, "of arrays", hint)
+    return jax.make_jaxpr(lambda *a: function(*a))(*args).jaxpr
+
+
+def _count(jaxpr: Jaxpr, around: str, lines: list[str]) -> int:
     total = 0
     for scope, equation in _equations(jaxpr, around):
         outputs = [variable.aval for variable in equation.outvars]
@@ -106,7 +112,7 @@ def _count(jaxpr: Any, around: str, lines: list[str]) -> int:
     return total
 
 
-def _equations(jaxpr: Any, around: str) -> Iterator[tuple[str, Any]]:
+def _equations(jaxpr: Jaxpr, around: str) -> Iterator[tuple[str, JaxprEqn]]:
     """The operations of a program and of those within it, with the scopes they stand in."""
     for equation in jaxpr.eqns:
         scope = "/".join(filter(None, (around, str(equation.source_info.name_stack))))
@@ -122,7 +128,7 @@ def _equations(jaxpr: Any, around: str) -> Iterator[tuple[str, Any]]:
             yield scope, equation
 
 
-def count_flops(function: Callable[..., Any], *args: Any) -> dict[str, int]:
+def count_flops(function: Callable[..., object], *args: object) -> dict[str, int]:
     """The floating-point operations of convolutions and matrix products, by scope.
 
     A multiplication and an addition are two. Everything else (normalization, activations, pools)
@@ -138,14 +144,8 @@ def count_flops(function: Callable[..., Any], *args: Any) -> dict[str, int]:
     Raises:
       TypeError: `function` is not one.
     """
-    if not callable(function):
-        raise TypeError(
-            f"count_flops: function must be a function of arrays, got {type(function).__name__}; "
-            "pass model.apply and its arguments"
-        )
-    jaxpr = jax.make_jaxpr(lambda *a: function(*a))(*args).jaxpr
     counts: dict[str, int] = {}
-    for scope, equation in _equations(jaxpr, ""):
+    for scope, equation in _equations(_jaxpr_of("count_flops", function, args), ""):
         # Those that layers choose for each platform count as XLA's own, whatever is taken.
         plain = xlas_operations(equation)
         flops = _flops(equation) if plain is None else sum(map(_flops, plain.eqns))
@@ -154,7 +154,7 @@ def count_flops(function: Callable[..., Any], *args: Any) -> dict[str, int]:
     return counts
 
 
-def _flops(equation: Any) -> int:
+def _flops(equation: JaxprEqn) -> int:
     if equation.primitive.name == "conv_general_dilated":
         kernel = equation.invars[1].aval.shape
         outputs = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
@@ -167,7 +167,7 @@ def _flops(equation: Any) -> int:
     return 2 * terms * math.prod(equation.outvars[0].aval.shape)
 
 
-def summarize_model(model: Any, *inputs: Any, depth: int | None = None) -> str:
+def summarize_model(model: Model, *inputs: object, depth: int | None = None) -> str:
     """A table of a model's layers: variables, their bytes, and floating-point operations.
 
     Nothing is computed. The model runs as it is, for inference if its function says so.

@@ -1,12 +1,12 @@
 """Losses of classifiers: cross entropies and the hinge loss."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jslim.core import checks
 from jslim.losses._weighting import (
+    Values,
     as_array,
     as_pair,
     as_weights,
@@ -17,9 +17,9 @@ from jslim.losses._weighting import (
 
 
 def softmax_cross_entropy(
-    logits: Any,
-    onehot_labels: Any,
-    weights: Any = 1.0,
+    logits: Values,
+    onehot_labels: Values,
+    weights: Values = 1.0,
     label_smoothing: float = 0,
     scope: str | None = None,
 ) -> jax.Array:
@@ -57,7 +57,7 @@ def softmax_cross_entropy(
 
 
 def sparse_softmax_cross_entropy(
-    logits: Any, labels: Any, weights: Any = 1.0, scope: str | None = None
+    logits: Values, labels: Values, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
     """The mean cross entropy between softmax(logits) and class numbers.
 
@@ -85,20 +85,20 @@ def sparse_softmax_cross_entropy(
     logits = as_array(op, "logits", logits)
     _check_has_classes(op, logits)
     given, labels = labels, as_array(op, "labels", labels, dtype=None)
-    if not (jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool):
-        raise TypeError(
-            f"{op}: labels must be integers, the numbers of the classes, got {labels.dtype}; "
-            "one-hot or soft labels go to softmax_cross_entropy"
-        )
+    if labels.dtype != bool:
+        accepted = "integers, the numbers of the classes"
+        hint = "one-hot or soft labels go to softmax_cross_entropy"
+        checks.integers(op, "labels", labels, accepted, hint)
     rows, num_classes = logits.shape[:-1], logits.shape[-1]
-    if labels.shape not in (rows, (*rows, 1)):
-        raise ValueError(
-            f"{op}: labels must have shape {rows} or {(*rows, 1)} for logits of shape "
-            f"{logits.shape}, got {labels.shape}; one-hot labels go to softmax_cross_entropy"
-        )
+    of = f" for logits of shape {logits.shape}"
+    hint = "one-hot labels go to softmax_cross_entropy"
+    checks.shape(op, "labels", labels, rows, (*rows, 1), of=of, hint=hint)
     labels = labels.reshape(rows).astype(jnp.int32)
     row_weights = as_weights(op, weights, rows)
-    _check_known_labels(op, known(given), known(weights), row_weights.shape, rows, num_classes)
+    counted, weighed = known(given), known(weights)
+    if counted is not None and weighed is not None:
+        counts = weighed.reshape(row_weights.shape) != 0
+        _check_labels(op, counted.reshape(rows), counts, num_classes)
     scope = scope or "sparse_softmax_cross_entropy_loss"
     with jax.named_scope(scope):
         is_label = jax.nn.one_hot(labels, num_classes, dtype=bool)
@@ -109,9 +109,9 @@ def sparse_softmax_cross_entropy(
 
 
 def sigmoid_cross_entropy(
-    logits: Any,
-    multi_class_labels: Any,
-    weights: Any = 1.0,
+    logits: Values,
+    multi_class_labels: Values,
+    weights: Values = 1.0,
     label_smoothing: float = 0,
     scope: str | None = None,
 ) -> jax.Array:
@@ -147,9 +147,9 @@ def sigmoid_cross_entropy(
 
 
 def log_loss(
-    predictions: Any,
-    labels: Any = None,
-    weights: Any = 1.0,
+    predictions: Values,
+    labels: Values = None,
+    weights: Values = 1.0,
     epsilon: float = 1e-7,
     scope: str | None = None,
 ) -> jax.Array:
@@ -182,7 +182,7 @@ def log_loss(
     return elementwise("log_loss", cross_entropy, arrays, weights, scope or "log_loss")
 
 
-def hinge_loss(logits: Any, labels: Any = None, scope: str | None = None) -> jax.Array:
+def hinge_loss(logits: Values, labels: Values = None, scope: str | None = None) -> jax.Array:
     """The hinge losses `max(0, 1 - logits * (2 * labels - 1))`, element by element.
 
     As in TF-Slim they are neither averaged nor collected: for that give them to
@@ -216,28 +216,17 @@ def _check_has_classes(op: str, logits: jax.Array) -> None:
 
 
 def _smooth(op: str, labels: jax.Array, label_smoothing: float, towards: float) -> jax.Array:
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"{op}: label_smoothing must be in [0, 1], got {label_smoothing}; 0 turns it off"
-        )
+    checks.number(
+        op, "label_smoothing", label_smoothing, at_least=0, at_most=1, hint="0 turns it off"
+    )
     if label_smoothing == 0:
         return labels
     return labels * (1 - label_smoothing) + label_smoothing * towards
 
 
-def _check_known_labels(
-    op: str,
-    labels: np.ndarray | None,
-    weights: np.ndarray | None,
-    weights_shape: tuple[int, ...],
-    rows: tuple[int, ...],
-    num_classes: int,
-) -> None:
-    """Raises for a label out of range that counts; what is being traced is not known."""
-    if labels is None or weights is None:
-        return
-    labels = labels.reshape(rows)
-    is_wrong = ((labels < 0) | (labels >= num_classes)) & (weights.reshape(weights_shape) != 0)
+def _check_labels(op: str, labels: np.ndarray, counts: np.ndarray, num_classes: int) -> None:
+    """Raises for a label out of range where it counts."""
+    is_wrong = ((labels < 0) | (labels >= num_classes)) & counts
     if is_wrong.any():
         index = [int(i) for i in np.argwhere(is_wrong)[0]]
         raise ValueError(

@@ -2,23 +2,23 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jslim import summaries
+from jslim.core import checks
 from jslim.core.access import is_running
-from jslim.core.errors import did_you_mean
 from jslim.losses import _cluster_scores as scores
-from jslim.losses._distances import as_rows, pairwise_distance
-from jslim.losses._weighting import as_array
+from jslim.losses._distances import as_classes, as_rows, pairwise_distance
+from jslim.losses._weighting import Values
 
 _PAM_ITERATIONS = 5
 
 # Each gives a score from the labels, the labels numbered from 0, and the predicted clusters.
 Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Agreement = Callable[[jax.Array], jax.Array]  # the score of predicted clusters
 
 
 def _of_table(score: Callable[[jax.Array], jax.Array]) -> Score:
@@ -37,8 +37,8 @@ _SCORES: dict[str, Score] = {
 
 
 def cluster_loss(
-    labels: Any,
-    embeddings: Any,
+    labels: Values,
+    embeddings: Values,
     margin_multiplier: float,
     enable_pam_finetuning: bool = True,
     margin_type: str = "nmi",
@@ -77,13 +77,9 @@ def cluster_loss(
     1.17608
     """
     op = "cluster_loss"
-    if margin_type not in _SCORES:
-        raise ValueError(
-            f"{op}: margin_type must be one of {', '.join(map(repr, _SCORES))}, got "
-            f"{margin_type!r}{did_you_mean(str(margin_type), _SCORES)}"
-        )
+    checks.one_of(op, "margin_type", margin_type, _SCORES)
     embeddings = as_rows(op, "embeddings", embeddings)
-    labels = _as_labels(op, labels, len(embeddings))
+    labels = as_classes(op, labels, len(embeddings), may_be_column=True).astype(jnp.int32)
     with jax.named_scope(op):
         distances = pairwise_distance(embeddings)
         fixed = lax.stop_gradient(distances)
@@ -120,18 +116,6 @@ def cluster_loss(
     return loss
 
 
-def _as_labels(op: str, labels: Any, batch: int) -> jax.Array:
-    labels = as_array(op, "labels", labels, dtype=None)
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"{op}: labels must be integers, the classes, got {labels.dtype}")
-    if labels.shape not in ((batch,), (batch, 1)):
-        raise ValueError(
-            f"{op}: labels must have shape ({batch},) or ({batch}, 1), one for each row of the "
-            f"embeddings, got {labels.shape}; reshape them"
-        )
-    return labels.reshape(batch).astype(jnp.int32)
-
-
 def _assign(distances: jax.Array, centroids: jax.Array, count: jax.Array) -> jax.Array:
     """The number of the nearest of the first `count` centroids; a centroid has its own."""
     numbers = jnp.arange(len(centroids), dtype=jnp.int32)
@@ -142,14 +126,18 @@ def _assign(distances: jax.Array, centroids: jax.Array, count: jax.Array) -> jax
     return jnp.where(jnp.any(is_itself, axis=0), own, nearest).astype(jnp.int32)
 
 
+# How many there are, which, how near each example is to the nearest, and which are chosen.
+_State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+
+
 def _find_centroids(
-    distances: jax.Array, num_classes: jax.Array, score: Any, margin_multiplier: float
+    distances: jax.Array, num_classes: jax.Array, score: Agreement, margin_multiplier: float
 ) -> jax.Array:
-    """`[batch]`, of which the first `num_classes` are the examples chosen, the best one first."""
+    """`[batch]`; the first `num_classes` are the examples chosen, the best one first."""
     batch = len(distances)
     candidates = jnp.arange(batch, dtype=jnp.int32)
 
-    def add_one(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    def add_one(state: _State) -> _State:
         count, centroids, nearest, is_chosen = state
         energies = -jnp.sum(jnp.minimum(nearest[None, :], distances), axis=1)
         agreements = lax.map(
@@ -177,7 +165,7 @@ def _move_centroids(
     distances: jax.Array,
     num_classes: jax.Array,
     centroids: jax.Array,
-    score: Any,
+    score: Agreement,
     margin_multiplier: float,
 ) -> jax.Array:
     """One round of PAM: each centroid in turn moves to the best member of its cluster."""

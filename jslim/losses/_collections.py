@@ -4,26 +4,29 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jslim import regularizers as _regularizers
 from jslim.core.access import collect, collected, frame, is_running, regularization_losses
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.errors import ScopeError, given_more_than_once
-from jslim.core.names import LOSSES, REGULARIZATION_LOSSES
+from jslim.core.names import LOSSES, REGULARIZATION_LOSSES, VariableScope
 from jslim.core.scopes import unique_op_name
 from jslim.core.selection import get_variables
 from jslim.core.trees import named
+from jslim.regularizers import Regularizer
 
 # The graph collection in which TF looks for weights to regularize.
 _WEIGHTS = "weights"
 
 
-Collections = Mapping[str, Any] | None
+Collections = Mapping[str, object] | None
+Scope = str | VariableScope | None
 T = TypeVar("T")
 
 
@@ -33,7 +36,7 @@ def _with_collections_first(function: Callable[..., T]) -> Callable[..., T]:
     names = list(inspect.signature(function).parameters)[1:]
 
     @functools.wraps(function)
-    def with_collections_first(*args: Any, **keywords: Any) -> T:
+    def with_collections_first(*args: object, **keywords: object) -> T:
         if args and isinstance(args[0], Mapping):
             collections, *rest = args
         else:
@@ -52,7 +55,9 @@ def _with_collections_first(function: Callable[..., T]) -> Callable[..., T]:
 
 
 @add_arg_scope
-def add_loss(loss: Any, loss_collection: str | None = LOSSES, *, scope: str | None = None) -> None:
+def add_loss(
+    loss: ArrayLike, loss_collection: str | None = LOSSES, *, scope: str | None = None
+) -> None:
     """Adds a loss that was computed elsewhere to the losses of the running model.
 
     All losses pass through here, so `arg_scope([add_loss], loss_collection='other')` diverts
@@ -79,7 +84,7 @@ def add_loss(loss: Any, loss_collection: str | None = LOSSES, *, scope: str | No
     collect(loss_collection, name, jnp.asarray(loss, jnp.float32))
 
 
-def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Array:
+def apply_regularization(regularizer: Regularizer, weights_list: object = None) -> jax.Array:
     """The sum of `regularizer` over several variables; the running model collects it.
 
     Inside a model function the sum joins the regularization losses, once for each call.
@@ -94,7 +99,7 @@ def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Arra
 
     Raises:
       ScopeError: Outside a model function without `weights_list`.
-      ValueError: There are no variables, or the regularizer gives something not a scalar.
+      ValueError: There are no variables, or the regularizer gives something that is not a scalar.
     """
     if weights_list is None:
         weights_list = get_variables(collection=_WEIGHTS)
@@ -107,7 +112,7 @@ def apply_regularization(regularizer: Any, weights_list: Any = None) -> jax.Arra
 
 @_with_collections_first
 def named_losses(
-    collections: Collections = None, scope: Any = None, loss_collection: str = LOSSES
+    collections: Collections = None, scope: Scope = None, loss_collection: str = LOSSES
 ) -> dict[str, jax.Array]:
     """`get_losses` with the names: `{'softmax_cross_entropy_loss/value': loss}`. New in jslim.
 
@@ -118,7 +123,7 @@ def named_losses(
 
 @_with_collections_first
 def get_losses(
-    collections: Collections = None, scope: Any = None, loss_collection: str = LOSSES
+    collections: Collections = None, scope: Scope = None, loss_collection: str = LOSSES
 ) -> list[jax.Array]:
     """`get_losses([collections,] scope=None, loss_collection='losses')`: what was collected.
 
@@ -141,7 +146,7 @@ def get_losses(
 
 @_with_collections_first
 def get_regularization_losses(
-    collections: Collections = None, scope: Any = None
+    collections: Collections = None, scope: Scope = None
 ) -> list[jax.Array]:
     """`get_regularization_losses([collections,] scope=None)`: one for each regularized variable.
 
@@ -154,7 +159,9 @@ def get_regularization_losses(
 
 @_with_collections_first
 def get_regularization_loss(
-    collections: Collections = None, scope: Any = None, name: str = "total_regularization_loss"
+    collections: Collections = None,
+    scope: Scope = None,
+    name: str = "total_regularization_loss",
 ) -> jax.Array:
     """`get_regularization_loss([collections,] scope=None)`: the sum of the regularization losses.
 
@@ -203,7 +210,7 @@ def get_total_loss(
 
 
 def _select(
-    what: str, collections: Mapping[str, Any] | None, collection: str, scope: Any
+    what: str, collections: Collections, collection: str, scope: Scope
 ) -> dict[str, jax.Array]:
     """The losses in `collection` whose name starts with `scope`."""
     if collections is not None:
@@ -218,7 +225,7 @@ def _select(
     else:
         held = collected(collection)
     # TF's losses are called `name:0`, and its patterns are matched against that.
-    starts = re.compile(getattr(scope, "name", scope) or "")
+    starts = re.compile((scope.name if isinstance(scope, VariableScope) else scope) or "")
     return {name: loss for name, loss in held.items() if starts.match(f"{name}:0")}
 
 

@@ -1,15 +1,14 @@
 """Distances between embeddings, with gradients that are finite where they are 0."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jslim.losses._weighting import as_array
+from jslim.core import checks
+from jslim.losses._weighting import Values, as_array
 
 
-def pairwise_distance(feature: Any, squared: bool = False) -> jax.Array:
+def pairwise_distance(feature: Values, squared: bool = False) -> jax.Array:
     """The Euclidean distances between all rows.
 
     Distances of 0, the diagonal among them, are exactly 0 and have gradient 0, as in TF-Slim.
@@ -51,13 +50,25 @@ def _root(squares: jax.Array, is_positive: jax.Array) -> jax.Array:
     return jnp.where(is_positive, lax.sqrt(jnp.where(is_positive, squares, 1.0)), 0.0)
 
 
-def as_rows(op: str, name: str, value: Any) -> jax.Array:
+def as_rows(op: str, name: str, value: Values) -> jax.Array:
     """`value` as a float32 array `[batch, size]`."""
     value = as_array(op, name, value)
-    if value.ndim != 2:
-        raise ValueError(
-            f"{op}: {name} must be [batch, size], got shape {value.shape}; flatten each example"
-        )
+    checks.rank(op, name, value, "[batch, size]", "flatten each example")
     if not len(value):
         raise ValueError(f"{op}: {name} must hold at least one example, got shape {value.shape}")
     return value
+
+
+def as_classes(op: str, labels: Values, batch: int, *, may_be_column: bool = False) -> jax.Array:
+    """`labels` as integers `[batch]`, the classes of the rows."""
+    labels = as_array(op, "labels", labels, dtype=None)
+    checks.integers(op, "labels", labels, "integers, the classes")
+    check_batch(op, labels, batch, may_be_column=may_be_column)
+    return labels.reshape(batch)
+
+
+def check_batch(op: str, labels: jax.Array, batch: int, *, may_be_column: bool = False) -> None:
+    """Refuses labels that are not one for each row."""
+    shapes = ((batch,), (batch, 1)) if may_be_column else ((batch,),)
+    of = ", one for each row of the embeddings"
+    checks.shape(op, "labels", labels, *shapes, of=of, hint="reshape them")

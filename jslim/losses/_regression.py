@@ -1,15 +1,13 @@
 """Losses of regression: distances between predictions and labels."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from jslim.losses._weighting import as_pair, as_weights, collect, elementwise
+from jslim.losses._weighting import Values, as_pair, as_weights, collect, elementwise
 
 
 def mean_squared_error(
-    predictions: Any, labels: Any = None, weights: Any = 1.0, scope: str | None = None
+    predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
     """The mean of `(predictions - labels) ** 2`; `sum_of_squares` is another name for it.
 
@@ -38,7 +36,7 @@ sum_of_squares = mean_squared_error
 
 
 def absolute_difference(
-    predictions: Any, labels: Any = None, weights: Any = 1.0, scope: str | None = None
+    predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
     """The mean of `|predictions - labels|`, whose gradient is 0 where the two are equal.
 
@@ -52,10 +50,10 @@ def absolute_difference(
 
 
 def cosine_distance(
-    predictions: Any,
-    labels: Any = None,
+    predictions: Values,
+    labels: Values = None,
     axis: int | None = None,
-    weights: Any = 1.0,
+    weights: Values = 1.0,
     scope: str | None = None,
     dim: int | None = None,
 ) -> jax.Array:
@@ -63,7 +61,7 @@ def cosine_distance(
 
     Args:
       predictions: Any shape, of length 1 along `axis` (see `slim.unit_norm`).
-      labels: The same shape, likewise.
+      labels: The same shape, also of length 1.
       axis: Where the vectors lie; it must be given.
       weights: Scalar, or up to the shape without `axis`: see `jslim.losses`.
       scope: Name for `get_losses`; default `cosine_distance_loss`.
@@ -103,7 +101,7 @@ def cosine_distance(
 
 
 def mean_pairwise_squared_error(
-    predictions: Any, labels: Any = None, weights: Any = 1.0, scope: str | None = None
+    predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
     """How far the differences between elements of an example are from those of its labels.
 

@@ -1,18 +1,22 @@
 """What all losses share: checking their arguments, and the weighted mean."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.access import is_running
 from jslim.losses._collections import add_loss
 
+Values: TypeAlias = Any  # what `jnp.asarray` takes: an array, a number, lists of numbers
 
-def as_array(op: str, name: str, value: Any, dtype: Any = jnp.float32) -> jax.Array:
+
+def as_array(op: str, name: str, value: Values, dtype: DTypeLike | None = jnp.float32) -> jax.Array:
     """`value` as an array of `dtype` (its own if None), or an error that says what it is."""
     if value is None:
         raise ValueError(f"{op}: {name} is missing; give an array")
@@ -26,22 +30,18 @@ def as_array(op: str, name: str, value: Any, dtype: Any = jnp.float32) -> jax.Ar
 
 
 def as_pair(
-    op: str, name: str, value: Any, labels_name: str, labels: Any
+    op: str, name: str, value: Values, labels_name: str, labels: Values
 ) -> tuple[jax.Array, jax.Array]:
     """Predictions and labels as float32 arrays of one shape."""
     first, second = as_array(op, name, value), as_array(op, labels_name, labels)
-    if first.shape != second.shape:
-        hint = "reshape one of them"
-        if op == "softmax_cross_entropy" and second.ndim < first.ndim:
-            hint = "class numbers go to sparse_softmax_cross_entropy, or through one_hot_encoding"
-        raise ValueError(
-            f"{op}: {name} and {labels_name} must have the same shape, got {first.shape} and "
-            f"{second.shape}; {hint}"
-        )
+    hint = "reshape one of them"
+    if op == "softmax_cross_entropy" and second.ndim < first.ndim:
+        hint = "class numbers go to sparse_softmax_cross_entropy, or through one_hot_encoding"
+    checks.same_shape(op, hint, **{name: first, labels_name: second})
     return first, second
 
 
-def as_weights(op: str, weights: Any, shape: tuple[int, ...]) -> jax.Array:
+def as_weights(op: str, weights: Values, shape: tuple[int, ...]) -> jax.Array:
     """Weights in float32 with as many axes as `shape`, each of that length or of length 1."""
     if weights is None:
         raise ValueError(f"{op}: weights is None; give 1.0 to weigh every element alike")
@@ -61,7 +61,7 @@ def as_weights(op: str, weights: Any, shape: tuple[int, ...]) -> jax.Array:
     return weights.reshape(given + (1,) * (len(shape) - len(given)))
 
 
-def known(value: Any) -> np.ndarray | None:
+def known(value: Values) -> np.ndarray | None:
     """`value` as a NumPy array, or None where a trace or another process has it."""
     try:
         return np.asarray(value) if getattr(value, "is_fully_addressable", True) else None
@@ -73,7 +73,7 @@ def elementwise(
     op: str,
     formula: Callable[[jax.Array, jax.Array], jax.Array],
     arrays: tuple[jax.Array, jax.Array],
-    weights: Any,
+    weights: Values,
     scope: str,
 ) -> jax.Array:
     """The weighted mean of `formula(predictions, labels)`, collected."""
@@ -81,7 +81,7 @@ def elementwise(
         return weighted_mean(op, formula(*arrays), weights, scope)
 
 
-def weighted_mean(op: str, losses: jax.Array, weights: Any, scope: str) -> jax.Array:
+def weighted_mean(op: str, losses: jax.Array, weights: Values, scope: str) -> jax.Array:
     """The mean of `losses` over the elements whose weight is not 0, collected."""
     if isinstance(weights, (int, float)) and weights == 1:
         # The usual case, without the dozen traced operations whose result is known.
@@ -101,7 +101,9 @@ def collect(loss: jax.Array, scope: str) -> jax.Array:
     return loss
 
 
-def compute_weighted_loss(losses: Any, weights: Any = 1.0, scope: str | None = None) -> jax.Array:
+def compute_weighted_loss(
+    losses: Values, weights: Values = 1.0, scope: str | None = None
+) -> jax.Array:
     """The weighted mean of element-wise losses, collected like any other loss.
 
     Args:

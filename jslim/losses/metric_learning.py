@@ -5,22 +5,21 @@ As in TF-Slim their values are only returned, and not collected: give what is to
 could learn from, it is 0 with gradient 0 (there NaN).
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.losses._clustering import cluster_loss as cluster_loss
-from jslim.losses._distances import as_rows, row_distance
+from jslim.losses._distances import as_classes, as_rows, check_batch, row_distance
 from jslim.losses._distances import pairwise_distance as pairwise_distance
-from jslim.losses._weighting import as_array, known
+from jslim.losses._weighting import Values, as_array, known
 
 
 def contrastive_loss(
-    labels: Any, embeddings_anchor: Any, embeddings_positive: Any, margin: float = 1.0
+    labels: Values, embeddings_anchor: Values, embeddings_positive: Values, margin: float = 1.0
 ) -> jax.Array:
     """The mean of `d ** 2` over like pairs and `max(margin - d, 0) ** 2` over unlike ones.
 
@@ -46,14 +45,14 @@ def contrastive_loss(
     op = "contrastive_loss"
     anchor, positive = _pair(op, embeddings_anchor, embeddings_positive)
     labels = as_array(op, "labels", labels)
-    _check_batch(op, labels, len(anchor))
+    check_batch(op, labels, len(anchor))
     with jax.named_scope(op):
         distances, squares = row_distance(anchor, positive)
         apart = lax.square(lax.max(margin - distances, jnp.zeros_like(distances)))
         return jnp.mean(labels * squares + (1.0 - labels) * apart)
 
 
-def triplet_semihard_loss(labels: Any, embeddings: Any, margin: float = 1.0) -> jax.Array:
+def triplet_semihard_loss(labels: Values, embeddings: Values, margin: float = 1.0) -> jax.Array:
     """The triplet loss with semi-hard negatives (Schroff et al., 2015).
 
     For each ordered pair of the same class, the mean of `max(margin + D_ap - D_an, 0)` with
@@ -94,9 +93,9 @@ def triplet_semihard_loss(labels: Any, embeddings: Any, margin: float = 1.0) -> 
 
 
 def npairs_loss(
-    labels: Any,
-    embeddings_anchor: Any,
-    embeddings_positive: Any,
+    labels: Values,
+    embeddings_anchor: Values,
+    embeddings_positive: Values,
     reg_lambda: float = 0.002,
     print_losses: bool = False,
 ) -> jax.Array:
@@ -126,13 +125,13 @@ def npairs_loss(
     op = "npairs_loss"
     anchor, positive = _pair(op, embeddings_anchor, embeddings_positive)
     is_same = _same_class(op, labels, len(anchor))
-    return _npairs(op, is_same.astype(jnp.float32), anchor, positive, reg_lambda, print_losses)
+    return _npairs(op, is_same.astype(jnp.float32), (anchor, positive), reg_lambda, print_losses)
 
 
 def npairs_loss_multilabel(
-    sparse_labels: Any,
-    embeddings_anchor: Any,
-    embeddings_positive: Any,
+    sparse_labels: Values,
+    embeddings_anchor: Values,
+    embeddings_positive: Values,
     reg_lambda: float = 0.002,
     print_losses: bool = False,
 ) -> jax.Array:
@@ -167,10 +166,10 @@ def npairs_loss_multilabel(
         shared = _shared_ids(op, sparse_labels, len(anchor))
     else:
         shared = _shared_classes(op, sparse_labels, len(anchor))
-    return _npairs(op, shared, anchor, positive, reg_lambda, print_losses)
+    return _npairs(op, shared, (anchor, positive), reg_lambda, print_losses)
 
 
-def lifted_struct_loss(labels: Any, embeddings: Any, margin: float = 1.0) -> jax.Array:
+def lifted_struct_loss(labels: Values, embeddings: Values, margin: float = 1.0) -> jax.Array:
     """The lifted structured loss (Song et al., 2016).
 
     With distances D, for each pair of the same class `J = log(sum_k e^(margin - D_ik) +
@@ -213,16 +212,15 @@ def lifted_struct_loss(labels: Any, embeddings: Any, margin: float = 1.0) -> jax
 def _npairs(
     op: str,
     shared: jax.Array,
-    anchor: jax.Array,
-    positive: jax.Array,
+    pairs: tuple[jax.Array, jax.Array],
     reg_lambda: float,
     print_losses: bool,
 ) -> jax.Array:
     with jax.named_scope(op):
-        squares = [jnp.mean(lax.reduce_sum(lax.square(x), [1])) for x in (anchor, positive)]
+        squares = [jnp.mean(lax.reduce_sum(lax.square(x), [1])) for x in pairs]
         regularization = 0.25 * reg_lambda * (squares[0] + squares[1])
         similarities = lax.dot_general(
-            anchor, positive, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST
+            *pairs, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST
         )
         targets = shared / jnp.sum(shared, axis=1, keepdims=True)
         cross_entropy = -jnp.mean(jnp.sum(targets * jax.nn.log_softmax(similarities), axis=1))
@@ -233,7 +231,7 @@ def _npairs(
         return regularization + cross_entropy
 
 
-def _shared_classes(op: str, labels: Any, batch: int) -> jax.Array:
+def _shared_classes(op: str, labels: Values, batch: int) -> jax.Array:
     """From multi-hot labels, how many classes each two pairs share."""
     if not hasattr(labels, "ndim") or not hasattr(labels, "dtype"):
         raise TypeError(
@@ -257,7 +255,7 @@ def _shared_classes(op: str, labels: Any, batch: int) -> jax.Array:
     return lax.dot(is_class, is_class.T, precision=lax.Precision.HIGHEST)
 
 
-def _shared_ids(op: str, labels: Any, batch: int) -> jax.Array:
+def _shared_ids(op: str, labels: Values, batch: int) -> jax.Array:
     """From lists of class numbers, how many classes each two pairs share."""
     if len(labels) != batch:
         raise ValueError(
@@ -296,37 +294,23 @@ def _check_labelled(op: str, has_class: np.ndarray) -> None:
         )
 
 
-def _pair(op: str, anchor: Any, positive: Any) -> tuple[jax.Array, jax.Array]:
+def _pair(op: str, anchor: Values, positive: Values) -> tuple[jax.Array, jax.Array]:
     anchor = as_rows(op, "embeddings_anchor", anchor)
     positive = as_rows(op, "embeddings_positive", positive)
-    if anchor.shape != positive.shape:
-        raise ValueError(
-            f"{op}: embeddings_anchor and embeddings_positive must have the same shape, got "
-            f"{anchor.shape} and {positive.shape}; row i of both is one pair"
-        )
+    pairs = {"embeddings_anchor": anchor, "embeddings_positive": positive}
+    checks.same_shape(op, "row i of both is one pair", **pairs)
     return anchor, positive
 
 
-def _classes(op: str, labels: Any, embeddings: Any) -> tuple[jax.Array, jax.Array]:
+def _classes(op: str, labels: Values, embeddings: Values) -> tuple[jax.Array, jax.Array]:
     """The embeddings, and whether two of them are of the same class."""
     embeddings = as_rows(op, "embeddings", embeddings)
     return embeddings, _same_class(op, labels, len(embeddings))
 
 
-def _same_class(op: str, labels: Any, batch: int) -> jax.Array:
-    labels = as_array(op, "labels", labels, dtype=None)
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"{op}: labels must be integers, the classes, got {labels.dtype}")
-    _check_batch(op, labels, batch)
-    return labels[:, None] == labels[None, :]
-
-
-def _check_batch(op: str, labels: jax.Array, batch: int) -> None:
-    if labels.shape != (batch,):
-        raise ValueError(
-            f"{op}: labels must have shape ({batch},), one for each row of the embeddings, got "
-            f"{labels.shape}; reshape them"
-        )
+def _same_class(op: str, labels: Values, batch: int) -> jax.Array:
+    classes = as_classes(op, labels, batch)
+    return classes[:, None] == classes[None, :]
 
 
 def _off_diagonal(is_same: jax.Array) -> jax.Array:

@@ -18,11 +18,14 @@ Numerische Mathematik 18 (1971); D. E. Knuth, The Art of Computer Programming 2,
 """
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Tree = TypeVar("Tree")
 
 
 class Sum(NamedTuple):
@@ -39,7 +42,13 @@ def statistics_dtype() -> np.dtype:
 
 def zero(shape: tuple[int, ...] = ()) -> Sum:
     """The empty sum, or an array of them."""
+    # Each has a buffer of its own: a state may be donated.
     return Sum(jnp.zeros(shape, statistics_dtype()), jnp.zeros(shape, statistics_dtype()))
+
+
+def zeros(state: Callable[..., Tree], *shapes: tuple[int, ...]) -> Callable[[], Tree]:
+    """Makes the state that has an empty sum of each of the shapes."""
+    return lambda: state(*map(zero, shapes))
 
 
 def add(a: Sum, b: Sum) -> Sum:
@@ -60,9 +69,13 @@ def value(total: Sum) -> jax.Array:
 
 def ratio(numerator: Sum, denominator: Sum) -> jax.Array:
     """`numerator / denominator`, and 0 where the denominator is 0."""
-    divisor = value(denominator)
-    is_zero = divisor == 0
-    return jnp.where(is_zero, 0, value(numerator) / jnp.where(is_zero, 1, divisor))
+    return divide(value(numerator), value(denominator))
+
+
+def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    """`numerator / denominator`, and 0 where the denominator is 0."""
+    is_zero = denominator == 0
+    return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
 
 
 def sum_of(
@@ -102,7 +115,7 @@ def count_of(shape: tuple[int, ...], weights: jax.Array | None = None) -> Sum:
     return Sum(jnp.asarray(high), jnp.asarray(low))
 
 
-def merge(a: Any, b: Any) -> Any:
+def merge(a: Tree, b: Tree) -> Tree:
     """Adds two equal trees of sums, sum by sum."""
     return jax.tree.map(add, a, b, is_leaf=lambda node: isinstance(node, Sum))
 

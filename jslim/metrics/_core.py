@@ -1,16 +1,24 @@
 """What a metric is, and how several become one."""
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, ParamSpec
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
-from jslim.metrics._inputs import multiply_weights
+from jslim.metrics import _accumulators as accumulators
+from jslim.metrics._decisions import unless_rejected
+from jslim.metrics._inputs import Given, multiply_weights
 
 Parameters = ParamSpec("Parameters")
+StateT = TypeVar("StateT")
+Key = TypeVar("Key", str, int)
+State: TypeAlias = Any  # a pytree of arrays
+Value: TypeAlias = Any  # an array, or a pytree of them
 
 
 class Metric(NamedTuple):
@@ -40,12 +48,12 @@ class Metric(NamedTuple):
             changes nothing.
     """
 
-    init: Callable[[], Any]
-    update: Callable[..., Any]
-    finalize: Callable[[Any], Any]
-    merge: Callable[[Any, Any], Any]
+    init: Callable[[], State]
+    update: Callable[..., State]
+    finalize: Callable[[State], Value]
+    merge: Callable[[State, State], State]
 
-    def on(self, select: Callable[..., Any]) -> "Metric":
+    def on(self, select: Callable[..., object]) -> "Metric":
         """The same metric on a selection of what `update` is given.
 
         This is how the metrics of one `aggregate_metric_map` get different data:
@@ -72,7 +80,12 @@ class Metric(NamedTuple):
             A metric with the same state, value and merge.
         """
 
-        def update(state: Any, *data: Any, weights: Any = None, **named_data: Any) -> Any:
+        def update(
+            state: State,
+            *data: ArrayLike,
+            weights: ArrayLike | None = None,
+            **named_data: ArrayLike,
+        ) -> State:
             selected = select(*data, **named_data)
             if isinstance(selected, Mapping):
                 named = dict(selected)
@@ -84,7 +97,7 @@ class Metric(NamedTuple):
 
         return self._replace(update=update)
 
-    def psum(self, state: Any, axis_name: Any) -> Any:
+    def psum(self, state: State, axis_name: Hashable) -> State:
         """Merges the states of all devices along a mapped axis, as `lax.psum` adds numbers.
 
         For `jax.shard_map` and `jax.pmap`, after each device has updated a state of its own with
@@ -106,7 +119,7 @@ class Metric(NamedTuple):
             slots = jnp.zeros((num_devices, *leaf.shape), leaf.dtype)
             return lax.psum(slots.at[index].set(leaf), axis_name)
 
-        def merge_next(merged: Any, one: Any) -> tuple[Any, None]:
+        def merge_next(merged: State, one: State) -> tuple[State, None]:
             return self.merge(merged, one), None
 
         return lax.scan(merge_next, self.init(), jax.tree.map(gather, state))[0]
@@ -159,34 +172,100 @@ def aggregate_metric_map(names_to_tuples: Mapping[str, Metric]) -> Metric:
     return _aggregate(dict(names_to_tuples))
 
 
-def takes_configuration(
-    constructor: Callable[Parameters, Metric],
+def metric(
+    constructor: Callable[Concatenate[str, Parameters], Metric],
 ) -> Callable[Parameters, Metric]:
-    """Answers `streaming_accuracy(predictions, labels)`, which is TF-Slim's form, with advice."""
+    """Declares a metric: a function of its own name, for errors, and of its configuration.
+
+    Data, which TF-Slim's form `streaming_accuracy(predictions, labels)` gives, is answered with
+    advice.
+    """
+    name = constructor.__name__
+    signature = inspect.signature(constructor)
+    _, *parameters = signature.parameters.values()
+    signature = signature.replace(parameters=parameters)
 
     @functools.wraps(constructor)
-    def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
+    def declared(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
         for argument in (*args, *kwargs.values()):
             shape = getattr(argument, "shape", ())
             if shape:
-                name = constructor.__name__
                 raise TypeError(
                     f"{name}() was given data, an array of shape {shape}, but takes "
                     f"configuration only; give the data to update(): metric = {name}(...), "
                     "state = metric.update(metric.init(), ...), value = metric.finalize(state)."
                 )
-        return constructor(*args, **kwargs)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:  # Python's own would count the name too
+            raise TypeError(f"{name}: {error}") from None
+        return constructor(name, *args, **kwargs)
 
-    return checked
+    declared.__signature__ = signature  # type: ignore[attr-defined]
+    return declared
 
 
-def _aggregate(metrics: Mapping[Any, Metric]) -> Metric:
+def pair_metric(
+    where: str,
+    init: Callable[[], StateT],
+    batch: Callable[[Given], StateT],
+    value: Callable[[StateT], Value],
+    *,
+    rejects: str | None = None,
+    labels_first: bool = False,
+    merge: Callable[[StateT, StateT], StateT] = accumulators.merge,
+) -> Metric:
+    """A metric of predictions and labels.
+
+    Args:
+        where: Its name.
+        init: Makes the state before any data.
+        batch: Makes the state of one batch.
+        value: Makes the value from the state.
+        rejects: What is wrong with the examples that the state counts as `rejected`; None for a
+            state that counts none.
+        labels_first: Whether `update` takes the labels first, as some of TF-Slim's metrics do.
+        merge: Joins two states.
+    """
+
+    def update(
+        state: StateT,
+        predictions: ArrayLike,
+        labels: ArrayLike,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> StateT:
+        return merge(state, batch(Given(predictions, labels, weights)))
+
+    def update_labels_first(
+        state: StateT,
+        labels: ArrayLike,
+        predictions: ArrayLike,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> StateT:
+        return update(state, predictions, labels, weights=weights)
+
+    def finalize(state: State) -> Value:
+        if rejects is None:
+            return value(state)
+        return unless_rejected(where, state.rejected, lambda: value(state), rejects)
+
+    return Metric(init, update_labels_first if labels_first else update, finalize, merge)
+
+
+def _aggregate(metrics: Mapping[Key, Metric]) -> Metric:
     """The aggregate of metrics under their keys, with dicts for state and value."""
 
-    def init() -> dict[Any, Any]:
+    def init() -> dict[Key, State]:
         return {key: metric.init() for key, metric in metrics.items()}
 
-    def update(states: dict[Any, Any], *data: Any, weights: Any = None, **named: Any) -> Any:
+    def update(
+        states: dict[Key, State],
+        *data: ArrayLike,
+        weights: ArrayLike | None = None,
+        **named: ArrayLike,
+    ) -> dict[Key, State]:
         new = {}
         for key, metric in metrics.items():
             try:
@@ -199,10 +278,10 @@ def _aggregate(metrics: Mapping[Any, Metric]) -> Metric:
                 raise
         return new
 
-    def finalize(states: dict[Any, Any]) -> dict[Any, Any]:
+    def finalize(states: dict[Key, State]) -> dict[Key, Value]:
         return {key: metric.finalize(states[key]) for key, metric in metrics.items()}
 
-    def merge(a: dict[Any, Any], b: dict[Any, Any]) -> dict[Any, Any]:
+    def merge(a: dict[Key, State], b: dict[Key, State]) -> dict[Key, State]:
         return {key: metric.merge(a[key], b[key]) for key, metric in metrics.items()}
 
     return Metric(init, update, finalize, merge)

@@ -1,19 +1,21 @@
 """What metrics of decisions accept as one, and what they do about anything else.
 
-Nothing can be raised on the device, so what is no decision is counted there, and `finalize` raises;
-or gives NaN within `jax.jit`.
+Nothing can be raised on the device. So what is not a decision is counted there, and `finalize`
+raises, or gives NaN within `jax.jit`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._inputs import to_pair, to_statistics, to_weights
+from jslim.metrics._inputs import Given, to_pair, to_statistics, to_weights
 
-_DECISIONS = (
+ValueT = TypeVar("ValueT")  # an array, or a pytree of them
+
+NO_DECISION = (
     "had a prediction or a label other than 0 or 1; compare probabilities with a threshold "
     "(predictions > 0.5), class ids with one class (predictions == class_id, labels == class_id)"
 )
@@ -51,12 +53,13 @@ class Scored(NamedTuple):
     weights: jax.Array | None
 
 
-def to_scored(where: str, predictions: Any, labels: Any, weights: Any) -> Scored:
+def to_scored(where: str, given: Given) -> Scored:
     """What the metrics of scores do to their inputs first."""
-    predictions, labels = to_pair(where, predictions, labels)
+    predictions, labels = to_pair(where, given.predictions, given.labels)
     check_real(where, "predictions", predictions)
     truth, fits = to_decisions(where, "labels", labels)
-    return Scored(to_statistics(predictions), truth, fits, to_weights(where, weights, truth.shape))
+    weights = to_weights(where, given.weights, truth.shape)
+    return Scored(to_statistics(predictions), truth, fits, weights)
 
 
 def count_rejected(fits: jax.Array, weights: jax.Array | None) -> accumulators.Sum:
@@ -68,11 +71,8 @@ def count_rejected(fits: jax.Array, weights: jax.Array | None) -> accumulators.S
 
 
 def unless_rejected(
-    where: str,
-    rejected: accumulators.Sum,
-    value: Callable[[], jax.Array],
-    what: str = _DECISIONS,
-) -> jax.Array:
+    where: str, rejected: accumulators.Sum, value: Callable[[], ValueT], what: str
+) -> ValueT:
     """The value, or an error where examples were rejected.
 
     Raises:
@@ -84,7 +84,7 @@ def unless_rejected(
     )
 
 
-def value_unless(bad: jax.Array, value: Callable[[], Any], message: Callable[[], str]) -> Any:
+def value_unless(bad: jax.Array, value: Callable[[], ValueT], message: Callable[[], str]) -> ValueT:
     """The value, or an error with that message where `bad` is above 0; within `jax.jit`, NaN."""
     try:
         is_bad = bool(bad > 0)

@@ -1,20 +1,33 @@
 """What metrics do to their inputs first: one shape for predictions, labels and weights."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jslim.metrics._accumulators import statistics_dtype
 
 
-def to_statistics(values: Any) -> jax.Array:
+class Given(NamedTuple):
+    """What the `update` of a metric of predictions and labels was given."""
+
+    predictions: ArrayLike
+    labels: ArrayLike
+    weights: ArrayLike | None
+
+
+def to_statistics(values: ArrayLike) -> jax.Array:
     """Real numbers of any type in the type that metrics compute in."""
     return jnp.asarray(values).astype(statistics_dtype())
 
 
 def to_pair(
-    where: str, first: Any, second: Any, *, names: tuple[str, str] = ("predictions", "labels")
+    where: str,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    names: tuple[str, str] = ("predictions", "labels"),
 ) -> tuple[jax.Array, jax.Array]:
     """Two arrays of one shape; either may have a last axis of 1 that the other lacks."""
     first, second = jnp.asarray(first), jnp.asarray(second)
@@ -34,7 +47,13 @@ def to_pair(
     return first, second
 
 
-def to_weights(where: str, weights: Any, shape: tuple[int, ...]) -> jax.Array | None:
+def check_ids(where: str, name: str, ids: jax.Array, remedy: str = "") -> None:
+    """Raises TypeError unless they are integers."""
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"{where}: {name} must be integer class ids, got {ids.dtype}{remedy}.")
+
+
+def to_weights(where: str, weights: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
     """Weights ready to broadcast to values of `shape`.
 
     As in TF-Slim a scalar, the same rank with axes of 1, one axis of 1 too many, or the last axis
@@ -59,7 +78,14 @@ def to_weights(where: str, weights: Any, shape: tuple[int, ...]) -> jax.Array | 
     return to_statistics(weights)
 
 
-def multiply_weights(first: Any, second: Any) -> jax.Array | None:
+def weight_of_each(weights: jax.Array | None, shape: tuple[int, ...]) -> jax.Array:
+    """An array of `shape` from weights that broadcast to it; ones for None."""
+    if weights is None:
+        return jnp.ones(shape, statistics_dtype())
+    return jnp.broadcast_to(weights, shape)
+
+
+def multiply_weights(first: ArrayLike | None, second: ArrayLike | None) -> ArrayLike | None:
     """The product of two weights, where None is 1 and missing last axes count as 1."""
     if first is None or second is None:
         return second if first is None else first

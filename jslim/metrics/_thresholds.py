@@ -1,15 +1,16 @@
 """What metrics of scores of two classes share: decisions at many thresholds."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric
-from jslim.metrics._decisions import count_rejected, to_scored, unless_rejected
+from jslim.metrics._core import Metric, Value, pair_metric
+from jslim.metrics._decisions import count_rejected, to_scored
+from jslim.metrics._inputs import Given
 
 # What TF-Slim adds to denominators, and around 0 and 1 as thresholds.
 EPSILON = 1e-7
@@ -56,53 +57,40 @@ NO_NUMBER = "had a label other than 0 or 1, or a prediction that is NaN"
 def threshold_metric(
     where: str,
     thresholds: Sequence[float],
-    value: Callable[[Counts], Any],
+    value: Callable[[Counts], Value],
     *,
     are_probabilities: bool = True,
+    labels_first: bool = False,
 ) -> Metric:
     """A metric whose value is a function of the counts at some thresholds."""
     limits = np.asarray(thresholds, np.float64)
-    what = NO_PROBABILITY if are_probabilities else NO_NUMBER
 
-    def init() -> ThresholdState:
-        # Each has a buffer of its own: a state may be donated.
-        tp, fn, tn, fp = (accumulators.zero(limits.shape) for _ in range(4))
-        return ThresholdState(tp, fn, tn, fp, accumulators.zero())
-
-    def update(
-        state: ThresholdState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> ThresholdState:
-        scores, truth, fits, weights = to_scored(where, predictions, labels, weights)
-        if weights is not None:
-            weights = jnp.broadcast_to(weights, truth.shape).reshape(1, -1)
+    def batch(given: Given) -> ThresholdState:
+        scores, truth, fits, aligned = to_scored(where, given)
+        if aligned is not None:
+            aligned = jnp.broadcast_to(aligned, truth.shape).reshape(1, -1)
         scores, truth = scores.reshape(1, -1), truth.reshape(1, -1)
         fits = fits.reshape(1, -1) & ~jnp.isnan(scores)
         if are_probabilities:
             fits &= (scores >= 0) & (scores <= 1)
         is_positive = scores > jnp.asarray(limits, scores.dtype)[:, None]
-
-        def count(cell: jax.Array) -> accumulators.Sum:
-            return accumulators.sum_of(cell, weights, axis=1)
-
-        batch = ThresholdState(
-            count(is_positive & truth),
-            count(~is_positive & truth),
-            count(~is_positive & ~truth),
-            count(is_positive & ~truth),
-            count_rejected(fits, weights),
+        decisions = (
+            is_positive & truth,
+            ~is_positive & truth,
+            ~is_positive & ~truth,
+            is_positive & ~truth,
         )
-        return accumulators.merge(state, batch)
+        tp, fn, tn, fp = (accumulators.sum_of(each, aligned, axis=1) for each in decisions)
+        return ThresholdState(tp, fn, tn, fp, count_rejected(fits, aligned))
 
-    def finalize(state: ThresholdState) -> Any:
-        counts = Counts(*map(accumulators.value, state[:4]))
-        return unless_rejected(where, state.rejected, lambda: value(counts), what)
-
-    return Metric(init, update, finalize, accumulators.merge)
-
-
-def labels_first(labels: Any, predictions: Any) -> tuple[Any, Any]:
-    """For `Metric.on`: the arguments in the order of some of TF-Slim's metrics."""
-    return predictions, labels
+    return pair_metric(
+        where,
+        accumulators.zeros(ThresholdState, *[limits.shape] * 4, ()),
+        batch,
+        lambda state: value(Counts(*map(accumulators.value, state[:4]))),
+        rejects=NO_PROBABILITY if are_probabilities else NO_NUMBER,
+        labels_first=labels_first,
+    )
 
 
 def between_0_and_1(where: str, num_thresholds: int, last: float = 1 + EPSILON) -> list[float]:

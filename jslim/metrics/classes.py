@@ -1,73 +1,57 @@
 """Metrics of class ids, from the confusion matrix."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._decisions import count_rejected, unless_rejected
-from jslim.metrics._inputs import to_pair, to_weights
+from jslim.metrics._core import Metric, Value, metric, pair_metric
+from jslim.metrics._decisions import count_rejected
+from jslim.metrics._inputs import Given, check_ids, to_pair, to_weights, weight_of_each
 
 
 class ConfusionState(NamedTuple):
-    """The weight of each pair of label and prediction; and of what is no pair of classes."""
+    """The weight of each pair of label and prediction, and of what is not a pair of classes."""
 
     matrix: accumulators.Sum
     rejected: accumulators.Sum
 
 
-def _metric(
-    where: str,
-    num_classes: int,
-    value: Callable[[jax.Array], jax.Array],
-) -> Metric:
+def _metric(where: str, num_classes: int, value: Callable[[jax.Array], Value]) -> Metric:
     """A metric whose value is a function of the confusion matrix, `[labels, predictions]`."""
     if num_classes < 2:
         raise ValueError(f"{where}: num_classes must be at least 2, got {num_classes}.")
-    what = f"had a prediction or a label that is no class id from 0 to {num_classes - 1}"
 
-    def init() -> ConfusionState:
-        return ConfusionState(accumulators.zero((num_classes, num_classes)), accumulators.zero())
-
-    def update(
-        state: ConfusionState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> ConfusionState:
-        predictions, labels = to_pair(where, predictions, labels)
+    def batch(given: Given) -> ConfusionState:
+        predictions, labels = to_pair(where, given.predictions, given.labels)
         for name, ids in (("predictions", predictions), ("labels", labels)):
-            if not jnp.issubdtype(ids.dtype, jnp.integer):
-                raise TypeError(
-                    f"{where}: {name} must be integer class ids, got {ids.dtype}; take "
-                    "jnp.argmax(scores, -1)."
-                )
-        weights = to_weights(where, weights, labels.shape)
+            check_ids(where, name, ids, "; take jnp.argmax(scores, -1)")
+        aligned = to_weights(where, given.weights, labels.shape)
         fits = (labels >= 0) & (labels < num_classes) & (predictions >= 0)
         fits &= predictions < num_classes
-        dtype = accumulators.statistics_dtype()
-        each = jnp.ones(labels.shape, dtype)
-        if weights is not None:
-            each = jnp.broadcast_to(weights, labels.shape)
+        each = weight_of_each(aligned, labels.shape)
         place = jnp.where(fits, labels, 0).astype(jnp.int32) * num_classes
         place += jnp.where(fits, predictions, 0).astype(jnp.int32)
-        added = jnp.zeros((num_classes * num_classes,), dtype)
+        added = jnp.zeros((num_classes * num_classes,), each.dtype)
         added = added.at[place.reshape(-1)].add(jnp.where(fits, each, 0).reshape(-1))
-        batch = ConfusionState(
+        return ConfusionState(
             accumulators.from_float(added.reshape(num_classes, num_classes)),
-            count_rejected(fits, weights),
+            count_rejected(fits, aligned),
         )
-        return accumulators.merge(state, batch)
 
-    def finalize(state: ConfusionState) -> jax.Array:
-        matrix = accumulators.value(state.matrix)
-        return unless_rejected(where, state.rejected, lambda: value(matrix), what)
+    return pair_metric(
+        where,
+        accumulators.zeros(ConfusionState, (num_classes, num_classes), ()),
+        batch,
+        lambda state: value(accumulators.value(state.matrix)),
+        rejects=f"had a prediction or a label that is no class id from 0 to {num_classes - 1}",
+    )
 
-    return Metric(init, update, finalize, accumulators.merge)
 
-
-@takes_configuration
-def confusion_matrix(num_classes: int) -> Metric:
+@metric
+def confusion_matrix(where: str, num_classes: int) -> Metric:
     """How often each class is taken for each. New in jslim.
 
     Args:
@@ -87,11 +71,11 @@ def confusion_matrix(num_classes: int) -> Metric:
             `[0, num_classes)`. (Within `jax.jit` the value is NaN then.)
         TypeError: By `update`, if the ids are not integers.
     """
-    return _metric("confusion_matrix", num_classes, lambda matrix: matrix)
+    return _metric(where, num_classes, lambda matrix: matrix)
 
 
-@takes_configuration
-def streaming_mean_iou(num_classes: int) -> Metric:
+@metric
+def streaming_mean_iou(where: str, num_classes: int) -> Metric:
     """The mean over the classes of intersection over union.
 
     Of a class that is neither predicted nor there, nothing counts.
@@ -115,11 +99,11 @@ def streaming_mean_iou(num_classes: int) -> Metric:
         ratios = jnp.where(is_there, right / jnp.where(is_there, union, 1), 0)
         return jnp.sum(ratios) / jnp.maximum(jnp.sum(is_there), 1).astype(ratios.dtype)
 
-    return _metric("streaming_mean_iou", num_classes, value)
+    return _metric(where, num_classes, value)
 
 
-@takes_configuration
-def cohen_kappa(num_classes: int) -> Metric:
+@metric
+def cohen_kappa(where: str, num_classes: int) -> Metric:
     """How far predictions agree with labels beyond chance.
 
     Cohen, "A coefficient of agreement for nominal scales" (1960).
@@ -141,12 +125,11 @@ def cohen_kappa(num_classes: int) -> Metric:
         total = jnp.sum(matrix)
         expected = jnp.sum(jnp.sum(matrix, 0) * jnp.sum(matrix, 1))
         expected = expected / jnp.where(total == 0, 1, total)
-        free = total - expected
-        agreed = jnp.trace(matrix) - expected
-        return jnp.where(free == 0, 0, agreed / jnp.where(free == 0, 1, free))
+        return accumulators.divide(jnp.trace(matrix) - expected, total - expected)
 
-    metric = _metric("cohen_kappa", num_classes, value)
-    return metric.on(lambda labels, predictions_idx: (predictions_idx, labels))
+    return _metric(where, num_classes, value).on(
+        lambda labels, predictions_idx: (predictions_idx, labels)
+    )
 
 
 class ClassScores(NamedTuple):
@@ -161,20 +144,16 @@ class ClassScores(NamedTuple):
 def scores_of(matrix: jax.Array) -> ClassScores:
     """Precision, recall and F1 of every class, from a confusion matrix `[label, prediction]`."""
     right, labelled, predicted = jnp.diagonal(matrix), jnp.sum(matrix, 1), jnp.sum(matrix, 0)
-
-    def share(whole: jax.Array, part: jax.Array) -> jax.Array:
-        return jnp.where(whole == 0, 0, part / jnp.where(whole == 0, 1, whole))
-
     return ClassScores(
-        share(predicted, right),
-        share(labelled, right),
-        share(predicted + labelled, 2 * right),
+        accumulators.divide(right, predicted),
+        accumulators.divide(right, labelled),
+        accumulators.divide(2 * right, predicted + labelled),
         labelled,
     )
 
 
-@takes_configuration
-def per_class(num_classes: int) -> Metric:
+@metric
+def per_class(where: str, num_classes: int) -> Metric:
     """Precision, recall and F1 of every class against the others. New in jslim.
 
     Args:
@@ -188,4 +167,4 @@ def per_class(num_classes: int) -> Metric:
     Raises:
         ValueError, TypeError: As `confusion_matrix`.
     """
-    return _metric("per_class", num_classes, scores_of)  # type: ignore[arg-type]
+    return _metric(where, num_classes, scores_of)

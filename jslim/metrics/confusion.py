@@ -1,14 +1,14 @@
 """Metrics of binary decisions, from counts of right and wrong ones."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import jax
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._decisions import count_rejected, to_decisions, unless_rejected
-from jslim.metrics._inputs import to_pair, to_weights
+from jslim.metrics._core import Metric, metric, pair_metric
+from jslim.metrics._decisions import NO_DECISION, count_rejected, to_decisions
+from jslim.metrics._inputs import Given, to_pair, to_weights
 
 
 class BinaryState(NamedTuple):
@@ -19,8 +19,18 @@ class BinaryState(NamedTuple):
     rejected: accumulators.Sum
 
 
-@takes_configuration
-def streaming_precision() -> Metric:
+class CountState(NamedTuple):
+    """The weight of the counted decisions, and how many were not decisions."""
+
+    counted: accumulators.Sum
+    rejected: accumulators.Sum
+
+
+StateT = TypeVar("StateT", BinaryState, CountState)
+
+
+@metric
+def streaming_precision(where: str) -> Metric:
     """The share of the examples predicted true that are true; also named `precision`.
 
     TF-Slim casts class ids and probabilities to bool, which calls everything but 0 true. Here they
@@ -29,7 +39,7 @@ def streaming_precision() -> Metric:
 
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
+        labels: The truth, given in the same way and of the same shape.
         weights: See `jslim.metrics`.
 
     Returns:
@@ -40,15 +50,11 @@ def streaming_precision() -> Metric:
         TypeError: By `update`, if the data is neither bool nor real numbers.
         ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
-    return _share_metric(
-        "streaming_precision",
-        counted=lambda predictions, labels: predictions & labels,
-        other=lambda predictions, labels: predictions & ~labels,
-    )
+    return _share_metric(where, "tp", "fp")
 
 
-@takes_configuration
-def streaming_recall() -> Metric:
+@metric
+def streaming_recall(where: str) -> Metric:
     """The share of the true examples that are predicted true; also named `recall`.
 
     What is accepted as a decision, and what happens to anything else, is told at
@@ -56,7 +62,7 @@ def streaming_recall() -> Metric:
 
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Decisions of any shape: bool, or numbers that are 0 or 1.
-        labels: The truth, likewise, of the same shape.
+        labels: The truth, given in the same way and of the same shape.
         weights: See `jslim.metrics`.
 
     Returns:
@@ -67,15 +73,11 @@ def streaming_recall() -> Metric:
         TypeError: By `update`, if the data is neither bool nor real numbers.
         ValueError: By `finalize`, if a prediction or label was neither 0 nor 1.
     """
-    return _share_metric(
-        "streaming_recall",
-        counted=lambda predictions, labels: predictions & labels,
-        other=lambda predictions, labels: ~predictions & labels,
-    )
+    return _share_metric(where, "tp", "fn")
 
 
-@takes_configuration
-def streaming_false_positive_rate() -> Metric:
+@metric
+def streaming_false_positive_rate(where: str) -> Metric:
     """The share of the false examples that are predicted true.
 
     `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
@@ -85,15 +87,11 @@ def streaming_false_positive_rate() -> Metric:
         A metric with a scalar value in [0, 1], false positives / (false positives and
         true negatives); 0 where nothing is false. Its `finalize` reads one number from the device.
     """
-    return _share_metric(
-        "streaming_false_positive_rate",
-        counted=lambda predictions, labels: predictions & ~labels,
-        other=lambda predictions, labels: ~predictions & ~labels,
-    )
+    return _share_metric(where, "fp", "tn")
 
 
-@takes_configuration
-def streaming_false_negative_rate() -> Metric:
+@metric
+def streaming_false_negative_rate(where: str) -> Metric:
     """The share of the true examples that are predicted false.
 
     `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
@@ -103,15 +101,11 @@ def streaming_false_negative_rate() -> Metric:
         A metric with a scalar value in [0, 1], false negatives / (false negatives and
         true positives); 0 where nothing is true. Its `finalize` reads one number from the device.
     """
-    return _share_metric(
-        "streaming_false_negative_rate",
-        counted=lambda predictions, labels: ~predictions & labels,
-        other=lambda predictions, labels: predictions & labels,
-    )
+    return _share_metric(where, "fn", "tp")
 
 
-@takes_configuration
-def streaming_true_positives() -> Metric:
+@metric
+def streaming_true_positives(where: str) -> Metric:
     """How many true examples are predicted true: the sum of their weights.
 
     `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
@@ -120,13 +114,11 @@ def streaming_true_positives() -> Metric:
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
     """
-    return _count_metric(
-        "streaming_true_positives", lambda predictions, labels: predictions & labels
-    )
+    return _count_metric(where, "tp")
 
 
-@takes_configuration
-def streaming_true_negatives() -> Metric:
+@metric
+def streaming_true_negatives(where: str) -> Metric:
     """How many false examples are predicted false: the sum of their weights.
 
     `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
@@ -135,13 +127,11 @@ def streaming_true_negatives() -> Metric:
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
     """
-    return _count_metric(
-        "streaming_true_negatives", lambda predictions, labels: ~predictions & ~labels
-    )
+    return _count_metric(where, "tn")
 
 
-@takes_configuration
-def streaming_false_positives() -> Metric:
+@metric
+def streaming_false_positives(where: str) -> Metric:
     """How many false examples are predicted true: the sum of their weights.
 
     `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
@@ -150,13 +140,11 @@ def streaming_false_positives() -> Metric:
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
     """
-    return _count_metric(
-        "streaming_false_positives", lambda predictions, labels: predictions & ~labels
-    )
+    return _count_metric(where, "fp")
 
 
-@takes_configuration
-def streaming_false_negatives() -> Metric:
+@metric
+def streaming_false_negatives(where: str) -> Metric:
     """How many true examples are predicted false: the sum of their weights.
 
     `update(state, predictions, labels, *, weights=None)`: takes and raises what that of
@@ -165,79 +153,51 @@ def streaming_false_negatives() -> Metric:
     Returns:
         A metric with a scalar value. Its `finalize` reads one number from the device.
     """
-    return _count_metric(
-        "streaming_false_negatives", lambda predictions, labels: ~predictions & labels
-    )
+    return _count_metric(where, "fn")
 
 
 precision = streaming_precision
 recall = streaming_recall
 
-Cell = Callable[[jax.Array, jax.Array], jax.Array]
+_CELLS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "tp": lambda predictions, labels: predictions & labels,
+    "fn": lambda predictions, labels: ~predictions & labels,
+    "tn": lambda predictions, labels: ~predictions & ~labels,
+    "fp": lambda predictions, labels: predictions & ~labels,
+}
 
 
-def _share_metric(where: str, counted: Cell, other: Cell) -> Metric:
+def _share_metric(where: str, counted: str, other: str) -> Metric:
     """A metric `counted / (counted + other)` over two cells of the confusion matrix."""
 
-    def init() -> BinaryState:
-        return BinaryState(accumulators.zero(), accumulators.zero(), accumulators.zero())
+    def share(state: BinaryState) -> jax.Array:
+        return accumulators.ratio(state.counted, accumulators.add(state.counted, state.other))
 
-    def update(
-        state: BinaryState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> BinaryState:
-        predictions, labels, fits, weights = _decisions(where, predictions, labels, weights)
-        batch = BinaryState(
-            accumulators.sum_of(counted(predictions, labels), weights),
-            accumulators.sum_of(other(predictions, labels), weights),
-            count_rejected(fits, weights),
-        )
-        return accumulators.merge(state, batch)
-
-    def finalize(state: BinaryState) -> jax.Array:
-        def share() -> jax.Array:
-            total = accumulators.add(state.counted, state.other)
-            return accumulators.ratio(state.counted, total)
-
-        return unless_rejected(where, state.rejected, share)
-
-    return Metric(init, update, finalize, accumulators.merge)
+    return _cell_metric(where, BinaryState, (counted, other), share)
 
 
-class CountState(NamedTuple):
-    """The weight of the counted decisions, and how many were not decisions."""
-
-    counted: accumulators.Sum
-    rejected: accumulators.Sum
-
-
-def _count_metric(where: str, counted: Cell) -> Metric:
+def _count_metric(where: str, counted: str) -> Metric:
     """A metric that counts one cell of the confusion matrix."""
-
-    def init() -> CountState:
-        return CountState(accumulators.zero(), accumulators.zero())
-
-    def update(
-        state: CountState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> CountState:
-        predictions, labels, fits, weights = _decisions(where, predictions, labels, weights)
-        batch = CountState(
-            accumulators.sum_of(counted(predictions, labels), weights),
-            count_rejected(fits, weights),
-        )
-        return accumulators.merge(state, batch)
-
-    def finalize(state: CountState) -> jax.Array:
-        return unless_rejected(where, state.rejected, lambda: accumulators.value(state.counted))
-
-    return Metric(init, update, finalize, accumulators.merge)
+    return _cell_metric(
+        where, CountState, (counted,), lambda state: accumulators.value(state.counted)
+    )
 
 
-def _decisions(
-    where: str, predictions: Any, labels: Any, weights: Any
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
-    """Both as truth values, where they are some, and the weights to broadcast to them."""
-    predictions, labels = to_pair(where, predictions, labels)
-    predictions, predictions_fit = to_decisions(where, "predictions", predictions)
-    labels, labels_fit = to_decisions(where, "labels", labels)
-    weights = to_weights(where, weights, predictions.shape)
-    return predictions, labels, predictions_fit & labels_fit, weights
+def _cell_metric(
+    where: str,
+    state_of: Callable[..., StateT],
+    cells: Sequence[str],
+    value: Callable[[StateT], jax.Array],
+) -> Metric:
+    """A metric of the weights of cells."""
+
+    def batch(given: Given) -> StateT:
+        predictions, labels = to_pair(where, given.predictions, given.labels)
+        predicted, predictions_fit = to_decisions(where, "predictions", predictions)
+        truth, labels_fit = to_decisions(where, "labels", labels)
+        aligned = to_weights(where, given.weights, truth.shape)
+        sums = (accumulators.sum_of(_CELLS[cell](predicted, truth), aligned) for cell in cells)
+        return state_of(*sums, count_rejected(predictions_fit & labels_fit, aligned))
+
+    init = accumulators.zeros(state_of, *[()] * (len(cells) + 1))
+    return pair_metric(where, init, batch, value, rejects=NO_DECISION)

@@ -1,13 +1,14 @@
 """How predictions and labels vary together."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._inputs import to_pair, to_statistics, to_weights
+from jslim.metrics._core import Metric, metric, pair_metric
+from jslim.metrics._inputs import Given, to_pair, to_statistics, to_weights
 
 
 class MomentState(NamedTuple):
@@ -25,14 +26,10 @@ def _merge(a: MomentState, b: MomentState) -> MomentState:
     """Chan, Golub and LeVeque, "Updating formulae for computing sample variances" (1979)."""
     weight = accumulators.add(a.weight, b.weight)
     n_a, n_b, n = (accumulators.value(s) for s in (a.weight, b.weight, weight))
-    share = jnp.where(n == 0, 0, n_b / jnp.where(n == 0, 1, n))
-    steps = [
-        accumulators.value(accumulators.add(mine, accumulators.negative(other)))
-        for other, mine in (
-            (a.mean_prediction, b.mean_prediction),
-            (a.mean_label, b.mean_label),
-        )
-    ]
+    share = accumulators.divide(n_b, n)
+
+    def step(mean: accumulators.Sum, other: accumulators.Sum) -> jax.Array:
+        return accumulators.value(accumulators.add(other, accumulators.negative(mean)))
 
     def moved(mean: accumulators.Sum, step: jax.Array) -> accumulators.Sum:
         return accumulators.add(mean, accumulators.from_float(step * share))
@@ -43,56 +40,44 @@ def _merge(a: MomentState, b: MomentState) -> MomentState:
         between = accumulators.from_float(first * second * n_a * share)
         return accumulators.add(accumulators.add(one, other), between)
 
-    p, y = steps
+    p = step(a.mean_prediction, b.mean_prediction)
+    y = step(a.mean_label, b.mean_label)
     return MomentState(
         weight,
-        moved(a.mean_prediction, p),
-        moved(a.mean_label, y),
-        joined(a.of_both, b.of_both, p, y),
-        joined(a.of_predictions, b.of_predictions, p, p),
-        joined(a.of_labels, b.of_labels, y, y),
+        mean_prediction=moved(a.mean_prediction, p),
+        mean_label=moved(a.mean_label, y),
+        of_both=joined(a.of_both, b.of_both, p, y),
+        of_predictions=joined(a.of_predictions, b.of_predictions, p, p),
+        of_labels=joined(a.of_labels, b.of_labels, y, y),
     )
 
 
-def _init() -> MomentState:
-    weight, x, y, both, xx, yy = (accumulators.zero() for _ in range(6))
-    return MomentState(weight, x, y, both, xx, yy)
-
-
-def _metric(where: str, value: Any) -> Metric:
-    def update(
-        state: MomentState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MomentState:
-        predictions, labels = to_pair(where, predictions, labels)
+def _metric(where: str, value: Callable[[MomentState], jax.Array]) -> Metric:
+    def batch(given: Given) -> MomentState:
+        predictions, labels = to_pair(where, given.predictions, given.labels)
         x, y = to_statistics(predictions), to_statistics(labels)
-        weights = to_weights(where, weights, x.shape)
-        if weights is not None:
+        aligned = to_weights(where, given.weights, x.shape)
+        if aligned is not None:
             # What has no weight may be NaN.
-            x, y = jnp.where(weights == 0, 0, x), jnp.where(weights == 0, 0, y)
-        weight = accumulators.count_of(x.shape, weights)
-        n = accumulators.value(weight)
-
-        def mean(values: jax.Array) -> jax.Array:
-            total = accumulators.value(accumulators.sum_of(values, weights))
-            return jnp.where(n == 0, 0, total / jnp.where(n == 0, 1, n))
-
-        mean_x, mean_y = mean(x), mean(y)
+            x, y = jnp.where(aligned == 0, 0, x), jnp.where(aligned == 0, 0, y)
+        weight = accumulators.count_of(x.shape, aligned)
+        mean_x, mean_y = (
+            accumulators.ratio(accumulators.sum_of(values, aligned), weight) for values in (x, y)
+        )
         dx, dy = x - mean_x, y - mean_y
-        batch = MomentState(
+        return MomentState(
             weight,
             accumulators.from_float(mean_x),
             accumulators.from_float(mean_y),
-            accumulators.sum_of(dx * dy, weights),
-            accumulators.sum_of(dx * dx, weights),
-            accumulators.sum_of(dy * dy, weights),
+            *(accumulators.sum_of(products, aligned) for products in (dx * dy, dx * dx, dy * dy)),
         )
-        return _merge(state, batch)
 
-    return Metric(_init, update, value, _merge)
+    init = accumulators.zeros(MomentState, *[()] * 6)
+    return pair_metric(where, init, batch, value, merge=_merge)
 
 
-@takes_configuration
-def streaming_covariance() -> Metric:
+@metric
+def streaming_covariance(where: str) -> Metric:
     """The covariance of predictions and labels.
 
     `update(state, predictions, labels, *, weights=None)`:
@@ -110,11 +95,11 @@ def streaming_covariance() -> Metric:
         comoment = accumulators.value(state.of_both)
         return jnp.where(n <= 1, jnp.nan, comoment / jnp.where(n <= 1, 1, n - 1))
 
-    return _metric("streaming_covariance", value)
+    return _metric(where, value)
 
 
-@takes_configuration
-def streaming_pearson_correlation() -> Metric:
+@metric
+def streaming_pearson_correlation(where: str) -> Metric:
     """The correlation coefficient of predictions and labels.
 
     `update(state, predictions, labels, *, weights=None)`:
@@ -136,4 +121,4 @@ def streaming_pearson_correlation() -> Metric:
         root = jnp.sqrt(jnp.where(varies, x, 1)) * jnp.sqrt(jnp.where(varies, y, 1))
         return jnp.where(varies, both / root, jnp.nan)
 
-    return _metric("streaming_pearson_correlation", value)
+    return _metric(where, value)

@@ -3,14 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-from jslim.metrics._core import Metric, takes_configuration
+from jslim.metrics._accumulators import divide
+from jslim.metrics._core import Metric, metric
 from jslim.metrics._thresholds import (
     EPSILON,
     Counts,
     between_0_and_1,
     check_curve,
     check_share,
-    labels_first,
     threshold_metric,
 )
 
@@ -32,27 +32,22 @@ def _interpolated_area(counts: Counts) -> jax.Array:
     """
     tp, p = counts.tp, counts.tp + counts.fp
     steps = tp[:-1] - tp[1:]
-    slope = _divided(steps, jnp.maximum(p[:-1] - p[1:], 0))
+    slope = divide(steps, jnp.maximum(p[:-1] - p[1:], 0))
     intercept = tp[1:] - slope * p[1:]
     both = (p[:-1] > 0) & (p[1:] > 0)
-    ratio = jnp.where(both, _divided(p[:-1], jnp.maximum(p[1:], 0)), 1)
+    ratio = jnp.where(both, divide(p[:-1], jnp.maximum(p[1:], 0)), 1)
     terms = slope * (steps + intercept * jnp.log(ratio))
-    return jnp.sum(_divided(terms, jnp.maximum(tp[1:] + counts.fn[1:], 0)))
-
-
-def _divided(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    is_zero = denominator == 0
-    return jnp.where(is_zero, 0, numerator / jnp.where(is_zero, 1, denominator))
+    return jnp.sum(divide(terms, jnp.maximum(tp[1:] + counts.fn[1:], 0)))
 
 
 _SUMMATIONS = ("trapezoidal", "careful_interpolation", "minoring", "majoring")
 
 
-@takes_configuration
+@metric
 def streaming_auc(
-    num_thresholds: int = 200, curve: str = "ROC", summation_method: str = "trapezoidal"
+    where: str, num_thresholds: int = 200, curve: str = "ROC", summation_method: str = "trapezoidal"
 ) -> Metric:
-    """The area under the ROC or precision-recall curve, from so many points of it.
+    """The area under the ROC or precision-recall curve, from `num_thresholds` points of it.
 
     TF-Slim has the trapezoidal rule alone; the others are those of `tf.metrics.auc`.
 
@@ -77,7 +72,6 @@ def streaming_auc(
             [0, 1], or a label neither 0 nor 1. (Within `jax.jit` the value is NaN then.)
         TypeError: By `update`, if the data is neither bool nor real numbers.
     """
-    where = "streaming_auc"
     check_curve(where, curve)
     if summation_method not in _SUMMATIONS:
         raise ValueError(
@@ -98,8 +92,8 @@ def streaming_auc(
     return threshold_metric(where, between_0_and_1(where, num_thresholds), area)
 
 
-@takes_configuration
-def streaming_curve_points(num_thresholds: int = 200, curve: str = "ROC") -> Metric:
+@metric
+def streaming_curve_points(where: str, num_thresholds: int = 200, curve: str = "ROC") -> Metric:
     """Points of the ROC or precision-recall curve.
 
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
@@ -114,15 +108,17 @@ def streaming_curve_points(num_thresholds: int = 200, curve: str = "ROC") -> Met
     Raises:
         ValueError, TypeError: As `streaming_auc`.
     """
-    where = "streaming_curve_points"
     check_curve(where, curve)
     thresholds = between_0_and_1(where, num_thresholds)
-    metric = threshold_metric(where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1))
-    return metric.on(labels_first)
+    return threshold_metric(
+        where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1), labels_first=True
+    )
 
 
-@takes_configuration
-def streaming_specificity_at_sensitivity(sensitivity: float, num_thresholds: int = 200) -> Metric:
+@metric
+def streaming_specificity_at_sensitivity(
+    where: str, sensitivity: float, num_thresholds: int = 200
+) -> Metric:
     """The specificity where the sensitivity (recall) is nearest to a given one.
 
     `update(state, predictions, labels, *, weights=None)`: as of `streaming_auc`.
@@ -137,7 +133,6 @@ def streaming_specificity_at_sensitivity(sensitivity: float, num_thresholds: int
     Raises:
         ValueError, TypeError: As `streaming_auc`.
     """
-    where = "streaming_specificity_at_sensitivity"
     check_share(where, "sensitivity", sensitivity)
 
     def value(counts: Counts) -> jax.Array:
@@ -150,8 +145,10 @@ def streaming_specificity_at_sensitivity(sensitivity: float, num_thresholds: int
     return threshold_metric(where, between_0_and_1(where, num_thresholds, 1 - EPSILON), value)
 
 
-@takes_configuration
-def streaming_sensitivity_at_specificity(specificity: float, num_thresholds: int = 200) -> Metric:
+@metric
+def streaming_sensitivity_at_specificity(
+    where: str, specificity: float, num_thresholds: int = 200
+) -> Metric:
     """The sensitivity (recall) where the specificity is nearest to a given one.
 
     `update(state, predictions, labels, *, weights=None)`: as of `streaming_auc`.
@@ -166,7 +163,6 @@ def streaming_sensitivity_at_specificity(specificity: float, num_thresholds: int
     Raises:
         ValueError, TypeError: As `streaming_auc`.
     """
-    where = "streaming_sensitivity_at_specificity"
     check_share(where, "specificity", specificity)
 
     def value(counts: Counts) -> jax.Array:
@@ -175,9 +171,9 @@ def streaming_sensitivity_at_specificity(specificity: float, num_thresholds: int
     return threshold_metric(where, between_0_and_1(where, num_thresholds), value)
 
 
-@takes_configuration
+@metric
 def recall_at_precision(
-    precision: float, num_thresholds: int = 200, strict_mode: bool = False
+    where: str, precision: float, num_thresholds: int = 200, strict_mode: bool = False
 ) -> Metric:
     """The recall where the precision is nearest to a given one.
 
@@ -195,7 +191,6 @@ def recall_at_precision(
     Raises:
         ValueError, TypeError: As `streaming_auc`.
     """
-    where = "recall_at_precision"
     check_share(where, "precision", precision)
 
     def value(counts: Counts) -> jax.Array:
@@ -205,11 +200,12 @@ def recall_at_precision(
         best = jnp.argmax(1 / (above + EPSILON))
         return jnp.where(counts.precision[best] >= precision, counts.recall[best], 0)
 
-    return threshold_metric(where, between_0_and_1(where, num_thresholds), value).on(labels_first)
+    thresholds = between_0_and_1(where, num_thresholds)
+    return threshold_metric(where, thresholds, value, labels_first=True)
 
 
-@takes_configuration
-def precision_at_recall(target_recall: float, num_thresholds: int = 200) -> Metric:
+@metric
+def precision_at_recall(where: str, target_recall: float, num_thresholds: int = 200) -> Metric:
     """The precision at the last threshold where the recall is not below a given one.
 
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
@@ -224,7 +220,6 @@ def precision_at_recall(target_recall: float, num_thresholds: int = 200) -> Metr
     Raises:
         ValueError, TypeError: As `streaming_auc`.
     """
-    where = "precision_at_recall"
     check_share(where, "target_recall", target_recall)
 
     def value(counts: Counts) -> jax.Array:
@@ -232,11 +227,12 @@ def precision_at_recall(target_recall: float, num_thresholds: int = 200) -> Metr
         tp, fp = counts.tp[last], counts.fp[last]
         return (tp + EPSILON) / (tp + fp + EPSILON)
 
-    return threshold_metric(where, between_0_and_1(where, num_thresholds), value).on(labels_first)
+    thresholds = between_0_and_1(where, num_thresholds)
+    return threshold_metric(where, thresholds, value, labels_first=True)
 
 
-@takes_configuration
-def f1_score(num_thresholds: int = 200) -> Metric:
+@metric
+def f1_score(where: str, num_thresholds: int = 200) -> Metric:
     """The greatest harmonic mean of precision and recall at any threshold.
 
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
@@ -255,5 +251,5 @@ def f1_score(num_thresholds: int = 200) -> Metric:
         p, r = counts.precision, counts.recall
         return jnp.max(2 * p * r / (p + r + EPSILON))
 
-    thresholds = between_0_and_1("f1_score", num_thresholds)
-    return threshold_metric("f1_score", thresholds, value).on(labels_first)
+    thresholds = between_0_and_1(where, num_thresholds)
+    return threshold_metric(where, thresholds, value, labels_first=True)

@@ -1,16 +1,17 @@
-"""Metrics that keep all values: their state has room for so many."""
+"""Metrics that keep all values, up to the number that their state has room for."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike, DTypeLike
 
 from jslim.metrics._accumulators import statistics_dtype
-from jslim.metrics._core import Metric, takes_configuration
+from jslim.metrics._core import Metric, Value, metric, pair_metric
 from jslim.metrics._decisions import to_scored, value_unless
-from jslim.metrics._inputs import to_statistics, to_weights
+from jslim.metrics._inputs import Given, to_statistics, to_weights, weight_of_each
 from jslim.metrics._thresholds import NO_NUMBER, check_curve
 
 
@@ -22,7 +23,7 @@ class GatheredState(NamedTuple):
     lost: jax.Array
 
 
-def _empty(shapes: Mapping[str, tuple[tuple[int, ...], Any]], max_size: int) -> GatheredState:
+def _empty(shapes: Mapping[str, tuple[tuple[int, ...], DTypeLike]], max_size: int) -> GatheredState:
     rows = {name: jnp.zeros((max_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
     return GatheredState(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
@@ -53,8 +54,8 @@ def _batch(rows: dict[str, jax.Array], weights: jax.Array | None) -> GatheredSta
 
 
 def _host_or_nan(
-    where: str, state: GatheredState, value: Callable[[], Any], rejected: jax.Array | None = None
-) -> Any:
+    where: str, state: GatheredState, value: Callable[[], Value], rejected: jax.Array | None = None
+) -> Value:
     """The value, or an error where rows did not fit; within `jax.jit`, NaN."""
     bad = state.lost if rejected is None else state.lost + rejected
 
@@ -77,11 +78,12 @@ def _check_size(where: str, max_size: int) -> int:
     return max_size
 
 
-@takes_configuration
+@metric
 def streaming_concat(
+    where: str,
     max_size: int | None = None,
     shape: tuple[int, ...] = (),
-    dtype: Any = np.float32,
+    dtype: DTypeLike = np.float32,
     *,
     axis: int = 0,
 ) -> Metric:
@@ -110,7 +112,7 @@ def streaming_concat(
         ValueError: `max_size` is below 1, or there is no such `axis`; by `update`, if the values
             have another shape; by `finalize`, if there was no room for some.
     """
-    where, shape = "streaming_concat", tuple(shape)
+    shape = tuple(shape)
     if max_size is None:
         raise TypeError(
             f"{where}: max_size must be given, since the state keeps its size; give the number of "
@@ -126,7 +128,9 @@ def streaming_concat(
     def init() -> GatheredState:
         return _empty({"values": (shape, dtype)}, room)
 
-    def update(state: GatheredState, values: Any, *, weights: Any = None) -> GatheredState:
+    def update(
+        state: GatheredState, values: ArrayLike, *, weights: ArrayLike | None = None
+    ) -> GatheredState:
         values = jnp.asarray(values)
         if (
             values.ndim != len(shape) + 1
@@ -141,8 +145,8 @@ def streaming_concat(
         aligned = to_weights(where, weights, values.shape[:1])
         return _appended(state, _batch({"values": values.astype(dtype)}, aligned))
 
-    def finalize(state: GatheredState) -> Any:
-        def value() -> Any:
+    def finalize(state: GatheredState) -> jax.Array:
+        def value() -> jax.Array:
             try:
                 rows = state.rows["values"][: int(state.size)]
             except jax.errors.ConcretizationTypeError:
@@ -166,25 +170,18 @@ class ScoredState(NamedTuple):
     rejected: jax.Array
 
 
-def _scored_metric(
-    where: str, max_size: int, value: Callable[[jax.Array, jax.Array, jax.Array], Any]
-) -> Metric:
+def _scored_metric(where: str, max_size: int, value: Callable[..., Value]) -> Metric:
     """A metric of all predictions, truth values and weights; rows behind the size have weight 0."""
     _check_size(where, max_size)
 
     def init() -> ScoredState:
-        dtype = statistics_dtype()
-        shapes = dict.fromkeys(("predictions", "truth", "weights"), ((), dtype))
+        shapes = dict.fromkeys(("predictions", "truth", "weights"), ((), statistics_dtype()))
         return ScoredState(_empty(shapes, max_size), jnp.zeros((), jnp.int32))
 
-    def update(
-        state: ScoredState, labels: Any, predictions: Any, *, weights: Any = None
-    ) -> ScoredState:
-        scores, truth, fits, aligned = to_scored(where, predictions, labels, weights)
+    def batch(given: Given) -> ScoredState:
+        scores, truth, fits, aligned = to_scored(where, given)
         fits &= ~jnp.isnan(scores)
-        each = jnp.ones(scores.shape, scores.dtype)
-        if aligned is not None:
-            each = jnp.broadcast_to(aligned, scores.shape)
+        each = weight_of_each(aligned, scores.shape)
         rejected = jnp.sum(~fits & (each != 0), dtype=jnp.int32)
         # A NaN of weight 0 must not come into the sums.
         each = jnp.where(fits, each, 0).reshape(-1)
@@ -193,22 +190,17 @@ def _scored_metric(
             "truth": to_statistics(truth).reshape(-1),
             "weights": each,
         }
-        examples = _appended(state.examples, _batch(rows, each))
-        return ScoredState(examples, state.rejected + rejected)
+        return ScoredState(_batch(rows, each), rejected)
 
-    def finalize(state: ScoredState) -> Any:
-        rows = state.examples.rows
+    def finalize(state: ScoredState) -> Value:
         return _host_or_nan(
-            where,
-            state.examples,
-            lambda: value(rows["predictions"], rows["truth"], rows["weights"]),
-            state.rejected,
+            where, state.examples, lambda: value(**state.examples.rows), state.rejected
         )
 
     def merge(a: ScoredState, b: ScoredState) -> ScoredState:
         return ScoredState(_appended(a.examples, b.examples), a.rejected + b.rejected)
 
-    return Metric(init, update, finalize, merge)
+    return pair_metric(where, init, batch, finalize, labels_first=True, merge=merge)
 
 
 def _at_ends(values: jax.Array, is_end: jax.Array) -> jax.Array:
@@ -216,8 +208,8 @@ def _at_ends(values: jax.Array, is_end: jax.Array) -> jax.Array:
     return jax.lax.cummax(jnp.where(is_end, values, 0))
 
 
-@takes_configuration
-def streaming_dynamic_auc(max_size: int = 1 << 16, curve: str = "ROC") -> Metric:
+@metric
+def streaming_dynamic_auc(where: str, max_size: int = 1 << 16, curve: str = "ROC") -> Metric:
     """The exact area under the ROC or precision-recall curve, with every prediction a threshold.
 
     Differs from TF-Slim: the state has a fixed size; it computes in float32.
@@ -239,7 +231,6 @@ def streaming_dynamic_auc(max_size: int = 1 << 16, curve: str = "ROC") -> Metric
             prediction was NaN.
         TypeError: By `update`, if the data is neither bool nor real numbers.
     """
-    where = "streaming_dynamic_auc"
     check_curve(where, curve)
 
     def value(predictions: jax.Array, truth: jax.Array, weights: jax.Array) -> jax.Array:
@@ -275,9 +266,9 @@ class AucData(NamedTuple):
     upper: jax.Array
 
 
-@takes_configuration
+@metric
 def auc_with_confidence_intervals(
-    max_size: int = 1 << 16, alpha: float = 0.95, logit_transformation: bool = True
+    where: str, max_size: int = 1 << 16, alpha: float = 0.95, logit_transformation: bool = True
 ) -> Metric:
     """The exact area under the ROC curve, with limits of its confidence interval.
 
@@ -300,7 +291,6 @@ def auc_with_confidence_intervals(
         ValueError: `alpha` is not in (0, 1); what `streaming_dynamic_auc` raises.
         TypeError: As `streaming_dynamic_auc`.
     """
-    where = "auc_with_confidence_intervals"
     if not 0 < alpha < 1:
         raise ValueError(f"{where}: alpha must be in (0, 1), got {alpha}.")
     epsilon = 1e-7

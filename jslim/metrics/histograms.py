@@ -1,14 +1,16 @@
 """Metrics of scores of two classes, from a histogram of each."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._decisions import count_rejected, to_scored, unless_rejected
+from jslim.metrics._core import Metric, State, Value, metric, pair_metric
+from jslim.metrics._decisions import count_rejected, to_scored
+from jslim.metrics._inputs import Given, weight_of_each
 from jslim.metrics._thresholds import EPSILON, NO_NUMBER, NO_PROBABILITY, between_0_and_1
 
 
@@ -37,22 +39,15 @@ def _histogram_metric(
     num_bins: int,
     bin_of: Callable[[jax.Array], jax.Array],
     fits_in: Callable[[jax.Array], jax.Array],
-    value: Callable[[jax.Array, jax.Array], Any],
-    what: str,
+    value: Callable[[jax.Array, jax.Array], Value],
+    rejects: str,
 ) -> Metric:
     """A metric whose value is a function of two histograms."""
 
-    def init() -> HistogramState:
-        true, false = (accumulators.zero((num_bins,)) for _ in range(2))
-        return HistogramState(true, false, accumulators.zero())
-
-    def update(
-        state: HistogramState, labels: Any, predictions: Any, *, weights: Any = None
-    ) -> HistogramState:
-        scores, truth, fits, weights = to_scored(where, predictions, labels, weights)
+    def batch(given: Given) -> HistogramState:
+        scores, truth, fits, aligned = to_scored(where, given)
         fits &= fits_in(scores)
-        each = jnp.ones_like(scores) if weights is None else jnp.broadcast_to(weights, scores.shape)
-        each = jnp.where(fits, each, 0).reshape(-1)
+        each = jnp.where(fits, weight_of_each(aligned, scores.shape), 0).reshape(-1)
         place = jnp.where(fits, bin_of(scores), 0).astype(jnp.int32).reshape(-1)
 
         def histogram(chosen: jax.Array) -> accumulators.Sum:
@@ -60,19 +55,20 @@ def _histogram_metric(
             added = empty.at[place].add(jnp.where(chosen.reshape(-1), each, 0))
             return accumulators.from_float(added)
 
-        rejected = count_rejected(fits, weights)
-        batch = HistogramState(histogram(truth), histogram(~truth), rejected)
-        return accumulators.merge(state, batch)
+        return HistogramState(histogram(truth), histogram(~truth), count_rejected(fits, aligned))
 
-    def finalize(state: HistogramState) -> Any:
-        true, false = accumulators.value(state.true), accumulators.value(state.false)
-        return unless_rejected(where, state.rejected, lambda: value(true, false), what)
+    return pair_metric(
+        where,
+        accumulators.zeros(HistogramState, (num_bins,), (num_bins,), ()),
+        batch,
+        lambda state: value(accumulators.value(state.true), accumulators.value(state.false)),
+        rejects=rejects,
+        labels_first=True,
+    )
 
-    return Metric(init, update, finalize, accumulators.merge)
 
-
-@takes_configuration
-def precision_recall_at_equal_thresholds(num_thresholds: int = 201) -> Metric:
+@metric
+def precision_recall_at_equal_thresholds(where: str, num_thresholds: int = 201) -> Metric:
     """Precision and recall at thresholds evenly spaced from 0 to 1, in one pass over the data.
 
     The cost of an update does not grow with the number of thresholds. A prediction counts as true
@@ -89,7 +85,6 @@ def precision_recall_at_equal_thresholds(num_thresholds: int = 201) -> Metric:
     Raises:
         ValueError, TypeError: As `streaming_auc`.
     """
-    where = "precision_recall_at_equal_thresholds"
     between_0_and_1(where, num_thresholds)
 
     def value(true: jax.Array, false: jax.Array) -> PrecisionRecallData:
@@ -102,9 +97,9 @@ def precision_recall_at_equal_thresholds(num_thresholds: int = 201) -> Metric:
             fp,
             tn,
             fn,
-            tp / jnp.maximum(EPSILON, tp + fp),
-            tp / jnp.maximum(EPSILON, tp + fn),
-            jnp.linspace(0, 1, num_thresholds, dtype=tp.dtype),
+            precision=tp / jnp.maximum(EPSILON, tp + fp),
+            recall=tp / jnp.maximum(EPSILON, tp + fn),
+            thresholds=jnp.linspace(0, 1, num_thresholds, dtype=tp.dtype),
         )
 
     return _histogram_metric(
@@ -113,12 +108,14 @@ def precision_recall_at_equal_thresholds(num_thresholds: int = 201) -> Metric:
         lambda scores: jnp.floor(scores * (num_thresholds - 1)),
         lambda scores: (scores >= 0) & (scores <= 1),
         value,
-        NO_PROBABILITY,
+        rejects=NO_PROBABILITY,
     )
 
 
-@takes_configuration
-def auc_using_histogram(score_range: Sequence[float] = (0.0, 1.0), nbins: int = 100) -> Metric:
+@metric
+def auc_using_histogram(
+    where: str, score_range: Sequence[float] = (0.0, 1.0), nbins: int = 100
+) -> Metric:
     """The area under the ROC curve, from histograms of the scores of true and false examples.
 
     Bouckaert, "Efficient AUC learning curve calculation" (2006).
@@ -137,7 +134,6 @@ def auc_using_histogram(score_range: Sequence[float] = (0.0, 1.0), nbins: int = 
         ValueError: The range is empty or there are less than 2 bins; by `finalize`, if a score was
             NaN, or a label neither 0 nor 1.
     """
-    where = "auc_using_histogram"
     low, high = map(float, score_range)
     if not low < high or nbins < 2:
         raise ValueError(
@@ -153,16 +149,21 @@ def auc_using_histogram(score_range: Sequence[float] = (0.0, 1.0), nbins: int = 
         y = jnp.cumsum(y_steps)
         return x_steps[0] * y[0] / 2 + jnp.sum(x_steps[1:] * (y[1:] + y[:-1]) / 2)
 
-    metric = _histogram_metric(
-        where, nbins, bin_of, lambda scores: ~jnp.isnan(scores), value, NO_NUMBER
+    of_labels = _histogram_metric(
+        where, nbins, bin_of, lambda scores: ~jnp.isnan(scores), value, rejects=NO_NUMBER
     )
     names = {"boolean_labels": "labels", "scores": "predictions"}
 
-    def update(state: HistogramState, *data: Any, weights: Any = None, **named: Any) -> Any:
+    def update(
+        state: HistogramState,
+        *data: ArrayLike,
+        weights: ArrayLike | None = None,
+        **named: ArrayLike,
+    ) -> State:
         for name, others in names.items():
             if name in named and others in named:
                 raise TypeError(f"{where}: {name} is the same as {others}; give one of the two.")
         named = {names.get(name, name): array for name, array in named.items()}
-        return metric.update(state, *data, weights=weights, **named)
+        return of_labels.update(state, *data, weights=weights, **named)
 
-    return metric._replace(update=update)
+    return of_labels._replace(update=update)

@@ -1,13 +1,15 @@
 """Metrics that are the weighted mean of something per value."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._inputs import to_pair, to_statistics, to_weights
+from jslim.metrics._core import Metric, metric, pair_metric
+from jslim.metrics._inputs import Given, to_pair, to_statistics, to_weights
 
 
 class MeanState(NamedTuple):
@@ -17,8 +19,8 @@ class MeanState(NamedTuple):
     weight: accumulators.Sum
 
 
-@takes_configuration
-def streaming_mean() -> Metric:
+@metric
+def streaming_mean(where: str) -> Metric:
     """The weighted mean of all values.
 
     `update(state, values, *, weights=None)`:
@@ -28,15 +30,11 @@ def streaming_mean() -> Metric:
     Returns:
         A metric with a scalar value; 0 where the weights add up to 0 or there is no data.
     """
-
-    def update(state: MeanState, values: Any, *, weights: Any = None) -> MeanState:
-        return add_to_mean("streaming_mean", state, jnp.asarray(values), weights)
-
-    return mean_metric(update)
+    return _mean_of_values(where, jnp.asarray)
 
 
-@takes_configuration
-def streaming_accuracy() -> Metric:
+@metric
+def streaming_accuracy(where: str) -> Metric:
     """The share of predictions that equal their labels; also named `accuracy`.
 
     TF-Slim's own `metrics.accuracy` is the value of one batch and not a streaming metric.
@@ -51,19 +49,15 @@ def streaming_accuracy() -> Metric:
         A metric with a scalar value in [0, 1]; 0 where there is no data.
     """
 
-    def update(
-        state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        predictions, labels = to_pair("streaming_accuracy", predictions, labels)
+    def is_right(predictions: jax.Array, labels: jax.Array) -> jax.Array:
         # A cast to an integer type would turn a NaN into some class id.
-        is_right = (predictions.astype(labels.dtype) == labels) & (predictions == predictions)
-        return add_to_mean("streaming_accuracy", state, is_right, weights)
+        return (predictions.astype(labels.dtype) == labels) & (predictions == predictions)
 
-    return mean_metric(update)
+    return mean_of_pairs(where, is_right)
 
 
-@takes_configuration
-def streaming_mean_absolute_error() -> Metric:
+@metric
+def streaming_mean_absolute_error(where: str) -> Metric:
     """The mean of `abs(predictions - labels)`.
 
     `update(state, predictions, labels, *, weights=None)`:
@@ -74,19 +68,11 @@ def streaming_mean_absolute_error() -> Metric:
     Returns:
         A metric with a scalar value; 0 where there is no data.
     """
-
-    def update(
-        state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        predictions, labels = to_pair("streaming_mean_absolute_error", predictions, labels)
-        errors = jnp.abs(to_statistics(predictions) - to_statistics(labels))
-        return add_to_mean("streaming_mean_absolute_error", state, errors, weights)
-
-    return mean_metric(update)
+    return mean_of_pairs(where, lambda p, y: jnp.abs(to_statistics(p) - to_statistics(y)))
 
 
-@takes_configuration
-def streaming_mean_squared_error() -> Metric:
+@metric
+def streaming_mean_squared_error(where: str) -> Metric:
     """The mean of `(predictions - labels) ** 2`.
 
     `update(state, predictions, labels, *, weights=None)`:
@@ -97,19 +83,11 @@ def streaming_mean_squared_error() -> Metric:
     Returns:
         A metric with a scalar value; 0 where there is no data.
     """
-
-    def update(
-        state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        predictions, labels = to_pair("streaming_mean_squared_error", predictions, labels)
-        errors = jnp.square(to_statistics(predictions) - to_statistics(labels))
-        return add_to_mean("streaming_mean_squared_error", state, errors, weights)
-
-    return mean_metric(update)
+    return mean_of_pairs(where, lambda p, y: jnp.square(to_statistics(p) - to_statistics(y)))
 
 
-@takes_configuration
-def streaming_mean_relative_error() -> Metric:
+@metric
+def streaming_mean_relative_error(where: str) -> Metric:
     """The mean of `abs(labels - predictions) / normalizer`, and of 0 where the normalizer is 0.
 
     TF-Slim requires the normalizer; here it is the labels unless it is given. As in TF-Slim its
@@ -124,31 +102,31 @@ def streaming_mean_relative_error() -> Metric:
     Returns:
         A metric with a scalar value; 0 where there is no data.
     """
-    where = "streaming_mean_relative_error"
 
     def update(
         state: MeanState,
-        predictions: Any,
-        labels: Any,
-        normalizer: Any = None,
+        predictions: ArrayLike,
+        labels: ArrayLike,
+        normalizer: ArrayLike | None = None,
         *,
-        weights: Any = None,
+        weights: ArrayLike | None = None,
     ) -> MeanState:
         predictions, labels = to_pair(where, predictions, labels)
-        if normalizer is None:
-            normalizer = labels
         errors = jnp.abs(to_statistics(labels) - to_statistics(predictions))
-        errors, normalizer = to_pair(where, errors, normalizer, names=("predictions", "normalizer"))
-        normalizer = to_statistics(normalizer)
-        is_zero = normalizer == 0
-        relative_errors = jnp.where(is_zero, 0, errors / jnp.where(is_zero, 1, normalizer))
-        return add_to_mean(where, state, relative_errors, weights)
+        errors, given = to_pair(
+            where,
+            errors,
+            labels if normalizer is None else normalizer,
+            names=("predictions", "normalizer"),
+        )
+        relative_errors = accumulators.divide(errors, to_statistics(given))
+        return accumulators.merge(state, mean_state(where, relative_errors, weights))
 
-    return mean_metric(update)
+    return Metric(EMPTY, update, mean, accumulators.merge)
 
 
-@takes_configuration
-def streaming_percentage_less(threshold: float) -> Metric:
+@metric
+def streaming_percentage_less(where: str, threshold: float) -> Metric:
     """The share of values below a threshold; also named `percentage_less`.
 
     Args:
@@ -161,16 +139,11 @@ def streaming_percentage_less(threshold: float) -> Metric:
     Returns:
         A metric with a scalar value in [0, 1] (not in percent); 0 where there is no data.
     """
-
-    def update(state: MeanState, values: Any, *, weights: Any = None) -> MeanState:
-        is_less = to_statistics(values) < to_statistics(threshold)
-        return add_to_mean("streaming_percentage_less", state, is_less, weights)
-
-    return mean_metric(update)
+    return _mean_of_values(where, lambda v: to_statistics(v) < to_statistics(threshold))
 
 
-@takes_configuration
-def streaming_mean_tensor(shape: tuple[int, ...] = ()) -> Metric:
+@metric
+def streaming_mean_tensor(where: str, shape: tuple[int, ...] = ()) -> Metric:
     """The weighted mean of arrays, element by element.
 
     Differs from TF-Slim: there the shape is that of the first values; here the state is there
@@ -190,12 +163,11 @@ def streaming_mean_tensor(shape: tuple[int, ...] = ()) -> Metric:
     Raises:
         ValueError: By `update`, if the values have another shape.
     """
-    where, shape = "streaming_mean_tensor", tuple(shape)
+    shape = tuple(shape)
 
-    def init() -> MeanState:
-        return MeanState(accumulators.zero(shape), accumulators.zero(shape))
-
-    def update(state: MeanState, values: Any, *, weights: Any = None) -> MeanState:
+    def update(
+        state: MeanState, values: ArrayLike, *, weights: ArrayLike | None = None
+    ) -> MeanState:
         values = jnp.asarray(values)
         has_batch = values.shape[1:] == shape and values.ndim == len(shape) + 1
         if values.shape != shape and not has_batch:
@@ -208,17 +180,15 @@ def streaming_mean_tensor(shape: tuple[int, ...] = ()) -> Metric:
             values = values[None]
             aligned = aligned[None] if aligned is not None and aligned.ndim else aligned
         ones = jnp.ones(values.shape, bool)
-        batch = MeanState(
-            accumulators.sum_of(values, aligned, axis=0),
-            accumulators.sum_of(ones, aligned, axis=0),
-        )
-        return accumulators.merge(state, batch)
+        sums = (accumulators.sum_of(terms, aligned, axis=0) for terms in (values, ones))
+        return accumulators.merge(state, MeanState(*sums))
 
-    return mean_metric(update)._replace(init=init)
+    init = accumulators.zeros(MeanState, shape, shape)
+    return Metric(init, update, mean, accumulators.merge)
 
 
-@takes_configuration
-def streaming_root_mean_squared_error() -> Metric:
+@metric
+def streaming_root_mean_squared_error(where: str) -> Metric:
     """The square root of the mean of `(predictions - labels) ** 2`.
 
     `update(state, predictions, labels, *, weights=None)`:
@@ -229,12 +199,13 @@ def streaming_root_mean_squared_error() -> Metric:
     Returns:
         A metric with a scalar value; 0 where there is no data.
     """
-    squared = streaming_mean_squared_error()
-    return squared._replace(finalize=lambda state: jnp.sqrt(squared.finalize(state)))
+    return mean_of_pairs(
+        where, lambda p, y: jnp.square(to_statistics(p) - to_statistics(y)), jnp.sqrt
+    )
 
 
-@takes_configuration
-def streaming_mean_cosine_distance(dim: int = -1) -> Metric:
+@metric
+def streaming_mean_cosine_distance(where: str, dim: int = -1) -> Metric:
     """1 minus the mean of the products of predictions and labels, summed over `dim`.
 
     As in TF-Slim they are taken as they are: make their norms 1 before, for cosines.
@@ -244,28 +215,22 @@ def streaming_mean_cosine_distance(dim: int = -1) -> Metric:
 
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Real numbers of any shape, with norms of 1 along `dim`.
-        labels: Likewise, of the same shape.
+        labels: The same, of the same shape.
         weights: See `jslim.metrics`; for the shape with an axis of 1 at `dim`, or without it if
             it is the last.
 
     Returns:
         A metric with a scalar value; 1 where there is no data.
     """
-    where = "streaming_mean_cosine_distance"
 
-    def update(
-        state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        predictions, labels = to_pair(where, predictions, labels)
-        products = to_statistics(predictions) * to_statistics(labels)
-        return add_to_mean(where, state, jnp.sum(products, dim, keepdims=True), weights)
+    def products(predictions: jax.Array, labels: jax.Array) -> jax.Array:
+        return jnp.sum(to_statistics(predictions) * to_statistics(labels), dim, keepdims=True)
 
-    metric = mean_metric(update)
-    return metric._replace(finalize=lambda state: 1 - metric.finalize(state))
+    return mean_of_pairs(where, products, lambda m: 1 - m)
 
 
-@takes_configuration
-def count() -> Metric:
+@metric
+def count(where: str) -> Metric:
     """How many values there are: the sum of their weights.
 
     `update(state, values, *, weights=None)`:
@@ -276,34 +241,55 @@ def count() -> Metric:
         A metric with a scalar value, exact past 2**24; 0 where there is no data.
     """
 
-    def update(state: accumulators.Sum, values: Any, *, weights: Any = None) -> accumulators.Sum:
+    def update(
+        state: accumulators.Sum, values: ArrayLike, *, weights: ArrayLike | None = None
+    ) -> accumulators.Sum:
         shape = jnp.shape(values)
-        aligned = to_weights("count", weights, shape)
+        aligned = to_weights(where, weights, shape)
         return accumulators.add(state, accumulators.count_of(shape, aligned))
 
     return Metric(accumulators.zero, update, accumulators.value, accumulators.add)
 
 
-accuracy = streaming_accuracy
-percentage_less = streaming_percentage_less
+EMPTY = accumulators.zeros(MeanState, (), ())
 
 
-def mean_metric(update: Any) -> Metric:
-    """A metric over a `MeanState`, given its update."""
-
-    def init() -> MeanState:
-        return MeanState(accumulators.zero(), accumulators.zero())
-
-    def finalize(state: MeanState) -> jax.Array:
-        return accumulators.ratio(state.total, state.weight)
-
-    return Metric(init, update, finalize, accumulators.merge)
-
-
-def add_to_mean(where: str, state: MeanState, values: jax.Array, weights: Any) -> MeanState:
-    """The state with `values`, numbers or truth values, of one more batch."""
+def mean_state(where: str, values: jax.Array, weights: ArrayLike | None) -> MeanState:
+    """The state after one batch of `values`, numbers or truth values."""
     aligned = to_weights(where, weights, values.shape)
-    batch = MeanState(
+    return MeanState(
         accumulators.sum_of(values, aligned), accumulators.count_of(values.shape, aligned)
     )
-    return accumulators.merge(state, batch)
+
+
+def mean_of_pairs(
+    where: str,
+    values_of: Callable[[jax.Array, jax.Array], jax.Array],
+    of_mean: Callable[[jax.Array], jax.Array] = lambda m: m,
+) -> Metric:
+    """The mean of a function of predictions and labels of one shape, or a function of it."""
+
+    def batch(given: Given) -> MeanState:
+        pair = to_pair(where, given.predictions, given.labels)
+        return mean_state(where, values_of(*pair), given.weights)
+
+    return pair_metric(where, EMPTY, batch, lambda state: of_mean(mean(state)))
+
+
+def _mean_of_values(where: str, values_of: Callable[[ArrayLike], jax.Array]) -> Metric:
+    """The mean of a function of the values."""
+
+    def update(
+        state: MeanState, values: ArrayLike, *, weights: ArrayLike | None = None
+    ) -> MeanState:
+        return accumulators.merge(state, mean_state(where, values_of(values), weights))
+
+    return Metric(EMPTY, update, mean, accumulators.merge)
+
+
+def mean(state: MeanState) -> jax.Array:
+    return accumulators.ratio(state.total, state.weight)
+
+
+accuracy = streaming_accuracy
+percentage_less = streaming_percentage_less

@@ -1,20 +1,22 @@
 """Metrics of scores per class, from where the right class ranks."""
 
 import operator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._inputs import to_statistics, to_weights
-from jslim.metrics.means import MeanState, add_to_mean, mean_metric
+from jslim.metrics._core import Metric, metric, pair_metric
+from jslim.metrics._inputs import Given, check_ids, to_statistics, to_weights
+from jslim.metrics.means import EMPTY, MeanState, mean, mean_state
 
 
-@takes_configuration
-def streaming_recall_at_k(k: int) -> Metric:
+@metric
+def streaming_recall_at_k(where: str, k: int) -> Metric:
     """The share of examples whose label is among the `k` classes of highest score.
 
     A class that ties with the k-th score is among them. An example whose label is no class, or
@@ -35,32 +37,26 @@ def streaming_recall_at_k(k: int) -> Metric:
         ValueError: If `k` is below 1; by `update`, if the shapes do not fit.
         TypeError: If `k` is not an integer; by `update`, if the labels are not.
     """
-    k = operator.index(k)
-    if k < 1:
-        raise ValueError(f"streaming_recall_at_k: k is {k}; give at least 1.")
+    k = _checked_k(where, k)
 
-    def update(
-        state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        is_hit = _in_top_k("streaming_recall_at_k", predictions, labels, k)
-        return add_to_mean("streaming_recall_at_k", state, is_hit, weights)
+    def batch(given: Given) -> MeanState:
+        return mean_state(where, _in_top_k(where, given, k), given.weights)
 
-    return mean_metric(update)
+    return pair_metric(where, EMPTY, batch, mean)
 
 
-def _in_top_k(where: str, predictions: Any, labels: Any, k: int) -> jax.Array:
+def _in_top_k(where: str, given: Given, k: int) -> jax.Array:
     """Whether fewer than `k` classes score higher than the label's, per example."""
-    scores, labels = to_statistics(predictions), jnp.asarray(labels)
-    given = labels.shape
-    if labels.ndim == scores.ndim and given[-1:] == (1,):
+    scores, labels = to_statistics(given.predictions), jnp.asarray(given.labels)
+    shape = labels.shape
+    if labels.ndim == scores.ndim and shape[-1:] == (1,):
         labels = labels[..., 0]
     if scores.ndim == 0 or labels.shape != scores.shape[:-1]:
         raise ValueError(
-            f"{where}: predictions of shape {scores.shape} and labels of shape {given} do not "
+            f"{where}: predictions of shape {scores.shape} and labels of shape {shape} do not "
             "match; give scores [batch, num_classes] and class ids [batch]."
         )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"{where}: labels must be integer class ids, got {labels.dtype}.")
+    check_ids(where, "labels", labels)
     id_dtype = jax.dtypes.canonicalize_dtype(jnp.int64)
     class_ids = lax.broadcasted_iota(id_dtype, scores.shape, scores.ndim - 1)
     # Compared with every class id, because indexing would clip a label that is out of range.
@@ -78,42 +74,63 @@ class TopKState(NamedTuple):
     whole: accumulators.Sum
 
 
-def _ids(where: str, name: str, ids: Any, like: tuple[int, ...]) -> jax.Array:
-    """Class ids `[..., number]`, where one each may lack the last axis."""
-    ids = jnp.asarray(ids)
-    if not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"{where}: {name} must be integer class ids, got {ids.dtype}.")
-    given = ids.shape
-    if ids.shape == like:
-        ids = ids[..., None]
-    if ids.shape[:-1] != like:
-        raise ValueError(
-            f"{where}: {name} of shape {given} do not fit examples of shape {like}; give one id "
-            "for each example, or [..., number of ids]."
-        )
-    return ids
+# Makes class ids `[..., k]`, the best first, from what `update` is given.
+_Ids = Callable[[ArrayLike], jax.Array]
 
 
-def _check_k(where: str, k: int) -> int:
+def _checked_k(where: str, k: int) -> int:
     k = operator.index(k)
     if k < 1:
         raise ValueError(f"{where}: k is {k}; give at least 1.")
     return k
 
 
-def _top_k(where: str, predictions: Any, k: int) -> jax.Array:
-    scores = to_statistics(predictions)
-    if scores.ndim < 1 or scores.shape[-1] < k:
+def _ids_of_scores(where: str, k: int) -> _Ids:
+    k = _checked_k(where, k)
+
+    def ids(predictions: ArrayLike) -> jax.Array:
+        scores = to_statistics(predictions)
+        if scores.ndim < 1 or scores.shape[-1] < k:
+            raise ValueError(
+                f"{where}: predictions must be scores [..., num_classes] of at least k={k} "
+                f"classes, got shape {scores.shape}."
+            )
+        return lax.top_k(scores, k)[1]
+
+    return ids
+
+
+def _given_ids(where: str) -> _Ids:
+    def ids(top_k_predictions: ArrayLike) -> jax.Array:
+        top = jnp.asarray(top_k_predictions)
+        if top.ndim < 1 or not jnp.issubdtype(top.dtype, jnp.integer):
+            raise TypeError(
+                f"{where}: top_k_predictions must be integer class ids [..., k], got {top.dtype} "
+                f"of shape {top.shape}."
+            )
+        return top
+
+    return ids
+
+
+def _label_ids(where: str, labels: ArrayLike, like: tuple[int, ...]) -> jax.Array:
+    """Labels `[..., number]`, where one each may lack the last axis."""
+    ids = jnp.asarray(labels)
+    check_ids(where, "labels", ids)
+    given = ids.shape
+    if ids.shape == like:
+        ids = ids[..., None]
+    if ids.shape[:-1] != like:
         raise ValueError(
-            f"{where}: predictions must be scores [..., num_classes] of at least k={k} classes, "
-            f"got shape {scores.shape}."
+            f"{where}: labels of shape {given} do not fit examples of shape {like}; give one id "
+            "for each example, or [..., number of ids]."
         )
-    return lax.top_k(scores, k)[1]
+    return ids
 
 
-def _in_labels(top: jax.Array, labels: jax.Array) -> jax.Array:
-    """For each of the ids `[..., k]` whether it is one of the labels `[..., number]`."""
-    return jnp.any(top[..., :, None] == labels[..., None, :].astype(top.dtype), -1)
+def _are_among(ids: jax.Array, others: jax.Array) -> jax.Array:
+    """For each of the ids `[..., number]` whether it is one of the others."""
+    return jnp.any(ids[..., :, None] == others[..., None, :], -1)
 
 
 def _distinct(labels: jax.Array) -> jax.Array:
@@ -123,59 +140,73 @@ def _distinct(labels: jax.Array) -> jax.Array:
     return (labels >= 0) & ~jnp.any(same & earlier, -1)
 
 
-def _top_k_metric(where: str, count: Any, ids_of: Any) -> Metric:
-    """A metric of hits among ids: `count(top, labels)` gives hits and whole of each example."""
+def _recall(where: str, ids_of: _Ids, class_id: int | None) -> Metric:
+    def hits(top: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        counts = _distinct(labels)
+        if class_id is not None:
+            counts &= labels == class_id
+        return _are_among(labels.astype(top.dtype), top), counts
 
-    def init() -> TopKState:
-        return TopKState(accumulators.zero(), accumulators.zero())
+    return _top_k_metric(where, ids_of, hits)
 
-    def update(
-        state: TopKState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> TopKState:
-        top = ids_of(predictions)
-        labels = _ids(where, "labels", labels, top.shape[:-1])
-        weights = to_weights(where, weights, top.shape[:-1])
-        hits, whole = count(top, labels)
-        batch = TopKState(accumulators.sum_of(hits, weights), accumulators.sum_of(whole, weights))
-        return accumulators.merge(state, batch)
 
-    def finalize(state: TopKState) -> jax.Array:
+def _precision(where: str, ids_of: _Ids, class_id: int | None) -> Metric:
+    def hits(top: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        counts = jnp.ones(top.shape, bool) if class_id is None else top == class_id
+        return _are_among(top, labels.astype(top.dtype)), counts
+
+    return _top_k_metric(where, ids_of, hits)
+
+
+def _top_k_metric(
+    where: str,
+    ids_of: _Ids,
+    hits: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
+) -> Metric:
+    """The share of hits: `hits(top, labels)` is which ids are found, and which of them count."""
+
+    def batch(given: Given) -> TopKState:
+        top = ids_of(given.predictions)
+        ids = _label_ids(where, given.labels, top.shape[:-1])
+        aligned = to_weights(where, given.weights, top.shape[:-1])
+        is_found, counts = hits(top, ids)
+        dtype = accumulators.statistics_dtype()
+        numbers = (jnp.sum(which, -1).astype(dtype) for which in (is_found & counts, counts))
+        return TopKState(*(accumulators.sum_of(number, aligned) for number in numbers))
+
+    def value(state: TopKState) -> jax.Array:
         whole = accumulators.value(state.whole)
         ratio = accumulators.ratio(state.hits, state.whole)
         return jnp.where(whole == 0, jnp.nan, ratio)
 
-    return Metric(init, update, finalize, accumulators.merge)
+    return pair_metric(where, accumulators.zeros(TopKState, (), ()), batch, value)
 
 
-def _chosen_first(top_k_predictions: Any, labels: Any) -> tuple[Any, Any]:
+def _average_precision(where: str, ids_of: _Ids) -> Metric:
+    def batch(given: Given) -> MeanState:
+        top = ids_of(given.predictions)
+        ids = _label_ids(where, given.labels, top.shape[:-1])
+        # The same id twice in what was chosen counts once.
+        is_relevant = _are_among(top, ids.astype(top.dtype)) & _distinct(top)
+        dtype = accumulators.statistics_dtype()
+        relevant = is_relevant.astype(dtype)
+        ranks = jnp.arange(1, top.shape[-1] + 1, dtype=dtype)
+        precision = jnp.cumsum(relevant, -1) / ranks.reshape((1,) * (top.ndim - 1) + (-1,))
+        # As in TF-Slim the same label twice counts twice here.
+        most = jnp.minimum(jnp.sum(ids >= 0, -1), top.shape[-1]).astype(dtype)
+        average = accumulators.divide(jnp.sum(precision * relevant, -1), most)
+        return mean_state(where, average, given.weights)
+
+    return pair_metric(where, EMPTY, batch, mean)
+
+
+def _chosen_first(top_k_predictions: ArrayLike, labels: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
     """For `Metric.on`: the arguments under the names of the metrics of ids chosen before."""
     return top_k_predictions, labels
 
 
-def _recall_counts(class_id: int | None) -> Any:
-    def count(top: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        counts = _distinct(labels)
-        if class_id is not None:
-            counts &= labels == class_id
-        found = jnp.any(labels[..., :, None].astype(top.dtype) == top[..., None, :], -1)
-        dtype = accumulators.statistics_dtype()
-        return jnp.sum(found & counts, -1).astype(dtype), jnp.sum(counts, -1).astype(dtype)
-
-    return count
-
-
-def _precision_counts(class_id: int | None) -> Any:
-    def count(top: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        counts = jnp.ones(top.shape, bool) if class_id is None else top == class_id
-        found = _in_labels(top, labels)
-        dtype = accumulators.statistics_dtype()
-        return jnp.sum(found & counts, -1).astype(dtype), jnp.sum(counts, -1).astype(dtype)
-
-    return count
-
-
-@takes_configuration
-def streaming_sparse_recall_at_k(k: int, class_id: int | None = None) -> Metric:
+@metric
+def streaming_sparse_recall_at_k(where: str, k: int, class_id: int | None = None) -> Metric:
     """The share of all labels that are among the `k` classes of highest score of their example.
 
     Differs from TF-Slim: labels are dense; a negative one is none, where an example has fewer.
@@ -197,12 +228,11 @@ def streaming_sparse_recall_at_k(k: int, class_id: int | None = None) -> Metric:
         ValueError: `k` is below 1; by `update`, if the shapes do not fit.
         TypeError: By `update`, if the labels are not integers.
     """
-    where, k = "streaming_sparse_recall_at_k", _check_k("streaming_sparse_recall_at_k", k)
-    return _top_k_metric(where, _recall_counts(class_id), lambda p: _top_k(where, p, k))
+    return _recall(where, _ids_of_scores(where, k), class_id)
 
 
-@takes_configuration
-def streaming_sparse_precision_at_k(k: int, class_id: int | None = None) -> Metric:
+@metric
+def streaming_sparse_precision_at_k(where: str, k: int, class_id: int | None = None) -> Metric:
     """The share of labels among the `k` classes of highest score of each example.
 
     Args:
@@ -217,25 +247,11 @@ def streaming_sparse_precision_at_k(k: int, class_id: int | None = None) -> Metr
     Raises:
         ValueError, TypeError: As `streaming_sparse_recall_at_k`.
     """
-    where, k = "streaming_sparse_precision_at_k", _check_k("streaming_sparse_precision_at_k", k)
-    return _top_k_metric(where, _precision_counts(class_id), lambda p: _top_k(where, p, k))
+    return _precision(where, _ids_of_scores(where, k), class_id)
 
 
-def _given_ids(where: str) -> Any:
-    def ids(top_k_predictions: Any) -> jax.Array:
-        top = jnp.asarray(top_k_predictions)
-        if top.ndim < 1 or not jnp.issubdtype(top.dtype, jnp.integer):
-            raise TypeError(
-                f"{where}: top_k_predictions must be integer class ids [..., k], got {top.dtype} "
-                f"of shape {top.shape}."
-            )
-        return top
-
-    return ids
-
-
-@takes_configuration
-def streaming_sparse_precision_at_top_k(class_id: int | None = None) -> Metric:
+@metric
+def streaming_sparse_precision_at_top_k(where: str, class_id: int | None = None) -> Metric:
     """`streaming_sparse_precision_at_k` of class ids that were chosen before.
 
     `update(state, top_k_predictions, labels, *, weights=None)`:
@@ -247,13 +263,11 @@ def streaming_sparse_precision_at_top_k(class_id: int | None = None) -> Metric:
 
     Returns, raises: As `streaming_sparse_precision_at_k`.
     """
-    where = "streaming_sparse_precision_at_top_k"
-    metric = _top_k_metric(where, _precision_counts(class_id), _given_ids(where))
-    return metric.on(_chosen_first)
+    return _precision(where, _given_ids(where), class_id).on(_chosen_first)
 
 
-@takes_configuration
-def sparse_recall_at_top_k(class_id: int | None = None) -> Metric:
+@metric
+def sparse_recall_at_top_k(where: str, class_id: int | None = None) -> Metric:
     """`streaming_sparse_recall_at_k` of class ids that were chosen before.
 
     `update(state, labels, top_k_predictions, *, weights=None)`: as of
@@ -264,35 +278,13 @@ def sparse_recall_at_top_k(class_id: int | None = None) -> Metric:
 
     Returns, raises: As `streaming_sparse_recall_at_k`.
     """
-    where = "sparse_recall_at_top_k"
-    metric = _top_k_metric(where, _recall_counts(class_id), _given_ids(where))
-    return metric.on(lambda labels, top_k_predictions: (top_k_predictions, labels))
+    return _recall(where, _given_ids(where), class_id).on(
+        lambda labels, top_k_predictions: (top_k_predictions, labels)
+    )
 
 
-def _average_precision(where: str, ids_of: Any) -> Metric:
-    def update(
-        state: MeanState, predictions: Any, labels: Any, *, weights: Any = None
-    ) -> MeanState:
-        top = ids_of(predictions)
-        labels = _ids(where, "labels", labels, top.shape[:-1])
-        is_relevant = _in_labels(top, labels)
-        # The same id twice in what was chosen counts once.
-        is_relevant &= _distinct(top)
-        dtype = accumulators.statistics_dtype()
-        relevant = is_relevant.astype(dtype)
-        ranks = jnp.arange(1, top.shape[-1] + 1, dtype=dtype)
-        precision = jnp.cumsum(relevant, -1) / ranks.reshape((1,) * (top.ndim - 1) + (-1,))
-        # As in TF-Slim the same label twice counts twice here.
-        most = jnp.minimum(jnp.sum(labels >= 0, -1), top.shape[-1]).astype(dtype)
-        total = jnp.sum(precision * relevant, -1)
-        average = jnp.where(most == 0, 0, total / jnp.where(most == 0, 1, most))
-        return add_to_mean(where, state, average, weights)
-
-    return mean_metric(update)
-
-
-@takes_configuration
-def streaming_sparse_average_precision_at_k(k: int) -> Metric:
+@metric
+def streaming_sparse_average_precision_at_k(where: str, k: int) -> Metric:
     """The mean over the examples of the average precision at the ranks of their labels.
 
     Args:
@@ -307,13 +299,11 @@ def streaming_sparse_average_precision_at_k(k: int) -> Metric:
     Raises:
         ValueError, TypeError: As `streaming_sparse_recall_at_k`.
     """
-    where = "streaming_sparse_average_precision_at_k"
-    k = _check_k(where, k)
-    return _average_precision(where, lambda p: _top_k(where, p, k))
+    return _average_precision(where, _ids_of_scores(where, k))
 
 
-@takes_configuration
-def streaming_sparse_average_precision_at_top_k() -> Metric:
+@metric
+def streaming_sparse_average_precision_at_top_k(where: str) -> Metric:
     """`streaming_sparse_average_precision_at_k` of class ids that were chosen before.
 
     `update(state, top_k_predictions, labels, *, weights=None)`: as of
@@ -321,5 +311,4 @@ def streaming_sparse_average_precision_at_top_k() -> Metric:
 
     Returns, raises: As `streaming_sparse_average_precision_at_k`.
     """
-    where = "streaming_sparse_average_precision_at_top_k"
     return _average_precision(where, _given_ids(where)).on(_chosen_first)

@@ -1,13 +1,15 @@
 """Metrics of scores of two classes, at thresholds that are given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from jslim.metrics._core import Metric, takes_configuration
-from jslim.metrics._thresholds import EPSILON, threshold_metric
+import jax
+
+from jslim.metrics._core import Metric, metric
+from jslim.metrics._thresholds import EPSILON, Counts, threshold_metric
 
 
-@takes_configuration
-def streaming_true_positives_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_true_positives_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """How many true examples have a prediction above each threshold.
 
     Args:
@@ -21,12 +23,11 @@ def streaming_true_positives_at_thresholds(thresholds: Sequence[float]) -> Metri
     Returns:
         A metric with a value `[thresholds]`, sums of weights.
     """
-    where = "streaming_true_positives_at_thresholds"
-    return threshold_metric(where, thresholds, lambda c: c.tp, are_probabilities=False)
+    return _at(where, thresholds, lambda c: c.tp)
 
 
-@takes_configuration
-def streaming_false_negatives_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_false_negatives_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """How many true examples have a prediction at or below each threshold.
 
     Takes and returns what `streaming_true_positives_at_thresholds` does.
@@ -34,12 +35,11 @@ def streaming_false_negatives_at_thresholds(thresholds: Sequence[float]) -> Metr
     Args:
         thresholds: Real numbers.
     """
-    where = "streaming_false_negatives_at_thresholds"
-    return threshold_metric(where, thresholds, lambda c: c.fn, are_probabilities=False)
+    return _at(where, thresholds, lambda c: c.fn)
 
 
-@takes_configuration
-def streaming_true_negatives_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_true_negatives_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """How many false examples have a prediction at or below each threshold.
 
     Takes and returns what `streaming_true_positives_at_thresholds` does.
@@ -47,12 +47,11 @@ def streaming_true_negatives_at_thresholds(thresholds: Sequence[float]) -> Metri
     Args:
         thresholds: Real numbers.
     """
-    where = "streaming_true_negatives_at_thresholds"
-    return threshold_metric(where, thresholds, lambda c: c.tn, are_probabilities=False)
+    return _at(where, thresholds, lambda c: c.tn)
 
 
-@takes_configuration
-def streaming_false_positives_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_false_positives_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """How many false examples have a prediction above each threshold.
 
     Takes and returns what `streaming_true_positives_at_thresholds` does.
@@ -60,12 +59,11 @@ def streaming_false_positives_at_thresholds(thresholds: Sequence[float]) -> Metr
     Args:
         thresholds: Real numbers.
     """
-    where = "streaming_false_positives_at_thresholds"
-    return threshold_metric(where, thresholds, lambda c: c.fp, are_probabilities=False)
+    return _at(where, thresholds, lambda c: c.fp)
 
 
-@takes_configuration
-def streaming_precision_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_precision_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """Precision for each threshold, above which a prediction counts as true.
 
     Takes what `streaming_true_positives_at_thresholds` does.
@@ -76,12 +74,11 @@ def streaming_precision_at_thresholds(thresholds: Sequence[float]) -> Metric:
     Returns:
         A metric with a value `[thresholds]`, tp / (1e-7 + tp + fp); 0 where nothing is above.
     """
-    where = "streaming_precision_at_thresholds"
-    return threshold_metric(where, thresholds, lambda c: c.precision, are_probabilities=False)
+    return _at(where, thresholds, lambda c: c.precision)
 
 
-@takes_configuration
-def streaming_recall_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_recall_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """Recall for each threshold, above which a prediction counts as true.
 
     Takes what `streaming_true_positives_at_thresholds` does.
@@ -92,12 +89,11 @@ def streaming_recall_at_thresholds(thresholds: Sequence[float]) -> Metric:
     Returns:
         A metric with a value `[thresholds]`, tp / (1e-7 + tp + fn); 0 where nothing is true.
     """
-    where = "streaming_recall_at_thresholds"
-    return threshold_metric(where, thresholds, lambda c: c.recall, are_probabilities=False)
+    return _at(where, thresholds, lambda c: c.recall)
 
 
-@takes_configuration
-def streaming_false_positive_rate_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_false_positive_rate_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """The share of false examples above each threshold.
 
     Takes what `streaming_true_positives_at_thresholds` does.
@@ -108,14 +104,11 @@ def streaming_false_positive_rate_at_thresholds(thresholds: Sequence[float]) -> 
     Returns:
         A metric with a value `[thresholds]`, fp / (1e-7 + fp + tn); 0 where nothing is false.
     """
-    where = "streaming_false_positive_rate_at_thresholds"
-    return threshold_metric(
-        where, thresholds, lambda c: c.fp / (EPSILON + c.fp + c.tn), are_probabilities=False
-    )
+    return _at(where, thresholds, lambda c: c.fp / (EPSILON + c.fp + c.tn))
 
 
-@takes_configuration
-def streaming_false_negative_rate_at_thresholds(thresholds: Sequence[float]) -> Metric:
+@metric
+def streaming_false_negative_rate_at_thresholds(where: str, thresholds: Sequence[float]) -> Metric:
     """The share of true examples at or below each threshold.
 
     Takes what `streaming_true_positives_at_thresholds` does.
@@ -126,7 +119,8 @@ def streaming_false_negative_rate_at_thresholds(thresholds: Sequence[float]) -> 
     Returns:
         A metric with a value `[thresholds]`, fn / (1e-7 + fn + tp); 0 where nothing is true.
     """
-    where = "streaming_false_negative_rate_at_thresholds"
-    return threshold_metric(
-        where, thresholds, lambda c: c.fn / (EPSILON + c.fn + c.tp), are_probabilities=False
-    )
+    return _at(where, thresholds, lambda c: c.fn / (EPSILON + c.fn + c.tp))
+
+
+def _at(where: str, thresholds: Sequence[float], value: Callable[[Counts], jax.Array]) -> Metric:
+    return threshold_metric(where, thresholds, value, are_probabilities=False)

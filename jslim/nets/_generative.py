@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim.core.errors import did_you_mean
+from jslim.core import checks
 from jslim.layers.utils import two_element_tuple
 
 # What a border repeats, as `jnp.pad` calls it, and how many pixels more it takes than it is wide.
@@ -35,10 +35,10 @@ def with_border(
       images: `[batch, height, width, channels]`.
       border: How many pixels to add, `[(above, below), (left, right)]`.
       mode: What they are: 'CONSTANT', zeros; 'REFLECT', the image reflected at its outermost
-        pixels; 'SYMMETRIC', likewise with these twice. In any case of letters.
+        pixels; 'SYMMETRIC', the same with these pixels twice. In any case of letters.
 
     Raises:
-      ValueError: There is no such mode, or too small an image for it.
+      ValueError: There is no such mode, or an image is too small for it.
     """
     if not isinstance(mode, str) or mode.upper() not in _MODES:
         raise ValueError(f"{where}: pad_mode must be one of {', '.join(_MODES)}, got {mode!r}")
@@ -63,15 +63,12 @@ def pair(where: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def check_method(where: str, method: str, methods: Sequence[str]) -> None:
-    if method not in methods:
-        raise ValueError(
-            f"{where}: there is no method {method!r}{did_you_mean(str(method), methods)} "
-            f"(there are {', '.join(methods)})"
-        )
+    """Refuses what is not one of the methods."""
+    checks.known(where, "method", method, methods)
 
 
 def enlarge_nearest(images: jax.Array, factors: tuple[int, int]) -> jax.Array:
-    """Every pixel as a block of so many rows and columns."""
+    """Every pixel as a block of `factors` rows and columns."""
     batch, height, width, channels = images.shape
     vertical, horizontal = factors
     blocks = (batch, height, vertical, width, horizontal, channels)

@@ -7,24 +7,9 @@
 https://arxiv.org/abs/1404.5997, without local normalization.
 """
 
-import jax
-
-from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.scopes import variable_scope
-from jslim.initializers import (
-    constant_initializer,
-    truncated_normal_initializer,
-    zeros_initializer,
-)
-from jslim.layers import conv2d, dropout, fully_connected, max_pool2d
-from jslim.layers.utils import convert_collection_to_dict
-from jslim.nets._common import (
-    EndPoints,
-    check_images,
-    classify_by_convolution,
-    with_image_size,
-)
-from jslim.regularizers import l2_regularizer
+from jslim.core.arg_scope import ArgScope
+from jslim.initializers import constant_initializer
+from jslim.nets._convolutional import five_convolutions, plain_arg_scope
 
 
 def alexnet_v2_arg_scope(weight_decay: float = 0.0005) -> ArgScope:
@@ -36,78 +21,21 @@ def alexnet_v2_arg_scope(weight_decay: float = 0.0005) -> ArgScope:
     Returns:
       A scope for `slim.arg_scope`.
     """
-    with (
-        arg_scope(
-            [conv2d, fully_connected],
-            activation_fn=jax.nn.relu,
-            biases_initializer=constant_initializer(0.1),
-            weights_regularizer=l2_regularizer(weight_decay),
-        ),
-        arg_scope([conv2d], padding="SAME"),
-        arg_scope([max_pool2d], padding="VALID") as scope,
-    ):
-        return scope
+    return plain_arg_scope(weight_decay, constant_initializer(0.1), padding="VALID")
 
 
-@with_image_size(224)
-def alexnet_v2(
-    inputs: jax.Array,
-    num_classes: int | None = 1000,
-    is_training: bool = True,
-    dropout_keep_prob: float = 0.5,
-    spatial_squeeze: bool = True,
-    scope: str = "alexnet_v2",
-    global_pool: bool = False,
-) -> tuple[jax.Array, EndPoints]:
-    """Five convolutions with pooling, and three more in place of fully connected layers.
-
-    Args:
-      inputs: Images, `[batch, height, width, channels]`, 195x195 pixels or more; 195 to 226
-        give one prediction an image.
-      num_classes: How many logits to give; None or 0 for the features `fc7`.
-      is_training: Whether to drop features.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      scope: The variable scope.
-      global_pool: Whether to average `fc7` over height and width, so that images of any size
-        give one prediction. Not part of the paper.
-
-    Returns:
-      The logits, `[batch, num_classes]` (with their height and width in the middle if
-      `spatial_squeeze` is False), or the features, `[batch, height, width, 4096]`; and the end
-      points 'SCOPE/conv1' to 'SCOPE/fc8' as a dict.
-
-    Raises:
-      ValueError: The images are not a batch, too small, or too large to squeeze.
-    """
-    check_images(inputs, "alexnet_v2", 195)
-    with variable_scope(scope, "alexnet_v2") as opened:
-        collection = opened.original_name_scope + "_end_points"
-        with arg_scope([conv2d, max_pool2d], outputs_collections=collection):
-            net = conv2d(inputs, 64, [11, 11], 4, padding="VALID", scope="conv1")
-            net = max_pool2d(net, [3, 3], 2, scope="pool1")
-            net = conv2d(net, 192, [5, 5], scope="conv2")
-            net = max_pool2d(net, [3, 3], 2, scope="pool2")
-            net = conv2d(net, 384, [3, 3], scope="conv3")
-            net = conv2d(net, 384, [3, 3], scope="conv4")
-            net = conv2d(net, 256, [3, 3], scope="conv5")
-            net = max_pool2d(net, [3, 3], 2, scope="pool5")
-            with arg_scope(
-                [conv2d],
-                weights_initializer=truncated_normal_initializer(stddev=0.005),
-                biases_initializer=constant_initializer(0.1),
-            ):
-                net = conv2d(net, 4096, [5, 5], padding="VALID", scope="fc6")
-                net = dropout(net, dropout_keep_prob, is_training=is_training, scope="dropout6")
-                net = conv2d(net, 4096, [1, 1], scope="fc7")
-                return classify_by_convolution(
-                    net,
-                    convert_collection_to_dict(collection, clear_collection=True),
-                    num_classes,
-                    scope=opened.name,
-                    is_training=is_training,
-                    dropout_keep_prob=dropout_keep_prob,
-                    spatial_squeeze=spatial_squeeze,
-                    global_pool=global_pool,
-                    biases_initializer=zeros_initializer(),
-                )
+alexnet_v2 = five_convolutions(
+    "alexnet_v2",
+    __name__,
+    smallest=195,
+    image_size=224,
+    convolutions=(
+        (64, 11, {"stride": 4, "padding": "VALID"}),
+        (192, 5, {}),
+        (384, 3, {}),
+        (384, 3, {}),
+        (256, 3, {}),
+    ),
+    pool=3,
+    fc6=(4096, 5),
+)

@@ -22,7 +22,7 @@ from jslim.initializers import (
     zeros_initializer,
 )
 from jslim.layers import conv2d, dropout, flatten, fully_connected, max_pool2d, softmax
-from jslim.nets._common import EndPoints, check_images, with_image_size
+from jslim.nets._common import EndPoints, check_images, described, with_image_size
 from jslim.regularizers import l2_regularizer
 
 
@@ -98,6 +98,7 @@ def _normalize_locally_jvp(
 
 
 @with_image_size(32)
+@described()
 def cifarnet(
     images: jax.Array,
     num_classes: int | None = 10,
@@ -113,9 +114,6 @@ def cifarnet(
         depend on height and width.
       num_classes: How many logits to give; None or 0 for the features `fc4`.
       is_training: Whether to drop features of `fc3`.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]`, or the features, `[batch, 192]`; and the end points

@@ -91,7 +91,7 @@ def split_conv(
       `[batch, height, width, num_outputs]`.
 
     Raises:
-      ValueError: The inputs or outputs are no multiple of `divisible_by`.
+      ValueError: The number of inputs or outputs is not a multiple of `divisible_by`.
     """
     channels = input_tensor.shape[3]
     if num_ways == 1 or min(channels, num_outputs) // num_ways < divisible_by:
@@ -131,7 +131,7 @@ def split_separable_conv2d(
         'pointwise' in a scope `separable`, made unique.
       normalizer_fn: Of both convolutions; None for biases.
       stride: Of the depthwise convolution.
-      rate: Likewise, the step between the pixels of a window.
+      rate: Of the depthwise convolution, the step between the pixels of a window.
       endpoints: A dict to which the outputs of both are added by their names.
       use_explicit_padding: Whether the padding depends on the kernel alone.
 
@@ -202,8 +202,8 @@ def expanded_conv(
       expansion_size: To how many channels to expand, or a function of `num_inputs` that says so.
         If that is not more than there are, nothing is expanded.
       stride: Of the depthwise convolution.
-      rate: Likewise, the step between the pixels of a window.
-      kernel_size: Likewise, height and width in pixels.
+      rate: Of the depthwise convolution, the step between the pixels of a window.
+      kernel_size: Of the depthwise convolution, height and width in pixels.
       residual: Whether the input is added to the result, where the stride is 1 and the channels
         are as many; or a function of `input_tensor` and `output_tensor` that gives the result.
       normalizer_fn: Of all three convolutions; None for biases.
@@ -225,7 +225,7 @@ def expanded_conv(
       project_activation_fn: What follows the projection, default nothing.
       depthwise_fn: In place of `separable_conv2d`.
       expansion_fn: In place of `split_conv`; then two of the `split_` arguments mean nothing.
-      projection_fn: Likewise.
+      projection_fn: In place of `split_conv` too.
       scope: Name of the variable scope, default `expanded_conv`, made unique.
       outputs_collections: Collections to add 'expansion_output', 'depthwise_output' and 'output'
         to, by these names; a MobileNet sets it, to have them as end points.
@@ -353,7 +353,7 @@ def squeeze_excite(
       gating_fn: What follows the second.
       squeeze_input_tensor: What the means are of, `[batch, height, width, any]`, default
         `input_tensor`.
-      pool: Means of windows of so many pixels, and scales that are interpolated between them
+      pool: Means of windows of this number of pixels, and scales that are interpolated between them
         (where the height is `pool` or more); default one mean of the whole map.
 
     Returns:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 
 import jax
 
-from jslim.core.arg_scope import ArgScope, arg_scope
+from jslim.core.arg_scope import ArgScope
 from jslim.core.names import Reuse, VariableScope
-from jslim.core.scopes import variable_scope
-from jslim.layers import batch_norm, dropout, softmax
-from jslim.nets._common import EndPoints, with_image_size
+from jslim.layers import softmax
+from jslim.nets._common import EndPoints, Head, described, network_scope, with_image_size
 from jslim.nets.i3d_utils import check_videos, classify_videos, video_arg_scope
 from jslim.nets.s3dg import s3dg_base
 
@@ -73,6 +72,7 @@ def i3d_base(
 
 
 @with_image_size(224)
+@described(i3d_base)
 def i3d(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -92,11 +92,6 @@ def i3d(
       inputs: Videos, `[batch, frames, height, width, channels]`. Up to 224x224 pixels give one
         prediction a video.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      is_training: Whether to drop features and to normalize by the batch.
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
       scope: The variable scope.
 
     Returns:
@@ -108,17 +103,7 @@ def i3d(
       ValueError: The inputs are not a batch of videos, or too large to squeeze.
     """
     check_videos(inputs, "i3d")
-    with (
-        variable_scope(scope, "InceptionV1", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, spatial_squeeze, False, dropout_keep_prob, prediction_fn)
+    with network_scope(scope, "InceptionV1", reuse, is_training) as opened:
         net, end_points = i3d_base(inputs, scope=opened)
-        return classify_videos(
-            net,
-            end_points,
-            num_classes,
-            network=opened.name,
-            dropout_keep_prob=dropout_keep_prob,
-            prediction_fn=prediction_fn,
-            spatial_squeeze=spatial_squeeze,
-        )
+        return classify_videos(net, end_points, head, opened.name)

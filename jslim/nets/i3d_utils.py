@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool3d, batch_norm, conv3d, dropout, max_pool3d
 from jslim.layers.utils import n_positive_integers
-from jslim.nets._common import EndPoints, squeeze_logits
+from jslim.nets._common import EndPoints, Head, squeeze_logits
 from jslim.regularizers import l2_regularizer
 
 SelfGating = Callable[..., jax.Array]  # (net, scope=name) -> net
@@ -33,7 +34,8 @@ class center_initializer:
 
     Raises:
       ValueError: At the call, when the kernel `[time, height, width, channels, num_outputs]` has
-        no centre in time, is larger than 1x1 in space, or has not as many outputs as channels.
+        an even size in time, is larger than 1x1 in space, or has unequal numbers of channels and
+        outputs.
     """
 
     def __call__(
@@ -119,19 +121,14 @@ def video_arg_scope(
     separable: bool,
 ) -> ArgScope:
     """The defaults of I3D and S3D-G; `separable` is whether space and time are apart."""
-    params = {
-        "decay": batch_norm_decay,
-        "epsilon": batch_norm_epsilon,
-        "fused": False,
-        "renorm": use_renorm,
-    }
+    params = {"decay": batch_norm_decay, "epsilon": batch_norm_epsilon, "fused": False}
     with (
         arg_scope(
             [conv3d, conv3d_spatiotemporal],
             weights_regularizer=l2_regularizer(weight_decay),
             activation_fn=jax.nn.relu,
             normalizer_fn=batch_norm,
-            normalizer_params=params,
+            normalizer_params={**params, "renorm": use_renorm},
         ),
         arg_scope([conv3d_spatiotemporal], separable=separable) as scope,
     ):
@@ -226,8 +223,7 @@ def reduced_kernel_size_3d(input_tensor: jax.Array, kernel_size: Sequence[int]) 
 
 def check_videos(videos: jax.Array, network: str, data_format: str = "NDHWC") -> None:
     """Refuses what is not a batch of videos, and unknown places of their channels."""
-    if data_format not in ("NDHWC", "NCDHW"):
-        raise ValueError(f"{network}: data_format must be 'NDHWC' or 'NCDHW', got {data_format!r}")
+    checks.one_of(network, "data_format", data_format, ("NDHWC", "NCDHW"))
     shape = jnp.shape(videos)
     if len(shape) != 5:
         space = "frames, height, width"
@@ -241,25 +237,15 @@ def check_videos(videos: jax.Array, network: str, data_format: str = "NDHWC") ->
 
 
 def classify_videos(
-    net: jax.Array,
-    end_points: EndPoints,
-    num_classes: int | None,
-    *,
-    network: str,
-    dropout_keep_prob: float,
-    prediction_fn: Callable[..., jax.Array],
-    spatial_squeeze: bool,
+    net: jax.Array, end_points: EndPoints, head: Head, where: str
 ) -> tuple[jax.Array, EndPoints]:
     """The end of both networks: pooling, dropout and a linear layer, and the mean over time.
 
     Args:
       net: The features, `[batch, frames, height, width, channels]`.
       end_points: To which 'Logits' and 'Predictions' are added.
-      num_classes: None or 0 gives the pooled features.
-      network: The full name of the network's variable scope, for the error.
-      dropout_keep_prob: The share of features that dropout keeps.
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
+      head: Without classes there are the pooled features.
+      where: The full name of the network's variable scope, for the error.
 
     Returns:
       `(logits or features, end_points)`.
@@ -267,21 +253,19 @@ def classify_videos(
     with variable_scope("Logits"):
         window = reduced_kernel_size_3d(net, [2, 7, 7])
         net = avg_pool3d(net, window, stride=1, scope="AvgPool_0a_7x7")
-        if not num_classes:
+        if not head.num_classes:
             return net, end_points
-        net = dropout(net, dropout_keep_prob, scope="Dropout_0b")
+        net = dropout(net, head.dropout_keep_prob, scope="Dropout_0b")
         logits = conv3d(
             net,
-            num_classes,
+            head.num_classes,
             [1, 1, 1],
             activation_fn=None,
             normalizer_fn=None,
             scope="Conv2d_0c_1x1",
         )
         logits = jnp.mean(logits, 1)
-        if spatial_squeeze:
+        if head.spatial_squeeze:
             remedy = "videos of at most 224x224 pixels for one prediction per video"
-            logits = squeeze_logits(logits, network, remedy)
-        end_points["Logits"] = logits
-        end_points["Predictions"] = prediction_fn(logits, scope="Predictions")
-    return logits, end_points
+            logits = squeeze_logits(logits, where, remedy)
+        return head.predict(logits, end_points)

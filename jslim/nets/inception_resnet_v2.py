@@ -14,11 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
-from jslim.layers import batch_norm, conv2d, dropout, fully_connected, repeat
-from jslim.nets._common import EndPoints, with_image_size
+from jslim.layers import batch_norm, conv2d, fully_connected, repeat, softmax
+from jslim.nets._common import EndPoints, Head, described, named, network_scope, with_image_size
 from jslim.nets.inception_utils import (
     Branch,
     Part,
@@ -32,6 +33,7 @@ from jslim.nets.inception_utils import (
     join_branches,
     max_pool,
     mixed,
+    stem,
 )
 from jslim.regularizers import l2_regularizer
 
@@ -43,7 +45,7 @@ def inception_resnet_v2_arg_scope(
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
     activation_fn: _Activation = jax.nn.relu,
-    batch_norm_updates_collections: Any = "update_ops",
+    batch_norm_updates_collections: str | None = "update_ops",
     batch_norm_scale: bool = False,
 ) -> ArgScope:
     """The defaults that it was made with: batch normalization, L2 on weights and on biases.
@@ -60,6 +62,9 @@ def inception_resnet_v2_arg_scope(
       A scope for `slim.arg_scope`.
     """
     regularizer = l2_regularizer(weight_decay)
+    params = batch_norm_params(
+        batch_norm_decay, batch_norm_epsilon, batch_norm_updates_collections, batch_norm_scale
+    )
     with (
         arg_scope(
             [conv2d, fully_connected],
@@ -70,12 +75,7 @@ def inception_resnet_v2_arg_scope(
             [conv2d],
             activation_fn=activation_fn,
             normalizer_fn=batch_norm,
-            normalizer_params=batch_norm_params(
-                batch_norm_decay,
-                batch_norm_epsilon,
-                batch_norm_updates_collections,
-                batch_norm_scale,
-            ),
+            normalizer_params=params,
         ) as scope,
     ):
         return scope
@@ -84,6 +84,8 @@ def inception_resnet_v2_arg_scope(
 def _block(name: str, default_scope: str, *branches: Branch) -> Callable[..., jax.Array]:
     """The residual block with these branches, as a function of that name."""
 
+    @named(name, __name__)
+    @described()
     def block(
         net: jax.Array,
         scale: float = 1.0,
@@ -99,7 +101,6 @@ def _block(name: str, default_scope: str, *branches: Branch) -> Callable[..., ja
           activation_fn: Function of the sum, None for nothing. With `jax.nn.relu6` also what is
             added is cut off at 6 and at -6.
           scope: Name of the variable scope, default `Block35` (17, 8), made unique.
-          reuse: Whether the variables exist already, as for `slim.variable_scope`.
 
         Returns:
           An array of the shape of `net`.
@@ -118,7 +119,6 @@ def _block(name: str, default_scope: str, *branches: Branch) -> Callable[..., ja
             net = net + added
             return net if activation_fn is None else activation_fn(net)
 
-    block.__name__ = block.__qualname__ = name
     return block
 
 
@@ -153,7 +153,7 @@ def _parts(
     rate = 1 if output_stride == 16 else 2
 
     def after(block: Callable[..., jax.Array], count: int, scale: float, part: Part) -> Part:
-        """The part, with so many blocks before it that are no end point."""
+        """The part, after `count` blocks that are not end points."""
 
         def blocks_and_part(net: jax.Array, scope: str, variant: Variant) -> jax.Array:
             net = repeat(net, count, block, scale=scale, activation_fn=activation_fn)
@@ -169,13 +169,7 @@ def _parts(
         return conv(1536, 1)(block8(net, activation_fn=None), scope, variant)
 
     return {
-        "Conv2d_1a_3x3": conv(32, 3, **half),
-        "Conv2d_2a_3x3": conv(32, 3, **inner),
-        "Conv2d_2b_3x3": conv(64, 3),
-        "MaxPool_3a_3x3": max_pool(3, **half),
-        "Conv2d_3b_1x1": conv(80, 1),
-        "Conv2d_4a_3x3": conv(192, 3, **inner),
-        "MaxPool_5a_3x3": max_pool(3, **half),
+        **stem(inner["padding"]),
         "Mixed_5b": mixed(
             [conv(96, 1, scope="Conv2d_1x1")],
             [conv(48, 1), conv(64, 5)],
@@ -203,6 +197,7 @@ def _parts(
     }
 
 
+@described()
 def inception_resnet_v2_base(
     inputs: jax.Array,
     final_endpoint: str = "Conv2d_7b_1x1",
@@ -234,10 +229,7 @@ def inception_resnet_v2_base(
       ValueError: There is no such end point, or not with this `output_stride`, which is 16 or 8;
         `inputs` are not a batch of images, or too small.
     """
-    if output_stride not in (8, 16):
-        raise ValueError(
-            f"inception_resnet_v2_base: output_stride must be 8 or 16, got {output_stride!r}"
-        )
+    checks.one_of("inception_resnet_v2_base", "output_stride", output_stride, (8, 16))
     parts = _parts(output_stride, align_feature_maps, activation_fn)
     if output_stride == 8 and final_endpoint in ("Mixed_7a", "Conv2d_7b_1x1"):
         raise ValueError(
@@ -249,6 +241,7 @@ def inception_resnet_v2_base(
 
 
 @with_image_size(299)
+@described(inception_resnet_v2_base)
 def inception_resnet_v2(
     inputs: jax.Array,
     num_classes: int | None = 1001,
@@ -267,12 +260,8 @@ def inception_resnet_v2(
       inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
         auxiliary logits). The variables of the auxiliary classifier depend on the size.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      is_training: Whether to drop features and to normalize by the batch.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
-      scope: The variable scope.
       create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
-      activation_fn: That of the residual blocks; other convolutions have theirs by arg_scope.
+      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]`, or the features, `[batch, 1, 1, 1536]`; and the end
@@ -283,18 +272,10 @@ def inception_resnet_v2(
       ValueError: The images are not a batch, or too small.
     """
     check_images_and_aux(inputs, "inception_resnet_v2", bool(create_aux_logits and num_classes))
-    with (
-        variable_scope(scope, "InceptionResnetV2", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, dropout_keep_prob=dropout_keep_prob, prediction_fn=softmax)
+    aux_features = "PreAuxLogits" if create_aux_logits else None
+    with network_scope(scope, "InceptionResnetV2", reuse, is_training) as opened:
         net, end_points = inception_resnet_v2_base(
             inputs, scope=opened, activation_fn=activation_fn
         )
-        return classify_with_aux(
-            net,
-            end_points,
-            num_classes,
-            aux_features="PreAuxLogits" if create_aux_logits else None,
-            aux_scopes=("Conv2d_2a_5x5", "Logits"),
-            dropout_keep_prob=dropout_keep_prob,
-        )
+        return classify_with_aux(net, end_points, head, aux_features, ("Conv2d_2a_5x5", "Logits"))

@@ -23,8 +23,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.errors import did_you_mean
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer, variance_scaling_initializer
 from jslim.layers import (
@@ -35,9 +35,8 @@ from jslim.layers import (
     flatten,
     fully_connected,
     max_pool2d,
-    softmax,
 )
-from jslim.nets._common import EndPoints, check_images, squeeze_logits
+from jslim.nets._common import EndPoints, Head, check_images
 from jslim.regularizers import l2_regularizer
 
 
@@ -47,7 +46,7 @@ def inception_arg_scope(
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
     activation_fn: Callable[[jax.Array], jax.Array] | None = jax.nn.relu,
-    batch_norm_updates_collections: Any = "update_ops",
+    batch_norm_updates_collections: str | None = "update_ops",
     batch_norm_scale: bool = False,
 ) -> ArgScope:
     """The defaults that Inception V1 to V4 were made with: batch normalization, L2 on weights.
@@ -84,8 +83,8 @@ def inception_arg_scope(
 
 
 def batch_norm_params(
-    decay: float, epsilon: float, updates_collections: Any, scale: bool
-) -> dict[str, Any]:
+    decay: float, epsilon: float, updates_collections: str | None, scale: bool
+) -> dict[str, object]:
     """The arguments of `batch_norm` in the arg_scopes of the Inception networks."""
     return {
         "decay": decay,
@@ -123,17 +122,17 @@ class Layer:
 
     function: Callable[..., jax.Array]
     kind: str
-    filters: int | None  # None for a pool
     size: tuple[int, int]
     scope: str | None
     options: Mapping[str, Any]
+    filters: int | None = None  # None for a pool
 
     def __call__(self, net: jax.Array, scope: str, variant: Variant) -> jax.Array:
         filters = () if self.filters is None else (variant.depth(self.filters),)
         return self.function(net, *filters, self.size, scope=scope, **self.options)
 
     def name_at(self, place: int) -> str:
-        """Its scope as so many-th layer of a branch: 1a where it makes the map smaller."""
+        """Its scope at a place in a branch, from 0: 1a where it makes the map smaller."""
         if self.scope is not None:
             return self.scope
         is_smaller = self.options.get("stride", 1) > 1 or self.options.get("padding") == "VALID"
@@ -153,17 +152,17 @@ def conv(
     if stddev is not None:
         options["weights_initializer"] = truncated_normal_initializer(stddev=stddev)
     size = (size, size) if isinstance(size, int) else size
-    return Layer(conv2d, "Conv2d", filters, size, scope, options)
+    return Layer(conv2d, "Conv2d", size, scope, options, filters=filters)
 
 
 def max_pool(size: int, *, scope: str | None = None, **options: Any) -> Layer:
     """A `max_pool2d` of a table, with stride 1 if nothing else is said."""
-    return Layer(max_pool2d, "MaxPool", None, (size, size), scope, options)
+    return Layer(max_pool2d, "MaxPool", (size, size), scope, options)
 
 
 def avg_pool(size: int, *, scope: str | None = None, **options: Any) -> Layer:
     """An `avg_pool2d` of a table, with stride 1 if nothing else is said."""
-    return Layer(avg_pool2d, "AvgPool", None, (size, size), scope, options)
+    return Layer(avg_pool2d, "AvgPool", (size, size), scope, options)
 
 
 Branch = Sequence[Layer | tuple[Layer, ...]]
@@ -234,11 +233,7 @@ def build(
       ValueError: There is no such part.
     """
     check_variant(network, variant)
-    if final_endpoint not in parts:
-        raise ValueError(
-            f"{network}: there is no end point {final_endpoint!r}"
-            f"{did_you_mean(str(final_endpoint), parts)} (there are {', '.join(parts)})"
-        )
+    checks.known(network, "end point", final_endpoint, parts)
     net, end_points = inputs, {}
     with same_size_scope(variant.data_format):
         for name, part in parts.items():
@@ -250,14 +245,21 @@ def build(
 
 def check_variant(network: str, variant: Variant) -> None:
     """Refuses a multiplier and a data format that nothing can be built with."""
-    if not variant.depth_multiplier > 0:
-        raise ValueError(
-            f"{network}: depth_multiplier must be above 0, got {variant.depth_multiplier}"
-        )
-    if variant.data_format not in ("NHWC", "NCHW"):
-        raise ValueError(
-            f"{network}: data_format must be 'NHWC' or 'NCHW', got {variant.data_format!r}"
-        )
+    checks.number(network, "depth_multiplier", variant.depth_multiplier, above=0)
+    checks.one_of(network, "data_format", variant.data_format, ("NHWC", "NCHW"))
+
+
+def stem(padding: str) -> dict[str, Part]:
+    """The layers that V3 and Inception-ResNet V2 begin with."""
+    return {
+        "Conv2d_1a_3x3": conv(32, 3, stride=2, padding=padding),
+        "Conv2d_2a_3x3": conv(32, 3, padding=padding),
+        "Conv2d_2b_3x3": conv(64, 3),
+        "MaxPool_3a_3x3": max_pool(3, stride=2, padding=padding),
+        "Conv2d_3b_1x1": conv(80, 1),
+        "Conv2d_4a_3x3": conv(192, 3, padding=padding),
+        "MaxPool_5a_3x3": max_pool(3, stride=2, padding=padding),
+    }
 
 
 def without(parts: Mapping[str, Part], names: Collection[str]) -> dict[str, Part]:
@@ -279,81 +281,26 @@ def check_images_and_aux(images: jax.Array, network: str, has_aux: bool) -> None
         check_images(images, network, 75)
 
 
-def pool_features(
-    net: jax.Array,
-    end_points: EndPoints,
-    name: str,
-    window: tuple[int, int],
-    global_pool: bool,
-    **options: Any,
-) -> jax.Array:
-    """The mean of the map, end point 'global_pool', or of windows in it, end point `name`."""
-    if global_pool:
-        net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
-    else:
-        net = end_points[name] = avg_pool2d(net, window, padding="VALID", **options)
-    return net
-
-
 def classify_windows(
-    net: jax.Array,
-    end_points: EndPoints,
-    num_classes: int | None,
-    prediction_fn: Callable[..., jax.Array],
-    *,
-    network: str,
-    size: int,
-    global_pool: bool,
-    dropout_keep_prob: float,
-    spatial_squeeze: bool,
+    net: jax.Array, end_points: EndPoints, head: Head, where: str, size: int
 ) -> tuple[jax.Array, EndPoints]:
-    """The end of V2 and V3: the mean of the map or of windows of that size, and `classify`."""
+    """The end of V2 and V3: the mean of the map or of windows of that size, and the logits."""
     with variable_scope("Logits"):
         window = fit_window(net, size)
         scope = "AvgPool_1a_{}x{}".format(*window)
-        net = pool_features(net, end_points, "AvgPool_1a", window, global_pool, scope=scope)
-        if not num_classes:
+        net = head.pool(net, end_points, "AvgPool_1a", window, scope=scope)
+        if not head.num_classes:
             return net, end_points
-        net = end_points["PreLogits"] = dropout(net, dropout_keep_prob, scope="Dropout_1b")
-        logits = classify(
-            net,
-            end_points,
-            num_classes,
-            prediction_fn,
-            network=network,
-            spatial_squeeze=spatial_squeeze,
-            scope="Conv2d_1c_1x1",
-        )
-    return logits, end_points
-
-
-def classify(
-    net: jax.Array,
-    end_points: EndPoints,
-    num_classes: int,
-    prediction_fn: Callable[..., jax.Array],
-    *,
-    network: str,
-    spatial_squeeze: bool,
-    scope: str,
-) -> jax.Array:
-    """The logits of V1 to V3, by a 1x1 convolution; end points 'Logits' and 'Predictions'."""
-    logits = conv2d(net, num_classes, [1, 1], activation_fn=None, normalizer_fn=None, scope=scope)
-    if spatial_squeeze:
-        logits = squeeze_logits(logits, network)
-    end_points["Logits"] = logits
-    end_points["Predictions"] = prediction_fn(logits, scope="Predictions")
-    return logits
+        net = end_points["PreLogits"] = dropout(net, head.dropout_keep_prob, scope="Dropout_1b")
+        return head.predict(head.logits(net, where, "Conv2d_1c_1x1"), end_points)
 
 
 def classify_with_aux(
     net: jax.Array,
     end_points: EndPoints,
-    num_classes: int | None,
-    *,
+    head: Head,
     aux_features: str | None,
     aux_scopes: tuple[str, str],
-    dropout_keep_prob: float,
 ) -> tuple[jax.Array, EndPoints]:
     """The end of V4 and Inception-ResNet V2: the auxiliary classifier, and the mean of the map.
 
@@ -361,15 +308,14 @@ def classify_with_aux(
       net: The features, `[batch, height, width, channels]`.
       end_points: To which 'AuxLogits', 'global_pool', 'PreLogitsFlatten', 'Logits' and
         'Predictions' are added.
-      num_classes: None or 0 gives the pooled features, and no auxiliary classifier.
+      head: Without classes there are the pooled features, and no auxiliary classifier.
       aux_features: The end point that the auxiliary classifier sees; None for no such classifier.
       aux_scopes: The names of its last two layers.
-      dropout_keep_prob: The share of features that dropout keeps.
 
     Returns:
       `(logits or features, end_points)`.
     """
-    if aux_features and num_classes:
+    if aux_features and head.num_classes:
         with variable_scope("AuxLogits"):
             aux = avg_pool2d(
                 end_points[aux_features], [5, 5], 3, padding="VALID", scope="AvgPool_1a_5x5"
@@ -378,15 +324,13 @@ def classify_with_aux(
             window = aux.shape[1:3]
             aux = conv2d(aux, 768, window, padding="VALID", scope=aux_scopes[0])
             end_points["AuxLogits"] = fully_connected(
-                flatten(aux), num_classes, activation_fn=None, scope=aux_scopes[1]
+                flatten(aux), head.num_classes, activation_fn=None, scope=aux_scopes[1]
             )
     with variable_scope("Logits"):
         net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
-        if not num_classes:
+        if not head.num_classes:
             return net, end_points
-        net = dropout(flatten(net), dropout_keep_prob, scope="Dropout")
+        net = dropout(flatten(net), head.dropout_keep_prob, scope="Dropout")
         end_points["PreLogitsFlatten"] = net
-        logits = fully_connected(net, num_classes, activation_fn=None, scope="Logits")
-    end_points["Logits"] = logits
-    end_points["Predictions"] = softmax(logits, scope="Predictions")
-    return logits, end_points
+        logits = fully_connected(net, head.num_classes, activation_fn=None, scope="Logits")
+    return head.predict(logits, end_points)

@@ -16,17 +16,22 @@ from jslim.core.arg_scope import arg_scope
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import batch_norm, conv2d, dropout, fully_connected, softmax
-from jslim.nets._common import EndPoints, check_images, with_image_size
+from jslim.layers import conv2d, dropout, fully_connected, softmax
+from jslim.nets._common import (
+    EndPoints,
+    Head,
+    check_images,
+    described,
+    network_scope,
+    with_image_size,
+)
 from jslim.nets.inception_utils import (
     Part,
     build,
-    classify,
     conv,
     inception_arg_scope,
     max_pool,
     mixed,
-    pool_features,
     without,
 )
 
@@ -34,13 +39,13 @@ inception_v1_arg_scope = inception_arg_scope
 
 
 def _module(
-    d0: int, reduce1: int, d1: int, reduce2: int, d2: int, pooled: int, last: str | None = None
+    d0: int, d1: tuple[int, int], d2: tuple[int, int], pooled: int, last: str | None = None
 ) -> Part:
     """A module by its row in the paper's table; `last` names the last layer of branch 2."""
     return mixed(
         [conv(d0, 1)],
-        [conv(reduce1, 1), conv(d1, 3)],
-        [conv(reduce2, 1), conv(d2, 3, scope=last)],
+        [conv(d1[0], 1), conv(d1[1], 3)],
+        [conv(d2[0], 1), conv(d2[1], 3, scope=last)],
         [max_pool(3), conv(pooled, 1)],
     )
 
@@ -54,21 +59,22 @@ _ROOT: dict[str, Part] = {
 }
 _PARTS: dict[str, Part] = {
     **_ROOT,
-    "Mixed_3b": _module(64, 96, 128, 16, 32, 32),
-    "Mixed_3c": _module(128, 128, 192, 32, 96, 64),
+    "Mixed_3b": _module(64, (96, 128), (16, 32), 32),
+    "Mixed_3c": _module(128, (128, 192), (32, 96), 64),
     "MaxPool_4a_3x3": max_pool(3, stride=2),
-    "Mixed_4b": _module(192, 96, 208, 16, 48, 64),
-    "Mixed_4c": _module(160, 112, 224, 24, 64, 64),
-    "Mixed_4d": _module(128, 128, 256, 24, 64, 64),
-    "Mixed_4e": _module(112, 144, 288, 32, 64, 64),
-    "Mixed_4f": _module(256, 160, 320, 32, 128, 128),
+    "Mixed_4b": _module(192, (96, 208), (16, 48), 64),
+    "Mixed_4c": _module(160, (112, 224), (24, 64), 64),
+    "Mixed_4d": _module(128, (128, 256), (24, 64), 64),
+    "Mixed_4e": _module(112, (144, 288), (32, 64), 64),
+    "Mixed_4f": _module(256, (160, 320), (32, 128), 128),
     "MaxPool_5a_2x2": max_pool(2, stride=2),
     # The name that its variables have in every checkpoint.
-    "Mixed_5b": _module(256, 160, 320, 32, 128, 128, last="Conv2d_0a_3x3"),
-    "Mixed_5c": _module(384, 192, 384, 48, 128, 128),
+    "Mixed_5b": _module(256, (160, 320), (32, 128), 128, last="Conv2d_0a_3x3"),
+    "Mixed_5c": _module(384, (192, 384), (48, 128), 128),
 }
 
 
+@described()
 def inception_v1_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_5c",
@@ -83,7 +89,6 @@ def inception_v1_base(
         Conv2d_2c_3x3, MaxPool_3a_3x3, Mixed_3b, Mixed_3c, MaxPool_4a_3x3, Mixed_4b to Mixed_4f,
         MaxPool_5a_2x2, Mixed_5b or Mixed_5c.
       include_root_block: Whether to begin with the five layers before Mixed_3b.
-      scope: The variable scope.
 
     Returns:
       The output at `final_endpoint`, and all end points up to it as a dict. At Mixed_5c the map
@@ -104,6 +109,7 @@ def inception_v1_base(
 
 
 @with_image_size(224)
+@described(inception_v1_base)
 def inception_v1(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -121,14 +127,9 @@ def inception_v1(
       inputs: Images, `[batch, height, width, channels]`, 193x193 pixels or more; 193 to 224 give
         one prediction an image.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      is_training: Whether to drop features and to normalize by the batch.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
-      scope: The variable scope.
       global_pool: Whether to average over the whole map and not over windows of 7x7, so that
         images of any size give one prediction.
+      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]` (with their height and width in the middle if
@@ -139,31 +140,13 @@ def inception_v1(
       ValueError: The images are not a batch, too small, or too large to squeeze.
     """
     check_images(inputs, "inception_v1", 1 if global_pool else 193, ", or pass global_pool=True")
-    with (
-        variable_scope(scope, "InceptionV1", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
+    with network_scope(scope, "InceptionV1", reuse, is_training) as opened:
         net, end_points = inception_v1_base(inputs, scope=opened)
         with variable_scope("Logits"):
-            net = pool_features(
-                net,
-                end_points,
-                "AvgPool_0a_7x7",
-                (7, 7),
-                global_pool,
-                stride=1,
-                scope="AvgPool_0a_7x7",
-            )
+            name = "AvgPool_0a_7x7"
+            net = head.pool(net, end_points, name, (7, 7), stride=1, scope=name)
             if not num_classes:
                 return net, end_points
             net = dropout(net, dropout_keep_prob, scope="Dropout_0b")
-            logits = classify(
-                net,
-                end_points,
-                num_classes,
-                prediction_fn,
-                network=opened.name,
-                spatial_squeeze=spatial_squeeze,
-                scope="Conv2d_0c_1x1",
-            )
-    return logits, end_points
+            return head.predict(head.logits(net, opened.name, "Conv2d_0c_1x1"), end_points)

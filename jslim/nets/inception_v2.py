@@ -11,12 +11,18 @@ from collections.abc import Callable
 
 import jax
 
-from jslim.core.arg_scope import arg_scope
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import batch_norm, dropout, separable_conv2d, softmax
-from jslim.nets._common import EndPoints, check_images, with_image_size
+from jslim.layers import separable_conv2d, softmax
+from jslim.nets._common import (
+    EndPoints,
+    Head,
+    check_images,
+    described,
+    network_scope,
+    with_image_size,
+)
 from jslim.nets.inception_utils import (
     Layer,
     Part,
@@ -54,13 +60,13 @@ def _reduce(filters: int) -> Layer:
 
 
 def _module(
-    d0: int, reduce1: int, d1: int, reduce2: int, d2: int, pooled: int, pool: Layer | None = None
+    d0: int, d1: tuple[int, int], d2: tuple[int, int], pooled: int, pool: Layer | None = None
 ) -> Part:
     """A module by its row in the paper's table; `pool` is an average if nothing else is said."""
     return mixed(
         [conv(d0, 1)],
-        [_reduce(reduce1), conv(d1, 3)],
-        [_reduce(reduce2), conv(d2, 3), conv(d2, 3)],
+        [_reduce(d1[0]), conv(d1[1], 3)],
+        [_reduce(d2[0]), conv(d2[1], 3), conv(d2[1], 3)],
         [pool or avg_pool(3), conv(pooled, 1, stddev=0.1)],
     )
 
@@ -83,16 +89,16 @@ _ROOT: dict[str, Part] = {
 }
 _PARTS: dict[str, Part] = {
     **_ROOT,
-    "Mixed_3b": _module(64, 64, 64, 64, 96, 32),
-    "Mixed_3c": _module(64, 64, 96, 64, 96, 64),
+    "Mixed_3b": _module(64, (64, 64), (64, 96), 32),
+    "Mixed_3c": _module(64, (64, 96), (64, 96), 64),
     "Mixed_4a": _half(128, 160, 64, 96),
-    "Mixed_4b": _module(224, 64, 96, 96, 128, 128),
-    "Mixed_4c": _module(192, 96, 128, 96, 128, 128),
-    "Mixed_4d": _module(160, 128, 160, 128, 160, 96),
-    "Mixed_4e": _module(96, 128, 192, 160, 192, 96),
+    "Mixed_4b": _module(224, (64, 96), (96, 128), 128),
+    "Mixed_4c": _module(192, (96, 128), (96, 128), 128),
+    "Mixed_4d": _module(160, (128, 160), (128, 160), 96),
+    "Mixed_4e": _module(96, (128, 192), (160, 192), 96),
     "Mixed_5a": _half(128, 192, 192, 256),
-    "Mixed_5b": _module(352, 192, 320, 160, 224, 128),
-    "Mixed_5c": _module(352, 192, 320, 192, 224, 128, pool=max_pool(3)),
+    "Mixed_5b": _module(352, (192, 320), (160, 224), 128),
+    "Mixed_5c": _module(352, (192, 320), (192, 224), 128, pool=max_pool(3)),
 }
 _PARTS_WITHOUT_SEPARABLE: dict[str, Part] = {
     **_PARTS,
@@ -100,6 +106,7 @@ _PARTS_WITHOUT_SEPARABLE: dict[str, Part] = {
 }
 
 
+@described()
 def inception_v2_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_5c",
@@ -150,6 +157,7 @@ def inception_v2_base(
 
 
 @with_image_size(224)
+@described(inception_v2_base)
 def inception_v2(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -169,16 +177,9 @@ def inception_v2(
       inputs: Images, `[batch, height, width, channels]`; up to 256x256 pixels give one prediction
         an image.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      is_training: Whether to drop features and to normalize by the batch.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
-      depth_multiplier: Times how many filters a convolution has, above 0.
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
-      scope: The variable scope.
       global_pool: Whether to average over the whole map and not over windows of 7x7, so that
         images of any size give one prediction.
+      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]` (with their height and width in the middle if
@@ -192,21 +193,9 @@ def inception_v2(
     """
     check_variant("inception_v2", Variant(depth_multiplier, min_depth))
     check_images(inputs, "inception_v2", 1)
-    with (
-        variable_scope(scope, "InceptionV2", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
+    with network_scope(scope, "InceptionV2", reuse, is_training) as opened:
         net, end_points = inception_v2_base(
             inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=opened
         )
-        return classify_windows(
-            net,
-            end_points,
-            num_classes,
-            prediction_fn,
-            network=opened.name,
-            size=7,
-            global_pool=global_pool,
-            dropout_keep_prob=dropout_keep_prob,
-            spatial_squeeze=spatial_squeeze,
-        )
+        return classify_windows(net, end_points, head, opened.name, 7)

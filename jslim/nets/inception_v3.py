@@ -12,12 +12,18 @@ from typing import Any
 
 import jax
 
-from jslim.core.arg_scope import arg_scope
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, softmax
-from jslim.nets._common import EndPoints, squeeze_logits, with_image_size
+from jslim.layers import avg_pool2d, conv2d, softmax
+from jslim.nets._common import (
+    EndPoints,
+    Head,
+    described,
+    network_scope,
+    squeeze_logits,
+    with_image_size,
+)
 from jslim.nets.inception_utils import (
     Part,
     Variant,
@@ -32,6 +38,7 @@ from jslim.nets.inception_utils import (
     max_pool,
     mixed,
     same_size_scope,
+    stem,
 )
 
 inception_v3_arg_scope = inception_arg_scope
@@ -76,13 +83,7 @@ def _module_8x8(beside: str | None = None) -> Part:
 _HALF: dict[str, Any] = {"stride": 2, "padding": "VALID"}
 # The names given here are irregular in every checkpoint: Conv2d_1a_1x1 are 3x3.
 _PARTS: dict[str, Part] = {
-    "Conv2d_1a_3x3": conv(32, 3, **_HALF),
-    "Conv2d_2a_3x3": conv(32, 3, padding="VALID"),
-    "Conv2d_2b_3x3": conv(64, 3),
-    "MaxPool_3a_3x3": max_pool(3, **_HALF),
-    "Conv2d_3b_1x1": conv(80, 1),
-    "Conv2d_4a_3x3": conv(192, 3, padding="VALID"),
-    "MaxPool_5a_3x3": max_pool(3, **_HALF),
+    **stem("VALID"),
     "Mixed_5b": _module_35x35(32),
     "Mixed_5c": _module_35x35(64, second=("Conv2d_0b_1x1", "Conv_1_0c_5x5")),
     "Mixed_5d": _module_35x35(64),
@@ -105,6 +106,7 @@ _PARTS: dict[str, Part] = {
 }
 
 
+@described()
 def inception_v3_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_7c",
@@ -137,6 +139,7 @@ def inception_v3_base(
 
 
 @with_image_size(299)
+@described(inception_v3_base)
 def inception_v3(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -160,18 +163,12 @@ def inception_v3(
         auxiliary logits). Up to 346 pixels (362 without) there is one prediction an image.
         The variables of the auxiliary classifier depend on the size below 299 pixels.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      is_training: Whether to drop features and to normalize by the batch.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
-      depth_multiplier: Times how many filters a convolution has, above 0.
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
       spatial_squeeze: Whether the logits, auxiliary ones too, lose their height and width, which
         then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
       create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
-      scope: The variable scope.
       global_pool: Whether to average over the whole map and not over windows of 8x8. It does not
         change the auxiliary logits.
+      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]` (with their height and width in the middle if
@@ -187,10 +184,8 @@ def inception_v3(
     check_variant("inception_v3", variant)
     aux_classes = num_classes if create_aux_logits else None
     check_images_and_aux(inputs, "inception_v3", bool(aux_classes))
-    with (
-        variable_scope(scope, "InceptionV3", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
+    with network_scope(scope, "InceptionV3", reuse, is_training) as opened:
         net, end_points = inception_v3_base(
             inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=opened
         )
@@ -199,17 +194,7 @@ def inception_v3(
             if spatial_squeeze:
                 aux = squeeze_logits(aux, f"{opened.name}/AuxLogits", "create_aux_logits=False")
             end_points["AuxLogits"] = aux
-        return classify_windows(
-            net,
-            end_points,
-            num_classes,
-            prediction_fn,
-            network=opened.name,
-            size=8,
-            global_pool=global_pool,
-            dropout_keep_prob=dropout_keep_prob,
-            spatial_squeeze=spatial_squeeze,
-        )
+        return classify_windows(net, end_points, head, opened.name, 8)
 
 
 def _aux_logits(net: jax.Array, num_classes: int, variant: Variant) -> jax.Array:

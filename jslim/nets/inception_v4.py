@@ -12,11 +12,10 @@ from typing import Any
 
 import jax
 
-from jslim.core.arg_scope import arg_scope
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
-from jslim.layers import batch_norm, dropout
-from jslim.nets._common import EndPoints, with_image_size
+from jslim.layers import softmax
+from jslim.nets._common import EndPoints, Head, described, named, network_scope, with_image_size
 from jslim.nets.inception_utils import (
     Branch,
     Part,
@@ -92,19 +91,18 @@ _PARTS: dict[str, Part] = {
 def _block(name: str, branches: tuple[Branch, ...], what: str) -> Callable[..., jax.Array]:
     default_scope = "".join(part.capitalize() for part in name.split("_"))
 
+    @named(name, __name__)
     def block(
         inputs: jax.Array, scope: str | VariableScope | None = None, reuse: Reuse = None
     ) -> jax.Array:
         with variable_scope(scope, default_scope, reuse=reuse), same_size_scope():
             return join_branches(inputs, branches)
 
-    block.__name__ = block.__qualname__ = name
     block.__doc__ = f"""{what} of Inception V4.
 
     Args:
       inputs: `[batch, height, width, channels]`.
       scope: The variable scope, default `{default_scope}`, made unique.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
 
     Returns:
       The outputs of its {len(branches)} branches, joined.
@@ -119,6 +117,7 @@ block_reduction_b = _block("block_reduction_b", _TO_8X8, "The module that halves
 block_inception_c = _block("block_inception_c", _MODULE_8X8, "The module for maps of 8x8")
 
 
+@described()
 def inception_v4_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_7d",
@@ -144,6 +143,7 @@ def inception_v4_base(
 
 
 @with_image_size(299)
+@described(inception_v4_base)
 def inception_v4(
     inputs: jax.Array,
     num_classes: int | None = 1001,
@@ -161,11 +161,8 @@ def inception_v4(
       inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
         auxiliary logits). The variables of the auxiliary classifier depend on the size.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      is_training: Whether to drop features and to normalize by the batch.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
-      scope: The variable scope.
       create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
+      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]`, or the features, `[batch, 1, 1, 1536]`; and the end
@@ -176,17 +173,11 @@ def inception_v4(
       ValueError: The images are not a batch, or too small.
     """
     check_images_and_aux(inputs, "inception_v4", bool(create_aux_logits and num_classes))
-    with (
-        variable_scope(scope, "InceptionV4", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, dropout_keep_prob=dropout_keep_prob, prediction_fn=softmax)
+    aux_features = "Mixed_6h" if create_aux_logits else None
+    with network_scope(scope, "InceptionV4", reuse, is_training) as opened:
         net, end_points = inception_v4_base(inputs, scope=opened)
         with same_size_scope():
             return classify_with_aux(
-                net,
-                end_points,
-                num_classes,
-                aux_features="Mixed_6h" if create_aux_logits else None,
-                aux_scopes=("Conv2d_2a", "Aux_logits"),
-                dropout_keep_prob=dropout_keep_prob,
+                net, end_points, head, aux_features, ("Conv2d_2a", "Aux_logits")
             )

@@ -15,7 +15,7 @@ from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import conv2d, dropout, flatten, fully_connected, max_pool2d, softmax
-from jslim.nets._common import EndPoints, check_images, with_image_size
+from jslim.nets._common import EndPoints, check_images, described, with_image_size
 from jslim.regularizers import l2_regularizer
 
 
@@ -38,6 +38,7 @@ def lenet_arg_scope(weight_decay: float = 0.0) -> ArgScope:
 
 
 @with_image_size(28)
+@described()
 def lenet(
     images: jax.Array,
     num_classes: int | None = 10,
@@ -53,9 +54,6 @@ def lenet(
         depend on height and width.
       num_classes: How many logits to give; None or 0 for the features `fc3` before dropout.
       is_training: Whether to drop features.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      scope: The variable scope.
 
     Returns:
       The logits, `[batch, num_classes]`, or the features, `[batch, 1024]`; and the end points

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
 from jslim.core.errors import did_you_mean
 from jslim.core.names import Reuse, VariableScope
@@ -44,23 +45,26 @@ from jslim.regularizers import l2_regularizer
 _OUTPUTS = "mobilenet_outputs"
 
 ConvDefs = Mapping[str, Any]
+Definition = dict[str, Any]  # a `ConvDefs` of this library
+Defaults = dict[tuple[Callable[..., object], ...], dict[str, object]]  # arguments by layers
+Params = dict[str, Any]  # arguments of a layer
 
 
 class Op(NamedTuple):
     """A layer of a definition, as `op` makes it."""
 
     op: Callable[..., jax.Array]
-    params: dict[str, Any]
-    multiplier_func: Callable[[dict[str, Any], float], Any]
+    params: Params
+    multiplier_func: Callable[[Params, float], object]
 
 
 @add_arg_scope
 def depth_multiplier(
-    output_params: dict[str, Any],
+    output_params: Params,
     multiplier: float,
     divisible_by: int = 8,
     min_depth: int | None = 8,
-    **unused_kwargs: Any,
+    **unused_kwargs: object,
 ) -> None:
     """Multiplies the 'num_outputs' of a layer, where it has any: the `multiplier_func` of `op`.
 
@@ -78,7 +82,7 @@ def depth_multiplier(
 
 def op(
     opfunc: Callable[..., jax.Array],
-    multiplier_func: Callable[..., Any] = depth_multiplier,
+    multiplier_func: Callable[..., object] = depth_multiplier,
     **params: Any,
 ) -> Op:
     """A layer for a definition: `opfunc(net, **params)`.
@@ -95,13 +99,13 @@ def op(
 
 
 @contextmanager
-def safe_arg_scope(funcs: Iterable[Any], **kwargs: Any) -> Iterator[Any]:
-    """`slim.arg_scope` without those arguments that are None, which thus stay as they are."""
+def safe_arg_scope(funcs: Iterable[Callable[..., object]], **kwargs: object) -> Iterator[ArgScope]:
+    """`slim.arg_scope` without the arguments that are None: those stay as they are."""
     with arg_scope(list(funcs), **{k: v for k, v in kwargs.items() if v is not None}) as scope:
         yield scope
 
 
-def _takes(function: Callable[..., Any], name: str) -> bool:
+def _takes(function: Callable[..., object], name: str) -> bool:
     parameters = inspect.signature(function).parameters
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
@@ -115,20 +119,17 @@ def _check(
             "mobilenet_base: conv_defs must be a dict with a list of layers 'spec', as "
             f"mobilenet_v2.V2_DEF is; got {conv_defs!r:.60}"
         )
-    if not multiplier > 0:
-        raise ValueError(f"mobilenet_base: multiplier must be above 0, got {multiplier}")
+    checks.number("mobilenet_base", "multiplier", multiplier, above=0)
     if output_stride is not None and not (
         output_stride == 1 or (output_stride > 1 and output_stride % 2 == 0)
     ):
         raise ValueError(
             f"mobilenet_base: output_stride must be None, 1 or a multiple of 2, got {output_stride}"
         )
-    names = [f"layer_{number}" for number in range(1, len(conv_defs["spec"]) + 1)]
-    if final_endpoint is not None and final_endpoint not in names:
-        raise ValueError(
-            f"mobilenet_base: there is no end point {final_endpoint!r}"
-            f"{did_you_mean(str(final_endpoint), names)} (there are {names[0]} to {names[-1]})"
-        )
+    if final_endpoint is not None:
+        names = [f"layer_{number}" for number in range(1, len(conv_defs["spec"]) + 1)]
+        more = f"there are {names[0]} to {names[-1]}"
+        checks.known("mobilenet_base", "end point", final_endpoint, names, more)
 
 
 @add_arg_scope
@@ -154,7 +155,7 @@ def mobilenet_base(
       multiplier: What the numbers of channels are multiplied by, above 0.
       final_endpoint: The layer to stop at, 'layer_1' or so; default the last.
       output_stride: How many times smaller than the images the map is at most, 1 or even. Later
-        layers are dilated in place of strided. None for as many as the strides say.
+        layers are dilated in place of strided. None for what the strides come to.
       use_explicit_padding: Whether what a layer pads depends on its kernel alone, and not on the
         size of the map.
       scope: The variable scope, default `Mobilenet`, made unique.
@@ -215,7 +216,7 @@ def mobilenet_base(
     return net, end_points | inner
 
 
-def refuse_multiplier(network: str, kwargs: Mapping[str, Any]) -> None:
+def refuse_multiplier(network: str, kwargs: Mapping[str, object]) -> None:
     """Refuses the `multiplier` of `mobilenet_base` where it is called `depth_multiplier`."""
     if "multiplier" in kwargs:
         raise ValueError(

@@ -11,19 +11,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.errors import did_you_mean
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import avg_pool2d, batch_norm, conv2d, dropout, separable_conv2d, softmax
+from jslim.layers import batch_norm, conv2d, dropout, separable_conv2d, softmax
 from jslim.nets._common import (
     EndPoints,
+    Head,
     check_images,
+    described,
     fixed_padding,
-    squeeze_logits,
+    network_scope,
     variant,
     with_image_size,
 )
@@ -67,7 +68,7 @@ def mobilenet_v1_arg_scope(
     regularize_depthwise: bool = False,
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
-    batch_norm_updates_collections: Any = "update_ops",
+    batch_norm_updates_collections: str | None = "update_ops",
     normalizer_fn: Callable[..., jax.Array] | None = batch_norm,
 ) -> ArgScope:
     """The defaults that MobileNet V1 was made with: batch normalization, ReLU6, L2 on weights.
@@ -131,7 +132,7 @@ def mobilenet_v1_base(
       depth_multiplier: What the numbers of channels are multiplied by, above 0.
       conv_defs: The layers; default those of the paper.
       output_stride: How many times smaller than the images the map is at most: 8, 16 or 32.
-        Later layers are dilated in place of strided. None for as many as the layers say.
+        Later layers are dilated in place of strided. None for what the strides come to.
       use_explicit_padding: Whether what a layer pads depends on its kernel alone, and not on the
         size of the map.
       scope: The variable scope, default `MobilenetV1`.
@@ -144,14 +145,14 @@ def mobilenet_v1_base(
         above; a layer of `conv_defs` is not a `Conv` or `DepthSepConv`.
     """
     where = "mobilenet_v1_base"
-    if not depth_multiplier > 0:
-        raise ValueError(f"{where}: depth_multiplier must be above 0, got {depth_multiplier}")
+    checks.number(where, "depth_multiplier", depth_multiplier, above=0)
     if output_stride not in (None, 8, 16, 32):
         raise ValueError(f"{where}: output_stride must be None, 8, 16 or 32, got {output_stride}")
     layers = conv_defs or MOBILENETV1_CONV_DEFS
-    _check_final(where, final_endpoint, layers)
+    names = [name for index, layer in enumerate(layers) for name in _names(where, index, layer)]
+    checks.known(where, "end point", final_endpoint, names)
 
-    def padding(kernel: Sequence[int], rate: int = 1) -> Any:
+    def padding(kernel: Sequence[int], rate: int = 1) -> str | list[tuple[int, int]]:
         return fixed_padding(kernel, rate) if use_explicit_padding else "SAME"
 
     net = inputs
@@ -159,7 +160,6 @@ def mobilenet_v1_base(
     current, rate = 1, 1
     with variable_scope(scope, "MobilenetV1"):
         for index, layer in enumerate(layers):
-            name = f"Conv2d_{index}"
             depth = max(int(layer.depth * depth_multiplier), min_depth)
             stride, layer_rate = layer.stride, 1
             if output_stride is not None and current == output_stride:
@@ -167,58 +167,48 @@ def mobilenet_v1_base(
                 rate *= layer.stride
             else:
                 current *= layer.stride
-            if isinstance(layer, Conv):
-                net = end_points[name] = conv2d(
-                    net,
-                    depth,
-                    layer.kernel,
-                    stride=layer.stride,
-                    padding=padding(layer.kernel),
-                    scope=name,
-                )
+            for name in _names(where, index, layer):
+                if isinstance(layer, Conv):
+                    net = conv2d(
+                        net,
+                        depth,
+                        layer.kernel,
+                        stride=layer.stride,
+                        padding=padding(layer.kernel),
+                        scope=name,
+                    )
+                elif name.endswith("_depthwise"):
+                    net = separable_conv2d(
+                        net,
+                        None,
+                        layer.kernel,
+                        depth_multiplier=1,
+                        stride=stride,
+                        rate=layer_rate,
+                        padding=padding(layer.kernel, layer_rate),
+                        scope=name,
+                    )
+                else:
+                    net = conv2d(net, depth, [1, 1], stride=1, padding="SAME", scope=name)
+                end_points[name] = net
                 if name == final_endpoint:
-                    break
-                continue
-            net = end_points[f"{name}_depthwise"] = separable_conv2d(
-                net,
-                None,
-                layer.kernel,
-                depth_multiplier=1,
-                stride=stride,
-                rate=layer_rate,
-                padding=padding(layer.kernel, layer_rate),
-                scope=f"{name}_depthwise",
-            )
-            if f"{name}_depthwise" == final_endpoint:
-                break
-            net = end_points[f"{name}_pointwise"] = conv2d(
-                net, depth, [1, 1], stride=1, padding="SAME", scope=f"{name}_pointwise"
-            )
-            if f"{name}_pointwise" == final_endpoint:
-                break
+                    return net, end_points
     return net, end_points
 
 
-def _check_final(where: str, final_endpoint: str, layers: Sequence[Conv | DepthSepConv]) -> None:
-    names = []
-    for index, layer in enumerate(layers):
-        if isinstance(layer, Conv):
-            names.append(f"Conv2d_{index}")
-        elif isinstance(layer, DepthSepConv):
-            names += [f"Conv2d_{index}_depthwise", f"Conv2d_{index}_pointwise"]
-        else:
-            raise ValueError(
-                f"{where}: each of conv_defs must be a Conv or a DepthSepConv, got {layer!r} at "
-                f"{index}"
-            )
-    if final_endpoint not in names:
-        raise ValueError(
-            f"{where}: there is no end point {final_endpoint!r}"
-            f"{did_you_mean(str(final_endpoint), names)} (there are {', '.join(names)})"
-        )
+def _names(where: str, index: int, layer: Conv | DepthSepConv) -> list[str]:
+    """The end points of a layer."""
+    if isinstance(layer, Conv):
+        return [f"Conv2d_{index}"]
+    if isinstance(layer, DepthSepConv):
+        return [f"Conv2d_{index}_depthwise", f"Conv2d_{index}_pointwise"]
+    raise ValueError(
+        f"{where}: each of conv_defs must be a Conv or a DepthSepConv, got {layer!r} at {index}"
+    )
 
 
 @with_image_size(224)
+@described(mobilenet_v1_base)
 def mobilenet_v1(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -239,15 +229,9 @@ def mobilenet_v1(
       inputs: Images, `[batch, height, width, channels]`, of any size; up to 224 give one
         prediction an image.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      is_training: Whether to drop features and to normalize by the batch.
-      min_depth: The least number of channels of a layer.
-      depth_multiplier: What the numbers of channels are multiplied by, above 0.
       conv_defs: The layers; default those of the paper. They must end in 'Conv2d_13_pointwise'.
       prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`; None
         for none.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
       scope: The variable scope.
       global_pool: Whether to average over the whole map and not over windows of 7x7, so that
         images of any size give one prediction.
@@ -262,10 +246,8 @@ def mobilenet_v1(
         raises.
     """
     check_images(inputs, "mobilenet_v1", 1)
-    with (
-        variable_scope(scope, "MobilenetV1", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
+    with network_scope(scope, "MobilenetV1", reuse, is_training) as opened:
         net, end_points = mobilenet_v1_base(
             inputs,
             scope=opened,
@@ -274,29 +256,13 @@ def mobilenet_v1(
             conv_defs=conv_defs,
         )
         with variable_scope("Logits"):
-            if global_pool:
-                net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
-            else:
-                window = [min(side, 7) for side in net.shape[1:3]]
-                net = avg_pool2d(net, window, padding="VALID", scope="AvgPool_1a")
-                end_points["AvgPool_1a"] = net
+            window = [min(side, 7) for side in net.shape[1:3]]
+            net = head.pool(net, end_points, "AvgPool_1a", window, scope="AvgPool_1a")
             if not num_classes:
                 return net, end_points
             net = dropout(net, keep_prob=dropout_keep_prob, scope="Dropout_1b")
-            logits = conv2d(
-                net,
-                num_classes,
-                [1, 1],
-                activation_fn=None,
-                normalizer_fn=None,
-                scope="Conv2d_1c_1x1",
-            )
-            if spatial_squeeze:
-                logits = squeeze_logits(logits, opened.name)
-        end_points["Logits"] = logits
-        if prediction_fn is not None:
-            end_points["Predictions"] = prediction_fn(logits, scope="Predictions")
-    return logits, end_points
+            logits = head.logits(net, opened.name, "Conv2d_1c_1x1")
+        return head.predict(logits, end_points)
 
 
 mobilenet_v1_075 = variant(mobilenet_v1, "mobilenet_v1_075", depth_multiplier=0.75)

@@ -7,7 +7,7 @@ Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks" (2018),
 https://arxiv.org/abs/1801.04381, table 2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from jslim.core.arg_scope import add_arg_scope, arg_scope
 from jslim.core.names import VariableScope
 from jslim.layers import batch_norm, conv2d, fully_connected, group_norm, separable_conv2d
 from jslim.nets import mobilenet as lib
-from jslim.nets._common import EndPoints, variant, with_image_size
+from jslim.nets._common import EndPoints, described, variant, with_image_size
 from jslim.nets.conv_blocks import expand_input_by_factor, expanded_conv
 from jslim.nets.mobilenet import op
 
@@ -25,7 +25,7 @@ training_scope = lib.training_scope
 _LAYERS = (conv2d, fully_connected, separable_conv2d)
 
 
-def _blocks(*rows: tuple[int, int, int]) -> list[lib.Op]:
+def _blocks(rows: Iterable[tuple[int, int, int]]) -> list[lib.Op]:
     """The rows of the paper's table: channels, repetitions, stride of the first."""
     return [
         op(expanded_conv, stride=stride if i == 0 else 1, num_outputs=depth)
@@ -34,7 +34,7 @@ def _blocks(*rows: tuple[int, int, int]) -> list[lib.Op]:
     ]
 
 
-def _defaults(normalizer_fn: Callable[..., jax.Array]) -> dict[Any, dict[str, Any]]:
+def _defaults(normalizer_fn: Callable[..., jax.Array]) -> lib.Defaults:
     return {
         _LAYERS: {"normalizer_fn": normalizer_fn, "activation_fn": jax.nn.relu6},
         (expanded_conv,): {
@@ -47,20 +47,22 @@ def _defaults(normalizer_fn: Callable[..., jax.Array]) -> dict[Any, dict[str, An
     }
 
 
-V2_DEF: dict[str, Any] = {
+_ROWS = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+V2_DEF: lib.Definition = {
     "defaults": {(batch_norm,): {"center": True, "scale": True}, **_defaults(batch_norm)},
     "spec": [
         op(conv2d, stride=2, num_outputs=32, kernel_size=[3, 3]),
         op(expanded_conv, expansion_size=expand_input_by_factor(1, 1), num_outputs=16),
-        *_blocks((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1)),
+        *_blocks(_ROWS),
         op(conv2d, stride=1, num_outputs=1280, kernel_size=[1, 1]),
     ],
 }
-V2_DEF_GROUP_NORM: dict[str, Any] = {**V2_DEF, "defaults": _defaults(group_norm)}
+V2_DEF_GROUP_NORM: lib.Definition = {**V2_DEF, "defaults": _defaults(group_norm)}
 
 
 @with_image_size(224)
 @add_arg_scope
+@described(lib.mobilenet)
 def mobilenet(
     input_tensor: jax.Array,
     num_classes: int | None = 1001,
@@ -79,9 +81,7 @@ def mobilenet(
 
     Args:
       input_tensor: Images, `[batch, height, width, channels]`, of any size.
-      num_classes: How many logits to give; None or 0 for the pooled features.
       depth_multiplier: What the numbers of channels are multiplied by, above 0.
-      scope: The variable scope.
       conv_defs: Another definition than `V2_DEF`, as described in `mobilenet`.
       finegrain_classification_mode: Whether a multiplier below 1 leaves the last layer as it is.
       min_depth: The least number of channels of a layer, default 8.

@@ -24,7 +24,7 @@ from jslim.layers import (
 )
 from jslim.nets import conv_blocks
 from jslim.nets import mobilenet as lib
-from jslim.nets._common import EndPoints, fixed_padding, variant, with_image_size
+from jslim.nets._common import EndPoints, described, fixed_padding, variant, with_image_size
 from jslim.nets.conv_blocks import expand_input_by_factor, expanded_conv
 from jslim.nets.mobilenet import op
 
@@ -62,13 +62,13 @@ def reduce_to_1x1(
     padding: str = "VALID",
     scope: str | None = None,
 ) -> jax.Array:
-    """The mean of a square map, and means of windows of a map that is none.
+    """The mean of a square map, and the means of windows of any other map.
 
     Args:
       input_tensor: `[batch, height, width, channels]`.
       default_size: Height and width of the windows where the map is not square.
       stride: Of the windows.
-      padding: Likewise, 'VALID' or 'SAME'.
+      padding: Of the windows, 'VALID' or 'SAME'.
       scope: The name of the pooling.
 
     Returns:
@@ -164,7 +164,7 @@ def mbv3_fused(ef: float, n: int, k: int, s: int = 1, **kwargs: Any) -> lib.Op:
     return mbv3_op(ef, n, k, s, **kwargs)._replace(op=_fused_conv)
 
 
-def _defaults(normalizer_fn: Function, **arguments: Any) -> dict[Any, dict[str, Any]]:
+def _defaults(normalizer_fn: Function, **arguments: Any) -> lib.Defaults:
     return {
         (expanded_conv,): {"normalizer_fn": normalizer_fn, "residual": True},
         (conv2d, fully_connected, separable_conv2d): {
@@ -179,9 +179,7 @@ DEFAULTS = _defaults(batch_norm, center=True, scale=True)
 DEFAULTS_GROUP_NORM = _defaults(group_norm, groups=8)
 
 
-def _large(
-    large_kernel: int, act: Function, block_se: Callable[..., lib.Op]
-) -> dict[str, list[lib.Op] | dict[Any, dict[str, Any]]]:
+def _large(large_kernel: int, act: Function, block_se: Callable[..., lib.Op]) -> lib.Definition:
     """Table 1, with what the minimalistic network has otherwise."""
     k = large_kernel
     return {
@@ -192,26 +190,20 @@ def _large(
             mbv3_op(ef=4, n=24, k=3, s=2),
             mbv3_op(ef=3, n=24, k=3),
             block_se(ef=3, n=40, k=k, s=2),
-            block_se(ef=3, n=40, k=k),
-            block_se(ef=3, n=40, k=k),
+            *[block_se(ef=3, n=40, k=k)] * 2,
             mbv3_op(ef=6, n=80, k=3, s=2, act=act),
             mbv3_op(ef=2.5, n=80, k=3, act=act),
-            mbv3_op(ef=184 / 80, n=80, k=3, act=act),
-            mbv3_op(ef=184 / 80, n=80, k=3, act=act),
-            block_se(ef=6, n=112, k=3, act=act),
-            block_se(ef=6, n=112, k=3, act=act),
+            *[mbv3_op(ef=184 / 80, n=80, k=3, act=act)] * 2,
+            *[block_se(ef=6, n=112, k=3, act=act)] * 2,
             block_se(ef=6, n=160, k=k, s=2, act=act),
-            block_se(ef=6, n=160, k=k, act=act),
-            block_se(ef=6, n=160, k=k, act=act),
+            *[block_se(ef=6, n=160, k=k, act=act)] * 2,
             *_head(960, 1280, act),
         ],
     }
 
 
-def _small(
-    large_kernel: int, act: Function, block_se: Callable[..., lib.Op]
-) -> dict[str, list[lib.Op] | dict[Any, dict[str, Any]]]:
-    """Table 2, likewise."""
+def _small(large_kernel: int, act: Function, block_se: Callable[..., lib.Op]) -> lib.Definition:
+    """Table 2, with what the minimalistic network has otherwise."""
     k = large_kernel
     return {
         "defaults": DEFAULTS,
@@ -221,13 +213,10 @@ def _small(
             mbv3_op(ef=72 / 16, n=24, k=3, s=2),
             mbv3_op(ef=88 / 24, n=24, k=3),
             block_se(ef=4, n=40, k=k, s=2, act=act),
-            block_se(ef=6, n=40, k=k, act=act),
-            block_se(ef=6, n=40, k=k, act=act),
-            block_se(ef=3, n=48, k=k, act=act),
-            block_se(ef=3, n=48, k=k, act=act),
+            *[block_se(ef=6, n=40, k=k, act=act)] * 2,
+            *[block_se(ef=3, n=48, k=k, act=act)] * 2,
             block_se(ef=6, n=96, k=k, s=2, act=act),
-            block_se(ef=6, n=96, k=k, act=act),
-            block_se(ef=6, n=96, k=k, act=act),
+            *[block_se(ef=6, n=96, k=k, act=act)] * 2,
             *_head(576, 1024, act),
         ],
     }
@@ -248,13 +237,13 @@ def _head(before_pooling: int, after_pooling: int, act: Function) -> list[lib.Op
     ]
 
 
-V3_LARGE: dict[str, Any] = _large(5, hard_swish, mbv3_op_se)
-V3_SMALL: dict[str, Any] = _small(5, hard_swish, mbv3_op_se)
+V3_LARGE: lib.Definition = _large(5, hard_swish, mbv3_op_se)
+V3_SMALL: lib.Definition = _small(5, hard_swish, mbv3_op_se)
 # Without squeeze and excitation, hard swish and 5x5 convolutions, which some hardware is slow at.
-V3_LARGE_MINIMALISTIC: dict[str, Any] = _large(3, jax.nn.relu, mbv3_op)
-V3_SMALL_MINIMALISTIC: dict[str, Any] = _small(3, jax.nn.relu, mbv3_op)
+V3_LARGE_MINIMALISTIC: lib.Definition = _large(3, jax.nn.relu, mbv3_op)
+V3_SMALL_MINIMALISTIC: lib.Definition = _small(3, jax.nn.relu, mbv3_op)
 # With full convolutions in place of depthwise ones in the early layers.
-V3_EDGETPU: dict[str, Any] = {
+V3_EDGETPU: lib.Definition = {
     "defaults": DEFAULTS,
     "spec": [
         op(conv2d, stride=2, num_outputs=32, kernel_size=(3, 3)),
@@ -275,7 +264,7 @@ V3_EDGETPU: dict[str, Any] = {
 }
 
 
-def _half_as_wide(conv_defs: lib.ConvDefs, layers: slice) -> dict[str, Any]:
+def _half_as_wide(conv_defs: lib.ConvDefs, layers: slice) -> lib.Definition:
     """Without what detection has no use for in the last layers (section 6.3 of the paper)."""
     spec = list(conv_defs["spec"])
     spec[layers] = [
@@ -291,6 +280,7 @@ V3_SMALL_DETECTION = _half_as_wide(V3_SMALL, slice(9, 13))
 
 @with_image_size(224)
 @add_arg_scope
+@described(lib.mobilenet)
 def mobilenet(
     input_tensor: jax.Array,
     num_classes: int | None = 1001,
@@ -310,9 +300,7 @@ def mobilenet(
     Args:
       input_tensor: Images, `[batch, height, width, channels]`; with V3's own definitions square
         ones, or of 193 pixels and more in height and width.
-      num_classes: How many logits to give; None or 0 for the pooled features.
       depth_multiplier: What the numbers of channels are multiplied by, above 0.
-      scope: The variable scope.
       conv_defs: The definition: `V3_LARGE` (the default), `V3_SMALL`, `V3_LARGE_MINIMALISTIC`,
         `V3_SMALL_MINIMALISTIC`, `V3_EDGETPU`, those for detectors, or one of your own as described
         in `slim.nets.mobilenet`.

@@ -8,13 +8,15 @@ https://arxiv.org/abs/1707.07012. The variables have no scope around them, as in
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import variance_scaling_initializer
@@ -30,7 +32,7 @@ from jslim.layers import (
     softmax,
 )
 from jslim.nets import nasnet_utils
-from jslim.nets._common import EndPoints, check_images, with_image_size
+from jslim.nets._common import EndPoints, check_images, described, with_image_size
 from jslim.nets.nasnet_utils import NASNET_A_NORMAL, NASNET_A_REDUCTION, Cell, Config
 from jslim.regularizers import l2_regularizer
 
@@ -73,12 +75,6 @@ def mobile_imagenet_config() -> Config:
 
 
 def _arg_scope(weight_decay: float, batch_norm_decay: float, batch_norm_epsilon: float) -> ArgScope:
-    params = {
-        "decay": batch_norm_decay,
-        "epsilon": batch_norm_epsilon,
-        "scale": True,
-        "fused": True,
-    }
     with (
         arg_scope(
             [fully_connected, conv2d, separable_conv2d],
@@ -88,7 +84,13 @@ def _arg_scope(weight_decay: float, batch_norm_decay: float, batch_norm_epsilon:
         ),
         arg_scope([fully_connected], scope="FC"),
         arg_scope([conv2d, separable_conv2d], biases_initializer=None),
-        arg_scope([batch_norm], **params) as scope,
+        arg_scope(
+            [batch_norm],
+            decay=batch_norm_decay,
+            epsilon=batch_norm_epsilon,
+            scale=True,
+            fused=True,
+        ) as scope,
     ):
         return scope
 
@@ -123,6 +125,10 @@ def nasnet_large_arg_scope(
     return _arg_scope(weight_decay, batch_norm_decay, batch_norm_epsilon)
 
 
+Outputs = list[Any]  # of the stem and the cells so far; the first may be None
+Stem = Callable[[jax.Array], Outputs]
+
+
 class Step(NamedTuple):
     """One cell of a network."""
 
@@ -134,21 +140,21 @@ class Step(NamedTuple):
     back: int  # how many outputs ago its second input is; the first is the last output
     cell_num: int
 
-    def __call__(self, outputs: list[Any]) -> jax.Array:
+    def __call__(self, outputs: Outputs) -> jax.Array:
         return self.cell(
             outputs[-1],
             self.scope,
             self.filter_scaling,
             self.stride,
-            outputs[-self.back],
-            self.cell_num,
+            prev_layer=outputs[-self.back],
+            cell_num=self.cell_num,
         )
 
 
-def imagenet_stem(config: Config, cell: Cell) -> Callable[[jax.Array], list[Any]]:
+def imagenet_stem(config: Config, cell: Cell) -> Stem:
     """A convolution and two cells, which make the map 8 times smaller."""
 
-    def stem(images: jax.Array) -> list[Any]:
+    def stem(images: jax.Array) -> Outputs:
         net = conv2d(
             images,
             int(32 * config.stem_multiplier),
@@ -157,17 +163,18 @@ def imagenet_stem(config: Config, cell: Cell) -> Callable[[jax.Array], list[Any]
             scope="conv0",
             padding="VALID",
         )
-        outputs: list[Any] = [None, batch_norm(net, scope="conv0_bn")]
+        outputs: Outputs = [None, batch_norm(net, scope="conv0_bn")]
         for index in range(2):
             scaling = config.filter_scaling_rate ** (index - 2)
-            outputs.append(cell(outputs[-1], f"cell_stem_{index}", scaling, 2, outputs[-2], index))
+            step = Step("", cell, f"cell_stem_{index}", scaling, stride=2, back=2, cell_num=index)
+            outputs.append(step(outputs))
         return outputs
 
     return stem
 
 
-def _cifar_stem(config: Config) -> Callable[[jax.Array], list[Any]]:
-    def stem(images: jax.Array) -> list[Any]:
+def _cifar_stem(config: Config) -> Stem:
+    def stem(images: jax.Array) -> Outputs:
         filters = int(config.num_conv_filters * config.stem_multiplier)
         net = conv2d(images, filters, 3, scope="l1_stem_3x3")
         return [None, batch_norm(net, scope="l1_stem_bn")]
@@ -175,15 +182,33 @@ def _cifar_stem(config: Config) -> Callable[[jax.Array], list[Any]]:
     return stem
 
 
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is wanted of a network of cells.
+
+    Args:
+      num_classes: How many logits to give; None or 0 for the features.
+      is_training: Whether to drop features and paths and to normalize by the batch.
+      final_endpoint: The end point to stop at; None for the end.
+      current_step: The training step, which the share of dropped paths depends on.
+    """
+
+    num_classes: int | None
+    is_training: bool
+    final_endpoint: str | None = None
+    current_step: jax.Array | int | None = None
+
+
+# The stem, which makes the outputs that the first cell sees, and the cells after it.
+Parts = tuple[Stem, list[Step]]
+
+
 def build_cells(
     where: str,
     images: jax.Array,
     config: Config,
-    stem: Callable[[jax.Array], list[Any]],
-    steps: Sequence[Step],
-    num_classes: int | None,
-    is_training: bool,
-    final_endpoint: str | None,
+    layout: Callable[[Config, Request], Parts],
+    request: Request,
 ) -> tuple[jax.Array, EndPoints]:
     """A stem, cells and a linear classifier, with an auxiliary one in training.
 
@@ -191,18 +216,20 @@ def build_cells(
       where: The name of the function, for errors.
       images: `[batch, height, width, channels]`.
       config: What to build.
-      stem: Makes the outputs that the first cell sees.
-      steps: The cells after the stem.
-      num_classes: How many logits to give; None or 0 for the features.
-      is_training: Whether to drop features and paths and to normalize by the batch.
-      final_endpoint: Where to stop; None for the end.
+      layout: Makes the stem and the cells of it.
+      request: What is wanted.
     """
+    num_classes, is_training = request.num_classes, request.is_training
+    final_endpoint = request.final_endpoint
+    if not is_training:
+        config = dataclasses.replace(config, drop_path_keep_prob=1.0)
+    stem, steps = layout(config, request)
     check_images(images, where, 3)
-    names = ["Stem", *(step.end_point for step in steps), "global_pool"]
-    nasnet_utils.check_final(
-        where, final_endpoint, names + (["Logits", "Predictions"] if num_classes else [])
-    )
-    reductions = nasnet_utils.calc_reduction_layers(config.num_cells, config.num_reduction_layers)
+    if final_endpoint is not None:
+        names = ["Stem", *(step.end_point for step in steps), "global_pool"]
+        names += ["Logits", "Predictions"] if num_classes else []
+        checks.known(where, "end point", final_endpoint, names)
+    reductions = config.reductions
     aux_cell = f"Cell_{reductions[1] - 1}" if len(reductions) > 1 else None
     if config.data_format == "NCHW":
         images = lax.transpose(images, (0, 3, 1, 2))
@@ -233,12 +260,11 @@ def build_cells(
             if final_endpoint == "global_pool" or not num_classes:
                 return net, end_points
             net = dropout(net, config.dense_dropout_keep_prob, scope="dropout")
-            logits = end_points["Logits"] = fully_connected(net, num_classes)
+            net = end_points["Logits"] = fully_connected(net, num_classes)
             if final_endpoint != "Logits":
-                end_points["Predictions"] = softmax(logits, scope="predictions")
-                if final_endpoint == "Predictions":
-                    return end_points["Predictions"], end_points
-    return logits, end_points
+                predictions = end_points["Predictions"] = softmax(net, scope="predictions")
+                net = predictions if final_endpoint == "Predictions" else net
+    return net, end_points
 
 
 def _aux_logits(net: jax.Array, num_classes: int, config: Config) -> jax.Array:
@@ -251,54 +277,38 @@ def _aux_logits(net: jax.Array, num_classes: int, config: Config) -> jax.Array:
         return fully_connected(flatten(net), num_classes)
 
 
-def prepared(config: Config | None, default: Config, is_training: bool) -> Config:
-    """The network's configuration, which drops no paths outside training."""
-    chosen = config or default
-    return chosen if is_training else dataclasses.replace(chosen, drop_path_keep_prob=1.0)
-
-
-def _build(
-    where: str,
-    images: jax.Array,
-    config: Config,
-    is_for_cifar: bool,
-    num_classes: int | None,
-    is_training: bool,
-    final_endpoint: str | None,
-    current_step: Any,
-) -> tuple[jax.Array, EndPoints]:
+def _layout(config: Config, request: Request, is_for_cifar: bool = False) -> Parts:
     stem_cells = 0 if is_for_cifar else 2
     total = config.num_cells + 2 + stem_cells
-    normal = Cell(NASNET_A_NORMAL, config, total, current_step)
-    reduction = Cell(NASNET_A_REDUCTION, config, total, current_step)
-    reductions = nasnet_utils.calc_reduction_layers(config.num_cells, config.num_reduction_layers)
-
+    normal = Cell(NASNET_A_NORMAL, config, total, request.current_step)
+    reduction = Cell(NASNET_A_REDUCTION, config, total, request.current_step)
     steps: list[Step] = []
     number, scaling = stem_cells, 1.0
     for index in range(config.num_cells):
         # Beside the last output a cell sees the one before it; or after a reduction, if that is to
         # be skipped, the one before that.
         back = 2
-        if index in reductions:
-            place = reductions.index(index)
+        if index in config.reductions:
+            place = config.reductions.index(index)
             scaling *= config.filter_scaling_rate
             name, scope = f"Reduction_Cell_{place}", f"reduction_cell_{place}"
-            steps.append(Step(name, reduction, scope, scaling, 2, 2, number))
+            steps.append(Step(name, reduction, scope, scaling, stride=2, back=2, cell_num=number))
             number += 1
             back = 3 if config.skip_reduction_layer_input else 2
-        steps.append(Step(f"Cell_{index}", normal, f"cell_{index}", scaling, 1, back, number))
+        name, scope = f"Cell_{index}", f"cell_{index}"
+        steps.append(Step(name, normal, scope, scaling, stride=1, back=back, cell_num=number))
         number += 1
-    stem = _cifar_stem(config) if is_for_cifar else imagenet_stem(config, reduction)
-    return build_cells(where, images, config, stem, steps, num_classes, is_training, final_endpoint)
+    return _cifar_stem(config) if is_for_cifar else imagenet_stem(config, reduction), steps
 
 
 @with_image_size(32)
+@described(Request)
 def build_nasnet_cifar(
     images: jax.Array,
     num_classes: int | None,
     is_training: bool = True,
     config: Config | None = None,
-    current_step: Any = None,
+    current_step: jax.Array | int | None = None,
 ) -> tuple[jax.Array, EndPoints]:
     """NASNet-A for small images.
 
@@ -308,10 +318,7 @@ def build_nasnet_cifar(
 
     Args:
       images: `[batch, height, width, channels]`; in training of 17x17 pixels or more.
-      num_classes: How many logits to give; None or 0 for the features.
-      is_training: Whether to drop features and paths and to normalize by the batch.
       config: What to build; default `cifar_config()`.
-      current_step: The training step, which the share of dropped paths depends on.
 
     Returns:
       The logits, `[batch, num_classes]`, or the features, `[batch, channels]`; and the end points
@@ -321,27 +328,28 @@ def build_nasnet_cifar(
     Raises:
       ValueError: The images are not a batch, or too small.
     """
-    chosen = prepared(config, cifar_config(), is_training)
-    where = "build_nasnet_cifar"
-    return _build(where, images, chosen, True, num_classes, is_training, None, current_step)
+    request = Request(num_classes, is_training, current_step=current_step)
+    layout = functools.partial(_layout, is_for_cifar=True)
+    return build_cells("build_nasnet_cifar", images, config or cifar_config(), layout, request)
 
 
 @with_image_size(224)
+@described(build_nasnet_cifar, Request)
 def build_nasnet_mobile(
     images: jax.Array,
     num_classes: int | None,
     is_training: bool = True,
     final_endpoint: str | None = None,
     config: Config | None = None,
-    current_step: Any = None,
+    current_step: jax.Array | int | None = None,
 ) -> tuple[jax.Array, EndPoints]:
     """NASNet-A, the small one for ImageNet.
 
     Differs from TF-Slim: an unknown `final_endpoint` is refused; and as `build_nasnet_cifar`.
 
-    Args: those of `build_nasnet_cifar`, in training of 71x71 pixels or more, and
-      final_endpoint: The end point to stop at; None for the end.
-      config: Default `mobile_imagenet_config()`.
+    Args:
+      images: `[batch, height, width, channels]`; in training of 71x71 pixels or more.
+      config: What to build; default `mobile_imagenet_config()`.
 
     Returns:
       What `build_nasnet_cifar` does, or the output at `final_endpoint` and the end points up to
@@ -350,29 +358,28 @@ def build_nasnet_mobile(
     Raises:
       ValueError: There is no such end point; the images are not a batch, or too small.
     """
-    chosen = prepared(config, mobile_imagenet_config(), is_training)
-    where = "build_nasnet_mobile"
-    return _build(
-        where, images, chosen, False, num_classes, is_training, final_endpoint, current_step
-    )
+    request = Request(num_classes, is_training, final_endpoint, current_step)
+    config = config or mobile_imagenet_config()
+    return build_cells("build_nasnet_mobile", images, config, _layout, request)
 
 
 @with_image_size(331)
+@described(build_nasnet_mobile, Request)
 def build_nasnet_large(
     images: jax.Array,
     num_classes: int | None,
     is_training: bool = True,
     final_endpoint: str | None = None,
     config: Config | None = None,
-    current_step: Any = None,
+    current_step: jax.Array | int | None = None,
 ) -> tuple[jax.Array, EndPoints]:
     """NASNet-A, the large one for ImageNet.
 
-    Takes, returns and raises what `build_nasnet_mobile` does; `config` is by default
-    `large_imagenet_config()`.
+    Args:
+      config: What to build; default `large_imagenet_config()`.
+
+    Returns and raises what `build_nasnet_mobile` does.
     """
-    chosen = prepared(config, large_imagenet_config(), is_training)
-    where = "build_nasnet_large"
-    return _build(
-        where, images, chosen, False, num_classes, is_training, final_endpoint, current_step
-    )
+    request = Request(num_classes, is_training, final_endpoint, current_step)
+    config = config or large_imagenet_config()
+    return build_cells("build_nasnet_large", images, config, _layout, request)

@@ -5,16 +5,15 @@ operations on earlier ones, and joins those that nothing else uses.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.access import make_rng
 from jslim.core.arg_scope import add_arg_scope
-from jslim.core.errors import did_you_mean
 from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool2d, batch_norm, conv2d, max_pool2d, separable_conv2d
 from jslim.variables import get_or_create_global_step
@@ -43,10 +42,7 @@ class Config:
     use_bounded_activation: bool = False
 
     def __post_init__(self) -> None:
-        if self.data_format not in ("NHWC", "NCHW"):
-            raise ValueError(
-                f"Config: data_format must be 'NHWC' or 'NCHW', got {self.data_format!r}"
-            )
+        checks.one_of("Config", "data_format", self.data_format, ("NHWC", "NCHW"))
         for name in ("drop_path_keep_prob", "dense_dropout_keep_prob"):
             share = getattr(self, name)
             if not 0 < share <= 1:
@@ -65,6 +61,11 @@ class Config:
     @property
     def map_axes(self) -> tuple[int, int]:
         return self.data_format.index("H"), self.data_format.index("W")
+
+    @property
+    def reductions(self) -> list[int]:
+        """Before which cells the map becomes smaller."""
+        return calc_reduction_layers(self.num_cells, self.num_reduction_layers)
 
     def channels(self, net: jax.Array) -> int:
         return net.shape[self.channel_axis]
@@ -98,7 +99,8 @@ def factorized_reduction(
       config: The network's.
 
     Returns:
-      `[batch, ceil(height / stride), ceil(width / stride), output_filters]`, or likewise.
+      `[batch, ceil(height / stride), ceil(width / stride), output_filters]`, or with channels
+      second.
     """
     if stride == 1:
         net = conv2d(net, output_filters, 1, scope="path_conv")
@@ -158,10 +160,7 @@ def path_keep_prob(
     Raises:
       ValueError: There is no such version.
     """
-    if drop_connect_version not in ("v1", "v2", "v3"):
-        raise ValueError(
-            f"drop_connect_version must be 'v1', 'v2' or 'v3', got {drop_connect_version!r}"
-        )
+    checks.one_of("", "drop_connect_version", drop_connect_version, ("v1", "v2", "v3"))
     keep: jax.Array | float = config.drop_path_keep_prob
     if drop_connect_version in ("v2", "v3"):
         keep = 1 - layer_ratio * (1 - keep)
@@ -191,7 +190,7 @@ def apply_drop_path(
 class CellSpec:
     """A cell that a search found."""
 
-    operations: tuple[str, ...]  # two for each sum, of which the network has five
+    operations: tuple[str, ...]  # two for each of five sums
     hiddenstate_indices: tuple[int, ...]  # what each is applied to: 0 and 1 are the inputs
     used_hiddenstates: tuple[bool, ...]  # whether each input and sum is used by another
 
@@ -238,7 +237,7 @@ class Cell:
     spec: CellSpec
     config: Config
     total_num_cells: int  # that the share of dropped paths grows over
-    current_step: Any = None
+    current_step: jax.Array | int | None = None
 
     def __call__(
         self,
@@ -361,12 +360,3 @@ class Cell:
                     state = factorized_reduction(state, config.channels(last), stride, config)
             joined.append(state)
         return lax.concatenate(joined, config.channel_axis)
-
-
-def check_final(where: str, final_endpoint: str | None, names: list[str]) -> None:
-    """Refuses an end point that the network has not."""
-    if final_endpoint is not None and final_endpoint not in names:
-        raise ValueError(
-            f"{where}: there is no end point {final_endpoint!r}"
-            f"{did_you_mean(str(final_endpoint), names)} (there are {', '.join(names)})"
-        )

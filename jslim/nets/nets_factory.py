@@ -15,8 +15,8 @@ from typing import Any
 
 import jax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.errors import did_you_mean
 from jslim.nets import (
     alexnet,
     cifarnet,
@@ -37,13 +37,16 @@ from jslim.nets import (
 )
 from jslim.nets._common import EndPoints
 
+Build = Callable[..., tuple[jax.Array, EndPoints]]  # (images, num_classes, is_training, ...)
+Scope = Callable[..., ArgScope]  # (weight_decay=its own, ...): the defaults it was made with
+
 
 @dataclass(frozen=True)
 class Network:
     """One network, with what its data and its weights have to agree on."""
 
-    build: Callable[..., tuple[jax.Array, EndPoints]]  # (images, num_classes, is_training, ...)
-    arg_scope: Callable[..., ArgScope]  # (weight_decay=its own, ...): the defaults it was made with
+    build: Build
+    arg_scope: Scope
     preprocessing: str  # the name of the preprocessing of its images
     label_offset: int  # ImageNet's labels are this much more than the classes of its weights
     head: tuple[str, ...]  # the scopes of all variables that num_classes=None leaves out
@@ -62,42 +65,42 @@ class Network:
         return inspect.signature(self.arg_scope).parameters["weight_decay"].default
 
 
-def _vgg(build: Any) -> Network:
+def _vgg(build: Build) -> Network:
     head = (f"{build.__name__}/fc8",)
     return Network(build, vgg.vgg_arg_scope, "vgg", 1, head)
 
 
-def _inception(build: Any, scope: str, has_aux: bool, arg_scope: Any = None) -> Network:
+def _inception(build: Build, scope: str, has_aux: bool, arg_scope: Scope | None = None) -> Network:
     heads = ("AuxLogits", "Logits") if has_aux else ("Logits",)
     arg_scope = arg_scope or inception.inception_v3_arg_scope
     return Network(build, arg_scope, "inception", 0, tuple(f"{scope}/{head}" for head in heads))
 
 
-def _resnet_v1(build: Any) -> Network:
+def _resnet_v1(build: Build) -> Network:
     head = (f"{build.__name__}/logits",)
     return Network(build, resnet_v1.resnet_arg_scope, "vgg", 1, head)
 
 
-def _resnet_v2(build: Any) -> Network:
+def _resnet_v2(build: Build) -> Network:
     # Its weights do not want what research/slim's own tables say, VGG's preprocessing at 224.
     head = (f"{build.__name__}/logits",)
     return Network(build, resnet_v2.resnet_arg_scope, "inception", 0, head, size_of_weights=299)
 
 
-def _mobilenet_v1(build: Any) -> Network:
+def _mobilenet_v1(build: Build) -> Network:
     scope = mobilenet_v1.mobilenet_v1_arg_scope
     return Network(build, scope, "inception", 0, ("MobilenetV1/Logits",))
 
 
-def _video(build: Any, arg_scope: Any) -> Network:
+def _video(build: Build, arg_scope: Scope) -> Network:
     return Network(build, arg_scope, "inception", 0, ("InceptionV1/Logits",), takes_videos=True)
 
 
-def _mobilenet(build: Any, scope: str) -> Network:  # V2 and V3
+def _mobilenet(build: Build, scope: str) -> Network:  # V2 and V3
     return Network(build, mobilenet.training_scope, "inception", 0, (f"{scope}/Logits",))
 
 
-def _nasnet(build: Any, arg_scope: Any, aux: str, preprocessing: str = "inception") -> Network:
+def _nasnet(build: Build, arg_scope: Scope, aux: str, preprocessing: str = "inception") -> Network:
     return Network(build, arg_scope, preprocessing, 0, ("final_layer/FC", f"{aux}/aux_logits"))
 
 
@@ -182,11 +185,7 @@ def get_network(name: str) -> Network:
     Raises:
       ValueError: There is no network of that name.
     """
-    if name not in NETWORKS:
-        raise ValueError(
-            f"there is no network {name!r}{did_you_mean(name, NETWORKS)} "
-            f"(there are {', '.join(list_networks())})"
-        )
+    checks.known("", "network", name, list_networks())
     return NETWORKS[name]
 
 

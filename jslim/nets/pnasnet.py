@@ -9,8 +9,9 @@ Liu et al., "Progressive neural architecture search" (2017), https://arxiv.org/a
 import jax
 
 from jslim.core.arg_scope import ArgScope
-from jslim.nets import nasnet, nasnet_utils
-from jslim.nets._common import EndPoints, with_image_size
+from jslim.nets import nasnet
+from jslim.nets._common import EndPoints, described, with_image_size
+from jslim.nets.nasnet import Parts, Request, Step
 from jslim.nets.nasnet_utils import PNASNET_5, Cell, Config
 
 
@@ -54,35 +55,24 @@ def pnasnet_mobile_arg_scope(
     return nasnet.nasnet_mobile_arg_scope(weight_decay, batch_norm_decay, batch_norm_epsilon)
 
 
-def _build(
-    where: str,
-    images: jax.Array,
-    config: Config,
-    num_classes: int | None,
-    is_training: bool,
-    final_endpoint: str | None,
-) -> tuple[jax.Array, EndPoints]:
+def _layout(config: Config, request: Request) -> Parts:
     cell = Cell(PNASNET_5, config, config.num_cells + 2)
-    reductions = nasnet_utils.calc_reduction_layers(config.num_cells, config.num_reduction_layers)
-
-    steps: list[nasnet.Step] = []
+    steps: list[Step] = []
     scaling, back = 1.0, 2
     for index in range(config.num_cells):
-        is_reduced = index in reductions
+        is_reduced = index in config.reductions
         scaling *= config.filter_scaling_rate if is_reduced else 1.0
         # A reduction may have to see what the cell before it saw.
         is_far = is_reduced and not config.skip_reduction_layer_input
         back = back + 1 if is_far else 2
         stride = 2 if is_reduced else 1
         name, scope = f"Cell_{index}", f"cell_{index}"
-        steps.append(nasnet.Step(name, cell, scope, scaling, stride, back, index + 2))
-    stem = nasnet.imagenet_stem(config, cell)
-    return nasnet.build_cells(
-        where, images, config, stem, steps, num_classes, is_training, final_endpoint
-    )
+        steps.append(Step(name, cell, scope, scaling, stride=stride, back=back, cell_num=index + 2))
+    return nasnet.imagenet_stem(config, cell), steps
 
 
 @with_image_size(331)
+@described(Request)
 def build_pnasnet_large(
     images: jax.Array,
     num_classes: int | None,
@@ -97,9 +87,6 @@ def build_pnasnet_large(
 
     Args:
       images: `[batch, height, width, channels]`; in training of 71x71 pixels or more.
-      num_classes: How many logits to give; None or 0 for the features.
-      is_training: Whether to drop features and paths and to normalize by the batch.
-      final_endpoint: The end point to stop at; None for the end.
       config: What to build; default `large_imagenet_config()`.
 
     Returns:
@@ -109,12 +96,13 @@ def build_pnasnet_large(
     Raises:
       ValueError: There is no such end point; the images are not a batch, or too small.
     """
-    chosen = nasnet.prepared(config, large_imagenet_config(), is_training)
-    where = "build_pnasnet_large"
-    return _build(where, images, chosen, num_classes, is_training, final_endpoint)
+    request = Request(num_classes, is_training, final_endpoint)
+    config = config or large_imagenet_config()
+    return nasnet.build_cells("build_pnasnet_large", images, config, _layout, request)
 
 
 @with_image_size(224)
+@described(build_pnasnet_large, Request)
 def build_pnasnet_mobile(
     images: jax.Array,
     num_classes: int | None,
@@ -124,9 +112,11 @@ def build_pnasnet_mobile(
 ) -> tuple[jax.Array, EndPoints]:
     """PNASNet-5, the small one for ImageNet.
 
-    Takes, returns and raises what `build_pnasnet_large` does; `config` is by default
-    `mobile_imagenet_config()`.
+    Args:
+      config: What to build; default `mobile_imagenet_config()`.
+
+    Returns and raises what `build_pnasnet_large` does.
     """
-    chosen = nasnet.prepared(config, mobile_imagenet_config(), is_training)
-    where = "build_pnasnet_mobile"
-    return _build(where, images, chosen, num_classes, is_training, final_endpoint)
+    request = Request(num_classes, is_training, final_endpoint)
+    config = config or mobile_imagenet_config()
+    return nasnet.build_cells("build_pnasnet_mobile", images, config, _layout, request)

@@ -5,19 +5,25 @@ less memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jslim.core.arg_scope import ArgScope, add_arg_scope, arg_scope
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import VariableScope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import variance_scaling_initializer
 from jslim.layers import batch_norm, conv2d, max_pool2d, softmax
 from jslim.layers.utils import collect_named_outputs, convert_collection_to_dict
-from jslim.nets._common import EndPoints, check_images, fixed_padding, squeeze_logits
+from jslim.nets._common import (
+    EndPoints,
+    Head,
+    check_images,
+    fixed_padding,
+    squeeze_logits,
+)
 from jslim.regularizers import l2_regularizer
 
 
@@ -26,7 +32,7 @@ class Block(NamedTuple):
 
     scope: str
     unit_fn: Callable[..., jax.Array]  # (net, rate=..., **arguments) -> net
-    args: Sequence[Mapping[str, Any]]  # the arguments of each unit, 'stride' among them
+    args: Sequence[Mapping[str, int]]  # the arguments of each unit, 'stride' among them
 
 
 def resnet_arg_scope(
@@ -36,7 +42,7 @@ def resnet_arg_scope(
     batch_norm_scale: bool = True,
     activation_fn: Callable[[jax.Array], jax.Array] | None = jax.nn.relu,
     use_batch_norm: bool = True,
-    batch_norm_updates_collections: Any = "update_ops",
+    batch_norm_updates_collections: str | None = "update_ops",
 ) -> ArgScope:
     """The defaults that the ResNets were made with: batch normalization, L2 on weights.
 
@@ -75,11 +81,11 @@ def resnet_arg_scope(
 
 
 def subsample(inputs: jax.Array, factor: int, scope: str | None = None) -> jax.Array:
-    """Every so many-th pixel of a row and of a column.
+    """The pixels of a map that are `factor` apart, in rows and in columns.
 
     Args:
       inputs: `[batch, height, width, channels]`.
-      factor: How far these are apart; 1 gives back the inputs.
+      factor: How far they are apart; 1 gives back the inputs.
       scope: Name of the op, as for `max_pool2d`.
 
     Returns:
@@ -112,18 +118,9 @@ def conv2d_same(
     Returns:
       `[batch, ceil(height / stride), ceil(width / stride), num_outputs]`.
     """
-    if stride == 1:
-        return conv2d(
-            inputs, num_outputs, kernel_size, stride=1, rate=rate, padding="SAME", scope=scope
-        )
+    padding = "SAME" if stride == 1 else fixed_padding([kernel_size, kernel_size], rate)
     return conv2d(
-        inputs,
-        num_outputs,
-        kernel_size,
-        stride=stride,
-        rate=rate,
-        padding=fixed_padding([kernel_size, kernel_size], rate),
-        scope=scope,
+        inputs, num_outputs, kernel_size, stride=stride, rate=rate, padding=padding, scope=scope
     )
 
 
@@ -135,7 +132,7 @@ def stack_blocks_dense(
     store_non_strided_activations: bool = False,
     outputs_collections: str | Sequence[str] | None = None,
 ) -> jax.Array:
-    """Blocks one after another, of which the last ones may keep the size of the map.
+    """Blocks one after another; the last ones may keep the size of the map.
 
     Their units are then dilated in place of strided: Chen et al. (2016),
     https://arxiv.org/abs/1606.00915.
@@ -143,8 +140,8 @@ def stack_blocks_dense(
     Args:
       net: `[batch, height, width, channels]`.
       blocks: The blocks.
-      output_stride: How many times smaller than `net` the result is; None for as many as the
-        units' strides say. It must be the product of the first so many of them.
+      output_stride: How many times smaller than `net` the result is; None for what the
+        units' strides come to. It must be a product of the first of them.
       store_non_strided_activations: Whether a block's output is collected before it is made
         smaller, which costs four times as much in its last unit.
       outputs_collections: Collections that each block's output is added to, under its scope.
@@ -195,87 +192,86 @@ def _strides(blocks: Sequence[Block]) -> str:
     return ", ".join(str(stride) for stride in found if stride != 1) or "all 1"
 
 
-class Version(NamedTuple):
+@dataclass(frozen=True)
+class Body:
+    """What the features of a ResNet are made by.
+
+    Args:
+      output_stride: How many times smaller than the images the features are, a multiple of 4;
+        None for what the blocks' strides come to, 32 in the networks that have names.
+      include_root_block: Whether to begin with a convolution and a pool, which make the map 4
+        times smaller.
+      store_non_strided_activations: Whether the end points of blocks are taken before they are
+        made smaller.
+    """
+
+    output_stride: int | None = None
+    include_root_block: bool = True
+    store_non_strided_activations: bool = False
+
+
+@dataclass(frozen=True)
+class Version:
     """What makes V1 or V2."""
 
     name: str
     unit_fn: Callable[..., jax.Array]
     is_preactivated: bool  # normalized before the convolutions and after the last block
 
+    def block(self, scope: str, base_depth: int, num_units: int, stride: int) -> Block:
+        """A block of units; the last one has the stride."""
+        unit = {"depth": base_depth * 4, "depth_bottleneck": base_depth}
+        strides = [1] * (num_units - 1) + [stride]
+        return Block(scope, self.unit_fn, [{**unit, "stride": each} for each in strides])
 
-def build(
-    version: Version,
-    inputs: jax.Array,
-    blocks: Sequence[Block],
-    num_classes: int | None,
-    is_training: bool | None,
-    global_pool: bool,
-    output_stride: int | None,
-    include_root_block: bool,
-    spatial_squeeze: bool,
-    reuse: Reuse,
-    scope: str | VariableScope | None,
-    store_non_strided_activations: bool = False,
-) -> tuple[jax.Array, EndPoints]:
-    """The network of `resnet_v1` and `resnet_v2`, which say what the arguments are."""
-    check_images(inputs, version.name, 1)
-    with variable_scope(scope, version.name, reuse=reuse) as opened:
-        collection = opened.original_name_scope + "_end_points"
-        with (
-            arg_scope(
-                [conv2d, version.unit_fn, stack_blocks_dense], outputs_collections=collection
-            ),
-            nullcontext()
-            if is_training is None
-            else arg_scope([batch_norm], is_training=is_training),
-        ):
-            net = inputs
-            if include_root_block:
+    def blocks(self, layers: int, depth_multiplier: float = 1, least: int = 0) -> list[Block]:
+        """The four blocks of the network with this number of layers."""
+        depths = [max(int(depth * depth_multiplier), least) for depth in _BASE_DEPTHS]
+        rows = zip(depths, _UNITS[layers], _STRIDES, strict=True)
+        return [self.block(f"block{index}", *row) for index, row in enumerate(rows, 1)]
+
+    def build(
+        self,
+        inputs: jax.Array,
+        blocks: Sequence[Block],
+        body: Body,
+        head: Head,
+        opened: VariableScope,
+    ) -> tuple[jax.Array, EndPoints]:
+        """The network, in the variable scope that is open."""
+        check_images(inputs, self.name, 1)
+        where, collection = opened.name, opened.original_name_scope + "_end_points"
+        with arg_scope([conv2d, self.unit_fn, stack_blocks_dense], outputs_collections=collection):
+            net, output_stride = inputs, body.output_stride
+            if body.include_root_block:
                 if output_stride is not None:
                     if output_stride % 4:
                         raise ValueError(
-                            f"{opened.name}: output_stride must be a multiple of 4, by which the "
+                            f"{where}: output_stride must be a multiple of 4, by which the "
                             f"root block makes the map smaller, got {output_stride}"
                         )
                     output_stride //= 4
                 plain = {"activation_fn": None, "normalizer_fn": None}
-                with arg_scope([conv2d], **(plain if version.is_preactivated else {})):
+                with arg_scope([conv2d], **(plain if self.is_preactivated else {})):
                     net = conv2d_same(net, 64, 7, stride=2, scope="conv1")
                 net = max_pool2d(net, [3, 3], stride=2, scope="pool1")
-            net = stack_blocks_dense(net, blocks, output_stride, store_non_strided_activations)
-            if version.is_preactivated:
+            net = stack_blocks_dense(net, blocks, output_stride, body.store_non_strided_activations)
+            if self.is_preactivated:
                 net = batch_norm(net, activation_fn=jax.nn.relu, scope="postnorm")
             end_points = convert_collection_to_dict(collection, clear_collection=True)
-            if global_pool:
+            if head.global_pool:
                 net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
-            if num_classes:
-                net = conv2d(
-                    net,
-                    num_classes,
-                    [1, 1],
-                    activation_fn=None,
-                    normalizer_fn=None,
-                    outputs_collections=None,
-                    scope="logits",
-                )
-                end_points[f"{opened.name}/logits"] = net
-                if spatial_squeeze:
-                    net = squeeze_logits(net, opened.name)
-                    end_points[f"{opened.name}/spatial_squeeze"] = net
+            if head.num_classes:
+                a_map = replace(head, spatial_squeeze=False)
+                net = a_map.logits(net, where, "logits", outputs_collections=None)
+                end_points[f"{where}/logits"] = net
+                if head.spatial_squeeze:
+                    net = end_points[f"{where}/spatial_squeeze"] = squeeze_logits(net, where)
                 end_points["predictions"] = softmax(net, scope="predictions")
             return net, end_points
 
 
-def bottleneck_block(
-    unit_fn: Callable[..., jax.Array], scope: str, base_depth: int, num_units: int, stride: int
-) -> Block:
-    """A block of so many units, of which the last has the stride."""
-    unit = {"depth": base_depth * 4, "depth_bottleneck": base_depth}
-    strides = [1] * (num_units - 1) + [stride]
-    return Block(scope, unit_fn, [{**unit, "stride": each} for each in strides])
-
-
 # The number of units of the four blocks, by the number of layers.
-UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
-BASE_DEPTHS = (64, 128, 256, 512)
-STRIDES = (2, 2, 2, 1)
+_UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+_BASE_DEPTHS = (64, 128, 256, 512)
+_STRIDES = (2, 2, 2, 1)

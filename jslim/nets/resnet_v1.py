@@ -6,8 +6,7 @@
 He et al., "Deep residual learning for image recognition" (2015), https://arxiv.org/abs/1512.03385.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 from jax import lax
@@ -15,11 +14,18 @@ from jax import lax
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
-from jslim.layers import conv2d
+from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
 from jslim.nets import resnet_utils
-from jslim.nets._common import EndPoints, with_image_size
-from jslim.nets.resnet_utils import Block, conv2d_same, subsample
+from jslim.nets._common import (
+    EndPoints,
+    Head,
+    described,
+    named,
+    network_scope,
+    with_image_size,
+)
+from jslim.nets.resnet_utils import Block, Body, conv2d_same, subsample
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
 
@@ -77,6 +83,7 @@ _V1 = resnet_utils.Version("resnet_v1", bottleneck, is_preactivated=False)
 
 
 @with_image_size(224)
+@described(Body)
 def resnet_v1(
     inputs: jax.Array,
     blocks: Sequence[Block],
@@ -98,17 +105,8 @@ def resnet_v1(
     Args:
       inputs: Images, `[batch, height, width, channels]`, of any size.
       blocks: The blocks, as `resnet_v1_block` makes them.
-      num_classes: How many logits to give; None or 0 for the features.
       is_training: Whether to normalize by the batch; None leaves that to an `arg_scope`.
       global_pool: Whether to average the features over height and width.
-      output_stride: How many times smaller than the images the features are, a multiple of 4;
-        None for as many as the blocks' strides say, 32 in those networks that have names.
-      include_root_block: Whether to begin with a convolution and a pool, which make the map 4
-        times smaller.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      store_non_strided_activations: Whether the end points of blocks are taken before they are
-        made smaller.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
       scope: The variable scope, default `resnet_v1`.
 
     Returns:
@@ -121,32 +119,24 @@ def resnet_v1(
       ValueError: The images are not a batch, or their logits a map that cannot be squeezed; the
         `output_stride` cannot be reached.
     """
-    return resnet_utils.build(
-        _V1,
-        inputs,
-        blocks,
-        num_classes,
-        is_training,
-        global_pool,
-        output_stride,
-        include_root_block,
-        spatial_squeeze,
-        reuse,
-        scope,
-        store_non_strided_activations,
-    )
+    body = Body(output_stride, include_root_block, store_non_strided_activations)
+    head = Head(num_classes, spatial_squeeze, global_pool)
+    with network_scope(scope, "resnet_v1", reuse, is_training, [batch_norm]) as opened:
+        return _V1.build(inputs, blocks, body, head, opened)
 
 
 def resnet_v1_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
     """A block of `num_units` units with `4 * base_depth` channels, the last with the stride."""
-    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride)
+    return _V1.block(scope, base_depth, num_units, stride)
 
 
-def _resnet(layers: int) -> Any:
-    """The network with so many layers, under its name."""
+def _resnet(layers: int) -> Callable[..., tuple[jax.Array, EndPoints]]:
+    """The network with this number of layers, under its name."""
     name = f"resnet_v1_{layers}"
 
+    @named(name, __name__)
     @with_image_size(224)
+    @described(resnet_v1)
     def resnet(
         inputs: jax.Array,
         num_classes: int | None = None,
@@ -162,40 +152,20 @@ def _resnet(layers: int) -> Any:
     ) -> tuple[jax.Array, EndPoints]:
         """The `resnet_v1` of four blocks that the paper has under this number of layers.
 
-        Args: those of `resnet_v1`, and
+        Args:
+          inputs: Images, `[batch, height, width, channels]`, of any size.
           min_base_depth: The least number of channels between a unit's convolutions.
           depth_multiplier: What these numbers (64, 128, 256 and 512) are multiplied by.
+          scope: The variable scope.
 
         Returns and raises what `resnet_v1` does.
         """
-        blocks = [
-            resnet_v1_block(
-                f"block{index}", max(int(depth * depth_multiplier), min_base_depth), units, stride
-            )
-            for index, (depth, units, stride) in enumerate(
-                zip(
-                    resnet_utils.BASE_DEPTHS,
-                    resnet_utils.UNITS[layers],
-                    resnet_utils.STRIDES,
-                    strict=True,
-                ),
-                1,
-            )
-        ]
-        return resnet_v1(
-            inputs,
-            blocks,
-            num_classes,
-            is_training,
-            global_pool=global_pool,
-            output_stride=output_stride,
-            spatial_squeeze=spatial_squeeze,
-            store_non_strided_activations=store_non_strided_activations,
-            reuse=reuse,
-            scope=scope,
-        )
+        blocks = _V1.blocks(layers, depth_multiplier, min_base_depth)
+        body = Body(output_stride, store_non_strided_activations=store_non_strided_activations)
+        head = Head(num_classes, spatial_squeeze, global_pool)
+        with network_scope(scope, "resnet_v1", reuse, is_training, [batch_norm]) as opened:
+            return _V1.build(inputs, blocks, body, head, opened)
 
-    resnet.__name__ = resnet.__qualname__ = name
     return resnet
 
 

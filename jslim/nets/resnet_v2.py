@@ -8,7 +8,7 @@ The weights that were published for TF-Slim want images of 299x299 pixels with t
 Inception, and have 1001 classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,8 +20,15 @@ from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
 from jslim.nets import resnet_utils
-from jslim.nets._common import EndPoints, with_image_size
-from jslim.nets.resnet_utils import Block, conv2d_same, subsample
+from jslim.nets._common import (
+    EndPoints,
+    Head,
+    described,
+    named,
+    network_scope,
+    with_image_size,
+)
+from jslim.nets.resnet_utils import Block, Body, conv2d_same, subsample
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
 
@@ -69,6 +76,7 @@ _V2 = resnet_utils.Version("resnet_v2", bottleneck, is_preactivated=True)
 
 
 @with_image_size(224)
+@described(Body)
 def resnet_v2(
     inputs: jax.Array,
     blocks: Sequence[Block],
@@ -90,16 +98,9 @@ def resnet_v2(
       inputs: Images, `[batch, height, width, channels]`, of any size; without the root block the
         result of a convolution without activation.
       blocks: The blocks, as `resnet_v2_block` makes them.
-      num_classes: How many logits to give; None or 0 for the features.
       is_training: Whether to normalize by the batch; None, which TF-Slim has for V1 alone, leaves
         that to an `arg_scope`.
       global_pool: Whether to average the features over height and width.
-      output_stride: How many times smaller than the images the features are, a multiple of 4;
-        None for as many as the blocks' strides say, 32 in those networks that have names.
-      include_root_block: Whether to begin with a convolution and a pool, which make the map 4
-        times smaller.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
       scope: The variable scope, default `resnet_v2`.
 
     Returns:
@@ -112,31 +113,24 @@ def resnet_v2(
       ValueError: The images are not a batch, or their logits a map that cannot be squeezed; the
         `output_stride` cannot be reached.
     """
-    return resnet_utils.build(
-        _V2,
-        inputs,
-        blocks,
-        num_classes,
-        is_training,
-        global_pool,
-        output_stride,
-        include_root_block,
-        spatial_squeeze,
-        reuse,
-        scope,
-    )
+    body = Body(output_stride, include_root_block)
+    head = Head(num_classes, spatial_squeeze, global_pool)
+    with network_scope(scope, "resnet_v2", reuse, is_training, [batch_norm]) as opened:
+        return _V2.build(inputs, blocks, body, head, opened)
 
 
 def resnet_v2_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
     """A block of `num_units` units with `4 * base_depth` channels, the last with the stride."""
-    return resnet_utils.bottleneck_block(bottleneck, scope, base_depth, num_units, stride)
+    return _V2.block(scope, base_depth, num_units, stride)
 
 
-def _resnet(layers: int) -> Any:
-    """The network with so many layers, under its name."""
+def _resnet(layers: int) -> Callable[..., tuple[jax.Array, EndPoints]]:
+    """The network with this number of layers, under its name."""
     name = f"resnet_v2_{layers}"
 
+    @named(name, __name__)
     @with_image_size(224)
+    @described(resnet_v2)
     def resnet(
         inputs: jax.Array,
         num_classes: int | None = None,
@@ -149,27 +143,18 @@ def _resnet(layers: int) -> Any:
     ) -> tuple[jax.Array, EndPoints]:
         """The `resnet_v2` of four blocks that the paper has under this number of layers.
 
-        Takes, returns and raises what `resnet_v2` does.
-        """
-        sizes = zip(
-            resnet_utils.BASE_DEPTHS,
-            resnet_utils.UNITS[layers],
-            resnet_utils.STRIDES,
-            strict=True,
-        )
-        return resnet_v2(
-            inputs,
-            [resnet_v2_block(f"block{index}", *size) for index, size in enumerate(sizes, 1)],
-            num_classes,
-            is_training,
-            global_pool=global_pool,
-            output_stride=output_stride,
-            spatial_squeeze=spatial_squeeze,
-            reuse=reuse,
-            scope=scope,
-        )
+        Args:
+          inputs: Images, `[batch, height, width, channels]`, of any size.
+          scope: The variable scope.
 
-    resnet.__name__ = resnet.__qualname__ = name
+        Returns and raises what `resnet_v2` does.
+        """
+        blocks = _V2.blocks(layers)
+        body = Body(output_stride)
+        head = Head(num_classes, spatial_squeeze, global_pool)
+        with network_scope(scope, "resnet_v2", reuse, is_training, [batch_norm]) as opened:
+            return _V2.build(inputs, blocks, body, head, opened)
+
     return resnet
 
 

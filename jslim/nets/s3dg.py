@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.errors import did_you_mean
 from jslim.core.names import Reuse, VariableScope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import batch_norm, conv3d, dropout, max_pool3d, softmax
-from jslim.nets._common import EndPoints, with_image_size
+from jslim.layers import conv3d, max_pool3d, softmax
+from jslim.nets._common import EndPoints, Head, described, network_scope, with_image_size
 from jslim.nets.i3d_utils import (
     SelfGating,
     check_videos,
@@ -116,18 +117,18 @@ def _max_pool(frames: int, size: int, time_stride: int) -> _Part:
     return part
 
 
-def _module(d0: int, reduce1: int, d1: int, reduce2: int, d2: int, pooled: int) -> _Part:
+def _module(d0: int, d1: tuple[int, int], d2: tuple[int, int], pooled: int) -> _Part:
     """A module by its row in the table of Inception V1."""
 
     def part(net: jax.Array, scope: str, style: _Style) -> jax.Array:
         return inception_block_v1_3d(
             net,
-            style.depth(d0),
-            style.depth(reduce1),
-            style.depth(d1),
-            style.depth(reduce2),
-            style.depth(d2),
-            style.depth(pooled),
+            num_outputs_0_0a=style.depth(d0),
+            num_outputs_1_0a=style.depth(d1[0]),
+            num_outputs_1_0b=style.depth(d1[1]),
+            num_outputs_2_0a=style.depth(d2[0]),
+            num_outputs_2_0b=style.depth(d2[1]),
+            num_outputs_3_0b=style.depth(pooled),
             temporal_kernel_size=style.frames,
             self_gating_fn=style.gate,
             data_format=style.data_format,
@@ -143,17 +144,17 @@ _PARTS: dict[str, _Part] = {
     "Conv2d_2b_1x1": _pointwise,
     "Conv2d_2c_3x3": _second,
     "MaxPool_3a_3x3": _max_pool(1, 3, 1),
-    "Mixed_3b": _module(64, 96, 128, 16, 32, 32),
-    "Mixed_3c": _module(128, 128, 192, 32, 96, 64),
+    "Mixed_3b": _module(64, (96, 128), (16, 32), 32),
+    "Mixed_3c": _module(128, (128, 192), (32, 96), 64),
     "MaxPool_4a_3x3": _max_pool(3, 3, 2),
-    "Mixed_4b": _module(192, 96, 208, 16, 48, 64),
-    "Mixed_4c": _module(160, 112, 224, 24, 64, 64),
-    "Mixed_4d": _module(128, 128, 256, 24, 64, 64),
-    "Mixed_4e": _module(112, 144, 288, 32, 64, 64),
-    "Mixed_4f": _module(256, 160, 320, 32, 128, 128),
+    "Mixed_4b": _module(192, (96, 208), (16, 48), 64),
+    "Mixed_4c": _module(160, (112, 224), (24, 64), 64),
+    "Mixed_4d": _module(128, (128, 256), (24, 64), 64),
+    "Mixed_4e": _module(112, (144, 288), (32, 64), 64),
+    "Mixed_4f": _module(256, (160, 320), (32, 128), 128),
     "MaxPool_5a_2x2": _max_pool(2, 2, 2),
-    "Mixed_5b": _module(256, 160, 320, 32, 128, 128),
-    "Mixed_5c": _module(384, 192, 384, 48, 128, 128),
+    "Mixed_5b": _module(256, (160, 320), (32, 128), 128),
+    "Mixed_5c": _module(384, (192, 384), (48, 128), 128),
 }
 _WITH_3X3 = [name for name in _PARTS if name == "Conv2d_2c_3x3" or name.startswith("Mixed")]
 
@@ -187,7 +188,7 @@ def s3dg_base(
       first_temporal_kernel_size: Size in time of the first kernel: 1, 3, 5 or 7 frames.
       temporal_conv_startat: The first end point whose 3x3 convolutions see 3 frames and not 1:
         Conv2d_2c_3x3, or one named Mixed; None for nowhere.
-      gating_startat: The first end point with gates, likewise.
+      gating_startat: The first end point with gates: one of the same, or None.
       final_endpoint: The end point to stop at: Conv2d_1a_7x7, MaxPool_2a_3x3, Conv2d_2b_1x1,
         Conv2d_2c_3x3, MaxPool_3a_3x3, Mixed_3b, Mixed_3c, MaxPool_4a_3x3, Mixed_4b to Mixed_4f,
         MaxPool_5a_2x2, Mixed_5b or Mixed_5c.
@@ -204,13 +205,10 @@ def s3dg_base(
       ValueError: `inputs` are not a batch of videos, or an argument is not one of the above.
     """
     check_videos(inputs, "s3dg_base", data_format)
-    if first_temporal_kernel_size not in (1, 3, 5, 7):
-        raise ValueError(
-            "s3dg_base: first_temporal_kernel_size must be 1, 3, 5 or 7, got "
-            f"{first_temporal_kernel_size!r}"
-        )
-    if not depth_multiplier > 0:
-        raise ValueError(f"s3dg_base: depth_multiplier must be above 0, got {depth_multiplier}")
+    checks.one_of(
+        "s3dg_base", "first_temporal_kernel_size", first_temporal_kernel_size, (1, 3, 5, 7)
+    )
+    checks.number("s3dg_base", "depth_multiplier", depth_multiplier, above=0)
     _check_name("final_endpoint", final_endpoint, list(_PARTS))
     if temporal_conv_startat is not None:
         _check_name("temporal_conv_startat", temporal_conv_startat, _WITH_3X3)
@@ -243,6 +241,7 @@ def s3dg_base(
 
 
 @with_image_size(224)
+@described(s3dg_base)
 def s3dg(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -269,19 +268,7 @@ def s3dg(
       inputs: Videos, `[batch, frames, height, width, channels]`, or with channels second if
         NCDHW. Up to 224x224 pixels give one prediction a video.
       num_classes: How many logits to give; None or 0 for the pooled features.
-      first_temporal_kernel_size: Size in time of the first kernel: 1, 3, 5 or 7 frames.
-      temporal_conv_startat: The first end point whose 3x3 convolutions see 3 frames and not 1:
-        Conv2d_2c_3x3, or one named Mixed; None for nowhere.
-      gating_startat: The first end point with gates, likewise.
       final_endpoint: The end point of `s3dg_base` that is classified.
-      min_depth: The least number of filters of a convolution.
-      depth_multiplier: Factor of all numbers of filters, above 0.
-      dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-      is_training: Whether to drop features and to normalize by the batch.
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`.
-      spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-      reuse: Whether the variables exist already, as for `slim.variable_scope`.
-      data_format: 'NDHWC' or 'NCDHW'.
       scope: The variable scope.
 
     Returns:
@@ -293,29 +280,19 @@ def s3dg(
       ValueError: As `s3dg_base`; or the videos are too large to squeeze.
     """
     check_videos(inputs, "s3dg", data_format)
-    with (
-        variable_scope(scope, "InceptionV1", reuse=reuse) as opened,
-        arg_scope([batch_norm, dropout], is_training=is_training),
-    ):
+    head = Head(num_classes, spatial_squeeze, False, dropout_keep_prob, prediction_fn)
+    with network_scope(scope, "InceptionV1", reuse, is_training) as opened:
         net, end_points = s3dg_base(
             inputs,
             first_temporal_kernel_size,
             temporal_conv_startat,
             gating_startat,
             final_endpoint,
-            min_depth,
-            depth_multiplier,
-            data_format,
+            min_depth=min_depth,
+            depth_multiplier=depth_multiplier,
+            data_format=data_format,
             scope=opened,
         )
         if data_format == "NCDHW":
             net = lax.transpose(net, (0, 2, 3, 4, 1))
-        return classify_videos(
-            net,
-            end_points,
-            num_classes,
-            network=opened.name,
-            dropout_keep_prob=dropout_keep_prob,
-            prediction_fn=prediction_fn,
-            spatial_squeeze=spatial_squeeze,
-        )
+        return classify_videos(net, end_points, head, opened.name)

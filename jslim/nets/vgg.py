@@ -7,23 +7,24 @@ Simonyan and Zisserman, "Very deep convolutional networks for large-scale image 
 (2014), https://arxiv.org/abs/1409.1556, table 1.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.names import Reuse
-from jslim.core.scopes import variable_scope
 from jslim.initializers import zeros_initializer
-from jslim.layers import conv2d, dropout, fully_connected, max_pool2d, repeat
-from jslim.layers.utils import convert_collection_to_dict
+from jslim.layers import conv2d, max_pool2d, repeat
 from jslim.nets._common import (
     EndPoints,
+    Head,
     check_images,
-    classify_by_convolution,
+    described,
+    named,
+    network_scope,
     with_image_size,
 )
-from jslim.regularizers import l2_regularizer
+from jslim.nets._convolutional import classify, plain_arg_scope
 
 
 def vgg_arg_scope(weight_decay: float = 0.0005) -> ArgScope:
@@ -35,22 +36,17 @@ def vgg_arg_scope(weight_decay: float = 0.0005) -> ArgScope:
     Returns:
       A scope for `slim.arg_scope`.
     """
-    with (
-        arg_scope(
-            [conv2d, fully_connected],
-            activation_fn=jax.nn.relu,
-            weights_regularizer=l2_regularizer(weight_decay),
-            biases_initializer=zeros_initializer(),
-        ),
-        arg_scope([conv2d], padding="SAME") as scope,
-    ):
-        return scope
+    return plain_arg_scope(weight_decay, zeros_initializer())
 
 
-def _vgg(name: str, repetitions: tuple[int, int, int, int, int]) -> Any:
-    """The network with so many convolutions in its five blocks, under its name."""
+def _vgg(
+    name: str, repetitions: tuple[int, int, int, int, int]
+) -> Callable[..., tuple[jax.Array, EndPoints]]:
+    """The network with these numbers of convolutions in its blocks, under its name."""
 
+    @named(name, __name__)
     @with_image_size(224)
+    @described()
     def vgg(
         inputs: jax.Array,
         num_classes: int | None = 1000,
@@ -69,10 +65,6 @@ def _vgg(name: str, repetitions: tuple[int, int, int, int, int]) -> Any:
             255 give one prediction an image.
           num_classes: How many logits to give; None or 0 for the features `fc7`.
           is_training: Whether to drop features.
-          dropout_keep_prob: The share of features that dropout keeps, in (0, 1].
-          spatial_squeeze: Whether the logits lose their height and width, which then must be 1.
-          reuse: Whether the variables exist already, as for `slim.variable_scope`.
-          scope: The variable scope.
           fc_conv_padding: Padding of `fc6`. 'SAME' takes images of 32x32 pixels or more and
             gives a map of a 32nd of their size, 'VALID' one smaller by 6.
           global_pool: Whether to average `fc7` over height and width, so that images of any
@@ -90,7 +82,8 @@ def _vgg(name: str, repetitions: tuple[int, int, int, int, int]) -> Any:
             check_images(inputs, name, 32)
         else:
             check_images(inputs, name, 224, ", or pass fc_conv_padding='SAME'")
-        with variable_scope(scope, name, reuse=reuse) as opened:
+        head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob)
+        with network_scope(scope, name, reuse) as opened:
             collection = opened.original_name_scope + "_end_points"
             with arg_scope([conv2d, max_pool2d], outputs_collections=collection):
                 net = inputs
@@ -99,20 +92,8 @@ def _vgg(name: str, repetitions: tuple[int, int, int, int, int]) -> Any:
                     net = repeat(net, count, conv2d, depth, [3, 3], scope=f"conv{block}")
                     net = max_pool2d(net, [2, 2], scope=f"pool{block}")
                 net = conv2d(net, 4096, [7, 7], padding=fc_conv_padding, scope="fc6")
-                net = dropout(net, dropout_keep_prob, is_training=is_training, scope="dropout6")
-                net = conv2d(net, 4096, [1, 1], scope="fc7")
-            return classify_by_convolution(
-                net,
-                convert_collection_to_dict(collection, clear_collection=True),
-                num_classes,
-                scope=opened.name,
-                is_training=is_training,
-                dropout_keep_prob=dropout_keep_prob,
-                spatial_squeeze=spatial_squeeze,
-                global_pool=global_pool,
-            )
+                return classify(net, collection, head, opened.name, is_training=is_training)
 
-    vgg.__name__ = vgg.__qualname__ = name
     return vgg
 
 

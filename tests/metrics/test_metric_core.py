@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +120,24 @@ def test_data_given_to_a_constructor_is_an_error_that_shows_the_way(call, name):
     )
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: metrics.streaming_mean(1), "streaming_mean: too many positional arguments"),
+        (lambda: metrics.streaming_recall_at_k(), "streaming_recall_at_k: missing a required arg"),
+        (lambda: metrics.streaming_auc(bins=3), "streaming_auc: got an unexpected keyword arg"),
+    ],
+)
+def test_configuration_that_a_metric_does_not_take_is_an_error_with_its_name(call, text):
+    with pytest.raises(TypeError, match=text):
+        call()
+
+
+def test_signature_of_a_metric_is_its_configuration():
+    assert list(inspect.signature(metrics.streaming_recall_at_k).parameters) == ["k"]
+    assert not inspect.signature(metrics.streaming_mean).parameters
 
 
 def test_weights_go_by_name_so_that_labels_cannot_be_taken_for_them():

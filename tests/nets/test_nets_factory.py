@@ -1,4 +1,5 @@
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 import jslim as slim
 from jslim import nets
 from jslim.layers import conv2d, fully_connected, softmax
-from jslim.nets import lenet, mobilenet_v3, nets_factory, vgg
+from jslim.nets import lenet, mobilenet_v3, nets_factory, resnet_v1, vgg
 
 IMAGES = jnp.ones((2, 8, 8, 1))
 
@@ -404,3 +405,17 @@ def test_outputs_of_two_calls_are_those_of_the_network_called_alone():
     found = slim.Model(twice).apply(variables, *images)
     wanted = [slim.Model(network).apply(variables, one)[0] for one in images]
     np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", nets_factory.list_networks())
+def test_help_describes_each_argument_once(name):
+    build = nets_factory.get_network(name).build
+    described = re.findall(r"^  \*{0,2}(\w+): ", inspect.cleandoc(build.__doc__), re.MULTILINE)
+    arguments = list(inspect.signature(build).parameters)
+    assert [argument for argument in described if argument in arguments] == arguments
+
+
+def test_arguments_that_networks_share_are_described_as_elsewhere():
+    described = inspect.cleandoc(resnet_v1.resnet_v1_50.__doc__)
+    assert "\n  num_classes: How many logits to give; None or 0 for the features.\n" in described
+    assert "\n  output_stride: How many times smaller than the images the features are" in described
