@@ -1,5 +1,7 @@
 """The ways of computing a convolution or a pool give the same values and gradients."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from layer_checks import jit
 
 from jslim.layers import _common, _lowering
-from jslim.layers._lowering import _kernel_gradient, _winograd
+from jslim.layers._lowering import _choices, _kernel_gradient, _row_products, _winograd
 from jslim.learning import data_mesh
 
 RNG = np.random.default_rng(5)
@@ -236,6 +238,34 @@ def test_3x3_by_tiles_is_exact_with_many_channels():
 )
 def test_other_convolutions_are_not_by_tiles(shape, kernel, options):
     assert convolutions(shape, kernel, **options) == 2
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", [(3, 0), (1, 2)]])
+def test_few_outputs_by_rows_equal_a_convolution(padding, monkeypatch):
+    monkeypatch.setattr(_row_products, "_LEAST_NUMBERS", 1)
+    monkeypatch.setattr(_row_products, "_LEAST_OUTPUTS", 1)
+    monkeypatch.setattr(_row_products, "_PIXELS_AT_ONCE", 90)
+    choices = dataclasses.replace(_choices.CHOICES["cpu"], products_for_few_outputs=True)
+    monkeypatch.setitem(_choices.CHOICES, "cpu", choices)
+    assert convolutions((8, 7, 6, 3), (5, 3, 3, 4), padding) == 0
+    windows = _common.windows("test", (7, 6), (5, 3), (1, 1), padding)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (5, 3, 3, 4)), jnp.float32)
+    x = jnp.asarray(RNG.uniform(-1, 1, (8, 7, 6, 3)), jnp.float32)
+    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_the_largest_of_windows_side_by_side_by_xlas_operation(monkeypatch):
+    choices = dataclasses.replace(_choices.CHOICES["cpu"], window_for_blocks=True)
+    monkeypatch.setitem(_choices.CHOICES, "cpu", choices)
+    windows = _common.windows("test", (7, 6), (2, 3), (2, 3), "SAME")
+    x = images(False)
+    ours, xlas = both(_lowering.pool_max, windows, False, x)
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_array_equal(one, other)
+    pooled = jit(lambda x: _lowering.pool_max(x, windows, False))(x.at[0, 0, 0, 0].set(jnp.nan))
+    assert int(jnp.sum(jnp.isnan(pooled))) == 1
 
 
 @pytest.mark.parametrize(("stride", "images"), [(1, 8), (2, 8)])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 from jax import lax
 
 from jslim.core.context import changed_context, context
@@ -26,13 +27,21 @@ class Choices:
     product_for_blocks: bool = False  # where windows lie side by side
     most_pixels_for_product: int = 0  # for up to as many of all images, large kernels
     tiles_for_3x3: bool = False  # 4 products in place of 9, where shapes allow (_winograd.py)
+    products_for_few_outputs: bool = False  # one for each row of a window (_row_products.py)
     products_for_kernel_gradient: bool = False  # of a convolution, summed over blocks of images
     shifts_for_depthwise: bool = False  # shifted copies of the images, weighted and added
+    window_for_blocks: bool = False  # the largest of windows side by side, by XLA's operation
     most_shifts_for_max: int = 0  # of rows, then columns; up to this sum of a window's sides
     most_shifts_for_sum: int = 0  # up to this many elements of a window
     one_pass_for_groups: bool = False  # variances by a second pass only where that is needed
     drops_barriers: bool = False  # of XLA's, that keep two computations apart
 
+
+# The CPU backend of jax 0.10 computes a convolution with few outputs on one core: 5x5 of 64 to 64
+# channels on 16x16 pixels, batch 64, takes 42 ms on two cores, and 29 as products of rows. With a
+# max pool right behind it, by XLA's operation, it uses both: 32 to 64 on 14x14 pixels takes 12 ms,
+# not 23. Python 3.11 has no later jax; these two choices go with it.
+_IS_ON_ONE_CORE = jax.__version_info__ < (0, 11)
 
 # XLA's CPU backend has a fast path for ordinary convolutions only. How many times as long XLA's
 # operation takes, on two cores, batch 8 to 128, jax 0.10.2:
@@ -62,8 +71,10 @@ CHOICES = {
         product_for_blocks=True,
         most_pixels_for_product=128,
         tiles_for_3x3=True,
+        products_for_few_outputs=_IS_ON_ONE_CORE,
         products_for_kernel_gradient=True,
         shifts_for_depthwise=True,
+        window_for_blocks=_IS_ON_ONE_CORE,
         most_shifts_for_max=32,
         most_shifts_for_sum=9,
         one_pass_for_groups=True,

@@ -13,6 +13,7 @@ from jslim.layers._lowering._bilinear import bilinear
 from jslim.layers._lowering._choices import Choices
 from jslim.layers._lowering._kernel_gradient import kernel_gradient
 from jslim.layers._lowering._primitives import Shape
+from jslim.layers._lowering._row_products import convolve_by_rows, is_by_rows
 from jslim.layers._lowering._windows import output_shape, pad, shifts, spatial_axes, spec
 from jslim.layers._lowering._winograd import convolve_by_tiles, is_by_tiles
 
@@ -126,6 +127,17 @@ def _is_of_tiles(
     )
 
 
+def _is_of_rows(
+    choices: Choices, inputs: jax.Array, kernel: Shape, windows: Windows, channels_first: bool
+) -> bool:
+    return (
+        choices.products_for_few_outputs
+        and not channels_first
+        and _is_known(inputs.shape)
+        and is_by_rows(inputs, kernel, windows)
+    )
+
+
 def _is_known(shape: Shape) -> bool:
     """Whether no length is free, as that of a batch may be in an export."""
     return all(isinstance(length, int) for length in shape)
@@ -146,12 +158,11 @@ def _inputs_gradient(
     windows: Windows,
     channels_first: bool,
 ) -> jax.Array | None:
-    """That by tiles: the convolution of the cotangent by the kernel's mirror image.
+    """The convolution of the cotangent by the kernel's mirror image, where that is by products.
 
-    What JAX would derive from the way by tiles adds up arrays that are mostly zeros.
+    What JAX would derive from the way by tiles or rows adds up arrays that are mostly zeros.
     """
-    case = (choices, shape, kernel.shape, windows, channels_first)
-    if not _is_of_tiles(*case, cotangent.dtype):
+    if max(windows.stride) > 1 or max(windows.rate) > 1:
         return None
     padding = tuple(
         (taps - 1 - before, length + before - count)
@@ -160,7 +171,17 @@ def _inputs_gradient(
         )
     )
     turned = dataclasses.replace(windows, padding=padding, count=shape[1:-1])
-    return convolve_by_tiles(cotangent, kernel, turned, is_turned=True)
+    case = (choices, shape, kernel.shape, windows, channels_first)
+    if _is_of_tiles(*case, cotangent.dtype):
+        return convolve_by_tiles(cotangent, kernel, turned, is_turned=True)
+    if not choices.products_for_few_outputs or channels_first or _is_product(*case):
+        return None
+    axes = range(len(windows.size))
+    mirrored = lax.rev(kernel, tuple(axes))
+    mirrored = lax.transpose(mirrored, (*axes, len(axes) + 1, len(axes)))
+    if _is_of_rows(choices, cotangent, mirrored.shape, turned, channels_first):
+        return convolve_by_rows(cotangent, mirrored, turned)
+    return _xlas(cotangent, mirrored, turned, channels_first)
 
 
 def _kernel_gradient(
@@ -192,6 +213,14 @@ def _compute(
         return _multiply_rows(patches, matrix)
     if _is_of_tiles(*case, inputs.dtype):
         return convolve_by_tiles(inputs, kernel, windows)
+    if _is_of_rows(choices, inputs, kernel.shape, windows, channels_first):
+        return convolve_by_rows(inputs, kernel, windows)
+    return _xlas(inputs, kernel, windows, channels_first)
+
+
+def _xlas(
+    inputs: jax.Array, kernel: jax.Array, windows: Windows, channels_first: bool
+) -> jax.Array:
     return lax.conv_general_dilated(
         inputs,
         kernel,

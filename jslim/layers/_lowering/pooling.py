@@ -60,7 +60,8 @@ def _is_by_shifts(choices: Choices, windows: Windows) -> bool:
 def _largest(
     choices: Choices, inputs: jax.Array, windows: Windows, channels_first: bool
 ) -> jax.Array:
-    if not _is_by_shifts(choices, windows):
+    is_side_by_side = windows.stride == windows.size and max(windows.rate) == 1
+    if (choices.window_for_blocks and is_side_by_side) or not _is_by_shifts(choices, windows):
         words = _in_xlas_words(inputs.ndim, windows, channels_first)
         return lax.reduce_window(inputs, np.asarray(-np.inf, inputs.dtype)[()], lax.max, **words)
     # The largest along the last dimension, of those the largest along the next, and so on.
