@@ -1,6 +1,6 @@
 # On a bare machine with Python 3.11 or later and make:
 #   make train   installs, trains a LeNet on the embedded digits, evaluates it
-#   make test    runs the whole test suite
+#   make test    runs the tests that are quick; make test-all runs all
 #
 # PYTHON is the newest Python here that runs and can make environments. Each name is tried by
 # running it: a name on the PATH may belong to a version manager that only prints an error.
@@ -11,7 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
 
-.PHONY: install train test check bench clean
+.PHONY: install train test test-all check bench clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +35,9 @@ train: install
 	  --eval_dir=$(RUNS)/digits/eval
 
 test: install
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: install
 	$(BIN)/python -m pytest
 
 check: install
