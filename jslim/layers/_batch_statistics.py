@@ -2,70 +2,80 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core.access import assign
 from jslim.core.names import BATCH_STATS
 from jslim.layers._common import ZEROS, Initializer
 from jslim.layers._frame import Call
-from jslim.layers._normalizing import like
+from jslim.layers._normalizing import ONES, like, scale_and_shift
 from jslim.variables import model_variable
-
-
-def update(name: str, moving: jax.Array, value: jax.Array, decay: float) -> jax.Array:
-    """Moves a statistic towards `value`, and gives what it is then."""
-    step = lax.mul(lax.sub(moving, value), like(moving, 1.0 - decay))
-    moved = lax.sub(moving, step)
-    assign(name, moved)
-    return moved
 
 
 @dataclass(frozen=True)
 class SquareRoot:
     """Initial values that are the square roots of another initializer's."""
 
-    initializer: Any
+    initializer: Initializer | ArrayLike
 
-    def __call__(self, key: jax.Array | None, shape: Sequence[int], dtype: Any) -> jax.Array:
+    def __call__(self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike) -> jax.Array:
         of = self.initializer
-        value = of(key, shape, dtype) if callable(of) else jnp.broadcast_to(of, shape)
+        value = of(key, shape, dtype) if callable(of) else jnp.broadcast_to(jnp.asarray(of), shape)
         return jnp.sqrt(jnp.asarray(value, dtype))
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Makes what one layer keeps from step to step, in the scope that is current."""
+class Moving:
+    """The moving mean and variance of one layer, made in the scope that is current."""
 
-    call: Call
-    shape: tuple[int, ...]
+    def __init__(self, call: Call, shape: tuple[int, ...], initializers: Mapping[str, Initializer]):
+        self.call = call
+        self.shape = shape
+        self.of_mean = initializers.get("moving_mean", ZEROS)
+        self.of_variance = initializers.get("moving_variance", ONES)
+        self.mean = self.make("moving_mean", self.of_mean)
+        self.variance = self.make("moving_variance", self.of_variance)
 
-    def __call__(
+    def make(
         self, name: str, initializer: Initializer, shape: tuple[int, ...] | None = None
     ) -> jax.Array:
+        own = self.call.collections(name.rpartition("/")[2])
         return model_variable(
             name,
             self.shape if shape is None else shape,
             self.call.dtype,
             initializer,
             trainable=False,
-            collections=[*self.call.collections(name.rpartition("/")[2]), BATCH_STATS],
+            collections=[*own, BATCH_STATS],
         )
 
+    def corrected(
+        self, outputs: jax.Array, mean: jax.Array, variance: jax.Array, axes: Sequence[int]
+    ) -> jax.Array:
+        """What was normalized by the mean and variance of a batch, as training wants it."""
+        del mean, variance, axes
+        return outputs
 
-class Debias:
-    """A moving mean without a share of its initial value, as in Adam: Kingma and Ba (2015)."""
+    def update(self, mean: jax.Array, variance: jax.Array, decay: float) -> None:
+        """Moves the statistics towards those of a batch."""
+        _move("moving_mean", self.mean, mean, decay)
+        _move("moving_variance", self.variance, variance, decay)
 
-    def __init__(self, make: Statistics, scope: str):
-        self.name = f"{scope}/moving_mean"  # within the scope of that same name, as in TF-Slim
-        self.biased = make(f"{self.name}/biased", ZEROS)
-        self.local_step = make(f"{self.name}/local_step", ZEROS, shape=())
 
-    def update(self, mean: jax.Array, decay: float) -> None:
-        biased = update(f"{self.name}/biased", self.biased, mean, decay)
+class Debiased(Moving):
+    """With a mean without a share of its initial value, as in Adam: Kingma and Ba (2015)."""
+
+    def __init__(self, call: Call, shape: tuple[int, ...], initializers: Mapping[str, Initializer]):
+        super().__init__(call, shape, initializers)
+        self.name = f"{call.scope}/moving_mean"  # within the scope of that same name, as in TF-Slim
+        self.biased = self.make(f"{self.name}/biased", ZEROS)
+        self.local_step = self.make(f"{self.name}/local_step", ZEROS, shape=())
+
+    def update(self, mean: jax.Array, variance: jax.Array, decay: float) -> None:
+        biased = _move(f"{self.name}/biased", self.biased, mean, decay)
         one = like(biased, 1.0)
         step = lax.add(self.local_step, one)
         assign(f"{self.name}/local_step", step)
@@ -73,38 +83,63 @@ class Debias:
         old = lax.pow(lax.full_like(step, one - like(biased, 1.0 - decay)), step)
         share = lax.broadcast(lax.sub(one, old), biased.shape)
         assign("moving_mean", lax.div(biased, share))
+        _move("moving_variance", self.variance, variance, decay)
 
 
-@dataclass(frozen=True)
-class Correction:
-    """What leads from the batch's statistics to the moving ones of renorm."""
+class Renormalizing(Moving):
+    """With what leads from the statistics of a batch to the moving ones: Ioffe (2017)."""
 
-    moving_mean: jax.Array
-    moving_stddev: jax.Array
-    limits: Mapping[str, Any]
-    epsilon: float
+    def __init__(
+        self,
+        call: Call,
+        shape: tuple[int, ...],
+        initializers: Mapping[str, Initializer],
+        limits: Mapping[str, ArrayLike],
+        decay: float,
+        epsilon: float,
+    ):
+        super().__init__(call, shape, initializers)
+        of_stddev = SquareRoot(self.of_variance)
+        self.limits, self.decay, self.epsilon = limits, decay, epsilon
+        self.stddev = self.make("moving_stddev", of_stddev)
+        self.renorm_mean = self.make("renorm_mean", self.of_mean)
+        self.renorm_stddev = self.make("renorm_stddev", of_stddev)
 
-    def __call__(self, mean: jax.Array, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """A factor and a term for normalized values; constants for the gradient."""
+    def corrected(
+        self, outputs: jax.Array, mean: jax.Array, variance: jax.Array, axes: Sequence[int]
+    ) -> jax.Array:
+        limits = self.limits
         least = like(variance, self.epsilon**0.5)
-        moving_stddev = lax.max(self.moving_stddev, least)
+        moving_stddev = lax.max(self.renorm_stddev, least)
         factor = lax.div(self._stddev(variance), moving_stddev)
-        term = lax.div(lax.sub(mean, self.moving_mean), moving_stddev)
-        if "rmin" in self.limits:
-            factor = lax.max(factor, lax.full_like(factor, self.limits["rmin"]))
-        if "rmax" in self.limits:
-            factor = lax.min(factor, lax.full_like(factor, self.limits["rmax"]))
-        if "dmax" in self.limits:
-            most = lax.full_like(term, self.limits["dmax"])
+        term = lax.div(lax.sub(mean, self.renorm_mean), moving_stddev)
+        if "rmin" in limits:
+            factor = lax.max(factor, lax.full_like(factor, limits["rmin"]))
+        if "rmax" in limits:
+            factor = lax.min(factor, lax.full_like(factor, limits["rmax"]))
+        if "dmax" in limits:
+            most = lax.full_like(term, limits["dmax"])
             term = lax.clamp(lax.neg(most), term, most)
-        return lax.stop_gradient((factor, term))
+        # Both are constants for the gradient.
+        return scale_and_shift(outputs, *lax.stop_gradient((factor, term)), axes)
 
-    def update(self, mean: jax.Array, variance: jax.Array, decay: float) -> jax.Array:
-        """Moves the statistics, and gives the batch's deviation."""
-        stddev = self._stddev(variance)
-        update("renorm_mean", self.moving_mean, mean, decay)
-        update("renorm_stddev", self.moving_stddev, stddev, decay)
-        return stddev
+    def update(self, mean: jax.Array, variance: jax.Array, decay: float) -> None:
+        deviation = self._stddev(variance)
+        _move("moving_mean", self.mean, mean, decay)
+        _move("renorm_mean", self.renorm_mean, mean, self.decay)
+        _move("renorm_stddev", self.renorm_stddev, deviation, self.decay)
+        stddev = _move("moving_stddev", self.stddev, deviation, decay)
+        variance = lax.sub(lax.square(stddev), like(stddev, self.epsilon))
+        # Rounding can make it negative.
+        assign("moving_variance", lax.max(variance, like(variance, 0.0)))
 
     def _stddev(self, variance: jax.Array) -> jax.Array:
         return lax.sqrt(lax.add(variance, like(variance, self.epsilon)))
+
+
+def _move(name: str, moving: jax.Array, value: jax.Array, decay: float) -> jax.Array:
+    """Moves a statistic towards `value`, and gives what it is then."""
+    step = lax.mul(lax.sub(moving, value), like(moving, 1.0 - decay))
+    moved = lax.sub(moving, step)
+    assign(name, moved)
+    return moved

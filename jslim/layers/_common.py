@@ -1,18 +1,19 @@
-"""What the layers share: checks of arguments, dtypes, and the steps after the linear operation."""
+"""What the layers share: types of arguments, ranks, dtypes, checks, and where windows lie."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core import checks
 from jslim.core.access import is_running
 from jslim.core.scopes import unique_op_name, variable_scope
 from jslim.initializers import xavier_initializer, zeros_initializer
-from jslim.layers import utils
 
 XAVIER = xavier_initializer()
 ZEROS = zeros_initializer()
@@ -51,7 +52,7 @@ ANY_RANK = Rank(
     "NWC/NHWC/NDHWC",
     "NCW/NCHW/NCDHW",
 )
-_RANKS = {rank.dims: rank for rank in (WAVES, IMAGES, VOLUMES)}
+RANKS = {rank.dims: rank for rank in (WAVES, IMAGES, VOLUMES)}
 
 
 def op_name(scope: str | None, default: str) -> str:
@@ -61,42 +62,36 @@ def op_name(scope: str | None, default: str) -> str:
 
 
 def scope_name(scope: str | None, default: str) -> str:
-    """Likewise, of one that TF-Slim opens a variable scope for: a name that is given stays."""
+    """The same for an op that has a variable scope in TF-Slim: a name that is given stays."""
     if not is_running():
         return scope or default
     with variable_scope(scope, default) as opened:
         return opened.name
 
 
-def as_floating(where: str, inputs: Any, dtype: Any = None) -> jax.Array:
-    """`inputs` as an array of floating `dtype`, by default of its own."""
+def as_floating(where: str, inputs: ArrayLike, dtype: DTypeLike | None = None) -> jax.Array:
+    """The inputs as a floating array, in `dtype` if that is given."""
     array = inputs if isinstance(inputs, jax.Array) else jnp.asarray(inputs)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(
-            f"{where}: inputs must be floating point, got {array.dtype.name}; convert them first, "
-            "images for example by inputs.astype('float32') / 255"
-        )
+    hint = "convert them first, images for example by inputs.astype('float32') / 255"
+    checks.floating(where, "inputs", array, hint=hint)
     return array if dtype is None else cast(array, floating_dtype(where, dtype))
 
 
-def floating_dtype(where: str, dtype: Any) -> Any:
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(
-            f"{where}: dtype must be a floating point type, got {jnp.dtype(dtype).name}"
-        )
+def floating_dtype(where: str, dtype: DTypeLike) -> np.dtype:
+    checks.floating_dtype(where, "dtype", dtype)
     return jnp.dtype(dtype)
 
 
-def at_least_float32(dtype: Any) -> Any:
+def at_least_float32(dtype: DTypeLike) -> np.dtype:
     """The dtype for parameters and statistics of a layer that computes in `dtype`."""
     return jnp.dtype(dtype) if jnp.finfo(dtype).bits > 32 else jnp.dtype(jnp.float32)
 
 
-def cast(array: jax.Array, dtype: Any) -> jax.Array:
+def cast(array: jax.Array, dtype: DTypeLike) -> jax.Array:
     return array if array.dtype == dtype else lax.convert_element_type(array, dtype)
 
 
-def static_bool(where: str, name: str, value: Any) -> bool:
+def static_bool(where: str, name: str, value: object) -> bool:
     """`value` as a bool, which must not depend on traced values."""
     try:
         return bool(value)
@@ -107,49 +102,9 @@ def static_bool(where: str, name: str, value: Any) -> bool:
         ) from None
 
 
-def spatial_dims(where: str, inputs: jax.Array) -> int:
-    """How many spatial dimensions the inputs have, by their rank."""
-    if inputs.ndim - 2 not in _RANKS:
-        raise ValueError(
-            f"{where}: inputs must be [batch, ..., channels] with 1 to 3 spatial dimensions, "
-            f"got shape {inputs.shape}; reshape them"
-        )
-    return inputs.ndim - 2
-
-
-def is_channels_first(where: str, data_format: str | None, dims: int = 2) -> bool:
-    last, first = _RANKS[dims].last, _RANKS[dims].first
-    if data_format not in (None, last, first):
-        raise ValueError(f"{where}: data_format must be {last!r} or {first!r}, got {data_format!r}")
-    return data_format == first
-
-
-def check_images(where: str, inputs: jax.Array, channels_first: bool, dims: int = 2) -> None:
-    if inputs.ndim != dims + 2:
-        space = _RANKS[dims].space
-        axes = f"channels, {space}" if channels_first else f"{space}, channels"
-        hint = "add a batch axis" if inputs.ndim == dims + 1 else "reshape them"
-        raise ValueError(
-            f"{where}: inputs must be [batch, {axes}], got shape {inputs.shape}; {hint}"
-        )
-
-
-def integers(where: str, name: str, count: int, value: Pair) -> tuple[int, ...]:
-    """`value` as `count` positive integers; the error names the argument."""
-    try:
-        return utils.n_positive_integers(count, value)
-    except ValueError as error:
-        raise ValueError(f"{where}: {name} {error}") from None
-
-
-def check_num_outputs(where: str, num_outputs: Any, name: str = "num_outputs") -> int:
-    number = utils.whole_number(num_outputs)
-    if number is None or number < 1:
-        raise ValueError(
-            f"{where}: {name} must be a positive integer, got {num_outputs!r}; "
-            "convert it with int(...) if it was computed"
-        )
-    return number
+def check_num_outputs(where: str, num_outputs: float, name: str = "num_outputs") -> int:
+    hint = "convert it with int(...) if it was computed"
+    return checks.positive_integer(where, name, num_outputs, hint)
 
 
 @dataclass(frozen=True)
@@ -211,16 +166,15 @@ def _given_padding(where: str, padding: Padding, dims: int) -> tuple[tuple[int, 
             len(p) == 2 and all(isinstance(n, Integral) and int(n) >= 0 for n in p) for p in pairs
         ):
             return tuple((int(before), int(after)) for before, after in pairs)
-    raise ValueError(
-        f"{where}: padding must be 'SAME', 'VALID' or a sequence of {dims} pairs (before, after) "
-        f"of integers from 0, got {padding!r}"
-    )
+    accepted = f"'SAME', 'VALID' or a sequence of {dims} pairs (before, after) of integers from 0"
+    raise checks.refusal(where, "padding", accepted, repr(padding))
 
 
 def is_same(where: str, padding: str) -> bool:
-    if not isinstance(padding, str) or padding.upper() not in ("SAME", "VALID"):
-        raise ValueError(f"{where}: padding must be 'SAME' or 'VALID', got {padding!r}")
-    return padding.upper() == "SAME"
+    given = padding.upper() if isinstance(padding, str) else None
+    if given not in ("SAME", "VALID"):
+        raise checks.refusal(where, "padding", "'SAME' or 'VALID'", repr(padding))
+    return given == "SAME"
 
 
 def add_biases(outputs: jax.Array, biases: jax.Array, channel_axis: int) -> jax.Array:

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core import checks
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
@@ -76,10 +77,8 @@ class Call:
         self.channels_first = False
         self.channel_axis = -1
         self._given = given
-        self.dtype: np.dtype | None = None  # what it computes in
+        self.dtype: np.dtype  # what it computes in, once it has its inputs
         self.result_dtype: np.dtype | None = None  # where that is another one
-
-    # Inputs --------------------------------------------------------------------------------
 
     def floating(self, inputs: ArrayLike) -> jax.Array:
         """The inputs in the dtype that the layer computes in: `dtype`, or their own."""
@@ -97,25 +96,30 @@ class Call:
 
     def features(self, array: jax.Array, last: str = "features") -> jax.Array:
         """The array, which has a batch axis and features or channels."""
-        if array.ndim < 2:
-            raise ValueError(
-                f"{self.where}: inputs must be [batch, ..., {last}], got shape {array.shape}; add "
-                "a batch axis"
-            )
+        hint = "add a batch axis"
+        checks.rank(self.where, "inputs", array, f"[batch, ..., {last}]", hint)
         return array
 
-    def find_channels(self, array: jax.Array, dims: int = 2) -> int:
+    def find_channels(self, array: jax.Array, rank: Rank = IMAGES) -> int:
         """The axis of the channels, by `data_format`."""
-        data_format = self._given.get("data_format")
-        self.channels_first = _common.is_channels_first(self.where, data_format, dims)
+        if (data_format := self._given.get("data_format")) is not None:
+            checks.one_of(self.where, "data_format", data_format, (rank.last, rank.first))
+        self.channels_first = data_format == rank.first
         self.channel_axis = 1 if self.channels_first else array.ndim - 1
         return self.channel_axis
 
     def images(self, array: jax.Array, dims: int | None = None) -> jax.Array:
         """The array, which has as many spatial dimensions as the op, or `dims`."""
-        dims = dims or self.rank.dims or _common.spatial_dims(self.where, array)
-        self.find_channels(array, dims)
-        _common.check_images(self.where, array, self.channels_first, dims)
+        dims = dims or self.rank.dims or array.ndim - 2
+        if dims not in _common.RANKS:
+            accepted = "[batch, ..., channels] with 1 to 3 spatial dimensions"
+            got = f"shape {array.shape}"
+            raise checks.refusal(self.where, "inputs", accepted, got, "reshape them")
+        rank = _common.RANKS[dims]
+        self.find_channels(array, rank)
+        axes = f"channels, {rank.space}" if self.channels_first else f"{rank.space}, channels"
+        hint = "add a batch axis" if array.ndim == dims + 1 else "reshape them"
+        checks.rank(self.where, "inputs", array, f"[batch, {axes}]", hint)
         return array
 
     def windows(
@@ -130,9 +134,9 @@ class Call:
     ) -> Windows:
         """Where the windows over the images lie."""
         dims = images.ndim - 2
-        size = _common.integers(self.where, "kernel_size", dims, kernel_size)
-        steps = _common.integers(self.where, "stride", dims, stride)
-        spread = _common.integers(self.where, rate_name, dims, rate)
+        size = checks.positive_integers(self.where, "kernel_size", kernel_size, dims)
+        steps = checks.positive_integers(self.where, "stride", stride, dims)
+        spread = checks.positive_integers(self.where, rate_name, rate, dims)
         if max(steps) > 1 and max(spread) > 1:
             raise ValueError(
                 f"{self.where}: stride and {rate_name} cannot both be above 1, got stride={steps} "
@@ -147,8 +151,6 @@ class Call:
     def channels(self, array: jax.Array) -> int:
         return array.shape[self.channel_axis]
 
-    # Variables -----------------------------------------------------------------------------
-
     def parameter(
         self,
         name: str,
@@ -157,7 +159,6 @@ class Call:
         regularizer: Regularizer = None,
     ) -> jax.Array:
         """The variable `name` of the layer, cast to what the layer computes in."""
-        assert self.dtype is not None
         value = model_variable(
             name,
             shape,
@@ -173,9 +174,12 @@ class Call:
         """The collections that the variable `name` is to be added to."""
         return utils.get_variable_collections(self._given.get("variables_collections"), name)
 
-    # The result ----------------------------------------------------------------------------
+    def rounded(self, outputs: jax.Array) -> jax.Array:
+        """The result in its own dtype, where that is not what the layer computes in."""
+        return outputs if self.result_dtype is None else _common.cast(outputs, self.result_dtype)
 
     def finished(self, outputs: jax.Array) -> jax.Array:
+        """What follows a body: normalizer or biases, activation, collections."""
         given = self._given
         if (normalizer_fn := given.get("normalizer_fn")) is not None:
             outputs = normalizer_fn(outputs, **(given.get("normalizer_params") or {}))
@@ -184,8 +188,7 @@ class Call:
             shape, regularizer = (outputs.shape[axis],), given.get("biases_regularizer")
             biases = self.parameter("biases", shape, initializer, regularizer)
             outputs = _common.add_biases(outputs, biases, axis)
-        if self.result_dtype is not None:
-            outputs = _common.cast(outputs, self.result_dtype)
+        outputs = self.rounded(outputs)
         if (activation_fn := given.get("activation_fn")) is not None:
             outputs = activation_fn(outputs)
         collections = given.get("outputs_collections", given.get("output_collections"))
@@ -220,6 +223,8 @@ class layer:
             return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
 
         def op(*args: P.args, **kwargs: P.kwargs) -> jax.Array:
+            for argument in self.fixed.keys() & kwargs.keys():
+                raise TypeError(f"{name}() got an unexpected keyword argument {argument!r}")
             given = defaults | dict(zip(by_position, args, strict=False)) | kwargs
             default = self.scope if isinstance(self.scope, str) else self.scope(given)
             shared = cast(Shared, given)

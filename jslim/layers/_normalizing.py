@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from jslim.layers._frame import Call
 
 ONES = ones_initializer()
 Value = TypeVar("Value")
+Arguments = tuple[jax.Array, jax.Array | None, jax.Array | None]
 Normalized = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -45,7 +46,7 @@ def inverse_deviation(variance: jax.Array, epsilon: float) -> jax.Array:
 def scale_and_shift(
     array: jax.Array, scale: jax.Array | None, shift: jax.Array | None, axes: Sequence[int]
 ) -> jax.Array:
-    """`array * scale + shift`, where these two have the axes `axes` of the array."""
+    """`array * scale + shift`; `scale` and `shift` have the axes `axes` of the array."""
     if scale is not None:
         array = lax.mul(array, lax.broadcast_in_dim(scale, array.shape, axes))
     if shift is not None:
@@ -114,8 +115,9 @@ class Over:
 def normalize(
     over: Over, epsilon: float, array: jax.Array, gamma: jax.Array | None, beta: jax.Array | None
 ) -> Normalized:
-    """The array normalized by its own mean and variance, and those two, which are constants.
+    """The array normalized by its own mean and variance; the mean; the variance.
 
+    Mean and variance are constants for the gradient.
     `gamma` and `beta`, which the result is scaled and shifted by, have the shape of the statistics.
     """
     mean, variance = over.moments(array)
@@ -131,7 +133,7 @@ def normalize(
 
 @normalize.defjvp
 def _normalize_jvp(
-    over: Over, epsilon: float, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    over: Over, epsilon: float, primals: Arguments, tangents: Arguments
 ) -> tuple[Normalized, Normalized]:
     array, gamma, beta = primals
     array_dot, gamma_dot, beta_dot = tangents
@@ -167,7 +169,7 @@ def _normalize_jvp(
 def normalize_weighted(
     over: Over, epsilon: float, array: jax.Array, weights: jax.Array
 ) -> Normalized:
-    """The array normalized by its weighted mean and variance, and those two.
+    """The array normalized by its weighted mean and variance; the mean; the variance.
 
     `weights` are `[batch]`. Where they are all zero, so are the mean and the variance.
     """

@@ -8,7 +8,6 @@ one that stays, or of differences to such values, takes three times as long.
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 from jax import lax
@@ -100,7 +99,7 @@ def _moments(groups: Groups, array: jax.Array) -> Moments:
 
 @_moments.defjvp
 def _moments_jvp(
-    groups: Groups, primals: tuple[Any], tangents: tuple[Any]
+    groups: Groups, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[Moments, Moments]:
     (array,), (array_dot,) = primals, tangents
     mean, variance = _moments(groups, array)
@@ -121,7 +120,7 @@ def _apply(
 
 @_apply.defjvp
 def _apply_jvp(
-    groups: Groups, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    groups: Groups, primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
 ) -> tuple[jax.Array, jax.Array]:
     array, mean, gain, _ = primals
     array_dot, mean_dot, gain_dot, offset_dot = tangents

@@ -2,26 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
-from jslim.core.access import assign, is_initializing
+from jslim.core.access import is_initializing
 from jslim.core.context import Predicate, changed_context, context
 from jslim.core.names import Reuse
 from jslim.layers import _common
-from jslim.layers._batch_statistics import (
-    Correction,
-    Debias,
-    SquareRoot,
-    Statistics,
-    update,
-)
+from jslim.layers._batch_statistics import Debiased, Moving, Renormalizing
 from jslim.layers._common import (
-    ZEROS,
     Activation,
     Collections,
     Initializer,
@@ -29,7 +21,6 @@ from jslim.layers._common import (
 )
 from jslim.layers._frame import Call, layer
 from jslim.layers._normalizing import (
-    ONES,
     Over,
     by_name,
     inverse_deviation,
@@ -40,7 +31,7 @@ from jslim.layers._normalizing import (
     scale_parameters,
 )
 
-Adjustment = Callable[[tuple[int, ...]], tuple[Any, Any]] | None
+Adjustment = Callable[[tuple[int, ...]], tuple[ArrayLike, ArrayLike]]
 _PARAMETERS = ("gamma", "beta")
 _STATISTICS = ("moving_mean", "moving_variance")
 _LIMITS = ("rmax", "rmin", "dmax")
@@ -50,8 +41,8 @@ _LIMITS = ("rmax", "rmin", "dmax")
 def frozen_batch_norm(is_frozen: Callable[[str], bool]) -> Iterator[None]:
     """Within it, the `batch_norm` layers chosen by their full names are not in training.
 
-    They normalize by their moving statistics, and leave them, whatever `is_training` they are
-    given. A jitted function is traced again where `is_frozen` is another one.
+    They normalize by their moving statistics and do not change them, also with `is_training=True`.
+    A jitted function is traced again where `is_frozen` is another one.
 
     Args:
       is_frozen: Of the name of a layer's variable scope: 'resnet_v1_50/conv1/BatchNorm'.
@@ -72,7 +63,7 @@ def batch_norm(
     activation_fn: Activation = None,
     param_initializers: Mapping[str, Initializer] | None = None,
     param_regularizers: Mapping[str, Regularizer] | None = None,
-    updates_collections: Any = "update_ops",
+    updates_collections: object = "update_ops",
     is_training: bool = True,
     reuse: Reuse = None,
     variables_collections: Collections = None,
@@ -84,9 +75,9 @@ def batch_norm(
     zero_debias_moving_mean: bool = False,
     scope: str | None = None,
     renorm: bool = False,
-    renorm_clipping: Mapping[str, Any] | None = None,
+    renorm_clipping: Mapping[str, ArrayLike] | None = None,
     renorm_decay: float = 0.99,
-    adjustment: Adjustment = None,
+    adjustment: Adjustment | None = None,
     *,
     axis_name: str | tuple[str, ...] | None = None,
     dtype: DTypeLike | None = None,
@@ -96,7 +87,7 @@ def batch_norm(
 
     In training the mean and variance are those of the batch, and the moving statistics come
     closer to them; otherwise the moving statistics are used. All of it is computed in float32 (or
-    float64), whatever the dtype of the inputs.
+    float64), also for inputs of half precision.
 
     Differs from TF-Slim: there are no update ops that one could forget to run. The new moving
     statistics come back with `apply(..., mutable=['batch_stats'])`, which the training step does.
@@ -184,76 +175,54 @@ def batch_norm(
     wanted = {"gamma": scale, "beta": center}
     made = scale_parameters(call, shape, wanted, initializers, regularizers)
     gamma, beta = made["gamma"], made["beta"]
-    make = Statistics(call, shape)
-    of_mean = initializers.get("moving_mean", ZEROS)
-    of_variance = initializers.get("moving_variance", ONES)
-    moving_mean = make("moving_mean", of_mean)
-    moving_variance = make("moving_variance", of_variance)
-    correction = None
     if renorm:
-        of_stddev = SquareRoot(of_variance)
-        moving_stddev = make("moving_stddev", of_stddev)
-        correction = Correction(
-            make("renorm_mean", of_mean), make("renorm_stddev", of_stddev), limits, epsilon
+        moving: Moving = Renormalizing(
+            call, shape, initializers, limits=limits, decay=renorm_decay, epsilon=epsilon
         )
-
-    if is_training:
-        if not outputs.size:
-            raise ValueError(
-                f"{call.where}: there is nothing to take statistics of in inputs of shape "
-                f"{outputs.shape}; pass is_training=False, or leave out the empty batch"
-            )
-        is_plain = weights is None and not renorm and adjustment is None
-        has_own_rank = outputs.ndim in (2, 4) or (
-            outputs.ndim == 5 and not zero_debias_moving_mean and not has_updates_collections
-        )
-        is_fused = (fused is None or fused) and is_plain and has_own_rank
-        is_making_variables = is_initializing()
-        # There is no mesh axis yet where variables are only being made.
-        axes = None if is_making_variables else axis_name
-        over = Over((axis,), axes, has_one_pass=is_fused)
-        if is_plain:
-            outputs, mean, variance = normalize(over, epsilon, outputs, gamma, beta)
-        else:
-            if weights is None:
-                outputs, mean, variance = normalize(over, epsilon, outputs, None, None)
-            else:
-                outputs, mean, variance = normalize_weighted(over, epsilon, outputs, weights)
-            if correction is not None:
-                outputs = scale_and_shift(outputs, *correction(mean, variance), over.kept)
-            if adjustment is not None:
-                outputs = _adjusted(call.where, adjustment, outputs, axis)
-            outputs = scale_and_shift(outputs, gamma, beta, over.kept)
-        debias = Debias(make, call.scope) if zero_debias_moving_mean else None
-        if trainable and not is_making_variables:
-            mean, variance = lax.stop_gradient((mean, variance))
-            if debias is None:
-                update("moving_mean", moving_mean, mean, decay)
-            else:
-                debias.update(mean, decay)
-            if correction is not None:
-                deviation = correction.update(mean, variance, renorm_decay)
-                stddev = update("moving_stddev", moving_stddev, deviation, decay)
-                variance = lax.sub(lax.square(stddev), like(stddev, epsilon))
-                assign("moving_variance", lax.max(variance, like(variance, 0.0)))
-            else:
-                if is_fused:
-                    count = over.count(outputs)
-                    variance = lax.mul(variance, like(variance, count / max(count - 1, 1)))
-                update("moving_variance", moving_variance, variance, decay)
     else:
-        inverse = inverse_deviation(moving_variance, epsilon)
-        outputs = scale_and_shift(
-            lax.sub(outputs, lax.broadcast_in_dim(moving_mean, outputs.shape, (axis,))),
-            inverse if gamma is None else lax.mul(gamma, inverse),
-            beta,
-            (axis,),
+        kind = Debiased if is_training and zero_debias_moving_mean else Moving
+        moving = kind(call, shape, initializers)
+    if not is_training:
+        outputs = lax.sub(outputs, lax.broadcast_in_dim(moving.mean, outputs.shape, (axis,)))
+        inverse = inverse_deviation(moving.variance, epsilon)
+        factor = inverse if gamma is None else lax.mul(gamma, inverse)
+        return scale_and_shift(outputs, factor, beta, (axis,))
+
+    if not outputs.size:
+        raise ValueError(
+            f"{call.where}: there is nothing to take statistics of in inputs of shape "
+            f"{outputs.shape}; pass is_training=False, or leave out the empty batch"
         )
+    is_plain = weights is None and not renorm and adjustment is None
+    has_own_rank = outputs.ndim in (2, 4) or (
+        outputs.ndim == 5 and not zero_debias_moving_mean and not has_updates_collections
+    )
+    is_fused = (fused is None or fused) and is_plain and has_own_rank
+    is_making_variables = is_initializing()
+    # There is no mesh axis yet where variables are only being made.
+    over = Over((axis,), None if is_making_variables else axis_name, has_one_pass=is_fused)
+    if is_plain:
+        outputs, mean, variance = normalize(over, epsilon, outputs, gamma, beta)
+    else:
+        if weights is None:
+            outputs, mean, variance = normalize(over, epsilon, outputs, None, None)
+        else:
+            outputs, mean, variance = normalize_weighted(over, epsilon, outputs, weights)
+        outputs = moving.corrected(outputs, mean, variance, over.kept)
+        if adjustment is not None:
+            outputs = _adjusted(call.where, adjustment, outputs, axis)
+        outputs = scale_and_shift(outputs, gamma, beta, over.kept)
+    if trainable and not is_making_variables:
+        mean, variance = lax.stop_gradient((mean, variance))
+        if is_fused:
+            count = over.count(outputs)
+            variance = lax.mul(variance, like(variance, count / max(count - 1, 1)))
+        moving.update(mean, variance, decay)
     return outputs
 
 
 def _check_renorm(
-    where: str, batch_weights: Any, zero_debias: bool, has_updates_collections: bool
+    where: str, batch_weights: ArrayLike | None, zero_debias: bool, has_updates_collections: bool
 ) -> None:
     for argument, is_given in (
         ("batch_weights", batch_weights is not None),
@@ -266,7 +235,9 @@ def _check_renorm(
             )
 
 
-def _checked_weights(where: str, batch_weights: Any, inputs: jax.Array) -> jax.Array | None:
+def _checked_weights(
+    where: str, batch_weights: ArrayLike | None, inputs: jax.Array
+) -> jax.Array | None:
     if batch_weights is None:
         return None
     weights = jnp.asarray(batch_weights)
@@ -278,7 +249,9 @@ def _checked_weights(where: str, batch_weights: Any, inputs: jax.Array) -> jax.A
     return _common.cast(weights, inputs.dtype)
 
 
-def _checked_limits(where: str, renorm_clipping: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _checked_limits(
+    where: str, renorm_clipping: Mapping[str, ArrayLike] | None
+) -> Mapping[str, ArrayLike]:
     limits = by_name(where, "renorm_clipping", renorm_clipping, _LIMITS)
     for name, limit in limits.items():
         if jnp.ndim(limit):
@@ -295,11 +268,12 @@ def _checked_limits(where: str, renorm_clipping: Mapping[str, Any] | None) -> Ma
     return limits
 
 
-def _adjusted(where: str, adjustment: Any, array: jax.Array, channel_axis: int) -> jax.Array:
+def _adjusted(where: str, adjustment: Adjustment, array: jax.Array, channel_axis: int) -> jax.Array:
     """`array * scale + bias`, as `adjustment` says."""
-    scale, bias = (
-        jnp.asarray(value, array.dtype) for value in _pair(where, adjustment(array.shape))
-    )
+    returned = adjustment(array.shape)
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        raise ValueError(f"{where}: adjustment must return (scale, bias), got {returned!r}")
+    scale, bias = (jnp.asarray(value, array.dtype) for value in returned)
     spread = []
     for value in (scale, bias):
         axes = (channel_axis,) if value.ndim == 1 else range(array.ndim - value.ndim, array.ndim)
@@ -313,9 +287,3 @@ def _adjusted(where: str, adjustment: Any, array: jax.Array, channel_axis: int) 
             )
         spread.append(lax.broadcast_in_dim(value, array.shape, axes))
     return lax.add(lax.mul(array, spread[0]), spread[1])
-
-
-def _pair(where: str, returned: Any) -> tuple[Any, Any]:
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise ValueError(f"{where}: adjustment must return (scale, bias), got {returned!r}")
-    return returned[0], returned[1]

@@ -1,26 +1,39 @@
 """Applying a layer several times: the same one, or one after another with other arguments."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 
+from jslim.core import checks
 from jslim.core.scopes import variable_scope
-from jslim.layers.utils import whole_number
 
 
-def _layer_name(layer: Callable[..., Any], otherwise: str) -> str:
-    """What TF-Slim calls the scopes of a layer that is repeated without a scope."""
-    function = layer if hasattr(layer, "__name__") else getattr(layer, "func", None)
-    return getattr(function, "__name__", otherwise)
+def _applied(
+    default: str,
+    inputs: jax.Array,
+    layer: Callable[..., jax.Array],
+    arguments: Sequence[Sequence[object]],
+    *,
+    scope: str | None,
+    kwargs: Mapping[str, object],
+) -> jax.Array:
+    """The layer, applied once with each of the arguments, in a scope around them."""
+    with variable_scope(scope, default):
+        # Without a scope TF-Slim names those within by the function of the layer.
+        function = layer if hasattr(layer, "__name__") else getattr(layer, "func", None)
+        name = scope or getattr(function, "__name__", default.lower())
+        for index, each in enumerate(arguments, start=1):
+            inputs = layer(inputs, *each, **kwargs, scope=f"{name}_{index}")
+        return inputs
 
 
 def repeat(
     inputs: jax.Array,
     repetitions: int,
     layer: Callable[..., jax.Array],
-    *args: Any,
-    **kwargs: Any,
+    *args: object,
+    scope: str | None = None,
+    **kwargs: object,
 ) -> jax.Array:
     """Applies the same layer several times, each with variables of its own.
 
@@ -31,8 +44,9 @@ def repeat(
       repetitions: How many times, from 0.
       layer: A function `layer(inputs, *args, scope=..., **kwargs)`.
       *args: For `layer`.
-      **kwargs: For `layer`; `scope` is the scope around them. Without it that is `Repeat`, made
-        unique, and the scopes in it have the layer's name: `Repeat/convolution2d_1`.
+      scope: The scope around them. Without it that is `Repeat`, made unique, and the scopes in it
+        have the layer's name: `Repeat/convolution2d_1`.
+      **kwargs: For `layer`.
 
     Returns:
       The output of the last one.
@@ -40,23 +54,20 @@ def repeat(
     Raises:
       ValueError: `repetitions` is not an integer from 0.
     """
-    count = whole_number(repetitions)
+    count = checks.whole_number(repetitions)
     if count is None or count < 0:
-        raise ValueError(f"repeat: repetitions must be an integer from 0, got {repetitions!r}")
-    scope = kwargs.pop("scope", None)
-    with variable_scope(scope, "Repeat"):
-        name = scope or _layer_name(layer, "repeat")
-        outputs = inputs
-        for index in range(1, count + 1):
-            outputs = layer(outputs, *args, **kwargs, scope=f"{name}_{index}")
-        return outputs
+        raise checks.refusal("repeat", "repetitions", "an integer from 0", repr(repetitions))
+    arguments = [args] * count
+    return _applied("Repeat", inputs, layer, arguments, scope=scope, kwargs=kwargs)
 
 
 def stack(
     inputs: jax.Array,
     layer: Callable[..., jax.Array],
-    stack_args: Sequence[Any],
-    **kwargs: Any,
+    stack_args: Sequence[object],
+    *,
+    scope: str | None = None,
+    **kwargs: object,
 ) -> jax.Array:
     """Applies a layer several times, each with other arguments.
 
@@ -67,8 +78,9 @@ def stack(
       layer: A function `layer(inputs, *args, scope=..., **kwargs)`.
       stack_args: For each application its positional arguments: a list or tuple of them, or
         one alone.
-      **kwargs: For every one of them; `scope` is the scope around them. Without it that is
-        `Stack`, made unique, and the scopes in it have the layer's name.
+      scope: The scope around them. Without it that is `Stack`, made unique, and the scopes in it
+        have the layer's name.
+      **kwargs: For every one of them.
 
     Returns:
       The output of the last one.
@@ -77,16 +89,7 @@ def stack(
       ValueError: `stack_args` is not a list or tuple.
     """
     if not isinstance(stack_args, (list, tuple)):
-        raise ValueError(
-            f"stack: stack_args must be a list or tuple with an entry for each layer, got "
-            f"{stack_args!r}"
-        )
-    scope = kwargs.pop("scope", None)
-    with variable_scope(scope, "Stack"):
-        name = scope or _layer_name(layer, "stack")
-        outputs = inputs
-        for index, arguments in enumerate(stack_args, start=1):
-            if not isinstance(arguments, (list, tuple)):
-                arguments = (arguments,)
-            outputs = layer(outputs, *arguments, **kwargs, scope=f"{name}_{index}")
-        return outputs
+        accepted = "a list or tuple with an entry for each layer"
+        raise checks.refusal("stack", "stack_args", accepted, repr(stack_args))
+    arguments = [each if isinstance(each, (list, tuple)) else (each,) for each in stack_args]
+    return _applied("Stack", inputs, layer, arguments, scope=scope, kwargs=kwargs)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
 from jslim.layers._common import (
@@ -101,11 +102,9 @@ def _convolve(
 
 
 def _scope(given: Mapping[str, object]) -> str:
-    if (dims := given.get("conv_dims")) not in (None, 1, 2, 3):
-        raise ValueError(
-            f"convolution: conv_dims must be 1, 2, 3, or None to go by the rank of the inputs, "
-            f"got {dims!r}"
-        )
+    if (dims := given.get("conv_dims")) is not None:
+        accepted = "1, 2, 3, or None to go by the rank of the inputs"
+        checks.one_of("convolution", "conv_dims", dims, (1, 2, 3), accepted)
     return "Conv"
 
 

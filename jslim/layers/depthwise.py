@@ -6,6 +6,7 @@ import jax
 from jax import lax
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
 from jslim.layers._common import (
@@ -161,7 +162,7 @@ def separable_convolution2d(
     images = call.images(call.floating(inputs))
     windows = call.windows(images, kernel_size, stride, padding, rate)
     channels = call.channels(images)
-    (multiplier,) = _common.integers(call.where, "depth_multiplier", 1, depth_multiplier)
+    (multiplier,) = checks.positive_integers(call.where, "depth_multiplier", depth_multiplier, 1)
     shape = (*windows.size, channels, multiplier)
     kernel = call.parameter("depthwise_weights", shape, weights_initializer, weights_regularizer)
     outputs = _lowering.convolve_depthwise(images, kernel, windows, call.channels_first)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.access import collect
 from jslim.core.names import REGULARIZATION_LOSSES, Reuse
 from jslim.layers import _common
@@ -66,14 +67,14 @@ def gdn(
         or `reparam_offset` is negative.
     """
     array = call.exact(inputs)
-    _check(call.where, array, data_format)
-    for argument, value in (
-        ("beta_min", beta_min),
-        ("gamma_init", gamma_init),
-        ("reparam_offset", reparam_offset),
-    ):
-        if value < 0:
-            raise ValueError(f"{call.where}: {argument} must not be negative, got {value}")
+    formats = ("channels_last", "channels_first")
+    checks.one_of(call.where, "data_format", data_format, formats)
+    if not 3 <= array.ndim <= 5:
+        accepted = "[batch, ..., channels] of rank 3 to 5"
+        raise checks.refusal(call.where, "inputs", accepted, f"shape {array.shape}")
+    checks.not_negative(call.where, "beta_min", beta_min)
+    checks.not_negative(call.where, "gamma_init", gamma_init)
+    checks.not_negative(call.where, "reparam_offset", reparam_offset)
     axis = 1 if data_format == "channels_first" else array.ndim - 1
     channels = array.shape[axis]
     pedestal = reparam_offset**2
@@ -88,7 +89,7 @@ def gdn(
     norm = lax.sqrt(_common.add_biases(pool, beta, axis))
     outputs = lax.mul(array, norm) if inverse else lax.div(array, norm)
     if activity_regularizer is not None:
-        outputs = _common.cast(outputs, call.result_dtype)
+        outputs = call.rounded(outputs)
         penalty = activity_regularizer(outputs) / max(outputs.shape[0], 1)
         collect(REGULARIZATION_LOSSES, f"{call.scope}/ActivityRegularizer", penalty)
     return outputs
@@ -120,18 +121,6 @@ class GDN:
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         return gdn(inputs, **vars(self))
-
-
-def _check(where: str, array: jax.Array, data_format: str) -> None:
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            f"{where}: data_format must be 'channels_last' or 'channels_first', got {data_format!r}"
-        )
-    if not 3 <= array.ndim <= 5:
-        raise ValueError(
-            f"{where}: inputs must be [batch, ..., channels] of rank 3 to 5, got shape "
-            f"{array.shape}"
-        )
 
 
 @dataclass(frozen=True)

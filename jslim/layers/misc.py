@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.access import make_rng
 from jslim.core.seeds import mixed_into
-from jslim.layers import _common, utils
+from jslim.layers import _common
 from jslim.layers._frame import Call, layer
 
 
@@ -149,13 +150,8 @@ def one_hot_encoding(
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
     classes = labels if isinstance(labels, jax.Array) else jnp.asarray(labels)
-    if not jnp.issubdtype(classes.dtype, jnp.integer):
-        raise TypeError(f"{call.where}: labels must be integers, got {classes.dtype.name}")
-    count = utils.whole_number(num_classes)
-    if count is None or count < 1:
-        raise ValueError(
-            f"{call.where}: num_classes must be a positive integer, got {num_classes!r}"
-        )
+    checks.integers(call.where, "labels", classes)
+    count = checks.positive_integer(call.where, "num_classes", num_classes)
     shape = (*classes.shape, count)
     numbers = lax.convert_element_type(classes, jnp.int32)
     is_label = lax.eq(
@@ -187,9 +183,5 @@ def softmax(call: Call, logits: jax.Array, scope: str | None = None) -> jax.Arra
       ValueError: They have no batch axis.
     """
     array = call.exact(logits)
-    if array.ndim < 2:
-        raise ValueError(
-            f"{call.where}: logits must be [batch, ..., num_classes], got shape {array.shape}; add "
-            "a batch axis"
-        )
+    checks.rank(call.where, "logits", array, "[batch, ..., num_classes]", "add a batch axis")
     return jax.nn.softmax(array)

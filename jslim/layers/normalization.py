@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.names import Reuse
 from jslim.layers import _common
 from jslim.layers._common import ZEROS, Activation, Collections, Initializer, Regularizer
@@ -116,8 +117,8 @@ def layer_norm(
         elements to normalize.
     """
     outputs = call.exact(inputs)
-    first = _axis(call, "begin_norm_axis", begin_norm_axis, outputs)
-    first_of_params = _axis(call, "begin_params_axis", begin_params_axis, outputs)
+    first = checks.axis(call.where, "begin_norm_axis", begin_norm_axis, outputs)
+    first_of_params = checks.axis(call.where, "begin_params_axis", begin_params_axis, outputs)
     reduced = tuple(range(first, outputs.ndim))
     _check_not_empty(call, reduced, outputs)
     epsilon = 1e-3 if call.result_dtype == jnp.float16 else 1e-12
@@ -151,8 +152,8 @@ def instance_norm(
 
     Half precision is computed in float32.
 
-    Differs from TF-Slim: inputs without an axis between batch and channels are refused; there the
-    result was `beta`, whatever they were.
+    Differs from TF-Slim: inputs without an axis between batch and channels are refused. There the
+    result was always `beta`.
 
     Ulyanov, Vedaldi and Lempitsky (2016), https://arxiv.org/abs/1607.08022.
 
@@ -183,10 +184,9 @@ def instance_norm(
     outputs = call.exact(inputs)
     axis = call.find_channels(outputs)
     if outputs.ndim < 3:
-        raise ValueError(
-            f"{call.where}: inputs must be [batch, ..., channels] with an axis to normalize over, "
-            f"got shape {outputs.shape}; use layer_norm or batch_norm for rows"
-        )
+        accepted = "[batch, ..., channels] with an axis to normalize over"
+        hint = "use layer_norm or batch_norm for rows"
+        raise checks.refusal(call.where, "inputs", accepted, f"shape {outputs.shape}", hint)
     reduced = tuple(i for i in range(1, outputs.ndim) if i != axis)
     each = Groups(reduced, epsilon, call.channels(outputs), axis)
     wanted = {"beta": center, "gamma": scale}
@@ -252,8 +252,8 @@ def group_norm(
         there is not.
     """
     outputs = call.exact(inputs)
-    axis = _axis(call, "channels_axis", channels_axis, outputs)
-    reduced = [_axis(call, "reduction_axes", i, outputs) for i in reduction_axes]
+    axis = checks.axis(call.where, "channels_axis", channels_axis, outputs)
+    reduced = [checks.axis(call.where, "reduction_axes", i, outputs) for i in reduction_axes]
     if len({axis, *reduced}) <= len(reduced):
         raise ValueError(
             f"{call.where}: channels_axis and reduction_axes must all be different axes, got "
@@ -261,10 +261,8 @@ def group_norm(
         )
     channels = outputs.shape[axis]
     if not isinstance(groups, Integral) or groups < 1 or channels % groups:
-        raise ValueError(
-            f"{call.where}: groups must be a positive integer that divides the {channels} "
-            f"channels, got {groups!r}"
-        )
+        accepted = f"a positive integer that divides the {channels} channels"
+        raise checks.refusal(call.where, "groups", accepted, repr(groups))
     over = tuple(sorted(reduced))
     each = Groups(over, epsilon, int(groups), axis, bool(mean_close_to_zero))
     wanted = {"beta": center, "gamma": scale}
@@ -286,16 +284,6 @@ def _normalized_groups(
     _check_not_empty(call, (axis, *groups.reduced), array)
     made = scale_parameters(call, (array.shape[axis],), wanted, initializers)
     return normalize_groups(groups, array, **made)
-
-
-def _axis(call: Call, argument: str, axis: int, array: jax.Array) -> int:
-    """`axis` counted from the front."""
-    if not -array.ndim <= axis < array.ndim:
-        raise ValueError(
-            f"{call.where}: {argument} must be from {-array.ndim} to {array.ndim - 1} for inputs "
-            f"of shape {array.shape}, got {axis}"
-        )
-    return axis % array.ndim
 
 
 def _check_not_empty(call: Call, axes: Sequence[int], array: jax.Array) -> None:
@@ -327,11 +315,7 @@ def unit_norm(
       ValueError: `dim` is negative or not below the rank.
     """
     array = call.exact(inputs)
-    if not 0 <= dim < array.ndim:
-        raise ValueError(
-            f"{call.where}: dim must be from 0 to {array.ndim - 1} for inputs of shape "
-            f"{array.shape}, got {dim}"
-        )
+    checks.axis(call.where, "dim", dim, array, negative=False)
     squares = lax.reduce_sum(lax.square(array), (dim,))
     scale = lax.rsqrt(lax.add(squares, lax.full_like(squares, epsilon)))
     others = [axis for axis in range(array.ndim) if axis != dim]

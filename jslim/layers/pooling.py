@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from jslim.core import checks
 from jslim.layers import _common, _lowering
 from jslim.layers._common import ANY_RANK, IMAGES, VOLUMES, Padding, Pair, Rank, Windows
 from jslim.layers._frame import Call, layer
@@ -107,8 +108,7 @@ avg_pool3d = _op("AVG", VOLUMES)(_pool)
 
 def _scope_by_type(given: Mapping[str, object]) -> str:
     pooling_type = given.get("pooling_type", "MAX")
-    if pooling_type not in ("AVG", "MAX"):
-        raise ValueError(f"pool: pooling_type must be 'AVG' or 'MAX', got {pooling_type!r}")
+    checks.one_of("pool", "pooling_type", pooling_type, ("AVG", "MAX"))
     return "max_pool" if pooling_type == "MAX" else "avg_pool"
 
 

@@ -13,8 +13,8 @@ from jslim.core.scopes import get_variable_scope
 from jslim.core.selection import compile_pattern
 from jslim.layers.reversible import recompute_grad
 
-# The patterns in force and the one of them that matched. What JAX has traced is not traced again,
-# and then a pattern has nothing to match.
+# The patterns in force, with the one of them that matched. A function that JAX has traced before
+# is not traced again, and then its ops are not seen.
 _MATCHED: set[tuple[tuple[str, ...], str]] = set()
 
 
@@ -26,8 +26,8 @@ class _Recompute:
     seen: list[str] = field(compare=False)  # the names of the ops that were called
 
     def __call__(
-        self, op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], /
-    ) -> Any:
+        self, op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, object], /
+    ) -> object:
         scope = kwargs.get("scope")
         own = scope if isinstance(scope, str) else op.__name__
         around = get_variable_scope().name if is_running() else ""

@@ -5,25 +5,28 @@ use: a moving statistic moves once, a regularizer counts once, and the backward 
 dropout masks of the forward one. Losses, end points and summaries made within leave as usual.
 """
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from numbers import Integral
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.core.access import frame, is_initializing, is_running
-from jslim.core.names import AUTO_REUSE
+from jslim.core.names import AUTO_REUSE, Reuse
 from jslim.core.pure import Pure, Tracing
 from jslim.core.scopes import variable_scope
 from jslim.layers._common import as_floating
 from jslim.layers._lowering import on_platform
 
 Function = Callable[..., Any]
+Tree = Any  # of arrays
 Result = TypeVar("Result")
 
 
@@ -107,7 +110,7 @@ class RevBlock:
                 f"{type(use_efficient_backprop).__name__}; it decides how the program is built"
             )
         self.name = name
-        self.num_layers = _num_layers(where, num_layers)
+        self.num_layers = checks.positive_integer(where, "num_layers", num_layers)
         self.use_efficient_backprop = use_efficient_backprop
         self.f = _functions(where, "f", f, self.num_layers)
         self.g = _functions(where, "g", g, self.num_layers)
@@ -170,24 +173,25 @@ class RevBlock:
             )
         return array
 
-    def _scope(self) -> Any:
+    @contextlib.contextmanager
+    def _scope(self) -> Iterator[None]:
         run, around, _ = frame(f"rev_block {self.name!r}")
-        entered = run.blocks.get(self)
-        if entered is not None:
-            return variable_scope(entered, reuse=entered.reuse or AUTO_REUSE)
-        opened = variable_scope(self.name) if around.reuse else variable_scope(None, self.name)
-        return _remembering(opened, run.blocks, self)
+        if (entered := run.blocks.get(self)) is not None:
+            reuse: Reuse = entered.reuse or AUTO_REUSE
+            opened = variable_scope(entered, reuse=reuse)
+        elif around.reuse:
+            opened = variable_scope(self.name)
+        else:
+            opened = variable_scope(None, self.name)
+        with opened as scope:
+            run.blocks.setdefault(self, scope)
+            yield
 
 
-def _num_layers(where: str, given: Any) -> int:
-    if not isinstance(given, Integral) or given < 1:
-        raise ValueError(f"{where}: num_layers must be a positive integer, got {given!r}")
-    return int(given)
-
-
-def _functions(where: str, which: str, given: Any, num_layers: int) -> list[Function]:
-    functions = list(given) if isinstance(given, (list, tuple)) else [given] * num_layers
-    if len(functions) != num_layers or not all(map(callable, functions)):
+def _functions(where: str, which: str, given: object, num_layers: int) -> list[Function]:
+    several = given if isinstance(given, (list, tuple)) else [given] * num_layers
+    functions = [function for function in several if callable(function)]
+    if not len(functions) == len(several) == num_layers:
         raise ValueError(
             f"{where}: {which} must be a function, or a list of as many as num_layers="
             f"{num_layers}, got {given!r}"
@@ -195,7 +199,7 @@ def _functions(where: str, which: str, given: Any, num_layers: int) -> list[Func
     return functions
 
 
-def _side_input(where: str, which: str, given: Any) -> list[jax.Array]:
+def _side_input(where: str, which: str, given: object) -> list[jax.Array]:
     if given is not None and not isinstance(given, (list, tuple)):
         raise ValueError(
             f"{where}: {which} must be a list of arrays, got {type(given).__name__}; write [array] "
@@ -204,24 +208,10 @@ def _side_input(where: str, which: str, given: Any) -> list[jax.Array]:
     return [jnp.asarray(array) for array in given or ()]
 
 
-class _remembering:
-    """Enters a variable scope, and notes which one a block has got."""
-
-    def __init__(self, scope: Any, blocks: dict[Any, Any], block: RevBlock):
-        self.scope, self.blocks, self.block = scope, blocks, block
-
-    def __enter__(self) -> Any:
-        self.blocks[self.block] = opened = self.scope.__enter__()
-        return opened
-
-    def __exit__(self, *error: Any) -> Any:
-        return self.scope.__exit__(*error)
-
-
-def _reversible(layers: list[tuple[Pure, Pure]]) -> Callable[..., Any]:
+def _reversible(layers: list[tuple[Pure, Pure]]) -> Function:
     """The layers as one function whose gradient needs its outputs and no activations."""
 
-    def compute(consts: Any, x1: Any, x2: Any, f_side: Any, g_side: Any) -> Any:
+    def compute(consts: Tree, x1: Tree, x2: Tree, f_side: Tree, g_side: Tree) -> Tree:
         left = []
         for (f, g), (f_consts, g_consts) in zip(layers, consts, strict=True):
             fx, f_left = f(f_consts, x2, f_side)
@@ -231,11 +221,11 @@ def _reversible(layers: list[tuple[Pure, Pure]]) -> Callable[..., Any]:
             left.append((f_left, g_left))
         return (x1, x2), left
 
-    def forward(*inputs: Any) -> Any:
+    def forward(*inputs: Tree) -> Tree:
         outputs, left = compute(*inputs)
         return (outputs, left), (inputs[0], outputs, inputs[3:])
 
-    def backward(kept: Any, cotangents: Any) -> Any:
+    def backward(kept: Tree, cotangents: Tree) -> Tree:
         consts, (y1, y2), (f_side, g_side) = kept
         (c1, c2), left = cotangents
         by_consts, by_f_side, by_g_side = [], None, None
@@ -265,29 +255,29 @@ def _reversible(layers: list[tuple[Pure, Pure]]) -> Callable[..., Any]:
     return block
 
 
-def _has_values(cotangent: Any) -> bool:
-    return bool(cotangent.dtype != jax.dtypes.float0)
+def _has_values(cotangent: jax.Array) -> bool:
+    return cotangent.dtype != jax.dtypes.float0
 
 
-def _sum(first: Any, second: Any) -> Any:
+def _sum(first: Tree, second: Tree) -> Tree:
     return jax.tree.map(lambda a, b: lax.add(a, b) if _has_values(a) else a, first, second)
 
 
 def _together(cotangents: Result) -> Result:
-    """All of them, to be had only when all are computed; integers have none."""
+    """The cotangents, none of which can be used before all are computed; integers have none."""
     leaves, tree = jax.tree.flatten(cotangents)
     ready = iter(lax.optimization_barrier([leaf for leaf in leaves if _has_values(leaf)]))
     return jax.tree.unflatten(tree, [next(ready) if _has_values(x) else x for x in leaves])
 
 
-def _after(cotangents: Any, arrays: list[Any], everywhere: bool | None) -> list[Any]:
+def _after(cotangents: Tree, arrays: list[Tree], everywhere: bool | None) -> list[Tree]:
     """The arrays, which XLA can have only when it has the cotangents.
 
     Everywhere, nowhere, or (None) on platforms where XLA drops its barriers.
     """
     if everywhere is False:
         return arrays
-    sign: Any = np.int32(0)
+    sign: ArrayLike = np.int32(0)
     for leaf in jax.tree.leaves(cotangents):
         if _has_values(leaf) and leaf.size:
             first = lax.reshape(lax.slice(leaf, (0,) * leaf.ndim, (1,) * leaf.ndim), ())
@@ -298,7 +288,7 @@ def _after(cotangents: Any, arrays: list[Any], everywhere: bool | None) -> list[
     # it would be fused with all such sums into one operation at the end.
     never = lax.lt(np.int32(0), sign)
 
-    def kept(arrays: list[Any]) -> list[Any]:
+    def kept(arrays: list[Tree]) -> list[Tree]:
         return lax.cond(never, lambda given: [lax.full_like(x, 0) for x in given], list, arrays)
 
     if everywhere:
@@ -306,13 +296,13 @@ def _after(cotangents: Any, arrays: list[Any], everywhere: bool | None) -> list[
     return on_platform(lambda choices: kept if choices.drops_barriers else list, arrays)
 
 
-def _recomputing(pure: Pure, use_data_dep: bool | None, tupleize_grads: bool) -> Callable[..., Any]:
+def _recomputing(pure: Pure, use_data_dep: bool | None, tupleize_grads: bool) -> Function:
     """The function as one whose gradient needs its inputs and no activations."""
 
-    def forward(*inputs: Any) -> Any:
+    def forward(*inputs: Tree) -> Tree:
         return pure(*inputs), inputs
 
-    def backward(inputs: Any, cotangents: Any) -> Any:
+    def backward(inputs: Tree, cotangents: Tree) -> Tree:
         # To be computed again only when the gradients are there: otherwise XLA may begin with all
         # such functions at once, and hold what they give.
         (consts, *args), cotangents = _together((inputs, cotangents))
@@ -369,7 +359,7 @@ def recompute_grad(
     if "is_recomputing" in inspect.signature(fn).parameters:
         keywords["is_recomputing"] = False
 
-    def wrapped(*args: Any) -> Any:
+    def wrapped(*args: Tree) -> Tree:
         for index, arg in enumerate(args):
             if not hasattr(arg, "shape") or not hasattr(arg, "dtype"):
                 raise ValueError(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.layers import _common
 from jslim.layers._frame import Call, layer
 
@@ -64,16 +65,9 @@ def sequence_to_images(
         format is unknown.
     """
     columns = jnp.asarray(inputs)
-    if columns.ndim != 3:
-        raise ValueError(
-            f"{call.where}: inputs must be [width, batch * height, channels], got shape "
-            f"{columns.shape}"
-        )
-    if output_data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            f"{call.where}: output_data_format must be 'channels_last' or 'channels_first', got "
-            f"{output_data_format!r}"
-        )
+    checks.rank(call.where, "inputs", columns, "[width, batch * height, channels]")
+    formats = ("channels_last", "channels_first")
+    checks.one_of(call.where, "output_data_format", output_data_format, formats)
     height = _common.check_num_outputs(call.where, height, "height")
     width, rows, channels = columns.shape
     if rows % height:

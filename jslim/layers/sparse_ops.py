@@ -7,10 +7,11 @@ and what is left has an index beyond the shape, which all of JAX's sparse operat
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core.arg_scope import add_arg_scope
 from jslim.layers import _common, utils
@@ -49,7 +50,7 @@ def dense_to_sparse(
 
 
 def dense_to_sparse_tensor(
-    dense_tensor: jax.Array, ignore_value: Any = None, *, nse: int | None = None
+    dense_tensor: jax.Array, ignore_value: ArrayLike | None = None, *, nse: int | None = None
 ) -> "sparse.BCOO":
     """The elements that are not `ignore_value`, by default 0, as a list of entries.
 
@@ -83,7 +84,7 @@ def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> "sparse.
 
 
 def indicators_to_sparse_ids(
-    indicators: jax.Array, ignore_value: Any = None, dtype: Any = jnp.int32
+    indicators: jax.Array, ignore_value: ArrayLike | None = None, dtype: DTypeLike = jnp.int32
 ) -> "sparse.BCOO":
     """For each row the numbers of the columns that are set, one after another.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
 from jslim.layers._common import (
@@ -90,8 +91,8 @@ def _convolve_transposed(
     images = call.images(call.floating(inputs))
     is_same = _common.is_same(call.where, padding)
     dims = images.ndim - 2
-    size = _common.integers(call.where, "kernel_size", dims, kernel_size)
-    steps = _common.integers(call.where, "stride", dims, stride)
+    size = checks.positive_integers(call.where, "kernel_size", kernel_size, dims)
+    steps = checks.positive_integers(call.where, "stride", stride, dims)
     shape = (*size, num_outputs, call.channels(images))
     weights = call.parameter("weights", shape, weights_initializer, weights_regularizer)
     return _lowering.convolve_transposed(images, weights, steps, is_same, call.channels_first)

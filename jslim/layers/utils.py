@@ -1,23 +1,25 @@
 """Small helpers around layers: output collections, and arguments that may be one number or two."""
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.access import collect, collected, frame
 
 _Outputs = TypeVar("_Outputs")
+Value = TypeVar("Value", bound=object)
 
 
 class NamedOutputs(NamedTuple):
     """Outputs and their name."""
 
     name: str
-    outputs: Any
+    outputs: object
 
 
 def collect_named_outputs(
@@ -38,7 +40,9 @@ def collect_named_outputs(
     return outputs
 
 
-def convert_collection_to_dict(collection: str, clear_collection: bool = False) -> dict[str, Any]:
+def convert_collection_to_dict(
+    collection: str, clear_collection: bool = False
+) -> dict[str, jax.Array]:
     """The outputs that the running model has collected, as `{alias: output}` in call order.
 
     Args:
@@ -52,7 +56,7 @@ def convert_collection_to_dict(collection: str, clear_collection: bool = False) 
 
 
 def get_variable_collections(
-    variables_collections: Sequence[str] | Mapping[str, Any] | None, name: str
+    variables_collections: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None, name: str
 ) -> list[str]:
     """The collections that the variable `name` is to be added to.
 
@@ -67,17 +71,6 @@ def get_variable_collections(
     return list(variables_collections or ())
 
 
-def whole_number(value: Any) -> int | None:
-    """`value` as an int if it is a whole number, also one of floating type such as `16 / 2`."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real) and float(value).is_integer():
-        return int(float(value))
-    return None
-
-
 def n_positive_integers(n: int, value: int | Sequence[int]) -> tuple[int, ...]:
     """`value` as `n` positive integers: one number stands for all of them, 2.0 for 2.
 
@@ -89,14 +82,7 @@ def n_positive_integers(n: int, value: int | Sequence[int]) -> tuple[int, ...]:
     """
     if n < 1:
         raise ValueError(f"n_positive_integers: n must be at least 1, got {n}")
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    given: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,) * n
-    values = [whole_number(v) for v in given]
-    if len(values) != n or not all(v is not None and v >= 1 for v in values):
-        several = f" or {n} of them" if n > 1 else ""
-        raise ValueError(f"must be one positive integer{several}, got {value!r}")
-    return tuple(v for v in values if v is not None)
+    return checks.positive_integers("n_positive_integers", "value", value, n)
 
 
 def two_element_tuple(int_or_tuple: int | Sequence[int]) -> tuple[int, int]:
@@ -134,7 +120,7 @@ def last_dimension(shape: Sequence[int], min_rank: int = 1) -> int:
     return channel_dimension(shape, "channels_last", min_rank)
 
 
-def constant_value(value_or_tensor_or_var: Any, dtype: Any = None) -> Any:
+def constant_value(value_or_tensor_or_var: Value, dtype: DTypeLike | None = None) -> Value | None:
     """`value_or_tensor_or_var`, or None for an array that is being traced and has no value yet.
 
     Args:
@@ -147,8 +133,9 @@ def constant_value(value_or_tensor_or_var: Any, dtype: Any = None) -> Any:
     value = value_or_tensor_or_var
     if value is None:
         raise ValueError("constant_value: there is no value, got None; give a number or an array")
-    if dtype is not None and getattr(value, "dtype", dtype) != dtype:
-        raise ValueError(f"constant_value: the array must be {dtype}, got {value.dtype}")
+    found = getattr(value, "dtype", dtype)
+    if dtype is not None and found != dtype:
+        raise ValueError(f"constant_value: the array must be {dtype}, got {found}")
     try:
         np.asarray(value)
     except jax.errors.TracerArrayConversionError:
@@ -156,33 +143,32 @@ def constant_value(value_or_tensor_or_var: Any, dtype: Any = None) -> Any:
     return value
 
 
-def static_cond(pred: Any, fn1: Callable[[], _Outputs], fn2: Callable[[], _Outputs]) -> _Outputs:
+def static_cond(pred: object, fn1: Callable[[], _Outputs], fn2: Callable[[], _Outputs]) -> _Outputs:
     """`fn1()` if `pred` is true, otherwise `fn2()`; `pred` has a value while the model is traced.
 
     Raises:
       TypeError: `fn1` or `fn2` is not a function.
     """
     for name, function in (("fn1", fn1), ("fn2", fn2)):
-        if not callable(function):
-            raise TypeError(f"static_cond: {name} must be a function without arguments")
+        checks.function("static_cond", name, function, "without arguments")
     return fn1() if pred else fn2()
 
 
 def smart_cond(
-    pred: Any,
+    pred: ArrayLike,
     fn1: Callable[[], _Outputs],
     fn2: Callable[[], _Outputs],
     name: str | None = None,
 ) -> _Outputs:
     """`static_cond` where `pred` has a value, otherwise `jax.lax.cond`.
 
-    In the latter case both functions give arrays of the same shapes and types, and make or read no
+    With `jax.lax.cond` both functions give arrays of the same shapes and types, and make or read no
     variables, as JAX requires inside a model function.
 
     Args:
       pred: A bool, or a scalar array.
       fn1: A function without arguments, for True.
-      fn2: Likewise, for False.
+      fn2: A function without arguments, for False.
       name: Ignored.
 
     Raises:

@@ -8,7 +8,6 @@ import numpy as np
 from jax import lax
 
 from jslim.core import checks
-from jslim.layers.utils import two_element_tuple
 
 # What a border repeats, as `jnp.pad` calls it, and how many pixels more it takes than it is wide.
 _MODES = {"CONSTANT": ("constant", None), "REFLECT": ("reflect", 1), "SYMMETRIC": ("symmetric", 0)}
@@ -56,10 +55,8 @@ def with_border(
 
 def pair(where: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
     """The argument as two positive integers; the error names it."""
-    try:
-        return two_element_tuple(value)
-    except ValueError as error:
-        raise ValueError(f"{where}: {name} {error}") from None
+    first, second = checks.positive_integers(where, name, value, 2)
+    return first, second
 
 
 def check_method(where: str, method: str, methods: Sequence[str]) -> None:

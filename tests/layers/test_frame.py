@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import pytest
 
 import jslim as slim
+from jslim.cli.classifier import network_fn
 from jslim.layers import COMPUTING_OPS
+from jslim.nets import nets_factory
 
 FAMILIES = {
     "convolution": ["convolution", "conv1d", "conv2d", "conv3d"],
@@ -92,7 +94,7 @@ EVERY_POSITION = (IMAGES, 4, 3, 1, "SAME", None, 1, *[None] * 10, True, None)
         (lambda: slim.max_pool2d(IMAGES, 2, strides=1), r"max_pool2d\(\) .*argument 'strides'"),
         (lambda: slim.pool(IMAGES, 2), r"pool\(\) missing 1 .* 'pooling_type'"),
         (lambda: slim.conv2d(IMAGES, 4, 3, num_outputs=4), "multiple values .*'num_outputs'"),
-        (lambda: slim.conv2d(IMAGES, 4, 3, conv_dims=2), "'conv_dims'"),
+        (lambda: slim.conv2d(IMAGES, 4, 3, conv_dims=2), "unexpected keyword argument 'conv_dims'"),
         (lambda: slim.conv2d(*EVERY_POSITION, 2), "'conv_dims'"),
         (lambda: slim.convolution(*EVERY_POSITION, 2, 5), "positional arguments"),
     ],
@@ -128,6 +130,24 @@ def test_dtype_for_all_computing_ops_reaches_each_of_them(name):
 
     output = jax.eval_shape(slim.Model(outputs).init_with_output, jax.random.key(0))[0]
     assert output.dtype == jnp.bfloat16
+
+
+def test_half_precision_of_the_commands_reaches_each_of_them(monkeypatch):
+    def every(images, num_classes=3, is_training=True):
+        ends = {name: getattr(slim, name)(*COMPUTING[name]) for name in COMPUTING}
+        return images.mean((1, 2)), ends
+
+    def scope_of_every(weight_decay=0.0):
+        with slim.arg_scope([slim.conv2d], padding="SAME") as scope:
+            return scope
+
+    network = nets_factory.Network(every, scope_of_every, "lenet", 0, ())
+    monkeypatch.setitem(nets_factory.NETWORKS, "every", network)
+    contract = {"model_name": "every", "num_classes": 3}
+    model = slim.Model(network_fn(contract, types.SimpleNamespace(dtype="bfloat16")))
+    (logits, ends), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), IMAGES)
+    assert logits.dtype == jnp.float32
+    assert {name: end.dtype for name, end in ends.items()} == dict.fromkeys(COMPUTING, jnp.bfloat16)
 
 
 def test_computing_ops_are_those_whose_dtype_is_what_they_compute_in():
