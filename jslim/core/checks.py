@@ -71,22 +71,6 @@ def given(where: str, name: str, value: T | None, hint: str = "") -> T:
     return value
 
 
-def not_both(where: str, hint: str = "give one of the two", **values: object) -> None:
-    """Refuses two arguments that cannot stand together.
-
-    Args:
-      where: The function.
-      hint: What to do.
-      **values: The arguments; None is not given.
-
-    Raises:
-      ValueError: Both were given.
-    """
-    names = [name for name, value in values.items() if value is not None]
-    if len(names) > 1:
-        raise ValueError(_sentence(where, f"{' and '.join(names)} cannot both be given", hint))
-
-
 def instance(
     where: str,
     name: str,
@@ -105,15 +89,6 @@ def instance(
     return value
 
 
-def boolean(where: str, name: str, value: object, hint: str = "") -> bool:
-    """The value, which must be True or False.
-
-    Raises:
-      TypeError: It is something else, such as 1 or an array.
-    """
-    return instance(where, name, value, bool, "True or False", hint)
-
-
 def function(where: str, name: str, value: object, of: str = "", hint: str = "") -> None:
     """Refuses what cannot be called.
 
@@ -127,17 +102,6 @@ def function(where: str, name: str, value: object, of: str = "", hint: str = "")
     if not callable(value):
         accepted = f"a function {of}".rstrip()
         raise refusal(where, name, accepted, type(value).__name__, hint, TypeError)
-
-
-def list_of(where: str, name: str, value: Iterable[T], items: str, hint: str = "") -> list[T]:
-    """The items of a list; a text is none, though its letters could be taken for items.
-
-    Raises:
-      TypeError: It is a text, or there are no items.
-    """
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise refusal(where, name, f"a list of {items}", shown(value), hint, TypeError)
-    return list(value)
 
 
 def pair(where: str, name: str, value: Sequence[T], items: str, hint: str = "") -> tuple[T, T]:
