@@ -18,6 +18,7 @@ from benchmarks._layer_cases import CASES
 PAIRS = step.pairs(units=(1,), repeats=(2,), width=16, dense=16, batch_size=2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_step_compares_equal_numbers_and_equal_flops(pair, capsys):
     ratios = step.run(pair, repetitions=1, traces=1)
@@ -33,6 +34,7 @@ def test_loop_takes_the_same_steps_with_and_without_train(capsys):
     assert "3 steps of smallest_loss" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pattern", ["depthwise 3x3$", "separable 3x3 to 512", "instance_norm"])
 def test_layers_compares_equal_outputs_and_prints_ratios(pattern, capsys):
     small = [
@@ -54,6 +56,7 @@ def test_layers_refuses_to_time_different_outputs():
         layers.main(["--pairs=1"], [case])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "shape"), [("lenet", "28x28x1"), ("cifarnet", "32x32x3")])
 def test_small_nets_of_linen_are_the_same_functions(name, shape, capsys):
     images = jax.random.normal(jax.random.key(0), nets.shape_of(name, 2, 8))

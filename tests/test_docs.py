@@ -53,6 +53,7 @@ def blocks(document: str) -> list[Block]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION])
 def test_document_code_prints_what_the_document_says(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -277,6 +277,7 @@ def test_a_broken_checkpoint_is_passed_over_with_one_line(trained, tmp_path, cap
     assert "/20" in message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "saving",
     ["save_interval_secs=0.5", "save_interval_secs=0.0, max_to_keep=1"],

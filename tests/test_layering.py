@@ -173,6 +173,7 @@ def test_nothing_private_of_other_packages_is_imported():
     assert private == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_blocked", [False, True], ids=["there", "missing"])
 def test_import_jslim_needs_no_optional_package(is_blocked):
     code = f"""

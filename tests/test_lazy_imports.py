@@ -17,6 +17,7 @@ def test_every_name_is_there_and_listed(name):
     assert dir(slim) == names
 
 
+@pytest.mark.long
 def test_names_of_the_list_are_imported_one_by_one():
     code = (
         "import sys, jslim; list = dir(jslim); from jslim import tf_checkpoint as found; "
@@ -32,6 +33,7 @@ def test_an_unknown_name_offers_the_nearest():
         _ = slim.learing
 
 
+@pytest.mark.long
 def test_importing_needs_neither_optax_nor_scipy():
     code = (
         "import sys, jax, flax; before = set(sys.modules); import jslim; "
@@ -49,6 +51,7 @@ def test_the_public_names_are_jslims_own():
     assert slim.__version__ == importlib.metadata.version("jslim")
 
 
+@pytest.mark.long
 def test_beside_a_checkout_of_the_same_name_the_installed_package_is_imported(tmp_path):
     (tmp_path / "jslim").mkdir()  # what a checkout looks like from the folder that it lies in
     code = "import jslim; print(jslim.__version__)"

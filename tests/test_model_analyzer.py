@@ -91,6 +91,7 @@ def test_errors():
         model_analyzer.analyze_vars([1, 2])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "millions"),
     [

@@ -396,6 +396,7 @@ def test_null_writer_has_every_method_and_writes_nothing(tmp_path, monkeypatch):
     assert public <= set(vars(NullWriter))
 
 
+@pytest.mark.long
 def test_flushed_file_is_whole_after_sigterm(tmp_path):
     program = textwrap.dedent(
         """

@@ -4,6 +4,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import jax
 import jslim as slim
@@ -33,6 +35,7 @@ def train() -> None:
 """
 
 
+@pytest.mark.long
 def test_mistakes_in_a_program_are_found(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

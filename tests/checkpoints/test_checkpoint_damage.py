@@ -43,6 +43,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damage_to_any_file_is_noticed(tmp_path, caplog, damage):
     save_steps(tmp_path, 3, 6)
@@ -68,6 +69,7 @@ def test_damage_to_any_file_is_noticed(tmp_path, caplog, damage):
     assert caplog.records == []
 
 
+@pytest.mark.long
 def test_every_byte_of_the_meta_file_counts(tmp_path):
     save_steps(tmp_path, 3, 6)
     path = tmp_path / "6" / "meta.json"

@@ -13,6 +13,7 @@ from jslim.checkpoints import all_checkpoints
 SCRIPT = pathlib.Path(__file__).parent / "joint_failure.py"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_in_one_process_reaches_the_other_at_once(failing, tmp_path):
     with socket.socket() as free:

@@ -6,6 +6,7 @@ import random
 import time
 
 import numpy as np
+import pytest
 from checkpoint_writer import save_until_killed, state_after
 
 from jslim.checkpoints import restore_latest
@@ -13,6 +14,7 @@ from jslim.checkpoints import restore_latest
 NUM_KILLS = 20
 
 
+@pytest.mark.long
 def test_newest_acknowledged_checkpoint_survives_every_kill(tmp_path, caplog):
     processes = multiprocessing.get_context("forkserver")
     # The server imports once; every process that it forks is a real one and is really killed.

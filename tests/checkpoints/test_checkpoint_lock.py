@@ -34,6 +34,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.long
 def test_another_process_is_refused_until_it_is_killed_though_its_worker_lives(tmp_path):
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True

@@ -14,6 +14,7 @@ NAMES = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_saved_in_a_directory_of_any_name_comes_back(tmp_path, name):
     directory = tmp_path / name

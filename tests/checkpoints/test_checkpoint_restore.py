@@ -53,6 +53,7 @@ def test_latest_checkpoint_orders_by_number(tmp_path):
     assert checkpoint_step(tmp_path) == 100
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage",
     [

@@ -44,6 +44,7 @@ def averaged(name):
     return f"{name}/ExponentialMovingAverage"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", [V1, V2, V2.parent, f"{V2}.index"], ids=str)
 def test_model_with_the_variables_of_tf_slim_gives_its_logits(variables, path):
     init_fn = slim.assign_from_checkpoint_fn(path, variables)
@@ -103,6 +104,7 @@ def test_only_the_wanted_bytes_are_read(variables, tmp_path, monkeypatch):
     assert sum(read) == 4 * (3 * 3 * 3 * 4 + 3 * 4)
 
 
+@pytest.mark.long
 def test_all_that_does_not_fit_is_said_at_once():
     model = slim.Model(lambda images: network(slim.conv2d(images, 3, [1, 1], scope="new"), 7))
     variables = model.init(jax.random.key(0), OUTPUTS["images"])

@@ -58,6 +58,7 @@ def folder_flags(photos, train_dir):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_folder_of_images_is_trained_on_and_evaluated(photos, tmp_path):
     arguments = [*folder_flags(photos, tmp_path / "run"), "--max_number_of_steps=40"]
     done = subprocess.run(
@@ -83,6 +84,7 @@ def test_a_folder_of_images_is_trained_on_and_evaluated(photos, tmp_path):
     assert list((tmp_path / "eval").glob("events*"))
 
 
+@pytest.mark.long
 def test_the_same_command_again_goes_on_where_it_stopped(trained, tmp_path, capfd):
     arguments = ["train.py", *DIGITS, "--optimizer=momentum", f"--train_dir={tmp_path}"]
     assert train.main([*arguments, "--max_number_of_steps=3"]) == 0
@@ -105,6 +107,7 @@ def test_another_optimizer_does_not_resume(trained, capfd):
     )
 
 
+@pytest.mark.long
 def test_num_clones_splits_the_batch_over_devices(trained, tmp_path):
     arguments = ["train.py", *DIGITS, *QUICK, f"--train_dir={tmp_path}"]
     assert train.main([*arguments, "--num_clones=4", "--batch_size=4"]) == 0
@@ -114,6 +117,7 @@ def test_num_clones_splits_the_batch_over_devices(trained, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_fine_tuning_takes_all_but_the_excluded_scopes_and_trains_the_named_ones(
     trained, tmp_path, capfd
 ):
@@ -129,6 +133,7 @@ def test_fine_tuning_takes_all_but_the_excluded_scopes_and_trains_the_named_ones
     assert not np.allclose(old["fc4"]["weights"], new["fc4"]["weights"], atol=1e-2)
 
 
+@pytest.mark.long
 def test_moving_averages_are_kept_and_evaluated(tmp_path, capfd):
     arguments = ["train.py", *DIGITS, *QUICK, f"--train_dir={tmp_path}"]
     assert train.main([*arguments, "--moving_average_decay=0.9"]) == 0
@@ -160,6 +165,7 @@ def test_moving_averages_are_kept_and_evaluated(tmp_path, capfd):
     ) in capfd.readouterr().err
 
 
+@pytest.mark.long
 def test_evaluation_reads_one_checkpoint_even_where_training_deletes_it(
     trained, tmp_path, capfd, monkeypatch
 ):
@@ -180,6 +186,7 @@ def test_evaluation_reads_one_checkpoint_even_where_training_deletes_it(
     assert len(outputs) == 1
 
 
+@pytest.mark.long
 def test_evaluation_does_not_depend_on_batch_size_or_devices(trained, capfd):
     flags = ["eval.py", "--dataset_name=digits", f"--checkpoint_path={trained}"]
     lines = []
@@ -210,6 +217,7 @@ def test_the_evaluation_loop_gives_up_after_the_timeout(tmp_path, capfd):
     assert "no checkpoint came to" in messages
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -246,6 +254,7 @@ def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_2(
     assert captured.err.splitlines()[-1].startswith("train.py: ")
 
 
+@pytest.mark.long
 def test_ctrl_c_saves_the_step_and_ends_without_a_traceback(tmp_path):
     arguments = [*DIGITS, f"--train_dir={tmp_path}", "--log_every_n_steps=1"]
     training = subprocess.Popen(
@@ -261,6 +270,7 @@ def test_ctrl_c_saves_the_step_and_ends_without_a_traceback(tmp_path):
     assert "Traceback" not in rest
 
 
+@pytest.mark.long
 def test_a_traceback_free_exit_code_2_from_a_real_process(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / "eval.py", "--dataset_name=digits",
@@ -272,6 +282,7 @@ def test_a_traceback_free_exit_code_2_from_a_real_process(tmp_path):
     assert str(tmp_path) in done.stderr
 
 
+@pytest.mark.long
 def test_an_unreadable_image_is_named(photos, tmp_path, capfd):
     copy = tmp_path / "photos"
     for path in photos.rglob("*.*g"):
@@ -324,6 +335,7 @@ def test_averages_that_were_not_kept_cannot_be_evaluated(trained, capfd):
     assert "has_moving_averages is False there and True here" in capfd.readouterr().err
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_lacks_a_variable_is_refused_unless_that_is_allowed(
     trained, tmp_path, capfd
 ):
@@ -346,6 +358,7 @@ def test_help_names_every_flag(main, capfd):
     assert "--dataset_name" in text
 
 
+@pytest.mark.long
 def test_a_second_start_compiles_nothing_big(tmp_path):
     cache = tmp_path / "cache"
     arguments = [*DIGITS, *QUICK, "--save_summaries_secs=0", f"--compilation_cache_dir={cache}"]

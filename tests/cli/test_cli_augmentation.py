@@ -35,6 +35,7 @@ def flat(tree):
     }
 
 
+@pytest.mark.long
 def test_augmented_training_is_resumed_exactly(tmp_path):
     whole = flat(run(tmp_path / "whole", *ALL, "--max_number_of_steps=4"))
     run(tmp_path / "parts", *ALL, "--max_number_of_steps=2")
@@ -47,6 +48,7 @@ def test_augmented_training_is_resumed_exactly(tmp_path):
     assert any((value != other[name]).any() for name, value in whole.items())
 
 
+@pytest.mark.long
 def test_a_preview_shows_what_is_done_on_the_device(tmp_path):
     def pixels(name, *flags):
         sheet = tmp_path / name

@@ -24,6 +24,7 @@ def run(directory, *flags):
     }
 
 
+@pytest.mark.long
 def test_everything_at_once(tmp_path, capfd):
     found = run(
         tmp_path, "--optimizer=lamb", "--lamb_weight_decay=0.1", "--learning_rate=0.01",
@@ -44,6 +45,7 @@ def test_everything_at_once(tmp_path, capfd):
     assert abs(accuracies[0] - accuracies[1]) < 0.05
 
 
+@pytest.mark.long
 def test_a_state_in_parts_changes_no_number(tmp_path):
     flags = ["--optimizer=momentum", "--use_nesterov", "--learning_rate=0.05", "--num_clones=2"]
     whole = run(tmp_path / "whole", *flags)
@@ -52,6 +54,7 @@ def test_a_state_in_parts_changes_no_number(tmp_path):
         np.testing.assert_allclose(value, parts[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_step_decay_and_adamw(tmp_path):
     flags = ["--optimizer=adamw", "--adamw_weight_decay=0.05", "--learning_rate=0.001"]
     flags += ["--learning_rate_decay_type=step", "--learning_rate_boundaries=0.02,0.05"]

@@ -102,6 +102,7 @@ def expected(alone):
     return checkpoints.restore_variables(alone)["params"]
 
 
+@pytest.mark.long
 def test_two_processes_train_to_the_numbers_of_one_and_only_the_first_speaks(expected, tmp_path):
     directory = tmp_path / "exp [v2]"  # which is no pattern
     first, second = run(2, directory, "--shard_state", f"--eval_every={STEPS}")
@@ -114,6 +115,7 @@ def test_two_processes_train_to_the_numbers_of_one_and_only_the_first_speaks(exp
     assert len((directory / "evaluations.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.long
 def test_after_a_kill_all_end_and_four_processes_go_on(expected, tmp_path):
     processes = start("train.py", 2, *TRAIN, f"--train_dir={tmp_path}")
     wait_for_step(processes, tmp_path, 10)
@@ -130,6 +132,7 @@ def test_after_a_kill_all_end_and_four_processes_go_on(expected, tmp_path):
     assert_same_end(tmp_path, expected)
 
 
+@pytest.mark.long
 def test_without_the_coordinator_the_other_ends(tmp_path):
     processes = start("train.py", 2, *TRAIN, f"--train_dir={tmp_path}")
     wait_for_step(processes, tmp_path, 5)
@@ -141,6 +144,7 @@ def test_without_the_coordinator_the_other_ends(tmp_path):
     assert len(re.findall(LOST.format(1), second)) == 1
 
 
+@pytest.mark.long
 def test_a_signal_to_one_saves_on_all_and_one_process_goes_on(expected, tmp_path):
     processes = start("train.py", 2, *TRAIN, f"--train_dir={tmp_path}")
     wait_for_step(processes, tmp_path, 10)
@@ -154,6 +158,7 @@ def test_a_signal_to_one_saves_on_all_and_one_process_goes_on(expected, tmp_path
     assert_same_end(tmp_path, expected)
 
 
+@pytest.mark.long
 def test_evaluation_by_two_processes_is_that_of_one(alone, tmp_path):
     flags = ["--dataset_name=digits", f"--checkpoint_path={alone}", "--batch_size=16"]
     flags += ["--per_class", "--metrics=Accuracy,MeanF1,Recall_3"]
@@ -200,6 +205,7 @@ def run_on_cpu(script, *flags, **environment):
     return subprocess.run(command, env=kept, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_clones_are_devices_of_one_cpu_and_train_to_the_same_numbers(tmp_path):
     losses, parameters, evaluations = [], [], []
     for count in (1, 2):
@@ -221,6 +227,7 @@ def test_clones_are_devices_of_one_cpu_and_train_to_the_same_numbers(tmp_path):
     assert evaluations[0] == evaluations[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "environment",
     [{"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}, {"JAX_NUM_CPU_DEVICES": "1"}],
@@ -235,6 +242,7 @@ def test_the_environment_says_how_many_devices_a_cpu_has(environment, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_distributed_without_a_cluster():
     # In a process of its own: JAX looks for a cluster only where nothing has run on a device.
     command = [sys.executable, ROOT / "train.py", *TRAIN, "--distributed"]

@@ -33,6 +33,7 @@ def run(trained, *flags):
     return evaluate.main(arguments)
 
 
+@pytest.mark.long
 def test_predictions_of_all_images_in_order(trained, tmp_path, capfd):
     digits = data.get_dataset("digits", "test")
     path = tmp_path / "new" / "predictions.csv"
@@ -115,6 +116,7 @@ def values_of(output):
     return {name: float(text) for name, text in re.findall(r"eval/(\S+?)\[([-\d.]+)\]", output)}
 
 
+@pytest.mark.long
 def test_metrics_by_name_equal_scikit_learn(trained, tmp_path, capfd):
     names = (
         "MeanPrecision,MeanRecall,MeanF1,CohenKappa,MeanIOU,Recall_1,Recall_3,AveragePrecision_4"
@@ -143,6 +145,7 @@ def test_metrics_by_name_equal_scikit_learn(trained, tmp_path, capfd):
     np.testing.assert_allclose(list(found.values()), list(wanted.values()), atol=6e-5)
 
 
+@pytest.mark.long
 def test_metrics_of_two_classes_equal_scikit_learn(tmp_path, capfd):
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -223,6 +226,7 @@ def small_network(decay):
     return nets_factory.Network(small, arg_scope, "lenet", 0, ("logits",))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("decay", "has_converged", "flags"),
     [(0.9997, False, []), (0.5, True, []), (0.9997, False, ["--eval_interval_secs=1"])],

@@ -63,6 +63,7 @@ def accuracy(folders, train_dir, capfd):
     return float(re.search(r"eval/Accuracy\[([\d.]+)\]", capfd.readouterr().out)[1])
 
 
+@pytest.mark.long
 def test_fine_tuning_on_the_tenth_class_beats_training_from_scratch(
     folders, nine_classes, tmp_path, capfd
 ):
@@ -177,6 +178,7 @@ def test_class_names_that_differ_are_shown_apart_and_not_all(theirs, ours, text)
     assert f"the checkpoint in run/3 does not fit: class_names is {text}; give" in str(error.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("takes_head", [False, True])
 def test_fine_tuning_to_as_many_other_classes(folders, nine_classes, tmp_path, takes_head):
     held = {n: v for n, v in variables(nine_classes).items() if n.startswith("LeNet/")}
@@ -198,6 +200,7 @@ def test_fine_tuning_to_as_many_other_classes(folders, nine_classes, tmp_path, t
     )
 
 
+@pytest.mark.long
 def test_frozen_batch_norm_keeps_its_first_statistics(folders, tmp_path):
     flags = [
         *QUICK, *folder(folders, "nine"), "--model_name=mobilenet_v1_025", "--train_image_size=32",
@@ -213,6 +216,7 @@ def test_frozen_batch_norm_keeps_its_first_statistics(folders, tmp_path):
             assert np.all(value == first) != is_trained, name
 
 
+@pytest.mark.long
 def test_the_same_command_again_resumes_and_says_what_it_started_from(
     folders, nine_classes, tmp_path, capfd
 ):
@@ -262,6 +266,7 @@ def test_contradictions_are_refused(flags, message, folders, tmp_path, capfd):
     assert not run.exists()
 
 
+@pytest.mark.long
 def test_names_that_are_not_utf_8(folders, nine_classes, tmp_path, capfd):
     for split in ("train", "test"):
         for name in ("nine", "other"):
@@ -289,6 +294,7 @@ def test_random_state_and_step_start_anew(folders, nine_classes, tmp_path):
     assert jax.tree.leaves(variables(tmp_path)["step"])[0] == 1
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_tensorflow_is_evaluated(folders, nine_classes, tmp_path, capfd):
     held = {n: v for n, v in variables(nine_classes).items() if n.startswith("LeNet/")}
     averages = {f"{name}/ExponentialMovingAverage": value for name, value in held.items()}

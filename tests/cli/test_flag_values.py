@@ -138,6 +138,7 @@ def flat(folder):
     return folder / "flat"
 
 
+@pytest.mark.long
 def test_images_that_are_trained_on_are_evaluated_only_where_that_is_said(flat, tmp_path, capfd):
     data = ["--dataset_name=folder", f"--dataset_dir={flat}"]
     flags = [

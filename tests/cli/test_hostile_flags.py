@@ -97,6 +97,7 @@ def test_a_terminal_without_the_letters_gets_escapes(monkeypatch):
     assert written.getvalue() == b"k\\xe4se \\udcff\n"
 
 
+@pytest.mark.long
 def test_a_platform_that_is_not_there_is_said(tmp_path):
     flags = ["--dataset_name=digits", "--model_name=lenet", "--train_image_size=8"]
     done = subprocess.run(

@@ -40,6 +40,7 @@ def run(folder, *arguments, checkpoint="run"):
     return predict.main(["jslim-predict", *flags, *map(str, arguments)])
 
 
+@pytest.mark.long
 def test_csv_of_a_folder_and_a_file(folder, capfd):
     file = folder / "images" / "standing" / "3.jpg"
     assert run(folder, folder / "images", file, "--top=2", "--batch_size=5") == 0

@@ -31,6 +31,7 @@ def log_of(directory):
     return [json.loads(line) for line in (directory / "evaluations.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_evaluations_are_those_of_eval_and_the_best_is_kept(tmp_path, capfd):
     assert run(tmp_path, "--eval_every=5", "--max_number_of_steps=20") == 0
     printed = re.findall(r"^step \d+  eval/.*$", capfd.readouterr().out, re.MULTILINE)
@@ -49,6 +50,7 @@ def test_evaluations_are_those_of_eval_and_the_best_is_kept(tmp_path, capfd):
     assert list((tmp_path / "eval").glob("events*"))
 
 
+@pytest.mark.long
 def test_training_does_not_depend_on_evaluations_and_resume_remembers(tmp_path):
     assert run(tmp_path / "plain", "--max_number_of_steps=12") == 0
     for steps in (6, 12):
@@ -58,6 +60,7 @@ def test_training_does_not_depend_on_evaluations_and_resume_remembers(tmp_path):
     assert [line["step"] for line in log_of(tmp_path / "both")] == [4, 8, 12]
 
 
+@pytest.mark.long
 def test_a_kill_between_checkpoint_and_evaluation_loses_neither(tmp_path):
     flags = ["--eval_every=15", "--save_interval_secs=0", "--max_number_of_steps=45"]
     command = [sys.executable, ROOT / "train.py", *FLAGS[1:], *flags]
@@ -85,6 +88,7 @@ LEFT = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
 def test_what_a_kill_left_undone_at_the_step_is_made_up_for(left, tmp_path, capfd):
     flags = ["--eval_every=5", "--best_metric=Loss"]
@@ -104,6 +108,7 @@ def test_what_a_kill_left_undone_at_the_step_is_made_up_for(left, tmp_path, capf
     assert [event.step for event in events.Scalars("Loss")] == [5, 10]
 
 
+@pytest.mark.long
 def test_a_line_without_its_best_checkpoint_brings_that(tmp_path):
     flags = ["--eval_every=5", "--best_metric=Loss"]
     assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0
@@ -114,6 +119,7 @@ def test_a_line_without_its_best_checkpoint_brings_that(tmp_path):
     assert checkpoints.read_contract(tmp_path / "best")["best"] == log[1]
 
 
+@pytest.mark.long
 def test_a_run_that_stopped_early_stops_again_without_a_step(tmp_path, capfd):
     flags = ["--eval_every=2", "--early_stopping_evaluations=2", "--early_stopping_delta=1.0"]
     flags += ["--best_metric=Loss", "--max_number_of_steps=50"]
@@ -153,6 +159,7 @@ def test_early_stopping_ends_training_and_says_where_the_best_is(tmp_path, capfd
     assert checkpoints.is_done(tmp_path)
 
 
+@pytest.mark.long
 def test_moving_averages_are_evaluated_where_they_are_kept(tmp_path, capfd):
     flags = ["--eval_every=6", "--max_number_of_steps=6", "--moving_average_decay=0.5"]
     assert run(tmp_path, *flags) == 0
@@ -164,6 +171,7 @@ def test_moving_averages_are_evaluated_where_they_are_kept(tmp_path, capfd):
         assert float(accuracy) == pytest.approx(log_of(tmp_path)[0]["Accuracy"], abs=1e-4)
 
 
+@pytest.mark.long
 def test_any_metric_can_be_evaluated_and_be_the_best(tmp_path):
     flags = ["--eval_every=10", "--metrics=MeanF1,Recall_2", "--best_metric=CohenKappa"]
     assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0

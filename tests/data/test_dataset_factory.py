@@ -45,6 +45,7 @@ def test_get_dataset_passes_on_what_is_wrong_with_a_folder(tmp_path):
         get_dataset("folder", "train", tmp_path / "nowhere")
 
 
+@pytest.mark.long
 def test_arrays_need_neither_grain_nor_pillow_nor_scikit_learn():
     program = """
 import sys

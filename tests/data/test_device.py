@@ -158,6 +158,7 @@ def test_forgotten_iterator_ends_its_thread(new_threads):
     assert not new_threads()
 
 
+@pytest.mark.long
 def test_program_ends_with_prefetching_left_running():
     program = """
 import jax, jslim.data as data

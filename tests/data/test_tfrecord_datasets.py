@@ -152,6 +152,7 @@ def test_records_that_do_not_fit_are_named(tmp_path):
         next(data.batches(dataset, 1, is_training=False, num_threads=0))
 
 
+@pytest.mark.long
 def test_training_and_evaluating_on_tfrecords(tmp_path, capfd):
     for split in ("train", "test"):
         digits = data.get_dataset("digits", split)

@@ -58,6 +58,7 @@ def assert_same(first, second):
         np.testing.assert_array_equal(first[name], second[name])
 
 
+@pytest.mark.long
 def test_the_order_is_that_of_one_process_also_after_a_restart(root):
     dataset = FolderDataset(root, "train")
     with training(dataset, num_threads=0) as alone:
@@ -72,6 +73,7 @@ def test_the_order_is_that_of_one_process_also_after_a_restart(root):
             assert_same(next(made), batch)
 
 
+@pytest.mark.long
 def test_an_evaluation_ends(root):
     dataset = FolderDataset(root, "train")
     with batches(dataset, 8, is_training=False, num_workers=2) as made:
@@ -83,6 +85,7 @@ def break_down(image):
     raise KeyError("no such colour")
 
 
+@pytest.mark.long
 def test_the_error_of_a_worker_has_its_traceback(root):
     dataset = FolderDataset(root, "train")
     with training(dataset, preprocessing_fn=break_down, num_workers=1) as made:
@@ -92,6 +95,7 @@ def test_the_error_of_a_worker_has_its_traceback(root):
         assert "break_down" in names
 
 
+@pytest.mark.long
 def test_bad_records_are_counted_over_all_workers(root, tmp_path):
     for path in (root / "train").rglob("*.jpg"):
         target = tmp_path / "train" / path.parent.name / path.name
@@ -111,6 +115,7 @@ def test_bad_records_are_counted_over_all_workers(root, tmp_path):
         list(itertools.islice(made, 10))
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_an_error_within_seconds(root):
     with training(FolderDataset(root, "train"), num_workers=2) as made:
         next(made)

@@ -6,9 +6,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 OWN_ERRORS = ("RestoreError", "BrokenCheckpoint", "DataError", "UsageError")
 
 
+@pytest.mark.long
 def test_bombs_are_refused_in_time_and_memory(tmp_path):
     """Each with no more than 200 MB of addresses beyond those of the process after its imports."""
     program = pathlib.Path(__file__).with_name("bombs.py")

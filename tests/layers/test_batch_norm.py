@@ -89,6 +89,7 @@ def test_not_trainable_leaves_the_statistics_alone():
     np.testing.assert_array_equal(output, train(X, variables)[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("fused", [False, True])
@@ -158,6 +159,7 @@ def test_not_fused_is_exact_far_from_zero():
     np.testing.assert_allclose(statistics(updates)[1], expected, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_variance_is_never_negative():
     # 0.1 has no exact square, and the difference of E[x^2] and E[x]^2 can fall below zero.
     for value in np.linspace(0.1, 3.0, 30):

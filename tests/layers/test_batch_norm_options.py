@@ -80,6 +80,7 @@ def value_and_gradients(model, variables, x, weights, axis_name=None):
     return by(variables["params"], x, weights)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OPTIONS)
 def test_eight_devices_equal_one(name):
     variables = make_up_variables(model_of(name), X, WEIGHTS)
@@ -99,6 +100,7 @@ def test_eight_devices_equal_one(name):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OPTIONS)
 def test_eager_remat_and_vmap_equal_jit(name):
     model = model_of(name)
@@ -124,6 +126,7 @@ def test_eager_remat_and_vmap_equal_jit(name):
     assert jax.tree.leaves(updates)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OPTIONS)
 def test_second_derivatives_equal_finite_differences(name):
     # Of renorm the factor and the term are constants, which finite differences do not see.

@@ -67,6 +67,7 @@ def test_forward_mode(objective):
     assert_equal_on_both_ways(objective, derivative, IMAGES, KERNEL)
 
 
+@pytest.mark.long
 @BOTH
 @pytest.mark.parametrize(("outer", "inner"), [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
@@ -78,6 +79,7 @@ def test_second_derivatives(objective, mode, outer, inner):
     assert np.abs(matrix).max() > 0.1
 
 
+@pytest.mark.long
 @BOTH
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (2, 1)])
 @pytest.mark.parametrize("channels_first", [False, True])
@@ -94,6 +96,7 @@ def test_vmap_of_gradients(objective, axes, channels_first):
     assert_equal_on_both_ways(objective, mapped, stacked(images, axes[0]), stacked(KERNEL, axes[1]))
 
 
+@pytest.mark.long
 @BOTH
 @pytest.mark.parametrize("check_vma", [False, True])
 def test_gradients_inside_shard_map(objective, check_vma):

@@ -16,6 +16,7 @@ IMAGES = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 6)), jnp.
 CODES = jnp.array([[7, 0, 5, 0], [0, 0, 0, 0], [0, 3, 0, 1]])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", [features, sparse_ops], ids=lambda module: module.__name__)
 def test_docstring_examples(module):
     found = doctest.testmod(module)
@@ -53,6 +54,7 @@ def test_sparse_entries_are_the_array_under_jit():
     np.testing.assert_array_equal(few.indices, [[0, 0], [0, 2], [2, 1]])
 
 
+@pytest.mark.long
 def test_sparse_ids_of_a_cube_and_of_other_indicators():
     cube = jnp.stack([CODES, CODES[::-1]])
     ids = sparse_ops.indicators_to_sparse_ids(cube).todense()

@@ -59,6 +59,7 @@ def assert_close(actual, expected, what, terms=()):
     np.testing.assert_allclose(actual, expected, RELATIVE, RELATIVE * largest, err_msg=what)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", INDEX)
 def test_layer_equals_tf_slim(case):
     arrays = arrays_of(case)

@@ -49,6 +49,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("multiplier", [1, 2])

@@ -62,6 +62,7 @@ def test_layer_norm_adds_more_to_the_variance_of_float16():
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LAYERS)
 def test_equal_inputs_give_zeros_and_finite_gradients(name):
     layer, _ = LAYERS[name]

@@ -105,6 +105,7 @@ def test_all_platforms_give_the_same_numbers(transform):
     np.testing.assert_allclose(ours, xlas, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("axes", [(None, 0), (0, None), (0, 0)])
 def test_several_models_or_batches_by_vmap(axes):
     def stack(tree, axis):

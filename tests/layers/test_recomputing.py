@@ -42,6 +42,7 @@ def train_op_of(*patterns, num_units=2):
     return learning.create_train_op(total_loss, optax.sgd(1e-3))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pattern", [r"resnet/block\d/unit_", ".*/conv2"])
 def test_a_step_has_the_same_numbers(pattern):
     results = []
@@ -52,6 +53,7 @@ def test_a_step_has_the_same_numbers(pattern):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *results)
 
 
+@pytest.mark.long
 def test_a_residual_network_needs_less_memory():
     batch = {
         "image": jax.ShapeDtypeStruct((16, 32, 32, 3), jnp.float32),

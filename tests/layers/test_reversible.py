@@ -76,6 +76,7 @@ def assert_same(actual, expected):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * largest)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
 @pytest.mark.parametrize(
     ("how", "like"),
@@ -99,6 +100,7 @@ def test_dropout_and_statistics_change_something():
     assert np.all(np.isfinite(y1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["reversible", "recomputed"])
 def test_vmap_and_other_traces(how):
     def dense(x):
@@ -300,6 +302,7 @@ def normalized(x):
     return slim.conv2d(x, 2, 3, normalizer_fn=slim.batch_norm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("function", "shape"),
     [(small, (4096, 2)), (normalized, (16, 16, 16, 2))],
@@ -322,6 +325,7 @@ def test_memory_of_a_reversible_stack_does_not_grow_with_depth(function, shape):
     assert plain[-1] > 8 * reversible[-1]
 
 
+@pytest.mark.long
 def test_memory_of_recomputing():
     def part(x1, x2):
         for _ in range(8):

@@ -18,6 +18,7 @@ def _two_convolutions(batch):
     return jnp.mean(net**2) + jnp.mean(net[..., 0])
 
 
+@pytest.mark.long
 def test_frozen_batch_norm_uses_and_keeps_its_statistics():
     rng = np.random.default_rng(0)
     batch = {"image": jnp.asarray(rng.normal(3.0, 2.0, (4, 2, 2, 3)), jnp.float32)}

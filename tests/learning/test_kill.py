@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import small_training
 
 from jslim import checkpoints
@@ -13,6 +14,7 @@ from jslim import checkpoints
 HERE = pathlib.Path(__file__).parent
 
 
+@pytest.mark.long
 def test_a_run_killed_twenty_times_ends_bit_identical_to_one_never_stopped(tmp_path):
     killed = subprocess.run(
         [sys.executable, HERE / "kill_training.py", tmp_path / "killed", "20", "1"],

@@ -56,6 +56,7 @@ def test_restarting_a_finished_run_takes_no_further_step(tmp_path):
     assert checkpoints.is_done(tmp_path)
 
 
+@pytest.mark.long
 def test_a_run_in_two_parts_ends_bit_identical_to_one(tmp_path):
     whole = small_training.run(tmp_path / "whole")
     small_training.run(tmp_path / "parts", 23)
@@ -242,6 +243,7 @@ def test_train_refuses_tf_slims_order_of_arguments(tmp_path):
         learning.train(simple_op(), "/runs", number_of_steps=1)
 
 
+@pytest.mark.long
 def test_progress_is_printed_where_no_logging_is_set_up():
     script = "import small_training\nsmall_training.run(None, 4, log_every_n_steps=2)\n"
     done = subprocess.run(
@@ -282,6 +284,7 @@ for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "ignored"):
 """
 
 
+@pytest.mark.long
 def test_signals_save_the_step_and_end_the_process_unless_it_ignores_them(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SIGNALS, tmp_path], cwd=HERE, capture_output=True, text=True

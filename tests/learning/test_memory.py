@@ -37,6 +37,7 @@ print(kept, first, min(faults() for _ in range(8)))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is of the GNU C library")
 def test_after_some_steps_there_are_no_page_faults():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}

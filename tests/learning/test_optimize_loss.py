@@ -48,6 +48,7 @@ def adaptive_states(state):
     return [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_one) if is_one(node)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_every_step_is_that_of_tf_slim(name):
     train_op = make(CASES[name])
@@ -87,6 +88,7 @@ def assert_same(first, second):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), first, second)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [

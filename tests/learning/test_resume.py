@@ -99,6 +99,7 @@ def train(directory, number_of_steps, batches, seen, function=learning.train):
     return np.asarray(state.params["w"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_records_and_parameters_are_those_of_an_unbroken_run(make, tmp_path):
     whole, parts = {}, {}

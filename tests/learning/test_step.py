@@ -328,6 +328,7 @@ def test_eight_devices_give_the_parameters_of_one_after_twenty_steps():
         np.testing.assert_allclose(one, eight, rtol=2e-6, atol=1e-7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mapping", ["pmap", "shard_map", "unchecked shard_map"])
 def test_the_pure_step_under_a_map_gives_the_parameters_of_jit(mapping):
     train_op = learning.create_train_op(linear_loss, optimizers.adam(0.05))

@@ -66,6 +66,7 @@ def assert_same(first, second, rtol=2e-5):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=2e-6), first, second)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_devices", [1, 4])
 @pytest.mark.parametrize("count", [2, 4])
 def test_accumulated_gradients_are_those_of_the_whole_batch(count, num_devices):
@@ -78,6 +79,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(count, num_devices):
     np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_accumulation_moves_statistics_once_a_part():
     _, once, _ = train(1, with_batch_norm=True)
     _, twice, _ = train(1, with_batch_norm=True, gradient_accumulation_steps=2)
@@ -99,6 +101,7 @@ def test_parts_take_every_nth_row_and_repeat_scalars():
         split_batch(batch, 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("with_batch_norm", [True, False])
 def test_a_sharded_state_trains_to_the_same_numbers(with_batch_norm):
     options = {"with_batch_norm": with_batch_norm, "moving_average_decay": 0.9, "num_devices": 8}
@@ -128,6 +131,7 @@ def bytes_on_first_device(state):
     return sum(jax.tree.leaves(sizes))
 
 
+@pytest.mark.long
 def test_a_fully_sharded_resnet_needs_an_eighth_of_the_memory():
     network = nets_factory.get_network_fn("resnet_v1_50", 1000, is_training=True)
 
@@ -181,6 +185,7 @@ def test_rules_that_do_not_fit(rules, message):
         train(1, num_devices=8, sharding_rules=rules)
 
 
+@pytest.mark.long
 def test_a_sharded_state_is_saved_and_restored_onto_other_devices(tmp_path):
     def run(directory, steps, num_devices, rules):
         train_op = learning.create_train_op(
@@ -202,6 +207,7 @@ def test_a_sharded_state_is_saved_and_restored_onto_other_devices(tmp_path):
     assert_same(whole.params, parts.params, rtol=2e-3)
 
 
+@pytest.mark.long
 def test_statistics_of_replicas_are_the_mean_of_their_own():
     _, whole, _ = train(1, with_batch_norm=True, num_devices=4)
     _, replicas, _ = train(1, with_batch_norm=True, num_devices=4, batch_norm_statistics="replica")
@@ -216,6 +222,7 @@ def test_statistics_of_replicas_are_the_mean_of_their_own():
         np.testing.assert_allclose(found, 0.9 + 0.1 * variances, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_norms_are_reported_before_clipping():
     _, start, _ = train(0)
     _, state, outputs = train(1, optimizer=optax.sgd(1.0), report_norms=True, clip_global_norm=0.01)
@@ -275,6 +282,7 @@ def images_dataset():
     return data.ArrayDataset(images, np.arange(40) % 4, 4, name="noise")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

@@ -21,6 +21,7 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_workers_end_with_their_parent(name, tmp_path):
     number = getattr(signal, name)

@@ -46,6 +46,7 @@ def split(case):
     return floating, lambda arrays: function(**arrays, **others, **case["kwargs"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(len(CASES)), ids=lambda i: name_of(CASES[i]))
 def test_value_and_gradients_are_those_of_tf_slim(number):
     case = CASES[number]
@@ -74,6 +75,7 @@ def test_the_cases_cover_every_function():
         assert getattr(losses, name) is getattr(metric_learning, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "pairwise_distance"])
 def test_eager_and_mapped_equal_jitted(name):
     case = next(case for case in CASES if case["loss"] == name)
@@ -91,6 +93,7 @@ def test_eager_and_mapped_equal_jitted(name):
     np.testing.assert_allclose(function(floating), mapped[0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_equal_points_have_finite_gradients():
     same = jnp.ones((4, 2))
     functions = {

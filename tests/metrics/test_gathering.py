@@ -29,6 +29,7 @@ def state_of(metric, *data, weights=None, sizes=(7, 1, 0, 50)):
     return state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_dynamic_auc_equals_scikit_learn(ties, weighted):
@@ -99,6 +100,7 @@ def test_extreme_areas_are_their_own_intervals():
     assert metric.finalize(metric.init()) == (0, 0, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make", [metrics.streaming_dynamic_auc, metrics.auc_with_confidence_intervals]
 )
@@ -146,6 +148,7 @@ def test_eight_devices_equal_one(make):
     jax.tree.map(np.testing.assert_array_equal, found, whole)
 
 
+@pytest.mark.long
 def test_concat_keeps_all_in_order():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(20, 2)).astype(np.float32)

@@ -224,6 +224,7 @@ def exact(state):
     return np.concatenate(sums).tolist()
 
 
+@pytest.mark.long
 def test_merge_has_init_as_identity(case):
     metric, data = case
     state = state_of(metric, data)
@@ -243,12 +244,14 @@ def test_merge_is_associative(name, case):
     np.testing.assert_allclose(exact(left), exact(right), rtol=rtol)
 
 
+@pytest.mark.long
 def test_merge_of_parts_is_the_whole(case):
     metric, data = case
     a, b, c = thirds_of(metric, data)
     assert_same_values(metric, metric.merge(a, metric.merge(b, c)), state_of(metric, data))
 
 
+@pytest.mark.long
 def test_update_does_not_depend_on_batch_sizes(case):
     metric, data = case
     whole = state_of(metric, data)
@@ -266,6 +269,7 @@ def test_counts_are_exact_whatever_the_batches(name):
     assert exact(state_of(metric, data, *range(1, 17))) == whole
 
 
+@pytest.mark.long
 def test_update_leaves_out_examples_of_weight_zero(case):
     metric, data = case
     padding = {name: np.full_like(array[:5], garbage(array)) for name, array in data.items()}
@@ -279,6 +283,7 @@ def garbage(array):
     return np.nan if array.dtype == np.float32 else 255
 
 
+@pytest.mark.long
 def test_update_with_jit_equals_eager(case):
     metric, data = case
     state = jax.jit(metric.update)(metric.init(), **data)
@@ -306,6 +311,7 @@ def test_update_keeps_the_state_fixed_on_the_device(case):
     assert_same_values(metric, state, state_of(metric, data))
 
 
+@pytest.mark.long
 def test_eight_devices_equal_one(name, case):
     metric, data = case
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -341,6 +347,7 @@ def test_eight_devices_equal_one(name, case):
     assert_same_values(metric, sharded, one_device)
 
 
+@pytest.mark.long
 def test_pmap_equals_one_device(case):
     metric, data = case
     parts = jax.tree.map(lambda array: array.reshape(8, -1, *array.shape[1:]), data)
@@ -372,6 +379,7 @@ WITHOUT_DATA = {
 }
 
 
+@pytest.mark.long
 def test_update_without_examples_changes_nothing(name, case):
     metric, data = case
     state = state_of(metric, data)
@@ -395,6 +403,7 @@ def test_statistics_are_float32_of_bfloat16_data(case):
     jax.tree.map(np.testing.assert_array_equal, state, state_of(metric, rounded))
 
 
+@pytest.mark.long
 def test_statistics_are_float64_with_64_bit_types(case):
     metric, data = case
     with jax.enable_x64(True):

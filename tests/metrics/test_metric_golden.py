@@ -155,6 +155,7 @@ def split(array, sizes):
     return [array] * len(sizes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "weights"), [(name, weights) for name, row in TABLE.items() for weights in row[1]]
 )

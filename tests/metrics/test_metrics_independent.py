@@ -48,6 +48,7 @@ def test_correlation_against_scipy_far_from_zero():
     np.testing.assert_allclose(covariance, np.cov(x, y)[0, 1], rtol=1e-4)
 
 
+@pytest.mark.long
 def test_area_with_many_thresholds_is_near_the_exact_one():
     labels = RNG.integers(0, 2, 400)
     scores = np.clip(RNG.normal(0.4 + 0.2 * labels, 0.2), 0, 1).astype(np.float32)
@@ -61,6 +62,7 @@ def test_area_with_many_thresholds_is_near_the_exact_one():
     np.testing.assert_allclose(value(metrics.f1_score(200), labels, scores), best, rtol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [
@@ -179,6 +181,7 @@ def test_bad_input_is_said(call, error, text):
     assert str(raised.value).startswith(text)
 
 
+@pytest.mark.long
 def test_examples_with_fewer_labels_have_negative_ones():
     scores = jnp.asarray([[3.0, 2, 1, 0], [0.0, 1, 2, 3]])
     labels = jnp.asarray([[0, 3], [3, -1]])

@@ -22,6 +22,7 @@ def shape_of(size, **kwargs):
     return net_checks.shapes(functools.partial(evaluated, **kwargs), 2, *size, 3)[0].shape
 
 
+@pytest.mark.long
 def test_alexnet_equals_tf_slim(variables):
     golden = net_checks.load_values("alexnet_v2")
 

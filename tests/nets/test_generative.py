@@ -104,6 +104,7 @@ DEFAULTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_generative_network_equals_tf_slim(name):
     golden = net_checks.load_values(name)
@@ -113,6 +114,7 @@ def test_generative_network_equals_tf_slim(name):
     net_checks.assert_outputs(*net_checks.run(model, variables, images), golden)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRAINED)
 def test_generative_network_training_equals_tf_slim(name):
     golden = net_checks.load_values(name)
@@ -141,6 +143,7 @@ def test_generative_network_variables_are_those_of_tf_slim(name):
     assert num_losses == tree["num_regularization_losses"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["discriminator", "generator"])
 def test_dcgan_fused_batch_norm_keeps_the_variance_of_the_population(name):
     shape, path, count = {
@@ -219,6 +222,7 @@ def test_leaky_relu_slopes_are_those_of_tensorflow():
     np.testing.assert_allclose(slopes, [0.2, 0.2, 1.0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("net", "shape"),
     [

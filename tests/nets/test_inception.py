@@ -21,6 +21,7 @@ def map_sizes(end_points):
     return {name: (value.shape[1], value.shape[-1]) for name, value in end_points.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_end_points_are_in_order_with_shapes(name):
     logits, end_points = shapes(network(name, num_classes=1000), *own_size(name))
@@ -29,6 +30,7 @@ def test_inception_end_points_are_in_order_with_shapes(name):
     assert list(map_sizes(end_points).items()) == list(wanted.items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_base_stops_at_its_final_endpoint(name):
     names = list(END_POINTS[name])
@@ -61,6 +63,7 @@ def test_inception_base_refuses_an_unknown_final_endpoint(name):
     assert message.endswith(f" (there are {', '.join(names)})")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_without_classes_gives_features(name):
     model = slim.Model(network(name, num_classes=None))
@@ -72,6 +75,7 @@ def test_inception_without_classes_gives_features(name):
     assert again == (features, end_points)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_shares_its_variables_by_reuse(name):
     build = nets_factory.networks_map[name]
@@ -94,6 +98,7 @@ def initialized(net, image_shape):
     return jax.eval_shape(model.init, rngs, jax.ShapeDtypeStruct(image_shape, jnp.float32))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_twice_without_reuse_names_the_variable(name):
     build = nets_factory.networks_map[name]
@@ -106,6 +111,7 @@ def test_inception_twice_without_reuse_names_the_variable(name):
         shapes(twice, *own_size(name))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_inside_another_scope_has_its_full_names(name):
     def nested(images):
@@ -117,6 +123,7 @@ def test_inception_inside_another_scope_has_its_full_names(name):
     assert [row[0] for row in variables] == [f"tower/{row[0]}" for row in plain]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_in_training_drops_features_and_updates_every_moving_statistic(name):
     images = jax.ShapeDtypeStruct(own_size(name), jnp.float32)
@@ -132,6 +139,7 @@ def test_inception_in_training_drops_features_and_updates_every_moving_statistic
     assert updates["batch_stats"] == tree["batch_stats"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_in_bfloat16_by_arg_scope(name):
     model = slim.Model(network(name))
@@ -143,6 +151,7 @@ def test_inception_in_bfloat16_by_arg_scope(name):
     assert {value.dtype for value in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["inception_v1", "inception_v2", "inception_v3"])
 def test_inception_predictions_are_made_by_prediction_fn(name):
     scopes = []
@@ -162,6 +171,7 @@ def test_inception_refuses_one_image_without_batch_axis(name):
         shapes(network(name), *own_size(name)[1:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "kwargs", "smallest", "remedy"),
     [
@@ -199,6 +209,7 @@ def test_inception_v2_takes_any_image():
     assert list(end_points)[-4:] == ["global_pool", "PreLogits", "Logits", "Predictions"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "largest", "where", "remedy"),
     [
@@ -217,6 +228,7 @@ def test_inception_refuses_to_squeeze_a_map(name, largest, where, remedy):
     )
 
 
+@pytest.mark.long
 def test_inception_v3_without_auxiliary_logits_squeezes_larger_maps():
     net = network("inception_v3", create_aux_logits=False)
     assert shapes(net, 1, 362, 362, 3)[0].shape == (1, 11)
@@ -226,6 +238,7 @@ def test_inception_v3_without_auxiliary_logits_squeezes_larger_maps():
     assert shapes(net, 1, 500, 400, 3)[0].shape == (1, 11)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [107, 298, 299])
 def test_inception_v3_auxiliary_variables_depend_on_small_sizes(size):
     variables, _ = structure(network("inception_v3"), (299, size, 3))
@@ -235,6 +248,7 @@ def test_inception_v3_auxiliary_variables_depend_on_small_sizes(size):
     assert found[name] == [5, width, 128, 768]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "layer"),
     [("inception_v4", "Conv2d_2a"), ("inception_resnet_v2", "Conv2d_2a_5x5")],
@@ -246,6 +260,7 @@ def test_inception_auxiliary_variables_are_as_large_as_the_image(name, layer):
     assert found[f"{scope}/AuxLogits/{layer}/weights"] == [1, 7, 128, 768]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["inception_v4", "inception_resnet_v2"])
 def test_inception_without_auxiliary_logits_has_no_such_variables(name):
     variables, _ = structure(network(name, create_aux_logits=False), (75, 300, 3))
@@ -328,6 +343,7 @@ def test_inception_v2_first_layer_has_biases_only_if_separable():
     }
 
 
+@pytest.mark.long
 def test_inception_resnet_v2_with_stride_8_keeps_the_map_of_mixed_6a():
     net = base("inception_resnet_v2", output_stride=8, final_endpoint="PreAuxLogits")
     _, end_points = shapes(net, *own_size("inception_resnet_v2"))

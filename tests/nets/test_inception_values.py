@@ -15,6 +15,7 @@ from jslim.nets import inception, inception_resnet_v2, inception_utils, nets_fac
 TRAINED = {"decay": 0.9, "epsilon": 0.001, "fused": False}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "net"),
     [
@@ -71,6 +72,7 @@ def repeat_at_most_twice(inputs, repetitions, *args, **kwargs):
     return slim.repeat(inputs, min(repetitions, 2), *args, **kwargs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "kwargs", "level"),
     [
@@ -102,6 +104,7 @@ def test_inception_training_equals_tf_slim(name, kwargs, level, monkeypatch):
     net_checks.check_training_in_float64(net, golden, level)
 
 
+@pytest.mark.long
 def test_inception_initial_values_are_those_of_the_networks():
     def stddevs(net, size, pattern):
         return net_checks.initial_values(net, 1, size, size, 3, pattern=pattern)

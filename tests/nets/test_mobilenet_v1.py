@@ -50,6 +50,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_mobilenet_v1_equals_tf_slim(name):
     golden = net_checks.load_values(name)
@@ -59,6 +60,7 @@ def test_mobilenet_v1_equals_tf_slim(name):
     net_checks.assert_outputs(*net_checks.run(model, variables, images), golden)
 
 
+@pytest.mark.long
 def test_mobilenet_v1_training_equals_tf_slim():
     scope = mobilenet_v1.mobilenet_v1_arg_scope(
         weight_decay=0.01, regularize_depthwise=True, batch_norm_decay=0.9

@@ -100,6 +100,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_mobilenet_v2_equals_tf_slim(name):
     golden = net_checks.load_values(name)
@@ -109,6 +110,7 @@ def test_mobilenet_v2_equals_tf_slim(name):
     net_checks.assert_outputs(*net_checks.run(model, variables, images), golden)
 
 
+@pytest.mark.long
 def test_mobilenet_v2_training_equals_tf_slim():
     scope = mobilenet_v2.training_scope(bn_decay=0.9, weight_decay=0.01, dropout_keep_prob=1.0)
 
@@ -120,6 +122,7 @@ def test_mobilenet_v2_training_equals_tf_slim():
     net_checks.check_training_in_float64(net, net_checks.load_values("mobilenet_v2_train"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "last"), [("mobilenet_v2_140", 1792), ("mobilenet_v2_035", 1280)])
 def test_mobilenet_v2_without_classes_gives_features(name, last):
     for num_classes in (None, 0):
@@ -128,6 +131,7 @@ def test_mobilenet_v2_without_classes_gives_features(name, last):
         assert list(end_points)[-1] == "global_pool"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("stride", "size"), [(4, 56), (8, 28), (16, 14), (32, 7)])
 def test_mobilenet_v2_output_stride(stride, size):
     net, end_points = shapes(base(output_stride=stride), 1, 224, 224, 3)

@@ -50,6 +50,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_mobilenet_v3_equals_tf_slim(name):
     golden = net_checks.load_values(name)
@@ -59,6 +60,7 @@ def test_mobilenet_v3_equals_tf_slim(name):
     net_checks.assert_outputs(*net_checks.run(model, variables, images), golden)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "function", "depth_multiplier"),
     [
@@ -93,6 +95,7 @@ def test_mobilenet_v3_has_as_many_parameters_as_in_the_paper(name, millions):
     assert parameters == pytest.approx(millions * 1e6, rel=0.025)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "channels", "layers"),
     [("mobilenet_v3_large", 1280, 19), ("mobilenet_v3_small_075", 1024, 15),
@@ -107,6 +110,7 @@ def test_mobilenet_v3_without_classes_gives_features(name, channels, layers):
         assert list(end_points)[-1] == "global_pool"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("stride", "size"), [(4, 56), (8, 28), (16, 14), (32, 7)])
 def test_mobilenet_v3_output_stride(stride, size):
     net, _ = shapes(base(output_stride=stride, final_endpoint="layer_17"), 1, 224, 224, 3)
@@ -155,6 +159,7 @@ def test_mobilenet_v3_shares_its_variables_by_reuse():
     assert names[0] == names[1]
 
 
+@pytest.mark.long
 def test_mobilenet_v3_in_bfloat16_by_arg_scope():
     with slim.arg_scope([conv2d, separable_conv2d], dtype=jnp.bfloat16):
         logits, end_points = shapes(network(), 1, 33, 33, 3)

@@ -59,6 +59,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_nasnet_equals_tf_slim(name):
     golden = net_checks.load_values(name)
@@ -68,6 +69,7 @@ def test_nasnet_equals_tf_slim(name):
     net_checks.assert_outputs(*net_checks.run(model, variables, images), golden)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     ["nasnet_cifar", pytest.param("pnasnet_large", marks=net_checks.if_every_network)],
@@ -87,6 +89,7 @@ def test_nasnet_training_equals_tf_slim(name):
     net_checks.check_training_in_float64(net, net_checks.load_values(f"{name}_train"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["nasnet_mobile", "pnasnet_mobile"])
 def test_nasnet_with_channels_first_is_the_same(name):
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 40, 33, 3)), jnp.float32)
@@ -99,6 +102,7 @@ def test_nasnet_with_channels_first_is_the_same(name):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * float(jnp.std(expected)))
 
 
+@pytest.mark.long
 def test_nasnet_end_points_are_in_order_with_shapes():
     cells = {6: "Reduction_Cell_0", 12: "Reduction_Cell_1"}
     wanted, size, filters = {"Stem": (42, 336)}, 42, 168
@@ -114,6 +118,7 @@ def test_nasnet_end_points_are_in_order_with_shapes():
     assert list(found.items()) == list(wanted.items())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "aux", "count"),
     [
@@ -146,6 +151,7 @@ def test_nasnet_without_aux_head_or_classes_has_none():
         assert not any(name.startswith("aux") for name in tree["params"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_nasnet_without_classes_gives_features(name, num_classes):
@@ -156,6 +162,7 @@ def test_nasnet_without_classes_gives_features(name, num_classes):
     assert list(end_points)[-1] == "global_pool"
 
 
+@pytest.mark.long
 def test_nasnet_stops_at_its_final_endpoint():
     for last in ("Stem", "Reduction_Cell_0", "Cell_1", "global_pool", "Logits", "Predictions"):
         net, end_points = shapes(network("nasnet_mobile", final_endpoint=last), 1, 33, 33, 3)
@@ -233,6 +240,7 @@ def test_dropped_paths_follow_the_step_of_the_train_op():
     assert all(0 < abs(loss - 1) < 4 * np.sqrt(0.95 / 0.05 / 1000) for loss in losses[1:])
 
 
+@pytest.mark.long
 def test_current_step_decides_which_paths_are_dropped():
     fields = {**SMALL, "drop_path_keep_prob": 0.3, "total_training_steps": 10}
     images = jnp.ones((8, 24, 24, 3))
@@ -266,6 +274,7 @@ def test_nasnet_refuses_what_it_cannot_be_built_of():
         shapes(network("nasnet_cifar"), 32, 32, 3)
 
 
+@pytest.mark.long
 def test_nasnet_in_bfloat16_by_arg_scope():
     net = network("nasnet_mobile")
     with slim.arg_scope([conv2d, separable_conv2d, fully_connected], dtype=jnp.bfloat16):

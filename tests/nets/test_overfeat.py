@@ -13,6 +13,7 @@ def shape_of(size, **kwargs):
     return net_checks.shapes(functools.partial(evaluated, **kwargs), 2, *size, 3)[0].shape
 
 
+@pytest.mark.long
 def test_overfeat_equals_tf_slim():
     # Without dropout the outputs in training are those of inference.
     golden = net_checks.load_values("overfeat_train")

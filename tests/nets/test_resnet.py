@@ -58,6 +58,7 @@ for number in MODULES:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_resnet_equals_tf_slim(name):
     net = CASES[name]
@@ -70,6 +71,7 @@ def test_resnet_equals_tf_slim(name):
     net_checks.assert_outputs(*net_checks.run(model, variables, images), golden)
 
 
+@pytest.mark.long
 @VERSIONS
 def test_resnet_training_equals_tf_slim(version):
     # TensorFlow's batch normalization is not fused in float64.
@@ -97,6 +99,7 @@ def test_conv2d_same_is_the_convolution_without_stride_subsampled(kernel_size, s
     np.testing.assert_allclose(strided, subsampled, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 @VERSIONS
 def test_dilated_resnet_subsampled_is_the_strided_one(version):
     """The features for output_stride 32, which atrous convolution computes more of."""
@@ -145,6 +148,7 @@ def test_resnet_50_end_points_are_in_order_with_shapes(version):
     assert list(map_sizes(end_points).items()) == list(wanted.items())
 
 
+@pytest.mark.long
 @VERSIONS
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_resnet_without_classes_gives_features(version, num_classes):
@@ -190,6 +194,7 @@ def test_resnet_refuses_one_image_without_batch_axis(version):
         shapes(small(version), 65, 65, 3)
 
 
+@pytest.mark.long
 @VERSIONS
 def test_resnet_shares_its_variables_by_reuse(version):
     names = []
@@ -220,6 +225,7 @@ def test_resnet_inside_another_scope_has_its_full_names(version):
     assert next(iter(end_points)) == f"tower/resnet_v{version}/conv1"
 
 
+@pytest.mark.long
 @VERSIONS
 def test_resnet_leaves_training_to_a_scope_on_request(version):
     def evaluate(**is_training):
@@ -244,6 +250,7 @@ def test_resnet_without_batch_norm_has_biases():
     assert leaves == {"weights", "biases"}
 
 
+@pytest.mark.long
 @VERSIONS
 def test_resnet_in_bfloat16_by_arg_scope(version):
     network = nets_factory.get_network_fn(f"resnet_v{version}_50", 11)

@@ -123,6 +123,7 @@ KINDS = [
 EVERY = nets_factory.list_networks() if os.environ.get("JSLIM_EVERY_NETWORK") else KINDS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", EVERY)
 def test_network_trains(name):
     losses = trained_losses(name)

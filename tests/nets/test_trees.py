@@ -19,6 +19,7 @@ def test_every_network_has_a_golden_tree():
     assert trees == NAMES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_network_variables_are_those_of_tf_slim(name):
     tree = net_checks.load_tree(name)
@@ -41,6 +42,7 @@ def initialized(name, num_classes):
     return jax.eval_shape(model.init, jax.random.key(0), images_of(name))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_network_parameter_count_is_that_of_tf_slim(name):
     tree = net_checks.load_tree(name)
@@ -57,6 +59,7 @@ def test_network_image_size_is_that_of_its_tree(name):
     assert network.image_size == (299 if name.startswith("resnet_v2") else height)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_network_head_is_all_that_comes_with_classes(name):
     def shapes(num_classes):
@@ -79,6 +82,7 @@ def network_head(name):
     return nets_factory.get_network(name).head
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_network_without_weight_decay_has_no_regularization_losses(name):
     num_classes = net_checks.load_tree(name)["num_classes"]

@@ -22,6 +22,7 @@ def vgg_a_variables():
     return net_checks.seeded_variables(model, jnp.zeros((1, 224, 224, 3)))
 
 
+@pytest.mark.long
 def test_vgg_a_equals_tf_slim(vgg_a_variables):
     golden = net_checks.load_values("vgg_a")
     model = slim.Model(evaluated(vgg.vgg_a, num_classes=11))
@@ -37,6 +38,7 @@ def test_vgg_a_with_same_padding_and_global_pool_equals_tf_slim(vgg_a_variables)
     net_checks.assert_outputs(*outputs, golden)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["vgg_16", "vgg_19"])
 def test_vgg_blocks_equal_tf_slim(name):
     golden = net_checks.load_values(f"{name}_blocks")

@@ -57,6 +57,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "net"),
     [
@@ -74,6 +75,7 @@ def test_video_network_equals_tf_slim(name, net):
     net_checks.assert_outputs(*net_checks.run(model, variables, videos), golden)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "kwargs", "level"),
     [
@@ -108,6 +110,7 @@ END_POINTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_network_end_points_are_in_order_with_shapes(name):
     logits, end_points = shapes(network(name), *VIDEOS)
@@ -117,6 +120,7 @@ def test_video_network_end_points_are_in_order_with_shapes(name):
         assert end_points[key].shape == (2, frames, size, size, channels), key
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_base_stops_at_its_final_endpoint(name):
     names = list(END_POINTS)
@@ -129,6 +133,7 @@ def test_video_base_stops_at_its_final_endpoint(name):
     assert net.shape == (1, 2, 2, 2, 1024)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_network_without_classes_gives_features(name):
     model = slim.Model(network(name, num_classes=None))
@@ -141,6 +146,7 @@ def test_video_network_without_classes_gives_features(name):
         assert set(end_points) == set(END_POINTS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_network_shares_its_variables_by_reuse(name):
     names = []
@@ -167,6 +173,7 @@ def test_video_network_inside_another_scope_has_its_full_names(name):
     assert [row[0] for row in variables] == [f"tower/{row[0]}" for row in plain]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_network_in_training_drops_features_and_updates_every_moving_statistic(name):
     videos = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
@@ -181,6 +188,7 @@ def test_video_network_in_training_drops_features_and_updates_every_moving_stati
     assert updates["batch_stats"] == tree["batch_stats"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_network_in_bfloat16_by_arg_scope(name):
     model = slim.Model(nets_factory.get_network_fn(name, 11))
@@ -192,6 +200,7 @@ def test_video_network_in_bfloat16_by_arg_scope(name):
     assert {value.dtype for value in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_video_network_predictions_are_made_by_prediction_fn(name):
     def prediction_fn(logits, scope):
@@ -250,6 +259,7 @@ def gates_and_time(kwargs):
 WITH_3X3 = sorted(key for key in END_POINTS if "Mixed" in key or key == "Conv2d_2c_3x3")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("gates", "times"), [("Mixed_4e", "Mixed_3b"), ("Conv2d_2c_3x3", None), (None, "Mixed_5c")]
 )
@@ -301,6 +311,7 @@ def test_s3dg_refuses_arguments_that_are_not_there(kwargs, message):
     assert str(error.value) == message
 
 
+@pytest.mark.long
 def test_s3dg_in_ncdhw_is_the_same_as_in_ndhwc():
     kwargs = {"depth_multiplier": 0.1, "min_depth": 4, "final_endpoint": "Mixed_4b"}
     videos = jax.random.normal(jax.random.key(0), (2, 4, 24, 40, 3))

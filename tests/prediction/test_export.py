@@ -51,6 +51,7 @@ assert not {"jslim", "flax", "optax", "orbax"} & set(sys.modules)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use_moving_averages", [False, True])
 def test_process_with_jax_alone_gives_the_same_bits(trained, images, tmp_path, use_moving_averages):
     path = export.export_inference_graph(
@@ -69,6 +70,7 @@ def test_process_with_jax_alone_gives_the_same_bits(trained, images, tmp_path, u
     assert done.stdout.strip() == str(classifier.predict(images).class_names), done.stderr
 
 
+@pytest.mark.long
 def test_contract_says_what_goes_in_and_comes_out(trained, images, tmp_path):
     path = export.export_inference_graph(trained, tmp_path / "x.zip", platforms=["cpu"])
     with zipfile.ZipFile(path) as file:
@@ -182,6 +184,7 @@ def test_missing_packages_are_named(trained, tmp_path, monkeypatch):
         export.export_variables(trained, tmp_path / "x.safetensors")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("file", ["x.safetensors", "model.ckpt-60"])
 @pytest.mark.parametrize("use_ema", [False, True])
 def test_variables_for_other_programs_are_read_back_equal(trained, tmp_path, file, use_ema):
@@ -231,6 +234,7 @@ def test_safetensors_of_all_kinds(tmp_path):
         checkpoints.open_checkpoint(tmp_path / "none.safetensors")
 
 
+@pytest.mark.long
 def test_program_writes_each_kind(trained, tmp_path, capfd):
     for name in ("x.zip", "my.ckpts/x.zip", "x.safetensors", "model.ckpt", "model.ckpt-7"):
         flags = [f"--checkpoint_path={trained}", f"--output_file={tmp_path / name}"]

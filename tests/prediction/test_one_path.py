@@ -77,6 +77,7 @@ def sorted_contents():
     return [FILES[name] for name in sorted(FILES)]
 
 
+@pytest.mark.long
 def test_every_way_to_a_network_gives_the_same_pixels(classifier, tmp_path):
     name = classifier.contract["preprocessing_name"]
     normalize = get_device_preprocessing(name)
@@ -106,6 +107,7 @@ def test_every_way_to_a_network_gives_the_same_pixels(classifier, tmp_path):
         np.testing.assert_allclose(whole(pixels, SIZE, SIZE), expected, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.long
 def test_an_exported_model_takes_the_same_pixels_rounded(classifier, tmp_path):
     path = export.export_inference_graph(classifier, tmp_path / "x.zip", platforms=["cpu"])
     exported = export.load_inference_graph(path)
@@ -120,7 +122,9 @@ def test_an_exported_model_takes_the_same_pixels_rounded(classifier, tmp_path):
         np.testing.assert_array_equal(found, np.rint(exact))
         rounded.append(found)
     wanted = jax.jit(classifier.logits)(classifier.variables, np.stack(rounded))
-    np.testing.assert_array_equal(exported.logits(np.stack(rounded)), wanted)
+    # With a free batch size its convolutions are XLA's, whose sums have another order.
+    logits = exported.logits(np.stack(rounded))
+    np.testing.assert_allclose(logits, wanted, rtol=0, atol=5e-6 * np.abs(wanted).max())
     probabilities = exported.predict(np.stack(rounded)).probabilities
     np.testing.assert_array_equal(exported.predict(sorted_contents()).probabilities, probabilities)
     np.testing.assert_allclose(

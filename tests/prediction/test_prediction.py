@@ -38,6 +38,7 @@ def examples():
     return [digits[i] for i in range(50)]
 
 
+@pytest.mark.long
 def test_predicts_what_the_network_says(classifier, examples):
     images = [example["image"] for example in examples]
     found = classifier.predict(images, batch_size=16)
@@ -80,6 +81,7 @@ def test_files_are_read_and_colour_becomes_grey(classifier, examples, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_top_is_sorted(classifier, examples):
     found = classifier.predict([example["image"] for example in examples[:3]])
     for row, best in zip(found.probabilities, found.top(3), strict=True):

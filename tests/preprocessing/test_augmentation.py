@@ -186,6 +186,7 @@ def test_mixup_with_a_small_alpha_changes_little():
     assert abs(shares.var() - 0.1786) < 0.02
 
 
+@pytest.mark.long
 def test_cutmix_puts_a_box_of_the_next_image_in_and_counts_it():
     count, size = 400, 32
     batch = jnp.broadcast_to(
@@ -207,6 +208,7 @@ def test_cutmix_puts_a_box_of_the_next_image_in_and_counts_it():
     assert is_next.mean(axis=(1, 2)).max() > 0.8
 
 
+@pytest.mark.long
 def test_either_of_the_two_for_half_of_the_images():
     count = 300
     batch = jnp.broadcast_to(jnp.arange(1.0, count + 1)[:, None, None, None], (count, 8, 8, 1))
@@ -219,6 +221,7 @@ def test_either_of_the_two_for_half_of_the_images():
     assert count / 2 < is_uniform.sum() < 0.75 * count
 
 
+@pytest.mark.long
 def test_the_devices_do_not_matter():
     mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
     batch = jnp.asarray(np.random.default_rng(0).integers(0, 256, (16, 9, 9, 3)), jnp.float32)

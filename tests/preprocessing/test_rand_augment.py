@@ -95,6 +95,7 @@ def test_images_of_one_tone_and_of_few_pixels_stay():
             np.testing.assert_array_equal(run(plain, name, 0.5, 1), plain)
 
 
+@pytest.mark.long
 def test_every_operation_is_drawn_equally_often():
     rng = np.random.default_rng(0)
     image = np.asarray(
@@ -123,6 +124,7 @@ def test_every_operation_is_drawn_equally_often():
     assert abs(sum(counts[name, 1] for name in ("rotate", "shear_x", "color")) - 150) < 5 * 8.7
 
 
+@pytest.mark.long
 def test_layers_follow_each_other_and_none_does_nothing():
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3)), jnp.float32)
     np.testing.assert_array_equal(rand_augment(jax.random.key(0), images, 0), images)

@@ -243,6 +243,7 @@ def test_only_what_is_asked_for_is_read(tmp_path):
         reader.get_tensor("sliced")
 
 
+@pytest.mark.long
 def test_reading_needs_neither_tensorflow_nor_jax():
     program = f"""
 import sys, types
@@ -300,6 +301,7 @@ def check_mutations(tmp_path, prefix, count, seed=0):
     return errors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prefix", [V2, V1, GOLDEN / "v2_snappy" / "model.ckpt-7"],
                          ids=lambda path: path.parent.name)  # fmt: skip
 def test_damaged_files_give_an_error_and_never_a_wrong_number(tmp_path, prefix):

@@ -27,6 +27,7 @@ def test_classes_are_in_the_package_of_data_too():
         importlib.import_module("jslim.data.no_such_module")
 
 
+@pytest.mark.long
 def test_training_needs_none_of_them():
     code = (
         "import sys, jslim as slim; slim.learning, slim.data.batches, slim.data.prefetch_to_device;"
