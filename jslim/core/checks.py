@@ -139,7 +139,7 @@ def one_of(
     accepted: str = "",
     hint: str = "",
 ) -> None:
-    """Refuses what is none of a few choices; of many the error has the nearest.
+    """Refuses a value that is not among the choices; with many, the error names the nearest.
 
     Args:
       where, name, value, hint: See the module.

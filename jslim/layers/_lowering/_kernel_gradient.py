@@ -1,7 +1,6 @@
 """The gradient of a convolution by its kernel, as products of matrices."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ from jax import lax
 
 from jslim.layers._common import Windows
 from jslim.layers._lowering._primitives import Shape, num_devices, vary_alike
-from jslim.layers._lowering._windows import pad, shifts
+from jslim.layers._lowering._windows import images_at_once, pad, patches
 
 # Images are taken in blocks of about as many pixels, so that their patches stay in the cache. The
 # whole batch at once takes up to three times as long.
@@ -45,8 +44,7 @@ def kernel_gradient(
     groups = math.gcd(inputs.shape[0], max(map(num_devices, (inputs, cotangent))))
     batch, pixels = inputs.shape[0] // groups, math.prod(windows.count)
     most = max(_PIXELS_AT_ONCE, _PATCHES_AT_ONCE // math.prod(numbers))
-    fitting = (n for n in range(2, batch + 1) if n * pixels <= most)
-    at_once = max((n for n in fitting if batch % n == 0), default=1)
+    at_once = images_at_once(batch, pixels, most) or 1
     exact = inputs.dtype if inputs.dtype.itemsize >= 4 else np.dtype(np.float32)
 
     def products(images: jax.Array, factors: jax.Array) -> jax.Array:
@@ -54,7 +52,7 @@ def kernel_gradient(
         parts = [
             # The other way round it takes up to twice as long.
             lax.dot_general(factors, part, (((0,), (0,)), ((), ())), preferred_element_type=exact)
-            for part in _patches(images, windows, by_row)
+            for part in patches(images, windows, by_row)
         ]
         return lax.concatenate([lax.expand_dims(part, (0,)) for part in parts], 0)
 
@@ -74,26 +72,3 @@ def kernel_gradient(
         total = lax.reduce_sum(totals, (0,))
     total = lax.reshape(lax.transpose(total, (0, 2, 1)), shape)
     return lax.convert_element_type(total, inputs.dtype)
-
-
-def _patches(images: jax.Array, windows: Windows, by_row: bool) -> Iterator[jax.Array]:
-    """What the windows see, `[pixels, numbers]`: all of it, or by the rows of a window."""
-    dims = len(windows.size)
-
-    def along(dimensions: range, count: Shape) -> Windows:
-        """The windows, but of length 1 along the other dimensions."""
-        size, stride, rate = (
-            tuple(values[i] if i in dimensions else 1 for i in range(dims))
-            for values in (windows.size, windows.stride, windows.rate)
-        )
-        return Windows(size, stride, rate, ((0, 0),) * dims, count)
-
-    # Columns first, then rows of these: each number is copied in two longer runs.
-    count = (images.shape[1], *windows.count[1:])
-    seen = list(shifts(images, along(range(1, dims), count), False))
-    rows = shifts(lax.concatenate(seen, dims + 1), along(range(1), windows.count), False)
-    if not by_row:
-        rows = iter([lax.concatenate(list(rows), dims + 1)])
-    for row in rows:
-        numbers = row.shape[-1]
-        yield lax.reshape(row, (row.size // numbers, numbers))

@@ -3,6 +3,7 @@
 Up to jax 0.10 XLA's CPU backend computes these on one core. Products use all.
 """
 
+import functools
 import math
 
 import jax
@@ -10,7 +11,7 @@ from jax import lax
 
 from jslim.layers._common import Windows
 from jslim.layers._lowering._primitives import Shape, num_devices
-from jslim.layers._lowering._windows import pad, shifts
+from jslim.layers._lowering._windows import images_at_once, pad, patches
 
 # With more outputs XLA uses more cores; with fewer, and for smaller windows, products are slow.
 _LEAST_OUTPUTS, _MOST_OUTPUTS = 48, 64
@@ -30,7 +31,8 @@ def is_by_rows(inputs: jax.Array, kernel: Shape, windows: Windows) -> bool:
         return False
     if not _LEAST_OUTPUTS <= outputs <= _MOST_OUTPUTS:
         return False
-    is_in_blocks = _images_at_once(inputs.shape[0], windows) < inputs.shape[0]
+    at_once = _images_at_once(inputs.shape[0], windows)
+    is_in_blocks = at_once is not None and at_once < inputs.shape[0]
     return numbers >= _LEAST_NUMBERS and is_in_blocks and num_devices(inputs) == 1
 
 
@@ -38,28 +40,20 @@ def convolve_by_rows(inputs: jax.Array, kernel: jax.Array, windows: Windows) -> 
     """The convolution of `[batch, height, width, in]` by a kernel `[rows, columns, in, out]`."""
     batch, (height, width) = inputs.shape[0], windows.count
     rows, columns, channels, outputs = kernel.shape
-    at_once = _images_at_once(batch, windows)
+    at_once = _images_at_once(batch, windows) or batch
     padded = pad(inputs, windows, False, 0)
     blocks = lax.reshape(padded, (batch // at_once, at_once, *padded.shape[1:]))
     matrices = lax.reshape(kernel, (rows, columns * channels, outputs))
-    none = ((0, 0), (0, 0))
-    along_row = Windows((1, columns), (1, 1), (1, 1), none, (padded.shape[1], width))
-    along_column = Windows((rows, 1), (1, 1), (1, 1), none, (height, width))
 
     def block_outputs(images: jax.Array) -> jax.Array:
-        seen = lax.concatenate(list(shifts(images, along_row, False)), 3)
-        total = None
-        for row, part in enumerate(shifts(seen, along_column, False)):
-            features = lax.reshape(part, (at_once * height * width, columns * channels))
-            product = lax.dot(features, lax.index_in_dim(matrices, row, keepdims=False))
-            total = product if total is None else lax.add(total, product)
-        assert total is not None
-        return total
+        products = [
+            lax.dot(part, lax.index_in_dim(matrices, row, keepdims=False))
+            for row, part in enumerate(patches(images, windows, by_row=True))
+        ]
+        return functools.reduce(lax.add, products)
 
     return lax.reshape(lax.map(block_outputs, blocks), (batch, height, width, outputs))
 
 
-def _images_at_once(batch: int, windows: Windows) -> int:
-    pixels = math.prod(windows.count)
-    fitting = (n for n in range(2, batch + 1) if n * pixels <= _PIXELS_AT_ONCE)
-    return max((n for n in fitting if batch % n == 0), default=batch)
+def _images_at_once(batch: int, windows: Windows) -> int | None:
+    return images_at_once(batch, math.prod(windows.count), _PIXELS_AT_ONCE)

@@ -71,3 +71,37 @@ def _slices(
             stride[axis] = windows.stride[i]
             limit[axis] = start[axis] + (windows.count[i] - 1) * stride[axis] + 1
         yield start, limit, stride
+
+
+def patches(images: jax.Array, windows: Windows, by_row: bool) -> Iterator[jax.Array]:
+    """What the windows see, `[pixels, numbers]`: all of it, or by the rows of a window."""
+    dims = len(windows.size)
+
+    def along(dimensions: range, count: tuple[int, ...]) -> Windows:
+        """The windows, but of length 1 along the other dimensions."""
+        size, stride, rate = (
+            tuple(values[i] if i in dimensions else 1 for i in range(dims))
+            for values in (windows.size, windows.stride, windows.rate)
+        )
+        return Windows(size, stride, rate, ((0, 0),) * dims, count)
+
+    # Columns first, then rows of these: each number is copied in two longer runs.
+    count = (images.shape[1], *windows.count[1:])
+    seen = list(shifts(images, along(range(1, dims), count), False))
+    rows = shifts(lax.concatenate(seen, dims + 1), along(range(1), windows.count), False)
+    if not by_row:
+        rows = iter([lax.concatenate(list(rows), dims + 1)])
+    for row in rows:
+        numbers = row.shape[-1]
+        yield lax.reshape(row, (row.size // numbers, numbers))
+
+
+def images_at_once(batch: int, pixels: int, most_pixels: int) -> int | None:
+    """The most images, two or more, that divide the batch and have up to as many pixels."""
+    fitting = (n for n in range(2, batch + 1) if n * pixels <= most_pixels)
+    return max((n for n in fitting if batch % n == 0), default=None)
+
+
+def are_side_by_side(windows: Windows) -> bool:
+    """Whether each pixel is in one window, as in blocks."""
+    return windows.stride == windows.size and max(windows.rate) == 1

@@ -14,7 +14,14 @@ from jslim.layers._lowering._choices import Choices
 from jslim.layers._lowering._kernel_gradient import kernel_gradient
 from jslim.layers._lowering._primitives import Shape
 from jslim.layers._lowering._row_products import convolve_by_rows, is_by_rows
-from jslim.layers._lowering._windows import output_shape, pad, shifts, spatial_axes, spec
+from jslim.layers._lowering._windows import (
+    are_side_by_side,
+    output_shape,
+    pad,
+    shifts,
+    spatial_axes,
+    spec,
+)
 from jslim.layers._lowering._winograd import convolve_by_tiles, is_by_tiles
 
 _LARGE_KERNEL = 2**20  # numbers
@@ -82,9 +89,7 @@ def _is_of_maps(choices: Choices, inputs: Shape, windows: Windows, channels_firs
 
 
 def _is_of_blocks(choices: Choices, windows: Windows, channels_first: bool) -> bool:
-    """Whether windows lie side by side, so that each pixel is in one of them."""
-    is_side_by_side = windows.stride == windows.size and max(windows.rate) == 1
-    return choices.product_for_blocks and not channels_first and is_side_by_side
+    return choices.product_for_blocks and not channels_first and are_side_by_side(windows)
 
 
 def _is_of_few_pixels(

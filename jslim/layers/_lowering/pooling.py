@@ -14,7 +14,13 @@ from jslim.layers._common import Windows
 from jslim.layers._lowering._choices import Choices
 from jslim.layers._lowering._linear import bind, linear, vectorize_batch, zero_like
 from jslim.layers._lowering._primitives import Shape, by_platform, settings, transpose
-from jslim.layers._lowering._windows import output_shape, pad, shifts, spatial_axes
+from jslim.layers._lowering._windows import (
+    are_side_by_side,
+    output_shape,
+    pad,
+    shifts,
+    spatial_axes,
+)
 
 
 def pool_max(
@@ -60,8 +66,8 @@ def _is_by_shifts(choices: Choices, windows: Windows) -> bool:
 def _largest(
     choices: Choices, inputs: jax.Array, windows: Windows, channels_first: bool
 ) -> jax.Array:
-    is_side_by_side = windows.stride == windows.size and max(windows.rate) == 1
-    if (choices.window_for_blocks and is_side_by_side) or not _is_by_shifts(choices, windows):
+    is_of_blocks = choices.window_for_blocks and are_side_by_side(windows)
+    if is_of_blocks or not _is_by_shifts(choices, windows):
         words = _in_xlas_words(inputs.ndim, windows, channels_first)
         return lax.reduce_window(inputs, np.asarray(-np.inf, inputs.dtype)[()], lax.max, **words)
     # The largest along the last dimension, of those the largest along the next, and so on.
