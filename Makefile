@@ -44,6 +44,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/links.py
 
 bench: install
 	$(BIN)/python -m benchmarks
