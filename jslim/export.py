@@ -187,7 +187,7 @@ class ExportedClassifier:
         self._path = path
         self.contract = contract
         self.class_names: list[str] = contract["class_names"]
-        self.logits = exported.call
+        self.logits: Callable[[np.ndarray], jax.Array] = exported.call
 
     def preprocess(self, image: Image) -> np.ndarray:
         """One image in the network's size, as `slim.load(...)` takes it, rounded to uint8.

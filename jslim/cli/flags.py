@@ -95,7 +95,7 @@ class Flag(NamedTuple):
 
 def flag(default: T, **rules: Unpack[Rules]) -> T:
     """A field of a config that is a flag with rules; one without needs no more than a default."""
-    return cast(T, dataclasses.field(default=default, metadata=rules))
+    return dataclasses.field(default=default, metadata=rules)
 
 
 def several_flags(rows: Mapping[str, tuple[Any, Rules]]) -> Mapping[str, Any]:
@@ -212,14 +212,14 @@ def scopes_of(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _absl_flag(one: Flag) -> flags.Flag:
+def _absl_flag(one: Flag) -> flags.Flag[Any]:
     rules = one.rules
     short_name = rules.get("short_name")
     if one.kind is bool:
         return flags.BooleanFlag(one.name, one.default, one.help, short_name)
     if "choices" in rules:
         return flags.EnumFlag(one.name, one.default, one.help, list(rules["choices"]))
-    parser: flags.ArgumentParser = flags.ArgumentParser()
+    parser: flags.ArgumentParser[Any] = flags.ArgumentParser()
     if "path" in rules:
         parser = _Path()
     elif one.kind is not str:
@@ -246,7 +246,7 @@ def _path_check(check: Callable[[str, str], object]) -> Callable[[str | None], b
     return is_right
 
 
-class _Path(flags.ArgumentParser):
+class _Path(flags.ArgumentParser[str]):
     """Takes what `local_path` takes."""
 
     def parse(self, argument: str) -> str:

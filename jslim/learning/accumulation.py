@@ -72,7 +72,7 @@ def split_batch(batch: PyTree, count: int) -> PyTree:
       ValueError: The batch cannot be divided so.
     """
 
-    def split(path: jax.tree_util.KeyPath, leaf: jax.Array) -> jax.Array:
+    def split(path: tuple[object, ...], leaf: jax.Array) -> jax.Array:
         if not jnp.ndim(leaf):
             return jnp.broadcast_to(leaf, (count,))
         if leaf.shape[0] % count:

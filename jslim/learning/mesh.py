@@ -76,7 +76,7 @@ def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
     split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
 
-    def place(path: jax.tree_util.KeyPath, leaf: PyTree) -> jax.Array:
+    def place(path: tuple[object, ...], leaf: PyTree) -> jax.Array:
         sharding = split if np.ndim(leaf) else whole
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf

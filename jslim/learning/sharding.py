@@ -59,7 +59,7 @@ def state_shardings(state: TrainState, rules: Rules, mesh: Mesh) -> TrainState:
         for name, leaf in variables.items()
     }
 
-    def place(path: jax.tree_util.KeyPath, leaf: jax.Array) -> NamedSharding:
+    def place(path: tuple[object, ...], leaf: jax.Array) -> NamedSharding:
         # The name of a variable is the end of the path that is made of keys.
         keys = [getattr(key, "key", None) for key in path]
         while keys and None in keys:

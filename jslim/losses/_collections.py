@@ -15,11 +15,10 @@ from jslim import regularizers as _regularizers
 from jslim.core.access import collect, collected, frame, is_running, regularization_losses
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.errors import ScopeError, given_more_than_once
-from jslim.core.names import LOSSES, REGULARIZATION_LOSSES, VariableScope
+from jslim.core.names import LOSSES, REGULARIZATION_LOSSES, Regularizer, VariableScope
 from jslim.core.scopes import unique_op_name
 from jslim.core.selection import get_variables
 from jslim.core.trees import named
-from jslim.regularizers import Regularizer
 
 # The graph collection in which TF looks for weights to regularize.
 _WEIGHTS = "weights"

@@ -344,8 +344,8 @@ def get_learning_rate(
         if decay_type == "exponential":
             rate = learning_rate * decay_factor ** jnp.float32(step // period)
         elif decay_type == "step":
-            passed = sum(jnp.float32(jnp.float32(step) >= boundary) for boundary in boundaries)
-            rate = learning_rate * decay_factor**passed
+            passed = [jnp.float32(jnp.float32(step) >= boundary) for boundary in boundaries]
+            rate = learning_rate * decay_factor ** sum(passed, jnp.float32(0))
         elif decay_type == "cosine":
             share = jnp.float32(jnp.minimum(step, period)) / period
             rate = from_start_to_end(0.5 * (1.0 + jnp.cos(jnp.pi * share)))

@@ -3,7 +3,8 @@
 import numpy as np
 
 from jslim.preprocessing import images
-from jslim.preprocessing.images import per_image_standardization as normalize
+
+normalize = images.per_image_standardization
 
 _PADDING = 4
 CONTRAST = (0.2, 1.8)

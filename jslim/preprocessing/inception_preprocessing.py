@@ -1,6 +1,7 @@
 """Preprocessing for the Inception networks, ResNet V2, MobileNet, NASNet and PNASNet."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def distort_color(
       image: `[height, width, 3]` in `[0, 1]`.
       fast_mode: Whether to leave out the slower two.
     """
-    steps = {
+    steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "brightness": lambda x: x + np.float32(rng.uniform(-BRIGHTNESS, BRIGHTNESS)),
         "contrast": lambda x: images.adjust_contrast(x, rng.uniform(*_CONTRAST)),
         "hue": lambda x: images.adjust_hue(x, rng.uniform(-_HUE, _HUE)),
