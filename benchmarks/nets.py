@@ -59,8 +59,10 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def network_fn(name: str, is_training: bool, dtype: Any = jnp.float32) -> Callable[..., Any]:
-    built = nets_factory.get_network_fn(name, NUM_CLASSES, WEIGHT_DECAY, is_training)
+def network_fn(
+    name: str, is_training: bool, dtype: Any = jnp.float32, num_classes: int = NUM_CLASSES
+) -> Callable[..., Any]:
+    built = nets_factory.get_network_fn(name, num_classes, WEIGHT_DECAY, is_training)
     built = functools.partial(built, **ARGUMENTS.get(name, {}))
     if dtype == jnp.float32:
         return built
@@ -109,9 +111,11 @@ class Compiled:
         return self.state, outputs
 
 
-def loss_fn(name: str, dtype: Any = jnp.float32) -> Callable[[Any], jax.Array]:
+def loss_fn(
+    name: str, dtype: Any = jnp.float32, num_classes: int = NUM_CLASSES
+) -> Callable[[Any], jax.Array]:
     def total_loss(batch: Any) -> jax.Array:
-        logits, _ = network_fn(name, True, dtype)(batch["image"])
+        logits, _ = network_fn(name, True, dtype, num_classes)(batch["image"])
         slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
         return slim.losses.get_total_loss()
 
@@ -137,28 +141,20 @@ def of_jslim(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
     return Compiled(forward, variables, train_op.step, state, batch)
 
 
-def of_linen(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
+def linen_step(
+    name: str, dtype: Any = jnp.float32, num_classes: int = NUM_CLASSES
+) -> tuple[Any, Callable[[Any, Any], Any]]:
+    """The network in training and `step((variables, state of the optimizer), batch)`."""
     make = LINEN_NETS[name]
-    model, trained = make(NUM_CLASSES, False), make(NUM_CLASSES, True)
-    variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
+    model = make(num_classes, True, dtype)
     optimizer = OPTIMIZER()
-
-    def cast(params: Any) -> Any:
-        # Kernels alone, as jslim does it: normalization stays float32.
-        return jax.tree.map(lambda x: x.astype(dtype) if x.ndim > 1 else x, params)
-
-    def forward(variables: Any, images: jax.Array) -> jax.Array:
-        params = cast(variables["params"])
-        return model.apply({**variables, "params": params}, images.astype(dtype))
 
     def step(state: Any, batch: Any) -> Any:
         variables, opt_state = state
 
         def loss_of(params: Any) -> Any:
-            logits, updated = trained.apply(
-                {**variables, "params": cast(params)},
-                batch["image"].astype(dtype),
-                mutable=["batch_stats"],
+            logits, updated = model.apply(
+                {**variables, "params": params}, batch["image"], mutable=["batch_stats"]
             )
             logits = logits.astype(jnp.float32)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
@@ -173,7 +169,18 @@ def of_linen(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
         params = optax.apply_updates(variables["params"], updates)
         return ({**updated, "params": params}, opt_state), loss
 
-    state = jax.tree.map(jnp.array, variables), optimizer.init(variables["params"])
+    return model, step
+
+
+def of_linen(name: str, batch: Any, dtype: Any = jnp.float32) -> Compiled:
+    model = LINEN_NETS[name](NUM_CLASSES, False, dtype)
+    variables = filled(jax.eval_shape(model.init, jax.random.key(0), batch["image"]))
+    _, step = linen_step(name, dtype)
+
+    def forward(variables: Any, images: jax.Array) -> jax.Array:
+        return model.apply(variables, images)
+
+    state = jax.tree.map(jnp.array, variables), OPTIMIZER().init(variables["params"])
     return Compiled(forward, variables, step, state, batch)
 
 

@@ -27,6 +27,8 @@ def pool_max(
     inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
 ) -> jax.Array:
     """The largest value of each window; padding never wins."""
+    if max(windows.size) == 1:
+        return _only(inputs, windows, channels_first, -np.inf)
     return bind(_MAX, inputs, windows=windows, channels_first=channels_first, **settings(backend))
 
 
@@ -34,7 +36,15 @@ def pool_sum(
     inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
 ) -> jax.Array:
     """The sum of each window."""
+    if max(windows.size) == 1:
+        return _only(inputs, windows, channels_first, 0)
     return bind(_SUM, inputs, windows=windows, channels_first=channels_first, **settings(backend))
+
+
+def _only(inputs: jax.Array, windows: Windows, channels_first: bool, padding: float) -> jax.Array:
+    """What windows of one pixel see: a slice, where XLA would scatter a pool's gradient."""
+    (pixels,) = shifts(pad(inputs, windows, channels_first, padding), windows, channels_first)
+    return pixels
 
 
 def _in_xlas_words(rank: int, windows: Windows, channels_first: bool) -> dict[str, Any]:

@@ -1,0 +1,195 @@
+"""What an optimized program computes, moves and sends, counted in its own operations."""
+
+import dataclasses
+import json
+import math
+import re
+from collections import Counter
+
+from benchmarks.aot.hlo import Array, Operation, Program
+from benchmarks.aot.targets import Chip
+
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+_FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all")
+_FREE += ("partition-id", "replica-id", "opt-barrier", "while", "conditional", "call")
+_STARTS = ("copy-start", "slice-start", "async-start")  # moves between memory and the chip
+# Operations that name what a fusion is, the first that it holds.
+_KINDS = ("select-and-scatter", "scatter", "reduce-window", "reduce")
+_CUDNN = "__cudnn$conv"
+
+
+@dataclasses.dataclass
+class Costs:
+    """Of one run of a program on one chip; the body of a loop counts once."""
+
+    flops: float = 0.0  # of convolutions and products
+    num_bytes: int = 0  # read and written in the device's memory, with padding
+    unpadded_bytes: int = 0
+    seconds: float = 0.0  # a roofline for each operation, added up
+    bytes_seconds: float = 0.0  # of those operations that bytes bound
+    operations: Counter[str] = dataclasses.field(default_factory=Counter)  # by kind
+    bytes_of: Counter[str] = dataclasses.field(default_factory=Counter)
+    convolutions: Counter[str] = dataclasses.field(default_factory=Counter)  # by dtypes
+    collectives: Counter[tuple[str, str, bool]] = dataclasses.field(default_factory=Counter)
+    sent_bytes: Counter[tuple[str, str, bool]] = dataclasses.field(default_factory=Counter)
+    largest: list[tuple[float, int, float, str]] = dataclasses.field(default_factory=list)
+    cycles: int = 0  # by the compiler's own estimate, where it was run to its end
+    num_donated: int = 0
+
+
+def costs_of(program: Program, chip: Chip) -> Costs:
+    """Counts.
+
+    Bytes are those of the operands and results of each operation that runs by itself, each operand
+    once. Those on the chip count nothing. FLOPs are two for each product of numbers that exist, not
+    of padding. A collective's key is its kind, its dtype, and whether it is asynchronous.
+    """
+    costs = Costs(num_donated=program.num_donated)
+    for computation, operation in program.run():
+        costs.cycles += int(
+            re.search(r'"estimated_cycles":"(\d+)"|$', operation.attributes)[1] or 0
+        )  # type: ignore[index]
+        if operation.opcode in _FREE or operation.opcode.endswith("-done"):
+            continue
+        base = operation.opcode.removesuffix("-start")
+        if base in COLLECTIVES:
+            _send(costs, base, operation)
+            continue
+        operands = {name: computation[name] for name in operation.operands if name in computation}
+        read = [array for each in operands.values() for array in each.results]
+        touched = [*operation.results, *read]
+        if operation.opcode in _STARTS:
+            # The result lists source and destination: the part that moves is the smaller.
+            there, here = (_sizes(operation.results, is_there) for is_there in (True, False))
+            padded = unpadded = min(max(there, default=0), max(here, default=0) or max(there))
+        else:
+            padded = sum(array.padded_bytes for array in touched if array.space == 0)
+            unpadded = sum(array.num_bytes for array in touched if array.space == 0)
+        found = list(_multiplications(program, computation, operation))
+        flops = sum(number for number, _ in found)
+        costs.convolutions.update(kind for _, kind in found if kind)
+        kind = _kind(program, operation, bool(found))
+        secs = max(padded / chip.bandwidth, flops / chip.peak)
+        if operation.opcode in _STARTS:
+            secs = 0.0  # beside other operations
+        costs.flops += flops
+        costs.num_bytes += padded
+        costs.unpadded_bytes += unpadded
+        costs.seconds += secs
+        costs.bytes_seconds += secs if padded / chip.bandwidth >= flops / chip.peak else 0.0
+        costs.operations[kind] += 1
+        costs.bytes_of[kind] += padded
+        named = re.search(r'op_name="([^"]*)"', operation.attributes)
+        label = f"{kind} {operation.name} {named[1] if named else ''}"
+        costs.largest.append((secs, padded, flops, label))
+    costs.largest.sort(reverse=True)
+    return costs
+
+
+def _sizes(arrays: tuple[Array, ...], is_in_memory: bool) -> list[int]:
+    return [a.padded_bytes for a in arrays if (a.space == 0) == is_in_memory and a.shape]
+
+
+def _send(costs: Costs, kind: str, operation: Operation) -> None:
+    is_async = operation.opcode.endswith("-start")
+    arrays = operation.results
+    if is_async and kind != "all-reduce":
+        arrays = arrays[len(arrays) // 2 :]  # operands stand before results
+    dtype = max(arrays, key=lambda array: array.num_bytes).dtype
+    key = (kind, dtype, is_async)
+    costs.collectives[key] += 1
+    costs.sent_bytes[key] += sum(array.num_bytes for array in arrays)
+
+
+def _kind(program: Program, operation: Operation, multiplies: bool) -> str:
+    inner = {each.opcode for _, each in program.within(operation)} or {operation.opcode}
+    if multiplies:
+        return "convolution or product" + (" and sum" if "reduce" in inner else "")
+    for kind in _KINDS:
+        if kind in inner:
+            return kind
+    if operation.opcode == "custom-call":
+        return operation.attribute("custom_call_target")
+    if operation.opcode == "fusion":
+        moves = {"parameter", "copy", "bitcast", "transpose", "reshape"}
+        return "copy" if inner <= moves else "elementwise"
+    return operation.opcode
+
+
+def _multiplications(
+    program: Program, computation: dict[str, Operation], operation: Operation
+) -> list[tuple[float, str]]:
+    """FLOPs of each convolution or product in it, and the dtypes of a convolution."""
+    found = []
+    for where, each in [(computation, operation), *program.within(operation)]:
+        if each.opcode == "convolution":
+            found.append((_convolution_flops(where, each), _dtypes(where, each)))
+        elif each.opcode == "dot":
+            found.append((_dot_flops(where, each, each.attribute("lhs_contracting_dims")), ""))
+        elif each.opcode == "custom-call":
+            target = each.attribute("custom_call_target")
+            if target.startswith(_CUDNN):
+                found.append((_cudnn_flops(where, each, target), _dtypes(where, each)))
+            elif "gemm" in target or "matmul" in target:
+                contracted = re.search(
+                    r'"lhs_contracting_dimensions":(\[[^\]]*\])', each.attributes
+                )
+                axes = json.loads(contracted[1]) if contracted else []
+                found.append((_dot_flops(where, each, ",".join(axes)), ""))
+    return found
+
+
+def _operand(computation: dict[str, Operation], operation: Operation, index: int) -> Array:
+    return computation[operation.operands[index]].results[0]
+
+
+def _dtypes(computation: dict[str, Operation], operation: Operation) -> str:
+    names = [_operand(computation, operation, i).dtype for i in (0, 1)]
+    is_grouped = any(
+        int(operation.attribute(f"{kind}_group_count") or 1) > 1 for kind in ("feature", "batch")
+    )
+    result = operation.results[0].dtype
+    return f"{' x '.join(names)} -> {result}{' grouped' if is_grouped else ''}"
+
+
+def _dot_flops(computation: dict[str, Operation], operation: Operation, axes: str) -> float:
+    left = _operand(computation, operation, 0).shape
+    contracted = math.prod(left[int(axis)] for axis in axes.split(",") if axis)
+    return 2.0 * math.prod(operation.results[0].shape) * contracted
+
+
+def _convolution_flops(computation: dict[str, Operation], operation: Operation) -> float:
+    """Of the pairs of a window's element and a number that is no padding."""
+    labels = re.match(r"(\w+)_(\w+)->(\w+)", operation.attribute("dim_labels"))
+    assert labels is not None
+    inputs, kernel = (_operand(computation, operation, i).shape for i in (0, 1))
+    outputs = operation.results[0].shape
+    window = dict(part.split("=") for part in operation.attribute("window").split())
+    size = [int(n) for n in window["size"].split("x")] if "size" in window else []
+    total = 2.0 * outputs[labels[3].index("b")] * outputs[labels[3].index("f")]
+    total *= kernel[labels[2].index("i")]
+    for i, taps in enumerate(size):
+        step, wide, rate = (
+            int(window[key].split("x")[i]) if key in window else 1
+            for key in ("stride", "lhs_dilate", "rhs_dilate")
+        )
+        before = int(window["pad"].split("x")[i].split("_")[0]) if "pad" in window else 0
+        length, count = inputs[labels[1].index(str(i))], outputs[labels[3].index(str(i))]
+        places = (o * step + k * rate - before for o in range(count) for k in range(taps))
+        total *= sum(p >= 0 and p % wide == 0 and p // wide < length for p in places)
+    return total
+
+
+def _cudnn_flops(computation: dict[str, Operation], operation: Operation, target: str) -> float:
+    """Of cuDNN's convolutions and their gradients, padding included: 2 x window x channels each."""
+    labels = re.match(r"(\w+)_(\w+)->(\w+)", operation.attribute("dim_labels"))
+    assert labels is not None
+    first, second = (_operand(computation, operation, i).shape for i in (0, 1))
+    window = dict(part.split("=") for part in operation.attribute("window").split())
+    taps = math.prod(int(n) for n in window["size"].split("x")) if "size" in window else 1
+    groups = int(operation.attribute("feature_group_count") or 1)
+    if "BackwardFilter" in target:
+        return 2.0 * math.prod(second) * taps * first[labels[1].index("f")] / groups
+    channels = second[labels[2].index("i")]
+    counted = first if "BackwardInput" in target else operation.results[0].shape
+    return 2.0 * math.prod(counted) * taps * channels
