@@ -45,11 +45,21 @@ class Predicate:
         return cls(test, key_of(test, what))
 
 
+class Gather(Hashable, Protocol):
+    """Gives the whole of a variable that lies in parts on the devices: `gather(name, value)`.
+
+    The value may be the variable in a narrower dtype, so that fewer bytes travel.
+    """
+
+    def __call__(self, name: str, value: jax.Array, /) -> jax.Array: ...
+
+
 class Context(NamedTuple):
     arg_scope: ArgScope = ArgScope()
     around_ops: Around | None = None  # what calls every op that an arg_scope can set
     freezes_batch_norm: Predicate | None = None  # of the name of a layer's scope
     platform: str | None = None  # as on which layers compute; None is what is lowered for
+    gather: Gather | None = None  # None where every device has the variables whole
 
 
 CONTEXT = jax.make_user_context(default_value=Context())

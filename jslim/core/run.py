@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend import core as jex_core
 from jax.typing import DTypeLike
 
+from jslim.core.context import context
 from jslim.core.devices import Placement, Space
 from jslim.core.errors import ScopeError, did_you_mean
 from jslim.core.initial_values import Initializer, initial_value
@@ -51,6 +52,7 @@ class VariableInfo:
     tags: frozenset[str]  # TF's graph collections that it is in
     site: str  # file:line of the user's code that made it
     placement: Placement = None
+    is_linens: bool = False  # a Linen module reads it, without this room
 
 
 def _trace_state() -> object:
@@ -213,6 +215,11 @@ class Run:
             view = self.views[name] = held, _as_seen(info, held)
         return view[1]
 
+    def stored(self, name: str) -> jax.Array:
+        """`read`, but in parts if that is how the variable lies on the devices."""
+        info = self.variables[name]
+        return _as_stored(info, self.store.get(info.collection, name))
+
     def assign(self, name: str, value: jax.Array) -> None:
         """Gives a variable a new value; `access.assign` explains."""
         if name not in self.variables:
@@ -274,7 +281,7 @@ class Run:
         self.settle()
         losses = {}
         for name, regularizer in self.regularizers.items():
-            loss = regularizer(self.read(name))
+            loss = regularizer(self.stored(name))
             if loss is not None:
                 losses[f"{name}/Regularizer"] = loss
         return losses | self.collections.get(REGULARIZATION_LOSSES, {})
@@ -340,7 +347,7 @@ class Run:
                     value = unboxed(boxed)
                     self.variables[name] = VariableInfo(
                         name, jnp.shape(value), jnp.result_type(value), collection, is_trainable,
-                        tags, site,
+                        tags, site, is_linens=True,
                     )  # fmt: skip
 
     def export(self) -> None:
@@ -360,6 +367,11 @@ class Run:
 
 
 def _as_seen(info: VariableInfo, held: Held) -> jax.Array:
+    value, gather = _as_stored(info, held), context().gather
+    return value if gather is None else gather(info.name, value)
+
+
+def _as_stored(info: VariableInfo, held: Held) -> jax.Array:
     value = unboxed(held)
     if info.placement is Space.Host:
         value = jax.device_put(value, Space.Device)

@@ -21,7 +21,9 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
+from jslim.core.access import frame
 from jslim.core.arg_scope import add_arg_scope
+from jslim.core.context import context
 from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import _common, utils
@@ -168,7 +170,13 @@ class Call:
             trainable=self._given.get("trainable", True),
             collections=self.collections("weights" if name.endswith("_weights") else name),
         )
-        return _common.cast(value, self.dtype)
+        gather = context().gather
+        if gather is None:
+            return _common.cast(value, self.dtype)
+        # Narrow first and then whole: half the bytes travel, of the gradient too.
+        run, scope, _ = frame(self.where)
+        full = scope.full_name(name)
+        return gather(full, _common.cast(run.stored(full), self.dtype))
 
     def collections(self, name: str) -> list[str]:
         """The collections that the variable `name` is to be added to."""

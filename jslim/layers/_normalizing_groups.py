@@ -92,8 +92,7 @@ def _moments(groups: Groups, array: jax.Array) -> Moments:
     if groups.channels_axis is None:
         return mean, in_two_passes(array)
     return mean, _lowering.on_platform(
-        lambda choices: in_one_pass_where_exact if choices.one_pass_for_groups else in_two_passes,
-        array,
+        "one_pass_for_groups", in_one_pass_where_exact, in_two_passes, array
     )
 
 

@@ -293,7 +293,7 @@ def _after(cotangents: Tree, arrays: list[Tree], everywhere: bool | None) -> lis
 
     if everywhere:
         return kept(arrays)
-    return on_platform(lambda choices: kept if choices.drops_barriers else list, arrays)
+    return on_platform("drops_barriers", kept, list, arrays)
 
 
 def _recomputing(pure: Pure, use_data_dep: bool | None, tupleize_grads: bool) -> Function:

@@ -73,6 +73,26 @@ def state_shardings(state: TrainState, rules: Rules, mesh: Mesh) -> TrainState:
     return jax.tree_util.tree_map_with_path(place, state)
 
 
+class Gathering:
+    """How layers get whole variables of a state that lies in parts (`core.context.Gather`).
+
+    A layer that computes in bfloat16 narrows its part of a variable first. Half the bytes travel
+    then, of the variable to all devices and of its gradient back.
+    """
+
+    def __init__(self, shapes: TrainState, shardings: TrainState, mesh: Mesh):
+        """Takes the shapes of a state and how it lies on the mesh."""
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        parts = named(shardings.params)
+        self._parts = {name: (x.shape, parts[name]) for name, x in named(shapes.params).items()}
+
+    def __call__(self, name: str, value: jax.Array) -> jax.Array:
+        shape, sharding = self._parts.get(name, (None, self._whole))
+        if shape == value.shape:  # and no slice of it, as under a lifted scan
+            value = jax.lax.with_sharding_constraint(value, sharding)
+        return jax.lax.with_sharding_constraint(value, self._whole)
+
+
 def _spec_of(name: str, shape: tuple[int, ...], rules: Rules, mesh: Mesh) -> PartitionSpec:
     for pattern, rule in rules:
         if re.match(pattern, name):

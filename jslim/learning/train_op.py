@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim.core.arg_scope import arg_scope, current_arg_scope
+from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
 from jslim.core.model import Model, recorded
 from jslim.core.names import BATCH_STATS, PARAMS
@@ -31,7 +32,7 @@ from jslim.learning.mesh import (
 )
 from jslim.learning.numerics import EVERYTHING, FIRST_NONFINITE, first_nonfinite, quantities_of_step
 from jslim.learning.options import StepOptions
-from jslim.learning.sharding import DATA_PARALLEL, state_shardings
+from jslim.learning.sharding import DATA_PARALLEL, Gathering, state_shardings
 from jslim.learning.state import PyTree, TrainState, moving_averages
 from jslim.summaries import SUMMARIES, Summaries, summaries_due
 from jslim.variables import global_step_is
@@ -70,6 +71,7 @@ class TrainOp:
         self._trained: PyTree = None  # of the params: whether each is trained
         self._whole = NamedSharding(self.mesh, PartitionSpec())
         self.state_sharding: PyTree = self._whole
+        self._gather: Gathering | None = None  # where the state lies in parts
         self._compile()
 
     def _compile(self) -> None:
@@ -99,6 +101,7 @@ class TrainOp:
             return
         shapes = jax.eval_shape(self._init, rng, batch)
         self.state_sharding = state_shardings(shapes, rules, self.mesh)
+        self._gather = Gathering(shapes, self.state_sharding, self.mesh)
         self._compile()
 
     def init(self, rng: jax.Array | int, batch: PyTree) -> TrainState:
@@ -322,7 +325,8 @@ class TrainOp:
             trained: PyTree, held: dict[str, PyTree], batch: PyTree, rng: jax.Array
         ) -> tuple[jax.Array, tuple[Outputs, dict[str, PyTree]]]:
             variables = {PARAMS: merged(state.params, trained), **held}
-            with global_step_is(state.step), self._frozen_batch_norm():
+            gathers = changed_context(gather=self._gather)
+            with global_step_is(state.step), self._frozen_batch_norm(), gathers:
                 result, updated = self.model.apply(
                     variables, batch, rngs=rng, mutable=[*held, *collected]
                 )
@@ -336,11 +340,18 @@ class TrainOp:
         return gradients_of(trained, held, batch, rng)
 
     def _gathered(self, state: TrainState) -> TrainState:
-        """The state with its variables whole on every device, where they lie in parts."""
+        """The state with those variables whole on every device that no layer gathers by itself."""
         if not self._lies_in_parts:
             return state
-        variables = {name: getattr(state, name) for name in ("params", "batch_stats", "extra")}
-        return state.replace(**jax.lax.with_sharding_constraint(variables, self._whole))
+        variables = {name: getattr(state, name) for name in ("batch_stats", "extra")}
+        gathered = jax.lax.with_sharding_constraint(variables, self._whole)
+
+        params = flatten_dict(state.params)
+        for path, leaf in params.items():
+            info = self._infos.get("/".join(path))
+            if info is None or info.is_linens:
+                params[path] = jax.lax.with_sharding_constraint(leaf, self._whole)
+        return state.replace(params=unflatten_dict(params), **gathered)
 
     def _scattered(self, gradients: PyTree) -> PyTree:
         """Gradients that lie as their variables do."""

@@ -1,5 +1,7 @@
 """How often the devices speak to each other in a step, read from the compiled program."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,15 +14,22 @@ from jslim import learning
 NUM_LAYERS = 3
 
 
-def program_of(with_batch_norm, size=8, **options):
-    """The compiled step as text, and the bytes of the parameters."""
+def program_of(with_batch_norm, size=8, dtype=jnp.float32, **options):
+    """The lowered step, and the bytes of the parameters."""
 
     def total_loss(batch):
         norm = slim.batch_norm if with_batch_norm else None
-        with slim.arg_scope([slim.conv2d], normalizer_fn=norm):
+        with (
+            slim.arg_scope([slim.conv2d], normalizer_fn=norm),
+            slim.arg_scope(
+                [slim.conv2d, slim.fully_connected],
+                dtype=dtype,
+                weights_regularizer=slim.l2_regularizer(1e-3),
+            ),
+        ):
             net = slim.repeat(batch["image"], NUM_LAYERS, slim.conv2d, 8, [3, 3], scope="conv")
-        logits = slim.fully_connected(slim.flatten(net), 8, activation_fn=None, scope="logits")
-        slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
+            logits = slim.fully_connected(slim.flatten(net), 8, activation_fn=None, scope="logits")
+        slim.losses.sparse_softmax_cross_entropy(logits.astype(jnp.float32), batch["label"])
         return slim.losses.get_total_loss()
 
     train_op = learning.create_train_op(
@@ -32,12 +41,12 @@ def program_of(with_batch_norm, size=8, **options):
     }
     state = train_op.init_shapes(0, batch)
     params = sum(x.size * 4 for x in jax.tree.leaves(state.params))
-    return train_op.lower(state, batch).compile().as_text(), params
+    return train_op.lower(state, batch), params
 
 
 def step_of(with_batch_norm, **options):
-    text, params = program_of(with_batch_norm, **options)
-    return *scaling.collectives(text), params
+    lowered, params = program_of(with_batch_norm, **options)
+    return *scaling.collectives(lowered.compile().as_text()), params
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -70,7 +79,7 @@ def test_global_statistics_cost_two_more_for_each_layer_and_those_of_replicas_no
 @pytest.mark.parametrize(("statistics", "is_in_loop"), [("replica", False), ("global", True)])
 def test_accumulated_gradients_are_summed_once_with_statistics_of_replicas(statistics, is_in_loop):
     options = {"gradient_accumulation_steps": 2, "batch_norm_statistics": statistics}
-    text, _ = program_of(True, **options)
+    text = program_of(True, **options)[0].compile().as_text()
     in_loop = "\n".join(line for line in text.splitlines() if "while/body" in line)
     assert bool(scaling.collectives(in_loop)[0]) == is_in_loop
     assert scaling.collectives(text)[0]
@@ -81,6 +90,13 @@ def test_a_state_in_parts_gathers_each_variable_once():
     # Variables that eight devices cannot divide stay whole.
     assert 0 < sizes["all-gather"] <= params + 200
     assert sizes["all-reduce"] + sizes["reduce-scatter"] <= params + 200
+
+
+def test_a_state_in_parts_is_gathered_in_the_dtype_that_layers_compute_in():
+    lowered, _ = program_of(False, dtype=jnp.bfloat16, sharding_rules=learning.FULLY_SHARDED)
+    whole = r"sharding_constraint %\d+ <@mesh, \[(?:\{\}(?:, )?)+\]> : tensor<(?:\d+x)*(\w+)>"
+    # Kernels and biases of all layers on their way to the devices, and their gradients back.
+    assert re.findall(whole, lowered.as_text()) == ["bf16"] * 2 * 2 * (NUM_LAYERS + 1)
 
 
 @pytest.mark.parametrize(("num_devices", "expected"), [(8, 0.4), (64, 0.4 + 4.5 / 8)])

@@ -120,6 +120,19 @@ def test_a_sharded_state_trains_to_the_same_numbers(with_batch_norm):
     assert train_op.state_sharding.params["conv2"]["weights"] == kernel.sharding
 
 
+def test_a_sharded_state_trains_alike_in_bfloat16():
+    sgd = optax.sgd(0.1)
+    with slim.arg_scope([slim.conv2d, slim.fully_connected], dtype=jnp.bfloat16):
+        _, whole, one = train(optimizer=sgd, num_devices=8)
+        _, parts, other = train(optimizer=sgd, num_devices=8, sharding_rules=learning.FULLY_SHARDED)
+    start = learning.create_train_op(loss_of(False), sgd).init(0, BATCH)
+    trees = (jax.device_get(jax.tree.leaves(state.params)) for state in (start, whole, parts))
+    for before, a, b in zip(*trees, strict=True):
+        # The sum over the devices is rounded to 8 bits.
+        np.testing.assert_allclose(a, b, rtol=0, atol=0.03 * np.abs(a - before).max())
+    np.testing.assert_allclose(one["loss"], other["loss"], rtol=0.01)
+
+
 def bytes_on_first_device(state):
     shardings = jax.tree.map(lambda leaf: leaf.sharding.shard_shape(leaf.shape), state)
     sizes = jax.tree.map(

@@ -109,18 +109,17 @@ def choices(platform: str | None) -> Choices:
     return CHOICES.get(_OTHER_NAMES.get(platform or "", platform or ""), Choices())
 
 
-def on_platform(function_of: Callable[[Choices], Callable[..., Any]], *arguments: Any) -> Any:
-    """`function_of(choices)(*arguments)` with those of the platform that it is lowered for.
+def on_platform(
+    choice: str, ours: Callable[..., Any], xlas: Callable[..., Any], *arguments: Any
+) -> Any:
+    """`ours(*arguments)` when lowered for a platform that makes that choice, else `xlas`.
 
-    JAX traces each of the functions, and derivatives of them all: for what is small, or has
-    derivatives of its own around it.
+    JAX traces both functions, and derivatives of both: for what is small, or has derivatives of its
+    own around it.
     """
     forced = forced_platform()
     if forced is not None:
-        return function_of(choices(forced))(*arguments)
-    own = {
-        name: function_of(choices(name))
-        for name in ("cpu", "tpu", *_OTHER_NAMES)
-        if choices(name) != Choices()
-    }
-    return lax.platform_dependent(*arguments, default=function_of(Choices()), **own)
+        return (ours if getattr(choices(forced), choice) else xlas)(*arguments)
+    names = ("cpu", "tpu", *_OTHER_NAMES)
+    own = {name: ours for name in names if getattr(choices(name), choice)}
+    return lax.platform_dependent(*arguments, default=xlas, **own)
