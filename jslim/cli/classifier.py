@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jslim import data, layers
+from jslim import data, evaluation, layers, metrics
 from jslim.cli.distributed import DevicesConfig
 from jslim.cli.flags import Config, UsageError, flag
 from jslim.core.arg_scope import arg_scope
@@ -252,10 +252,16 @@ def make_network(contract: Contract, config: DevicesConfig) -> Network:
     return lambda images, **options: network(preprocess(images), **options)
 
 
-def eval_fn(
-    contract: Contract, config: DevicesConfig
-) -> Callable[[Mapping[str, Any], Batch], tuple[jax.Array, jax.Array]]:
-    """Logits and labels of a batch, for `slim.evaluation` and those of `scoring`."""
+def make_evaluator(
+    contract: Contract, config: DevicesConfig, metric_map: Mapping[str, metrics.Metric]
+) -> evaluation.Evaluate:
+    """Evaluates variables of the network on batches, by metrics of logits and labels.
+
+    Args:
+      contract: Which network it is.
+      config: The flags.
+      metric_map: The metrics by name, such as those of `scoring`.
+    """
     model = Model(make_network(contract, config))
 
     def logits_and_labels(
@@ -264,4 +270,5 @@ def eval_fn(
         logits, _ = model.apply(variables, batch["image"])
         return logits, batch["label"]
 
-    return logits_and_labels
+    metric = metrics.aggregate_metric_map(metric_map)
+    return evaluation.make_evaluator(logits_and_labels, metric, mesh=device_mesh(config))

@@ -86,7 +86,7 @@ class EvaluateConfig(ClassifierConfig, scoring.MetricsConfig, CheckpointConfig):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates as the command line says; returns the exit code."""
-    return run(evaluate, EvaluateConfig, argv, flags.DROPPED)
+    return run(evaluate, EvaluateConfig, argv)
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -97,7 +97,7 @@ def evaluate(config: EvaluateConfig) -> None:
       RestoreError: There is no whole checkpoint.
       DataError: The data cannot be read.
     """
-    scoring.check_names(flags.scopes_of(config.metrics))
+    scoring.check_names(config)
     flags.refuse_idle(config)
     first, describes_itself = _read(config, _first_checkpoint(config))
     contract = dict(first.contract)
@@ -113,11 +113,7 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.eval_image_size:
         contract["image_size"] = config.eval_image_size
     metric_map = _metric_map(config, contract["num_classes"], len(dataset))
-    evaluate_by = evaluation.make_evaluator(
-        image_classifier.eval_fn(contract, config),
-        metrics.aggregate_metric_map(metric_map),
-        mesh=image_classifier.device_mesh(config),
-    )
+    evaluate_by = image_classifier.make_evaluator(contract, config, metric_map)
     with image_classifier.host_batches(dataset, contract, config, is_training=False) as batches:
         check_statistics = None
         if first.variables.get("batch_stats"):
@@ -218,8 +214,7 @@ def _flags_given(config: EvaluateConfig) -> Contract:
 def _metric_map(
     config: EvaluateConfig, num_classes: int, num_examples: int
 ) -> dict[str, metrics.Metric]:
-    names = flags.scopes_of(config.metrics) or scoring.default_names(num_classes)
-    found = scoring.metric_map(names, num_classes)
+    found = scoring.metric_map(config, num_classes)
     if config.per_class or config.confusion_matrix_file:
         found[_MATRIX] = metrics.confusion_matrix(num_classes).on(scoring.predicted_class)
     if config.predictions_file:

@@ -35,7 +35,7 @@ class ExportConfig(LoadConfig):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exports as the command line says; returns the exit code."""
-    return run(export, ExportConfig, argv, flags.DROPPED)
+    return run(export, ExportConfig, argv)
 
 
 def export(config: ExportConfig) -> None:

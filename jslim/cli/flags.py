@@ -192,8 +192,8 @@ def refuse_idle(config: Config) -> None:
       UsageError: One is given, and what it goes with is not.
     """
     for one in flags_of(type(config)):
-        if one.name not in config.given:
-            continue
+        if one.name not in config.given or getattr(config, one.name, None) is False:
+            continue  # such as --nofreeze_batch_norm, which asks for nothing
         other = one.rules.get("goes_with")
         if other is not None and not getattr(config, other):
             raise UsageError(

@@ -7,13 +7,14 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Sequence
+from typing import TextIO
 
+import jax
 from absl import flags
 
 from jslim.cli import distributed, flagfiles
-from jslim.cli.flags import C, UsageError, config_of, flag_values
+from jslim.cli.flags import DROPPED, C, UsageError, config_of, flag_values
 from jslim.core.text import printable
 from jslim.data import BadRecordError
 from jslim.host.paths import output_directory
@@ -30,7 +31,6 @@ def run(
     program: Callable[[C], None],
     kind: type[C],
     argv: Sequence[str] | None = None,
-    dropped: Mapping[str, str] | None = None,
 ) -> int:
     """Parses the flags, sets up logging, compilation cache and memory, and runs `program`.
 
@@ -38,7 +38,6 @@ def run(
       program: What is run; it gets the config.
       kind: The class of the config, which says what flags there are.
       argv: The command line with the program's name first; default `sys.argv`.
-      dropped: TF-Slim's flags that jslim does not have, each with what to do instead.
 
     Returns:
       The exit code: 0; 2 after one sentence on stderr where the input was at fault (with
@@ -57,7 +56,7 @@ def run(
         if cache and "compilation_cache_dir" in config.given:
             cache = output_directory(cache, "--compilation_cache_dir")
     except (flags.Error, ValueError) as error:
-        return _fail(argv, _explain(error, dropped or {}))
+        return _fail(argv, _explain(error))
     if config.help:
         print(values.get_help())
         return 0
@@ -105,9 +104,7 @@ def _check_integers(values: flags.FlagValues) -> None:
 
 
 def _missing_platform() -> str | None:
-    """What is wrong where JAX cannot start on the platform that the environment names."""
-    import jax
-
+    """Why JAX cannot start on the platform that the environment names; None if it can."""
     platforms = os.environ.get("JAX_PLATFORMS")
     try:
         if platforms:
@@ -121,10 +118,9 @@ def _missing_platform() -> str | None:
     return None
 
 
-def _explain(error: Exception, dropped: Mapping[str, str]) -> str:
-    name = str(getattr(error, "flagname", None))
-    if isinstance(error, flags.UnrecognizedFlagError) and name in dropped:
-        return f"--{name} is TF-Slim's, but not jslim's: {dropped[name]}"
+def _explain(error: Exception) -> str:
+    if isinstance(error, flags.UnrecognizedFlagError) and (advice := DROPPED.get(error.flagname)):
+        return f"--{error.flagname} is TF-Slim's, but not jslim's: {advice}"
     return str(error)
 
 
@@ -162,22 +158,17 @@ def _log_to_stderr() -> None:
 
 
 def _divide_cpu(count: int) -> None:
-    """Has a CPU be as many devices as `--num_clones` asks for, unless the environment says it."""
-    import jax
-
+    """Makes a CPU as many devices as `--num_clones` says, unless the environment says how many."""
     is_given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    config: Any = jax.config
-    if is_given or config.jax_num_cpu_devices >= 0 or not 1 < count <= _MOST_CPU_DEVICES:
+    if is_given or jax.config.jax_num_cpu_devices >= 0:
         return
-    # Where JAX has started already, `data_mesh` says how many devices there are.
-    with contextlib.suppress(RuntimeError):
-        config.update("jax_num_cpu_devices", count)
+    if 1 < count <= _MOST_CPU_DEVICES:
+        # If JAX has started already, `data_mesh` says how many devices there are.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", count)
 
 
 def _use_compilation_cache(directory: str | None) -> None:
-    if not directory:
-        return
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(directory))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if directory:
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(directory))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

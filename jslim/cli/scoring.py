@@ -3,7 +3,7 @@
 All of them get `(logits, labels)` of a batch. `NAME_X` is a metric with a number.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim import evaluation, metrics
-from jslim.cli.flags import Config, UsageError
+from jslim.cli.flags import Config, UsageError, scopes_of
 from jslim.core.errors import did_you_mean
 from jslim.metrics import Metric
 
@@ -115,40 +115,35 @@ _ROWS = {
 METRIC_NAMES = tuple(_ROWS)
 
 
-def default_names(num_classes: int) -> list[str]:
-    """What TF-Slim's script computes, and the loss; recall at five only of more classes."""
-    return ["Accuracy", "Loss", *(["Recall_5"] if num_classes > 5 else [])]
-
-
-def less_is_better(name: str) -> bool:
-    """Whether a small value of the metric is the good one."""
-    return name in _ROWS and _ROWS[name].less_is_better
-
-
-def metric_map(
-    names: Sequence[str], num_classes: int, flag: str = "--metrics"
-) -> dict[str, Metric]:
-    """The metrics of those names.
-
-    Args:
-      names: Such as `Accuracy`, `Recall_3` or `PrecisionAtRecall_0.9`; see `METRIC_NAMES`.
-      num_classes: The number of classes.
-      flag: Where the names are from, for errors.
+def metric_map(config: MetricsConfig, num_classes: int) -> dict[str, Metric]:
+    """The metrics of `--metrics`, by default those of TF-Slim's script and the loss.
 
     Raises:
-      UsageError: There is no such metric, or not of so many classes.
+      UsageError: There is no such metric, or none for this number of classes.
     """
-    return {name: _make(name, num_classes, flag) for name in names}
+    default = ["Accuracy", "Loss", *(["Recall_5"] if num_classes > 5 else [])]
+    names = scopes_of(config.metrics) or default
+    return {name: make_metric(name, num_classes) for name in names}
 
 
-def check_names(names: Sequence[str], flag: str = "--metrics") -> None:
-    """Refuses names that no metric has, whatever the classes; as `metric_map`."""
-    for name in names:
-        _find(name, flag)
+def check_names(config: MetricsConfig) -> None:
+    """Refuses names in `--metrics` that no metric has, whatever the classes."""
+    for name in scopes_of(config.metrics):
+        find(name)
 
 
-def _make(name: str, num_classes: int, flag: str) -> Metric:
-    row, number = _find(name, flag)
+def make_metric(name: str, num_classes: int, flag: str = "--metrics") -> Metric:
+    """One metric.
+
+    Args:
+      name: Such as `Accuracy`, `Recall_3` or `PrecisionAtRecall_0.9`; see `METRIC_NAMES`.
+      num_classes: The number of classes.
+      flag: The flag that names it, for errors.
+
+    Raises:
+      UsageError: There is no such metric, or none for this number of classes.
+    """
+    row, number = find(name, flag)
     if row.is_binary and num_classes != 2:
         raise UsageError(
             f"{flag}: {name} is of two classes, the second one positive; there are {num_classes}"
@@ -162,8 +157,12 @@ def _make(name: str, num_classes: int, flag: str) -> Metric:
     return metric if row.select is None else metric.on(row.select)
 
 
-def _find(name: str, flag: str) -> tuple[_Row, float]:
-    """The row of a metric, and the number in its name, 0 where there is none."""
+def find(name: str, flag: str = "--metrics") -> tuple[_Row, float]:
+    """The row of a metric, and the number in its name, or 0.
+
+    Raises:
+      UsageError: There is no such metric.
+    """
     if name in _ROWS and _ROWS[name].number is None:
         return _ROWS[name], 0
     stem, _, text = name.rpartition("_")

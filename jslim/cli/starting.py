@@ -39,10 +39,10 @@ class StartConfig(Config):
     train_dir: str = flag("/tmp/tfmodel/", path=output_directory)
     start_from: str = flag("auto", choices=("auto", "resume", "checkpoint", "scratch"))
     checkpoint_path: str | None = flag(None, path=local_path)
-    checkpoint_exclude_scopes: str | None = None
+    checkpoint_exclude_scopes: str | None = flag(None, goes_with="checkpoint_path")
     trainable_scopes: str | None = None
-    freeze_batch_norm: bool = False
-    ignore_missing_vars: bool = False
+    freeze_batch_norm: bool = flag(False, goes_with="trainable_scopes")
+    ignore_missing_vars: bool = flag(False, goes_with="checkpoint_path")
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,15 @@ def find_start(config: StartConfig, optimizer: str) -> Start:
         checkpoint in `--train_dir` started from something else than `--checkpoint_path`.
       RestoreError: `--checkpoint_path` is no checkpoint; TensorFlow trains in `--train_dir`.
     """
-    _check_flags(config)
-    given = as_text(os.path.abspath(config.checkpoint_path)) if config.checkpoint_path else None
+    given = None
+    if path := config.checkpoint_path:
+        if config.start_from == "scratch":
+            raise UsageError("--start_from=scratch contradicts --checkpoint_path; drop one of them")
+        loading.check_is_there(path)
+        checkpoints.resolve(path)
+        given = as_text(os.path.abspath(path))
+    elif config.start_from == "checkpoint":
+        raise UsageError("--start_from=checkpoint goes with --checkpoint_path, which is not given")
     resumed_from = checkpoints.step_to_resume(config.train_dir)
     if resumed_from is None:
         if config.start_from == "resume":
@@ -112,24 +119,6 @@ def find_start(config: StartConfig, optimizer: str) -> Start:
     return Start(resumed_from, weights, contract)
 
 
-def _check_flags(config: StartConfig) -> None:
-    if path := config.checkpoint_path:
-        if config.start_from == "scratch":
-            raise UsageError("--start_from=scratch contradicts --checkpoint_path; drop one of them")
-        loading.check_is_there(path)
-        checkpoints.resolve(path)
-    else:
-        for name in ("checkpoint_exclude_scopes", "ignore_missing_vars"):
-            if getattr(config, name):
-                raise UsageError(f"--{name} goes with --checkpoint_path, which is not given")
-        if config.start_from == "checkpoint":
-            raise UsageError("--start_from=checkpoint: --checkpoint_path, the one, is not given")
-    if config.freeze_batch_norm and not config.trainable_scopes:
-        raise UsageError(
-            "--freeze_batch_norm goes with --trainable_scopes, which is not given: all is trained"
-        )
-
-
 def make_init_fn(
     config: StartConfig, network: Network, class_names: Sequence[str]
 ) -> Callable[[TrainState], TrainState] | None:
@@ -155,9 +144,7 @@ def make_init_fn(
         if excluded:
             match(state.variables, excluded, "--checkpoint_exclude_scopes")
         elif config.checkpoint_exclude_scopes is None:
-            leave_out = _heads_of_other_classes(
-                reader, network, len(class_names), state, class_names
-            )
+            leave_out = _heads_of_other_classes(reader, network, state, class_names)
         wanted = get_variables_to_restore(state.variables, exclude=leave_out or None)
         assign = checkpoints.assign_from_checkpoint_fn(
             reader.path, wanted, ignore_missing_vars=config.ignore_missing_vars
@@ -174,11 +161,11 @@ def make_init_fn(
 def _heads_of_other_classes(
     reader: checkpoints.CheckpointReader,
     network: Network,
-    num_classes: int,
     state: TrainState,
     class_names: Sequence[str],
 ) -> list[str]:
     """The heads of the network, if the checkpoint has any of them for other classes."""
+    num_classes = len(class_names)
     held = reader.get_variable_to_shape_map()
     heads = [f"{scope}/" for scope in network.head]
     ours = get_variables_to_restore(state.variables)

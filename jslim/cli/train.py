@@ -111,7 +111,7 @@ class TrainConfig(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Trains as the command line says; returns the exit code."""
-    return run(train, TrainConfig, argv, flags.DROPPED)
+    return run(train, TrainConfig, argv)
 
 
 def train(config: TrainConfig) -> None:
@@ -121,8 +121,8 @@ def train(config: TrainConfig) -> None:
       UsageError: Flags that make no sense together, or that do not fit a checkpoint.
       DataError: The data cannot be read.
     """
-    scoring.check_names(flags.scopes_of(config.metrics))
-    scoring.check_names([config.best_metric], "--best_metric")
+    scoring.check_names(config)
+    scoring.find(config.best_metric, "--best_metric")
     flags.refuse_idle(config)
     network = nets_factory.get_network(config.model_name)
     if network.takes_videos:

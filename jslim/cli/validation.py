@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from jslim import checkpoints, evaluation, metrics
+from jslim import checkpoints, evaluation
 from jslim.cli import classifier, scoring
 from jslim.cli.classifier import ClassifierConfig, Contract
-from jslim.cli.flags import UsageError, flag, scopes_of
+from jslim.cli.flags import UsageError, flag
 from jslim.cli.scoring import MetricsConfig
 from jslim.cli.starting import StartConfig
 from jslim.core.errors import DataError
@@ -118,19 +118,14 @@ class Validation:
                 f"{dataset.class_names} and {contract['class_names']}"
             )
         num_classes = dataset.num_classes
-        names = scopes_of(config.metrics) or scoring.default_names(num_classes)
-        metric_map = scoring.metric_map(names, num_classes)
-        self._metric = config.best_metric
-        metric_map |= scoring.metric_map([self._metric], num_classes, "--best_metric")
-        self._sign = -1.0 if scoring.less_is_better(self._metric) else 1.0
+        metric_map = scoring.metric_map(config, num_classes)
+        best = self._metric = config.best_metric
+        metric_map[best] = scoring.make_metric(best, num_classes, "--best_metric")
+        self._sign = -1.0 if scoring.find(best)[0].less_is_better else 1.0
         self._contract = contract
         self._directory = pathlib.Path(config.train_dir)
         self._batches = classifier.host_batches(dataset, contract, config, is_training=False)
-        self._evaluate = evaluation.make_evaluator(
-            classifier.eval_fn(contract, config),
-            metrics.aggregate_metric_map(metric_map),
-            mesh=classifier.device_mesh(config),
-        )
+        self._evaluate = classifier.make_evaluator(contract, config, metric_map)
         if contract["has_moving_averages"]:
             logger.info("evaluations use the moving averages of the variables")
         self._found: dict[int, Line] = {}  # by step

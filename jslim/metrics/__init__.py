@@ -26,22 +26,46 @@ from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.metrics._core import Metric as Metric
 from jslim.metrics._core import aggregate_metric_map as aggregate_metric_map
 from jslim.metrics._core import aggregate_metrics as aggregate_metrics
+from jslim.metrics.binary import precision as precision
+from jslim.metrics.binary import recall as recall
+from jslim.metrics.binary import streaming_false_negative_rate as streaming_false_negative_rate
+from jslim.metrics.binary import (
+    streaming_false_negative_rate_at_thresholds as streaming_false_negative_rate_at_thresholds,
+)
+from jslim.metrics.binary import streaming_false_negatives as streaming_false_negatives
+from jslim.metrics.binary import (
+    streaming_false_negatives_at_thresholds as streaming_false_negatives_at_thresholds,
+)
+from jslim.metrics.binary import streaming_false_positive_rate as streaming_false_positive_rate
+from jslim.metrics.binary import (
+    streaming_false_positive_rate_at_thresholds as streaming_false_positive_rate_at_thresholds,
+)
+from jslim.metrics.binary import streaming_false_positives as streaming_false_positives
+from jslim.metrics.binary import (
+    streaming_false_positives_at_thresholds as streaming_false_positives_at_thresholds,
+)
+from jslim.metrics.binary import streaming_precision as streaming_precision
+from jslim.metrics.binary import (
+    streaming_precision_at_thresholds as streaming_precision_at_thresholds,
+)
+from jslim.metrics.binary import streaming_recall as streaming_recall
+from jslim.metrics.binary import (
+    streaming_recall_at_thresholds as streaming_recall_at_thresholds,
+)
+from jslim.metrics.binary import streaming_true_negatives as streaming_true_negatives
+from jslim.metrics.binary import (
+    streaming_true_negatives_at_thresholds as streaming_true_negatives_at_thresholds,
+)
+from jslim.metrics.binary import streaming_true_positives as streaming_true_positives
+from jslim.metrics.binary import (
+    streaming_true_positives_at_thresholds as streaming_true_positives_at_thresholds,
+)
 from jslim.metrics.classes import ClassScores as ClassScores
 from jslim.metrics.classes import cohen_kappa as cohen_kappa
 from jslim.metrics.classes import confusion_matrix as confusion_matrix
 from jslim.metrics.classes import per_class as per_class
 from jslim.metrics.classes import scores_of as scores_of
 from jslim.metrics.classes import streaming_mean_iou as streaming_mean_iou
-from jslim.metrics.confusion import precision as precision
-from jslim.metrics.confusion import recall as recall
-from jslim.metrics.confusion import streaming_false_negative_rate as streaming_false_negative_rate
-from jslim.metrics.confusion import streaming_false_negatives as streaming_false_negatives
-from jslim.metrics.confusion import streaming_false_positive_rate as streaming_false_positive_rate
-from jslim.metrics.confusion import streaming_false_positives as streaming_false_positives
-from jslim.metrics.confusion import streaming_precision as streaming_precision
-from jslim.metrics.confusion import streaming_recall as streaming_recall
-from jslim.metrics.confusion import streaming_true_negatives as streaming_true_negatives
-from jslim.metrics.confusion import streaming_true_positives as streaming_true_positives
 from jslim.metrics.correlation import streaming_covariance as streaming_covariance
 from jslim.metrics.correlation import streaming_pearson_correlation as streaming_pearson_correlation
 from jslim.metrics.curves import f1_score as f1_score
@@ -91,29 +115,5 @@ from jslim.metrics.ranking import (
     streaming_sparse_precision_at_top_k as streaming_sparse_precision_at_top_k,
 )
 from jslim.metrics.ranking import streaming_sparse_recall_at_k as streaming_sparse_recall_at_k
-from jslim.metrics.thresholds import (
-    streaming_false_negative_rate_at_thresholds as streaming_false_negative_rate_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_false_negatives_at_thresholds as streaming_false_negatives_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_false_positive_rate_at_thresholds as streaming_false_positive_rate_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_false_positives_at_thresholds as streaming_false_positives_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_precision_at_thresholds as streaming_precision_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_recall_at_thresholds as streaming_recall_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_true_negatives_at_thresholds as streaming_true_negatives_at_thresholds,
-)
-from jslim.metrics.thresholds import (
-    streaming_true_positives_at_thresholds as streaming_true_positives_at_thresholds,
-)
 
 _tf_slim_names.answer_in(__name__)

@@ -17,7 +17,6 @@ Reference: T. J. Dekker, "A floating-point technique for extending the available
 Numerische Mathematik 18 (1971); D. E. Knuth, The Art of Computer Programming 2, section 4.2.2.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -55,11 +54,6 @@ def add(a: Sum, b: Sum) -> Sum:
     """`a + b`; associative to the bound above, exact for whole numbers."""
     high, error = _add_exactly(a.high, b.high)
     return Sum(*_add_exactly(high, error + (a.low + b.low)))
-
-
-def negative(total: Sum) -> Sum:
-    """`-total`."""
-    return Sum(-total.high, -total.low)
 
 
 def value(total: Sum) -> jax.Array:
@@ -103,16 +97,6 @@ def sum_of(
 def from_float(total: jax.Array) -> Sum:
     """A float as a sum."""
     return Sum(total, jnp.zeros_like(total))
-
-
-def count_of(shape: tuple[int, ...], weights: jax.Array | None = None) -> Sum:
-    """The sum of the weights of an array of this shape, which is its size when there are none."""
-    if weights is not None:
-        return sum_of(jnp.broadcast_to(weights, shape))
-    dtype = statistics_dtype()
-    high = dtype.type(math.prod(shape))
-    low = dtype.type(math.prod(shape) - int(high))
-    return Sum(jnp.asarray(high), jnp.asarray(low))
 
 
 def merge(a: Tree, b: Tree) -> Tree:

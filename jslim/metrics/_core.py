@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._decisions import unless_rejected
-from jslim.metrics._inputs import Given, multiply_weights
+from jslim.metrics._inputs import multiply_weights
 
 Parameters = ParamSpec("Parameters")
 StateT = TypeVar("StateT")
@@ -136,9 +136,14 @@ def aggregate_metrics(*metrics: Metric) -> Metric:
 
     Raises:
         ValueError: If there are no metrics.
+
+    >>> import jslim as slim
+    >>> total = aggregate_metrics(slim.metrics.streaming_mean(), slim.metrics.count())
+    >>> [float(value) for value in total.finalize(total.update(total.init(), [1.0, 3.0]))]
+    [2.0, 2.0]
     """
     if not metrics:
-        raise ValueError("aggregate_metrics: no metrics were given; give one or more.")
+        raise ValueError("aggregate_metrics: no metrics were given; give one or more")
     by_position = _aggregate(dict(enumerate(metrics)))
     return by_position._replace(finalize=lambda states: list(by_position.finalize(states).values()))
 
@@ -168,19 +173,24 @@ def aggregate_metric_map(names_to_tuples: Mapping[str, Metric]) -> Metric:
         ValueError: If there are no metrics.
     """
     if not names_to_tuples:
-        raise ValueError("aggregate_metric_map: the dict holds no metrics; give one or more.")
+        raise ValueError("aggregate_metric_map: the dict holds no metrics; give one or more")
     return _aggregate(dict(names_to_tuples))
 
 
 def metric(
-    constructor: Callable[Concatenate[str, Parameters], Metric],
+    constructor: Callable[Concatenate[str, Parameters], Metric], name: str = "", **words: object
 ) -> Callable[Parameters, Metric]:
     """Declares a metric: a function of its own name, for errors, and of its configuration.
 
     Data, which TF-Slim's form `streaming_accuracy(predictions, labels)` gives, is answered with
     advice.
+
+    Args:
+        constructor: Makes the metric from its name and its configuration.
+        name: The name, by default that of the constructor.
+        **words: What its docstring has in place of `{word}`; `{name}` is the name.
     """
-    name = constructor.__name__
+    name = name or constructor.__name__
     signature = inspect.signature(constructor)
     _, *parameters = signature.parameters.values()
     signature = signature.replace(parameters=parameters)
@@ -193,7 +203,7 @@ def metric(
                 raise TypeError(
                     f"{name}() was given data, an array of shape {shape}, but takes "
                     f"configuration only; give the data to update(): metric = {name}(...), "
-                    "state = metric.update(metric.init(), ...), value = metric.finalize(state)."
+                    "state = metric.update(metric.init(), ...), value = metric.finalize(state)"
                 )
         try:
             signature.bind(*args, **kwargs)
@@ -202,30 +212,50 @@ def metric(
         return constructor(name, *args, **kwargs)
 
     declared.__signature__ = signature  # type: ignore[attr-defined]
+    declared.__name__ = declared.__qualname__ = name
+    if words and declared.__doc__:  # which python -OO leaves out
+        declared.__doc__ = declared.__doc__.format(name=name, **words)
     return declared
+
+
+def value_metric(
+    init: Callable[[], StateT],
+    batch: Callable[[ArrayLike, ArrayLike | None], StateT],
+    value: Callable[[StateT], Value],
+    merge: Callable[[StateT, StateT], StateT] = accumulators.merge,
+) -> Metric:
+    """A metric of values.
+
+    Args:
+        init: Makes the state before any data.
+        batch: Makes the state of one batch, from its values and their weights.
+        value: Makes the value from the state.
+        merge: Joins two states.
+    """
+
+    def update(state: StateT, values: ArrayLike, *, weights: ArrayLike | None = None) -> StateT:
+        return merge(state, batch(values, weights))
+
+    return Metric(init, update, value, merge)
 
 
 def pair_metric(
     where: str,
     init: Callable[[], StateT],
-    batch: Callable[[Given], StateT],
+    batch: Callable[[ArrayLike, ArrayLike, ArrayLike | None], StateT],
     value: Callable[[StateT], Value],
     *,
-    rejects: str | None = None,
-    labels_first: bool = False,
+    rejects: str = "",
     merge: Callable[[StateT, StateT], StateT] = accumulators.merge,
 ) -> Metric:
-    """A metric of predictions and labels.
+    """A metric of predictions and labels; `.on(labels_first)` takes them in the other order.
 
     Args:
         where: Its name.
-        init: Makes the state before any data.
-        batch: Makes the state of one batch.
-        value: Makes the value from the state.
-        rejects: What is wrong with the examples that the state counts as `rejected`; None for a
+        init, value, merge: As of `value_metric`.
+        batch: Makes the state of one batch, from its predictions, its labels and their weights.
+        rejects: What is wrong with the examples that the state counts as `rejected`; `''` for a
             state that counts none.
-        labels_first: Whether `update` takes the labels first, as some of TF-Slim's metrics do.
-        merge: Joins two states.
     """
 
     def update(
@@ -235,23 +265,17 @@ def pair_metric(
         *,
         weights: ArrayLike | None = None,
     ) -> StateT:
-        return merge(state, batch(Given(predictions, labels, weights)))
-
-    def update_labels_first(
-        state: StateT,
-        labels: ArrayLike,
-        predictions: ArrayLike,
-        *,
-        weights: ArrayLike | None = None,
-    ) -> StateT:
-        return update(state, predictions, labels, weights=weights)
+        return merge(state, batch(predictions, labels, weights))
 
     def finalize(state: State) -> Value:
-        if rejects is None:
-            return value(state)
         return unless_rejected(where, state.rejected, lambda: value(state), rejects)
 
-    return Metric(init, update_labels_first if labels_first else update, finalize, merge)
+    return Metric(init, update, finalize if rejects else value, merge)
+
+
+def labels_first(labels: ArrayLike, predictions: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+    """For `Metric.on`, of those metrics of TF-Slim that take the labels first."""
+    return predictions, labels
 
 
 def _aggregate(metrics: Mapping[Key, Metric]) -> Metric:

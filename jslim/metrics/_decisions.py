@@ -1,17 +1,19 @@
-"""What metrics of decisions accept as one, and what they do about anything else.
+"""Which inputs metrics of decisions accept, and what they do about others.
 
-Nothing can be raised on the device. So what is not a decision is counted there, and `finalize`
+Nothing can be raised on the device. There, examples that do not fit are counted; then `finalize`
 raises, or gives NaN within `jax.jit`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._inputs import Given, to_pair, to_statistics, to_weights
+from jslim.metrics._inputs import to_pair, to_statistics
 
 ValueT = TypeVar("ValueT")  # an array, or a pytree of them
 
@@ -22,52 +24,35 @@ NO_DECISION = (
 
 
 def to_decisions(where: str, name: str, values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Truth values, and where what was given is one."""
+    """Truth values, and where the values given are ones."""
     if values.dtype == bool:
         return values, jnp.ones_like(values)
-    check_real(where, name, values, "bool, or numbers 0 and 1")
+    _check_real(where, name, values, "bool, or numbers 0 and 1")
     return values == 1, (values == 0) | (values == 1)
 
 
-def check_real(where: str, name: str, values: jax.Array, wanted: str = "real numbers") -> None:
-    """Raises TypeError unless they are integers or floating numbers."""
-    if not jnp.issubdtype(values.dtype, jnp.integer) and not jnp.issubdtype(
-        values.dtype, jnp.floating
-    ):
-        raise TypeError(f"{where}: {name} must be {wanted}, got {values.dtype}.")
+def to_scored(
+    where: str, predictions: ArrayLike, labels: ArrayLike
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Scores of two classes, their truth values, and where there is a number and a truth value.
 
-
-class Scored(NamedTuple):
-    """Scores of two classes with their truth, all of one shape.
-
-    Attributes:
-        scores: In the type that metrics compute in.
-        truth: Bool.
-        fits: Where there is a truth value.
-        weights: Ready to broadcast, or None.
+    All three have one shape; the scores have the type that metrics compute in.
     """
-
-    scores: jax.Array
-    truth: jax.Array
-    fits: jax.Array
-    weights: jax.Array | None
-
-
-def to_scored(where: str, given: Given) -> Scored:
-    """What the metrics of scores do to their inputs first."""
-    predictions, labels = to_pair(where, given.predictions, given.labels)
-    check_real(where, "predictions", predictions)
+    predictions, labels = to_pair(where, predictions, labels)
+    _check_real(where, "predictions", predictions, "real numbers")
     truth, fits = to_decisions(where, "labels", labels)
-    weights = to_weights(where, given.weights, truth.shape)
-    return Scored(to_statistics(predictions), truth, fits, weights)
+    scores = to_statistics(predictions)
+    return scores, truth, fits & ~jnp.isnan(scores)
+
+
+def _check_real(where: str, name: str, values: jax.Array, accepted: str) -> None:
+    if values.dtype == bool or jnp.iscomplexobj(values):
+        raise checks.refusal(where, name, accepted, values.dtype.name, kind=TypeError)
 
 
 def count_rejected(fits: jax.Array, weights: jax.Array | None) -> accumulators.Sum:
     """How many examples do not fit, those of weight 0 left out."""
-    is_rejected = ~fits
-    if weights is not None:
-        is_rejected &= weights != 0
-    return accumulators.sum_of(is_rejected)
+    return accumulators.sum_of(~fits if weights is None else ~fits & (weights != 0))
 
 
 def unless_rejected(
@@ -80,16 +65,26 @@ def unless_rejected(
     """
     count = accumulators.value(rejected)
     return value_unless(
-        count, value, lambda: f"{where}: of the examples given, {int(count)} {what}."
+        count, value, lambda: f"{where}: of the examples given, {int(count)} {what}"
     )
 
 
 def value_unless(bad: jax.Array, value: Callable[[], ValueT], message: Callable[[], str]) -> ValueT:
-    """The value, or an error with that message where `bad` is above 0; within `jax.jit`, NaN."""
+    """The value, or an error with that message where `bad` is above 0.
+
+    Within `jax.jit` NaN takes the place of the error, in values that are floating point.
+    """
     try:
         is_bad = bool(bad > 0)
     except jax.errors.ConcretizationTypeError:
-        return jax.tree.map(lambda leaf: jnp.where(bad > 0, jnp.nan, leaf), value())
+        return jax.tree.map(
+            lambda leaf: (
+                jnp.where(bad > 0, jnp.nan, leaf)
+                if jnp.issubdtype(leaf.dtype, jnp.floating)
+                else leaf
+            ),
+            value(),
+        )
     if is_bad:
         raise ValueError(message())
     return value()

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, Value, metric, pair_metric
 from jslim.metrics._decisions import count_rejected
-from jslim.metrics._inputs import Given, check_ids, to_pair, to_weights, weight_of_each
+from jslim.metrics._inputs import to_pair, to_weights, weight_of_each
 
 
 class ConfusionState(NamedTuple):
@@ -21,25 +23,21 @@ class ConfusionState(NamedTuple):
 
 def _metric(where: str, num_classes: int, value: Callable[[jax.Array], Value]) -> Metric:
     """A metric whose value is a function of the confusion matrix, `[labels, predictions]`."""
-    if num_classes < 2:
-        raise ValueError(f"{where}: num_classes must be at least 2, got {num_classes}.")
+    checks.number(where, "num_classes", num_classes, at_least=2)
 
-    def batch(given: Given) -> ConfusionState:
-        predictions, labels = to_pair(where, given.predictions, given.labels)
+    def batch(
+        predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
+    ) -> ConfusionState:
+        predictions, labels = to_pair(where, predictions, labels)
         for name, ids in (("predictions", predictions), ("labels", labels)):
-            check_ids(where, name, ids, "; take jnp.argmax(scores, -1)")
-        aligned = to_weights(where, given.weights, labels.shape)
-        fits = (labels >= 0) & (labels < num_classes) & (predictions >= 0)
-        fits &= predictions < num_classes
-        each = weight_of_each(aligned, labels.shape)
-        place = jnp.where(fits, labels, 0).astype(jnp.int32) * num_classes
-        place += jnp.where(fits, predictions, 0).astype(jnp.int32)
-        added = jnp.zeros((num_classes * num_classes,), each.dtype)
-        added = added.at[place.reshape(-1)].add(jnp.where(fits, each, 0).reshape(-1))
-        return ConfusionState(
-            accumulators.from_float(added.reshape(num_classes, num_classes)),
-            count_rejected(fits, aligned),
-        )
+            checks.integers(where, name, ids, "integer class ids", "take jnp.argmax(scores, -1)")
+        aligned = to_weights(where, weights, labels.shape)
+        fits = (labels >= 0) & (labels < num_classes)
+        fits &= (predictions >= 0) & (predictions < num_classes)
+        each = jnp.where(fits, weight_of_each(aligned, labels.shape), 0)
+        places = tuple(jnp.where(fits, ids, 0).astype(jnp.int32) for ids in (labels, predictions))
+        matrix = jnp.zeros((num_classes, num_classes), each.dtype).at[places].add(each)
+        return ConfusionState(accumulators.from_float(matrix), count_rejected(fits, aligned))
 
     return pair_metric(
         where,
@@ -70,6 +68,11 @@ def confusion_matrix(where: str, num_classes: int) -> Metric:
         ValueError: `num_classes` is below 2; by `finalize`, if an id was not in
             `[0, num_classes)`. (Within `jax.jit` the value is NaN then.)
         TypeError: By `update`, if the ids are not integers.
+
+    >>> metric = confusion_matrix(2)
+    >>> state = metric.update(metric.init(), [0, 1, 1, 1], [0, 0, 1, 1])
+    >>> metric.finalize(state).tolist()
+    [[1.0, 1.0], [0.0, 2.0]]
     """
     return _metric(where, num_classes, lambda matrix: matrix)
 
@@ -90,14 +93,18 @@ def streaming_mean_iou(where: str, num_classes: int) -> Metric:
 
     Raises:
         ValueError, TypeError: As `confusion_matrix`.
+
+    >>> metric = streaming_mean_iou(2)
+    >>> state = metric.update(metric.init(), [0, 1, 1, 1], [0, 0, 1, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5833
     """
 
     def value(matrix: jax.Array) -> jax.Array:
         right = jnp.diagonal(matrix)
         union = jnp.sum(matrix, 0) + jnp.sum(matrix, 1) - right
-        is_there = union > 0
-        ratios = jnp.where(is_there, right / jnp.where(is_there, union, 1), 0)
-        return jnp.sum(ratios) / jnp.maximum(jnp.sum(is_there), 1).astype(ratios.dtype)
+        num_there = jnp.sum(union > 0, dtype=union.dtype)
+        return accumulators.divide(jnp.sum(accumulators.divide(right, union)), num_there)
 
     return _metric(where, num_classes, value)
 
@@ -119,12 +126,16 @@ def cohen_kappa(where: str, num_classes: int) -> Metric:
 
     Raises:
         ValueError, TypeError: As `confusion_matrix`.
+
+    >>> metric = cohen_kappa(2)
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0, 1, 1, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
 
     def value(matrix: jax.Array) -> jax.Array:
         total = jnp.sum(matrix)
-        expected = jnp.sum(jnp.sum(matrix, 0) * jnp.sum(matrix, 1))
-        expected = expected / jnp.where(total == 0, 1, total)
+        expected = accumulators.divide(jnp.sum(jnp.sum(matrix, 0) * jnp.sum(matrix, 1)), total)
         return accumulators.divide(jnp.trace(matrix) - expected, total - expected)
 
     return _metric(where, num_classes, value).on(
@@ -142,7 +153,11 @@ class ClassScores(NamedTuple):
 
 
 def scores_of(matrix: jax.Array) -> ClassScores:
-    """Precision, recall and F1 of every class, from a confusion matrix `[label, prediction]`."""
+    """Precision, recall and F1 of every class, from a confusion matrix `[label, prediction]`.
+
+    >>> scores_of(jnp.array([[1.0, 1.0], [0.0, 2.0]])).recall.tolist()
+    [0.5, 1.0]
+    """
     right, labelled, predicted = jnp.diagonal(matrix), jnp.sum(matrix, 1), jnp.sum(matrix, 0)
     return ClassScores(
         accumulators.divide(right, predicted),
@@ -166,5 +181,10 @@ def per_class(where: str, num_classes: int) -> Metric:
 
     Raises:
         ValueError, TypeError: As `confusion_matrix`.
+
+    >>> metric = per_class(2)
+    >>> state = metric.update(metric.init(), [0, 1, 1, 1], [0, 0, 1, 1])
+    >>> metric.finalize(state).recall.tolist()
+    [0.5, 1.0]
     """
     return _metric(where, num_classes, scores_of)

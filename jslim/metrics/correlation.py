@@ -5,21 +5,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, metric, pair_metric
-from jslim.metrics._inputs import Given, to_pair, to_statistics, to_weights
+from jslim.metrics._inputs import to_pair, to_statistics, to_weights, weight_of_each
 
 
 class MomentState(NamedTuple):
-    """Weight, means, and sums of products of the distances from the means."""
+    """Of predictions and labels: the weight, the means `[2]`, and their second moments.
+
+    The moments `[2, 2]` are sums of products of the distances from the means.
+    """
 
     weight: accumulators.Sum
-    mean_prediction: accumulators.Sum
-    mean_label: accumulators.Sum
-    of_both: accumulators.Sum
-    of_predictions: accumulators.Sum
-    of_labels: accumulators.Sum
+    means: accumulators.Sum
+    moments: accumulators.Sum
 
 
 def _merge(a: MomentState, b: MomentState) -> MomentState:
@@ -27,53 +28,40 @@ def _merge(a: MomentState, b: MomentState) -> MomentState:
     weight = accumulators.add(a.weight, b.weight)
     n_a, n_b, n = (accumulators.value(s) for s in (a.weight, b.weight, weight))
     share = accumulators.divide(n_b, n)
-
-    def step(mean: accumulators.Sum, other: accumulators.Sum) -> jax.Array:
-        return accumulators.value(accumulators.add(other, accumulators.negative(mean)))
-
-    def moved(mean: accumulators.Sum, step: jax.Array) -> accumulators.Sum:
-        return accumulators.add(mean, accumulators.from_float(step * share))
-
-    def joined(
-        one: accumulators.Sum, other: accumulators.Sum, first: jax.Array, second: jax.Array
-    ) -> accumulators.Sum:
-        between = accumulators.from_float(first * second * n_a * share)
-        return accumulators.add(accumulators.add(one, other), between)
-
-    p = step(a.mean_prediction, b.mean_prediction)
-    y = step(a.mean_label, b.mean_label)
+    minus_a = jax.tree.map(jnp.negative, a.means)
+    step = accumulators.value(accumulators.add(b.means, minus_a))
+    between = accumulators.from_float(step[:, None] * step[None] * n_a * share)
     return MomentState(
         weight,
-        mean_prediction=moved(a.mean_prediction, p),
-        mean_label=moved(a.mean_label, y),
-        of_both=joined(a.of_both, b.of_both, p, y),
-        of_predictions=joined(a.of_predictions, b.of_predictions, p, p),
-        of_labels=joined(a.of_labels, b.of_labels, y, y),
+        accumulators.add(a.means, accumulators.from_float(step * share)),
+        accumulators.add(accumulators.add(a.moments, b.moments), between),
     )
 
 
-def _metric(where: str, value: Callable[[MomentState], jax.Array]) -> Metric:
-    def batch(given: Given) -> MomentState:
-        predictions, labels = to_pair(where, given.predictions, given.labels)
-        x, y = to_statistics(predictions), to_statistics(labels)
-        aligned = to_weights(where, given.weights, x.shape)
-        if aligned is not None:
-            # What has no weight may be NaN.
-            x, y = jnp.where(aligned == 0, 0, x), jnp.where(aligned == 0, 0, y)
-        weight = accumulators.count_of(x.shape, aligned)
-        mean_x, mean_y = (
-            accumulators.ratio(accumulators.sum_of(values, aligned), weight) for values in (x, y)
-        )
-        dx, dy = x - mean_x, y - mean_y
-        return MomentState(
-            weight,
-            accumulators.from_float(mean_x),
-            accumulators.from_float(mean_y),
-            *(accumulators.sum_of(products, aligned) for products in (dx * dy, dx * dx, dy * dy)),
-        )
+def _metric(where: str, value: Callable[[jax.Array, jax.Array], jax.Array]) -> Metric:
+    """A metric whose value is a function of the weight and the moments."""
 
-    init = accumulators.zeros(MomentState, *[()] * 6)
-    return pair_metric(where, init, batch, value, merge=_merge)
+    def batch(predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> MomentState:
+        pair = to_pair(where, predictions, labels)
+        shape = pair[0].shape
+        aligned = to_weights(where, weights, shape)
+        each = weight_of_each(aligned, shape).reshape(1, -1)
+        # Where the weight is 0, values may be NaN.
+        both = jnp.where(each == 0, 0, jnp.stack([to_statistics(a).reshape(-1) for a in pair]))
+        weight = accumulators.sum_of(jnp.ones(shape, bool), aligned)
+        means = accumulators.ratio(accumulators.sum_of(both, each, axis=1), weight)
+        distances = both - means[:, None]
+        products = distances[:, None] * distances[None]
+        moments = accumulators.sum_of(products, each[None], axis=2)
+        return MomentState(weight, accumulators.from_float(means), moments)
+
+    return pair_metric(
+        where,
+        accumulators.zeros(MomentState, (), (2,), (2, 2)),
+        batch,
+        lambda state: value(accumulators.value(state.weight), accumulators.value(state.moments)),
+        merge=_merge,
+    )
 
 
 @metric
@@ -88,12 +76,15 @@ def streaming_covariance(where: str) -> Metric:
     Returns:
         A metric with a scalar value, divided by the sum of the weights less 1; NaN while that sum
         is not above 1.
+
+    >>> metric = streaming_covariance()
+    >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0], [1.0, 2.0, 6.0])
+    >>> round(float(metric.finalize(state)), 4)
+    2.5
     """
 
-    def value(state: MomentState) -> jax.Array:
-        n = accumulators.value(state.weight)
-        comoment = accumulators.value(state.of_both)
-        return jnp.where(n <= 1, jnp.nan, comoment / jnp.where(n <= 1, 1, n - 1))
+    def value(n: jax.Array, moments: jax.Array) -> jax.Array:
+        return jnp.where(n <= 1, jnp.nan, moments[0, 1] / jnp.where(n <= 1, 1, n - 1))
 
     return _metric(where, value)
 
@@ -110,15 +101,17 @@ def streaming_pearson_correlation(where: str) -> Metric:
     Returns:
         A metric with a scalar value in [-1, 1]; NaN while there are less than two values, or one
         of the two does not vary.
+
+    >>> metric = streaming_pearson_correlation()
+    >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0], [1.0, 2.0, 6.0])
+    >>> round(float(metric.finalize(state)), 4)
+    0.9449
     """
 
-    def value(state: MomentState) -> jax.Array:
-        n = accumulators.value(state.weight)
-        both, x, y = (
-            accumulators.value(s) for s in (state.of_both, state.of_predictions, state.of_labels)
-        )
-        varies = (n > 1) & (x > 0) & (y > 0)
-        root = jnp.sqrt(jnp.where(varies, x, 1)) * jnp.sqrt(jnp.where(varies, y, 1))
-        return jnp.where(varies, both / root, jnp.nan)
+    def value(n: jax.Array, moments: jax.Array) -> jax.Array:
+        squares = jnp.diagonal(moments)
+        varies = (n > 1) & jnp.all(squares > 0)
+        root = jnp.prod(jnp.sqrt(jnp.where(varies, squares, 1)))
+        return jnp.where(varies, moments[0, 1] / root, jnp.nan)
 
     return _metric(where, value)

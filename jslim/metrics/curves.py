@@ -1,18 +1,25 @@
 """Metrics of probabilities of two classes, from the curves of many thresholds."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from jslim.core import checks
 from jslim.metrics._accumulators import divide
-from jslim.metrics._core import Metric, metric
-from jslim.metrics._thresholds import (
-    EPSILON,
-    Counts,
-    between_0_and_1,
-    check_curve,
-    check_share,
-    threshold_metric,
-)
+from jslim.metrics._core import Metric, Value, labels_first, metric
+from jslim.metrics._thresholds import EPSILON, Counts, threshold_metric
+
+CURVES = ("ROC", "PR")
+
+
+def _curve_metric(
+    where: str, num_thresholds: int, value: Callable[[Counts], Value], last: float = 1 + EPSILON
+) -> Metric:
+    """A metric of counts at evenly spaced thresholds, the first below 0 and the last at `last`."""
+    checks.number(where, "num_thresholds", num_thresholds, at_least=2)
+    inner = [(i + 1) / (num_thresholds - 1) for i in range(num_thresholds - 2)]
+    return threshold_metric(where, [-EPSILON, *inner, last], value)
 
 
 def _curve(counts: Counts, curve: str) -> tuple[jax.Array, jax.Array]:
@@ -40,7 +47,17 @@ def _interpolated_area(counts: Counts) -> jax.Array:
     return jnp.sum(divide(terms, jnp.maximum(tp[1:] + counts.fn[1:], 0)))
 
 
-_SUMMATIONS = ("trapezoidal", "careful_interpolation", "minoring", "majoring")
+def _middle(left: jax.Array, right: jax.Array) -> jax.Array:
+    return (left + right) / 2
+
+
+# By summation method, the height of the curve between two points.
+_HEIGHTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "trapezoidal": _middle,
+    "careful_interpolation": _middle,  # under a ROC curve
+    "minoring": jnp.minimum,
+    "majoring": jnp.maximum,
+}
 
 
 @metric
@@ -71,25 +88,22 @@ def streaming_auc(
         ValueError: An argument is none of these; by `finalize`, if a prediction was NaN or not in
             [0, 1], or a label neither 0 nor 1. (Within `jax.jit` the value is NaN then.)
         TypeError: By `update`, if the data is neither bool nor real numbers.
+
+    >>> metric = streaming_auc()
+    >>> state = metric.update(metric.init(), [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
-    check_curve(where, curve)
-    if summation_method not in _SUMMATIONS:
-        raise ValueError(
-            f"{where}: summation_method must be one of {', '.join(_SUMMATIONS)}, got "
-            f"{summation_method!r}."
-        )
+    checks.one_of(where, "curve", curve, CURVES)
+    checks.one_of(where, "summation_method", summation_method, _HEIGHTS)
 
     def area(counts: Counts) -> jax.Array:
         if summation_method == "careful_interpolation" and curve == "PR":
             return _interpolated_area(counts)
         x, y = _curve(counts, curve)
-        heights = {
-            "minoring": jnp.minimum(y[:-1], y[1:]),
-            "majoring": jnp.maximum(y[:-1], y[1:]),
-        }.get(summation_method, (y[:-1] + y[1:]) / 2)
-        return jnp.sum((x[:-1] - x[1:]) * heights)
+        return jnp.sum((x[:-1] - x[1:]) * _HEIGHTS[summation_method](y[:-1], y[1:]))
 
-    return threshold_metric(where, between_0_and_1(where, num_thresholds), area)
+    return _curve_metric(where, num_thresholds, area)
 
 
 @metric
@@ -107,12 +121,15 @@ def streaming_curve_points(where: str, num_thresholds: int = 200, curve: str = "
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
+
+    >>> metric = streaming_curve_points(3)
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> metric.finalize(state).round(3).tolist()
+    [[1.0, 1.0], [0.0, 0.5], [0.0, 0.0]]
     """
-    check_curve(where, curve)
-    thresholds = between_0_and_1(where, num_thresholds)
-    return threshold_metric(
-        where, thresholds, lambda c: jnp.stack(_curve(c, curve), 1), labels_first=True
-    )
+    checks.one_of(where, "curve", curve, CURVES)
+    points = _curve_metric(where, num_thresholds, lambda c: jnp.stack(_curve(c, curve), 1))
+    return points.on(labels_first)
 
 
 @metric
@@ -132,8 +149,13 @@ def streaming_specificity_at_sensitivity(
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
+
+    >>> metric = streaming_specificity_at_sensitivity(0.9)
+    >>> state = metric.update(metric.init(), [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
-    check_share(where, "sensitivity", sensitivity)
+    checks.number(where, "sensitivity", sensitivity, at_least=0, at_most=1)
 
     def value(counts: Counts) -> jax.Array:
         distances = jnp.abs(counts.recall - sensitivity)
@@ -142,7 +164,7 @@ def streaming_specificity_at_sensitivity(
         return counts.specificity[last]
 
     # TF-Slim's last threshold is below 1 here.
-    return threshold_metric(where, between_0_and_1(where, num_thresholds, 1 - EPSILON), value)
+    return _curve_metric(where, num_thresholds, value, last=1 - EPSILON)
 
 
 @metric
@@ -162,13 +184,18 @@ def streaming_sensitivity_at_specificity(
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
+
+    >>> metric = streaming_sensitivity_at_specificity(0.9)
+    >>> state = metric.update(metric.init(), [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
-    check_share(where, "specificity", specificity)
+    checks.number(where, "specificity", specificity, at_least=0, at_most=1)
 
     def value(counts: Counts) -> jax.Array:
         return counts.recall[jnp.argmin(jnp.abs(counts.specificity - specificity))]
 
-    return threshold_metric(where, between_0_and_1(where, num_thresholds), value)
+    return _curve_metric(where, num_thresholds, value)
 
 
 @metric
@@ -190,8 +217,13 @@ def recall_at_precision(
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
+
+    >>> metric = recall_at_precision(0.9)
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
-    check_share(where, "precision", precision)
+    checks.number(where, "precision", precision, at_least=0, at_most=1)
 
     def value(counts: Counts) -> jax.Array:
         above = counts.precision - precision
@@ -200,8 +232,7 @@ def recall_at_precision(
         best = jnp.argmax(1 / (above + EPSILON))
         return jnp.where(counts.precision[best] >= precision, counts.recall[best], 0)
 
-    thresholds = between_0_and_1(where, num_thresholds)
-    return threshold_metric(where, thresholds, value, labels_first=True)
+    return _curve_metric(where, num_thresholds, value).on(labels_first)
 
 
 @metric
@@ -219,16 +250,20 @@ def precision_at_recall(where: str, target_recall: float, num_thresholds: int = 
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
+
+    >>> metric = precision_at_recall(0.9)
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> round(float(metric.finalize(state)), 4)
+    0.6667
     """
-    check_share(where, "target_recall", target_recall)
+    checks.number(where, "target_recall", target_recall, at_least=0, at_most=1)
 
     def value(counts: Counts) -> jax.Array:
         last = jnp.sum(counts.recall >= target_recall) - 1
         tp, fp = counts.tp[last], counts.fp[last]
         return (tp + EPSILON) / (tp + fp + EPSILON)
 
-    thresholds = between_0_and_1(where, num_thresholds)
-    return threshold_metric(where, thresholds, value, labels_first=True)
+    return _curve_metric(where, num_thresholds, value).on(labels_first)
 
 
 @metric
@@ -245,11 +280,15 @@ def f1_score(where: str, num_thresholds: int = 200) -> Metric:
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
+
+    >>> metric = f1_score()
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> round(float(metric.finalize(state)), 4)
+    0.8
     """
 
     def value(counts: Counts) -> jax.Array:
         p, r = counts.precision, counts.recall
         return jnp.max(2 * p * r / (p + r + EPSILON))
 
-    thresholds = between_0_and_1(where, num_thresholds)
-    return threshold_metric(where, thresholds, value, labels_first=True)
+    return _curve_metric(where, num_thresholds, value).on(labels_first)

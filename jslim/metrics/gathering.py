@@ -1,6 +1,6 @@
 """Metrics that keep all values, up to the number that their state has room for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -8,40 +8,62 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from jslim.metrics._accumulators import statistics_dtype
-from jslim.metrics._core import Metric, Value, metric, pair_metric
-from jslim.metrics._decisions import to_scored, value_unless
-from jslim.metrics._inputs import Given, to_statistics, to_weights, weight_of_each
-from jslim.metrics._thresholds import NO_NUMBER, check_curve
+from jslim.core import checks
+from jslim.metrics import _accumulators as accumulators
+from jslim.metrics._core import Metric, Value, labels_first, metric, pair_metric, value_metric
+from jslim.metrics._decisions import count_rejected, to_scored, value_unless
+from jslim.metrics._inputs import to_statistics, to_weights, weight_of_each
+from jslim.metrics._thresholds import NO_NUMBER
+from jslim.metrics.curves import CURVES
 
 
 class GatheredState(NamedTuple):
-    """Rows one after the other, the first `size` of the room; and how many more there were."""
+    """Rows one after the other, of which the first `size` are filled.
+
+    `lost` counts those that found no room, and `rejected` the examples that did not fit (0 for
+    values).
+    """
 
     rows: dict[str, jax.Array]
     size: jax.Array
     lost: jax.Array
+    rejected: accumulators.Sum
 
 
-def _empty(shapes: Mapping[str, tuple[tuple[int, ...], DTypeLike]], max_size: int) -> GatheredState:
-    rows = {name: jnp.zeros((max_size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
-    return GatheredState(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+def _room(state: GatheredState) -> int:
+    (room,) = {rows.shape[0] for rows in state.rows.values()}
+    return room
+
+
+def _empty(where: str, max_size: int, **rows: jax.ShapeDtypeStruct) -> Callable[[], GatheredState]:
+    """Makes the state before any data, with room for `max_size` rows of these shapes and types."""
+    room = checks.count(where, "max_size", max_size)
+
+    def init() -> GatheredState:
+        arrays = {name: jnp.zeros((room, *row.shape), row.dtype) for name, row in rows.items()}
+        size, lost = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+        return GatheredState(arrays, size, lost, accumulators.zero())
+
+    return init
 
 
 def _appended(a: GatheredState, b: GatheredState) -> GatheredState:
     """The rows of `a` and then those of `b`, as many as there is room for in `a`."""
-    (room,) = {rows.shape[0] for rows in a.rows.values()}
-    (others,) = {rows.shape[0] for rows in b.rows.values()}
-    # Where there is no row or no room, the place is outside: an update costs what its batch does.
-    index = jnp.arange(others, dtype=jnp.int32)
+    room = _room(a)
+    # A row that is not there or finds no room goes to a place outside, so that nothing is moved
+    # and an update costs what its batch does.
+    index = jnp.arange(_room(b), dtype=jnp.int32)
     place = jnp.where(index < b.size, a.size + index, room)
     rows = {name: held.at[place].set(b.rows[name], mode="drop") for name, held in a.rows.items()}
     whole = a.size + b.size
     size = jnp.minimum(whole, room)
-    return GatheredState(rows, size, a.lost + b.lost + whole - size)
+    rejected = accumulators.add(a.rejected, b.rejected)
+    return GatheredState(rows, size, a.lost + b.lost + whole - size, rejected)
 
 
-def _batch(rows: dict[str, jax.Array], weights: jax.Array | None) -> GatheredState:
+def _batch(
+    rows: dict[str, jax.Array], weights: jax.Array | None, rejected: accumulators.Sum
+) -> GatheredState:
     """Rows of a batch as a state, those of weight 0 left out."""
     (count,) = {array.shape[0] for array in rows.values()}
     size, none = jnp.asarray(count, jnp.int32), jnp.zeros((), jnp.int32)
@@ -50,32 +72,20 @@ def _batch(rows: dict[str, jax.Array], weights: jax.Array | None) -> GatheredSta
         order = jnp.argsort(~kept, stable=True)
         rows = {name: array[order] for name, array in rows.items()}
         size = jnp.sum(kept, dtype=jnp.int32)
-    return GatheredState(rows, size, none)
+    return GatheredState(rows, size, none, rejected)
 
 
-def _host_or_nan(
-    where: str, state: GatheredState, value: Callable[[], Value], rejected: jax.Array | None = None
-) -> Value:
-    """The value, or an error where rows did not fit; within `jax.jit`, NaN."""
-    bad = state.lost if rejected is None else state.lost + rejected
+def _unless_lost(where: str, state: GatheredState, value: Callable[[], Value]) -> Value:
+    """The value, or an error where rows found no room; within `jax.jit`, NaN."""
 
     def message() -> str:
-        lost = int(state.lost)
-        if not lost:
-            return f"{where}: of the examples given, {int(bad)} {NO_NUMBER}."
-        (room,) = {rows.shape[0] for rows in state.rows.values()}
+        lost, room = int(state.lost), _room(state)
         return (
             f"{where}: there were {lost} examples more than the {room} there is room for; give "
-            f"max_size={room + lost} or more."
+            f"max_size={room + lost} or more"
         )
 
-    return value_unless(bad, value, message)
-
-
-def _check_size(where: str, max_size: int) -> int:
-    if max_size < 1:
-        raise ValueError(f"{where}: max_size must be at least 1, got {max_size}.")
-    return max_size
+    return value_unless(state.lost, value, message)
 
 
 @metric
@@ -111,6 +121,11 @@ def streaming_concat(
         TypeError: There is no `max_size`.
         ValueError: `max_size` is below 1, or there is no such `axis`; by `update`, if the values
             have another shape; by `finalize`, if there was no room for some.
+
+    >>> metric = streaming_concat(max_size=5)
+    >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0], weights=[1, 0, 1])
+    >>> metric.finalize(state).tolist()
+    [1.0, 3.0]
     """
     shape = tuple(shape)
     if max_size is None:
@@ -118,32 +133,20 @@ def streaming_concat(
             f"{where}: max_size must be given, since the state keeps its size; give the number of "
             "values there will be at the most"
         )
-    room = _check_size(where, max_size)
-    if not 0 <= axis <= len(shape):
-        raise ValueError(
-            f"{where}: axis must be one of 0 to {len(shape)}, got {axis}; shape={shape} is that of "
-            "one value, without the axis along which they are joined."
-        )
+    init = _empty(where, max_size, values=jax.ShapeDtypeStruct(shape, dtype))
+    hint = f"shape={shape} is that of one value, without the axis along which they are joined"
+    checks.number(where, "axis", axis, at_least=0, at_most=len(shape), hint=hint)
+    layout = (*shape[:axis], "batch", *shape[axis:])
 
-    def init() -> GatheredState:
-        return _empty({"values": (shape, dtype)}, room)
-
-    def update(
-        state: GatheredState, values: ArrayLike, *, weights: ArrayLike | None = None
-    ) -> GatheredState:
+    def batch(values: ArrayLike, weights: ArrayLike | None) -> GatheredState:
         values = jnp.asarray(values)
-        if (
-            values.ndim != len(shape) + 1
-            or (*values.shape[:axis], *values.shape[axis + 1 :]) != shape
-        ):
-            wanted = (*shape[:axis], "batch", *shape[axis:])
-            raise ValueError(
-                f"{where}: values must be of shape {wanted}, got {values.shape}; give "
-                f"the shape of one to {where}(shape=...)."
-            )
-        values = jnp.moveaxis(values, axis, 0)
+        if values.shape != (*shape[:axis], *values.shape[axis : axis + 1], *shape[axis:]):
+            hint = f"give the shape of one to {where}(shape=...)"
+            accepted = f"of shape {layout}"
+            raise checks.refusal(where, "values", accepted, str(values.shape), hint)
+        values = jnp.moveaxis(values, axis, 0).astype(dtype)
         aligned = to_weights(where, weights, values.shape[:1])
-        return _appended(state, _batch({"values": values.astype(dtype)}, aligned))
+        return _batch({"values": values}, aligned, accumulators.zero())
 
     def finalize(state: GatheredState) -> jax.Array:
         def value() -> jax.Array:
@@ -153,54 +156,37 @@ def streaming_concat(
                 rows = state.rows["values"]
             return jnp.moveaxis(rows, 0, axis)
 
-        if not jnp.issubdtype(dtype, jnp.floating):
-            try:
-                int(state.lost)
-            except jax.errors.ConcretizationTypeError:
-                return value()  # which has no NaN
-        return _host_or_nan(where, state, value)
+        return _unless_lost(where, state, value)
 
-    return Metric(init, update, finalize, _appended)
-
-
-class ScoredState(NamedTuple):
-    """Predictions, truth and weights of all examples, and how many were none."""
-
-    examples: GatheredState
-    rejected: jax.Array
+    return value_metric(init, batch, finalize, _appended)
 
 
 def _scored_metric(where: str, max_size: int, value: Callable[..., Value]) -> Metric:
     """A metric of all predictions, truth values and weights; rows behind the size have weight 0."""
-    _check_size(where, max_size)
+    number = jax.ShapeDtypeStruct((), accumulators.statistics_dtype())
 
-    def init() -> ScoredState:
-        shapes = dict.fromkeys(("predictions", "truth", "weights"), ((), statistics_dtype()))
-        return ScoredState(_empty(shapes, max_size), jnp.zeros((), jnp.int32))
-
-    def batch(given: Given) -> ScoredState:
-        scores, truth, fits, aligned = to_scored(where, given)
-        fits &= ~jnp.isnan(scores)
-        each = weight_of_each(aligned, scores.shape)
-        rejected = jnp.sum(~fits & (each != 0), dtype=jnp.int32)
+    def batch(
+        predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
+    ) -> GatheredState:
+        scores, truth, fits = to_scored(where, predictions, labels)
+        aligned = to_weights(where, weights, scores.shape)
         # A NaN of weight 0 must not come into the sums.
-        each = jnp.where(fits, each, 0).reshape(-1)
+        each = jnp.where(fits, weight_of_each(aligned, scores.shape), 0).reshape(-1)
         rows = {
             "predictions": jnp.where(fits, scores, 0).reshape(-1),
             "truth": to_statistics(truth).reshape(-1),
             "weights": each,
         }
-        return ScoredState(_batch(rows, each), rejected)
+        return _batch(rows, each, count_rejected(fits, aligned))
 
-    def finalize(state: ScoredState) -> Value:
-        return _host_or_nan(
-            where, state.examples, lambda: value(**state.examples.rows), state.rejected
-        )
-
-    def merge(a: ScoredState, b: ScoredState) -> ScoredState:
-        return ScoredState(_appended(a.examples, b.examples), a.rejected + b.rejected)
-
-    return pair_metric(where, init, batch, finalize, labels_first=True, merge=merge)
+    return pair_metric(
+        where,
+        _empty(where, max_size, predictions=number, truth=number, weights=number),
+        batch,
+        lambda state: _unless_lost(where, state, lambda: value(**state.rows)),
+        rejects=NO_NUMBER,
+        merge=_appended,
+    ).on(labels_first)
 
 
 def _at_ends(values: jax.Array, is_end: jax.Array) -> jax.Array:
@@ -230,30 +216,30 @@ def streaming_dynamic_auc(where: str, max_size: int = 1 << 16, curve: str = "ROC
         ValueError: By `finalize`, if there was no room for some, a label was neither 0 nor 1, or a
             prediction was NaN.
         TypeError: By `update`, if the data is neither bool nor real numbers.
+
+    >>> metric = streaming_dynamic_auc()
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
-    check_curve(where, curve)
+    checks.one_of(where, "curve", curve, CURVES)
 
     def value(predictions: jax.Array, truth: jax.Array, weights: jax.Array) -> jax.Array:
         # What is behind the size sorts last: it has no weight, so where it stands does not matter.
         order = jnp.argsort(-predictions, stable=True)
         p, t, w = predictions[order], truth[order], weights[order]
-        is_end = jnp.concatenate([p[1:] != p[:-1], jnp.ones(1, bool)])
+        is_end = jnp.append(p[1:] != p[:-1], True)
         tp = _at_ends(jnp.cumsum(w * t), is_end)
         fp = _at_ends(jnp.cumsum(w * (1 - t)), is_end)
         all_true, all_false = tp[-1], fp[-1]
-        is_defined = (all_true > 0) & (all_false > 0)
-        whole = tp + fp
+        recall = accumulators.divide(tp, all_true)
         if curve == "ROC":
-            x = fp / jnp.where(all_false > 0, all_false, 1)
-            y = tp / jnp.where(all_true > 0, all_true, 1)
-            start = jnp.zeros(1, x.dtype), jnp.zeros(1, x.dtype)
+            x, y, first_y = accumulators.divide(fp, all_false), recall, 0
         else:
-            x = tp / jnp.where(all_true > 0, all_true, 1)
-            y = jnp.where(whole > 0, tp / jnp.where(whole > 0, whole, 1), 1)
-            start = jnp.zeros(1, x.dtype), jnp.ones(1, x.dtype)
-        x, y = (jnp.concatenate(pair) for pair in zip(start, (x, y), strict=True))
-        area = jnp.sum((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2)
-        return jnp.where(is_defined, area, 0)
+            precision = jnp.where(tp + fp > 0, accumulators.divide(tp, tp + fp), 1)
+            x, y, first_y = recall, precision, 1
+        x, y = jnp.pad(x, (1, 0)), jnp.pad(y, (1, 0), constant_values=first_y)
+        return jnp.where((all_true > 0) & (all_false > 0), jnp.trapezoid(y, x), 0)
 
     return _scored_metric(where, max_size, value)
 
@@ -290,9 +276,13 @@ def auc_with_confidence_intervals(
     Raises:
         ValueError: `alpha` is not in (0, 1); what `streaming_dynamic_auc` raises.
         TypeError: As `streaming_dynamic_auc`.
+
+    >>> metric = auc_with_confidence_intervals()
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> [round(float(limit), 3) for limit in metric.finalize(state)]
+    [0.75, 0.069, 0.992]
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"{where}: alpha must be in (0, 1), got {alpha}.")
+    checks.number(where, "alpha", alpha, above=0, below=1)
     epsilon = 1e-7
 
     def value(predictions: jax.Array, truth: jax.Array, weights: jax.Array) -> AucData:
@@ -300,8 +290,7 @@ def auc_with_confidence_intervals(
         p, t, w = predictions[order], truth[order], weights[order]
         true, false = w * t, w * (1 - t)
         total_1, total_0 = jnp.sum(true), jnp.sum(false)
-        is_new = jnp.concatenate([jnp.zeros(1, bool), p[1:] != p[:-1]])
-        group = jnp.cumsum(is_new)
+        group = jnp.cumsum(jnp.pad(p[1:] != p[:-1], (1, 0)))
 
         def placement(of_others: jax.Array, total: jax.Array) -> jax.Array:
             """The share of the others below, and half of those that tie."""
@@ -318,19 +307,14 @@ def auc_with_confidence_intervals(
         error = jnp.sqrt(var_0 / (total_0 + epsilon) + var_1 / (total_1 + epsilon))
         z = jax.scipy.special.ndtri(jnp.asarray((1 - alpha) / 2, auc.dtype))
         if logit_transformation:
-            estimate = jnp.log(auc / (1 - auc + epsilon))
+            logit = jnp.log(auc / (1 - auc + epsilon))
             step = z * error / (auc * (1 - auc + epsilon))
-            low, high = (
-                1 / (1 + jnp.exp(-x) + epsilon) for x in (estimate + step, estimate - step)
-            )
+            low, high = (1 / (1 + jnp.exp(-x) + epsilon) for x in (logit + step, logit - step))
         else:
             low, high = auc + z * error, auc - z * error
         is_extreme = (auc == 0) | (auc == 1)
         is_defined = (total_0 > 0) & (total_1 > 0) & (total_0 + total_1 >= 1)
-
-        def limit(found: jax.Array) -> jax.Array:
-            return jnp.where(is_defined, jnp.where(is_extreme, auc, found), 0)
-
-        return AucData(limit(auc), limit(low), limit(high))
+        limits = jnp.where(is_extreme, auc, jnp.stack([auc, low, high]))
+        return AucData(*jnp.where(is_defined, limits, 0))
 
     return _scored_metric(where, max_size, value)

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, State, Value, metric, pair_metric
+from jslim.metrics._core import Metric, Value, labels_first, metric, pair_metric
 from jslim.metrics._decisions import count_rejected, to_scored
-from jslim.metrics._inputs import Given, weight_of_each
-from jslim.metrics._thresholds import EPSILON, NO_NUMBER, NO_PROBABILITY, between_0_and_1
+from jslim.metrics._inputs import to_weights, weight_of_each
+from jslim.metrics._thresholds import EPSILON, NO_NUMBER, NO_PROBABILITY
 
 
 class PrecisionRecallData(NamedTuple):
@@ -27,10 +28,9 @@ class PrecisionRecallData(NamedTuple):
 
 
 class HistogramState(NamedTuple):
-    """The weights of true and of false examples in each bin of predictions; and what fits none."""
+    """The weights of false and of true examples in each bin of predictions, `[2, bins]`."""
 
-    true: accumulators.Sum
-    false: accumulators.Sum
+    bins: accumulators.Sum
     rejected: accumulators.Sum
 
 
@@ -42,29 +42,26 @@ def _histogram_metric(
     value: Callable[[jax.Array, jax.Array], Value],
     rejects: str,
 ) -> Metric:
-    """A metric whose value is a function of two histograms."""
+    """A metric whose value is a function of the histograms of false and of true examples."""
 
-    def batch(given: Given) -> HistogramState:
-        scores, truth, fits, aligned = to_scored(where, given)
+    def batch(
+        predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
+    ) -> HistogramState:
+        scores, truth, fits = to_scored(where, predictions, labels)
+        aligned = to_weights(where, weights, truth.shape)
         fits &= fits_in(scores)
-        each = jnp.where(fits, weight_of_each(aligned, scores.shape), 0).reshape(-1)
-        place = jnp.where(fits, bin_of(scores), 0).astype(jnp.int32).reshape(-1)
-
-        def histogram(chosen: jax.Array) -> accumulators.Sum:
-            empty = jnp.zeros((num_bins,), each.dtype)
-            added = empty.at[place].add(jnp.where(chosen.reshape(-1), each, 0))
-            return accumulators.from_float(added)
-
-        return HistogramState(histogram(truth), histogram(~truth), count_rejected(fits, aligned))
+        each = jnp.where(fits, weight_of_each(aligned, scores.shape), 0)
+        places = truth.astype(jnp.int32), jnp.where(fits, bin_of(scores), 0).astype(jnp.int32)
+        bins = jnp.zeros((2, num_bins), each.dtype).at[places].add(each)
+        return HistogramState(accumulators.from_float(bins), count_rejected(fits, aligned))
 
     return pair_metric(
         where,
-        accumulators.zeros(HistogramState, (num_bins,), (num_bins,), ()),
+        accumulators.zeros(HistogramState, (2, num_bins), ()),
         batch,
-        lambda state: value(accumulators.value(state.true), accumulators.value(state.false)),
+        lambda state: value(*accumulators.value(state.bins)),
         rejects=rejects,
-        labels_first=True,
-    )
+    ).on(labels_first)
 
 
 @metric
@@ -84,14 +81,18 @@ def precision_recall_at_equal_thresholds(where: str, num_thresholds: int = 201) 
 
     Raises:
         ValueError, TypeError: As `streaming_auc`.
-    """
-    between_0_and_1(where, num_thresholds)
 
-    def value(true: jax.Array, false: jax.Array) -> PrecisionRecallData:
+    >>> metric = precision_recall_at_equal_thresholds(3)
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> metric.finalize(state).tp.tolist()
+    [2.0, 1.0, 0.0]
+    """
+    checks.number(where, "num_thresholds", num_thresholds, at_least=2)
+
+    def value(false: jax.Array, true: jax.Array) -> PrecisionRecallData:
         tp, fp = (jnp.cumsum(bins[::-1])[::-1] for bins in (true, false))
-        # The sums of the other bins, which is more exact than what is left of the whole.
-        below = [jnp.roll(jnp.cumsum(bins), 1).at[0].set(0) for bins in (false, true)]
-        tn, fn = below
+        # Sums of the other bins, which are more exact than the whole less those above.
+        tn, fn = (jnp.roll(jnp.cumsum(bins), 1).at[0].set(0) for bins in (false, true))
         return PrecisionRecallData(
             tp,
             fp,
@@ -133,37 +134,36 @@ def auc_using_histogram(
     Raises:
         ValueError: The range is empty or there are less than 2 bins; by `finalize`, if a score was
             NaN, or a label neither 0 nor 1.
+
+    >>> metric = auc_using_histogram()
+    >>> state = metric.update(metric.init(), [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
     low, high = map(float, score_range)
-    if not low < high or nbins < 2:
-        raise ValueError(
-            f"{where}: score_range must grow and nbins be at least 2, got {score_range}, {nbins}."
-        )
+    if not low < high:
+        raise checks.refusal(where, "score_range", "two growing numbers", str(score_range))
+    checks.number(where, "nbins", nbins, at_least=2)
 
     def bin_of(scores: jax.Array) -> jax.Array:
         places = jnp.floor((scores - low) / (high - low) * nbins)
         return jnp.clip(places, 0, nbins - 1)
 
-    def value(true: jax.Array, false: jax.Array) -> jax.Array:
-        y_steps, x_steps = (bins[::-1] / jnp.sum(bins) for bins in (true, false))
+    def value(false: jax.Array, true: jax.Array) -> jax.Array:
+        x_steps, y_steps = (bins[::-1] / jnp.sum(bins) for bins in (false, true))
         y = jnp.cumsum(y_steps)
-        return x_steps[0] * y[0] / 2 + jnp.sum(x_steps[1:] * (y[1:] + y[:-1]) / 2)
+        return jnp.sum(x_steps * (y + jnp.pad(y[:-1], (1, 0))) / 2)
 
     of_labels = _histogram_metric(
         where, nbins, bin_of, lambda scores: ~jnp.isnan(scores), value, rejects=NO_NUMBER
     )
-    names = {"boolean_labels": "labels", "scores": "predictions"}
 
-    def update(
-        state: HistogramState,
-        *data: ArrayLike,
-        weights: ArrayLike | None = None,
-        **named: ArrayLike,
-    ) -> State:
-        for name, others in names.items():
-            if name in named and others in named:
-                raise TypeError(f"{where}: {name} is the same as {others}; give one of the two.")
-        named = {names.get(name, name): array for name, array in named.items()}
-        return of_labels.update(state, *data, weights=weights, **named)
+    def update(state: HistogramState, *data: ArrayLike, **named: ArrayLike) -> HistogramState:
+        for name, other in (("boolean_labels", "labels"), ("scores", "predictions")):
+            if name in named:
+                if other in named:
+                    raise TypeError(f"{where}: {name} is the same as {other}; give one of the two")
+                named[other] = named.pop(name)
+        return of_labels.update(state, *data, **named)
 
     return of_labels._replace(update=update)

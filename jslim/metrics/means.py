@@ -1,15 +1,18 @@
 """Metrics that are the weighted mean of something per value."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, metric, pair_metric
-from jslim.metrics._inputs import Given, to_pair, to_statistics, to_weights
+from jslim.metrics._core import Metric, metric, pair_metric, value_metric
+from jslim.metrics._inputs import to_pair, to_statistics, to_weights
 
 
 class MeanState(NamedTuple):
@@ -29,8 +32,13 @@ def streaming_mean(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value; 0 where the weights add up to 0 or there is no data.
+
+    >>> metric = streaming_mean()
+    >>> state = metric.update(metric.init(), [1.0, 2.0, 6.0], weights=[1, 1, 0])
+    >>> round(float(metric.finalize(state)), 4)
+    1.5
     """
-    return _mean_of_values(where, jnp.asarray)
+    return value_metric(EMPTY, functools.partial(mean_state, where), mean)
 
 
 @metric
@@ -47,6 +55,11 @@ def streaming_accuracy(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value in [0, 1]; 0 where there is no data.
+
+    >>> metric = streaming_accuracy()
+    >>> state = metric.update(metric.init(), [0, 1, 1, 1], [0, 0, 1, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
 
     def is_right(predictions: jax.Array, labels: jax.Array) -> jax.Array:
@@ -67,6 +80,11 @@ def streaming_mean_absolute_error(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value; 0 where there is no data.
+
+    >>> metric = streaming_mean_absolute_error()
+    >>> state = metric.update(metric.init(), [1.0, 4.0], [2.0, 2.0])
+    >>> round(float(metric.finalize(state)), 4)
+    1.5
     """
     return mean_of_pairs(where, lambda p, y: jnp.abs(to_statistics(p) - to_statistics(y)))
 
@@ -82,8 +100,13 @@ def streaming_mean_squared_error(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value; 0 where there is no data.
+
+    >>> metric = streaming_mean_squared_error()
+    >>> state = metric.update(metric.init(), [1.0, 4.0], [2.0, 2.0])
+    >>> round(float(metric.finalize(state)), 4)
+    2.5
     """
-    return mean_of_pairs(where, lambda p, y: jnp.square(to_statistics(p) - to_statistics(y)))
+    return mean_of_pairs(where, _squared_errors)
 
 
 @metric
@@ -101,6 +124,11 @@ def streaming_mean_relative_error(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value; 0 where there is no data.
+
+    >>> metric = streaming_mean_relative_error()
+    >>> state = metric.update(metric.init(), [1.0, 4.0], [2.0, 2.0])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
 
     def update(
@@ -138,8 +166,17 @@ def streaming_percentage_less(where: str, threshold: float) -> Metric:
 
     Returns:
         A metric with a scalar value in [0, 1] (not in percent); 0 where there is no data.
+
+    >>> metric = streaming_percentage_less(2)
+    >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0, 0.0])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
-    return _mean_of_values(where, lambda v: to_statistics(v) < to_statistics(threshold))
+
+    def batch(values: ArrayLike, weights: ArrayLike | None) -> MeanState:
+        return mean_state(where, to_statistics(values) < to_statistics(threshold), weights)
+
+    return value_metric(EMPTY, batch, mean)
 
 
 @metric
@@ -162,29 +199,24 @@ def streaming_mean_tensor(where: str, shape: tuple[int, ...] = ()) -> Metric:
 
     Raises:
         ValueError: By `update`, if the values have another shape.
+
+    >>> metric = streaming_mean_tensor((2,))
+    >>> state = metric.update(metric.init(), [[1.0, 2.0], [3.0, 6.0]])
+    >>> metric.finalize(state).tolist()
+    [2.0, 4.0]
     """
     shape = tuple(shape)
 
-    def update(
-        state: MeanState, values: ArrayLike, *, weights: ArrayLike | None = None
-    ) -> MeanState:
+    def batch(values: ArrayLike, weights: ArrayLike | None) -> MeanState:
         values = jnp.asarray(values)
-        has_batch = values.shape[1:] == shape and values.ndim == len(shape) + 1
-        if values.shape != shape and not has_batch:
-            raise ValueError(
-                f"{where}: values must be of shape {shape} or {('batch', *shape)}, got "
-                f"{values.shape}; give the shape to {where}(shape=...)."
-            )
+        if values.shape not in (shape, (*values.shape[:1], *shape)):
+            accepted = f"of shape {shape} or {('batch', *shape)}"
+            hint = f"give the shape to {where}(shape=...)"
+            raise checks.refusal(where, "values", accepted, str(values.shape), hint)
         aligned = to_weights(where, weights, values.shape)
-        if not has_batch:
-            values = values[None]
-            aligned = aligned[None] if aligned is not None and aligned.ndim else aligned
-        ones = jnp.ones(values.shape, bool)
-        sums = (accumulators.sum_of(terms, aligned, axis=0) for terms in (values, ones))
-        return accumulators.merge(state, MeanState(*sums))
+        return _sums(values, aligned, axis=0 if values.ndim > len(shape) else ())
 
-    init = accumulators.zeros(MeanState, shape, shape)
-    return Metric(init, update, mean, accumulators.merge)
+    return value_metric(accumulators.zeros(MeanState, shape, shape), batch, mean)
 
 
 @metric
@@ -198,10 +230,13 @@ def streaming_root_mean_squared_error(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value; 0 where there is no data.
+
+    >>> metric = streaming_root_mean_squared_error()
+    >>> state = metric.update(metric.init(), [1.0, 9.0], [2.0, 2.0])
+    >>> round(float(metric.finalize(state)), 4)
+    5.0
     """
-    return mean_of_pairs(
-        where, lambda p, y: jnp.square(to_statistics(p) - to_statistics(y)), jnp.sqrt
-    )
+    return mean_of_pairs(where, _squared_errors, jnp.sqrt)
 
 
 @metric
@@ -221,6 +256,11 @@ def streaming_mean_cosine_distance(where: str, dim: int = -1) -> Metric:
 
     Returns:
         A metric with a scalar value; 1 where there is no data.
+
+    >>> metric = streaming_mean_cosine_distance()
+    >>> state = metric.update(metric.init(), [[0.6, 0.8]], [[1.0, 0.0]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.4
     """
 
     def products(predictions: jax.Array, labels: jax.Array) -> jax.Array:
@@ -239,27 +279,39 @@ def count(where: str) -> Metric:
 
     Returns:
         A metric with a scalar value, exact past 2**24; 0 where there is no data.
+
+    >>> metric = count()
+    >>> state = metric.update(metric.init(), [7.0, 8.0, 9.0], weights=[1, 1, 0])
+    >>> round(float(metric.finalize(state)), 4)
+    2.0
     """
 
-    def update(
-        state: accumulators.Sum, values: ArrayLike, *, weights: ArrayLike | None = None
-    ) -> accumulators.Sum:
-        shape = jnp.shape(values)
-        aligned = to_weights(where, weights, shape)
-        return accumulators.add(state, accumulators.count_of(shape, aligned))
+    def batch(values: ArrayLike, weights: ArrayLike | None) -> accumulators.Sum:
+        ones = jnp.ones(np.shape(values), bool)
+        return accumulators.sum_of(ones, to_weights(where, weights, ones.shape))
 
-    return Metric(accumulators.zero, update, accumulators.value, accumulators.add)
+    return value_metric(accumulators.zero, batch, accumulators.value)
 
 
 EMPTY = accumulators.zeros(MeanState, (), ())
 
 
-def mean_state(where: str, values: jax.Array, weights: ArrayLike | None) -> MeanState:
+def mean_state(where: str, values: ArrayLike, weights: ArrayLike | None) -> MeanState:
     """The state after one batch of `values`, numbers or truth values."""
-    aligned = to_weights(where, weights, values.shape)
-    return MeanState(
-        accumulators.sum_of(values, aligned), accumulators.count_of(values.shape, aligned)
-    )
+    values = jnp.asarray(values)
+    return _sums(values, to_weights(where, weights, values.shape))
+
+
+def _sums(
+    values: jax.Array, weights: jax.Array | None, axis: int | tuple[int, ...] | None = None
+) -> MeanState:
+    ones = jnp.ones(values.shape, bool)
+    return MeanState(*(accumulators.sum_of(terms, weights, axis) for terms in (values, ones)))
+
+
+def mean(state: MeanState) -> jax.Array:
+    """The value of such a state."""
+    return accumulators.ratio(state.total, state.weight)
 
 
 def mean_of_pairs(
@@ -269,26 +321,14 @@ def mean_of_pairs(
 ) -> Metric:
     """The mean of a function of predictions and labels of one shape, or a function of it."""
 
-    def batch(given: Given) -> MeanState:
-        pair = to_pair(where, given.predictions, given.labels)
-        return mean_state(where, values_of(*pair), given.weights)
+    def batch(predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> MeanState:
+        return mean_state(where, values_of(*to_pair(where, predictions, labels)), weights)
 
     return pair_metric(where, EMPTY, batch, lambda state: of_mean(mean(state)))
 
 
-def _mean_of_values(where: str, values_of: Callable[[ArrayLike], jax.Array]) -> Metric:
-    """The mean of a function of the values."""
-
-    def update(
-        state: MeanState, values: ArrayLike, *, weights: ArrayLike | None = None
-    ) -> MeanState:
-        return accumulators.merge(state, mean_state(where, values_of(values), weights))
-
-    return Metric(EMPTY, update, mean, accumulators.merge)
-
-
-def mean(state: MeanState) -> jax.Array:
-    return accumulators.ratio(state.total, state.weight)
+def _squared_errors(predictions: jax.Array, labels: jax.Array) -> jax.Array:
+    return jnp.square(to_statistics(predictions) - to_statistics(labels))
 
 
 accuracy = streaming_accuracy

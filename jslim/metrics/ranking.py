@@ -1,17 +1,17 @@
 """Metrics of scores per class, from where the right class ranks."""
 
 import operator
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, metric, pair_metric
-from jslim.metrics._inputs import Given, check_ids, to_statistics, to_weights
+from jslim.metrics._inputs import to_rank, to_statistics, to_weights
 from jslim.metrics.means import EMPTY, MeanState, mean, mean_state
 
 
@@ -36,166 +36,128 @@ def streaming_recall_at_k(where: str, k: int) -> Metric:
     Raises:
         ValueError: If `k` is below 1; by `update`, if the shapes do not fit.
         TypeError: If `k` is not an integer; by `update`, if the labels are not.
+
+    >>> metric = streaming_recall_at_k(2)
+    >>> state = metric.update(metric.init(), [[0.1, 0.5, 0.4], [0.2, 0.1, 0.7]], [2, 1])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
     k = _checked_k(where, k)
 
-    def batch(given: Given) -> MeanState:
-        return mean_state(where, _in_top_k(where, given, k), given.weights)
+    def batch(predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> MeanState:
+        return mean_state(where, _in_top_k(where, predictions, labels, k), weights)
 
     return pair_metric(where, EMPTY, batch, mean)
 
 
-def _in_top_k(where: str, given: Given, k: int) -> jax.Array:
+def _checked_k(where: str, k: int) -> int:
+    return checks.count(where, "k", operator.index(k))
+
+
+def _ids(where: str, name: str, ids: ArrayLike, accepted: str = "integer class ids") -> jax.Array:
+    """Class ids in one type."""
+    ids = jnp.asarray(ids)
+    checks.integers(where, name, ids, accepted)
+    return ids.astype(jax.dtypes.canonicalize_dtype(jnp.int64))
+
+
+def _in_top_k(where: str, predictions: ArrayLike, labels: ArrayLike, k: int) -> jax.Array:
     """Whether fewer than `k` classes score higher than the label's, per example."""
-    scores, labels = to_statistics(given.predictions), jnp.asarray(given.labels)
-    shape = labels.shape
-    if labels.ndim == scores.ndim and shape[-1:] == (1,):
-        labels = labels[..., 0]
-    if scores.ndim == 0 or labels.shape != scores.shape[:-1]:
+    scores = to_statistics(predictions)
+    ids = to_rank(labels, scores.ndim - 1)
+    if scores.ndim == 0 or ids.shape != scores.shape[:-1]:
         raise ValueError(
-            f"{where}: predictions of shape {scores.shape} and labels of shape {shape} do not "
-            "match; give scores [batch, num_classes] and class ids [batch]."
+            f"{where}: predictions of shape {scores.shape} and labels of shape "
+            f"{np.shape(labels)} do not match; give scores [batch, num_classes] and class ids "
+            "[batch]"
         )
-    check_ids(where, "labels", labels)
-    id_dtype = jax.dtypes.canonicalize_dtype(jnp.int64)
-    class_ids = lax.broadcasted_iota(id_dtype, scores.shape, scores.ndim - 1)
+    ids = _ids(where, "labels", ids)
     # Compared with every class id, because indexing would clip a label that is out of range.
-    is_label = class_ids == labels.astype(id_dtype)[..., None]
+    class_ids = lax.broadcasted_iota(ids.dtype, scores.shape, scores.ndim - 1)
+    is_label = class_ids == ids[..., None]
     label_score = jnp.max(scores, -1, keepdims=True, where=is_label, initial=-jnp.inf)
     num_higher = jnp.sum(scores > label_score, -1)
     is_scored = jnp.any(is_label, -1) & jnp.all(jnp.isfinite(scores), -1)
     return is_scored & (num_higher < k)
 
 
-class TopKState(NamedTuple):
-    """The weight of the hits, and of what they are a share of."""
-
-    hits: accumulators.Sum
-    whole: accumulators.Sum
-
-
-# Makes class ids `[..., k]`, the best first, from what `update` is given.
-_Ids = Callable[[ArrayLike], jax.Array]
-
-
-def _checked_k(where: str, k: int) -> int:
-    k = operator.index(k)
-    if k < 1:
-        raise ValueError(f"{where}: k is {k}; give at least 1.")
-    return k
-
-
-def _ids_of_scores(where: str, k: int) -> _Ids:
-    k = _checked_k(where, k)
-
-    def ids(predictions: ArrayLike) -> jax.Array:
-        scores = to_statistics(predictions)
-        if scores.ndim < 1 or scores.shape[-1] < k:
-            raise ValueError(
-                f"{where}: predictions must be scores [..., num_classes] of at least k={k} "
-                f"classes, got shape {scores.shape}."
-            )
-        return lax.top_k(scores, k)[1]
-
-    return ids
-
-
-def _given_ids(where: str) -> _Ids:
-    def ids(top_k_predictions: ArrayLike) -> jax.Array:
-        top = jnp.asarray(top_k_predictions)
-        if top.ndim < 1 or not jnp.issubdtype(top.dtype, jnp.integer):
-            raise TypeError(
-                f"{where}: top_k_predictions must be integer class ids [..., k], got {top.dtype} "
-                f"of shape {top.shape}."
-            )
-        return top
-
-    return ids
+def _chosen_ids(where: str, predictions: ArrayLike, k: int | None) -> jax.Array:
+    """The ids of the `k` classes of highest score, `[..., k]`; without `k`, the ids given."""
+    if k is None:
+        name, layout = "top_k_predictions", "integer class ids [..., k]"
+        checks.rank(where, name, predictions, layout)
+        return _ids(where, name, predictions, layout)
+    scores = to_statistics(predictions)
+    if scores.ndim < 1 or scores.shape[-1] < k:
+        accepted = f"scores [..., num_classes] of at least k={k} classes"
+        raise checks.refusal(where, "predictions", accepted, f"shape {scores.shape}")
+    return _ids(where, "predictions", lax.top_k(scores, k)[1])
 
 
 def _label_ids(where: str, labels: ArrayLike, like: tuple[int, ...]) -> jax.Array:
-    """Labels `[..., number]`, where one each may lack the last axis."""
-    ids = jnp.asarray(labels)
-    check_ids(where, "labels", ids)
-    given = ids.shape
+    """Labels `[..., number]`, where the last axis may be missing if each example has one."""
+    ids = _ids(where, "labels", labels)
     if ids.shape == like:
         ids = ids[..., None]
     if ids.shape[:-1] != like:
         raise ValueError(
-            f"{where}: labels of shape {given} do not fit examples of shape {like}; give one id "
-            "for each example, or [..., number of ids]."
+            f"{where}: labels of shape {np.shape(labels)} do not fit examples of shape {like}; "
+            "give one id for each example, or [..., number of ids]"
         )
     return ids
 
 
 def _are_among(ids: jax.Array, others: jax.Array) -> jax.Array:
-    """For each of the ids `[..., number]` whether it is one of the others."""
+    """Whether each of the ids `[..., number]` is one of the others."""
     return jnp.any(ids[..., :, None] == others[..., None, :], -1)
 
 
-def _distinct(labels: jax.Array) -> jax.Array:
-    """Which labels count: not the negative ones, and of equal ones the first."""
-    same = labels[..., :, None] == labels[..., None, :]
+def _distinct(ids: jax.Array) -> jax.Array:
+    """Which ids count: all that are not negative, and of equal ones the first."""
+    same = ids[..., :, None] == ids[..., None, :]
     earlier = jnp.tril(jnp.ones(same.shape, bool), -1)
-    return (labels >= 0) & ~jnp.any(same & earlier, -1)
+    return (ids >= 0) & ~jnp.any(same & earlier, -1)
 
 
-def _recall(where: str, ids_of: _Ids, class_id: int | None) -> Metric:
-    def hits(top: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        counts = _distinct(labels)
+def _share(where: str, k: int | None, class_id: int | None, *, of_labels: bool) -> Metric:
+    """Recall, the share of the labels that are chosen, or precision, the other way round."""
+
+    def batch(predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> MeanState:
+        chosen = _chosen_ids(where, predictions, k)
+        examples = chosen.shape[:-1]
+        ids, others = _label_ids(where, labels, examples), chosen
+        if not of_labels:
+            ids, others = others, ids
+        counts = _distinct(ids) if of_labels else jnp.ones(ids.shape, bool)
         if class_id is not None:
-            counts &= labels == class_id
-        return _are_among(labels.astype(top.dtype), top), counts
-
-    return _top_k_metric(where, ids_of, hits)
-
-
-def _precision(where: str, ids_of: _Ids, class_id: int | None) -> Metric:
-    def hits(top: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        counts = jnp.ones(top.shape, bool) if class_id is None else top == class_id
-        return _are_among(top, labels.astype(top.dtype)), counts
-
-    return _top_k_metric(where, ids_of, hits)
-
-
-def _top_k_metric(
-    where: str,
-    ids_of: _Ids,
-    hits: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
-) -> Metric:
-    """The share of hits: `hits(top, labels)` is which ids are found, and which of them count."""
-
-    def batch(given: Given) -> TopKState:
-        top = ids_of(given.predictions)
-        ids = _label_ids(where, given.labels, top.shape[:-1])
-        aligned = to_weights(where, given.weights, top.shape[:-1])
-        is_found, counts = hits(top, ids)
+            counts &= ids == class_id
+        aligned = to_weights(where, weights, examples)
         dtype = accumulators.statistics_dtype()
-        numbers = (jnp.sum(which, -1).astype(dtype) for which in (is_found & counts, counts))
-        return TopKState(*(accumulators.sum_of(number, aligned) for number in numbers))
+        hits, whole = (
+            accumulators.sum_of(jnp.sum(which, -1, dtype=dtype), aligned)
+            for which in (_are_among(ids, others) & counts, counts)
+        )
+        return MeanState(hits, whole)
 
-    def value(state: TopKState) -> jax.Array:
-        whole = accumulators.value(state.whole)
-        ratio = accumulators.ratio(state.hits, state.whole)
-        return jnp.where(whole == 0, jnp.nan, ratio)
+    def value(state: MeanState) -> jax.Array:
+        return jnp.where(accumulators.value(state.weight) == 0, jnp.nan, mean(state))
 
-    return pair_metric(where, accumulators.zeros(TopKState, (), ()), batch, value)
+    return pair_metric(where, EMPTY, batch, value)
 
 
-def _average_precision(where: str, ids_of: _Ids) -> Metric:
-    def batch(given: Given) -> MeanState:
-        top = ids_of(given.predictions)
-        ids = _label_ids(where, given.labels, top.shape[:-1])
-        # The same id twice in what was chosen counts once.
-        is_relevant = _are_among(top, ids.astype(top.dtype)) & _distinct(top)
+def _average_precision(where: str, k: int | None) -> Metric:
+    def batch(predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> MeanState:
+        chosen = _chosen_ids(where, predictions, k)
+        ids = _label_ids(where, labels, chosen.shape[:-1])
         dtype = accumulators.statistics_dtype()
-        relevant = is_relevant.astype(dtype)
-        ranks = jnp.arange(1, top.shape[-1] + 1, dtype=dtype)
-        precision = jnp.cumsum(relevant, -1) / ranks.reshape((1,) * (top.ndim - 1) + (-1,))
+        # An id that was chosen twice counts once.
+        relevant = (_are_among(chosen, ids) & _distinct(chosen)).astype(dtype)
+        ranks = lax.broadcasted_iota(dtype, chosen.shape, chosen.ndim - 1) + 1
+        precision = jnp.cumsum(relevant, -1) / ranks
         # As in TF-Slim the same label twice counts twice here.
-        most = jnp.minimum(jnp.sum(ids >= 0, -1), top.shape[-1]).astype(dtype)
+        most = jnp.minimum(jnp.sum(ids >= 0, -1), chosen.shape[-1]).astype(dtype)
         average = accumulators.divide(jnp.sum(precision * relevant, -1), most)
-        return mean_state(where, average, given.weights)
+        return mean_state(where, average, weights)
 
     return pair_metric(where, EMPTY, batch, mean)
 
@@ -227,8 +189,13 @@ def streaming_sparse_recall_at_k(where: str, k: int, class_id: int | None = None
     Raises:
         ValueError: `k` is below 1; by `update`, if the shapes do not fit.
         TypeError: By `update`, if the labels are not integers.
+
+    >>> metric = streaming_sparse_recall_at_k(2)
+    >>> state = metric.update(metric.init(), [[0.1, 0.5, 0.4], [0.2, 0.1, 0.7]], [[0, 1], [2, -1]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.6667
     """
-    return _recall(where, _ids_of_scores(where, k), class_id)
+    return _share(where, _checked_k(where, k), class_id, of_labels=True)
 
 
 @metric
@@ -246,8 +213,13 @@ def streaming_sparse_precision_at_k(where: str, k: int, class_id: int | None = N
 
     Raises:
         ValueError, TypeError: As `streaming_sparse_recall_at_k`.
+
+    >>> metric = streaming_sparse_precision_at_k(2)
+    >>> state = metric.update(metric.init(), [[0.1, 0.5, 0.4], [0.2, 0.1, 0.7]], [[0, 1], [2, -1]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
-    return _precision(where, _ids_of_scores(where, k), class_id)
+    return _share(where, _checked_k(where, k), class_id, of_labels=False)
 
 
 @metric
@@ -262,8 +234,13 @@ def streaming_sparse_precision_at_top_k(where: str, class_id: int | None = None)
         class_id: The only class whose predictions count; default all.
 
     Returns, raises: As `streaming_sparse_precision_at_k`.
+
+    >>> metric = streaming_sparse_precision_at_top_k()
+    >>> state = metric.update(metric.init(), [[1, 2], [2, 0]], [[0, 1], [2, -1]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.5
     """
-    return _precision(where, _given_ids(where), class_id).on(_chosen_first)
+    return _share(where, None, class_id, of_labels=False).on(_chosen_first)
 
 
 @metric
@@ -277,8 +254,13 @@ def sparse_recall_at_top_k(where: str, class_id: int | None = None) -> Metric:
         class_id: The only label that counts; default all.
 
     Returns, raises: As `streaming_sparse_recall_at_k`.
+
+    >>> metric = sparse_recall_at_top_k()
+    >>> state = metric.update(metric.init(), [[0, 1], [2, -1]], [[1, 2], [2, 0]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.6667
     """
-    return _recall(where, _given_ids(where), class_id).on(
+    return _share(where, None, class_id, of_labels=True).on(
         lambda labels, top_k_predictions: (top_k_predictions, labels)
     )
 
@@ -298,8 +280,13 @@ def streaming_sparse_average_precision_at_k(where: str, k: int) -> Metric:
 
     Raises:
         ValueError, TypeError: As `streaming_sparse_recall_at_k`.
+
+    >>> metric = streaming_sparse_average_precision_at_k(2)
+    >>> state = metric.update(metric.init(), [[0.1, 0.5, 0.4], [0.2, 0.1, 0.7]], [[0, 1], [2, -1]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
-    return _average_precision(where, _ids_of_scores(where, k))
+    return _average_precision(where, _checked_k(where, k))
 
 
 @metric
@@ -310,5 +297,10 @@ def streaming_sparse_average_precision_at_top_k(where: str) -> Metric:
         `streaming_sparse_precision_at_top_k`; the ids best first.
 
     Returns, raises: As `streaming_sparse_average_precision_at_k`.
+
+    >>> metric = streaming_sparse_average_precision_at_top_k()
+    >>> state = metric.update(metric.init(), [[1, 2], [2, 0]], [[0, 1], [2, -1]])
+    >>> round(float(metric.finalize(state)), 4)
+    0.75
     """
-    return _average_precision(where, _given_ids(where)).on(_chosen_first)
+    return _average_precision(where, None).on(_chosen_first)

@@ -8,19 +8,18 @@ returned by a jitted function. Histograms are counted on the device: what comes 
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.core.access import collect, frame
 from jslim.core.scopes import unique_op_name
 
 SUMMARIES = "summaries"
-_IMAGE_CHANNELS = (1, 3, 4)
-_NOT_GIVEN: Any = object()
 
 
 def _default_bucket_limits() -> np.ndarray:
@@ -105,29 +104,29 @@ def do_when_due(action: Callable[[], None]) -> None:
 
 def scalar(
     name: str,
-    value: ArrayLike = _NOT_GIVEN,
+    value: ArrayLike | None = None,
     collections: object = None,
     family: str | None = None,
-    **others: Any,
+    *,
+    tensor: ArrayLike | None = None,
 ) -> None:
     """Records a number.
 
     Args:
       name: The tag, under the current variable scope.
-      value: A scalar; it is written as float32, NaN and infinity included. TF's name for it,
-        `tensor`, will do.
+      value: A scalar; it is written as float32, NaN and infinity included.
       collections: None or 'summaries': there is no other place to record in.
       family: Stands in front of the whole tag, and of the name, as in TF: TensorBoard shows those
         of a family together.
+      tensor: TF's name for `value`.
 
     Raises:
       ScopeError: Outside a model function, or inside a JAX transformation within one.
       ValueError: `name` is not a name, or `value` not a scalar; another collection.
       TypeError: There is no such argument, or it is given twice.
     """
-    value = _tensor("scalar", "value", value, others)
-    _refuse("scalar", collections, others, "name, tensor, collections, family")
-    _record("scalar", name, family, lambda tag: scalar_summary(tag, value))
+    given = _one_of("scalar", "value", value, tensor)
+    _record("scalar", name, collections, family, lambda tag: scalar_summary(tag, given))
 
 
 def histogram(
@@ -135,7 +134,6 @@ def histogram(
     values: ArrayLike,
     collections: object = None,
     family: str | None = None,
-    **others: Any,
 ) -> None:
     """Records how the elements of an array are distributed.
 
@@ -150,19 +148,19 @@ def histogram(
     Raises:
       ScopeError: Outside a model function, or inside a JAX transformation within one.
       ValueError: `name` is not a name; another collection.
-      TypeError: There is no such argument.
     """
-    _refuse("histogram", collections, others, "name, values, collections, family")
-    _record("histogram", name, family, lambda tag: histogram_summary(tag, values))
+    _record("histogram", name, collections, family, lambda tag: histogram_summary(tag, values))
 
 
 def image(
     name: str,
-    images: ArrayLike = _NOT_GIVEN,
+    images: ArrayLike | None = None,
     max_images: int = 3,
     collections: object = None,
     family: str | None = None,
-    **others: Any,
+    *,
+    tensor: ArrayLike | None = None,
+    max_outputs: int | None = None,
 ) -> None:
     """Records the first images of a batch.
 
@@ -174,9 +172,10 @@ def image(
       name: The tag, under the current variable scope; TensorBoard shows `<tag>/image/0` and so on
         (`<tag>/image` if `max_images` is 1).
       images: `[batch, height, width, channels]` with 1, 3 or 4 channels: floating, or uint8 or
-        bool, which are shown as they are. TF's name for them, `tensor`, will do.
-      max_images: How many of them, at least 1. TF's name for it, `max_outputs`, will do.
+        bool, which are shown as they are.
+      max_images: How many of them, at least 1.
       collections, family: As of `scalar`.
+      tensor, max_outputs: TF's names for `images` and `max_images`.
 
     Raises:
       ScopeError: Outside a model function, or inside a JAX transformation within one.
@@ -184,36 +183,21 @@ def image(
         collection.
       TypeError: There is no such argument, or it is given twice.
     """
-    images = _tensor("image", "images", images, others)
-    if "max_outputs" in others:
-        if max_images != 3:
-            raise TypeError("summary.image: max_outputs is max_images; give one of the two")
-        max_images = others.pop("max_outputs")
-    _refuse("image", collections, others, "name, tensor, max_outputs, collections, family")
-    _record("image", name, family, lambda tag: image_summary(tag, images, max_images))
+    if max_outputs is not None and max_images != 3:
+        raise TypeError("summary.image: max_outputs is max_images; give one of the two")
+    given = _one_of("image", "images", images, tensor)
+    count = max_images if max_outputs is None else max_outputs
+    _record("image", name, collections, family, lambda tag: image_summary(tag, given, count))
 
 
-def _tensor(kind: str, name: str, value: ArrayLike, others: dict[str, Any]) -> ArrayLike:
-    """What is recorded, under our name for it or TF's."""
-    given = [v for v in (value, others.pop("tensor", _NOT_GIVEN)) if v is not _NOT_GIVEN]
-    if len(given) != 1:
-        how = "twice" if given else "not at all"
+def _one_of(kind: str, name: str, value: ArrayLike | None, tensor: ArrayLike | None) -> ArrayLike:
+    """The array that is recorded, under our name for it or TF's."""
+    if (value is None) == (tensor is None):
+        how = "not at all" if value is None else "twice"
         raise TypeError(
             f"summary.{kind}: {name}, or tensor, was given {how}; call summary.{kind}(name, {name})"
         )
-    return given[0]
-
-
-def _refuse(kind: str, collections: object, others: dict[str, Any], accepted: str) -> None:
-    if collections not in (None, SUMMARIES, [SUMMARIES], (SUMMARIES,)):
-        raise ValueError(
-            f"summary.{kind}: collections must be None or {SUMMARIES!r}, got {collections!r}; what "
-            "is recorded leaves the model where mutable names 'summaries'"
-        )
-    if others:
-        raise TypeError(
-            f"summary.{kind}: there is no argument {sorted(others)[0]!r}; it takes {accepted}"
-        )
+    return tensor if value is None else value  # type: ignore[return-value]
 
 
 def scalar_summary(tag: str, value: ArrayLike) -> Summaries:
@@ -222,11 +206,8 @@ def scalar_summary(tag: str, value: ArrayLike) -> Summaries:
     Such dicts can be joined, returned from jitted functions and given to `SummaryWriter.write`.
     Arguments and errors are those of `scalar`.
     """
-    if jnp.shape(value) != ():
-        raise ValueError(
-            f"summary {tag!r}: a scalar must have shape (), got {jnp.shape(value)}; average it, "
-            "or record a histogram"
-        )
+    hint = "average it, or record a histogram"
+    checks.shape(f"summary {tag!r}", "a scalar", value, (), hint=hint)
     return {f"scalar/{tag}": jax.lax.stop_gradient(jnp.asarray(value, jnp.float32))}
 
 
@@ -262,23 +243,20 @@ def image_summary(tag: str, images: ArrayLike, max_images: int = 3) -> Summaries
 
     Arguments and errors are those of `image`.
     """
-    if not (isinstance(max_images, int) and max_images >= 1):
-        raise ValueError(f"summary {tag!r}: max_images must be at least 1, got {max_images!r}")
+    where = f"summary {tag!r}"
+    max_images = checks.count(where, "max_images", max_images)
     pixels = jnp.asarray(images)
-    if pixels.ndim != 4 or pixels.shape[-1] not in _IMAGE_CHANNELS:
-        raise ValueError(
-            f"summary {tag!r}: images must be [batch, height, width, channels] with 1, 3 or 4 "
-            f"channels, got shape {pixels.shape}; add a batch axis, or choose channels"
-        )
+    if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3, 4):
+        accepted = "[batch, height, width, channels] with 1, 3 or 4 channels"
+        hint = "add a batch axis, or choose channels"
+        raise checks.refusal(where, "images", accepted, f"shape {pixels.shape}", hint)
     if jnp.issubdtype(pixels.dtype, jnp.floating):
         pixels = pixels.astype(jnp.float32)
     elif pixels.dtype == bool:
         pixels = pixels.astype(jnp.uint8) * jnp.uint8(255)
     elif pixels.dtype != jnp.uint8:
-        raise ValueError(
-            f"summary {tag!r}: images must be floating, uint8 or bool, got {pixels.dtype}; cast "
-            "what is in 0..255 to uint8"
-        )
+        accepted, hint = "floating, uint8 or bool", "cast what is in 0..255 to uint8"
+        raise checks.refusal(where, "images", accepted, str(pixels.dtype), hint)
     shown = jax.lax.stop_gradient(pixels[:max_images])
     if max_images == 1:
         return {f"image/{tag}/image": one for one in shown}
@@ -303,8 +281,16 @@ def gradient_summaries(gradients: Mapping[str, jax.Array]) -> Summaries:
 
 
 def _record(
-    kind: str, name: str, family: str | None, summarize: Callable[[str], Summaries]
+    kind: str,
+    name: str,
+    collections: object,
+    family: str | None,
+    summarize: Callable[[str], Summaries],
 ) -> None:
+    accepted = (None, SUMMARIES, [SUMMARIES], (SUMMARIES,))
+    in_words = f"None or {SUMMARIES!r}"
+    hint = f"what is recorded leaves the model where mutable names {SUMMARIES!r}"
+    checks.one_of(f"summary.{kind}", "collections", collections, accepted, in_words, hint)
     if not isinstance(name, str) or not name:
         raise ValueError(
             f"summary.{kind}: the name comes first and must be a non-empty string, got "

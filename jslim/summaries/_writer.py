@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.host.paths import output_directory
 from jslim.summaries._recording import BUCKET_LIMITS, SUMMARIES, Histogram
 
@@ -98,11 +99,9 @@ class SummaryWriter(NullWriter):
           ValueError: Something in it is not a summary.
           ImportError: There is an image, and Pillow is not installed.
         """
-        if not isinstance(summaries, Mapping):
-            raise TypeError(
-                "SummaryWriter.write: summaries must be a dict such as {'loss': 0.5}, got "
-                f"{type(summaries).__name__}; for one number call scalar(step, tag, value)"
-            )
+        accepted = "a dict such as {'loss': 0.5}"
+        hint = "for one number call scalar(step, tag, value)"
+        checks.instance("SummaryWriter.write", "summaries", summaries, Mapping, accepted, hint)
         nested = summaries.get(SUMMARIES, summaries)
         entries = list(_entries(nested if isinstance(nested, Mapping) else summaries))
         values = jax.device_get([value for _, _, value in entries])
@@ -163,10 +162,10 @@ def _entries(tree: Mapping[str, object], path: str = "") -> Iterator[tuple[str, 
             )
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, (bool, int, float)):
-        return True
-    return hasattr(value, "dtype") and np.ndim(value) == 0 and np.dtype(value.dtype).kind in "biuf"
+def _is_number(value: object) -> bool:
+    if isinstance(value, (np.generic, np.ndarray, jax.Array)):
+        return value.ndim == 0 and value.dtype.kind in "biuf"
+    return isinstance(value, (int, float))
 
 
 Encoded = Iterator[tuple[str, dict[str, object]]]
@@ -190,16 +189,13 @@ def _encode_histogram(tag: str, value: Histogram) -> Encoded:
 
     _check_not_stacked(tag, value.counts, 1)
     counts = np.asarray(value.counts)
-    if counts.any():
-        minimum, maximum = float(value.minimum), float(value.maximum)
-    else:
-        minimum = maximum = 0.0
+    has_any = counts.any()
     # As TF does: of neighbouring empty buckets only the last is written.
     is_empty = counts == 0
     is_written = ~(is_empty & np.append(is_empty[1:], False))
     encoded = histogram_pb2.HistogramProto(
-        min=minimum,
-        max=maximum,
+        min=float(value.minimum) if has_any else 0.0,
+        max=float(value.maximum) if has_any else 0.0,
         num=float(counts.sum(dtype=np.int64)),
         sum=float(value.total),
         sum_squares=float(value.total_squares),
@@ -224,10 +220,7 @@ def _encode_image(tag: str, value: np.ndarray) -> Encoded:
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(buffer, "PNG")
     encoded = summary_pb2.Summary.Image(
-        height=height,
-        width=width,
-        colorspace=channels,
-        encoded_image_string=buffer.getvalue(),
+        height=height, width=width, colorspace=channels, encoded_image_string=buffer.getvalue()
     )
     yield tag, {"image": encoded}
 

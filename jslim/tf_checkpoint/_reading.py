@@ -81,9 +81,7 @@ class CheckpointReader(readers.CheckpointReader):
 
     def debug_string(self) -> str:
         """A line for each tensor: name, type and shape."""
-        dtypes = self.get_variable_to_dtype_map()
-        shapes = self.get_variable_to_shape_map()
-        return "\n".join(f"{name} ({dtypes[name]}) {list(shapes[name])}" for name in shapes)
+        return "\n".join(f"{name} ({h.dtype}) {list(h.shape)}" for name, h in self._held.items())
 
     def _broken(self, why: str) -> RestoreError:
         return RestoreError(
@@ -102,24 +100,23 @@ def _readable(path: str | os.PathLike[str], find: Callable[[pathlib.Path], T]) -
     path = local_path(path, "the path of a TensorFlow checkpoint")
     try:
         return find(pathlib.Path(path))
-    except OSError as error:
-        raise RestoreError(f"{path} cannot be read: {error.strerror}") from error
-    except Malformed as error:
-        raise RestoreError(f"{path} cannot be read: {error}") from error
+    except (OSError, Malformed) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RestoreError(f"{path} cannot be read: {reason}") from error
 
 
 def _located(path: str | os.PathLike[str]) -> _locate.Located:
     path = local_path(path, "the path of a TensorFlow checkpoint")
-    located = _readable(path, _locate.find)
-    if located is None:
-        exists = os.path.exists(path)
+    if located := _readable(path, _locate.find):
+        return located
+    if os.path.exists(path):
         raise RestoreError(
             f"{path} is no TensorFlow checkpoint; give the prefix of one (model.ckpt-1000), one of "
             "its files, or their directory"
-            if exists
-            else f"there is no TensorFlow checkpoint at {path}: no such file, and no {path}.index"
         )
-    return located
+    raise RestoreError(
+        f"there is no TensorFlow checkpoint at {path}: no such file, and no {path}.index"
+    )
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> str | None:

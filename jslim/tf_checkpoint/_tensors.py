@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import ml_dtypes  # which JAX brings: NumPy itself has no bfloat16
 import numpy as np
 
-from jslim.tf_checkpoint._wire import Malformed, field
+from jslim.tf_checkpoint._wire import Malformed
 
 STRING = 7
 # TensorFlow's types (tensorflow/core/framework/types.proto) that NumPy arrays can have.
@@ -135,10 +135,6 @@ def parsed_slice(message: Any) -> Slice:
         tuple(extent.start for extent in message.extent),
         tuple(extent.length if extent.HasField("length") else -1 for extent in message.extent),
     )
-
-
-def shape_message(shape: Sequence[int]) -> bytes:
-    return b"".join(field(2, field(1, size)) for size in shape)
 
 
 def slice_key(name: str, part: Slice) -> bytes:

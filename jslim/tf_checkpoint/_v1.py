@@ -5,7 +5,7 @@ TensorFlow's tensorflow/core/util/saved_tensor_slice.proto says what is in them.
 
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,26 +29,24 @@ class SlicedFiles:
     """The tensors of a checkpoint of version 1."""
 
     def __init__(self, files: Sequence[pathlib.Path]) -> None:
-        self.files = list(files)
         self.entries: dict[str, Entry] = {}
         self._tables: dict[tuple[str, Slice], Table] = {}
-        for path in self.files:
+        for path in files:
             table = Table(path)
             meta = table.get(_META_KEY)
             if meta is None:
                 raise Malformed(f"{path.name} does not say what it holds")
-            listed = list(limited(_parse_meta(meta)))
-            if len({name for name, _ in listed}) < len(listed):
+            listed = list(limited(parse("SavedTensorSlices", meta).meta.tensor))
+            if len({tensor.name for tensor in listed}) < len(listed):
                 raise Malformed(f"{path.name} lists a tensor twice")
-            for name, entry in listed:
-                for part in entry.slices:
-                    self._tables[name, part] = table
-                known = self.entries.get(name)
-                if known is not None:
-                    if known[:2] != entry[:2]:
-                        raise Malformed(f"its files differ about {name}")
-                    entry = entry._replace(slices=known.slices + entry.slices)
-                self.entries[name] = entry
+            for tensor in listed:
+                name, entry = tensor.name, parsed_entry(tensor.type, tensor.shape, tensor.slice)
+                self._tables |= dict.fromkeys(((name, part) for part in entry.slices), table)
+                known = self.entries.setdefault(name, entry)
+                if known[:2] != entry[:2]:
+                    raise Malformed(f"its files differ about {name}")
+                if known is not entry:
+                    self.entries[name] = known._replace(slices=known.slices + entry.slices)
 
     def read(self, name: str) -> np.ndarray:
         """One tensor; the blocks it is in are verified."""
@@ -63,11 +61,6 @@ class SlicedFiles:
             return _parse_data(value, name, part, entry, shape)
 
         return assembled(entry, read_slice)
-
-
-def _parse_meta(value: memoryview) -> Iterator[tuple[str, Entry]]:
-    for tensor in parse("SavedTensorSlices", value).meta.tensor:
-        yield tensor.name, parsed_entry(tensor.type, tensor.shape, tensor.slice)
 
 
 def _parse_data(

@@ -19,10 +19,9 @@ from jslim.tf_checkpoint._tensors import (
     Entry,
     assembled,
     parsed_entry,
-    shape_message,
     slice_key,
 )
-from jslim.tf_checkpoint._wire import Malformed, field, fixed32, parse, read_varint, varint
+from jslim.tf_checkpoint._wire import Malformed, parse, read_varint, varint, written
 
 _HEADER_KEY = b""
 _NEWEST_READER = 1  # the version of the format that this reads
@@ -44,21 +43,18 @@ class Bundle:
         index = prefix.with_name(prefix.name + ".index")
         if index.stat().st_size > MOST_LISTED:
             raise Malformed(f"{index.name} has more than {MOST_LISTED} bytes")
-        table = Table(index)
+        self._prefix, self._shards = prefix, 0
         self.entries: dict[str, Entry] = {}
         self._places: dict[bytes, _Place] = {}
-        shards = None
-        for key, value in limited(table.items()):
+        for key, value in limited(Table(index).items()):
             if key == _HEADER_KEY:
-                shards = _parse_header(value)
+                self._shards = _parse_header(value)
                 continue
-            entry, place = _parse_entry(value)
-            self._places[key] = place
+            entry, self._places[key] = _parse_entry(value)
             if not key.startswith(b"\0"):  # which is the key of a slice
                 self.entries[_name(key)] = entry
-        if shards is None:
+        if not self._shards:
             raise Malformed("its index has no header")
-        self._prefix, self._shards = prefix, shards
 
     def read(self, name: str) -> np.ndarray:
         """One tensor, verified."""
@@ -72,10 +68,9 @@ class Bundle:
     def _read(self, key: bytes, type: int, shape: tuple[int, ...]) -> np.ndarray:
         if key not in self._places:
             raise Malformed("a slice of it is not there")
-        place = self._places[key]
-        dtype = Entry(type, shape, ()).dtype
-        count = math.prod(shape)
-        if type != STRING and place.size != count * dtype.itemsize:
+        place, tensor = self._places[key], Entry(type, shape, ())
+        dtype = tensor.dtype
+        if type != STRING and place.size != tensor.size * dtype.itemsize:
             raise Malformed(f"{place.size} bytes cannot be {dtype} {shape}")
         if not 0 <= place.shard < self._shards:
             raise Malformed(f"there is no shard {place.shard}")
@@ -154,8 +149,7 @@ def _strings(array: np.ndarray) -> tuple[memoryview, int]:
 
 def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays as a checkpoint of one data file; the index, last, makes it one."""
-    version = field(1, 1)
-    items = [(_HEADER_KEY, field(1, 1) + field(3, version))]
+    items = [(_HEADER_KEY, written("BundleHeaderProto", num_shards=1, version={"producer": 1}))]
     data_path = prefix.with_name(f"{prefix.name}.data-00000-of-00001")
     index_path = prefix.with_name(prefix.name + ".index")
     # The data takes its name before the index does.
@@ -176,13 +170,16 @@ def _write_array(file: IO[bytes], array: np.ndarray) -> bytes:
     if is_text:
         content, crc = _strings(array)
     else:
-        little = array.dtype.newbyteorder("<")
-        flat = np.ascontiguousarray(array, little).reshape(-1)
+        flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
         content = flat.view(np.uint8).data
         crc = crc32c(content)
-    entry = field(1, STRING if is_text else NUMBERS[array.dtype.newbyteorder("=")])
-    entry += field(2, shape_message(array.shape))
-    for number, value in ((4, file.tell()), (5, len(content))):
-        entry += field(number, value) if value else b""  # as protocol buffers do
+    entry = written(
+        "BundleEntryProto",
+        dtype=STRING if is_text else NUMBERS[array.dtype.newbyteorder("=")],
+        shape={"dim": [{"size": size} for size in array.shape]},
+        offset=file.tell(),
+        size=len(content),
+        crc32c=mask(crc),
+    )
     file.write(content)
-    return entry + fixed32(6, mask(crc))
+    return entry

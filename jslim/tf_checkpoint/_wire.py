@@ -3,7 +3,6 @@
 The encoding is described in https://protobuf.dev/programming-guides/encoding.
 """
 
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,14 +49,20 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class Malformed(ValueError):
-    """These bytes are not what they should be."""
+    """The bytes of a file are not in its format."""
+
+
+def written(name: str, **values: object) -> bytes:
+    """The bytes of a message with these fields; a dict stands for a message within it."""
+    content: bytes = protobuf.messages(_MESSAGES)[name](**values).SerializeToString()
+    return content
 
 
 def parse(name: str, content: bytes | memoryview) -> Any:
     """The message of that name in the bytes.
 
     Raises:
-      Malformed: It is none.
+      Malformed: They are no such message.
     """
     from google.protobuf.message import DecodeError
 
@@ -94,7 +99,7 @@ def varint(value: int) -> bytes:
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field, of which nothing is copied: for tensors of many megabytes."""
+    """Number and value of each field, without a copy: for tensors of many megabytes."""
     at = 0
     while at < len(message):
         key, at = read_varint(message, at)
@@ -113,15 +118,3 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise Malformed(f"field {number} is cut short")
         yield number, message[at : at + size]
         at += size
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    """One field: a varint, or bytes."""
-    if isinstance(value, int):
-        return varint(number << 3 | _VARINT) + varint(value)
-    return varint(number << 3 | _BYTES) + varint(len(value)) + value
-
-
-def fixed32(number: int, value: int) -> bytes:
-    """One field of four bytes."""
-    return varint(number << 3 | _FIXED32) + struct.pack("<I", value)

@@ -119,7 +119,7 @@ def test_head_that_would_fit_with_an_offset_is_pointed_out(folders, tmp_path, ca
     names = [str(number) for number in range(10)]
     messages = []
     monkeypatch.setattr(starting.logger, "info", lambda text, *args: messages.append(text % args))
-    found = starting._heads_of_other_classes(reader, network, 10, state, names)
+    found = starting._heads_of_other_classes(reader, network, state, names)
     assert found == ["vgg_16/fc8/"]
     assert messages[-1].endswith("vgg_16/fc8; with --labels_offset=1 it would fit")
 
@@ -150,7 +150,7 @@ def test_head_of_as_many_other_classes_starts_anew(theirs, ours, difference, tmp
     messages = []
     monkeypatch.setattr(starting.logger, "info", lambda text, *args: messages.append(text % args))
     reader, network = checkpoints.open_checkpoint(tmp_path), nets_factory.get_network("lenet")
-    found = starting._heads_of_other_classes(reader, network, len(ours), state, ours)
+    found = starting._heads_of_other_classes(reader, network, state, ours)
     if difference is None:
         assert (found, messages) == ([], [])
         return
@@ -248,12 +248,11 @@ def test_the_same_command_again_resumes_and_says_what_it_started_from(
     [
         (["--start_from=resume"], "--start_from=resume: there is no checkpoint in --train_dir=.*; "
          "give the directory of the run to resume"),
-        (["--start_from=checkpoint"], "--checkpoint_path, the one, is not given"),
+        (["--start_from=checkpoint"], "goes with --checkpoint_path, which is not given"),
         (["--start_from=scratch", "--checkpoint_path=/tmp"], "contradicts --checkpoint_path; drop "
          "one of them"),
         (["--start_from=new"], "start_from"),
-        (["--freeze_batch_norm"], "goes with --trainable_scopes, which is not given: all is "
-         "trained"),
+        (["--freeze_batch_norm"], "goes with --trainable_scopes, which is not given; drop it"),
         (["--ignore_missing_vars"], "goes with --checkpoint_path, which is not given"),
         (["--checkpoint_path=/no/such.ckpt"], "there is no '/no/such.ckpt'"),
     ],

@@ -27,7 +27,7 @@ import jslim as slim
 from jslim import checkpoints, data, export, tf_checkpoint
 from jslim.cli import flagfiles, validation
 from jslim.data import labels
-from jslim.tf_checkpoint import _tensors, _wire
+from jslim.tf_checkpoint import _wire
 
 MOST_BYTES = 200 << 20
 
@@ -196,13 +196,13 @@ add(
 # TensorFlow's checkpoints.
 def index(items: list[tuple[bytes, bytes]], kind: int = 0, block: bytes = b"") -> bytes:
     """An index of these entries; or whose block of them is this one, compressed or not."""
-    header = (b"", _wire.field(1, 1))
+    header = (b"", _wire.written("BundleHeaderProto", num_shards=1))
     return containers.write_table([header, *items], lambda b: block or b, 0 if block else 3, kind)
 
 
 def entry(shape: list[int], size: int, offset: int = 0) -> bytes:
-    message = _wire.field(1, 1) + _wire.field(2, _tensors.shape_message(shape))
-    return message + _wire.field(4, offset) + _wire.field(5, size)
+    dims = [{"size": length} for length in shape]
+    return _wire.written("BundleEntryProto", dtype=1, shape={"dim": dims}, offset=offset, size=size)
 
 
 def bundle(content: bytes, size: int = 8) -> Callable[[Path], Any]:

@@ -14,12 +14,12 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 from formats import Files, Format
-from mutating import mutate_bytes, mutate_json
+from mutating import field, mutate_bytes, mutate_json
 
 import jslim as slim
 from jslim import checkpoints, export, tf_checkpoint
 from jslim.nets import nets_factory
-from jslim.tf_checkpoint import _tensors, _wire
+from jslim.tf_checkpoint import _tensors
 from jslim.tf_checkpoint._table import Table
 
 CONTRACT = {
@@ -109,7 +109,6 @@ def _items_of_v2() -> list[tuple[bytes, bytes]]:
 
 def _items_of_v1() -> list[tuple[bytes, bytes]]:
     """A vector of float32 in two slices, integers, halves and strings."""
-    field = _wire.field
     of_type = {
         "f": (1, [field(5, np.arange(2, dtype="<f4").tobytes())] * 2, (4,)),
         "i": (9, [field(10, b"\1\2\3")], (3,)),
@@ -127,7 +126,7 @@ def _items_of_v1() -> list[tuple[bytes, bytes]]:
             slices += field(4, message)
             saved = field(1, name.encode()) + field(2, message) + field(3, field(1, kind) + value)
             items.append((_tensors.slice_key(name, part), field(2, saved)))
-        shape_message = _tensors.shape_message(shape)
+        shape_message = b"".join(field(2, field(1, size)) for size in shape)
         listed += field(
             1, field(1, name.encode()) + field(2, shape_message) + field(3, kind) + slices
         )

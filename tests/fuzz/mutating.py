@@ -164,6 +164,13 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
+def field(number: int, value: int | bytes) -> bytes:
+    """One field of a protocol buffer."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
 def read_varint(content: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:

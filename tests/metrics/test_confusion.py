@@ -63,7 +63,7 @@ def test_values_other_than_zero_and_one_are_refused(metric, predictions, labels)
     message = (
         r"^streaming_(precision|recall): of the examples given, 1 had a prediction or a label "
         r"other than 0 or 1; compare probabilities with a threshold \(predictions > 0\.5\), class "
-        r"ids with one class \(predictions == class_id, labels == class_id\)\.$"
+        r"ids with one class \(predictions == class_id, labels == class_id\)$"
     )
     with pytest.raises(ValueError, match=message):
         metric.finalize(state)
@@ -81,7 +81,7 @@ def test_values_of_weight_zero_may_be_anything(metric):
 
 @BOTH
 def test_types_that_are_no_decisions_are_an_error(metric):
-    message = r"^streaming_\w+: labels must be bool, or numbers 0 and 1, got complex64\.$"
+    message = r"^streaming_\w+: labels must be bool, or numbers 0 and 1, got complex64$"
     with pytest.raises(TypeError, match=message):
         metric.update(metric.init(), PREDICTIONS, jnp.ones(4, jnp.complex64))
 

@@ -190,7 +190,7 @@ def test_more_than_there_is_room_for_is_an_error():
         metric.finalize(state)
     assert str(error.value) == (
         "streaming_concat: there were 3 examples more than the 4 there is room for; give "
-        "max_size=7 or more."
+        "max_size=7 or more"
     )
     assert np.isnan(jax.jit(metric.finalize)(state)).all()
 
@@ -210,13 +210,13 @@ def test_what_is_no_example_is_an_error(labels, predictions):
     ("call", "text"),
     [
         (lambda: metrics.streaming_concat(0), "streaming_concat: max_size must be at least 1, got "
-         "0."),
-        (lambda: metrics.streaming_concat(4, (2,), axis=2), "streaming_concat: axis must be one of "
-         "0 to 1, got 2; shape=(2,) is that of one value"),
+         "0"),
+        (lambda: metrics.streaming_concat(4, (2,), axis=2), "streaming_concat: axis must be in "
+         "[0, 1], got 2; shape=(2,) is that of one value"),
         (lambda: metrics.streaming_dynamic_auc(curve="PRC"), "streaming_dynamic_auc: curve must be "
-         "'ROC' or 'PR', got 'PRC'."),
+         "'ROC' or 'PR', got 'PRC'"),
         (lambda: metrics.auc_with_confidence_intervals(alpha=1), "auc_with_confidence_intervals: "
-         "alpha must be in (0, 1), got 1."),
+         "alpha must be in (0, 1), got 1"),
         (lambda: metrics.streaming_concat(4).update(metrics.streaming_concat(4).init(),
                                                     jnp.ones((2, 3))),
          "streaming_concat: values must be of shape ('batch',), got (2, 3); give the shape of one"),

@@ -104,7 +104,7 @@ def test_weights_that_do_not_broadcast_are_an_error(shape):
     message = (
         rf"^streaming_mean: weights of shape \({', '.join(map(str, shape))},?\) do not broadcast "
         r"to values of shape \(4, 3\); give a scalar, or one weight for each entry of the leading "
-        r"axes \(axes of 1 broadcast\)\.$"
+        r"axes \(axes of 1 broadcast\)$"
     )
     mean = metrics.streaming_mean()
     with pytest.raises(ValueError, match=message):
@@ -115,7 +115,7 @@ def test_shapes_that_do_not_match_are_an_error():
     mae = metrics.streaming_mean_absolute_error()
     message = (
         r"^streaming_mean_absolute_error: predictions of shape \(4,\) and labels of shape \(3,\) "
-        r"do not match; both need one shape, where a last axis of 1 may be missing\.$"
+        r"do not match; both need one shape, where a last axis of 1 may be missing$"
     )
     with pytest.raises(ValueError, match=message):
         mae.update(mae.init(), jnp.ones(4), jnp.ones(3))
@@ -128,7 +128,7 @@ def test_accuracy_of_scores_is_an_error_that_offers_argmax():
     accuracy = metrics.streaming_accuracy()
     message = (
         r"predictions of shape \(4, 10\) and labels of shape \(4,\) do not match; .*"
-        r"; if predictions are scores per class, take jnp\.argmax\(predictions, -1\)\."
+        r"; if predictions are scores per class, take jnp\.argmax\(predictions, -1\)"
     )
     with pytest.raises(ValueError, match=message):
         jax.jit(accuracy.update)(accuracy.init(), jnp.ones((4, 10)), LABELS)

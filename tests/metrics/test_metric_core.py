@@ -96,7 +96,7 @@ def test_on_refuses_own_weights_that_do_not_fit_the_given_ones():
     message = (
         r"^Metric\.on: the weights given to update\(\), of shape \(4,\), and the selected ones, of "
         r"shape \(3,\), do not broadcast to each other; give both one entry for each entry of the "
-        r"leading axes\.$"
+        r"leading axes$"
     )
     with pytest.raises(ValueError, match=message):
         mean.update(mean.init(), jnp.ones(4), weights=jnp.ones(4))
@@ -116,7 +116,7 @@ def test_data_given_to_a_constructor_is_an_error_that_shows_the_way(call, name):
     message = (
         rf"^{name}\(\) was given data, an array of shape \(4,\), but takes configuration only; "
         rf"give the data to update\(\): metric = {name}\(\.\.\.\), state = "
-        r"metric\.update\(metric\.init\(\), \.\.\.\), value = metric\.finalize\(state\)\.$"
+        r"metric\.update\(metric\.init\(\), \.\.\.\), value = metric\.finalize\(state\)$"
     )
     with pytest.raises(TypeError, match=message):
         call()
