@@ -41,28 +41,6 @@ Initializer = Callable[..., jax.Array]
 _MODES = ("FAN_IN", "FAN_OUT", "FAN_AVG")
 
 
-def _draw(
-    sample: Callable[[jax.Array, DTypeLike], jax.Array],
-    name: str,
-    key: jax.Array | None,
-    shape: Sequence[int],
-    dtype: DTypeLike,
-) -> jax.Array:
-    """`sample(key, dtype)` drawn with at least 32 bits, as `dtype`."""
-    if key is None:
-        raise TypeError(
-            f"{name}: there is no key to draw with; call it as initializer(key, shape, dtype), or "
-            "give it a seed"
-        )
-    dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(
-            f"{name}: random values are made for floating point dtypes only, got {dtype.name} "
-            f"for a variable of shape {tuple(shape)}; give it a zeros, ones or constant initializer"
-        )
-    return sample(key, dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
 class zeros_initializer(NamedInitializer):
     """Fills a variable with 0, whatever its dtype."""
@@ -121,11 +99,10 @@ class constant_initializer(NamedInitializer):
         if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
             where, accepted = "constant_initializer", "a number or an array of numbers"
             raise checks.refusal(where, "value", accepted, f"{value!r:.60}", kind=TypeError)
-        object.__setattr__(self, "_data", array.tobytes())
-        object.__setattr__(self, "_dtype", array.dtype)
-        object.__setattr__(self, "_shape", array.shape)
-        object.__setattr__(self, "dtype", dtype)
-        object.__setattr__(self, "verify_shape", verify_shape)
+        vars(self).update(
+            _data=array.tobytes(), _dtype=array.dtype, _shape=array.shape,
+            dtype=dtype, verify_shape=verify_shape,
+        )  # fmt: skip
 
     @property
     def value(self) -> np.ndarray:
@@ -148,15 +125,38 @@ class constant_initializer(NamedInitializer):
             return jnp.full(shape, value)
         if value.size != math.prod(shape):
             raise ValueError(
-                f"constant_initializer: a variable of shape {tuple(shape)} has "
+                f"constant_initializer: a variable of shape {shape} has "
                 f"{math.prod(shape)} elements, but the value has shape {self._shape}; give as "
                 "many values as elements, or one number"
             )
-        return jnp.asarray(value.reshape(tuple(shape)))
+        return jnp.asarray(value.reshape(shape))
+
+
+class _Random(NamedInitializer):
+    """Draws with at least 32 bits, and casts to the dtype of the variable."""
+
+    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        name = type(self).__name__
+        if key is None:
+            raise TypeError(
+                f"{name}: there is no key to draw with; call it as initializer(key, shape, dtype), "
+                "or give it a seed"
+            )
+        dtype = jax.dtypes.canonicalize_dtype(dtype)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(
+                f"{name}: random values are made for floating point dtypes only, got {dtype.name} "
+                f"for a variable of shape {shape}; give it a zeros, ones or constant initializer"
+            )
+        wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+        return self._draw(key, shape, wide).astype(dtype)
+
+    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class truncated_normal_initializer(NamedInitializer):
+class truncated_normal_initializer(_Random):
     """Draws from a normal distribution cut off at two standard deviations.
 
     Args:
@@ -170,16 +170,13 @@ class truncated_normal_initializer(NamedInitializer):
     seed: int | None = None
     dtype: DTypeLike | None = None
 
-    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
-            unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
-            return unit * float(self.stddev) + float(self.mean)
-
-        return _draw(sample, "truncated_normal_initializer", key, shape, dtype)
+    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        unit = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
+        return unit * float(self.stddev) + float(self.mean)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class random_normal_initializer(NamedInitializer):
+class random_normal_initializer(_Random):
     """Draws from a normal distribution.
 
     Args:
@@ -192,16 +189,13 @@ class random_normal_initializer(NamedInitializer):
     seed: int | None = None
     dtype: DTypeLike | None = None
 
-    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
-            unit = jax.random.normal(key, tuple(shape), dtype)
-            return unit * float(self.stddev) + float(self.mean)
-
-        return _draw(sample, "random_normal_initializer", key, shape, dtype)
+    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        unit = jax.random.normal(key, shape, dtype)
+        return unit * float(self.stddev) + float(self.mean)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class random_uniform_initializer(NamedInitializer):
+class random_uniform_initializer(_Random):
     """Draws from a uniform distribution over `[minval, maxval)`.
 
     Args:
@@ -228,15 +222,11 @@ class random_uniform_initializer(NamedInitializer):
     def _maxval(self) -> float:
         return 1.0 if self.maxval is None else self.maxval
 
-    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
-            low, high = float(self.minval), float(self._maxval)
-            return jax.random.uniform(key, tuple(shape), dtype, low, high)
-
-        return _draw(sample, "random_uniform_initializer", key, shape, dtype)
+    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, float(self.minval), float(self._maxval))
 
 
-def _fans(shape: Sequence[int]) -> tuple[int, int]:
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """TF-Slim's count of inputs and outputs of one unit; the kernel's window counts in both."""
     if not shape:
         return 1, 1
@@ -245,7 +235,7 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class variance_scaling_initializer(NamedInitializer):
+class variance_scaling_initializer(_Random):
     """Draws with a variance of `factor / n`, where `n` counts the connections of a unit.
 
     The defaults are He et al. (2015), https://arxiv.org/abs/1502.01852. Not uniform means a
@@ -275,19 +265,15 @@ class variance_scaling_initializer(NamedInitializer):
             raise checks.refusal(where, "mode", accepted, repr(self.mode), kind=TypeError)
         checks.not_negative(where, "factor", self.factor)
 
-    def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         fan_in, fan_out = _fans(shape)
         n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2}[self.mode]
         variance = float(self.factor) / max(n, 1)  # n is 0 only where there is nothing to draw
-
-        def sample(key: jax.Array, dtype: DTypeLike) -> jax.Array:
-            if self.uniform:
-                limit = math.sqrt(3.0 * variance)
-                return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
-            unit = jax.random.truncated_normal(key, -2.0, 2.0, tuple(shape), dtype)
-            return unit * math.sqrt(1.3 * variance)
-
-        return _draw(sample, "variance_scaling_initializer", key, shape, dtype)
+        if self.uniform:
+            limit = math.sqrt(3.0 * variance)
+            return jax.random.uniform(key, shape, dtype, -limit, limit)
+        unit = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
+        return unit * math.sqrt(1.3 * variance)
 
 
 def xavier_initializer(

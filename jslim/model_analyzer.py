@@ -87,8 +87,14 @@ def analyze_ops(function: Callable[..., object], *args: object, print_info: bool
     Raises:
       TypeError: `function` is not one.
     """
-    lines: list[str] = []
-    total = _count(_jaxpr_of("analyze_ops", function, args), "", lines)
+    lines, total = [], 0
+    for scope, equation in _equations(_jaxpr_of("analyze_ops", function, args)):
+        outputs = [variable.aval for variable in equation.outvars]
+        shapes = ", ".join(tensor_description(output) for output in outputs if output.shape)
+        size = sum(math.prod(output.shape) for output in outputs)
+        name = "/".join(filter(None, (scope, equation.primitive.name)))
+        lines.append(f"{name} \t-> {shapes} [{size}]")
+        total += size
     if print_info:
         print("---------\nOperations: name -> (type shapes) [size]\n---------", *lines, sep="\n")
     return total
@@ -100,19 +106,7 @@ def _jaxpr_of(where: str, function: Callable[..., object], args: Sequence[object
     return jax.make_jaxpr(lambda *a: function(*a))(*args).jaxpr
 
 
-def _count(jaxpr: Jaxpr, around: str, lines: list[str]) -> int:
-    total = 0
-    for scope, equation in _equations(jaxpr, around):
-        outputs = [variable.aval for variable in equation.outvars]
-        shapes = ", ".join(tensor_description(output) for output in outputs if output.shape)
-        size = sum(math.prod(output.shape) for output in outputs)
-        name = "/".join(filter(None, (scope, equation.primitive.name)))
-        lines.append(f"{name} \t-> {shapes} [{size}]")
-        total += size
-    return total
-
-
-def _equations(jaxpr: Jaxpr, around: str) -> Iterator[tuple[str, JaxprEqn]]:
+def _equations(jaxpr: Jaxpr, around: str = "") -> Iterator[tuple[str, JaxprEqn]]:
     """The operations of a program and of those within it, with the scopes they stand in."""
     for equation in jaxpr.eqns:
         scope = "/".join(filter(None, (around, str(equation.source_info.name_stack))))
@@ -145,7 +139,7 @@ def count_flops(function: Callable[..., object], *args: object) -> dict[str, int
       TypeError: `function` is not one.
     """
     counts: dict[str, int] = {}
-    for scope, equation in _equations(_jaxpr_of("count_flops", function, args), ""):
+    for scope, equation in _equations(_jaxpr_of("count_flops", function, args)):
         # Those that layers choose for each platform count as XLA's own, whatever is taken.
         plain = xlas_operations(equation)
         flops = _flops(equation) if plain is None else sum(map(_flops, plain.eqns))

@@ -29,8 +29,9 @@ from jslim.core.names import (
     TRAINABLE,
     Regularizer,
     check_name,
+    user_site,
 )
-from jslim.core.run import Run
+from jslim.core.run import Run, VariableInfo
 from jslim.core.scopes import refuse
 from jslim.core.selection import filter_variables as filter_variables
 from jslim.core.selection import get_local_variables as get_local_variables
@@ -136,15 +137,9 @@ def model_variable(
     tags = sorted({GLOBAL, MODEL} | _tags(collections or ()))
     keywords: dict[str, Any] = {"trainable": trainable, "collections": tags}
     # What was not given is left to `variable`, so that a scope on `variable` still counts.
-    for argument, value in (
-        ("shape", shape),
-        ("dtype", dtype),
-        ("initializer", initializer),
-        ("regularizer", regularizer),
-        ("device", device),
-    ):
-        if value is not None:
-            keywords[argument] = value
+    given: dict[str, object] = {"shape": shape, "dtype": dtype, "initializer": initializer}
+    given |= {"regularizer": regularizer, "device": device}
+    keywords |= {argument: value for argument, value in given.items() if value is not None}
     return variable(name, **keywords)
 
 
@@ -242,18 +237,17 @@ def _make(
         elif BATCH_STATS in tags or not is_floating:
             collection = BATCH_STATS
     check_name(name, "variable")
-    return run.make_or_read(
-        around.new_name(name) if is_new else scope.full_name(name),
-        shape,
-        dtype,
-        start,
-        reuse=None if is_new else scope.reuse,
-        regularizer=regularizer,
-        trainable=trainable,
+    wanted = VariableInfo(
+        name=around.new_name(name) if is_new else scope.full_name(name),
+        shape=shape,
+        dtype=dtype,
         collection=collection,
-        tags=frozenset(tags | ({TRAINABLE} if trainable else set())),
+        trainable=trainable,
+        tags=frozenset(tags | {TRAINABLE} if trainable else tags),
+        site=user_site(),
         placement=parse_device(device, where),
     )
+    return run.make_or_read(wanted, start, regularizer, reuse=None if is_new else scope.reuse)
 
 
 def _checked_shape(where: str, shape: Any) -> tuple[int, ...]:
@@ -373,7 +367,9 @@ def assert_global_step(global_step_tensor: object) -> None:
     raise checks.refusal(where, what, accepted, got, hint, TypeError)
 
 
-def assert_or_get_global_step(global_step_tensor: object = None, graph: object = None) -> Any:
+def assert_or_get_global_step(
+    global_step_tensor: jax.Array | None = None, graph: object = None
+) -> jax.Array | None:
     """`global_step_tensor`, checked; without one what `get_global_step` gives, which may be None.
 
     Raises:

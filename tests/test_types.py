@@ -39,7 +39,7 @@ def train() -> None:
 def test_mistakes_in_a_program_are_found(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    options = ["--config-file=", "--no-incremental", "--follow-imports=silent"]
+    options = ["--config-file=", "--strict", "--no-incremental", "--follow-imports=silent"]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "--ignore-missing-imports", str(program)],
         cwd=pathlib.Path(__file__).parents[1],

@@ -49,7 +49,7 @@ def is_running() -> bool:
 
 def is_initializing() -> bool:
     """Whether the model function that runs is making its variables (`Model.init`)."""
-    return frame("is_initializing").run.is_initializing
+    return frame("is_initializing").run.store.is_initializing
 
 
 def assign(name: str, value: jax.Array) -> None:
@@ -95,7 +95,7 @@ def make_rng(stream: str, what: str = "make_rng") -> jax.Array:
     return run.store.make_rng(scope.name, stream)
 
 
-def collect(collection: str, name: str, value: Any, *, replaces: bool = False) -> None:
+def collect(collection: str, name: str, value: object, *, replaces: bool = False) -> None:
     """Adds `value` under `name` to a collection of the running model.
 
     Args:

@@ -23,7 +23,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from jslim.core import checks
 from jslim.core.context import changed_context, context
@@ -31,7 +31,7 @@ from jslim.core.defaults import ArgScope as ArgScope
 from jslim.core.defaults import Defaults
 from jslim.core.errors import ScopeError, did_you_mean
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
 class _Op(NamedTuple):
@@ -46,7 +46,7 @@ class _Op(NamedTuple):
 
 
 # By key, to find what a scope that is a plain dict sets.
-_OPS: weakref.WeakValueDictionary[str, Callable[..., Any]] = weakref.WeakValueDictionary()
+_OPS: weakref.WeakValueDictionary[str, Callable[..., object]] = weakref.WeakValueDictionary()
 _NUMBERS = itertools.count()
 
 
@@ -104,7 +104,7 @@ def add_arg_scope(func: _F) -> _F:
     )
 
     @functools.wraps(func)
-    def with_scope(*args: Any, **kwargs: Any) -> Any:
+    def with_scope(*args: object, **kwargs: object) -> object:
         current = context()
         if defaults := current.arg_scope.get(op.key):
             given = op.positional[: len(args)]

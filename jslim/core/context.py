@@ -18,7 +18,7 @@ its end:
 import contextlib
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 
@@ -29,8 +29,8 @@ class Around(Hashable, Protocol):
     """Called in place of an op: `around(op, args, kwargs)`."""
 
     def __call__(
-        self, op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], /
-    ) -> Any: ...
+        self, op: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object], /
+    ) -> object: ...
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Model(nn.Module):
         try:
             output = self.fn(*args, **kwargs)
             run.settle()
-            if run.is_initializing:
+            if run.store.is_initializing:
                 run.add_linen_variables("", lambda name: True)
             elif around is None or not is_part:
                 run.collect_facts()

@@ -34,7 +34,7 @@ class Pure:
         """What the function read from outside, of the trace around."""
         return list(self.closed.consts)
 
-    def __call__(self, consts: list[jax.Array], *args: Any) -> tuple[Any, list[jax.Array]]:
+    def __call__(self, consts: list[jax.Array], *args: object) -> tuple[Any, list[jax.Array]]:
         evaluate = jex_core.jaxpr_as_fun(jex_core.ClosedJaxpr(self.closed.jaxpr, consts))
         output, left = jax.tree.unflatten(self.output_tree, evaluate(*jax.tree.leaves(args)))
         return output, left
@@ -48,9 +48,9 @@ class Tracing:
         self.run = frame(where).run
         self.run.check_trace(where)
         self.run.settle()
-        self._unknown: list[tuple[Any, Place]] = []  # stand for values not computed yet
+        self._unknown: list[tuple[object, Place]] = []  # stand for values not computed yet
 
-    def trace(self, function: Callable[..., Any], *args: Any) -> Pure:
+    def trace(self, function: Callable[..., object], *args: object) -> Pure:
         """`function(*args)` as a pure function, without computing anything.
 
         Raises:
@@ -59,7 +59,7 @@ class Tracing:
         around = frame(self.where)
         places: list[Place] = []
 
-        def body(*args: Any) -> tuple[Any, list[jax.Array]]:
+        def body(*args: object) -> tuple[object, list[object]]:
             run = self.run.inside()
             before = _contents(run)
             token = FRAME.set(around._replace(run=run))
@@ -96,9 +96,9 @@ class Tracing:
             _leave(self.run, place, value)
 
 
-def _contents(run: Run) -> dict[Place, Any]:
+def _contents(run: Run) -> dict[Place, object]:
     """All values that a run holds and may change."""
-    held: dict[Place, Any] = {("own", "", name): value for name, value in run.store.own.items()}
+    held: dict[Place, object] = {("own", "", name): value for name, value in run.store.own.items()}
     for collection, values in run.store.collections().items():
         if run.store.is_mutable(collection):
             held |= {("variable", collection, name): value for name, value in values.items()}
@@ -107,7 +107,7 @@ def _contents(run: Run) -> dict[Place, Any]:
     return held
 
 
-def _leave(run: Run, place: Place, value: Any) -> None:
+def _leave(run: Run, place: Place, value: object) -> None:
     """Puts a value where `_contents` found it in another run."""
     kind, collection, name = place
     if kind == "variable":

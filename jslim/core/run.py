@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend import core as jex_core
 from jax.typing import DTypeLike
 
@@ -46,7 +45,7 @@ class VariableInfo:
 
     name: str  # the full name, TF's: 'vgg_16/conv1/conv1_1/weights'
     shape: tuple[int, ...]
-    dtype: np.dtype
+    dtype: DTypeLike
     collection: str  # the Flax collection that holds it
     trainable: bool
     tags: frozenset[str]  # TF's graph collections that it is in
@@ -76,10 +75,6 @@ class Run:
     blocks: dict[object, VariableScope] = field(default_factory=dict)  # those entered, and where
     parts: list["Run"] = field(default_factory=list)  # Models called within, not looked at yet
 
-    @property
-    def is_initializing(self) -> bool:
-        return self.store.is_initializing
-
     def check_trace(self, what: str) -> None:
         """Refuses to deal with this run within a JAX transformation that began within it.
 
@@ -96,98 +91,82 @@ class Run:
 
     def make_or_read(
         self,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: DTypeLike,
+        wanted: VariableInfo,
         initializer: Initializer | jax.Array,
-        *,
-        reuse: Reuse,
         regularizer: Regularizer | None,
-        trainable: bool,
-        collection: str,
-        tags: frozenset[str],
-        placement: Placement,
+        reuse: Reuse,
     ) -> jax.Array:
-        """Makes or reads the variable of that full name; `variables.variable` explains."""
+        """Makes the variable that is wanted, or reads it; `variables.variable` explains."""
+        name, collection = wanted.name, wanted.collection
         self.check_trace(f"variable {name!r} is used")
         if (existing := self.variables.get(name)) is not None:
             if not reuse:
                 raise ScopeError(
                     f"variable {name!r} already exists: created at {existing.site}, and again at "
-                    f"{user_site()}; to share it enter its scope with reuse=True (or "
+                    f"{wanted.site}; to share it enter its scope with reuse=True (or "
                     "slim.AUTO_REUSE), otherwise give the two layers different scopes"
                 )
-            _check_shape(name, shape, existing.shape)
+            _check_shape(wanted, existing.shape)
             return self.read(name)
         if reuse is True:
             raise ScopeError(
                 f"variable {name!r} does not exist yet, but its scope was entered with reuse=True"
                 f"{did_you_mean(name, self.variables)}; create it first, or use slim.AUTO_REUSE"
             )
-        self._check_path(name, collection)
+        self._check_path(wanted)
         held = self.store.get(collection, name)
         if held is None:
-            held = self._initial_value(name, shape, dtype, initializer, collection)
-            if placement is not None:
-                held = jax.device_put(held, placement)
-            if self.store.is_mutable(collection):
+            is_mutable = self.store.is_mutable(collection)
+            is_local = collection == LOCAL_VARIABLES
+            if not is_local and not (is_mutable and self.store.is_initializing):
+                raise self._missing(wanted)
+            held = self._initial_value(wanted, initializer)
+            if is_mutable:
                 self.store.put(collection, name, held)
-            elif collection == LOCAL_VARIABLES:
-                self.store.own[name] = held
             else:
-                raise self._missing(name, collection)
+                self.store.own[name] = held
         value = unboxed(held)
-        _check_shape(name, shape, jnp.shape(value))
-        dtype = jnp.result_type(value)
-        self.variables[name] = VariableInfo(
-            name, shape, dtype, collection, trainable, tags, user_site(), placement
-        )
+        _check_shape(wanted, jnp.shape(value))
+        self.variables[name] = dataclasses.replace(wanted, dtype=jnp.result_type(value))
         if regularizer is not None:
             self.regularizers[name] = regularizer
         return self.read(name)
 
-    def _initial_value(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: DTypeLike,
-        initializer: Initializer | jax.Array,
-        collection: str,
-    ) -> Held:
-        if not self.is_initializing and collection != LOCAL_VARIABLES:
-            raise self._missing(name, collection)
+    def _initial_value(self, wanted: VariableInfo, initializer: Initializer | jax.Array) -> Held:
         if callable(initializer):
-            path = name.rpartition("/")[0]
+            path = wanted.name.rpartition("/")[0]
             key = self.store.make_rng(path, PARAMS) if self.store.has_rng(PARAMS) else None
-            held = initial_value(initializer, key, shape, dtype)
+            held = initial_value(initializer, key, wanted.shape, wanted.dtype)
             source = f"initializer {initializer!r}"
         else:
-            held = initializer if initializer.ndim else jnp.broadcast_to(initializer, shape)
+            held = initializer if initializer.ndim else jnp.broadcast_to(initializer, wanted.shape)
             source = "initial value"
         found = jnp.shape(unboxed(held))
-        if found != shape:
+        if found != wanted.shape:
             raise ScopeError(
-                f"variable {name!r}: its {source} has shape {found}, but shape {shape} was asked "
-                "for"
+                f"variable {wanted.name!r}: its {source} has shape {found}, but shape "
+                f"{wanted.shape} was asked for"
             )
-        return held
+        return held if wanted.placement is None else jax.device_put(held, wanted.placement)
 
-    def _check_path(self, name: str, collection: str) -> None:
+    def _check_path(self, wanted: VariableInfo) -> None:
         """A tree cannot hold an array and a subtree under one name, which TF's flat names can."""
-        path = name
+        name = path = wanted.name
         while path := path.rpartition("/")[0]:
-            if (other := self.variables.get(path)) is not None and other.collection == collection:
+            other = self.variables.get(path)
+            if other is not None and other.collection == wanted.collection:
                 raise ScopeError(
                     f"variable {name!r} lies in a scope that has the name of variable {path!r} "
                     f"(created at {other.site}), and a tree cannot hold both; rename one of them"
                 )
-        if isinstance(self.store.get(collection, name), Mapping):
+        if isinstance(self.store.get(wanted.collection, name), Mapping):
             raise ScopeError(
                 f"variable {name!r} has the name of a variable scope, and a tree cannot hold both; "
                 "rename one of them"
             )
 
-    def _missing(self, name: str, collection: str) -> ScopeError:
+    def _missing(self, wanted: VariableInfo) -> ScopeError:
+        name, collection = wanted.name, wanted.collection
         held = self.store.collections()
         if collection not in held:
             given = ", ".join(map(repr, sorted(held))) or "nothing"
@@ -212,13 +191,19 @@ class Run:
         held = self.store.get(info.collection, name)
         view = self.views.get(name)
         if view is None or view[0] is not held:
-            view = self.views[name] = held, _as_seen(info, held)
+            value, gather = self.stored(name), context().gather
+            view = self.views[name] = held, value if gather is None else gather(name, value)
         return view[1]
 
     def stored(self, name: str) -> jax.Array:
         """`read`, but in parts if that is how the variable lies on the devices."""
         info = self.variables[name]
-        return _as_stored(info, self.store.get(info.collection, name))
+        value = unboxed(self.store.get(info.collection, name))
+        if info.placement is Space.Host:
+            value = jax.device_put(value, Space.Device)
+        if info.collection == PARAMS and not info.trainable:
+            value = jax.lax.stop_gradient(value)
+        return value
 
     def assign(self, name: str, value: jax.Array) -> None:
         """Gives a variable a new value; `access.assign` explains."""
@@ -236,7 +221,7 @@ class Run:
             )
         value = jnp.asarray(value, info.dtype)
         is_mutable = self.store.is_mutable(info.collection)
-        if self.is_initializing or (info.collection == LOCAL_VARIABLES and not is_mutable):
+        if self.store.is_initializing or (info.collection == LOCAL_VARIABLES and not is_mutable):
             self.store.own[name] = value
             return
         if not is_mutable:
@@ -261,7 +246,7 @@ class Run:
         info = self.variables[name]
         self.variables[name] = dataclasses.replace(info, tags=info.tags | {tag})
 
-    def collect(self, collection: str, name: str, value: Any) -> None:
+    def collect(self, collection: str, name: str, value: object) -> None:
         """Adds a value to a collection; its name is numbered if it was given before."""
         held = self.collections[collection]
         names = itertools.chain([name], (f"{name}_{index}" for index in itertools.count(1)))
@@ -338,17 +323,16 @@ class Run:
         """Counts what Linen modules made below `path` among the variables of the model."""
         site, prefix = user_site(), f"{path}/" if path else ""
         held = self.store.collections()
-        for collection in (PARAMS, BATCH_STATS):
-            is_trainable = collection == PARAMS
-            tags = frozenset({GLOBAL, MODEL} | ({TRAINABLE} if is_trainable else set()))
+        for collection, trainable in ((PARAMS, True), (BATCH_STATS, False)):
+            tags = frozenset({GLOBAL, MODEL, TRAINABLE} if trainable else {GLOBAL, MODEL})
             for name, boxed in held.get(collection, {}).items():
                 first = name.removeprefix(prefix).partition("/")[0]
                 if name.startswith(prefix) and name not in self.variables and is_linens(first):
                     value = unboxed(boxed)
+                    shape, dtype = jnp.shape(value), jnp.result_type(value)
                     self.variables[name] = VariableInfo(
-                        name, jnp.shape(value), jnp.result_type(value), collection, is_trainable,
-                        tags, site, is_linens=True,
-                    )  # fmt: skip
+                        name, shape, dtype, collection, trainable, tags, site, is_linens=True
+                    )
 
     def export(self) -> None:
         """Hands what was collected to the Flax collections that the caller asked for."""
@@ -366,23 +350,9 @@ class Run:
                 self.collections[tag] = {name: self.read(name) for name in tagged}
 
 
-def _as_seen(info: VariableInfo, held: Held) -> jax.Array:
-    value, gather = _as_stored(info, held), context().gather
-    return value if gather is None else gather(info.name, value)
-
-
-def _as_stored(info: VariableInfo, held: Held) -> jax.Array:
-    value = unboxed(held)
-    if info.placement is Space.Host:
-        value = jax.device_put(value, Space.Device)
-    if info.collection == PARAMS and not info.trainable:
-        value = jax.lax.stop_gradient(value)
-    return value
-
-
-def _check_shape(name: str, wanted: tuple[int, ...], found: tuple[int, ...]) -> None:
-    if tuple(wanted) != tuple(found):
+def _check_shape(wanted: VariableInfo, found: tuple[int, ...]) -> None:
+    if wanted.shape != found:
         raise ScopeError(
-            f"variable {name!r} has shape {tuple(found)}, but this call needs shape "
-            f"{tuple(wanted)}; it was made for other inputs or arguments than these"
+            f"variable {wanted.name!r} has shape {found}, but this call needs shape "
+            f"{wanted.shape}; it was made for other inputs or arguments than these"
         )

@@ -26,8 +26,7 @@ def _arguments(what: str, args: tuple[object, ...], **keywords: Any) -> tuple[An
     """The variables tree, where it was given first, and the values of the other arguments."""
     tree = None
     if args and is_tree(args[0]):
-        tree, *rest = args
-        args = tuple(rest)
+        tree, args = args[0], args[1:]
     elif not is_running():
         raise ScopeError(
             f"{what}: outside a model function the variables tree comes first: "
@@ -43,20 +42,19 @@ def _select(
     what: str,
     tree: object,
     tag: str,
-    scope: Scope,
-    suffix: str | None,
+    scope: Scope = None,
+    suffix: str | None = None,
     model: object = None,
     inputs: Sequence[object] = (),
 ) -> Variables:
     """The variables with `tag` that match, of the running model or of a tree."""
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
     if tree is None:
         run = frame(what).run
         names = [name for name, info in run.known_variables().items() if tag in info.tags]
         read = run.read
     elif model is not None:
-        infos = _infos_of(what, model, inputs)
-        held = named(tree)
+        infos, held = _infos_of(what, model, inputs), named(tree)
         names = [name for name in held if name in infos and tag in infos[name].tags]
         read = held.__getitem__
     else:
@@ -66,8 +64,7 @@ def _select(
     if suffix is not None:
         # TF's variables are called `name:0`, and its patterns are matched against that.
         pattern += ".*" + (suffix if ":" in suffix else suffix + ":")
-    matches = compile_pattern(what, pattern).match
-    return {name: read(name) for name in names if matches(name + ":0")}
+    return {name: read(name) for name in _matching(what, pattern, names)}
 
 
 def _infos_of(what: str, model: object, inputs: Sequence[object]) -> Mapping[str, VariableInfo]:
@@ -81,16 +78,14 @@ def _infos_of(what: str, model: object, inputs: Sequence[object]) -> Mapping[str
     return infos
 
 
-def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
+def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> object:
     """The part of a variables tree that holds the variables with `tag`."""
     if tag in (GLOBAL, MODEL):
         return tree
     if tag == TRAINABLE:
         return tree.get(PARAMS, {}) if has_collections(tree) else tree
-    if tag == LOCAL_VARIABLES:
-        return tree.get(LOCAL_VARIABLES, {})
-    if tag in tree:
-        return tree[tag]
+    if tag in tree or tag == LOCAL_VARIABLES:
+        return tree.get(tag, {})
     raise ScopeError(
         f"{what}: the variables tree has no collection {tag!r} (it has {sorted(tree)}); ask for "
         f"it inside the model function, or by apply(..., mutable=[{tag!r}])"
@@ -99,6 +94,11 @@ def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
 
 def _pattern_of(scope: str | VariableScope) -> str:
     return scope.name if isinstance(scope, VariableScope) else scope
+
+
+def _matching(what: str, pattern: str, names: Iterable[str]) -> list[str]:
+    matches = compile_pattern(what, pattern).match
+    return [name for name in names if matches(f"{name}:0")]
 
 
 def compile_pattern(what: str, pattern: str) -> re.Pattern[str]:
@@ -142,7 +142,7 @@ def get_variables(
     what = "get_variables"
     tree, found = _arguments(what, args, scope=scope, suffix=suffix, collection=collection)
     scope, suffix, collection = found
-    return _select(what, tree, collection or GLOBAL, scope, suffix, model=model, inputs=inputs)
+    return _select(what, tree, collection or GLOBAL, scope, suffix, model, inputs)
 
 
 def get_model_variables(
@@ -157,7 +157,7 @@ def get_model_variables(
     Arguments are those of `get_variables`. Of a tree without `model` they are all its variables.
     """
     tree, (scope, suffix) = _arguments("get_model_variables", args, scope=scope, suffix=suffix)
-    return _select("get_model_variables", tree, MODEL, scope, suffix, model=model, inputs=inputs)
+    return _select("get_model_variables", tree, MODEL, scope, suffix, model, inputs)
 
 
 def get_trainable_variables(
@@ -175,9 +175,7 @@ def get_trainable_variables(
     `get_trainable_variables(state, model=train_op)`.
     """
     tree, (scope, suffix) = _arguments("get_trainable_variables", args, scope=scope, suffix=suffix)
-    return _select(
-        "get_trainable_variables", tree, TRAINABLE, scope, suffix, model=model, inputs=inputs
-    )
+    return _select("get_trainable_variables", tree, TRAINABLE, scope, suffix, model, inputs)
 
 
 def get_local_variables(*args: object, scope: Scope = None, suffix: str | None = None) -> Variables:
@@ -204,7 +202,7 @@ def get_variables_by_name(
     """
     what = "get_variables_by_name"
     tree, (given_name, scope) = _arguments(what, args, given_name=given_name, scope=scope)
-    found = _select(what, tree, GLOBAL, scope, None)
+    found = _select(what, tree, GLOBAL, scope)
     return {n: v for n, v in found.items() if f"/{n}".endswith(f"/{given_name}")}
 
 
@@ -215,7 +213,7 @@ def get_unique_variable(*args: object, var_op_name: str | None = None) -> Any:
       ScopeError: No variable has that name.
     """
     tree, (name,) = _arguments("get_unique_variable", args, var_op_name=var_op_name)
-    found = _select("get_unique_variable", tree, GLOBAL, None, None)
+    found = _select("get_unique_variable", tree, GLOBAL)
     if name not in found:
         starting = [n for n in found if n.startswith(str(name))]
         problem = "does not uniquely identify a variable" if starting else "is not a variable"
@@ -253,7 +251,7 @@ def get_variables_to_restore(
         if patterns is not None and not isinstance(patterns, (list, tuple)):
             accepted = "a list or tuple of patterns"
             raise checks.refusal(what, argument, accepted, repr(patterns), kind=TypeError)
-    found = _select(what, tree, GLOBAL, None, None)
+    found = _select(what, tree, GLOBAL)
     chosen = found if include is None else match(found, include, "include")
     excluded = match(found, exclude, "exclude") if exclude else {}
     return {name: leaf for name, leaf in chosen.items() if name not in excluded}
@@ -281,8 +279,7 @@ def match(variables: object, patterns: Iterable[str | VariableScope], what: str)
     held = named(variables)
     chosen: Variables = {}
     for pattern in map(_pattern_of, patterns):
-        matches = compile_pattern(what, pattern).match
-        found = {name: leaf for name, leaf in held.items() if matches(name + ":0")}
+        found = {name: held[name] for name in _matching(what, pattern, held)}
         if not found:
             scopes = {"/".join(n.split("/")[:i]) for n in held for i in range(1, n.count("/") + 2)}
             near = nearest(pattern, sorted(scopes, key=len)) or sorted(held)[:3]

@@ -100,7 +100,7 @@ class Store:
         return self.scope(path), leaf
 
 
-def unboxed(held: Held) -> Any:
+def unboxed(held: Held) -> jax.Array:
     """The array itself, of one that Linen keeps in a box with the names of its axes."""
     return held.unbox() if isinstance(held, flax.core.meta.AxisMetadata) else held
 

@@ -10,7 +10,6 @@ import importlib.abc
 import importlib.machinery
 import sys
 import types
-from typing import Any
 
 from jslim.core.errors import did_you_mean
 
@@ -121,7 +120,7 @@ INSTEAD: dict[str, dict[str, str]] = {
 }
 
 
-def look_up(module: str, name: str) -> Any:
+def look_up(module: str, name: str) -> object:
     """What TF-Slim's `name` stands for in `module`.
 
     Raises:

@@ -53,9 +53,9 @@ def as_mapping(variables: object) -> Mapping[str, Any]:
     return {name: held for name in fields if (held := getattr(variables, name, None)) is not None}
 
 
-def has_collections(tree: Mapping[str, Any]) -> bool:
+def has_collections(tree: Mapping[str, object]) -> bool:
     return PARAMS in tree or BATCH_STATS in tree
 
 
-def _plain(tree: Any) -> Any:
+def _plain(tree: object) -> object:
     return {k: _plain(v) for k, v in tree.items()} if isinstance(tree, Mapping) else tree

@@ -142,5 +142,5 @@ def tag_of(what: str, tensor: Tensor, name: str | None, prefix: str | None) -> s
 
 def _print(name: str, value: Tensor) -> None:
     run = frame("print_summary").run
-    if run.store.is_mutable(SUMMARIES) and not run.is_initializing:
+    if run.store.is_mutable(SUMMARIES) and not run.store.is_initializing:
         do_when_due(lambda: jax.debug.callback(lambda value: print(f"{name} = {value}"), value))
