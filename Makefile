@@ -11,7 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
 
-.PHONY: install train test test-all check bench clean
+.PHONY: install train test test-all check bench aot clean
 
 install: $(VENV)/.installed
 
@@ -49,5 +49,15 @@ check: install
 bench: install
 	$(BIN)/python -m benchmarks
 
+# What the compilers of TPUs and GPUs make of a step, beside Flax's; half an hour on two cores.
+$(VENV)-aot/.installed: pyproject.toml constraints.txt requirements-aot.txt
+	test -x $(VENV)-aot/bin/python || $(PYTHON) -m venv $(VENV)-aot
+	$(VENV)-aot/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --requirement requirements-aot.txt --editable .
+	touch $@
+
+aot: $(VENV)-aot/.installed
+	$(VENV)-aot/bin/python -m benchmarks.aot --bars
+
 clean:
-	rm -rf $(VENV) $(RUNS) dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-aot $(RUNS) dist .pytest_cache .ruff_cache .mypy_cache

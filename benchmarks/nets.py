@@ -218,9 +218,9 @@ def make_torch_net(name: str, pixels: int, channels: int) -> Any:
         "mobilenet_v1": ("timm.models.mobilenetv3", "mobilenetv1_100", {}),
         "mobilenet_v2": ("torchvision.models", "mobilenet_v2", {"dropout": 0.0}),
     }
-    module, function, arguments = found[name]
-    if importlib.util.find_spec(module.partition(".")[0]) is None:
+    if name not in found or importlib.util.find_spec(found[name][0].partition(".")[0]) is None:
         return None
+    module, function, arguments = found[name]
     make = getattr(importlib.import_module(module), function)
     return make(num_classes=NUM_CLASSES, **arguments)
 

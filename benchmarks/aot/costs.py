@@ -55,6 +55,7 @@ def costs_of(program: Program, chip: Chip) -> Costs:
         if base in COLLECTIVES:
             _send(costs, base, operation)
             continue
+        _send_joined(costs, program, operation)
         operands = {name: computation[name] for name in operation.operands if name in computation}
         read = [array for each in operands.values() for array in each.results]
         touched = [*operation.results, *read]
@@ -95,8 +96,31 @@ def _send(costs: Costs, kind: str, operation: Operation) -> None:
     arrays = operation.results
     if is_async and kind != "all-reduce":
         arrays = arrays[len(arrays) // 2 :]  # operands stand before results
-    dtype = max(arrays, key=lambda array: array.num_bytes).dtype
-    key = (kind, dtype, is_async)
+    _add_sent(costs, kind, arrays, is_async)
+
+
+def _send_joined(costs: Costs, program: Program, operation: Operation) -> None:
+    """Counts collectives that a TPU joins with other operations.
+
+    One that starts beside others runs on in the fusions behind it, each of which names it again.
+    """
+    if operation.opcode != "fusion":
+        return
+    starts = operation.name.startswith("async-collective-start")
+    if not starts and operation.attribute("kind") != "kCustom":
+        return
+    if operation.name.startswith("async-collective-done"):
+        return
+    inner = [each for _, each in program.within(operation)]
+    is_cut = any(each.opcode == "dynamic-slice" for each in inner)
+    for each in inner:
+        if each.opcode in COLLECTIVES:
+            kind = "reduce-scatter" if is_cut and each.opcode == "all-reduce" else each.opcode
+            _add_sent(costs, kind, each.results, starts)
+
+
+def _add_sent(costs: Costs, kind: str, arrays: tuple[Array, ...], is_async: bool) -> None:
+    key = (kind, max(arrays, key=lambda array: array.num_bytes).dtype, is_async)
     costs.collectives[key] += 1
     costs.sent_bytes[key] += sum(array.num_bytes for array in arrays)
 
