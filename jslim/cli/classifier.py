@@ -56,7 +56,7 @@ class DataConfig(Config):
       preprocessing_name: The preprocessing of the images. Default: that of the network.
       labels_offset: Is subtracted from the labels (1 to drop a background class).
       batch_size: Images in each batch of each clone.
-      num_preprocessing_threads: Threads that decode images.
+      num_preprocessing_threads: Threads that decode images. Default: the number of cores, up to 16.
       num_workers: Processes that decode images, in place of the threads: for more than about 8
         cores.
       skip_bad_records: How many records may be left out that cannot be read; one more is an error.
@@ -73,7 +73,11 @@ class DataConfig(Config):
     preprocessing_name: str | None = None
     labels_offset: int = 0
     batch_size: int = flag(32, least=1, differs="for each of `--num_clones` devices, as in TF-Slim")
-    num_preprocessing_threads: int = flag(4, least=1, differs="also what `--num_readers` was")
+    num_preprocessing_threads: int | None = flag(
+        None,
+        least=1,
+        differs="default: as many as there are cores, up to 16; also what `--num_readers` was",
+    )
     num_workers: int = flag(0, least=0)
     skip_bad_records: int = flag(0, least=0)
 

@@ -18,6 +18,8 @@ logger = logging.getLogger("jslim")
 
 _FLAGS = ("coordinator_address", "num_processes", "process_id")
 
+_TPU_LANES = 128  # numbers along the fastest axis of a TPU's arrays
+
 # Reads what the process says until it ends. One that is killed, or aborted by JAX's runtime because
 # another is lost, says nothing: there is no way to run Python then.
 _WATCHER = """
@@ -125,6 +127,28 @@ def _is_one_of_several(config: DevicesConfig) -> bool:
     if index >= count:
         raise UsageError(f"--process_id must be below --num_processes={count}, got {index}")
     return True
+
+
+def advice(config: DevicesConfig, batch_size: int, platform: str) -> Iterator[str]:
+    """What the flags cost on an accelerator, a line for each; figures are of docs/scaling.md.
+
+    Args:
+      config: The flags.
+      batch_size: Of each device.
+      platform: Of the devices, 'tpu', 'gpu' or 'cpu'.
+    """
+    if platform == "cpu":
+        return
+    if config.dtype == "float32":
+        yield (
+            "--dtype=float32: a step moves about twice the bytes that it would with "
+            "--dtype=bfloat16, which keeps variables and statistics in float32"
+        )
+    if platform == "tpu" and batch_size % _TPU_LANES:
+        yield (
+            f"--batch_size={batch_size}: a TPU pads each device's batch to a multiple of "
+            f"{_TPU_LANES} where layers have fewer channels than that; a multiple moves no padding"
+        )
 
 
 def leave(exit_code: int) -> None:

@@ -91,6 +91,8 @@ class StepConfig(Config):
         of them.
       batch_norm_statistics: global: those of the whole batch; replica: of each clone's part, as in
         TF-Slim.
+      reduce_dtype: In what gradients travel between clones with --batch_norm_statistics=replica;
+        bfloat16 is half the bytes.
       moving_average_decay: Keeps moving averages of the variables.
     """
 
@@ -104,4 +106,5 @@ class StepConfig(Config):
     report_norms: bool = False
     shard_state: bool = False
     batch_norm_statistics: str = flag("global", choices=("global", "replica"))
+    reduce_dtype: str | None = flag(None, choices=("float32", "bfloat16"))
     moving_average_decay: float | None = flag(None, least=0, most=1)

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import data, layers, learning, losses, optimizers, summaries
-from jslim.cli import classifier, flags, preview, scoring, starting
+from jslim.cli import classifier, distributed, flags, preview, scoring, starting
 from jslim.cli.augmentation import AugmentationConfig, make_augmentation
 from jslim.cli.classifier import Batch, ClassifierConfig, Contract
 from jslim.cli.flags import Config, UsageError, flag
@@ -161,6 +161,7 @@ def train(config: TrainConfig) -> None:
         check_numerics=config.check_numerics == "loss" or config.check_numerics,
         sharding_rules=learning.FULLY_SHARDED if config.shard_state else learning.DATA_PARALLEL,
         batch_norm_statistics=config.batch_norm_statistics,
+        reduce_dtype=config.reduce_dtype,
         moving_average_decay=config.moving_average_decay,
         freeze_batch_norm=config.freeze_batch_norm,
         mesh=mesh,
@@ -239,6 +240,8 @@ def _say_what_happens(
         jax.device_count(),
         jax.default_backend(),
     )
+    for line in distributed.advice(config, config.batch_size, jax.default_backend()):
+        logger.info("%s", line)
 
 
 def _profile_steps(config: LoopConfig) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
 from jslim.core.trees import PyTree
 from jslim.host.processes import put, put_rows
@@ -98,12 +99,15 @@ def to_varying(tree: PyTree, axis_name: str) -> PyTree:
     return jax.tree.map(lambda x: jax.lax.pcast(x, axis_name, to="varying"), tree)
 
 
-def mean_over(tree: PyTree, axis_name: str) -> PyTree:
-    """Under a map over `axis_name`: the mean over the devices; of integers the greatest."""
+def mean_over(tree: PyTree, axis_name: str, dtype: DTypeLike | None = None) -> PyTree:
+    """Under a map over `axis_name`: the mean over the devices; of integers the greatest.
+
+    With `dtype` the numbers travel in that, and come back in their own.
+    """
 
     def mean(x: jax.Array) -> jax.Array:
         if jnp.issubdtype(x.dtype, jnp.inexact):
-            return jax.lax.pmean(x, axis_name)
+            return jax.lax.pmean(x.astype(dtype or x.dtype), axis_name).astype(x.dtype)
         return jax.lax.pmax(x, axis_name)
 
     return jax.tree.map(mean, tree)

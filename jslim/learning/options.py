@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from jslim.core import checks
 from jslim.learning.numerics import EVERYTHING
@@ -29,6 +30,7 @@ class StepOptions:
     report_norms: bool = False
     sharding_rules: Rules = DATA_PARALLEL
     batch_norm_statistics: str = "global"
+    reduce_dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
         where = "create_train_op"
@@ -41,6 +43,13 @@ class StepOptions:
                 f"{where}: batch_norm_statistics='replica' needs the whole state on every device; "
                 "leave sharding_rules out"
             )
+        if self.reduce_dtype is not None:
+            checks.floating_dtype(where, "reduce_dtype", self.reduce_dtype)
+            if statistics != "replica":
+                raise ValueError(
+                    f"{where}: reduce_dtype needs batch_norm_statistics='replica'; with 'global' "
+                    "gradients travel in the dtype that the layers compute in"
+                )
         decay = self.moving_average_decay
         if decay is not None and not 0 < decay < 1:
             raise ValueError(f"{where}: moving_average_decay must lie between 0 and 1, got {decay}")

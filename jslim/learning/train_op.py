@@ -294,9 +294,10 @@ class TrainOp:
             trained = to_varying(trained, axis_name)
         with self._in_scope(), summaries_due(is_due):
             results = self._differentiate(held, trained, batch, rng, with_summaries)
-            if axis_name is not None:
-                results = mean_over(results, axis_name)
             (loss, (outputs, updated)), gradients = results
+            if axis_name is not None:
+                loss, outputs, updated = mean_over((loss, outputs, updated), axis_name)
+                gradients = mean_over(gradients, axis_name, self._options.reduce_dtype)
             gradients = self._scattered(gradients)
             update = Update(loss, state, dict(updated.get(SUMMARIES, {})))
             new = self._updated(state, gradients, updated, update if with_summaries else None)

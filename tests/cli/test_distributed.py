@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from jslim import checkpoints
-from jslim.cli import train
+from jslim.cli import distributed, train
+from jslim.cli.distributed import DevicesConfig
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 40
@@ -249,3 +250,21 @@ def test_distributed_without_a_cluster():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "--distributed: no cluster that JAX knows has started this process" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dtype", "batch_size", "platform", "expected"),
+    [
+        ("float32", 32, "cpu", []),
+        ("bfloat16", 32, "gpu", []),
+        ("float32", 32, "gpu", ["--dtype=float32: a step moves about twice the bytes"]),
+        ("bfloat16", 256, "tpu", []),
+        ("bfloat16", 32, "tpu", ["--batch_size=32: a TPU pads each device's batch"]),
+        ("float32", 96, "tpu", ["--dtype=float32: a step", "--batch_size=96: a TPU pads"]),
+    ],
+)
+def test_a_line_says_what_a_flag_costs_on_an_accelerator(dtype, batch_size, platform, expected):
+    lines = list(distributed.advice(DevicesConfig(dtype=dtype), batch_size, platform))
+    assert len(lines) == len(expected)
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)

@@ -85,6 +85,15 @@ def test_accumulated_gradients_are_summed_once_with_statistics_of_replicas(stati
     assert scaling.collectives(text)[0]
 
 
+def test_gradients_of_replicas_travel_in_half_the_bytes():
+    lowered, _ = program_of(True, batch_norm_statistics="replica", reduce_dtype=jnp.bfloat16)
+    reduced = r"stablehlo\.all_reduce.*?: \(tensor<((?:\d+x)*\w+)>\)"
+    kinds = re.findall(reduced, lowered.as_text(), re.DOTALL)
+    kernels = [kind for kind in kinds if "x3x" in kind]
+    assert len(kernels) == NUM_LAYERS
+    assert all(kind.endswith("xbf16") for kind in kernels)
+
+
 def test_a_state_in_parts_gathers_each_variable_once():
     _, sizes, params = step_of(False, sharding_rules=learning.FULLY_SHARDED)
     # Variables that eight devices cannot divide stay whole.

@@ -133,6 +133,21 @@ def test_a_sharded_state_trains_alike_in_bfloat16():
     np.testing.assert_allclose(one["loss"], other["loss"], rtol=0.01)
 
 
+def test_gradients_of_replicas_travel_in_the_dtype_that_is_asked_for():
+    sgd = optax.sgd(0.1)
+    options = {"optimizer": sgd, "num_devices": 4, "batch_norm_statistics": "replica"}
+    _, exact, _ = train(1, **options)
+    _, rounded, _ = train(1, **options, reduce_dtype=jnp.bfloat16)
+    start = learning.create_train_op(loss_of(False), sgd).init(0, BATCH)
+    trees = (jax.device_get(jax.tree.leaves(state.params)) for state in (start, exact, rounded))
+    for before, a, b in zip(*trees, strict=True):
+        assert a.dtype == b.dtype == np.float32
+        # Each of four gradients, and their sum, is rounded to 8 bits.
+        largest = np.abs(a - before).max()
+        np.testing.assert_allclose(b, a, rtol=0, atol=0.03 * largest)
+        assert (b != a).any()
+
+
 def bytes_on_first_device(state):
     shardings = jax.tree.map(lambda leaf: leaf.sharding.shard_shape(leaf.shape), state)
     sizes = jax.tree.map(
@@ -258,6 +273,7 @@ def test_norms_are_reported_before_clipping():
             {"batch_norm_statistics": "replica", "sharding_rules": learning.FULLY_SHARDED},
             "needs the whole state on every device",
         ),
+        ({"reduce_dtype": jnp.bfloat16}, "needs batch_norm_statistics='replica'; with 'global'"),
     ],
 )
 def test_bad_options(options, message):
