@@ -1,7 +1,5 @@
 """model_analyzer: sizes of variables and of what a function computes."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -29,10 +27,6 @@ Conv/biases (float32 2) [2, bytes: 8]
 Total size of variables: 56
 Total bytes of variables: 224
 """
-
-
-def test_docstrings():
-    assert doctest.testmod(model_analyzer).failed == 0
 
 
 def test_analyze_vars_of_each_kind_of_variables(capsys):

@@ -1,5 +1,7 @@
 """Model functions for the tests of `Model`, alone, among Linen modules and within each other."""
 
+import inspect
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -88,3 +90,30 @@ NESTED_WEIGHTS = [
     "stack/layer/weights",
     "direct/layer/weights",
 ]
+
+
+def in_model(fn):
+    """Runs `fn()` as a model function and gives what it returns."""
+    returned = []
+    model = slim.Model(lambda: returned.append(fn()))
+    jax.eval_shape(model.init, jax.random.key(0))
+    return returned[0]
+
+
+def make(name="w", shape=(2,)):
+    return slim.variable(name, shape=shape)
+
+
+def name_of_new(name="w"):
+    return slim.get_variable_full_name(make(name))
+
+
+def in_model_values(fn):
+    returned = []
+    slim.Model(lambda: returned.append(fn())).init(jax.random.key(0))
+    return returned[0]
+
+
+def line_of_next():
+    frame = inspect.currentframe().f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno + 1}"

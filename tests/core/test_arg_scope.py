@@ -1,13 +1,11 @@
 """`arg_scope`: what it sets, for how long, and what it says of it."""
 
-import contextvars
 import copy
 import functools
 import inspect
-import threading
 
 import pytest
-from arg_scope_ops import make_activation, needs, other, scaled, seen, takes_any
+from arg_scope_ops import needs, other, scaled, seen, takes_any
 
 import jslim as slim
 
@@ -239,114 +237,6 @@ def test_decorated_op_keeps_name_docstring_and_signature():
     assert list(inspect.signature(scaled).parameters) == ["x", "factor", "shift", "squares"]
 
 
-# Ways in and out ------------------------------------------------------------------------------
-
-
-def test_scope_as_a_decorator():
-    @slim.arg_scope([seen], a=1)
-    def net(depth):
-        return seen() if depth == 0 else net(depth - 1)
-
-    assert net(0) == (1, None, None)
-    assert net(3) == (1, None, None)
-    assert seen() == (None, None, None)
-
-
-def test_one_scope_object_can_be_entered_again_and_within_itself():
-    scope = slim.arg_scope([seen], a=1)
-    for _ in range(2):
-        with scope:
-            with slim.arg_scope([seen], a=2), scope:
-                assert seen() == (1, None, None)
-            assert seen() == (1, None, None)
-    assert seen() == (None, None, None)
-
-
-def test_exception_in_the_body_ends_the_scope():
-    with slim.arg_scope([seen], a=1):
-        with pytest.raises(KeyError), slim.arg_scope([seen], a=2):
-            raise KeyError
-        assert seen() == (1, None, None)
-    assert seen() == (None, None, None)
-
-
-def test_generator_that_is_closed_early_ends_its_scope():
-    def values():
-        with slim.arg_scope([seen], a=1):
-            yield seen()
-            yield seen()
-
-    generator = values()
-    assert next(generator) == (1, None, None)
-    generator.close()
-    assert seen() == (None, None, None)
-
-
-def test_failed_entry_leaves_the_enclosing_scope():
-    with slim.arg_scope([seen], a=1):
-        with pytest.raises(slim.ScopeError), slim.arg_scope([len], a=2):
-            pass
-        with pytest.raises(slim.ScopeError), slim.arg_scope([seen], nonsense=2):
-            pass
-        assert seen() == (1, None, None)
-
-
-def test_scope_is_not_seen_by_another_thread():
-    results = {}
-
-    def work(name):
-        results[name] = seen()
-        with slim.arg_scope([seen], b=name):
-            barrier.wait(10)
-            results[name] += seen()
-            barrier.wait(10)
-
-    barrier = threading.Barrier(3)
-    with slim.arg_scope([seen], a=1):
-        threads = [threading.Thread(target=work, args=(name,)) for name in ("p", "q")]
-        for thread in threads:
-            thread.start()
-        barrier.wait(10)
-        assert seen() == (1, None, None)
-        barrier.wait(10)
-        for thread in threads:
-            thread.join()
-    assert results["p"] == (None, None, None, None, "p", None)
-    assert results["q"] == (None, None, None, None, "q", None)
-
-
-def test_one_scope_object_entered_by_two_threads_at_once():
-    shared = slim.arg_scope([seen], a=1)
-    results = {}
-    worker_is_in, main_is_in = threading.Event(), threading.Event()
-
-    def work():
-        with slim.arg_scope([seen], b=2):
-            with shared:
-                worker_is_in.set()
-                main_is_in.wait(10)
-                results["inside"] = seen()
-            results["after"] = seen()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    worker_is_in.wait(10)
-    with shared:
-        main_is_in.set()
-        thread.join()
-        assert seen() == (1, None, None)
-    assert results == {"inside": (1, 2, None), "after": (None, 2, None)}
-    assert seen() == (None, None, None)
-
-
-def test_scope_belongs_to_the_thread_and_not_to_a_context():
-    # JAX's caches look at the thread; a scope that followed the context would go stale.
-    with slim.arg_scope([seen], a=1):
-        assert contextvars.Context().run(seen) == (1, None, None)
-        copied = contextvars.copy_context()
-    assert copied.run(seen) == (None, None, None)
-
-
 # Errors ---------------------------------------------------------------------------------------
 
 
@@ -422,58 +312,3 @@ def test_plain_dict_with_a_key_of_no_op_is_refused():
 def test_unknown_argument_is_a_type_error_too():
     with pytest.raises(TypeError, match="other has no argument 'c'"):
         slim.arg_scope([other], c=3)
-
-
-# Explain --------------------------------------------------------------------------------------
-
-
-def line_of_next():
-    frame = inspect.currentframe().f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno + 1}"
-
-
-def test_explain_says_which_scope_set_what():
-    outer_line = line_of_next()
-    with slim.arg_scope([needs], stride=2, normalizer_params={"decay": 0.9}):
-        inner_line = line_of_next()
-        with slim.arg_scope([needs], stride=4):
-            explained = slim.arg_scope_explain(needs, "x", kernel_size=3)
-    assert explained == {
-        "x": ("x", "the call"),
-        "kernel_size": (3, "the call"),
-        "stride": (4, inner_line),
-        "normalizer_params": ({"decay": 0.9}, outer_line),
-    }
-    assert explained["stride"].set_by == inner_line
-
-
-def test_explain_prints_a_table():
-    with slim.arg_scope([scaled], shift=make_activation):
-        text = str(slim.arg_scope_explain(scaled, squares=True))
-    lines = text.splitlines()
-    assert lines[0] == "scaled"
-    assert lines[1].split() == ["argument", "value", "set", "by"]
-    assert lines[2].split() == ["x", "(required)", "default"]
-    assert lines[3].split() == ["factor", "1.0", "default"]
-    assert lines[4].split()[:2] == ["shift", "make_activation"]
-    assert __file__ in lines[4]
-    assert lines[5].split() == ["squares", "True", "the", "call"]
-    assert repr(slim.arg_scope_explain(scaled, squares=True)) != text
-
-
-def test_explain_shortens_a_long_value():
-    text = str(slim.arg_scope_explain(scaled, "x" * 100))
-    assert max(map(len, text.splitlines())) < 100
-    assert "..." in text
-
-
-def test_explain_of_an_op_with_any_keyword():
-    line = line_of_next()
-    with slim.arg_scope([takes_any], momentum=0.9, beta=1):
-        explained = slim.arg_scope_explain(takes_any, beta=2)
-    assert explained == {"a": (0, "default"), "beta": (2, "the call"), "momentum": (0.9, line)}
-
-
-def test_explain_refuses_what_the_op_does_not_take():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
-        slim.arg_scope_explain(scaled, nonsense=1)
