@@ -2,10 +2,10 @@
 
     values = slim.evaluation.evaluate_once(checkpoint_path, eval_fn, batches, metrics)
 
-`eval_fn(variables, batch)` returns what `metrics.update` takes after the state: a tuple such as
-`(predictions, labels)`, or a dict such as `{'predictions': ..., 'labels': ..., 'weights': ...}`.
-Where it gives no weights, those of the batch count: the batches of `jslim.data` have weight 0 in
-the rows that only fill up the last one, so that they change nothing.
+`eval_fn(variables, batch)` returns the arguments of `metrics.update` after the state: a tuple such
+as `(predictions, labels)`, or a dict such as `{'predictions': ..., 'labels': ..., 'weights': ...}`.
+Without weights, those of the batch count: the batches of `jslim.data` have weight 0 in the rows
+that fill up the last batch, so that they change nothing.
 """
 
 import functools
@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -23,28 +23,24 @@ from jslim import checkpoints
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError
+from jslim.core.trees import PyTree
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
-from jslim.learning.mesh import (
-    STEPS_IN_FLIGHT,
-    data_mesh,
-    shard_batch,
-    wait_on_shared_cpu,
-)
+from jslim.learning import mesh as meshes
 from jslim.metrics import Metric
 from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
 
-Batch = Any  # a tree of arrays
-Variables = Mapping[str, Any]  # {'params': ..., 'batch_stats': ...}
-Values = Any  # what `metrics.finalize` gives
+Batch = PyTree
+Variables = Mapping[str, PyTree]  # {'params': ..., 'batch_stats': ...}
+Values = PyTree  # from `metrics.finalize`
 EvalFn = Callable[[Variables, Batch], object]
 Batches = Iterable[Batch] | Callable[[], Iterable[Batch]]
 
 
 class Evaluate(Protocol):
-    """What `make_evaluator` gives."""
+    """The result of `make_evaluator`."""
 
     def __call__(
         self, variables: Variables, batches: Batches, num_evals: int | None = None
@@ -60,7 +56,7 @@ def evaluate_variables(
     num_evals: int | None = None,
     mesh: Mesh | None = None,
 ) -> Values:
-    """`evaluate_once` for variables that are there already, such as those of `slim.load`.
+    """`evaluate_once` for given variables, such as those of `slim.load`.
 
     Args:
       variables: `{'params': ..., 'batch_stats': ...}`.
@@ -71,24 +67,34 @@ def evaluate_variables(
 
     Raises:
       ValueError: There are fewer batches than `num_evals`, or none.
+
+    Example:
+      >>> import jslim as slim
+      >>> metric = slim.metrics.streaming_accuracy()
+      >>> batches = [{"x": np.array([1, 2, 3]), "label": np.array([1, 2, 0])}]
+      >>> def eval_fn(variables, batch):
+      ...     return batch["x"], batch["label"]
+      >>> round(float(evaluate_variables({}, eval_fn, batches, metric)), 4)
+      0.6667
     """
     return make_evaluator(eval_fn, metrics, mesh=mesh)(variables, batches, num_evals)
 
 
 def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None) -> Evaluate:
-    """`evaluate_variables` to be called again and again, which compiles once.
+    """Makes an `evaluate_variables` that compiles once for many calls.
 
     Args:
       eval_fn, metrics, mesh: As for `evaluate_once`.
 
     Returns:
-      `evaluate(variables, batches, num_evals=None)`, that gives `metrics.finalize`'s values.
+      `evaluate(variables, batches, num_evals=None)`, which returns the values of
+      `metrics.finalize`.
     """
-    mesh = mesh or data_mesh(1)
+    mesh = mesh or meshes.data_mesh(1)
     whole = NamedSharding(mesh, PartitionSpec())
 
     @functools.partial(jax.jit, donate_argnums=1, out_shardings=whole)
-    def update(variables: Variables, state: Any, batch: Batch) -> Any:
+    def update(variables: Variables, state: PyTree, batch: Batch) -> PyTree:
         data = eval_fn(variables, batch)
         weights = batch.get("weights") if isinstance(batch, Mapping) else None
         if isinstance(data, Mapping):
@@ -104,10 +110,10 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
             batches.rewind()
         count = 0
         for batch in batches() if callable(batches) else batches:
-            state = update(variables, state, shard_batch(batch, mesh))
+            state = update(variables, state, meshes.shard_batch(batch, mesh))
             count += 1
-            wait_on_shared_cpu(mesh, state)
-            if count % STEPS_IN_FLIGHT == 0:
+            meshes.wait_on_shared_cpu(mesh, state)
+            if count % meshes.STEPS_IN_FLIGHT == 0:
                 jax.block_until_ready(state)
             if count == num_evals:
                 break
@@ -118,7 +124,7 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
                 + "; a generator can be used once only: pass a list, a loader or a function"
             )
         values = metrics.finalize(state)
-        if isinstance(values, dict):  # in their order, where jax.tree would sort the names
+        if isinstance(values, dict):  # keeps their order; jax.tree would sort the names
             return {name: jax.tree.map(np.asarray, value) for name, value in values.items()}
         return jax.tree.map(np.asarray, values)
 
@@ -136,25 +142,25 @@ def evaluate_once(
     use_moving_averages: bool | None = None,
     mesh: Mesh | None = None,
 ) -> Values:
-    """Evaluates one checkpoint, all of it as it stood at the start.
+    """Evaluates one checkpoint, which is read whole at the start.
 
-    The result does not depend on the batch size or the number of devices, up to rounding.
+    The result does not depend on the batch size or the number of devices, except for rounding.
 
-    Differs from TF-Slim: the data is given as batches and ends by itself, so `num_evals` may be
-    left out; there is no session, and no ops to run before or after.
+    Differs from TF-Slim: the batches end by themselves, so `num_evals` may be left out; there is no
+    session, and there are no ops to run before or after.
 
     Args:
-      checkpoint_path: A checkpoint, or a directory of them, whose newest whole one is taken.
-      eval_fn: `eval_fn(variables, batch)` gives what `metrics.update` takes after the state, as
-        a tuple or as a dict of keyword arguments; `batch['weights']` is added if it gives no
-        weights. It is jitted.
-      batches: An iterable of batches, or a function that gives one. A loader of `jslim.data`
-        is taken from its first record on.
+      checkpoint_path: A checkpoint, or a directory of them, whose newest whole one is read.
+      eval_fn: `eval_fn(variables, batch)` returns the arguments of `metrics.update` after the
+        state, as a tuple or as a dict of keyword arguments; `batch['weights']` is added if it
+        returns no weights. It is jitted.
+      batches: An iterable of batches, or a function that returns one. A loader of `jslim.data`
+        starts from its first record.
       metrics: A metric, or several from `aggregate_metric_map`.
       logdir: Where to write the values for TensorBoard, under the checkpoint's step.
-      num_evals: How many batches; None means all.
-      use_moving_averages: Whether to use the moving averages of the variables; None uses them
-        where jslim kept them. The log says which are used where there is a choice.
+      num_evals: The number of batches; None for all.
+      use_moving_averages: Whether to use the moving averages of the variables; None uses them if
+        jslim kept some. If there is a choice, the log says which are used.
       mesh: The devices, from `learning.data_mesh(n)`; default the first device.
 
     Returns:
@@ -178,13 +184,13 @@ def evaluate_weights(
     logdir: str | os.PathLike[str] | None = None,
     num_evals: int | None = None,
 ) -> Values:
-    """`evaluate_once` for what `checkpoints.read_weights` gave.
+    """`evaluate_once` for weights from `checkpoints.read_weights`.
 
     Args:
       evaluate: From `make_evaluator`.
-      weights: Of one checkpoint.
+      weights: The weights of a checkpoint.
       batches, num_evals: As for `evaluate_once`.
-      logdir: As there; a checkpoint that does not say its step counts as step 0.
+      logdir: As for `evaluate_once`; a checkpoint without a step counts as step 0.
     """
     if which := checkpoints.describe(weights):
         logger.info("%s", which)
@@ -198,12 +204,12 @@ def evaluate_weights(
 
 
 def write_values(logdir: str | os.PathLike[str], step: int, values: Values) -> None:
-    """Writes the metrics that are single numbers for TensorBoard, from the first process alone.
+    """Writes the values that are single numbers for TensorBoard, in the first process only.
 
     Args:
-      logdir: Where to.
-      step: Of the checkpoint.
-      values: What `metrics.finalize` gave.
+      logdir: Where to write.
+      step: The step of the checkpoint.
+      values: From `metrics.finalize`.
 
     Raises:
       ImportError: The package tensorboard is not installed.
@@ -215,7 +221,11 @@ def write_values(logdir: str | os.PathLike[str], step: int, values: Values) -> N
 
 
 def scalars(values: Values) -> dict[str, float]:
-    """The metrics that are single numbers, by name."""
+    """The values that are single numbers, by name.
+
+    >>> scalars({"accuracy": np.float32(0.5), "curve": np.ones(3)})
+    {'accuracy': 0.5}
+    """
     if isinstance(values, (list, tuple)):
         values = {f"value_{index}": value for index, value in enumerate(values)}
     elif not isinstance(values, Mapping):
@@ -229,14 +239,14 @@ def wait_for_new_checkpoint(
     seconds_to_sleep: float = 1.0,
     timeout: float | None = None,
 ) -> str | None:
-    """Waits until the newest whole checkpoint is another one than `last_checkpoint`.
+    """Waits until the newest whole checkpoint is not `last_checkpoint`.
 
-    Differs from TF-Slim: it also ends when training has ended and nothing new can come: where it
-    is done, or its data has ended too early. After an interruption it waits for more.
+    Differs from TF-Slim: it also ends when training is done or has run out of data, since nothing
+    new can come. If training was interrupted, it waits.
 
     Args:
       checkpoint_dir: The directory that training writes to; it need not exist yet.
-      last_checkpoint: The path that was last seen, or None.
+      last_checkpoint: The last path, or None.
       seconds_to_sleep: Seconds between two looks.
       timeout: Seconds after which to give up; None waits for ever.
 
@@ -248,7 +258,7 @@ def wait_for_new_checkpoint(
     give_up = None if timeout is None else time.monotonic() + timeout
     said = False
     while True:
-        # Asked first: training marks its end after its last checkpoint is whole.
+        # Asked first, since training marks its end after its last checkpoint.
         has_ended = checkpoints.has_ended(checkpoint_dir)
         newest = checkpoints.latest_checkpoint(checkpoint_dir)
         if newest is not None and newest != last_checkpoint:
@@ -276,7 +286,9 @@ def checkpoints_iterator(
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
 ) -> Iterator[str]:
-    """Yields each new newest checkpoint until training has ended; it may skip some.
+    """Yields the newest checkpoint whenever there is a new one, until training ends.
+
+    It may skip some.
 
     Args:
       checkpoint_dir: The directory that training writes to.
@@ -299,7 +311,7 @@ def checkpoints_iterator(
         last = newest
         yield newest
         while (left := next_look - time.monotonic()) > 0:
-            # Where training has ended there is nothing to be patient for.
+            # After the end of training, nothing new can come.
             if checkpoints.has_ended(checkpoint_dir):
                 break
             time.sleep(min(left, 1.0))
@@ -321,17 +333,17 @@ def evaluation_loop(
     mesh: Mesh | None = None,
     on_values: Callable[[int, Values], None] | None = None,
 ) -> Values:
-    """Evaluates every new checkpoint, and ends when training has ended.
+    """Evaluates every new checkpoint until training ends.
 
-    The last checkpoint of a training run is always evaluated. One that is deleted or broken
-    before it could be read is passed over with one line in the log.
+    The last checkpoint of a training run is always evaluated. A checkpoint that is deleted or
+    broken before it is read is skipped with one line in the log.
 
     Args:
       checkpoint_dir: The directory that training writes to.
       eval_fn, batches, metrics, logdir, num_evals, use_moving_averages, mesh: As for
-        `evaluate_once`; `batches` is gone through once for each checkpoint.
+        `evaluate_once`; `batches` is iterated once for each checkpoint.
       eval_interval_secs: The least number of seconds from one evaluation to the next.
-      max_number_of_evaluations: How many to make at most; None means no limit.
+      max_number_of_evaluations: The greatest number of evaluations; None for no limit.
       timeout: Seconds to wait for a new checkpoint; None waits until training has ended.
       timeout_fn: Called after a timeout: True stops, False waits on.
       on_values: Called with `(step, values)` after each evaluation.
@@ -366,11 +378,11 @@ def new_weights(
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
 ) -> Iterator[checkpoints.Weights]:
-    """What `checkpoints_iterator` gives, read at once: training may delete it afterwards.
+    """`checkpoints_iterator` with each checkpoint read at once, before training may delete it.
 
     Args:
       checkpoint_dir, min_interval_secs, timeout, timeout_fn: As for `checkpoints_iterator`.
-      read: Reads a checkpoint. One that it cannot read is passed over with one line in the log.
+      read: Reads a checkpoint. One that it cannot read is skipped with one line in the log.
     """
     for path in checkpoints_iterator(checkpoint_dir, min_interval_secs, timeout, timeout_fn):
         try:

@@ -1,10 +1,10 @@
-"""TF-Slim's `training`: the train op with a function of the gradients, and a plain loop.
+"""TF-Slim's `training`: a train op with a function of the gradients, and a plain loop.
 
     train_op = slim.training.create_train_op(
         total_loss, optimizer, transform_grads_fn=slim.training.clip_gradient_norms_fn(3.0))
     slim.training.train(train_op, batches, logdir, number_of_steps=1000)
 
-Both give and take what `slim.learning` does; its `train` has more to choose.
+Arguments and results are those of `slim.learning`, whose `train` has more options.
 """
 
 import os
@@ -42,17 +42,15 @@ def create_train_op(
     moving_average_decay: float | None = None,
     mesh: Mesh | None = None,
 ) -> _learning.TrainOp:
-    """`slim.learning.create_train_op` with a function of the gradients for clipping and the like.
+    """`slim.learning.create_train_op` with a function of the gradients, such as clipping.
 
     Args:
-      total_loss: See `slim.learning.create_train_op`, also for the rest.
-      optimizer: An optax transformation.
-      global_step, update_ops, gate_gradients, aggregation_method, colocate_gradients_with_ops: As
-        there.
+      total_loss, optimizer, global_step, update_ops, gate_gradients, aggregation_method,
+        colocate_gradients_with_ops: As for `slim.learning.create_train_op`.
       variables_to_train: Names, patterns or a `{name: leaf}` dict; None for all trainable ones.
-      transform_grads_fn: `f({name: gradient})` gives the gradients to apply, under the same names:
+      transform_grads_fn: `f({name: gradient})` returns the gradients to apply, with the same names:
         `clip_gradient_norms_fn(max_norm)`, or `multiply_gradients` with its multipliers bound.
-      summarize_gradients: Whether summaries hold each gradient's histogram and norm.
+      summarize_gradients: Whether to record each gradient's histogram and norm in summaries.
       check_numerics: Whether `train` stops when the loss is NaN or infinite.
       moving_average_decay: Keeps moving averages in `state.ema_params`.
       mesh: The devices; default the first.
@@ -61,7 +59,8 @@ def create_train_op(
       A `slim.learning.TrainOp`.
 
     Raises:
-      TypeError: `total_loss` or `transform_grads_fn` is no function, or `optimizer` not of optax.
+      TypeError: `total_loss` or `transform_grads_fn` is not a function, or `optimizer` is not an
+        optax transformation.
     """
     if transform_grads_fn is not None and not callable(transform_grads_fn):
         raise TypeError(
@@ -94,20 +93,20 @@ def train(
     rng: jax.Array | int = 0,
     contract: Mapping[str, object] | None = None,
 ) -> _learning.TrainState:
-    """Trains as `slim.learning.train` does, with summaries by steps and not by seconds.
+    """`slim.learning.train` with summaries by steps, not by seconds.
 
-    Differs from TF-Slim: the batches come second, `number_of_steps` stands for the hook that
-    stops, `init_fn` for the scaffold's, and the final state is returned.
+    Differs from TF-Slim: the batches come second; `number_of_steps` replaces the hook that stops,
+    and `init_fn` that of the scaffold; the final state is returned.
 
     Args:
       train_op: From `create_train_op` or `slim.optimize_loss`.
-      batches: An iterable of what the loss function takes.
+      batches: An iterable of arguments of the loss function.
       logdir: Where checkpoints and event files go. None needs `save_checkpoint_secs` and
         `save_summaries_steps` to be None too.
-      number_of_steps: The step at which to stop, over all runs; None means no limit.
+      number_of_steps: The step at which to stop, over all runs; None for no limit.
       init_fn: As for `slim.learning.train`.
       save_checkpoint_secs: Seconds between checkpoints; None saves only at start and end.
-      save_summaries_steps: Steps between summaries, the first step's among them; None for none.
+      save_summaries_steps: Steps between summaries, starting with the first step; None for none.
       rng: A key or a seed.
       contract: As for `slim.learning.train`.
 
@@ -115,8 +114,8 @@ def train(
       The final `TrainState`.
 
     Raises:
-      ValueError: There is no `logdir` for what is to be saved, or a number makes no sense; the
-        rest is as for `slim.learning.train`.
+      ValueError: There is no `logdir` for what is to be saved, or a number is out of range.
+      OSError, TypeError, FloatingPointError, RestoreError: As for `slim.learning.train`.
     """
     for name, value in (
         ("save_checkpoint_secs", save_checkpoint_secs),

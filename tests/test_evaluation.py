@@ -3,7 +3,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 import jax
@@ -285,16 +284,25 @@ def test_a_broken_checkpoint_is_passed_over_with_one_line(trained, tmp_path, cap
 )
 def test_the_loop_follows_a_training_process_to_its_last_checkpoint(saving, tmp_path):
     script = (
-        "import sys, time\n"
+        "import sys\n"
         "import test_evaluation as t\n"
         "def step(train_op, state, batch):\n"
         "    state, outputs = train_op(state, batch)\n"
-        "    time.sleep(0.1)\n"
+        "    if state.step == 20:\n"
+        "        sys.stdin.readline()  # until a checkpoint has been evaluated\n"
         "    return state, outputs, False\n"
         f"t.train(sys.argv[1], 40, train_step_fn=step, {saving})\n"
     )
-    training = subprocess.Popen([sys.executable, "-c", script, tmp_path / "run"], cwd=HERE)
+    training = subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path / "run"], cwd=HERE, stdin=subprocess.PIPE, text=True
+    )
     seen = []
+
+    def note(step, values):
+        if not seen:
+            print("go on", file=training.stdin, flush=True)
+        seen.append(step)
+
     values = evaluation.evaluation_loop(
         tmp_path / "run",
         eval_fn,
@@ -302,8 +310,9 @@ def test_the_loop_follows_a_training_process_to_its_last_checkpoint(saving, tmp_
         METRICS,
         eval_interval_secs=0.0,
         timeout=120,
-        on_values=lambda step, values: seen.append(step),
+        on_values=note,
     )
+    training.stdin.close()
     assert training.wait(timeout=60) == 0
     assert seen == sorted(set(seen))
     assert len(seen) > 1
@@ -312,16 +321,16 @@ def test_the_loop_follows_a_training_process_to_its_last_checkpoint(saving, tmp_
     np.testing.assert_allclose(values["accuracy"], expected["accuracy"], rtol=1e-6)
 
 
-def test_waiting_ends_when_a_checkpoint_comes(trained, tmp_path):
-    def copy_later():
-        time.sleep(0.3)
-        shutil.copytree(trained / "20", tmp_path / "unfinished")
-        (tmp_path / "unfinished").rename(tmp_path / "20")
+def test_waiting_ends_when_a_checkpoint_comes(trained, tmp_path, monkeypatch):
+    def write_meanwhile(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            shutil.copytree(trained / "20", tmp_path / "20")
 
-    thread = threading.Thread(target=copy_later)
-    thread.start()
+    looks = []
+    monkeypatch.setattr(evaluation.time, "sleep", write_meanwhile)
     path = evaluation.wait_for_new_checkpoint(tmp_path, seconds_to_sleep=0.05, timeout=30)
-    thread.join()
+    assert looks == [0.05] * 3
     assert path == str(tmp_path / "20")
     assert evaluation.wait_for_new_checkpoint(tmp_path, path, timeout=0.0) is None
 

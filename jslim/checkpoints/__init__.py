@@ -1,4 +1,4 @@
-"""Checkpoints: saving and restoring training states, and reading variables out of them.
+"""Checkpoints: saving and restoring training states, and reading their variables.
 
     with CheckpointManager(train_dir, keep=5, save_interval_secs=600) as checkpoints:
         restored = restore_latest(train_dir, jax.eval_shape(make_state))
@@ -6,8 +6,8 @@
         if checkpoints.should_save():
             checkpoints.save(step, state, data_state=data_state, contract=contract)
 
-Orbax writes and reads the arrays; that a checkpoint is whole, is the one that was saved and fits
-what it is restored into is looked after here.
+Orbax writes and reads the arrays. This package makes sure that a checkpoint is complete, holds the
+numbers that were saved, and fits the state that it is restored into.
 """
 
 from jslim.checkpoints._assign import InitFn as InitFn

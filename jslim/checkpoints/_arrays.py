@@ -1,8 +1,8 @@
-"""Arrays in and out of a directory: the one file that touches Orbax.
+"""Arrays in and out of a directory: the one file that uses Orbax.
 
-Orbax does not notice a flipped byte, gives the request itself back for a name that it does not
-have, and casts where types differ; so everything that comes out is compared here with what was
-noted when it went in.
+Orbax does not notice a flipped byte, returns the request itself for a name that it does not have,
+and casts where types differ. So every array that is read is compared with its description and
+checksum from the time of writing.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from flax import traverse_util
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, shorten
 from jslim.core.trees import PyTree, Variables
 
-# A path that Orbax and TensorStore take as it is: neither a pattern, nor Windows' way of writing
-# (`\\`), nor a bucket (`/gs/...`). Of names that are no UTF-8, `\w` matches nothing.
+# A path that Orbax and TensorStore take literally: no pattern, no backslash, no bucket (`/gs/...`).
+# `\w` matches none of the characters that stand for bytes outside UTF-8.
 _PLAIN = re.compile(r"/(?!(?:az|gs|hf|s3)/)\w[\w .,=@%+~/-]*")
 _OPEN_FILES = pathlib.Path("/proc/self/fd")
 
@@ -35,24 +35,8 @@ def checksum(array: np.ndarray) -> int:
 
 
 @contextlib.contextmanager
-def _quiet_orbax() -> Iterator[None]:
-    """Drops what Orbax logs meanwhile; its failures reach the user as exceptions."""
-    package = os.path.join("", "orbax", "checkpoint", "")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return package not in record.pathname
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
-
-
-@contextlib.contextmanager
 def _plainly_named(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The absolute path of the directory, or another one of it that is as plain as `_PLAIN`."""
+    """An absolute path of the directory that matches `_PLAIN`: its own, or an alias."""
     directory = directory.absolute()
     with contextlib.ExitStack() as stack:
         if _PLAIN.fullmatch(str(directory)):
@@ -67,59 +51,75 @@ def _plainly_named(directory: pathlib.Path) -> Iterator[pathlib.Path]:
             yield link / directory.name
 
 
-def _checkpointer(**options: Any) -> Any:
-    """Orbax's, of this process alone, or of all if `is_joint`: it waits for those it knows of."""
-    import orbax.checkpoint as ocp
+@contextlib.contextmanager
+def _orbax(
+    directory: pathlib.Path, *, is_joint: bool = False, **options: Any
+) -> Iterator[tuple[Any, pathlib.Path]]:
+    """Orbax's checkpointer and the path of the directory for it.
 
-    is_joint = options.pop("is_joint", False)
-    own = jax.process_index()
-    processes = ocp.options.MultiprocessingOptions(
-        primary_host=0 if is_joint else own,
-        active_processes=set(range(jax.process_count())) if is_joint else {own},
-        barrier_sync_key_prefix=None if is_joint else f"process_{own}",
-    )
-    if jax.process_count() == 1:
-        processes = ocp.options.MultiprocessingOptions()
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=processes, **options)
-    return ocp.Checkpointer(handler, multiprocessing_options=processes)
-
-
-def write_arrays(directory: pathlib.Path, arrays: Variables, *, is_joint: bool = False) -> None:
-    """Writes `{leaf name: array}` to the new `directory`, as a tree nested at each `/`.
-
-    With `is_joint` all processes do so together, each the parts of JAX's arrays that it has.
+    The checkpointer waits for the processes that it knows: this one, or all if `is_joint`. What it
+    logs is dropped; its failures reach the user as exceptions.
     """
     import orbax.checkpoint as ocp
 
-    # Orbax refuses arrays without elements; their shape in meta.json is all there is to them.
+    package = os.path.join("", "orbax", "checkpoint", "")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return package not in record.pathname
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        processes = ocp.options.MultiprocessingOptions()
+        if jax.process_count() > 1:
+            own = jax.process_index()
+            processes = ocp.options.MultiprocessingOptions(
+                primary_host=0 if is_joint else own,
+                active_processes=set(range(jax.process_count())) if is_joint else {own},
+                barrier_sync_key_prefix=None if is_joint else f"process_{own}",
+            )
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=processes, **options)
+        with (
+            ocp.Checkpointer(handler, multiprocessing_options=processes) as checkpointer,
+            _plainly_named(directory) as path,
+        ):
+            yield checkpointer, path
+    finally:
+        logger.removeFilter(keep)
+
+
+def write_arrays(directory: pathlib.Path, arrays: Variables) -> None:
+    """Writes `{leaf name: array}` to the new `directory`, as a tree nested at each `/`.
+
+    Several processes do so together; each writes the parts of JAX's arrays that it has.
+    """
+    import orbax.checkpoint as ocp
+
+    # Orbax refuses arrays without elements; meta.json has their shapes, which are all of them.
     stored = {name: array for name, array in arrays.items() if array.size}
     if not stored:
         return
     tree = traverse_util.unflatten_dict(stored, sep="/")
-    # Trained weights hardly compress (to 0.92), and it takes twice the processor time. A flipped
-    # byte then is one wrong number, which our checksum finds, and no failure to decompress.
-    with (
-        _quiet_orbax(),
-        _checkpointer(use_compression=False, is_joint=is_joint) as checkpointer,
-        _plainly_named(directory) as path,
-    ):
+    # Compression saves 8 % of trained weights and doubles the processor time. Without it a flipped
+    # byte is one wrong number, which our checksum finds, and not a failure to decompress.
+    with _orbax(directory, is_joint=True, use_compression=False) as (checkpointer, path):
         checkpointer.save(path, args=ocp.args.PyTreeSave(tree))
 
 
 def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np.ndarray]:
-    """Reads these leaves, and no others, and compares them with what was written.
+    """Reads these leaves and no others, and compares them with their checksums.
 
     Returns:
-        `{leaf name: array}`; for a random key, its data.
+      `{leaf name: array}`; for a random key, its data.
 
     Raises:
-        BrokenCheckpoint: one cannot be read, or is not what was written.
+      BrokenCheckpoint: A leaf cannot be read, or is not as written.
     """
     leaves = list(leaves)
     stored = [leaf for leaf in leaves if 0 not in leaf.shape]
     try:
         found = read_stored(directory, stored) if stored else {}
-    except Exception as error:  # A damaged file leads Orbax to raise about anything.
+    except Exception as error:  # Orbax raises all kinds of errors for damaged files
         raise BrokenCheckpoint(f"{directory.name} cannot be read: {shorten(error)}") from error
     for leaf in leaves:
         if 0 in leaf.shape:
@@ -131,7 +131,7 @@ def read_arrays(directory: pathlib.Path, leaves: Iterable[Leaf]) -> dict[str, np
 
 
 def read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, np.ndarray]:
-    """Reads these leaves, none of them without elements, as they are."""
+    """Reads these leaves, which must have elements, without comparing checksums."""
     import orbax.checkpoint as ocp
 
     def tree_of(value: object) -> PyTree:
@@ -142,7 +142,7 @@ def read_stored(directory: pathlib.Path, leaves: list[Leaf]) -> dict[str, np.nda
         restore_args=tree_of(ocp.RestoreArgs(restore_type=np.ndarray)),
         partial_restore=True,
     )
-    with _quiet_orbax(), _checkpointer() as checkpointer, _plainly_named(directory) as path:
+    with _orbax(directory) as (checkpointer, path):
         found = checkpointer.restore(path, args=request)
-    # A name that Orbax does not find comes back as the request for it, here 0.
+    # For a name that it does not find, Orbax returns the request, here 0.
     return {name: np.asarray(a) for name, a in traverse_util.flatten_dict(found, sep="/").items()}

@@ -1,12 +1,11 @@
-"""Puts values of a checkpoint, or given ones, into the variables of a model."""
+"""Putting values of a checkpoint, or given ones, into the variables of a model."""
 
 import dataclasses
-import functools
 import logging
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -14,11 +13,11 @@ from numpy.typing import ArrayLike
 
 from jslim.checkpoints import _trees
 from jslim.checkpoints._differences import MAX_LINES, Difference, RestoreReport, lines_of
-from jslim.checkpoints._format import MODEL_COLLECTIONS, Leaf, variable_names
+from jslim.checkpoints._format import Leaf, variable_names
 from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.text import some_of
-from jslim.core.trees import PyTree, Variables
+from jslim.core.trees import PyTree, Variables, as_mapping
 
 _logger = logging.getLogger("jslim")
 
@@ -27,10 +26,10 @@ Assign = Callable[[PyTree, Mapping[str, ArrayLike]], PyTree]
 
 @dataclasses.dataclass(eq=False)
 class InitFn:
-    """Gives a training state, or a variables tree, the values of a checkpoint.
+    """Puts the values of a checkpoint into a training state or a variables tree.
 
     Attributes:
-        report: the `RestoreReport` of the last call, None before it.
+      report: The `RestoreReport` of the last call, None before it.
     """
 
     _reader: CheckpointReader
@@ -40,24 +39,23 @@ class InitFn:
     report: RestoreReport | None = None
 
     def __call__(self, state: PyTree) -> PyTree:
-        """Returns `state` with the variables read; all that does not fit is named at once.
+        """`state` with the values of the checkpoint.
 
         Args:
-            state: a training state (with `params`, `batch_stats` and `replace`), or a variables
-                tree; its other parts come back as they are.
+          state: A training state (with `params`, `batch_stats` and `replace`), or a variables
+            tree; its other parts come back as they are.
 
         Raises:
-            RestoreError: a variable is missing in the checkpoint or has another shape there, the
-                model does not have it, or the checkpoint has what nothing is read from, and no
-                pattern excuses that; or a pattern excuses nothing. Nothing was read.
+          RestoreError: A variable is missing in the checkpoint or in the model, or has another
+            shape or dtype; an array of the checkpoint is not read; and no pattern excuses that. Or
+            a pattern excuses nothing. The error lists all problems, and nothing was read.
         """
-        leaves = _variables(state)
         held = self._reader.get_variable_to_shape_map()
         dtypes = self._reader.get_variable_to_dtype_map()
         wanted = dict.fromkeys(self._sources.values())
         present = {v: name for v, name in self._sources.items() if name in held}
         given = {v: Leaf(name, held[name], dtypes[name], 0) for v, name in present.items()}
-        misfits = _misfits(leaves, given, "checkpoint", reshape=self._reshape)
+        misfits = _misfits(_variables(state), given, "checkpoint", reshape=self._reshape)
         self.report = RestoreReport(
             path=self._reader.path,
             loaded=tuple(v for v in present if v not in misfits),
@@ -65,17 +63,13 @@ class InitFn:
             unused=tuple(name for name in held if name not in wanted),
             mismatched=misfits,
         )
-        problems = _without_excused(
-            {
-                "missing": _missing(self.report.missing, held),
-                "mismatched": _mismatched(misfits),
-                "unused": [
-                    Difference(name, "that are not read", f"{name} is not read".__str__)
-                    for name in self.report.unused
-                ],
-            },
-            self._excused,
-        )
+        kind = "that are not read"
+        found = {
+            "missing": _missing(self.report.missing, held),
+            "mismatched": _mismatched(misfits),
+            "unused": [Difference(n, kind, f"{n} is not read") for n in self.report.unused],
+        }
+        problems = _without_excused(found, self._excused)
         if problems:
             raise RestoreError(
                 f"{self.report}; leave out what shall not be read, for example with "
@@ -89,25 +83,24 @@ class InitFn:
 def _without_excused(
     found: dict[str, list[Difference]], excused: Mapping[str, Sequence[str] | None]
 ) -> list[str]:
-    """The lines of what no pattern excuses, and of the patterns that excuse nothing."""
+    """Lines for the problems that no pattern excuses, and for patterns that excuse none."""
     left: list[Difference] = []
     lines: list[str] = []
     for kind, problems in found.items():
         patterns = excused[kind]
-        if patterns is None:  # which for what is unused means that it does not matter
-            left += [] if kind == "unused" else problems
+        if kind == "unused" and patterns is None:
             continue
+        names = [problem.name for problem in problems]
+        allowed = {p: {name for name in names if re.match(p, name)} for p in patterns or ()}
         left += [
-            problem
-            for problem in problems
-            if not any(re.match(pattern, problem.name) for pattern in patterns)
+            problem for problem in problems if problem.name not in set().union(*allowed.values())
         ]
-        for pattern in patterns:
-            if not any(re.match(pattern, problem.name) for problem in problems):
-                lines.append(
-                    f"allow_{kind} has {pattern!r}, and nothing {kind} starts like that"
-                    f"{did_you_mean(pattern, [problem.name for problem in problems])}"
-                )
+        lines += [
+            f"allow_{kind} has {pattern!r}, and nothing {kind} starts like that"
+            f"{did_you_mean(pattern, names)}"
+            for pattern, matches in allowed.items()
+            if not matches
+        ]
     return [*lines_of(left), *lines]
 
 
@@ -122,47 +115,43 @@ def assign_from_checkpoint_fn(
     allow_mismatched: Sequence[str] | None = None,
     allow_unused: Sequence[str] | None = None,
 ) -> InitFn | None:
-    """Returns an `init_fn` for `learning.train` that reads variables of a checkpoint.
+    """Makes an `init_fn` for `learning.train` that reads variables of a checkpoint.
 
-    The checkpoint is jslim's or TensorFlow's, of version V1 or V2; no more of it is read from the
-    disk than these variables.
+    The checkpoint is jslim's, TensorFlow's of version V1 or V2, or a safetensors file. Only these
+    variables are read from the disk.
 
-    Differs from TF-Slim: `init_fn(state)` returns the new state; a dtype that differs is an
-    error like a shape that does; all problems are raised at once.
+    Differs from TF-Slim: `init_fn(state)` returns the new state; a different dtype is an error,
+    like a different shape; all problems are raised at once.
 
     Args:
-        model_path: a checkpoint, or a training directory (its newest whole checkpoint is read);
-            of TensorFlow's, what `tf_checkpoint.load_checkpoint` takes.
-        var_list: what to read: `{name: leaf}` as `get_variables_to_restore` gives it, a list of
-            names, a variables tree, or `{name in the checkpoint: variable name, or several}`.
-        ignore_missing_vars: leaves variables as they are that the checkpoint does not have, with
-            a warning, instead of raising.
-        reshape_variables: also reads an array of another shape with as many elements.
-        name_fn: gives the name in the checkpoint for the name of a variable in `var_list`.
-        allow_missing: patterns, anchored at the start of the name as everywhere, for names that
-            the checkpoint may lack; each must excuse some. Their variables stay as they are.
-        allow_mismatched: patterns for variables that may have another shape or dtype in it.
-        allow_unused: patterns for names in it that nothing is read from. None, and not an empty
-            list, allows all: optimizer slots and heads are left over as a rule.
+      model_path: A checkpoint, or a training directory, whose newest whole checkpoint is read; for
+        TensorFlow, as `tf_checkpoint.load_checkpoint` takes it.
+      var_list: What to read: `{name: leaf}` as from `get_variables_to_restore`, a list of names, a
+        variables tree, or `{name in the checkpoint: variable name, or several}`.
+      ignore_missing_vars: Whether variables that the checkpoint lacks stay as they are, with a
+        warning; otherwise they are an error.
+      reshape_variables: Whether to read arrays of another shape with as many elements.
+      name_fn: Maps the name of a variable in `var_list` to its name in the checkpoint.
+      allow_missing: Patterns, anchored at the start of the name, for names that the checkpoint may
+        lack; their variables stay as they are. Each pattern must match some.
+      allow_mismatched: Patterns for variables that may differ in shape or dtype.
+      allow_unused: Patterns for names in the checkpoint that are not read. None allows all, since
+        optimizer slots and heads are usually left over; an empty list allows none.
 
     Returns:
-        The function, whose `report` says afterwards what was read; None when `var_list` names
-        nothing that the checkpoint has and `ignore_missing_vars` is set.
+      A function with an attribute `report`, a `RestoreReport` of its last call. None if
+      `ignore_missing_vars` is set and the checkpoint has none of the variables.
 
     Raises:
-        ValueError: `var_list` is empty, or reads one variable from two names.
-        RestoreError: there is no such checkpoint, or it is broken.
+      ValueError: `var_list` is empty, or reads one variable from two names.
+      RestoreError: There is no such checkpoint, or it is broken.
     """
     sources = _sources(var_list) if var_list else {}
     if not sources:
         raise ValueError("var_list cannot be empty")
     if name_fn is not None:
         sources = {variable: name_fn(name) for variable, name in sources.items()}
-    excused = {
-        "missing": allow_missing,
-        "mismatched": allow_mismatched,
-        "unused": allow_unused,
-    }
+    excused = {"missing": allow_missing, "mismatched": allow_mismatched, "unused": allow_unused}
     for kind, patterns in excused.items():
         if isinstance(patterns, str):
             raise TypeError(f"allow_{kind} must be a list of patterns, got {patterns!r}.")
@@ -177,21 +166,20 @@ def assign_from_checkpoint_fn(
 def assign_from_checkpoint(
     model_path: str | os.PathLike[str], var_list: PyTree, ignore_missing_vars: bool = False
 ) -> tuple[Assign, dict[str, np.ndarray]]:
-    """Reads variables of a checkpoint, and gives the function that assigns them.
+    """Reads variables of a checkpoint, for `state = assign(state, values)`.
 
-    Differs from TF-Slim: instead of `session.run(assign_op, feed_dict)` write
-    `state = assign(state, values)`.
+    Differs from TF-Slim: there `session.run(assign_op, feed_dict)` assigns.
 
     Args:
-        model_path: as for `assign_from_checkpoint_fn`.
-        var_list: as for `assign_from_checkpoint_fn`; may be empty.
-        ignore_missing_vars: as for `assign_from_checkpoint_fn`.
+      model_path: As for `assign_from_checkpoint_fn`.
+      var_list: As for `assign_from_checkpoint_fn`; may be empty.
+      ignore_missing_vars: As for `assign_from_checkpoint_fn`.
 
     Returns:
-        `assign` and `values`, `{variable name: array}`.
+      `(assign, values)`; `values` is `{variable name: array}`.
 
     Raises:
-        RestoreError: the checkpoint is missing a variable, or cannot be read.
+      RestoreError: The checkpoint lacks a variable, or cannot be read.
     """
     reader = open_checkpoint(model_path)
     sources = _sources(var_list)
@@ -199,22 +187,17 @@ def assign_from_checkpoint(
         sources = _without_missing(reader, sources)
     missing = [name for name in sources.values() if not reader.has_tensor(name)]
     if missing:
-        held = reader.get_variable_to_shape_map()
-        raise RestoreError(
-            f"checkpoint {reader.path} is missing {len(missing)} variables:\n  "
-            + "\n  ".join(lines_of(_missing(dict.fromkeys(missing), held)))
-        )
+        problems = _missing(dict.fromkeys(missing), reader.get_variable_to_shape_map())
+        what = f"checkpoint {reader.path} is missing {len(missing)} variables"
+        raise RestoreError(_listed(what, problems))
     tensors = reader.get_tensors(dict.fromkeys(sources.values()))
 
     def assign(state: PyTree, values: Mapping[str, ArrayLike]) -> PyTree:
-        leaves = _variables(state)
         given = {name: _trees.describe(name, value) for name, value in values.items()}
-        misfits = _misfits(leaves, given, "checkpoint", reshape=False)
+        misfits = _misfits(_variables(state), given, "checkpoint", reshape=False)
         if misfits:
-            raise RestoreError(
-                f"checkpoint {reader.path} does not fit the model:\n  "
-                + "\n  ".join(lines_of(_mismatched(misfits)))
-            )
+            what = f"checkpoint {reader.path} does not fit the model"
+            raise RestoreError(_listed(what, _mismatched(misfits)))
         return _assigned(state, values)
 
     return assign, {variable: tensors[name] for variable, name in sources.items()}
@@ -223,18 +206,24 @@ def assign_from_checkpoint(
 def assign_from_values(
     var_names_to_values: Mapping[str, ArrayLike],
 ) -> tuple[Assign, dict[str, np.ndarray]]:
-    """Gives the function that assigns values to variables, and the values as arrays.
+    """Prepares values of variables, for `state = assign(state, values)`.
 
-    Differs from TF-Slim: instead of `session.run(assign_op, feed_dict)` write
-    `state = assign(state, values)`, and a name is that of one variable, never the start of one.
+    Differs from TF-Slim: there `session.run(assign_op, feed_dict)` assigns, and a name may be the
+    start of several names; here it is that of one variable.
 
     Args:
-        var_names_to_values: `{variable name: array}`; an array is given the variable's dtype
-            and shape, which must have as many elements.
+      var_names_to_values: `{variable name: array}`; an array takes the dtype and the shape of the
+        variable, which must have as many elements.
 
     Returns:
-        `assign` and `values`. `assign` raises ValueError for a variable that is not there, and
-        for a value of another size or kind.
+      `(assign, values)`. `assign` raises ValueError if there is no such variable, or if the value
+      has another size or kind.
+
+    Example:
+      >>> import numpy as np
+      >>> assign, values = assign_from_values({"w": [1, 2]})
+      >>> assign({"params": {"w": np.zeros(2)}}, values)["params"]["w"].tolist()
+      [1.0, 2.0]
     """
 
     def assign(state: PyTree, values: Mapping[str, ArrayLike]) -> PyTree:
@@ -248,10 +237,8 @@ def assign_from_values(
         given = {name: _trees.describe(name, array) for name, array in arrays.items()}
         misfits = _misfits(leaves, given, "values", reshape=True)
         if misfits:
-            raise ValueError(
-                "assign_from_values: these values cannot be assigned:\n  "
-                + "\n  ".join(lines_of(_mismatched(misfits)))
-            )
+            what = "assign_from_values: these values cannot be assigned"
+            raise ValueError(_listed(what, _mismatched(misfits)))
         return _assigned(state, arrays)
 
     return assign, {name: np.asarray(value) for name, value in var_names_to_values.items()}
@@ -260,13 +247,17 @@ def assign_from_values(
 def assign_from_values_fn(
     var_names_to_values: Mapping[str, ArrayLike],
 ) -> Callable[[PyTree], PyTree]:
-    """Returns an `init_fn` for `learning.train` that assigns these values.
+    """Makes an `init_fn` for `learning.train` that assigns these values.
 
     Args:
-        var_names_to_values: as for `assign_from_values`.
+      var_names_to_values: As for `assign_from_values`.
     """
     assign, values = assign_from_values(var_names_to_values)
     return lambda state: assign(state, values)
+
+
+def _listed(what: str, problems: Sequence[Difference]) -> str:
+    return "\n  ".join([f"{what}:", *lines_of(problems)])
 
 
 def _sources(var_list: PyTree) -> dict[str, str]:
@@ -286,11 +277,9 @@ def _sources(var_list: PyTree) -> dict[str, str]:
         )
     sources: dict[str, str] = {}
     for name, value in entries:
-        if isinstance(value, list | tuple):
-            several = list(value)
-        else:  # A leaf, as in get_variables_to_restore's {name: leaf}, stands for its own name.
-            several = [value if isinstance(value, str) else name]
-        for variable in several:
+        # A leaf, as in get_variables_to_restore's {name: leaf}, stands for its own name.
+        one = value if isinstance(value, str) else name
+        for variable in value if isinstance(value, list | tuple) else [one]:
             if not isinstance(variable, str):
                 raise TypeError(
                     f"var_list must name variables, got a {type(variable).__name__}; give names, "
@@ -316,34 +305,25 @@ def _without_missing(reader: CheckpointReader, sources: dict[str, str]) -> dict[
     return {variable: name for variable, name in sources.items() if name not in missing}
 
 
-def _missing(names: Iterable[str], held: Mapping[str, object]) -> list[Difference]:
-    def line(name: str) -> str:
-        return f"{name} is not in the checkpoint{did_you_mean(name, held)}"
-
+def _missing(names: Iterable[str], held: Collection[str]) -> list[Difference]:
     kind = "that are not in the checkpoint"
-    return [Difference(name, kind, functools.partial(line, name)) for name in names]
+    return [Difference(name, kind, f"{name} is not in the checkpoint", held) for name in names]
 
 
 def _mismatched(lines: Mapping[str, str]) -> list[Difference]:
-    return [Difference(name, "that do not fit", line.__str__) for name, line in lines.items()]
-
-
-def _collections(state: PyTree) -> dict[str, PyTree]:
-    return {collection: getattr(state, collection) for collection in MODEL_COLLECTIONS}
+    return [Difference(name, "that do not fit", line) for name, line in lines.items()]
 
 
 def _variables(state: PyTree) -> Variables:
     """`{variable name: leaf}` of a training state or a variables tree."""
-    if hasattr(state, "params"):
-        state = _collections(state)
-    leaves = _trees.named_leaves(state)
+    leaves = _trees.named_leaves(as_mapping(state))
     return {name: leaves[leaf_name] for name, leaf_name in variable_names(leaves).items()}
 
 
 def _misfits(
     leaves: Variables, given: Mapping[str, Leaf], source: str, *, reshape: bool
 ) -> dict[str, str]:
-    """For each variable that cannot take what is given for it, a line that says why."""
+    """For each value that does not fit its variable, a line that says why."""
     lines: dict[str, str] = {}
     for name, leaf in given.items():
         if name not in leaves:
@@ -358,10 +338,10 @@ def _misfits(
 
 
 def _assigned(state: PyTree, values: Mapping[str, ArrayLike]) -> PyTree:
-    """A copy of `state` where these variables have these values."""
+    """A copy of `state` with these values of variables."""
     if hasattr(state, "params"):
-        variables = _assigned(_collections(state), values)
-        # A TrainState's also starts the moving averages anew.
+        variables = _assigned(as_mapping(state), values)
+        # That of a TrainState also starts the moving averages anew.
         replace_variables = getattr(state, "replace_variables", lambda new: state.replace(**new))
         return replace_variables(variables)
     leaves = _trees.named_leaves(state)

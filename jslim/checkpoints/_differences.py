@@ -1,23 +1,35 @@
-"""What differs between two sets of leaves, in a few lines however many there are."""
+"""Differences between two sets of arrays, told in a few lines however many there are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from jslim.core.errors import did_you_mean
 from jslim.core.text import some_of
 
 MAX_LINES = 10
 
 
 class Difference(NamedTuple):
-    """One leaf or variable that is not as it should be."""
+    """An array or variable that is not as expected.
+
+    Attributes:
+      name: Its name.
+      kind: What it shares with others, such as "not in the checkpoint".
+      text: The whole message.
+      candidates: Names that may be meant; the nearest are looked for when the line is shown.
+    """
 
     name: str
-    kind: str  # what it has in common with others, such as "not in the checkpoint"
-    line: Callable[[], str]  # all that is to say of it; hints take time where there are many
+    kind: str
+    text: str
+    candidates: Collection[str] = ()
+
+    def line(self) -> str:
+        return self.text + did_you_mean(self.name, self.candidates)
 
 
 def lines_of(differences: Sequence[Difference]) -> list[str]:
-    """A line for each; of many, one for those of a kind that lie in the same scope."""
+    """A line for each difference; above `MAX_LINES`, one for each kind within a scope."""
     if len(differences) <= MAX_LINES:
         return [difference.line() for difference in differences]
     depth = max(difference.name.count("/") for difference in differences)
@@ -37,7 +49,7 @@ def lines_of(differences: Sequence[Difference]) -> list[str]:
 def _grouped(
     differences: Sequence[Difference], depth: int
 ) -> dict[tuple[str, str], list[Difference]]:
-    """By the first `depth` parts of the name, and by kind."""
+    """Groups by the first `depth` parts of the name, and by kind."""
     groups: dict[tuple[str, str], list[Difference]] = {}
     for difference in differences:
         scope = "/".join(difference.name.split("/")[:-1][:depth])
@@ -46,15 +58,15 @@ def _grouped(
 
 
 class RestoreReport(NamedTuple):
-    """What became of the variables that were to be read from a checkpoint.
+    """The outcome of reading a model's variables from a checkpoint.
 
     Attributes:
-        path: the checkpoint.
-        loaded: the model's variables that it has values for.
-        missing: the names that it does not have.
-        unused: the names in it that nothing was read from.
-        mismatched: for each variable that has another shape or dtype in it, or is not one of the
-            model, a line that says so.
+      path: The checkpoint.
+      loaded: Variables of the model that were read.
+      missing: Names that the checkpoint lacks.
+      unused: Names in the checkpoint that were not read.
+      mismatched: For each variable that the model lacks, or has with another shape or dtype, a
+        line that says so.
     """
 
     path: str

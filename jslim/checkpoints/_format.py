@@ -1,17 +1,18 @@
-"""What a checkpoint is on disk: a numbered directory, whole or not there at all.
+"""The format of a checkpoint on disk: a numbered directory, complete or absent.
 
     train_dir/
       1200/
         meta.json       step, contract, position of the data, and per array: name, shape, checksum
-        state/          the arrays, as Orbax writes a tree of them (readable by Orbax alone)
+        state/          the arrays, as Orbax writes a tree (Orbax alone can read them)
       training_done.json
 
-`meta.json` is written last into a directory that still has another name, so a step that has its
-number is complete. It carries a checksum of itself and the size of every other file, so that a
-step can be called whole without reading its arrays. When all of it is read, the files' checksums
-are compared first, and for each array that is read, its own.
+`meta.json` is written last, into a directory that still has another name; so a directory named by
+a number is complete. `meta.json` holds a checksum of itself and the size of every other file, so
+that a step can be found whole without reading its arrays. Reading compares the checksums of the
+files first, and then that of each array.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import math
@@ -21,7 +22,7 @@ import re
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -47,19 +48,24 @@ _Crc32 = Annotated[int, Between(0, (1 << 32) - 1)]
 
 
 def shorten(error: Exception) -> str:
-    """An error's message in one line: what failed and, at its end, why."""
+    """The message of an error in one line, at most 300 characters: its start and its end."""
     message = " ".join(str(error).split())
     return message if len(message) <= 300 else f"{message[:100]} ... {message[-180:]}"
 
 
 class BrokenCheckpoint(RestoreError):
-    """A step is there but is not what was written; an older one may be used instead."""
+    """A step is not as it was written; an older one may be used instead."""
 
 
 class Leaf(NamedTuple):
-    """One saved array, with the checksum of its bytes in C order.
+    """A saved array.
 
-    A random key is saved as its data, and `prng_impl` names what makes a key of them again.
+    Attributes:
+      name: Its path in the tree, joined by `/`.
+      shape: Its shape; of a random key, that of its data.
+      dtype: Its type as NumPy spells it.
+      crc32: The checksum of its bytes in C order.
+      prng_impl: The implementation of a random key, or None.
     """
 
     name: str
@@ -81,12 +87,12 @@ class File(NamedTuple):
 
 
 class Meta(NamedTuple):
-    """The contents of `meta.json`; the files are named by their path in the checkpoint."""
+    """The content of `meta.json`; the names of files are their paths in the checkpoint."""
 
     step: _Count
     saved_at: float
     contract: _contract.Values
-    data_state: Any
+    data_state: object
     leaves: dict[str, Leaf]
     files: dict[str, File]
 
@@ -104,7 +110,7 @@ def _file_checksum(path: pathlib.Path) -> int:
 
 
 def list_files(step_dir: pathlib.Path) -> dict[str, File]:
-    """The data files that stand in `step_dir`."""
+    """The data files in `step_dir`."""
     files = (path for path in (step_dir / STATE_DIRECTORY).rglob("*") if path.is_file())
     return {
         path.relative_to(step_dir).as_posix(): File(path.stat().st_size, _file_checksum(path))
@@ -120,7 +126,7 @@ def _jslim_version() -> str:
 
 
 def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
-    """Writes `meta.json`, which makes a checkpoint of the directory."""
+    """Writes `meta.json`, which makes the directory a checkpoint."""
     body = {
         "format": FORMAT,
         "jslim_version": _jslim_version(),
@@ -130,7 +136,7 @@ def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
         "files": {name: file._asdict() for name, file in meta.files.items()},
     }
     document = {"crc32": _checksum(body), "body": body}
-    parse_json(json.dumps(document, indent=1).encode())  # what cannot be read is not written
+    parse_json(json.dumps(document, indent=1).encode())  # fails now if it could not be read
     write_json(step_dir / META_FILE, document)
 
 
@@ -142,14 +148,14 @@ class _Document(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """What the body of every format has."""
+    """The part of the body that every format has."""
 
     format: _Count
     jslim_version: str
 
 
 class _Body(NamedTuple):
-    """The body of this format."""
+    """The body in this format."""
 
     step: _Count
     saved_at: float
@@ -159,11 +165,11 @@ class _Body(NamedTuple):
     files: dict[str, File]
 
 
-def _parse_body(body: dict[str, Any]) -> Meta:
-    """The meta in a body, all of whose names can be used as such.
+def _parse_body(body: object) -> Meta:
+    """The meta of a body, with names that are safe to use.
 
     Raises:
-        Invalid: it is not what `write_meta` writes.
+      Invalid: It is not from `write_meta`.
     """
     held = conform(body, _Body)
     leaves: dict[str, Leaf] = {}
@@ -189,7 +195,11 @@ def _parse_body(body: dict[str, Any]) -> Meta:
 
 
 def is_dtype(name: str) -> bool:
-    """Whether it is NumPy's name for a type of numbers: `float32`, `bfloat16`."""
+    """Whether `name` is NumPy's name for a type of numbers.
+
+    >>> is_dtype("bfloat16"), is_dtype("object")
+    (True, False)
+    """
     try:
         dtype = np.dtype(name) if name.isidentifier() else None
     except TypeError:
@@ -198,11 +208,11 @@ def is_dtype(name: str) -> bool:
 
 
 def read_meta(step_dir: pathlib.Path) -> Meta:
-    """Reads `meta.json` and looks whether the data files are there in their full length.
+    """Reads `meta.json` and checks that the data files have their full length.
 
     Raises:
-        BrokenCheckpoint: something is missing, cut short or altered.
-        RestoreError: a newer jslim wrote it.
+      BrokenCheckpoint: A file is missing, cut short or altered.
+      RestoreError: A newer jslim wrote it.
     """
     path = step_dir / META_FILE
     try:
@@ -235,15 +245,13 @@ def read_meta(step_dir: pathlib.Path) -> Meta:
 
 
 def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf) -> None:
-    """Compares the checksums of the data files that are no larger than `max_bytes`.
+    """Compares the checksums of the data files of at most `max_bytes`.
 
-    Whatever else is there must be a file, since Orbax would wait for a pipe.
-
-    Orbax would notice most damage by itself, but only with all its reads under way, and those
-    that are left then print their own failures.
+    Orbax finds most damage itself, but only after it has started all its reads, which then print
+    their own failures. It would wait for ever for a pipe; so everything else must be a file too.
 
     Raises:
-        BrokenCheckpoint: a file is not what was written, or cannot be read.
+      BrokenCheckpoint: A file is not as written, or cannot be read.
     """
     for path in (step_dir / STATE_DIRECTORY).rglob("*"):
         if not (path.is_file() or path.is_dir()):
@@ -260,12 +268,12 @@ def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf
 
 
 def write_json(path: pathlib.Path, value: object) -> None:
-    """Writes a JSON file that is on the disk, whole, under its name when this returns."""
+    """Writes a JSON file, which is complete on the disk when this returns."""
     write_text(path, json.dumps(value, indent=1))
 
 
 def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
-    """Everything in `directory` that is named like a step, broken or not, oldest first."""
+    """The directories in `directory` named by a number, whole or broken, in rising order."""
     if not directory.is_dir():
         return []
     steps = [p for p in directory.iterdir() if re.fullmatch(r"0|[1-9]\d*", p.name) and p.is_dir()]
@@ -273,7 +281,7 @@ def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 def is_whole(step_dir: pathlib.Path) -> bool:
-    """Whether every file of the step is there in its full length."""
+    """Whether every file of the step has its full length."""
     try:
         read_meta(step_dir)
     except BrokenCheckpoint:
@@ -281,19 +289,29 @@ def is_whole(step_dir: pathlib.Path) -> bool:
     return True
 
 
-def read_step(step_dir: pathlib.Path) -> Meta:
-    """`read_meta` with the path of the step in the error."""
+@contextlib.contextmanager
+def named_in_errors(step_dir: pathlib.Path) -> Iterator[None]:
+    """Puts the path of a step into a `BrokenCheckpoint`."""
     try:
-        return read_meta(step_dir)
+        yield
     except BrokenCheckpoint as error:
         raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
 
 
+def read_step(step_dir: pathlib.Path) -> Meta:
+    """`read_meta` with the path of the step in the error."""
+    with named_in_errors(step_dir):
+        return read_meta(step_dir)
+
+
 def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
-    """`{name: leaf name}` where model variables go by the name that TF-Slim gives them.
+    """`{name: leaf name}`, where model variables have TF-Slim's names.
 
     `params/vgg_16/conv1/weights` and `batch_stats/...` lose their collection; all other leaves
-    (`step`, `opt_state/...`, `ema_params/...`) keep it, and so do names that would meet.
+    (`step`, `opt_state/...`, `ema_params/...`) keep it, and so do names that would be equal.
+
+    >>> variable_names(["params/w", "step"])
+    {'w': 'params/w', 'step': 'step'}
     """
     leaf_names = list(leaf_names)
 
@@ -313,27 +331,27 @@ def _directory(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def mark_done(directory: str | os.PathLike[str], step: int) -> None:
-    """Notes in `directory` that training ended at `step`: what an evaluation loop waits for."""
+    """Notes in `directory` that training is done at `step`; this ends evaluation loops."""
     _directory(directory).mkdir(parents=True, exist_ok=True)
     write_json(_directory(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
 
 
 def mark_stopped(directory: str | os.PathLike[str], step: int) -> None:
-    """Notes that training ended at `step` without being done, and does not go on by itself."""
+    """Notes in `directory` that training stopped at `step` because its data ended."""
     write_json(_directory(directory) / _STOPPED_FILE, {"step": step, "stopped_at": time.time()})
 
 
 def is_done(directory: str | os.PathLike[str]) -> bool:
-    """Whether the training that writes to `directory` is done."""
+    """Whether training in `directory` is done."""
     return (_directory(directory) / _DONE_FILE).is_file()
 
 
 def has_ended(directory: str | os.PathLike[str]) -> bool:
-    """Whether the training that wrote to `directory` is done, or its data has ended."""
+    """Whether training in `directory` is done or has run out of data."""
     return is_done(directory) or (_directory(directory) / _STOPPED_FILE).is_file()
 
 
 def clear_done(directory: str | os.PathLike[str]) -> None:
-    """Takes the marks of `mark_done` and `mark_stopped` away, because training goes on."""
+    """Removes the marks of `mark_done` and `mark_stopped`, because training goes on."""
     for name in (_DONE_FILE, _STOPPED_FILE):
         (_directory(directory) / name).unlink(missing_ok=True)

@@ -1,16 +1,19 @@
-"""What stands beside the arrays of a checkpoint, as JSON: bytes too, which JSON does not have."""
+"""JSON with bytes, for what a checkpoint holds beside its arrays."""
 
 import base64
 import binascii
 import json
-from typing import Any
 
 _BYTES = "jslim/bytes"
-_DICT = "jslim/dict"  # around a dict that would be taken for one of these
+_DICT = "jslim/dict"  # around a dict that has one of these keys itself
 
 
 def encode(value: object) -> object:
-    """`value`, its bytes as Base64."""
+    """`value` with its bytes as Base64.
+
+    >>> encode([1, b"a"])
+    [1, {'jslim/bytes': 'YQ=='}]
+    """
     if isinstance(value, bytes):
         return {_BYTES: base64.b64encode(value).decode()}
     if isinstance(value, list):
@@ -21,11 +24,11 @@ def encode(value: object) -> object:
     return value
 
 
-def decode(value: object) -> Any:
-    """What was given to `encode`.
+def decode(value: object) -> object:
+    """The inverse of `encode`.
 
     Raises:
-        ValueError: it cannot have come from there.
+      ValueError: It is not from `encode`.
     """
     if isinstance(value, list):
         return [decode(item) for item in value]
@@ -42,11 +45,11 @@ def decode(value: object) -> Any:
     return {key: decode(item) for key, item in value.items()}
 
 
-def copy_json(what: str, value: object) -> Any:
-    """A copy by way of JSON.
+def copy_json(what: str, value: object) -> object:
+    """A copy through JSON.
 
     Raises:
-        TypeError: it would not come back as it is.
+      TypeError: The copy would differ.
     """
     try:
         copy = decode(json.loads(json.dumps(encode(value), allow_nan=False)))

@@ -1,9 +1,13 @@
-"""Which checkpoint a path means: the one rule for all that takes a path.
+"""From a path to a checkpoint: one rule for every function that takes a path.
 
-A path may be a step of jslim (`train_dir/1200`) or a directory of steps, whose newest whole one is
-meant; a TensorFlow checkpoint by its prefix (`model.ckpt-1200`) or one of its files, or a directory
-of those, whose latest is meant; or a safetensors file. Where a directory has steps of jslim and
-checkpoints of TensorFlow, the steps count.
+A path is one of these:
+
+- a step of jslim (`train_dir/1200`), or a directory of steps: its newest whole one;
+- a TensorFlow checkpoint by its prefix (`model.ckpt-1200`) or one of its files, or a directory of
+  them: its latest one;
+- a safetensors file.
+
+If a directory has both steps of jslim and checkpoints of TensorFlow, the steps count.
 """
 
 import os
@@ -33,12 +37,11 @@ class Location(NamedTuple):
 
 
 def locate(path: Path) -> Location | None:
-    """The checkpoint that `path` means; None where there is none.
+    """The checkpoint at `path`, or None.
 
     Raises:
-        BrokenCheckpoint: there are steps, and none of them is whole.
-        RestoreError: there is something of a TensorFlow checkpoint, or there are several without
-            a latest one.
+      BrokenCheckpoint: There are steps, but none is whole.
+      RestoreError: There are only parts of a TensorFlow checkpoint, or several without a latest.
     """
     path = pathlib.Path(local_path(path, "the path of a checkpoint"))
     try:
@@ -72,13 +75,12 @@ def _none_is_whole(path: pathlib.Path, steps: list[pathlib.Path]) -> BrokenCheck
 
 
 def find(path: Path) -> Location:
-    """`locate`, where a checkpoint must be.
+    """The checkpoint at `path`.
 
     Raises:
-        RestoreError: there is none; or what `locate` raises.
+      RestoreError: There is none, or `locate` raises.
     """
-    found = locate(path)
-    if found is not None:
+    if (found := locate(path)) is not None:
         return found
     path = local_path(path, "the path of a checkpoint")
     if not os.path.exists(path):
@@ -90,10 +92,10 @@ def find(path: Path) -> Location:
 
 
 def find_step(path: Path) -> pathlib.Path:
-    """The step directory of jslim that `path` means.
+    """The step directory of jslim at `path`.
 
     Raises:
-        RestoreError: it means none, or another kind of checkpoint.
+      RestoreError: There is none, or another kind of checkpoint.
     """
     kind, found = find(path)
     if kind != "jslim":
@@ -108,7 +110,7 @@ _KINDS = {"tensorflow": "checkpoint of TensorFlow", "safetensors": "safetensors 
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a checkpoint at `path`, whole or not, for `open_checkpoint`."""
+    """Whether there is a checkpoint at `path`, whole or broken."""
     try:
         return locate(path) is not None
     except RestoreError as error:
@@ -116,18 +118,18 @@ def exists(path: Path) -> bool:
 
 
 def latest_checkpoint(directory: Path) -> str | None:
-    """The path of the newest whole checkpoint in `directory`, or None when there is none.
+    """The path of the newest whole checkpoint in `directory`, or None.
 
-    As TF-Slim's, the path can be given wherever a checkpoint is wanted. Half-written, emptied and
-    cut-short steps are passed over. Of a directory of TensorFlow it is the prefix that the file
-    `checkpoint` names, also where the directory was moved.
+    Every function that takes a checkpoint takes this path. Steps that are half-written, emptied or
+    cut short are skipped. For TensorFlow it is the prefix that the file `checkpoint` names, even if
+    the directory was moved.
 
-    Differs from TF-Slim: where that file is missing, the highest number in a name counts; and a
-    path that means one checkpoint gives that one.
+    Differs from TF-Slim: without that file, the highest number in a name counts; and the path of a
+    single checkpoint gives that checkpoint.
 
     Raises:
-        RestoreError: that file names what is not there; or there are several checkpoints of
-            TensorFlow without a latest one.
+      RestoreError: The file `checkpoint` names a missing one; or there are several checkpoints of
+        TensorFlow and no latest.
     """
     try:
         found = locate(directory)
@@ -139,9 +141,8 @@ def latest_checkpoint(directory: Path) -> str | None:
 def all_checkpoints(directory: Path) -> list[str]:
     """Paths of the whole checkpoints in `directory`, oldest first.
 
-    Whole means that every file is there in its full length; that the numbers in them are the
-    ones that were written is looked at when they are read. Of a directory of TensorFlow these are
-    the prefixes of all checkpoints, by the number in the name.
+    Whole means that every file has its full length; its numbers are verified when they are read.
+    For TensorFlow, the prefixes of all checkpoints, sorted by the number in the name.
     """
     directory = local_path(directory, "the directory of checkpoints")
     steps = step_directories(pathlib.Path(directory))
@@ -150,14 +151,13 @@ def all_checkpoints(directory: Path) -> list[str]:
 
 
 def step_to_resume(directory: Path) -> str | None:
-    """The newest whole step in `directory`, for a run to go on from; None where there is none.
+    """The newest whole step in `directory`, from which a run can continue, or None.
 
     Raises:
-        RestoreError: TensorFlow trains in the directory, by its file `checkpoint`.
+      RestoreError: TensorFlow trains in the directory, according to its file `checkpoint`.
     """
     directory = local_path(directory, "the directory of checkpoints")
     steps = step_directories(pathlib.Path(directory))
-    newest = next((str(path) for path in reversed(steps) if is_whole(path)), None)
     theirs = None if steps else tf_checkpoint.latest_checkpoint(directory)
     if theirs is not None:
         raise RestoreError(
@@ -165,13 +165,13 @@ def step_to_resume(directory: Path) -> str | None:
             "cannot go on from; give another directory, and start there from its variables, by "
             "assign_from_checkpoint_fn or --checkpoint_path."
         )
-    return newest
+    return next((str(path) for path in reversed(steps) if is_whole(path)), None)
 
 
 def resolve(path: Path) -> str:
-    """The path of the one checkpoint that `path` means now: the newest of a directory.
+    """The path of one checkpoint: `path` itself, or the newest in a directory.
 
     Raises:
-        RestoreError: there is none, or none that is whole.
+      RestoreError: There is none, or none is whole.
     """
     return str(find(path).path)

@@ -1,7 +1,7 @@
-"""One run owns a directory: a lock that names its holder and ends with its process.
+"""The lock of a directory, which names its holder and ends with its process.
 
-The kernel keeps it (`flock`) where the disk can do that, and gives it back when the process ends,
-however that happens. Elsewhere the file itself is a lease, renewed while the process lives.
+On most disks it is a lock of the kernel (`flock`), which ends when the process ends, even if it is
+killed. On disks without such locks it is a lease: a file that is renewed while the process lives.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class DirectoryInUse(OSError):
 
 
 def _forget_in_child() -> None:
-    # A forked worker would hold the lock for as long as it lives, after the death of the run too.
+    # A forked worker would hold the lock as long as it lives, even after the death of the run.
     for descriptor in _descriptors:
         os.close(descriptor)
     _descriptors.clear()
@@ -48,14 +48,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class DirectoryLock:
-    """The right to write to a directory, from its making until `release`.
+    """The right to write to a directory, until `release` is called.
 
     Args:
-        directory: an existing directory.
+      directory: An existing directory.
 
     Raises:
-        DirectoryInUse: another process has it, or another lock of this one.
-        OSError: the directory cannot be written to.
+      DirectoryInUse: Another process, or another lock of this process, holds the directory.
+      OSError: The directory cannot be written to.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
@@ -85,17 +85,17 @@ class DirectoryLock:
             os.write(descriptor, json.dumps(self._holder).encode())
 
     def is_lost(self) -> bool:
-        """Whether the file is not there any more: the directory was deleted or renamed."""
+        """Whether the file is gone, since the directory was deleted or renamed."""
         try:
             return self._path.stat().st_ino != self._inode
         except FileNotFoundError:
             return True
-        except OSError:  # a disk that does not answer is not one that is empty
+        except OSError:  # the disk does not answer, which does not mean that it is empty
             return False
 
 
 def _lock_file(path: pathlib.Path) -> int | None:
-    """The descriptor of the locked file; None where the disk knows no locks."""
+    """The descriptor of the locked file; None if the disk has no locks."""
     if fcntl is None:
         return None
     while True:
@@ -109,7 +109,7 @@ def _lock_file(path: pathlib.Path) -> int | None:
             os.close(descriptor)
             path.unlink(missing_ok=True)
             return None
-        # Whoever had it may have removed the file between the two calls.
+        # The last holder may have removed the file between the two calls.
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
@@ -131,7 +131,7 @@ def _take_lease(path: pathlib.Path, holder: Holder) -> int:
     mine.write_text(json.dumps(holder))
     try:
         for _ in range(2):
-            # A link is made by one of several that try.
+            # Of several processes that try, one makes the link.
             with contextlib.suppress(FileExistsError):
                 os.link(mine, path)
                 return path.stat().st_ino
@@ -142,7 +142,7 @@ def _take_lease(path: pathlib.Path, holder: Holder) -> int:
 
 
 def _remove_expired(path: pathlib.Path, mine: pathlib.Path) -> None:
-    """Removes the lease if its holder is dead, by the clock of the disk."""
+    """Removes the lease if it has expired, by the clock of the disk, or its holder is dead."""
     try:
         held = path.stat()
     except FileNotFoundError:
@@ -152,7 +152,7 @@ def _remove_expired(path: pathlib.Path, mine: pathlib.Path) -> None:
     aside = mine.with_suffix(".expired")
     with contextlib.suppress(FileNotFoundError):
         path.rename(aside)
-        if aside.stat().st_ino != held.st_ino:  # another was quicker, and has it now
+        if aside.stat().st_ino != held.st_ino:  # another process was faster and holds it now
             os.link(aside, path)
         aside.unlink()
 
@@ -173,7 +173,7 @@ def _end_lease(path: pathlib.Path, holder: Holder, end: threading.Event) -> None
 def _read_holder(path: pathlib.Path) -> Holder:
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):  # it is written just now
+    except (OSError, ValueError):  # it is being written
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -186,7 +186,7 @@ def _pid_namespace() -> str:
 
 
 def _is_dead(holder: Holder) -> bool:
-    """Whether the holder was a process of this machine, and is none any more."""
+    """Whether the holder was a process of this machine that has ended."""
     if (holder.get("host"), holder.get("namespace")) != (socket.gethostname(), _pid_namespace()):
         return False
     try:

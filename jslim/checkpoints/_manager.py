@@ -9,31 +9,11 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
-import numpy as np
 
-from jslim.checkpoints import _trees
+from jslim.checkpoints import _format, _saving
 from jslim.checkpoints import contract as _contract
-from jslim.checkpoints._format import (
-    BrokenCheckpoint,
-    Leaf,
-    Meta,
-    list_files,
-    read_meta,
-    step_directories,
-    write_meta,
-)
 from jslim.checkpoints._json import copy_json
 from jslim.checkpoints._lock import DirectoryInUse, DirectoryLock
-from jslim.checkpoints._saving import (
-    described_leaves,
-    read_whole,
-    unfinished_directory,
-    unused_name,
-    with_checksums,
-    write,
-    write_jointly,
-)
-from jslim.checkpoints.contract import Values
 from jslim.core import checks
 from jslim.core.trees import PyTree, Variables
 from jslim.host.paths import local_path
@@ -50,29 +30,30 @@ _DELETED = ".jslim-deleted"
 class CheckpointManager:
     """Saves training states as numbered checkpoints in one directory of this machine.
 
-    `save` copies the state to the host and returns; checksums, files and the deletion of old
-    checkpoints are a background thread's. A checkpoint appears under its number complete or not
-    at all, whenever the process ends. The first one is also read back before it does. Use it in a
-    `with` statement, or call `close`, so that the last save is not lost when Python exits.
+    `save` copies the state to the host and returns; a background thread computes checksums, writes
+    files and deletes old checkpoints. A checkpoint appears under its number complete or not at
+    all, even if the process is killed. The first checkpoint is read back before it appears. Use
+    the manager in a `with` statement, or call `close`: otherwise Python may exit before the last
+    save is complete.
 
-    The directory is the manager's until then: another one of it, in this process or another, is
-    refused. Reading needs no such right. A process that was killed leaves nothing in the way.
+    A directory has at most one manager at a time, in this process or another; a second one is
+    refused. Readers need no manager. A killed process leaves nothing that blocks the next one.
 
-    Where several processes train as one, each makes a manager of the same directory, which all can
-    write to, and all save together: each writes the parts of the state that it has, and `save`
-    returns when the checkpoint is there. It can be restored by any number of processes.
+    With several processes, each makes a manager of the same directory, on a disk that all can
+    write to, and all save together: each writes its parts of the state, and `save` returns when
+    the checkpoint is complete. Any number of processes can restore it.
 
     Args:
-        directory: where the checkpoints go; made if it is not there.
-        keep: how many of the newest checkpoints stay.
-        save_interval_secs: how long after a save `should_save` asks for another; 0 for each time it
-            is asked, None for never.
-        keep_every_secs: also keeps for good the first checkpoint, and then one in each such time;
-            None keeps the newest alone.
+      directory: Where the checkpoints go; made if missing.
+      keep: How many of the newest checkpoints to keep.
+      save_interval_secs: Seconds after a save until `should_save` is true; 0 for always, None for
+        never.
+      keep_every_secs: Also keeps, for good, the first checkpoint and then one for each such
+        number of seconds; None keeps only the newest.
 
     Raises:
-        ValueError: `keep` or a time is not positive.
-        OSError: the directory cannot be made or written to, or another run writes to it.
+      ValueError: `keep` or a time is not positive.
+      OSError: The directory cannot be made or written to, or another run writes to it.
     """
 
     def __init__(
@@ -99,10 +80,10 @@ class CheckpointManager:
         self._open()
 
     def _open(self) -> None:
-        """Takes the directory for this run; of several processes the first one does."""
+        """Locks the directory, in the first process, and lists its checkpoints."""
         self._last_step: int | None = None
         self._is_tried = False
-        # The whole checkpoints and when they were saved, in the order in which they were.
+        # By step, when each complete checkpoint was saved; in the order of saving.
         self._saved_at: dict[int, float] = {}
         error: OSError | None = None
         try:
@@ -116,10 +97,10 @@ class CheckpointManager:
                 "directory."
             )
         raise_together(error)
-        for step_dir in step_directories(self.directory):
+        for step_dir in _format.step_directories(self.directory):
             try:
-                self._saved_at[int(step_dir.name)] = read_meta(step_dir).saved_at
-            except BrokenCheckpoint:
+                self._saved_at[int(step_dir.name)] = _format.read_meta(step_dir).saved_at
+            except _format.BrokenCheckpoint:
                 continue
 
     def _take_directory(self) -> None:
@@ -130,23 +111,23 @@ class CheckpointManager:
         self._clean_up()
 
     def is_lost(self) -> bool:
-        """Whether the directory was deleted or renamed since; saving fails then."""
+        """Whether the directory was deleted or renamed, so that saving fails."""
         return self._lock is not None and self._lock.is_lost()
 
     def reopen(self) -> None:
-        """Makes a directory that is lost anew. All processes call it together.
+        """Makes a lost directory anew. All processes call it together.
 
         Raises:
-            OSError: as when the manager was made.
+          OSError: As when the manager was made.
         """
-        with contextlib.suppress(OSError):  # which went to the one that is lost
+        with contextlib.suppress(OSError):  # of a save into the lost directory
             self.wait()
         if self._lock is not None:
             self._lock.release()
         self._open()
 
     def _clean_up(self) -> None:
-        """Removes what a killed process left between two steps of its work."""
+        """Removes or completes what a killed process left half done."""
         for path in self.directory.iterdir():
             if path.suffix in (_UNFINISHED, _DELETED):
                 shutil.rmtree(path, ignore_errors=True)
@@ -169,60 +150,54 @@ class CheckpointManager:
         state: PyTree,
         *,
         data_state: object = None,
-        contract: Values | None = None,
+        contract: _contract.Values | None = None,
     ) -> None:
         """Copies the state and lets a thread write it; waits first for a save still under way.
 
-        Afterwards `directory/step` holds this state: a whole checkpoint that is equal stays as it
-        is, one that differs is replaced, and a broken one is moved aside to `<step>.broken`.
+        Afterwards `directory/step` holds this state. An equal checkpoint under that number stays
+        as it is, a different one is replaced, and a broken one is moved to `<step>.broken`.
 
         Args:
-            step: the number of training steps behind `state`, from 0.
-            state: a tree of arrays, numbers and typed random keys. Its buffers may be donated and
-                its NumPy arrays changed as soon as this returns.
-            data_state: where the data iterator stands; bytes, or what JSON gives back unchanged.
-            contract: what a user of the weights has to know; what JSON gives back unchanged.
+          step: The number of training steps behind `state`, from 0.
+          state: A tree of arrays, numbers and typed random keys. Its buffers may be donated and
+            its NumPy arrays changed as soon as this returns.
+          data_state: The position of the data iterator: bytes, or values that JSON keeps unchanged.
+          contract: What users of the weights need to know; values that JSON keeps unchanged.
 
         Raises:
-            TypeError: a leaf cannot be saved, or a dict does not survive JSON.
-            ValueError: `step` is negative, or the state holds nothing, or names two leaves alike.
-            OSError: the save before this one failed.
+          TypeError: A leaf cannot be saved, or a value does not survive JSON.
+          ValueError: `step` is negative; the state holds nothing, or two leaves of one name.
+          OSError: The save before this one failed.
         """
         step = checks.count("CheckpointManager.save", "step", step, least=0)
-        leaves, described = described_leaves(state)
-        notes = (copy_json("data_state", data_state), copy_json("contract", contract or {}))
+        position = copy_json("data_state", data_state)
         try:
-            _contract.checked(notes[1])
+            contract = _contract.checked(copy_json("contract", contract or {}))
         except Invalid as error:
             raise ValueError(f"CheckpointManager.save: {error}.") from None
         self.wait()
-        meta = Meta(step, 0.0, notes[1], notes[0], described, {})
-        if jax.process_count() > 1:
-            self._save_jointly(leaves, meta)
-        else:
-            arrays = _trees.copy_to_host(leaves, described)
+        arrays, leaves = _saving.arrays_of(state)
+        meta = _format.Meta(step, 0.0, contract, position, leaves, {})
+        if jax.process_count() == 1:
             self._running = self._thread.submit(self._write, arrays, meta)
+        elif step != self._last_step:  # at the end of training it may be saved already
+            self._write(arrays, meta)
+            self._last_step = step
         self._last_save = time.monotonic()
 
     def rehearse(self, state: PyTree) -> None:
         """Writes the state, reads it back and removes it: fails now where `save` would later.
 
         Args:
-            state: as for `save`.
+          state: As for `save`.
 
         Raises:
-            OSError: it could not be written, or does not come back as it was.
+          OSError: It cannot be written, or is not read back as it was.
         """
         self.wait()
-        leaves, described = described_leaves(state)
-        what = f"the state for {self.directory}"
         unfinished = self.directory / f"rehearsal{_UNFINISHED}"
-        if jax.process_count() > 1:
-            write_jointly(unfinished, leaves, described, what, reads_back=True)
-        else:
-            arrays = _trees.copy_to_host(leaves, described)
-            with unfinished_directory(unfinished, what):
-                write(unfinished, arrays, with_checksums(described, arrays), reads_back=True)
+        what = f"the state for {self.directory}"
+        _saving.write(unfinished, *_saving.arrays_of(state), what, reads_back=True)
         self._is_tried = True
         if jax.process_index() == 0:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -231,7 +206,7 @@ class CheckpointManager:
         """Waits until the last save is on the disk.
 
         Raises:
-            OSError: it failed; the checkpoints before it are untouched.
+          OSError: It failed; the checkpoints before it are untouched.
         """
         running, self._running = self._running, None
         if running is not None:
@@ -252,33 +227,33 @@ class CheckpointManager:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, arrays: dict[str, np.ndarray], meta: Meta) -> None:
-        """Everything of a save that the training need not wait for."""
-        meta = meta._replace(leaves=with_checksums(meta.leaves, arrays))
-        final, unfinished = self._paths(meta)
-        standing = read_whole(final) if final.exists() else None
-        if standing is not None and standing._replace(saved_at=0.0, files={}) == meta:
-            return
-        with unfinished_directory(unfinished, f"checkpoint {final}"):
-            write(unfinished, arrays, meta.leaves, reads_back=not self._is_tried)
-            self._is_tried = True
-            self._publish(meta, is_standing=standing is not None)
-
-    def _paths(self, meta: Meta) -> tuple[pathlib.Path, pathlib.Path]:
-        """Where a checkpoint is when it is whole, and before that."""
+    def _write(self, arrays: Variables, meta: _format.Meta) -> None:
+        """The part of a save that training need not wait for."""
         final = self.directory / str(meta.step)
-        return final, final.with_suffix(_UNFINISHED)
+        if jax.process_count() == 1 and final.exists():
+            new = meta._replace(leaves=_saving.with_checksums(meta.leaves, arrays))
+            standing = _saving.read_whole(final)
+            if standing is not None and standing._replace(saved_at=0.0, files={}) == new:
+                return
+        _saving.write(
+            final.with_suffix(_UNFINISHED),
+            arrays,
+            meta.leaves,
+            f"checkpoint {final}",
+            reads_back=not self._is_tried,
+            publish=lambda noted: self._publish(final, meta._replace(leaves=noted)),
+        )
+        self._is_tried = True
 
-    def _publish(self, meta: Meta, *, is_standing: bool) -> None:
-        """Makes a checkpoint of what has been written, under its number."""
-        final, unfinished = self._paths(meta)
-        meta = meta._replace(saved_at=time.time(), files=list_files(unfinished))
-        write_meta(unfinished, meta)
-        replaced = final.with_suffix(_REPLACED)
-        if is_standing:
+    def _publish(self, final: pathlib.Path, meta: _format.Meta) -> None:
+        """Makes a checkpoint of the written directory, under its number."""
+        unfinished, replaced = final.with_suffix(_UNFINISHED), final.with_suffix(_REPLACED)
+        meta = meta._replace(saved_at=time.time(), files=_format.list_files(unfinished))
+        _format.write_meta(unfinished, meta)
+        if final.exists() and _saving.read_whole(final) is not None:
             final.rename(replaced)
         elif final.exists():
-            aside = unused_name(final.with_suffix(".broken"))
+            aside = _saving.unused_name(final.with_suffix(".broken"))
             final.rename(aside)
             _logger.warning("checkpoint %s was broken; moved it to %s", final, aside.name)
         unfinished.rename(final)
@@ -286,21 +261,6 @@ class CheckpointManager:
         self._saved_at.pop(meta.step, None)
         self._saved_at[meta.step] = meta.saved_at
         self._delete_old()
-
-    def _save_jointly(self, leaves: Variables, meta: Meta) -> None:
-        """A save by all processes together, which return when it is whole."""
-        if meta.step == self._last_step:  # as at the end of training, where it was just saved
-            return
-        final, unfinished = self._paths(meta)
-
-        def publish(noted: dict[str, Leaf]) -> None:
-            is_standing = final.exists() and read_whole(final) is not None
-            self._publish(meta._replace(leaves=noted), is_standing=is_standing)
-
-        what, described = f"checkpoint {final}", meta.leaves
-        write_jointly(unfinished, leaves, described, what, not self._is_tried, publish)
-        self._is_tried = True
-        self._last_step = meta.step
 
     def _delete_old(self) -> None:
         kept = set(list(self._saved_at)[-self._keep :])
@@ -313,7 +273,7 @@ class CheckpointManager:
         for step in self._saved_at.keys() - kept:
             del self._saved_at[step]
             old = self.directory / str(step)
-            # Renamed first, so that a kill meanwhile cannot leave half of it under its number.
+            # Renamed first, so that a kill cannot leave half of it under its number.
             gone = old.with_suffix(_DELETED)
             with contextlib.suppress(FileNotFoundError):
                 old.rename(gone)

@@ -1,4 +1,4 @@
-"""Reading single arrays of a checkpoint by the names that TF-Slim gives them."""
+"""Reading single arrays of a checkpoint by TF-Slim's names."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ class JslimReader(CheckpointReader):
     """Reads jslim's own checkpoints.
 
     Attributes:
-        leaf_names: `{name: name of the leaf}`, the path in the tree that was saved.
+      leaf_names: `{name: name of the leaf}`, which is its path in the saved tree.
     """
 
     def __init__(self, step_dir: pathlib.Path) -> None:
@@ -55,11 +55,16 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
     """Opens a checkpoint for reading by name: jslim's, TensorFlow's, or a safetensors file.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read); or what
-            `tf_checkpoint.load_checkpoint` takes; or a file that ends in `.safetensors`.
+      path: A checkpoint, or a training directory (its newest whole checkpoint is read); for
+        TensorFlow, as `tf_checkpoint.load_checkpoint` takes it; or a file that ends in
+        `.safetensors`.
+
+    Returns:
+      A `CheckpointReader`, with `get_tensor(name)` and `get_variable_to_shape_map()` as in
+      TensorFlow.
 
     Raises:
-        RestoreError: there is none, or it is broken.
+      RestoreError: There is none, or it is broken.
     """
     kind, found = _locate.find(path)
     if kind == "safetensors":
@@ -72,7 +77,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
 def checkpoint_step(path: str | os.PathLike[str]) -> int:
     """The number of training steps behind the checkpoint at `path`.
 
-    Of one of TensorFlow it is its `global_step`, or else the number in its name.
+    For TensorFlow it is `global_step`, or else the number in the name.
+
+    Raises:
+      RestoreError: There is no checkpoint, it is broken, or it has no such number.
     """
     reader = open_checkpoint(path)
     if reader.step is None:
@@ -84,28 +92,28 @@ def checkpoint_step(path: str | os.PathLike[str]) -> int:
 
 
 def read_contract(path: str | os.PathLike[str]) -> Values:
-    """What the checkpoint says about itself: network, image size, class names and so on.
+    """The contract of a checkpoint: its network, image size, class names and so on.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+      path: A checkpoint, or a training directory (its newest whole checkpoint is read).
 
     Returns:
-        The dict that was given to `CheckpointManager.save`; empty for a checkpoint of TensorFlow.
+      The dict that was given to `CheckpointManager.save`; empty for a checkpoint of TensorFlow.
     """
     return open_checkpoint(path).contract
 
 
 def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...], str]]:
-    """Lists what a checkpoint holds, reading no arrays.
+    """Lists the arrays of a checkpoint without reading them.
 
-    Model variables go by their TF-Slim name (`vgg_16/conv1/conv1_1/weights`), everything else by
-    its path in the training state: `step`, `rng`, `opt_state/0/trace/...`, `ema_params/...`.
+    Model variables have their TF-Slim names (`vgg_16/conv1/conv1_1/weights`), all else its path in
+    the training state: `step`, `rng`, `opt_state/0/trace/...`, `ema_params/...`.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
+      path: A checkpoint, or a training directory (its newest whole checkpoint is read).
 
     Returns:
-        `[(name, shape, dtype)]`, dtype as NumPy spells it; a random key is listed as its data.
+      `[(name, shape, dtype)]`, dtype as NumPy spells it; a random key is listed as its data.
     """
     reader = open_checkpoint(path)
     dtypes = reader.get_variable_to_dtype_map()
@@ -117,18 +125,18 @@ def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, .
 def load_variables(
     path: str | os.PathLike[str], names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Reads arrays of a checkpoint by name, from the disk only these, and verifies them.
+    """Reads arrays of a checkpoint by name, and verifies them; others are not read.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
-        names: names of `list_variables` or regular expressions for them, anchored at the start as
-            in `get_variables_to_restore`; None for all.
+      path: A checkpoint, or a training directory (its newest whole checkpoint is read).
+      names: Names as from `list_variables`, or regular expressions, anchored at the start as in
+        `get_variables_to_restore`; None for all.
 
     Returns:
-        `{name: array}`; for a random key, its data.
+      `{name: array}`; for a random key, its data.
 
     Raises:
-        RestoreError: a name matches nothing, or the checkpoint is missing or broken.
+      RestoreError: A name matches nothing, or the checkpoint is missing or broken.
     """
     reader = open_checkpoint(path)
     held = reader.get_variable_to_shape_map()

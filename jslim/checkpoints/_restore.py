@@ -1,11 +1,10 @@
-"""Reads checkpoints: all of a training state, its variables, or some arrays by name."""
+"""Reading training states, whole or some leaves of them."""
 
-import functools
 import logging
 import math
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,49 +16,58 @@ from jslim.checkpoints._format import (
     BrokenCheckpoint,
     Leaf,
     Meta,
+    named_in_errors,
     read_step,
     step_directories,
     verify_files,
 )
 from jslim.checkpoints._locate import find_step, step_to_resume
 from jslim.checkpoints.contract import Values
-from jslim.core.errors import RestoreError, did_you_mean
+from jslim.core.errors import RestoreError
 from jslim.core.trees import PyTree
 from jslim.host.paths import local_path
 
 _logger = logging.getLogger("jslim")
 
-# Files that say where the arrays are, a few bytes for each, are smaller than this.
+# Files with the places of the arrays, a few bytes for each, are smaller than this.
 _INDEX_BYTES = 1 << 18
 
 
 class Restored(NamedTuple):
-    """A training state that was read back, and what was saved beside it."""
+    """A training state from a checkpoint, and what was saved with it.
+
+    Attributes:
+      state: The state, with the structure of the target.
+      data_state: The position of the data.
+      contract: What users of the weights need to know.
+      step: The number of the checkpoint.
+      path: Where it is.
+    """
 
     state: PyTree
-    data_state: Any
+    data_state: object
     contract: Values
     step: int
     path: str
 
 
 def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = None) -> Restored:
-    """Reads the whole training state, which must be exactly what `target` describes.
+    """Reads a whole training state, which must have exactly the leaves of `target`.
 
-    The number of devices may differ from the one that saved it.
+    The number of devices may differ from that of the run that saved it.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read).
-        target: a tree of arrays, or of `jax.ShapeDtypeStruct` as `jax.eval_shape` gives it.
-        shardings: one sharding for all leaves, or a tree of them; None puts each leaf where that
-            of `target` lies, and on the default device if it does not say.
+      path: A checkpoint, or a training directory (its newest whole checkpoint is read).
+      target: A tree of arrays, or of `jax.ShapeDtypeStruct` as from `jax.eval_shape`.
+      shardings: One sharding for all leaves, or a tree of them; None puts each leaf where the leaf
+        of `target` lies, or on the default device if that has no sharding.
 
     Returns:
-        The state with the structure of `target`, bit for bit as it was saved, and its companions.
+      A `Restored`, whose state is bit for bit as it was saved.
 
     Raises:
-        RestoreError: there is no checkpoint, it is broken, or it holds another state; every
-            difference is named before anything is read.
+      RestoreError: There is no checkpoint, it is broken, or it holds another state; the error
+        lists the differences, and nothing was read.
     """
     return _restore_step(find_step(path), target, shardings)
 
@@ -77,9 +85,8 @@ def _restore_step(step_dir: pathlib.Path, target: PyTree, shardings: PyTree) -> 
             f"in {len(problems)} of its leaves:\n  " + "\n  ".join(lines_of(problems))
         )
     stored = read_leaves(step_dir, meta, list(wanted))
-    if shardings is None:
-        places = [None] * len(wanted)
-    else:
+    places: PyTree = [None] * len(wanted)
+    if shardings is not None:
         places = jax.tree.leaves(jax.tree.broadcast(shardings, target))
     values = [
         _trees.place(stored[name], meta.leaves[name].prng_impl, leaf, place)
@@ -92,22 +99,21 @@ def _restore_step(step_dir: pathlib.Path, target: PyTree, shardings: PyTree) -> 
 def restore_latest(
     directory: str | os.PathLike[str], target: PyTree, shardings: PyTree = None
 ) -> Restored | None:
-    """Restores the newest checkpoint whose every number is as it was saved.
+    """Restores the newest checkpoint that is bit for bit as it was saved.
 
-    A broken one is left where it is and the one before it is used; a warning of the logger
-    `jslim` says so in one line.
+    Broken ones are left in place and an older one is used; the logger `jslim` warns in one line.
 
     Args:
-        directory: the training directory.
-        target: as for `restore`.
-        shardings: as for `restore`.
+      directory: The training directory.
+      target: As for `restore`.
+      shardings: As for `restore`.
 
     Returns:
-        The restored state, or None when the directory has no checkpoints.
+      A `Restored`, or None if the directory has no checkpoints.
 
     Raises:
-        RestoreError: all checkpoints are broken, or the newest that is not holds another state;
-            or TensorFlow trains in the directory.
+      RestoreError: All checkpoints are broken; the newest good one holds another state; or
+        TensorFlow trains in the directory.
     """
     directory = local_path(directory, "restore_latest: directory")
     broken = []
@@ -125,54 +131,41 @@ def restore_latest(
             f"none of the {len(broken)} checkpoints in {directory} can be restored:\n  "
             + "\n  ".join(broken)
         )
-    step_to_resume(directory)  # which says where TensorFlow trains here
+    step_to_resume(directory)  # raises if TensorFlow trains here
     return None
 
 
 def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference]:
-    """The leaves that only one side has, or that are another array there."""
-    alone = found.keys() - wanted.keys()
-
-    def missing(name: str) -> str:
-        near = did_you_mean(name, sorted(alone))
-        return f"{name}: {wanted[name]} in the state, not in the checkpoint{near}"
-
-    def unlike(name: str) -> str:
-        return f"{name}: {wanted[name]} in the state, {found[name]} in the checkpoint"
-
-    def unknown(name: str) -> str:
-        return f"{name}: {found[name]} in the checkpoint, not in the state"
-
-    differences = []
+    """The leaves that only one side has, or that differ in shape or type."""
+    alone = sorted(found.keys() - wanted.keys())
+    kind = "in the checkpoint, not in the state"
+    differences = [Difference(name, kind, f"{name}: {found[name]} {kind}") for name in alone]
     for name, leaf in wanted.items():
         if name not in found:
-            kind, line = "in the state, not in the checkpoint", missing
+            kind = "in the state, not in the checkpoint"
+            differences.append(Difference(name, kind, f"{name}: {leaf} {kind}", alone))
         elif found[name]._replace(crc32=0) != leaf:
-            kind, line = "of another shape or type in the state than in the checkpoint", unlike
-        else:
-            continue
-        differences.append(Difference(name, kind, functools.partial(line, name)))
-    differences += [
-        Difference(name, "in the checkpoint, not in the state", functools.partial(unknown, name))
-        for name in alone
-    ]
+            kind = "of another shape or type in the state than in the checkpoint"
+            text = f"{name}: {leaf} in the state, {found[name]} in the checkpoint"
+            differences.append(Difference(name, kind, text))
     return sorted(differences, key=lambda difference: f"{difference.name}:")
 
 
 def read_leaves(
     step_dir: pathlib.Path, meta: Meta, names: list[str], *, is_partial: bool = False
 ) -> dict[str, np.ndarray]:
-    """The arrays of these leaves, verified, with the checkpoint named in any error.
+    """The arrays of these leaves, verified.
 
     Args:
-        step_dir: the checkpoint.
-        meta: its meta.
-        names: the leaves that are read.
-        is_partial: reads no more of the large files than these leaves.
+      step_dir: The checkpoint.
+      meta: Its meta.
+      names: Names of leaves.
+      is_partial: Reads no more of the large files than these leaves.
+
+    Raises:
+      BrokenCheckpoint: Something is not as written; the error names the checkpoint.
     """
-    try:
+    with named_in_errors(step_dir):
         verify_files(step_dir, meta, _INDEX_BYTES if is_partial else math.inf)
         leaves = [meta.leaves[name] for name in names]
         return _arrays.read_arrays(step_dir / STATE_DIRECTORY, leaves)
-    except BrokenCheckpoint as error:
-        raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error

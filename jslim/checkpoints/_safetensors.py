@@ -1,10 +1,11 @@
 """Safetensors files: arrays by name, which other frameworks read too.
 
-They are written by the package safetensors and read here, within limits that it does not have.
+The package safetensors writes them. They are read here, within limits that the package lacks.
 """
 
 import math
 import os
+import types
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from jslim.host.paths import output_file
 from jslim.host.schema import Between, Invalid, conform, parse_json
 
 SUFFIX = ".safetensors"
-# The types of the format as NumPy calls them.
+# The types of the format, with NumPy's names.
 DTYPES = {
     **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
@@ -31,7 +32,7 @@ DTYPES = {
 _Size = Annotated[int, Between(0, 1 << 48)]
 
 
-def _library() -> Any:
+def _library() -> types.ModuleType:
     try:
         import safetensors.numpy
     except ImportError as error:
@@ -50,22 +51,22 @@ def save_safetensors(
     """Writes arrays as a safetensors file, whole or not at all.
 
     Args:
-        path: the file to write; its name ends in `.safetensors`.
-        arrays: `{name: array}`, such as `slim.get_variables(variables)` gives.
-        metadata: strings to store with them.
+      path: The file to write; its name ends in `.safetensors`.
+      arrays: `{name: array}`, as from `slim.get_variables(variables)`.
+      metadata: Strings to store with them.
 
     Returns:
-        The path.
+      The path.
 
     Raises:
-        ValueError: there are no arrays; the path cannot be written.
-        ImportError: the package safetensors is not installed.
+      ValueError: There are no arrays; the path cannot be written.
+      ImportError: The package safetensors is not installed.
     """
     path = output_file(path, "save_safetensors: path", {SUFFIX: "what it writes"})
     if not arrays:
         raise ValueError("save_safetensors: there are no arrays; give {name: array}")
     held = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    # ascontiguousarray makes a vector of a scalar.
+    # ascontiguousarray turns scalars into vectors.
     held = {name: array.reshape(np.shape(arrays[name])) for name, array in held.items()}
     library = _library().numpy
     with UnfinishedFile(path) as unfinished:
@@ -74,7 +75,7 @@ def save_safetensors(
 
 
 class _Tensor(NamedTuple):
-    """What the header says of an array, whose bytes are between two places behind the header."""
+    """An array in the header; its bytes lie between two offsets after the header."""
 
     dtype: str
     shape: Annotated[tuple[_Size, ...], Between(0, 32)]
@@ -82,7 +83,7 @@ class _Tensor(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """The header: where the arrays start in the file, their names, and the contract."""
+    """The header: where the arrays start in the file, their descriptions, and the contract."""
 
     start: int
     tensors: dict[str, _Tensor]
@@ -90,11 +91,13 @@ class _Header(NamedTuple):
 
 
 def _read_header(path: str | os.PathLike[str]) -> _Header:
-    """Eight bytes with the length of a JSON object, the object, and then the arrays, without gaps.
+    """Reads the header: eight bytes with the length of a JSON object, and the object.
+
+    The arrays follow without gaps.
 
     Raises:
-      Invalid: It is something else.
-      OSError: It cannot be read.
+      Invalid: The file is something else.
+      OSError: The file cannot be read.
     """
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
@@ -108,7 +111,7 @@ def _read_header(path: str | os.PathLike[str]) -> _Header:
     at = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
         start, end = tensor.data_offsets
-        wanted = end - start  # which of a type that NumPy lacks is taken as it is
+        wanted = end - start  # any size, for a type that NumPy lacks
         if tensor.dtype in DTYPES:
             wanted = math.prod(tensor.shape) * np.dtype(DTYPES[tensor.dtype]).itemsize
         if start != at or end - start != wanted:
@@ -121,7 +124,7 @@ def _read_header(path: str | os.PathLike[str]) -> _Header:
 
 
 class SafetensorsReader(readers.CheckpointReader):
-    """Reads safetensors files; an array is read when it is asked for."""
+    """Reads safetensors files, each array when it is asked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)

@@ -1,10 +1,9 @@
-"""How a state gets into a directory that does not have its final name yet."""
+"""Writing a state into a directory that does not yet have its final name."""
 
-import contextlib
 import itertools
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -22,74 +21,58 @@ from jslim.checkpoints._format import (
 from jslim.core.trees import PyTree, Variables
 from jslim.host.processes import run_together
 
+Leaves = dict[str, Leaf]
 
-def described_leaves(state: PyTree) -> tuple[Variables, dict[str, Leaf]]:
-    """The leaves of a state by name, and what they are."""
+
+def arrays_of(state: PyTree) -> tuple[Variables, Leaves]:
+    """The arrays of a state by name, and their descriptions without checksums.
+
+    With one process they are copies on the host; with several, the arrays on the devices.
+
+    Raises:
+      TypeError: A leaf cannot be saved.
+      ValueError: There are no leaves, or two have the same name.
+    """
     leaves = _trees.named_leaves(state)
     if not leaves:
         raise ValueError("CheckpointManager.save: the state holds no arrays.")
-    return leaves, {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
+    described = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
+    if jax.process_count() == 1:
+        return _trees.copy_to_host(leaves, described), described
+    return {name: _trees.storable(leaf) for name, leaf in leaves.items()}, described
 
 
-def with_checksums(described: dict[str, Leaf], arrays: Variables) -> dict[str, Leaf]:
-    """The leaves with the checksums of these arrays."""
+def with_checksums(described: Leaves, arrays: Variables) -> Leaves:
+    """The descriptions with the checksums of these arrays."""
     return {
         name: leaf._replace(crc32=_arrays.checksum(np.asarray(arrays[name])))
         for name, leaf in described.items()
     }
 
 
-def _unsaved(what: str, error: Exception) -> OSError:
-    return OSError(
-        f"{what} could not be saved: {shorten(error)}; the checkpoints before it are untouched."
-    )
-
-
-@contextlib.contextmanager
-def unfinished_directory(path: pathlib.Path, what: str) -> Iterator[None]:
-    """A new directory, that is gone after an error.
-
-    Raises:
-        OSError: what was raised meanwhile, with `what` in front.
-    """
-    try:
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-        yield
-    except Exception as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise _unsaved(what, error) from error
-
-
 def write(
     unfinished: pathlib.Path,
-    arrays: dict[str, np.ndarray],
-    leaves: dict[str, Leaf],
+    arrays: Variables,
+    described: Leaves,
+    what: str,
     *,
     reads_back: bool,
+    publish: Callable[[Leaves], None] = lambda noted: None,
 ) -> None:
-    """Writes the arrays, and restores them again if `reads_back`."""
-    _arrays.write_arrays(unfinished / STATE_DIRECTORY, arrays)
-    if reads_back:
-        _read_back(unfinished, leaves)
+    """Writes a state, each process the parts that it has; an error in one is raised in all.
 
+    Args:
+      unfinished: The directory, made anew; removed after an error.
+      arrays, described: From `arrays_of`.
+      what: What is saved, for errors.
+      reads_back: Whether the first process reads everything again and compares.
+      publish: Called at the end, in the first process, with the descriptions and checksums.
 
-def write_jointly(
-    unfinished: pathlib.Path,
-    leaves: Variables,
-    described: dict[str, Leaf],
-    what: str,
-    reads_back: bool,
-    publish: Callable[[dict[str, Leaf]], None] = lambda noted: None,
-) -> None:
-    """Each process writes what it has; what fails in one is raised in all, at once.
-
-    The first one reads what others have written once more, to note its checksums, and calls
-    `publish` with them.
+    Raises:
+      OSError: It cannot be written.
     """
     is_first = jax.process_index() == 0
     state_directory = unfinished / STATE_DIRECTORY
-    arrays = {name: _trees.storable(leaf) for name, leaf in leaves.items()}
 
     def prepare() -> None:
         if is_first:
@@ -99,6 +82,7 @@ def write_jointly(
     def finish() -> None:
         if not is_first:
             return
+        # Parts from other processes are read from the disk, for their checksums.
         split = [
             leaf
             for name, leaf in described.items()
@@ -107,30 +91,28 @@ def write_jointly(
         whole = _arrays.read_stored(state_directory, split) if split else {}
         noted = with_checksums(described, arrays | whole)
         if reads_back:
-            _read_back(unfinished, noted)
+            try:
+                _arrays.read_arrays(state_directory, noted.values())
+            except BrokenCheckpoint as error:
+                raise OSError(f"what was written does not come back: {error}") from error
         publish(noted)
 
     try:
         run_together(prepare)
-        run_together(lambda: _arrays.write_arrays(state_directory, arrays, is_joint=True))
+        run_together(lambda: _arrays.write_arrays(state_directory, arrays))
         run_together(finish)
-    except jax.errors.JaxRuntimeError:  # another process is lost, and its share with it
+    except jax.errors.JaxRuntimeError:  # another process is lost, and its part with it
         raise
     except Exception as error:
         if is_first:
             shutil.rmtree(unfinished, ignore_errors=True)
-        raise _unsaved(what, error) from error
-
-
-def _read_back(unfinished: pathlib.Path, leaves: dict[str, Leaf]) -> None:
-    try:
-        _arrays.read_arrays(unfinished / STATE_DIRECTORY, leaves.values())
-    except BrokenCheckpoint as error:
-        raise OSError(f"what was written does not come back: {error}") from error
+        raise OSError(
+            f"{what} could not be saved: {shorten(error)}; the checkpoints before it are untouched."
+        ) from error
 
 
 def read_whole(step_dir: pathlib.Path) -> Meta | None:
-    """The meta of a step all of whose files and numbers are as written, else None."""
+    """The meta of a step if all its files are as written, else None."""
     try:
         meta = read_meta(step_dir)
         verify_files(step_dir, meta)
@@ -140,6 +122,6 @@ def read_whole(step_dir: pathlib.Path) -> Meta | None:
 
 
 def unused_name(path: pathlib.Path) -> pathlib.Path:
-    """`path`, or if it is taken, with a number behind."""
+    """`path`, or with a number appended if it exists."""
     names = (path.with_suffix(f"{path.suffix}-{number}") for number in itertools.count(2))
     return next(name for name in itertools.chain([path], names) if not name.exists())

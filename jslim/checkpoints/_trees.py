@@ -1,8 +1,7 @@
-"""Between trees of device arrays and the flat `{leaf name: NumPy array}` that is stored."""
+"""Conversion between trees of device arrays and the stored `{leaf name: NumPy array}`."""
 
 import itertools
 from collections import Counter
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,17 +14,20 @@ from jslim.host.processes import put
 
 
 def named_leaves(tree: PyTree) -> Variables:
-    """`{name: leaf}`, where the name is the path in the tree: `opt_state/0/trace/conv1/weights`.
+    """`{name: leaf}`; a name is the path in the tree: `opt_state/0/trace/conv1/weights`.
 
     Raises:
-        ValueError: two leaves would be stored under one name (Orbax joins a path with dots).
+      ValueError: Two leaves would have the same name (Orbax joins paths with dots).
+
+    >>> named_leaves({"params": {"w": 1}, "opt_state": (2,)})
+    {'opt_state/0': 2, 'params/w': 1}
     """
     leaves = [
         (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     ]
     uses = Counter(name.replace("/", ".") for name, _ in leaves)
-    # A leaf is in the way, too, where another leaf needs a branch of that name.
+    # A leaf also conflicts with a branch of the same name.
     uses.update({parent for name in list(uses) for parent in _parents(name)})
     for name, _ in leaves:
         if uses[name.replace("/", ".")] > 1:
@@ -45,11 +47,11 @@ def _is_random_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def describe(name: str, leaf: Any) -> Leaf:
-    """Shape and dtype of a leaf as it would be stored, without a checksum.
+def describe(name: str, leaf: PyTree) -> Leaf:
+    """Shape and dtype of a leaf as it is stored, without a checksum.
 
     Raises:
-        TypeError: the leaf is not an array, a number or a random key.
+      TypeError: The leaf is not an array, a number or a random key.
     """
     if _is_random_key(leaf):
         implementations = []
@@ -71,10 +73,10 @@ def describe(name: str, leaf: Any) -> Leaf:
 
 
 def copy_to_host(leaves: Variables, described: dict[str, Leaf]) -> dict[str, np.ndarray]:
-    """The values of `leaves` at this moment, whatever becomes of their buffers afterwards."""
+    """Copies of the values of `leaves`; their buffers may be donated afterwards."""
     shards = {name: _shards(leaf) for name, leaf in leaves.items()}
     for shard in itertools.chain.from_iterable(shards.values()):
-        # Starts all transfers at once. On the CPU it would only keep the buffer from donation.
+        # Starts all transfers at once; on the CPU this would only prevent donation of the buffer.
         if shard.device.platform != "cpu":
             shard.data.copy_to_host_async()
     host = {}
@@ -89,7 +91,7 @@ def copy_to_host(leaves: Variables, described: dict[str, Leaf]) -> dict[str, np.
 
 
 def _shards(leaf: object) -> list[jax.Shard]:
-    """Shards of a device array that together hold each of its elements once."""
+    """Shards of a device array that together hold each element once."""
     if not isinstance(leaf, jax.Array):
         return []
     data = jax.random.key_data(leaf) if _is_random_key(leaf) else leaf
@@ -97,20 +99,20 @@ def _shards(leaf: object) -> list[jax.Shard]:
 
 
 def storable(leaf: ArrayLike) -> Array:
-    """An array, on the devices if the leaf is: of a random key its data."""
+    """The leaf as an array, which stays on its devices; for a random key, its data."""
     if _is_random_key(leaf):
         return jax.random.key_data(leaf)
     return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
 
 
-def place(stored: np.ndarray, prng_impl: str | None, like: Any, sharding: Any) -> Any:
-    """`stored` as the kind of leaf that `like` is, on `sharding` or else where `like` lies."""
+def place(stored: np.ndarray, prng_impl: str | None, like: PyTree, sharding: PyTree) -> PyTree:
+    """`stored` as a leaf like `like`, with the given sharding or else that of `like`."""
     if isinstance(like, bool | int | float | complex):
         return stored.item()
     if isinstance(like, np.ndarray | np.generic) and sharding is None:
         return stored
     if sharding is None and not (isinstance(like, jax.Array) and not like.committed):
-        sharding = like.sharding  # None for a ShapeDtypeStruct that says nothing of devices.
+        sharding = like.sharding  # None for a ShapeDtypeStruct without devices
     if prng_impl is None:
         return put(stored, sharding)
     return put(jax.random.wrap_key_data(jax.numpy.asarray(stored), impl=prng_impl), sharding)

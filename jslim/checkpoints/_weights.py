@@ -1,4 +1,4 @@
-"""The variables of a model out of any checkpoint, themselves or their moving averages."""
+"""The variables of a model, or their moving averages, from any checkpoint."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from jslim.core.errors import RestoreError
 from jslim.core.trees import Variables
 
 _OF_STATE = "ema_params/"
-_AVERAGE = "/ExponentialMovingAverage"  # TensorFlow's name for one, below that of the variable
+_AVERAGE = "/ExponentialMovingAverage"  # in TensorFlow, after the name of the variable
 _STATISTICS = re.compile(
     r"(.*/)?(moving_(mean|variance|stddev)(/(biased|local_step))?|renorm_(mean|stddev)(_weight)?)"
 )
@@ -22,15 +22,15 @@ _OF_OPTIMIZERS = re.compile(r"(.*/)?beta[12]_power(_\d+)?")
 
 
 class Weights(NamedTuple):
-    """What one checkpoint holds of a model, all of it read at once.
+    """The variables of a model from one checkpoint, all read at once.
 
     Attributes:
-        path: The checkpoint.
-        step: The training steps behind it; None where it does not say.
-        contract: What it says about itself.
-        variables: `{"params": {...}, "batch_stats": {...}}` of NumPy arrays.
-        are_averages: Whether they are the moving averages of the variables.
-        has_averages: Whether it holds such.
+      path: The checkpoint.
+      step: The training steps behind it, or None if it does not say.
+      contract: What it says about itself; empty if nothing.
+      variables: `{"params": {...}, "batch_stats": {...}}` of NumPy arrays.
+      are_averages: Whether these are the moving averages of the variables.
+      has_averages: Whether the checkpoint holds moving averages.
     """
 
     path: str
@@ -42,7 +42,7 @@ class Weights(NamedTuple):
 
 
 def moving_averages(reader: CheckpointReader) -> dict[str, str]:
-    """`{name of a variable: name of its moving average}`; empty where there are none."""
+    """`{name of a variable: name of its moving average}`; empty if there are none."""
     if isinstance(reader, JslimReader):
         held = [leaf for leaf in reader.leaf_names.values() if leaf.startswith(_OF_STATE)]
         names = variable_names(leaf.removeprefix(_OF_STATE) for leaf in held)
@@ -52,9 +52,9 @@ def moving_averages(reader: CheckpointReader) -> dict[str, str]:
 
 
 def takes_averages(reader: CheckpointReader, use_moving_averages: bool | None) -> bool:
-    """Whether moving averages are taken: as asked, and by default where jslim kept them.
+    """Whether to use moving averages: as given, or for None, if jslim kept some.
 
-    A checkpoint of TensorFlow gives its variables by default, as TF-Slim's programs take them.
+    For None, a checkpoint of TensorFlow gives its variables, as in TF-Slim's programs.
     """
     if use_moving_averages is None:
         return isinstance(reader, JslimReader) and bool(moving_averages(reader))
@@ -62,7 +62,7 @@ def takes_averages(reader: CheckpointReader, use_moving_averages: bool | None) -
 
 
 def describe(weights: Weights) -> str:
-    """Which of a checkpoint's weights are used, for the log; empty where there is no choice."""
+    """A line for the log on which weights are used; empty if there is no choice."""
     if not weights.has_averages:
         return ""
     which = (
@@ -74,16 +74,16 @@ def describe(weights: Weights) -> str:
 
 
 def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None = None) -> Weights:
-    """Reads the variables of a model and what goes with them, all from the same checkpoint.
+    """Reads the variables of a model, its step and its contract from the same checkpoint.
 
-    Where training deletes the checkpoint while it is read, the newest of the directory is taken.
+    If training deletes the checkpoint meanwhile, the newest one in the directory is read.
 
     Args:
-        path: a checkpoint, or a directory of them, as `open_checkpoint` takes it.
-        use_moving_averages: as for `takes_averages`.
+      path: A checkpoint or a directory, as for `open_checkpoint`.
+      use_moving_averages: Whether to read the moving averages; None reads them if jslim kept some.
 
     Raises:
-        RestoreError: there is no checkpoint, it is broken, or it holds no such variables.
+      RestoreError: There is no checkpoint, it is broken, or it holds no such variables.
     """
     deleted = None
     while True:
@@ -108,22 +108,22 @@ def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None 
 def restore_variables(
     path: str | os.PathLike[str], *, use_ema: bool = False
 ) -> dict[str, Variables]:
-    """Reads the model's variables alone, without the network that they belong to.
+    """Reads the variables of a model; the network itself is not needed.
 
-    Of a checkpoint of TensorFlow, what optimizers keep and `global_step` are left out; moving
-    statistics are told from parameters by their names. With `use_ema` a variable without an
-    average comes as it is, as by TensorFlow's `variables_to_restore`.
+    A checkpoint of TensorFlow gives no optimizer slots and no `global_step`; names tell moving
+    statistics from parameters. With `use_ema`, a variable without an average is read itself, as in
+    TensorFlow's `variables_to_restore`.
 
     Args:
-        path: a checkpoint, or a training directory (its newest whole checkpoint is read); or what
-            `tf_checkpoint.load_checkpoint` takes.
-        use_ema: takes the moving averages of parameters and statistics in their place.
+      path: A checkpoint, or a training directory (its newest whole checkpoint is read); for
+        TensorFlow, as `tf_checkpoint.load_checkpoint` takes it.
+      use_ema: Whether to read the moving averages in place of parameters and statistics.
 
     Returns:
-        `{"params": {...}, "batch_stats": {...}}` of NumPy arrays, for `Model.apply`.
+      `{"params": {...}, "batch_stats": {...}}` of NumPy arrays, for `Model.apply`.
 
     Raises:
-        RestoreError: there is no checkpoint, it is broken, or it holds no such parameters.
+      RestoreError: There is no checkpoint, it is broken, or it holds no such parameters.
     """
     return read_weights(path, use_ema).variables
 
@@ -168,10 +168,10 @@ def _places(reader: CheckpointReader, are_averages: bool) -> dict[str, str]:
 
 
 def _model_variables(reader: CheckpointReader) -> list[str]:
-    """The names that a model made, as far as names and shapes say it.
+    """The names that look like variables of a model, by name and shape.
 
-    What optimizers and moving averages keep for a variable is named after it: a slot lies below
-    the name of its variable, at times within a further scope.
+    Slots of optimizers and moving averages lie below the name of their variable, sometimes within
+    another scope.
     """
     shapes = reader.get_variable_to_shape_map()
     dtypes = reader.get_variable_to_dtype_map()

@@ -11,12 +11,12 @@ from jslim.host.schema import Between, Invalid, conform
 _Size = Annotated[int, Between(1, 1 << 16)]
 
 
-# A contract as JSON gives it, with keys of others.
+# A contract as read from JSON, which may have further keys.
 Values = dict[str, Any]
 
 
 class Contract(TypedDict, total=False):
-    """The keys that jslim uses; others are whoever wrote them's own."""
+    """The keys that jslim uses; a contract may have others."""
 
     model_name: str
     num_classes: Annotated[int, Between(1, 1 << 62)]
@@ -31,10 +31,10 @@ class Contract(TypedDict, total=False):
 
 
 def checked(contract: object) -> Values:
-    """A contract as it was given, if it is one.
+    """The contract, unchanged.
 
     Raises:
-      Invalid: A key has what it cannot have.
+      Invalid: A key has a value that it cannot have.
     """
     try:
         return _checked(contract)
@@ -60,7 +60,9 @@ def require(
     """Refuses a contract without these keys.
 
     Raises:
-      RestoreError: It lacks some.
+      RestoreError: The contract of `path` lacks a key.
+
+    >>> require({"image_size": 28}, ["image_size"], "model.safetensors")
     """
     missing = [key for key in keys if key not in contract]
     if missing:

@@ -1,4 +1,4 @@
-"""The loss and the gradients of a batch, also of one that is computed in parts."""
+"""The loss and the gradients of a batch, at once or in parts."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,12 +12,16 @@ from jslim.summaries import SUMMARIES
 Outputs = dict[str, jax.Array]
 Collections = dict[str, PyTree]
 LossAndGradients = tuple[tuple[jax.Array, tuple[Outputs, Collections]], PyTree]
-# Of the trained variables, the other collections, the batch and the random key.
+# From the trained variables, the other collections, the batch and the random key.
 GradientsOf = Callable[[PyTree, Collections, PyTree, jax.Array], LossAndGradients]
 
 
 def scalar_loss(result: PyTree) -> tuple[jax.Array, Outputs]:
-    """The loss, and what the function returned beside it as `{name: array}`."""
+    """The loss and the outputs `{name: array}` from the result of a loss function.
+
+    Raises:
+      ScopeError: The loss is not a scalar.
+    """
     loss, outputs = result, {}
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
         loss, outputs = result[0], dict(result[1])
@@ -31,11 +35,11 @@ def scalar_loss(result: PyTree) -> tuple[jax.Array, Outputs]:
 
 
 def accumulate(gradients_of: GradientsOf, count: int) -> GradientsOf:
-    """`gradients_of` by the parts of a batch: the memory of one part, the gradients of all.
+    """`gradients_of` for a batch in `count` parts, with the memory of one part.
 
-    Losses, gradients and floating-point outputs are means over the parts, other outputs their
-    greatest. The held collections, such as moving statistics, go from part to part; summaries are
-    those of the last one.
+    Losses, gradients and floating-point outputs are means over the parts, other outputs maxima.
+    Held collections, such as moving statistics, go from part to part; summaries are those of the
+    last part.
     """
 
     def of_parts(
@@ -65,11 +69,14 @@ def accumulate(gradients_of: GradientsOf, count: int) -> GradientsOf:
 def split_batch(batch: PyTree, count: int) -> PyTree:
     """The batch in `count` parts of equal size, along a new first axis of every array.
 
-    Every `count`-th row goes into one part, so that each part is spread over the devices as the
-    batch is. Scalars are repeated.
+    Part i has the rows i, i + count, ..., so that each part is spread over the devices like the
+    batch. Scalars are repeated.
 
     Raises:
-      ValueError: The batch cannot be divided so.
+      ValueError: `count` does not divide the batch.
+
+    >>> split_batch(jnp.arange(6), 2).tolist()
+    [[0, 2, 4], [1, 3, 5]]
     """
 
     def split(path: tuple[object, ...], leaf: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
-"""The way of the gradients to the variables: one optax chain, and the parts that it is made of.
+"""From gradients to updates of variables: the parts of one optax chain.
 
-Gradients are a tree like that of the variables. Names come in only where a user's function or
-pattern asks for them, and summaries are taken on the way.
+Gradients are a tree like that of the variables. Names are used only for a user's functions and
+patterns. Summaries are recorded on the way.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ from jslim.learning.state import PyTree, TrainState
 from jslim.summaries import Summaries, when_due
 
 
-def names_of(tree: PyTree) -> dict[str, PyTree]:
-    """`{name: leaf}` of nested dicts."""
-    return {"/".join(path): leaf for path, leaf in flatten_dict(tree).items()}
-
-
 def part(tree: PyTree, mask: PyTree) -> PyTree:
-    """The leaves of nested dicts where `mask` is True, without dicts that would be empty."""
+    """The leaves of nested dicts for which `mask` is True, without empty dicts.
+
+    >>> mask = {"a": {"w": True, "b": False}, "c": {"w": False}}
+    >>> part({"a": {"w": 1, "b": 2}, "c": {"w": 3}}, mask)
+    {'a': {'w': 1}}
+    """
     kept = {}
     for key, node in tree.items():
         if isinstance(node, Mapping):
@@ -42,14 +42,18 @@ def part(tree: PyTree, mask: PyTree) -> PyTree:
 
 
 def merged(tree: PyTree, changed: PyTree) -> PyTree:
-    """Nested dicts with the leaves of a part of them, `changed`, in place of their own."""
+    """Nested dicts with some leaves replaced by those of `changed`.
+
+    >>> merged({"a": {"w": 1, "b": 2}}, {"a": {"w": 5}})
+    {'a': {'w': 5, 'b': 2}}
+    """
     if not isinstance(tree, Mapping):
         return changed
     return {k: merged(node, changed[k]) if k in changed else node for k, node in tree.items()}
 
 
 def by_name(change: GradientsFn) -> Callable[[PyTree], PyTree]:
-    """A function of `{name: gradient}` as one of trees."""
+    """Makes a function of trees from a function of `{name: gradient}`."""
 
     def of_tree(gradients: PyTree) -> PyTree:
         flat = flatten_dict(gradients)
@@ -61,7 +65,7 @@ def by_name(change: GradientsFn) -> Callable[[PyTree], PyTree]:
 
 
 def stateless(change: Callable[[PyTree], PyTree]) -> optax.GradientTransformation:
-    """The transformation of a function of a tree of gradients."""
+    """The transformation that applies a function to the tree of gradients."""
     return optax.stateless(lambda gradients, params: change(gradients))
 
 
@@ -71,7 +75,7 @@ def multiply(multipliers: Multipliers) -> optax.GradientTransformation:
     change = by_name(functools.partial(multiply_gradients, gradient_multipliers=multipliers))
 
     def init(params: PyTree) -> optax.EmptyState:
-        select(names_of(params), multipliers, "gradient_multipliers")
+        select(flatten_dict(params, sep="/"), multipliers, "gradient_multipliers")
         return optax.EmptyState()
 
     return optax.GradientTransformation(init, stateless(change).update)
@@ -80,7 +84,7 @@ def multiply(multipliers: Multipliers) -> optax.GradientTransformation:
 def before(
     optimizer: optax.GradientTransformation, *changes: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """`optax.chain(*changes, optimizer)` of changes without a state: it has the optimizer's own."""
+    """`optax.chain(*changes, optimizer)` for stateless changes: the state is the optimizer's."""
     if not changes:
         return optimizer
     changed, inner = optax.chain(*changes), optax.with_extra_args_support(optimizer)
@@ -100,12 +104,12 @@ def before(
 
 @dataclasses.dataclass
 class Update:
-    """The update of a step while it is computed: what is `watched` is given it as `seen`.
+    """The update of a step under way, which `watched` transformations take as `seen`.
 
     Attributes:
       loss: The loss.
       state: The training state before the update.
-      summaries: What has been found on the way.
+      summaries: The summaries so far.
     """
 
     loss: jax.Array
@@ -113,14 +117,14 @@ class Update:
     summaries: Summaries = dataclasses.field(default_factory=dict)
 
 
-# Gives summaries of the update, the gradients by name, and the state of what made them.
+# From the update, the gradients by name and the state of the transformation, to summaries.
 Watch = Callable[[Update, Gradients, PyTree], Summaries]
 
 
 def watched(
     transformation: optax.GradientTransformation, watch: Watch
 ) -> optax.GradientTransformation:
-    """The transformation, of whose gradients summaries are made."""
+    """The transformation, with summaries of the gradients that it gives."""
     inner = optax.with_extra_args_support(transformation)
 
     def update(
@@ -133,7 +137,7 @@ def watched(
     ) -> tuple[PyTree, PyTree]:
         gradients, state = inner.update(gradients, state, params, seen=seen, **extra)
         if seen is not None:
-            seen.summaries |= when_due(lambda: watch(seen, names_of(gradients), state))
+            seen.summaries |= when_due(lambda: watch(seen, flatten_dict(gradients, sep="/"), state))
         return gradients, state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)

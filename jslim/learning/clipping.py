@@ -1,4 +1,4 @@
-"""Clipping that adapts to the norms that gradients have had."""
+"""Clipping by the statistics of past gradients."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,13 @@ from jslim.learning.state import PyTree
 
 
 class AdaptiveClippingState(NamedTuple):
-    """What `adaptive_clipping_fn` keeps.
+    """The state of `adaptive_clipping_fn`.
 
     Attributes:
-      num_updates: How many updates there were, int32.
-      mean: Moving average of the logarithm of the gradients' common norm, float32, from 0.
-      sq_mean: That of its square.
+      num_updates: The number of updates, an int32 scalar.
+      mean: The moving average of the logarithm of the gradients' common norm, a float32 scalar that
+        starts at 0.
+      sq_mean: The moving average of the square of that logarithm.
       max_norm: The norm above which the last update was clipped; None unless it is reported.
     """
 
@@ -38,28 +39,35 @@ def adaptive_clipping_fn(
 ) -> optax.GradientTransformation:
     """Clips gradients by the statistics of their common norm (Hochreiter et al., 2014, 3.2.1).
 
-    With moving averages mean and std of `log(norm)`, gradients whose norm is not below
-    `exp(mean + std_factor * std)` are scaled to the norm `exp(mean)`.
+    With the moving mean and standard deviation std of `log(norm)`, gradients whose norm is not
+    below `exp(mean + std_factor * std)` are scaled to the norm `exp(mean)`.
 
-    Differs from TF-Slim: it gives an optax transformation, for `optimize_loss(clip_gradients=...)`
-    or any `optax.chain`, whose state holds the averages.
+    Differs from TF-Slim: the result is an optax transformation, for
+    `optimize_loss(clip_gradients=...)` or any `optax.chain`; its state holds the averages.
 
     Args:
-      std_factor: See above.
-      decay: Weight of the old averages, in [0, 1).
-      static_max_norm: The greatest norm whatever the averages are; None for none.
+      std_factor: The factor in the formula, at least 0.
+      decay: The weight of the old averages, in [0, 1).
+      static_max_norm: A greatest norm that does not depend on the averages; None for none.
       global_step: True for averages that move faster at first, with decay `min(decay, n / (n + 1))`
         after n updates (TF-Slim takes the step itself); None or False for `decay` from the start.
       report_summary: Whether `optimize_loss` records the greatest norm, in the state's `max_norm`.
-      epsilon: Keeps logarithm and standard deviation from 0.
-      name: Ignored: the state has names of its own.
+      epsilon: A number above 0 that keeps logarithm and standard deviation finite.
+      name: Ignored.
 
     Returns:
       An optax transformation with an `AdaptiveClippingState`.
 
     Raises:
       ValueError: A number is out of range.
-      TypeError: `global_step` is not a bool, or another argument no number.
+      TypeError: `global_step` is not a bool, or another argument is not a number.
+
+    Example:
+      >>> clipping = adaptive_clipping_fn(std_factor=0.0, decay=0.5)
+      >>> gradients = {"w": jnp.array([3.0, 4.0])}
+      >>> clipped, state = clipping.update(gradients, clipping.init(gradients))
+      >>> round(float(global_norm(clipped)), 4)  # from 5, since mean = log(5) / 2
+      2.2361
     """
     op = "adaptive_clipping_fn"
     if global_step is not None and not isinstance(global_step, bool):

@@ -1,12 +1,12 @@
-"""What is done to gradients between the loss and the optimizer."""
+"""Functions of gradients, between the loss and the optimizer."""
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.core.errors import ScopeError
 from jslim.core.selection import select
 from jslim.core.text import some_of
@@ -14,9 +14,9 @@ from jslim.core.trees import named
 from jslim.learning.state import PyTree
 from jslim.summaries import Summaries, gradient_summaries
 
-Gradients = Mapping[str, jax.Array]  # by the names of their variables
+Gradients = Mapping[str, jax.Array]  # by name of the variable
 GradientsFn = Callable[[Gradients], Gradients]
-Multipliers = Mapping[str, ArrayLike]  # by names or patterns
+Multipliers = Mapping[str, ArrayLike]  # by name or pattern
 
 
 def multiply_gradients(
@@ -27,13 +27,13 @@ def multiply_gradients(
 ) -> dict[str, jax.Array]:
     """Multiplies the gradients of chosen variables.
 
-    Differs from TF-Slim: a key that names no variable is an error (there it was ignored), and a
-    key may be a pattern, anchored at the start of the full name.
+    Differs from TF-Slim: a key that names no variable is an error, not ignored, and a key may be a
+    pattern, anchored at the start of the full name.
 
     Args:
       grads_and_vars: `{name: gradient}`.
-      gradient_multipliers: `{name or pattern: multiplier}`; a name may end in ':0', as TF's do.
-        A multiplier is a number or a scalar array.
+      gradient_multipliers: `{name or pattern: multiplier}`. A name may end in ':0', as in
+        TensorFlow. A multiplier is a number or a scalar array.
       multipliers: Another name of `gradient_multipliers`.
 
     Returns:
@@ -43,6 +43,11 @@ def multiply_gradients(
       TypeError: `grads_and_vars` is not a dict.
       ValueError: `gradient_multipliers` is empty, not a dict, or given under both names.
       ScopeError: A key matches no gradient.
+
+    Example:
+      >>> gradients = {"a/w": jnp.ones(2), "b/w": jnp.ones(2)}
+      >>> {name: g.tolist() for name, g in multiply_gradients(gradients, {"a": 3.0}).items()}
+      {'a/w': [3.0, 3.0], 'b/w': [1.0, 1.0]}
     """
     gradients = _by_name("multiply_gradients: grads_and_vars", grads_and_vars)
     if gradient_multipliers is not None and multipliers is not None:
@@ -60,7 +65,7 @@ def multiply_gradients(
 
 
 def _by_name(where: str, gradients: Gradients) -> dict[str, jax.Array]:
-    """`gradients`, where TF-Slim's list of pairs (gradient, variable) is an error."""
+    """The gradients, which must not be TF-Slim's list of pairs (gradient, variable)."""
     if not isinstance(gradients, Mapping):
         raise TypeError(
             f"{where} must be a dict {{name: gradient}}, got a {type(gradients).__name__}; an "
@@ -70,19 +75,17 @@ def _by_name(where: str, gradients: Gradients) -> dict[str, jax.Array]:
 
 
 def check_multipliers(multipliers: Multipliers | None) -> Multipliers:
-    """`multipliers`, or an error where they cannot be `gradient_multipliers`."""
+    """The multipliers, which must be a non-empty dict."""
     if not isinstance(multipliers, Mapping) or not multipliers:
-        raise ValueError(
-            f"gradient_multipliers must be a non-empty dict {{name: multiplier}}, got "
-            f"{multipliers!r}"
-        )
+        accepted = "a non-empty dict {name: multiplier}"
+        raise checks.refusal("", "gradient_multipliers", accepted, repr(multipliers))
     return multipliers
 
 
 def clip_gradient_norms(gradients_to_variables: Gradients, max_norm: float) -> dict[str, jax.Array]:
-    """Scales each gradient down to an L2 norm of `max_norm` where it is longer.
+    """Scales each gradient down to an L2 norm of at most `max_norm`.
 
-    As in TF-Slim every variable is clipped by itself, not all by their common norm.
+    Each gradient is clipped by its own norm, as in TF-Slim, not by the common norm of all.
 
     Args:
       gradients_to_variables: `{name: gradient}`.
@@ -93,19 +96,30 @@ def clip_gradient_norms(gradients_to_variables: Gradients, max_norm: float) -> d
 
     Raises:
       TypeError: `gradients_to_variables` is not a dict.
+
+    Example:
+      >>> clip_gradient_norms({"w": jnp.array([3.0, 4.0])}, 2.5)["w"].tolist()
+      [1.5, 2.0]
     """
     gradients = _by_name("clip_gradient_norms: gradients_to_variables", gradients_to_variables)
     return clip_each(gradients, max_norm)
 
 
 def clip_each(gradients: PyTree, max_norm: float) -> PyTree:
-    """`clip_gradient_norms` of any tree of gradients."""
+    """`clip_gradient_norms` for any tree of gradients."""
     return jax.tree.map(lambda gradient: _clip(gradient, max_norm), gradients)
 
 
 def clip_gradient_norms_fn(max_norm: float) -> GradientsFn:
-    """`clip_gradient_norms` with this `max_norm`: for `create_train_op(transform_grads_fn=...)`."""
-    _check_max_norm("clip_gradient_norms_fn", max_norm)
+    """`clip_gradient_norms` with this `max_norm`, for `create_train_op(transform_grads_fn=...)`.
+
+    Args:
+      max_norm: The greatest norm, above 0.
+
+    Raises:
+      ValueError: `max_norm` is not above 0.
+    """
+    checks.number("clip_gradient_norms_fn", "max_norm", max_norm, above=0)
     return lambda gradients: clip_gradient_norms(gradients, max_norm)
 
 
@@ -118,8 +132,16 @@ def clip_by_global_norm(gradients: PyTree, max_norm: float) -> PyTree:
 
     Returns:
       A tree like `gradients`.
+
+    Raises:
+      ValueError: `max_norm` is not above 0.
+
+    Example:
+      >>> clipped = clip_by_global_norm({"a": jnp.array([6.0]), "b": jnp.array([8.0])}, 5.0)
+      >>> clipped["a"].tolist(), clipped["b"].tolist()
+      ([3.0], [4.0])
     """
-    _check_max_norm("clip_by_global_norm", max_norm)
+    checks.number("clip_by_global_norm", "max_norm", max_norm, above=0)
     return _clip(gradients, max_norm)
 
 
@@ -129,9 +151,13 @@ def _clip(gradients: PyTree, max_norm: float) -> PyTree:
 
 
 def global_norm(gradients: PyTree) -> jax.Array:
-    """The L2 norm of all gradients of a tree together, in float32."""
+    """The common L2 norm of all gradients of a tree, a float32 scalar.
+
+    >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
+    5.0
+    """
     squares = [jnp.sum(jnp.square(g.astype(jnp.float32))) for g in jax.tree.leaves(gradients)]
-    return jnp.sqrt(functools.reduce(jnp.add, squares, jnp.float32(0)))
+    return jnp.sqrt(sum(squares, jnp.float32(0)))
 
 
 def scaled(gradient: jax.Array, factor: jax.Array) -> jax.Array:
@@ -142,11 +168,14 @@ def scaled(gradient: jax.Array, factor: jax.Array) -> jax.Array:
 def add_gradients_summaries(grads_and_vars: Gradients) -> Summaries:
     """For each gradient the histogram `<name>/gradient` and the scalar `<name>/gradient_norm`.
 
-    Differs from TF-Slim: it gives summaries for `SummaryWriter.write`, since there is no graph to
-    add them to; `create_train_op(summarize_gradients=True)` records them in `train`.
+    Differs from TF-Slim: the summaries are returned, since there is no graph to add them to;
+    `create_train_op(summarize_gradients=True)` records them in `train`.
 
     Args:
       grads_and_vars: `{name: gradient}`.
+
+    Returns:
+      Summaries for `SummaryWriter.write`.
 
     Raises:
       TypeError: `grads_and_vars` is not a dict.
@@ -154,16 +183,24 @@ def add_gradients_summaries(grads_and_vars: Gradients) -> Summaries:
     return gradient_summaries(_by_name("add_gradients_summaries: grads_and_vars", grads_and_vars))
 
 
-def _check_max_norm(where: str, max_norm: float) -> None:
-    if not max_norm > 0:
-        raise ValueError(f"{where}: max_norm must be above 0, got {max_norm}")
+def check_transformed(
+    changed: object,
+    gradients: Gradients,
+    where: str = "create_train_op: transform_grads_fn",
+) -> dict[str, jax.Array]:
+    """The result of a user's function of gradients, which must fit its argument.
 
+    Args:
+      changed: The result.
+      gradients: The argument.
+      where: The function, for errors.
 
-def check_transformed(changed: object, gradients: Gradients) -> dict[str, jax.Array]:
-    """What a `transform_grads_fn` gave, if it fits what it was given."""
+    Raises:
+      ScopeError: The result is no dict, or has other names, shapes or types.
+    """
     must = (
-        "create_train_op: transform_grads_fn must give back {name: gradient} with the names, "
-        f"shapes and types of the {len(gradients)} gradients that it was given; "
+        f"{where} must give back {{name: gradient}} with the names, shapes and types of the "
+        f"{len(gradients)} gradients that it was given; "
     )
     if not isinstance(changed, Mapping):
         raise ScopeError(f"{must}got {type(changed).__name__}")
@@ -192,25 +229,23 @@ def check_trainable(
     batch_stats: PyTree,
     trainable: frozenset[str],
 ) -> frozenset[str]:
-    """The names to train: those that `variables_to_train` gives, or all that are trainable.
+    """The names to train: those of `variables_to_train`, or all trainable ones.
 
     Args:
       wanted: None; a `{name: leaf}` dict; or names and patterns.
       params: The params tree.
-      batch_stats: The statistics; a dict may name them too, as what `get_variables` gives does.
+      batch_stats: The statistics, which a dict as from `get_variables` may hold too.
       trainable: The names that the model made with `trainable=True`.
 
     Raises:
       ScopeError: A pattern matches nothing; a name is not trainable; nothing is left.
     """
-    if wanted is None:
-        names = trainable
-    else:
-        held = named(params)
+    names = trainable
+    if wanted is not None:
         is_set_of_variables = isinstance(wanted, Mapping)
         if isinstance(wanted, Mapping):
             wanted = wanted.keys() - named(batch_stats).keys()
-        chosen = set(select(held, wanted, "variables_to_train"))
+        chosen = set(select(named(params), wanted, "variables_to_train"))
         frozen = chosen - trainable
         if frozen and not is_set_of_variables:
             raise ScopeError(

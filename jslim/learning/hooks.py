@@ -1,18 +1,20 @@
-"""What a run does beside its steps, and when."""
+"""When something is due."""
 
 import dataclasses
 import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 
 @dataclasses.dataclass(kw_only=True)
 class Every:
-    """When something is due: at multiples of a number of steps, or some time after the last time.
+    """Due at multiples of a number of steps, or some seconds after the last `restart`.
 
     Args:
-      steps: Steps from one time to the next, counted over all runs.
+      steps: Steps from one time to the next, counted over all runs; None counts seconds.
       secs: Seconds from one time to the next; None or infinity for never. Not with `steps`.
+
+    Example:
+      >>> [step for step in range(9) if Every(steps=4).is_due(step)]
+      [0, 4, 8]
     """
 
     steps: int | None = None
@@ -22,22 +24,11 @@ class Every:
         self.restart()
 
     def restart(self) -> None:
-        """Counts the seconds from now on, since it was done."""
+        """Counts the seconds from now on."""
         self._since = time.monotonic()
 
     def is_due(self, step: int) -> bool:
+        """Whether it is due after the step of this number."""
         if self.steps is not None:
             return step % self.steps == 0
         return self.secs is not None and time.monotonic() - self._since >= self.secs
-
-
-class Hook(NamedTuple):
-    """What is done after a step, where it is due.
-
-    Attributes:
-      is_due: Whether it is, after the step of this number.
-      act: Does it; True ends the run.
-    """
-
-    is_due: Callable[[int], bool]
-    act: Callable[[], bool | None]

@@ -18,7 +18,7 @@ from jslim.learning.running import AfterStep, Run, TrainStepFn
 from jslim.learning.source import Source
 from jslim.learning.state import MAX_STEPS, PyTree, TrainState
 from jslim.learning.train_op import TrainOp
-from jslim.summaries import NullWriter, SummaryWriter
+from jslim.summaries import NullWriter
 
 logger = logging.getLogger("jslim")
 
@@ -47,63 +47,64 @@ def train(
 ) -> TrainState:
     """Trains until `number_of_steps`, the end of the data, a signal, or for ever.
 
-    Where `logdir` holds a checkpoint, training continues from the newest whole one and ends with
-    the parameters that a run without a break would have had, to the bit, if `batches` or its
-    iterator has `get_state()` and `set_state(state)`: those of `jslim.data` and of Grain do.
-    Otherwise it starts from `train_op.init` and `init_fn`. A checkpoint is written at the start,
-    every `save_interval_secs`, on SIGTERM, SIGHUP, SIGUSR1 or Ctrl-C (the step is finished and
-    saved first), where the data raises an error, and at the end. The first one is read back, so
-    that a directory that cannot hold checkpoints is an error at once.
+    If `logdir` holds a checkpoint, training continues from the newest whole one; otherwise it
+    starts from `train_op.init` and `init_fn`. A continued run ends with the same parameters as an
+    unbroken one, bit for bit, if `batches` or its iterator has `get_state()` and
+    `set_state(state)`, as in `jslim.data` and Grain.
 
-    `logdir` is this run's alone meanwhile: a second one is refused. If it is deleted or renamed,
-    it is made anew within a second and saved to. When the run is done, a mark says so: at
-    `number_of_steps`, where `after_step` or `train_step_fn` ends it, and without
-    `number_of_steps` at the end of the data. Data that ends before is a warning, and no mark.
+    A checkpoint is written at the start; every `save_interval_secs`; on SIGTERM, SIGHUP, SIGUSR1 or
+    Ctrl-C, after the step under way; when the data raises an error; and at the end. The first one
+    is read back, so that a directory that cannot hold checkpoints is an error at once.
 
-    Differs from TF-Slim: restarting a finished run takes no further step; it returns the state
-    and not the loss; `log_every_n_steps` is 10 by default and not 1; a log line is shown when the
-    device has computed its step, and later steps do not wait for that; what belongs to a session or
-    a graph is gone.
+    While a run goes on, a second run in the same `logdir` is refused. If the directory is deleted
+    or renamed, it is made anew within a second and saved to. A mark in it says that the run is
+    done: at `number_of_steps`, when `after_step` or `train_step_fn` ends it, and without
+    `number_of_steps` at the end of the data. Data that ends early is a warning, and no mark.
+
+    Differs from TF-Slim: restarting a finished run takes no further step; the result is the state,
+    not the loss; `log_every_n_steps` is 10 by default, not 1; a log line appears when the device
+    has computed its step, and later steps do not wait for that; arguments about sessions and graphs
+    are gone.
 
     Args:
       train_op: From `create_train_op`.
-      batches: An iterable of what the loss function takes, host arrays or device arrays.
+      batches: An iterable of arguments of the loss function, host arrays or device arrays.
       logdir: Where checkpoints and event files go; None keeps nothing.
-      number_of_steps: The step at which to stop, counted over all runs; None means no limit.
+      number_of_steps: The step at which to stop, counted over all runs; None for no limit.
       log_every_n_steps: Steps from one progress line to the next.
-      rng: A key or a seed: variables and dropout come from it.
-      init_fn: Takes the fresh `TrainState` and gives one, or a variables tree to put in it, as
-        `assign_from_checkpoint_fn` does. Not called when training resumes.
+      rng: A key or a seed, for variables and dropout.
+      init_fn: `init_fn(state)` takes the fresh `TrainState` and returns one, or a variables tree,
+        as from `assign_from_checkpoint_fn`. Not called when training resumes.
       save_summaries_secs: Seconds between summaries; None or 0 writes no event files.
       save_interval_secs: Seconds between checkpoints.
-      max_to_keep: How many checkpoints to keep, the newest.
-      contract: What is needed to use the checkpoints (network, image size, class names, ...),
+      max_to_keep: How many of the newest checkpoints to keep.
+      contract: What users of the checkpoints need to know (network, image size, class names, ...),
         stored in each; JSON values.
-      train_step_fn: Called for each step in place of `train_op(state, batch)`, with
-        `(train_op, state, batch)`; gives `(state, outputs, should_stop)`.
+      train_step_fn: `train_step_fn(train_op, state, batch)` is called in place of
+        `train_op(state, batch)`; it returns `(state, outputs, should_stop)`.
       summary_writer: Where summaries go; default a `SummaryWriter` on `logdir`.
-      after_step: Called after each step with its number and the state, which is the next step's to
-        overwrite: look at it, evaluate it or save it, but do not keep it. True ends the training.
-        If it has an attribute `every`, such as `slim.learning.Every(steps=100)`, it is called only
-        when that is due, after the log lines of the steps before.
-      on_start: Called with the same, once, before the first step that is taken here. What a kill
-        left undone after the checkpoint that training goes on from can be done there.
-      save_summaries_steps: Steps between summaries, the first step's among them, counted over
-        all runs; in place of `save_summaries_secs`.
-      profile_steps: `(first, last)`: what host and devices do in these steps is written to
-        `logdir/plugins/profile` for TensorBoard, and there as a trace for Perfetto.
+      after_step: `after_step(step, state)` is called after each step; True ends the training. It
+        may look at the state, evaluate it or save it, but not keep it: the next step overwrites
+        it. If it has an attribute `every`, such as `slim.learning.Every(steps=100)`, it is called
+        only when that is due, after the log lines of the steps before.
+      on_start: `on_start(step, state)` is called once, before the first step of this call. It can
+        do what a killed run left undone after its last checkpoint. True ends the training.
+      save_summaries_steps: Steps between summaries, counted over all runs, starting with the first
+        step; in place of `save_summaries_secs`.
+      profile_steps: `(first, last)`: the work of host and devices in these steps is written to
+        `logdir/plugins/profile`, for TensorBoard and Perfetto.
 
     Returns:
       The final `TrainState`.
 
     Raises:
-      ValueError: `number_of_steps` is not positive, or another number makes no sense; the batches
-        are empty.
+      ValueError: `number_of_steps` is not positive, or another number is out of range; there are no
+        batches.
       OSError: `logdir` cannot hold checkpoints, or another run writes to it.
-      TypeError: `train_op` is not one, or a directory stands where the batches do.
-      FloatingPointError: A number is NaN or infinite, see `create_train_op(check_numerics=...)`; it
-        names the first such quantity, the step and the records of its batch. The last checkpoint is
-        from before that.
+      TypeError: `train_op` is not a `TrainOp`, or `batches` is a directory.
+      FloatingPointError: A number is NaN or infinite, see `create_train_op(check_numerics=...)`;
+        the error names the first such quantity, the step and the records of its batch. The last
+        checkpoint is from before that step.
       RestoreError: `logdir` holds checkpoints of another model.
     """
     _check_arguments(
@@ -134,7 +135,7 @@ def train(
             directory = RunDirectory(
                 logdir, contract, max_to_keep=max_to_keep, save_interval_secs=save_interval_secs
             )
-            opened.callback(directory.close)
+            opened.enter_context(directory)
             restored = directory.restore(train_op.init_shapes(rng, source.example))
         if restored is None:
             state = _initialize(train_op, rng, source.example, init_fn)
@@ -148,24 +149,17 @@ def train(
                     "the batches have no get_state and set_state, or the checkpoint has no "
                     "position of theirs: the data starts over"
                 )
-        has_summaries = bool(save_summaries_secs or save_summaries_steps)
-
-        def open_writer(resumed_step: int | None) -> NullWriter:
-            if summary_writer is not None:
-                return summary_writer
-            return _default_writer(logdir, has_summaries, resumed_step)
-
         run = Run(
             train_op=train_op,
             state=state,
             source=source,
-            directory=directory,
-            open_writer=open_writer,
+            checkpoints=directory,
             profiler=profiler,
             is_resumed=restored is not None,
             number_of_steps=number_of_steps,
             every_log=Every(steps=log_every_n_steps),
             every_summaries=Every(steps=save_summaries_steps, secs=save_summaries_secs or None),
+            summary_writer=summary_writer,
             train_step_fn=train_step_fn,
             on_start=on_start,
             after_step=after_step,
@@ -213,16 +207,3 @@ def _initialize(
     given = given.with_averages_since(state)
     # A copy: two leaves that share a buffer could not both be donated.
     return jax.tree.map(put, given, jax.tree.broadcast(train_op.state_sharding, given))
-
-
-def _default_writer(
-    logdir: str | os.PathLike[str] | None, has_summaries: bool, resumed: int | None
-) -> NullWriter:
-    if logdir is None or not has_summaries or jax.process_index() != 0:
-        return NullWriter()
-    try:
-        # What a killed run wrote beyond its last checkpoint is taken again.
-        return SummaryWriter(logdir, purge_step=None if resumed is None else resumed + 1)
-    except ImportError as error:
-        logger.warning("no event files are written: %s", error)
-        return NullWriter()

@@ -1,4 +1,4 @@
-"""The devices that a step runs on, and how a batch is laid out over them."""
+"""The devices of a step, and the layout of a batch over them."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,23 @@ from jslim.host.processes import put, put_rows
 
 DATA_AXIS = "data"
 
-# How far the host may run ahead of the devices: each step in flight holds its batch in memory.
+# The steps by which the host may run ahead of the devices; each holds its batch in memory.
 STEPS_IN_FLIGHT = 16
 
 
 def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh with the one axis 'data', over which batches are split.
+    """A mesh with one axis, 'data', over which batches are split.
 
     Args:
-      num_devices: How many devices to use; None means all. With several processes, as many of
-        each.
+      num_devices: How many devices to use, the same number from each process; None for all.
       devices: The devices to choose from; default `jax.devices()`.
 
     Raises:
-      ValueError: More devices are asked for than there are, or not as many of each process.
+      ValueError: There are fewer devices, or processes do not have the same number of them.
+
+    Example:
+      >>> dict(data_mesh(1).shape)
+      {'data': 1}
     """
     devices = list(jax.devices() if devices is None else devices)
     if num_devices is not None and jax.process_count() > 1:
@@ -43,7 +46,7 @@ def data_mesh(num_devices: int | None = None, devices: Sequence[jax.Device] | No
 
 
 def _of_each_process(devices: list[jax.Device], num_devices: int) -> list[jax.Device]:
-    """That many devices, as many of each process, those of one process beside each other."""
+    """The same number of devices from each process, those of one process side by side."""
     count = jax.process_count()
     share, rest = divmod(num_devices, count)
     own = [[d for d in devices if d.process_index == index] for index in range(count)]
@@ -56,53 +59,57 @@ def _of_each_process(devices: list[jax.Device], num_devices: int) -> list[jax.De
 
 
 def wait_on_shared_cpu(mesh: Mesh, results: PyTree) -> None:
-    """Waits for `results` where the mesh's devices are shares of one CPU; else does nothing.
+    """Waits for `results` if the mesh's devices share one CPU; else does nothing.
 
-    The programs of such devices wait for each other in threads that are as few as the cores. With
-    several programs under way they can wait for ever, and XLA then aborts the process.
+    The programs of such devices wait for each other in only as many threads as there are cores.
+    Several programs at a time can wait for ever, and XLA then aborts the process.
     """
     if mesh.size > 1 and mesh.devices.flat[0].platform == "cpu":
         jax.block_until_ready(results)
 
 
+def batch_spec(leaf: PyTree) -> PartitionSpec:
+    """How an array of a batch is split: along its first axis; a scalar is on every device."""
+    return PartitionSpec(DATA_AXIS) if np.ndim(leaf) else PartitionSpec()
+
+
 def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
     """Puts a batch on the mesh's devices, split along the first axis of each array.
 
-    Arrays that are there already are left alone; scalars go to every device. With several processes
-    each gives its own rows of the batch.
+    Arrays that are there already stay; scalars go to every device. With several processes each
+    gives its own rows of the batch.
 
     Raises:
       ValueError: The batch cannot be divided among the devices.
     """
-    split = NamedSharding(mesh, PartitionSpec(DATA_AXIS))
-    whole = NamedSharding(mesh, PartitionSpec())
 
     def place(path: tuple[object, ...], leaf: PyTree) -> jax.Array:
-        sharding = split if np.ndim(leaf) else whole
+        sharding = NamedSharding(mesh, batch_spec(leaf))
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf
-        # With several processes each gives its own rows.
+        if not np.ndim(leaf):
+            return put(leaf, sharding)
         num_parts = mesh.size // jax.process_count()
-        if np.ndim(leaf) and np.shape(leaf)[0] % num_parts:
+        if np.shape(leaf)[0] % num_parts:
             raise ValueError(
                 f"batch{jax.tree_util.keystr(path)}: {np.shape(leaf)[0]} examples cannot be "
                 f"divided among {num_parts} devices; use a batch size that is a multiple of "
                 f"{num_parts}"
             )
-        return put_rows(leaf, sharding) if np.ndim(leaf) else put(leaf, sharding)
+        return put_rows(leaf, sharding)
 
     return jax.tree_util.tree_map_with_path(place, batch)
 
 
 def to_varying(tree: PyTree, axis_name: str) -> PyTree:
-    """Under a map over `axis_name`: each device has its own copy, to be differentiated alone."""
+    """Under a map over `axis_name`: a copy for each device, which differentiates it alone."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, axis_name, to="varying"), tree)
 
 
 def mean_over(tree: PyTree, axis_name: str, dtype: DTypeLike | None = None) -> PyTree:
-    """Under a map over `axis_name`: the mean over the devices; of integers the greatest.
+    """Under a map over `axis_name`: the mean over the devices; for integers, the maximum.
 
-    With `dtype` the numbers travel in that, and come back in their own.
+    With `dtype`, floating-point numbers are sent in that type, and come back in their own.
     """
 
     def mean(x: jax.Array) -> jax.Array:

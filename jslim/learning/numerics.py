@@ -8,16 +8,16 @@ import jax.numpy as jnp
 from jslim.core.trees import named
 from jslim.learning.state import PyTree
 
-# What `check_numerics` is to look at all of it.
+# The value of `check_numerics` that checks all quantities.
 EVERYTHING = "everything"
-# The name in a step's outputs of what `first_nonfinite` gave.
+# The name of `first_nonfinite` in the outputs of a step.
 FIRST_NONFINITE = "first_nonfinite"
 
 
 def quantities_of_step(
     loss: jax.Array, gradients: PyTree, params: PyTree, batch_stats: PyTree
 ) -> dict[str, jax.Array]:
-    """What a step computes, in the order in which it does, each under what an error calls it."""
+    """The quantities of a step in the order of their computation, by their names in errors."""
     return {
         "the loss": loss,
         **{
@@ -33,6 +33,11 @@ def quantities_of_step(
 
 
 def first_nonfinite(quantities: Mapping[str, jax.Array]) -> jax.Array:
-    """The place of the first that holds NaN or infinity, int32; -1 if all are finite."""
+    """The index of the first quantity with NaN or infinity, an int32 scalar; -1 if all are finite.
+
+    Example:
+      >>> int(first_nonfinite({"a": jnp.ones(2), "b": jnp.array([1.0, jnp.nan])}))
+      1
+    """
     bad = jnp.stack([jnp.logical_not(jnp.all(jnp.isfinite(x))) for x in quantities.values()])
     return jnp.where(jnp.any(bad), jnp.argmax(bad), -1).astype(jnp.int32)

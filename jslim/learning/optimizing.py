@@ -1,9 +1,7 @@
-"""`optimize_loss`: a train op from a loss and the name of an optimizer, with everything on the way
-from the gradients to the update as one optax chain."""
+"""`optimize_loss`: a train op from a loss and the name of an optimizer, as one optax chain."""
 
-import dataclasses
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,13 +13,13 @@ from jax.typing import ArrayLike
 from jslim.core import checks
 from jslim.core.model import Model
 from jslim.core.seeds import key_of
-from jslim.core.text import some_of
 from jslim.learning import chain
 from jslim.learning.clipping import AdaptiveClippingState
 from jslim.learning.gradients import (
     Gradients,
     GradientsFn,
     Multipliers,
+    check_transformed,
     clip_by_global_norm,
     global_norm,
 )
@@ -68,36 +66,36 @@ def optimize_loss(
 ) -> TrainOp:
     """Makes the training step of a loss and an optimizer, which may be given by its name.
 
-    The gradients get noise, are multiplied, clipped and go to the optimizer, in this order.
+    Gradients get noise, are multiplied and clipped, and go to the optimizer, in this order.
 
-    Differs from TF-Slim: `loss` is a function of a batch, and the train op counts its steps; what
-    only a graph needs (`global_step`, `update_ops`, `colocate_gradients_with_ops`,
-    `increment_global_step`) keeps its place and takes its default alone. Whole numbers are as good
-    as floats.
+    Differs from TF-Slim: `loss` is a function of a batch, and the train op counts its steps. The
+    arguments for graphs (`global_step`, `update_ops`, `colocate_gradients_with_ops`,
+    `increment_global_step`) keep their places and accept only their defaults. Whole numbers are
+    accepted for floats.
 
     Args:
       loss: A model function (or a `Model`) of one batch, as for `create_train_op`.
       global_step: None.
-      learning_rate: A number of at least 0 or a scalar array; a schedule; or None where the
-        optimizer has its own.
+      learning_rate: A number of at least 0 or a scalar array; a schedule; or None if the optimizer
+        has its own.
       optimizer: A name in `OPTIMIZER_CLS_NAMES` ('Adagrad', 'Adam', 'Ftrl', 'Momentum' with
-        momentum 0.9, 'RMSProp', 'SGD'); an optax transformation; or a function of the learning
-        rate, of nothing if that is None, that gives one.
-      gradient_noise_scale: Standard deviation of the normal noise added to all gradients, cut off
-        at two of them; None adds none.
+        momentum 0.9, 'RMSProp', 'SGD'); an optax transformation; or a function that makes one from
+        the learning rate, or from nothing if that is None.
+      gradient_noise_scale: Standard deviation of normal noise, cut off at two standard deviations,
+        that is added to all gradients; None adds none.
       gradient_multipliers: `{name or pattern: multiplier}`; names may end in ':0'.
       clip_gradients: The greatest common L2 norm of all gradients; an optax transformation such as
-        `adaptive_clipping_fn()`; or a function from `{name: gradient}` to the same.
-      learning_rate_decay_fn: `f(learning_rate, global_step)`, which gives the rate of a step; steps
-        count from 0. Ignored where `learning_rate` is None.
+        `adaptive_clipping_fn()`; or a function of `{name: gradient}` that returns such a dict.
+      learning_rate_decay_fn: `f(learning_rate, global_step)` gives the rate of a step; steps count
+        from 0. Ignored if `learning_rate` is None.
       update_ops: None.
       variables: What to train: names, patterns or a `{name: leaf}` dict; None for all trainable.
-      name: What the names of the summaries start with; default 'OptimizeLoss'.
+      name: The start of the tags of summaries; default 'OptimizeLoss'.
       summaries: Which of `OPTIMIZER_SUMMARIES` to record; default the loss, the learning rate (if
         it decays) and the common norm of the gradients.
       colocate_gradients_with_ops: False.
       increment_global_step: True.
-      seed: Of the noise.
+      seed: The seed of the noise.
       check_numerics: As for `create_train_op`.
       moving_average_decay: As for `create_train_op`.
       mesh: As for `create_train_op`.
@@ -106,9 +104,9 @@ def optimize_loss(
       A `TrainOp`.
 
     Raises:
-      ValueError: A number is out of range, an unknown optimizer or summary, or there is no
-        learning rate for the optimizer.
-      TypeError: An argument is of a wrong kind.
+      ValueError: A number is out of range, an optimizer or summary is unknown, or the optimizer
+        needs a learning rate.
+      TypeError: An argument has a wrong type.
     """
     for argument, value, default, instead in (
         ("global_step", global_step, None, "the train op counts its steps"),
@@ -129,15 +127,15 @@ def optimize_loss(
     if gradient_multipliers is not None:
         changes.append(chain.multiply(gradient_multipliers))
     decays = learning_rate is not None and learning_rate_decay_fn is not None
-    watch = _Watch(
-        shown=frozenset(shown),
-        name=name or "OptimizeLoss",
-        rate=rate if decays else None,
-        clips=clip_gradients is not None,
+    before_clipping, after_clipping = _watches(
+        frozenset(shown),
+        name or "OptimizeLoss",
+        rate if decays else None,
+        clip_gradients is not None,
     )
     optimizer = optax.chain(
-        chain.watched(optax.chain(*changes), watch.before_clipping),
-        chain.watched(_as_clipping(clip_gradients), watch.after_clipping),
+        chain.watched(optax.chain(*changes), before_clipping),
+        chain.watched(_as_clipping(clip_gradients), after_clipping),
         _as_optimizer(optimizer, rate),
     )
     return create_train_op(
@@ -150,75 +148,60 @@ def optimize_loss(
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Watch:
+def _watches(
+    shown: frozenset[str], name: str, rate: optax.Schedule | None, clips: bool
+) -> tuple[chain.Watch, chain.Watch]:
     """Makes the summaries of an update, before and after clipping.
 
-    Attributes:
+    Args:
       shown: Which of `OPTIMIZER_SUMMARIES`.
-      name: What the tags start with.
-      rate: The learning rate where it decays, or None.
+      name: The start of the tags.
+      rate: The learning rate if it decays, or None.
       clips: Whether gradients are clipped.
     """
+    shows_norm = bool(shown & {"global_gradient_norm", "gradient_norm"})
 
-    shown: frozenset[str]
-    name: str
-    rate: optax.Schedule | None
-    clips: bool
-
-    @property
-    def _shows_norm(self) -> bool:
-        return bool(self.shown & {"global_gradient_norm", "gradient_norm"})
-
-    def before_clipping(
-        self, update: chain.Update, gradients: Gradients, state: PyTree
-    ) -> Summaries:
+    def scalars(values: dict[str, ArrayLike]) -> Summaries:
         found: Summaries = {}
-        if "loss" in self.shown:
-            found |= scalar_summary(f"{self.name}/loss", update.loss)
-        if "learning_rate" in self.shown and self.rate is not None:
-            found |= scalar_summary(f"{self.name}/learning_rate", self.rate(update.state.step))
-        if self._shows_norm:
-            tag = f"{self.name}/global_norm/gradient_norm"
-            found |= scalar_summary(tag, global_norm(gradients))
+        for tag, value in values.items():
+            found |= scalar_summary(f"{name}/{tag}", value)
         return found
 
-    def after_clipping(
-        self, update: chain.Update, gradients: Gradients, state: PyTree
-    ) -> Summaries:
-        found: Summaries = {}
-        if not self.shown:
-            return found
-        tag = f"{self.name}/global_norm"
-        if self._shows_norm and self.clips:
-            found |= scalar_summary(f"{tag}/clipped_gradient_norm", global_norm(gradients))
-        if isinstance(state, AdaptiveClippingState) and state.max_norm is not None:
-            found |= scalar_summary(f"{tag}/adaptive_max_gradient_norm", state.max_norm)
-        for variable, gradient in gradients.items():
-            # TF's variables are called `name:0`, and ':' becomes '_' in a tag.
-            if "gradients" in self.shown:
-                found |= histogram_summary(f"{self.name}/gradients/{variable}_0", gradient)
-            if "gradient_norm" in self.shown:
-                tag = f"{self.name}/gradient_norm/{variable}_0"
-                found |= scalar_summary(tag, global_norm(gradient))
+    def before(update: chain.Update, gradients: Gradients, state: PyTree) -> Summaries:
+        values: dict[str, ArrayLike] = {}
+        if "loss" in shown:
+            values["loss"] = update.loss
+        if "learning_rate" in shown and rate is not None:
+            values["learning_rate"] = rate(update.state.step)
+        if shows_norm:
+            values["global_norm/gradient_norm"] = global_norm(gradients)
+        return scalars(values)
+
+    def after(update: chain.Update, gradients: Gradients, state: PyTree) -> Summaries:
+        values: dict[str, ArrayLike] = {}
+        if shows_norm and clips:
+            values["global_norm/clipped_gradient_norm"] = global_norm(gradients)
+        if shown and isinstance(state, AdaptiveClippingState) and state.max_norm is not None:
+            values["global_norm/adaptive_max_gradient_norm"] = state.max_norm
+        # TensorFlow's variables are called `name:0`, and ':' becomes '_' in a tag.
+        if "gradient_norm" in shown:
+            for variable, gradient in gradients.items():
+                values[f"gradient_norm/{variable}_0"] = global_norm(gradient)
+        found = scalars(values)
+        if "gradients" in shown:
+            for variable, gradient in gradients.items():
+                found |= histogram_summary(f"{name}/gradients/{variable}_0", gradient)
         return found
 
-
-def _check_clipped(changed: object, gradients: Gradients) -> Gradients:
-    """What the function given as `clip_gradients` gave, if it fits what it was given."""
-    must = f"{_OP}: clip_gradients must give back {{name: gradient}}"
-    if not isinstance(changed, Mapping):
-        raise ValueError(f"{must}, got {type(changed).__name__}")
-    if changed.keys() != gradients.keys():
-        wanted, given = (
-            some_of([repr(n) for n in sorted(held)], 3) for held in (gradients, changed)
-        )
-        raise ValueError(f"{must} for the names [{wanted}], got [{given}]")
-    return changed
+    return before, after
 
 
 class NoiseState(NamedTuple):
-    """How many times noise was added."""
+    """The state of the noise.
+
+    Attributes:
+      num_updates: How many times noise was added, an int32 scalar.
+    """
 
     num_updates: jax.Array
 
@@ -256,11 +239,15 @@ def _as_clipping(given: object) -> optax.GradientTransformation:
         checks.number(_OP, "clip_gradients", max_norm, above=0)
         return chain.stateless(lambda tree: clip_by_global_norm(tree, max_norm))
     if callable(given):
-        return chain.stateless(chain.by_name(lambda named: _check_clipped(given(named), named)))
-    raise TypeError(
-        f"{_OP}: clip_gradients must be a number, an optax transformation such as "
-        f"adaptive_clipping_fn(), a function of {{name: gradient}} or None, got {given!r}"
+        where = f"{_OP}: clip_gradients"
+        return chain.stateless(
+            chain.by_name(lambda named: check_transformed(given(named), named, where))
+        )
+    accepted = (
+        "a number, an optax transformation such as adaptive_clipping_fn(), a function of "
+        "{name: gradient} or None"
     )
+    raise checks.refusal(_OP, "clip_gradients", accepted, repr(given), kind=TypeError)
 
 
 def _as_rate(learning_rate: Rate | None, decay_fn: DecayFn | None) -> Rate | None:
@@ -275,17 +262,15 @@ def _as_rate(learning_rate: Rate | None, decay_fn: DecayFn | None) -> Rate | Non
         return learning_rate
     is_array = hasattr(learning_rate, "dtype") and jnp.shape(learning_rate) == ()
     if isinstance(learning_rate, bool) or not (is_array or isinstance(learning_rate, numbers.Real)):
-        raise TypeError(
-            f"{_OP}: learning_rate must be a number, a scalar array, a schedule or None, got "
-            f"{learning_rate!r}"
-        )
+        accepted = "a number, a scalar array, a schedule or None"
+        raise checks.refusal(_OP, "learning_rate", accepted, repr(learning_rate), kind=TypeError)
     checks.number(_OP, "learning_rate", float(learning_rate), at_least=0)
     if decay_fn is None:
         return learning_rate
     if not callable(decay_fn):
-        raise TypeError(
-            f"{_OP}: learning_rate_decay_fn must be a function of the learning rate and the step, "
-            f"got {decay_fn!r}"
+        accepted = "a function of the learning rate and the step"
+        raise checks.refusal(
+            _OP, "learning_rate_decay_fn", accepted, repr(decay_fn), kind=TypeError
         )
     return lambda step: decay_fn(jnp.asarray(learning_rate, jnp.float32), step)
 
@@ -299,10 +284,11 @@ def _as_optimizer(given: object, rate: Rate | None) -> optax.GradientTransformat
     if isinstance(given, optax.GradientTransformation):
         return given
     if not callable(given):
-        raise TypeError(
-            f"{_OP}: optimizer must be a name such as 'Adam', an optax transformation or a "
-            f"function of the learning rate that gives one, got {given!r}"
+        accepted = (
+            "a name such as 'Adam', an optax transformation or a function of the learning rate "
+            "that gives one"
         )
+        raise checks.refusal(_OP, "optimizer", accepted, repr(given), kind=TypeError)
     made = given() if rate is None else given(rate)
     if not isinstance(made, optax.GradientTransformation):
         raise TypeError(

@@ -1,9 +1,9 @@
-"""Traces of some training steps, for TensorBoard's profiler and for Perfetto."""
+"""Traces of training steps, for TensorBoard's profiler and for Perfetto."""
 
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("jslim")
 
 
 class StepProfiler:
-    """Records what host and devices do in the steps `first` to `last`.
+    """Records the work of host and devices in the steps `first` to `last`.
 
     It writes `logdir/plugins/profile/TIME/`, with a `perfetto_trace.json.gz` that
     https://ui.perfetto.dev opens.
@@ -23,7 +23,7 @@ class StepProfiler:
       logdir: Where to write.
 
     Raises:
-      ValueError: The steps are no such pair, or there is no `logdir`.
+      ValueError: The steps are not such a pair, or there is no `logdir`.
     """
 
     def __init__(self, steps: tuple[int, int] | None, logdir: str | os.PathLike[str] | None):
@@ -37,23 +37,20 @@ class StepProfiler:
             )
 
     @contextlib.contextmanager
-    def step(self, number: int, state: PyTree) -> Iterator[None]:
-        """Around a step, with the state before it, which is waited for where recording starts."""
+    def step(self, number: int, state: Callable[[], PyTree]) -> Iterator[None]:
+        """Around a step. Recording starts and ends when the devices have computed the state."""
         if number == self._first:
-            jax.block_until_ready(state)
+            jax.block_until_ready(state())
             jax.profiler.start_trace(self._logdir, create_perfetto_trace=True)
             self._is_running = True
         with jax.profiler.StepTraceAnnotation("train", step_num=number):
             yield
-
-    def end_step(self, number: int, state: PyTree) -> None:
-        """After a step, with the state that it gave; writes the trace after the last one."""
         if number == self._last:
-            jax.block_until_ready(state)
+            jax.block_until_ready(state())
             self.close()
 
     def close(self) -> None:
-        """Writes what has been recorded, if training ends between the two steps."""
+        """Writes the trace, if one is being recorded."""
         if self._is_running:
             self._is_running = False
             jax.profiler.stop_trace()

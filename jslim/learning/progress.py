@@ -1,4 +1,4 @@
-"""The progress of a training run: one line that is rewritten on a terminal, log lines elsewhere."""
+"""The progress of a training run: a line rewritten in place on a terminal, else log lines."""
 
 import logging
 import sys
@@ -10,18 +10,27 @@ logger = logging.getLogger("jslim")
 
 
 class Report(NamedTuple):
-    """What a progress line says."""
+    """The content of a progress line.
+
+    Attributes:
+      step: The step.
+      loss: Its loss.
+      examples_per_sec: Examples per second since the last report.
+      steps_per_sec: Steps per second since the last report.
+      data_wait: The share of that time spent waiting for data, 0 to 1.
+      seconds_left: Seconds until the last step, or None.
+    """
 
     step: int
     loss: float
     examples_per_sec: float
     steps_per_sec: float
-    data_wait: float  # share of the time since the last report spent waiting for data, 0 to 1
+    data_wait: float
     seconds_left: float | None
 
 
 class Lap(NamedTuple):
-    """What was counted from one log line to the next."""
+    """Counts from one log line to the next."""
 
     steps: int = 0
     examples: int = 0
@@ -31,11 +40,11 @@ class Lap(NamedTuple):
 class Meter:
     """Counts steps, examples and the time spent waiting for data between two log lines.
 
-    The counting of a line ends when its last step is given to the devices (`lap`), its time when
-    they are done with it (`report`).
+    The counts of a line end when its last step is given to the devices (`lap`), its time ends when
+    they have computed it (`report`).
 
     Args:
-      last_step: The step at which training will end, or None.
+      last_step: The step at which training ends, or None.
     """
 
     def __init__(self, last_step: int | None):
@@ -44,12 +53,12 @@ class Meter:
         self._total_steps, self._total_seconds = 0, 0.0
 
     def restart(self) -> None:
-        """Forgets what was counted since the last report (the first step compiles)."""
+        """Discards the counts since the last report."""
         self._since = time.perf_counter()
         self._lap = Lap()
 
     def leave_out(self, seconds: float) -> None:
-        """Counts time that has passed as none of training."""
+        """Leaves out time that has passed, which is not time of training."""
         self._since += seconds
 
     def count(self, examples: int, seconds_waited: float) -> None:
@@ -57,12 +66,12 @@ class Meter:
         self._lap = Lap(steps + 1, more + examples, waited + seconds_waited)
 
     def lap(self) -> Lap:
-        """What was counted; the counting starts again."""
+        """The counts, which start again from 0."""
         lap, self._lap = self._lap, Lap()
         return lap
 
     def report(self, step: int, loss: float, lap: Lap) -> Report:
-        """The report of a lap that has just ended, with the time since the report before it."""
+        """The report of a lap that has just ended, with the time since the last report."""
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         self._since = now
@@ -83,12 +92,12 @@ class Meter:
 
 
 class ProgressLine:
-    """Shows reports on `stream`: rewritten in place on a terminal, else line by line.
+    """Shows reports on `stream`, in place on a terminal, else line by line.
 
-    Where logging is set up, the lines go there at level INFO instead.
+    Not on a terminal, they are logged at level INFO instead if logging is set up.
 
     Args:
-      last_step: The step at which training will end, or None.
+      last_step: The step at which training ends, or None.
       stream: Default `sys.stderr`.
     """
 
@@ -101,7 +110,7 @@ class ProgressLine:
     def show(self, report: Report, norms: Mapping[str, float] | None = None) -> None:
         line = format_report(report, self._last_step, norms)
         if not self._is_terminal:
-            # Python shows no INFO lines where nobody has set up logging, as in a notebook.
+            # Without logging set up, as in a notebook, Python does not show INFO lines.
             if logger.hasHandlers():
                 logger.info(line)
             else:
@@ -112,7 +121,7 @@ class ProgressLine:
         self._is_open = True
 
     def close(self) -> None:
-        """Ends the line, so that what is written next starts on one of its own."""
+        """Ends the line, so that the next output starts on a new one."""
         if self._is_open:
             self._stream.write("\n")
             self._stream.flush()
@@ -122,9 +131,10 @@ class ProgressLine:
 def format_report(
     report: Report, last_step: int | None, norms: Mapping[str, float] | None = None
 ) -> str:
-    """`step 120/600  loss 0.3456  5432 images/s  waiting for data 3%  0:12 left`.
+    """A report in one line; norms come after the loss, such as `gradient norm 1.23`.
 
-    Norms come after the loss, such as `gradient norm 1.23`.
+    >>> format_report(Report(120, 0.3456, 5432.1, 42.4, 0.03, 12.0), 600)
+    'step 120/600  loss 0.3456  5432 images/s  waiting for data 3%  0:12 left'
     """
     of = f"/{last_step}" if last_step is not None else ""
     parts = [

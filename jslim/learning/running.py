@@ -1,7 +1,7 @@
 """The loop of `train`: one method for each thing that happens in a step.
 
-Nothing here waits for the newest step: what is made of a step's numbers (its log line, its
-summaries) is made when the devices have them, at latest before the next of its kind.
+Nothing here waits for the newest step. The log line and the summaries of a step are written when
+the devices have computed it, at the latest before the next ones of their kind.
 """
 
 import collections
@@ -20,7 +20,7 @@ import numpy as np
 from jslim.host.processes import any_of
 from jslim.learning.accumulation import Outputs
 from jslim.learning.directory import RunDirectory
-from jslim.learning.hooks import Every, Hook
+from jslim.learning.hooks import Every
 from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.numerics import FIRST_NONFINITE
 from jslim.learning.profiling import StepProfiler
@@ -29,7 +29,7 @@ from jslim.learning.signals import TerminationSignals
 from jslim.learning.source import Source
 from jslim.learning.state import MAX_STEPS, PyTree, TrainState
 from jslim.learning.train_op import TrainOp
-from jslim.summaries import NullWriter
+from jslim.summaries import NullWriter, SummaryWriter
 
 logger = logging.getLogger("jslim")
 
@@ -42,50 +42,49 @@ _NORMS = ("gradient_norm", "parameter_norm")
 
 
 class _Taken(NamedTuple):
-    """A step whose numbers have not been looked at."""
+    """A step whose numbers have not been checked.
+
+    Attributes:
+      step: Its number.
+      loss: Its loss.
+      first_nonfinite: See `learning.numerics`; None if not all quantities are checked.
+      position: The position of the data after its batch.
+    """
 
     step: int
     loss: jax.Array
     first_nonfinite: jax.Array | None
-    position: object  # of the data, after its batch
-
-
-class _Later(NamedTuple):
-    """What is done when the devices have computed a step, which its loss shows."""
-
-    loss: PyTree
-    act: Callable[[], None]
+    position: object
 
 
 @dataclasses.dataclass(kw_only=True)
 class Run:
-    """One call of `train`: what it was given, and where it stands.
+    """A call of `train`: its arguments and its progress.
 
     Attributes:
       train_op: The step.
       state: The newest state.
       source: The batches.
-      directory: Where checkpoints go, if anywhere.
-      open_writer: Makes what summaries go to, for a run that goes on from a step or does not.
-      profiler: What profiles some of the steps.
+      checkpoints: The directory of the run, or None.
+      profiler: Profiles some of the steps.
       is_resumed: Whether the state was restored.
       every_log: When a log line is due.
-      every_summaries: When summaries are due, which is asked before a step.
+      every_summaries: When summaries are due, asked before a step.
 
-    The other fields are arguments of `train`. `after_step` may say in an attribute `every` when it
-    is to be called; the lines of the steps before are then shown first.
+    The other fields are arguments of `train`. If `after_step` has an attribute `every`, it is
+    called only when that is due, after the log lines of the steps before.
     """
 
     train_op: TrainOp
     state: TrainState
     source: Source
-    directory: RunDirectory | None
-    open_writer: Callable[[int | None], NullWriter]
+    checkpoints: RunDirectory | None
     profiler: StepProfiler
     is_resumed: bool
     number_of_steps: int | None
     every_log: Every
     every_summaries: Every
+    summary_writer: NullWriter | None
     train_step_fn: TrainStepFn | None
     on_start: AfterStep | None
     after_step: AfterStep | None
@@ -93,23 +92,33 @@ class Run:
     def __post_init__(self) -> None:
         self.step = int(self.state.step)
         self.first_step = self.step
-        self.writer = self.open_writer(self.step if self.is_resumed else None)
+        self.writer = self._open_writer(self.step if self.is_resumed else None)
         self.progress = ProgressLine(self.number_of_steps)
         self.meter = Meter(self.number_of_steps)
         self.taken: collections.deque[_Taken] = collections.deque()
-        self.later: dict[str, _Later] = {}  # by kind, at most one of each
+        # By kind, the loss that shows when the devices have computed a step, and what is done then.
+        self.later: dict[str, tuple[PyTree, Callable[[], None]]] = {}
         self.must_save = False
         self.must_summarize = False
         self.every_call: Every = getattr(self.after_step, "every", Every(steps=1))
-        self.hooks = [
-            Hook(self.every_log.is_due, self._start_line),
-            Hook(lambda step: self.must_save, self._save_now),
-        ]
-        if self.after_step is not None:
-            self.hooks.append(Hook(self.every_call.is_due, self._call_after_step))
+
+    def _open_writer(self, resumed_step: int | None) -> NullWriter:
+        """The writer of summaries, for a run that starts anew or continues from a step."""
+        if self.summary_writer is not None:
+            return self.summary_writer
+        has_summaries = self.every_summaries != Every()
+        if self.checkpoints is None or not has_summaries or jax.process_index() != 0:
+            return NullWriter()
+        try:
+            # Steps after the last checkpoint of a killed run are taken again.
+            purge_step = None if resumed_step is None else resumed_step + 1
+            return SummaryWriter(self.checkpoints.directory, purge_step=purge_step)
+        except ImportError as error:
+            logger.warning("no event files are written: %s", error)
+            return NullWriter()
 
     def close(self) -> None:
-        """Ends what it opened itself."""
+        """Ends the progress line and the writer."""
         self.progress.close()
         self.writer.close()
 
@@ -118,7 +127,7 @@ class Run:
         return self.step >= (MAX_STEPS if self.number_of_steps is None else self.number_of_steps)
 
     def run(self) -> TrainState:
-        """Trains to the end, whatever that is."""
+        """Trains until the last step, the end of the data, a signal, or a function that stops."""
         has_data = True
         with TerminationSignals() as signals:
             should_stop = self._begin()
@@ -137,45 +146,56 @@ class Run:
                     # The first step compiles; the rates are those of the steps after it.
                     self.taken[-1].loss.block_until_ready()
                     self.meter.restart()
-                for hook in self.hooks:
-                    if hook.is_due(self.step):
-                        should_stop |= bool(hook.act())
+                if self.every_log.is_due(self.step):
+                    show = functools.partial(
+                        self._show_line, self.step, self.outputs, self.meter.lap()
+                    )
+                    self._do_later("line", self.outputs["loss"], show)
+                if self.must_save:
+                    self.must_save = False
+                    self._save()
+                if self.after_step is not None and self.every_call.is_due(self.step):
+                    with self._saving_first("after_step"):
+                        if self.every_call.steps != 1:
+                            self._do_now("line")
+                        should_stop |= self._call(self.after_step)
             self._finish(signals.received is not None, has_data)
         return self.state
 
     def _begin(self) -> bool:
-        """Makes sure that there is something to do and that it can be saved; whether to stop."""
-        if self.directory is not None:
+        """Makes sure that the run can be saved; returns whether to stop."""
+        if self.checkpoints is not None:
             if self._is_complete:
                 logger.warning(
                     "%s has step %d of %d already: nothing is left to train; give a larger "
                     "number_of_steps, or another directory",
-                    self.directory.path,
+                    self.checkpoints.directory,
                     self.step,
                     self.number_of_steps or MAX_STEPS,
                 )
             elif self.is_resumed:
-                self.directory.try_out(self.state)
+                self.checkpoints.rehearse(self.state)
             else:
                 self._save()
-                self.directory.wait()
+                self.checkpoints.wait()
         should_stop = self.on_start is not None and self._call(self.on_start)
-        if self.directory is not None and not should_stop and not self._is_complete:
-            self.directory.clear_marks()
+        if self.checkpoints is not None and not should_stop and not self._is_complete:
+            self.checkpoints.clear_marks()
         return should_stop
 
     def _agree(self, signals: TerminationSignals) -> bool:
-        """Whether all processes are to end, which then have the same signal.
+        """Whether to end, in all processes, which then have the same signal.
 
-        With several it is asked together with the log lines, when all wait for the devices anyway;
-        so is whether to save, and whether summaries are due: they have clocks of their own.
+        Several processes agree only when a log line is due and all wait for the devices anyway.
+        They agree also on whether to save and on whether summaries are due, since their clocks
+        differ.
         """
         if jax.process_count() > 1 and not self.every_log.is_due(self.step):
             return False
         is_ended, self.must_save, self.must_summarize = any_of(
             [
                 signals.received is not None,
-                self.directory is not None and self.directory.should_save(self.step),
+                self.checkpoints is not None and self.checkpoints.should_save(),
                 self.every_summaries.is_due(self.step),
             ]
         )
@@ -184,7 +204,7 @@ class Run:
         return is_ended
 
     def _next_batch(self, signals: TerminationSignals) -> PyTree:
-        """The next batch; None at the end, and where a signal has ended what reads them too."""
+        """The next batch; None at the end, or if a signal has ended its worker processes."""
         with self._saving_first("the data"):
             try:
                 return next(self.source, None)
@@ -195,43 +215,40 @@ class Run:
 
     @contextlib.contextmanager
     def _saving_first(self, what: str) -> Iterator[None]:
-        """Saves the steps so far before an error that has nothing to do with them."""
+        """Saves the steps so far before an error from outside the train op."""
         try:
             yield
         except Exception:
-            # Saving takes all processes, and the others are in their next step.
-            if self.directory is not None and jax.process_count() == 1:
-                self._settle()
+            # All processes would have to save together, but the others are in their next step.
+            if self.checkpoints is not None and jax.process_count() == 1:
                 saved = "is saved"
                 try:
                     self._save()
-                    self.directory.wait()
+                    self.checkpoints.wait()
                 except OSError as error:
                     saved = f"is lost: {error}"
                 logger.warning("%s failed after step %d, which %s", what, self.step, saved)
             raise
 
     def _take_step(self, batch: PyTree) -> bool:
-        with self.profiler.step(self.step + 1, self.state):
-            outputs, should_stop = self._call_step(batch)
+        with self.profiler.step(self.step + 1, lambda: self.state):
+            self.outputs, should_stop = self._call_step(batch)
         self.step += 1
-        self.outputs = outputs
         self.taken.append(
             _Taken(
                 self.step,
-                outputs["loss"],
-                outputs.get(FIRST_NONFINITE),
-                # An iterator's state may cost much; it is asked for where it names records.
+                self.outputs["loss"],
+                self.outputs.get(FIRST_NONFINITE),
+                # The state of an iterator may be large; it is read only if it names records.
                 None if self.source.record_keys is None else self.source.position(),
             )
         )
         if len(self.taken) > STEPS_IN_FLIGHT:
             self.taken[-STEPS_IN_FLIGHT].loss.block_until_ready()
         if len(self.taken) > _MAX_UNREAD:
-            self._check_losses(unread=STEPS_IN_FLIGHT)  # of which the devices may not be done
-        self.profiler.end_step(self.step, self.state)
-        if jax.process_count() == 1:  # several find what is not finite in the same step
-            for kind in [kind for kind, later in self.later.items() if later.loss.is_ready()]:
+            self._check_losses(unread=STEPS_IN_FLIGHT)  # the devices may not have computed these
+        if jax.process_count() == 1:  # several must find a bad number in the same step
+            for kind in [kind for kind, (loss, _) in self.later.items() if loss.is_ready()]:
                 self._do_now(kind)
         return should_stop
 
@@ -239,7 +256,7 @@ class Run:
         if self.train_step_fn is not None:
             self.state, outputs, should_stop = self.train_step_fn(self.train_op, self.state, batch)
             return outputs, should_stop
-        # Steps are counted alike in all processes.
+        # All processes count the same steps, but only `_agree` makes their clocks agree.
         every = self.every_summaries
         if not (self.must_summarize if every.steps is None else every.is_due(self.step)):
             self.state, outputs = self.train_op(self.state, batch)
@@ -254,40 +271,34 @@ class Run:
 
     def _do_later(self, kind: str, loss: jax.Array, act: Callable[[], None]) -> None:
         self._do_now(kind)
-        self.later[kind] = _Later(loss, act)
+        self.later[kind] = loss, act
 
     def _do_now(self, kind: str) -> None:
-        if (later := self.later.pop(kind, None)) is not None:
-            later.act()
+        if kind in self.later:
+            _, act = self.later.pop(kind)
+            act()
 
     def _settle(self) -> None:
-        """Waits for the newest step, does what was left for later, and checks all numbers."""
+        """Waits for the newest step, writes what is left to write, and checks all numbers."""
         for kind in ("summaries", "line"):
             self._do_now(kind)
         self._check_losses()
-
-    def _call_after_step(self) -> bool:
-        assert self.after_step is not None
-        with self._saving_first("after_step"):
-            if self.every_call.steps != 1:
-                self._do_now("line")
-            return self._call(self.after_step)
 
     def _call(self, function: AfterStep) -> bool:
         started = time.perf_counter()
         should_stop = bool(function(self.step, self.state))
         seconds = time.perf_counter() - started
-        if seconds > _LONG_CALL_SECS:  # the rates are those of training
+        if seconds > _LONG_CALL_SECS:  # which is no time of training
             self.meter.leave_out(seconds)
             self._do_now("line")
             self.meter.restart()
         return should_stop
 
     def _check_losses(self, unread: int = 0) -> None:
-        """Makes sure that no number since the last check is NaN or infinite.
+        """Stops training if a number since the last check is NaN or infinite.
 
         Args:
-          unread: How many of the newest steps are left for the next time.
+          unread: How many of the newest steps not to check.
         """
         taken = [self.taken.popleft() for _ in range(len(self.taken) - unread)]
         losses, places = jax.device_get(
@@ -303,24 +314,20 @@ class Run:
     def _stop_for(self, taken: _Taken, loss: float, quantity: str) -> NoReturn:
         self._do_now("summaries")
         kept = "nothing was saved"
-        if self.directory is not None:
-            kept = f"the newest checkpoint is {self.directory.newest()}"
+        if self.checkpoints is not None:
+            kept = f"the newest checkpoint is {self.checkpoints.newest()}"
+        what = f"{quantity} of step {taken.step} is {loss}"
+        if quantity != "the loss":
+            what = f"{quantity} is not finite in step {taken.step}, whose loss is {loss:.6g}"
         records = ""
         if self.source.record_keys is not None:
             keys = self.source.record_keys(taken.position)
             more = f" and {len(keys) - _RECORDS_NAMED} more" if len(keys) > _RECORDS_NAMED else ""
             records = f"; its batch had the records {', '.join(keys[:_RECORDS_NAMED])}{more}"
-        what = f"{quantity} of step {taken.step} is {loss}"
-        if quantity != "the loss":
-            what = f"{quantity} is not finite in step {taken.step}, whose loss is {loss:.6g}"
         raise FloatingPointError(
             f"train: {what}; training stopped, {kept}; lower the learning rate, or clip gradients "
             f"with clip_gradient_norm{records}"
         )
-
-    def _start_line(self) -> None:
-        show = functools.partial(self._show_line, self.step, self.outputs, self.meter.lap())
-        self._do_later("line", self.outputs["loss"], show)
 
     def _show_line(self, step: int, outputs: Outputs, lap: Lap) -> None:
         self._check_losses(unread=self.step - step)
@@ -339,15 +346,11 @@ class Run:
         for name, value in values.items():
             self.writer.scalar(step, name, value)
 
-    def _save_now(self) -> None:
-        self.must_save = False
-        self._settle()
-        self._save()
-
     def _save(self) -> None:
-        assert self.directory is not None
-        is_anew = self.directory.save(self.step, self.state, self.source.position())
-        if is_anew and (writer := self.open_writer(self.step)) is not self.writer:
+        assert self.checkpoints is not None
+        self._settle()
+        is_anew = self.checkpoints.save_state(self.step, self.state, self.source.position())
+        if is_anew and (writer := self._open_writer(self.step)) is not self.writer:
             self.writer.close()
             self.writer = writer
 
@@ -364,16 +367,16 @@ class Run:
                 self.number_of_steps,
                 self.step,
             )
-        if self.directory is None:
+        if self.checkpoints is None:
             return
         if self.step > self.first_step or not self.is_resumed:
             self._save()
-            self.directory.wait()
+            self.checkpoints.wait()
         if interrupted:
             logger.warning("interrupted: step %d is saved; start again to continue", self.step)
         else:
             is_done = has_data or self.number_of_steps is None
-            self.directory.mark_end(self.step, is_done)
+            self.checkpoints.mark_end(self.step, is_done)
 
 
 def _num_examples(batch: PyTree) -> int:

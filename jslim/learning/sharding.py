@@ -1,4 +1,4 @@
-"""How a training state lies on the devices: rules on the names of variables."""
+"""The shardings of a training state, from rules on the names of variables."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,13 +11,17 @@ from jslim.core.errors import ScopeError
 from jslim.core.trees import named
 from jslim.learning.state import TrainState
 
-# What a rule gives for a shape: where the axes of a variable go.
+# From a shape and the devices to the partition of a variable.
 SpecOfShape = Callable[[tuple[int, ...], Mesh], PartitionSpec]
 Rules = Sequence[tuple[str, PartitionSpec | SpecOfShape]]
 
 
 def largest_axis(shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """Splits the largest axis that can be divided evenly over the mesh's first axis; else none."""
+    """The rule that splits the largest axis that the mesh's first axis divides evenly, if any.
+
+    >>> tuple(largest_axis((3, 8, 16), jax.make_mesh((1,), ("data",))))
+    (None, None, 'data')
+    """
     name = mesh.axis_names[0]
     sizes = [size if size % mesh.shape[name] == 0 else 0 for size in shape]
     if not any(sizes):
@@ -26,11 +30,11 @@ def largest_axis(shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
     return PartitionSpec(*(name if index == axis else None for index in range(len(shape))))
 
 
-# Every device has all of the state: plain data parallelism.
+# Every device has the whole state: plain data parallelism.
 DATA_PARALLEL: Rules = ((".*", PartitionSpec()),)
 
-# Every device has a part of each variable, and with it of the optimizer's state and the moving
-# averages (ZeRO stage 3: Rajbhandari et al., 2019, https://arxiv.org/abs/1910.02054).
+# Every device has a part of each variable, of the optimizer's state and of the moving averages
+# (ZeRO stage 3: Rajbhandari et al., 2019, https://arxiv.org/abs/1910.02054).
 FULLY_SHARDED: Rules = ((".*", largest_axis),)
 
 
@@ -38,10 +42,10 @@ def state_shardings(state: TrainState, rules: Rules, mesh: Mesh) -> TrainState:
     """The sharding of every leaf of a state.
 
     Args:
-      state: Of arrays or `jax.ShapeDtypeStruct`s.
-      rules: `(pattern, spec)`: the first pattern that matches at the start of a variable's name
-        decides. What the optimizer keeps for a variable in its shape lies as the variable does;
-        the rest of its state is on every device.
+      state: A state of arrays or `jax.ShapeDtypeStruct`s.
+      rules: `(pattern, spec)`; the first pattern that matches at the start of a variable's name
+        decides. Optimizer state with the name and shape of a variable has its sharding; the rest
+        is on every device.
       mesh: The devices.
 
     Returns:
@@ -60,7 +64,7 @@ def state_shardings(state: TrainState, rules: Rules, mesh: Mesh) -> TrainState:
     }
 
     def place(path: tuple[object, ...], leaf: jax.Array) -> NamedSharding:
-        # The name of a variable is the end of the path that is made of keys.
+        # The name of a variable is made of the keys at the end of the path.
         keys = [getattr(key, "key", None) for key in path]
         while keys and None in keys:
             keys = keys[keys.index(None) + 1 :]
@@ -74,14 +78,18 @@ def state_shardings(state: TrainState, rules: Rules, mesh: Mesh) -> TrainState:
 
 
 class Gathering:
-    """How layers get whole variables of a state that lies in parts (`core.context.Gather`).
+    """How layers get whole variables of a state in parts (`core.context.Gather`).
 
-    A layer that computes in bfloat16 narrows its part of a variable first. Half the bytes travel
-    then, of the variable to all devices and of its gradient back.
+    A layer that computes in bfloat16 first casts its part of a variable. So half the bytes are
+    sent, of the variable to all devices and of its gradient back.
+
+    Args:
+      shapes: The shapes of a state.
+      shardings: Its shardings.
+      mesh: The devices.
     """
 
     def __init__(self, shapes: TrainState, shardings: TrainState, mesh: Mesh):
-        """Takes the shapes of a state and how it lies on the mesh."""
         self._whole = NamedSharding(mesh, PartitionSpec())
         parts = named(shardings.params)
         self._parts = {name: (x.shape, parts[name]) for name, x in named(shapes.params).items()}

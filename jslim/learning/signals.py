@@ -1,4 +1,4 @@
-"""Signals during training: finish the step, save, and only then end."""
+"""Signals during training: the step is finished and saved before the process ends."""
 
 import multiprocessing
 import signal
@@ -6,19 +6,20 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-# What ends a run: kill, Ctrl-C, a terminal that closes, and SLURM some time before its limit.
+# From kill, Ctrl-C, a terminal that closes, and SLURM before its time limit.
 _NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 ENDING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 class TerminationSignals:
-    """While entered, notes SIGTERM, SIGINT, SIGHUP and SIGUSR1 instead of dying of them.
+    """While entered, notes SIGTERM, SIGINT, SIGHUP and SIGUSR1; they take effect on exit.
 
-    One that the process ignores, as after `nohup`, stays ignored. A second SIGINT (Ctrl-C twice)
-    is not held back. Outside the main thread, where Python allows no handlers, it does nothing.
+    A signal that the process ignores, as under `nohup`, stays ignored. A second SIGINT (Ctrl-C
+    twice) interrupts at once. Outside the main thread, where Python allows no handlers, this does
+    nothing.
 
     Attributes:
-      received: The number of the signal that came, or None.
+      received: The number of the received signal, or None.
     """
 
     def __init__(self) -> None:
@@ -29,8 +30,8 @@ class TerminationSignals:
         if threading.current_thread() is threading.main_thread():
             for number in ENDING:
                 held = signal.getsignal(number)
-                # None is one that was not set from Python: by JAX's runtime, or by faulthandler,
-                # whose signals are not asked to end anything.
+                # None: the handler is not from Python but from JAX's runtime, or from faulthandler,
+                # whose signals are not meant to end the process.
                 is_others = held is None and number not in (signal.SIGTERM, signal.SIGINT)
                 if held == signal.SIG_IGN or is_others:
                     continue
@@ -52,9 +53,9 @@ class TerminationSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if self.received is not None and error is None:
             if signal.getsignal(self.received) == signal.SIG_DFL:
-                # Python ends them before it ends, which a signal does not wait for.
+                # Python would end them at its exit, but a signal ends it at once.
                 for child in multiprocessing.active_children():
                     if child.daemon:
                         child.terminate()
-            # What the signal would have done at once, now that everything is saved.
+            # Everything is saved; now the signal takes effect.
             signal.raise_signal(self.received)

@@ -1,4 +1,4 @@
-"""Where the batches of a run come from, and where the run stands in them."""
+"""The batches of a run and their position."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,19 +10,20 @@ from jslim.core.trees import PyTree
 
 
 class Source(Iterator[PyTree]):
-    """The batches of a run, with an exact position wherever they have one.
+    """The batches of a run, with their exact position if they have one.
 
-    A position is what `get_state` gives and `set_state` takes: of the iterator, or else of the
-    iterable that makes it. A batch that was drawn to see its shapes is given first, and until then
-    the position is the one before it.
+    A position is the value of `get_state`, for `set_state`, of the iterator or else of its
+    iterable. To learn the shapes, a batch may be drawn; it comes first, and until then the position
+    is the one before it.
 
     Args:
-      batches: What was given to `train`.
+      batches: The argument of `train`.
 
     Attributes:
       example: A batch, or the shapes of one.
-      has_position: Whether training can go on from where it was.
-      record_keys: What gives the names of the records before a position, if the batches can.
+      has_position: Whether the batches have a position.
+      record_keys: `f(position)` gives the names of the records in the batch before that position;
+        None if the batches have no such function.
 
     Raises:
       ValueError: There is no batch.
@@ -41,7 +42,7 @@ class Source(Iterator[PyTree]):
         self._position_before: object = None
         self.example = _shapes(self._iterator)
         if self.example is None:
-            # A copy: what an iterator gives may be what it counts in.
+            # A copy, since an iterator may go on counting in the state that it gave away.
             self._position_before = copy.deepcopy(self.position())
             self.example = next(self._iterator, None)
             if self.example is None:
@@ -52,13 +53,13 @@ class Source(Iterator[PyTree]):
         return self._drawn.pop() if self._drawn else next(self._iterator)
 
     def position(self) -> object:
-        """Where the batches stand after those that were given; None if they cannot say."""
+        """The position after the batches so far, or None."""
         if self._drawn:
             return self._position_before
         return self._owner.get_state() if self.has_position else None
 
     def go_to(self, position: object) -> None:
-        """Goes on from a position that was saved."""
+        """Continues from a saved position."""
         self._owner.set_state(position)
         self._drawn = []
         if self._owner is not self._iterator:
@@ -70,7 +71,7 @@ def _has_position(owner: object) -> bool:
 
 
 def _shapes(iterator: object) -> PyTree:
-    """The iterator's `element_spec`, if it is one of arrays."""
+    """The iterator's `element_spec`, if it describes arrays."""
     spec = getattr(iterator, "element_spec", None)
     leaves = jax.tree.leaves(spec)
     is_of_arrays = all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves)

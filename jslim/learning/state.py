@@ -1,4 +1,4 @@
-"""`TrainState`: everything that a training step changes, as one pytree."""
+"""`TrainState`: all that a training step changes, as one pytree."""
 
 import flax.struct
 import jax
@@ -6,21 +6,21 @@ import jax.numpy as jnp
 
 from jslim.core.trees import PyTree as PyTree
 
-# `step` is an int32: after this many steps it would go on from below zero.
+# The step is an int32, which would become negative after this one.
 MAX_STEPS = 2**31 - 1
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """What a training step takes and gives, and what a checkpoint holds.
+    """The argument and result of a training step, and the content of a checkpoint.
 
     Attributes:
-      step: How many steps have been taken, int32 scalar; TF-Slim's global step.
-      params: The 'params' collection: nested dicts under TF-Slim's names.
+      step: The number of steps taken, an int32 scalar; TF-Slim's global step.
+      params: The 'params' collection: nested dicts with TF-Slim's names.
       batch_stats: The 'batch_stats' collection; `{}` for a model without any.
-      opt_state: The optimizer's state, for the trained variables alone.
-      rng: The key that every step's randomness is derived from, with the step's number; it stays.
+      opt_state: The optimizer's state, for the trained variables only.
+      rng: A key that does not change; a step's randomness comes from it and the step's number.
       ema_params: Exponential moving averages as `{'params': ..., 'batch_stats': ...}`, or None.
-      extra: Other variable collections that the model made; `{}` as a rule.
+      extra: Other collections of the model; `{}` as a rule.
     """
 
     step: jax.Array
@@ -33,21 +33,21 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, PyTree]:
-        """What `Model.apply` takes."""
+        """The variables, for `Model.apply`."""
         return {"params": self.params, "batch_stats": self.batch_stats, **self.extra}
 
     def replace_variables(self, variables: dict[str, PyTree]) -> "TrainState":
-        """The state with the variables of `{'params': ..., 'batch_stats': ...}` in place.
+        """The state with the variables `{'params': ..., 'batch_stats': ...}`.
 
-        The moving average of a variable that is another one starts anew, from its value.
+        The moving averages of replaced variables start anew from their values.
         """
         given = self.replace(params=variables["params"], batch_stats=variables["batch_stats"])
         return given.with_averages_since(self)
 
     def with_averages_since(self, before: "TrainState") -> "TrainState":
-        """The state, where the average of each variable that is not that of `before` starts anew.
+        """The state, where the averages of variables replaced since `before` start anew.
 
-        Averages that are not those of `before` were given, and stay.
+        Averages that were replaced too stay.
         """
         if self.ema_params is None:
             return self
@@ -67,12 +67,12 @@ def _averaged(state: TrainState) -> dict[str, PyTree]:
 
 
 def _copy(value: PyTree) -> PyTree:
-    """Another array: two leaves of a state that share a buffer could not both be donated."""
+    """A copy, since two leaves of a state that share a buffer cannot both be donated."""
     return value.copy() if hasattr(value, "copy") else value
 
 
 def moving_averages(before: TrainState, after: TrainState, greatest_decay: float) -> PyTree:
-    """TF's ExponentialMovingAverage with num_updates: quick at first, then `greatest_decay`."""
+    """TF's ExponentialMovingAverage with num_updates: decay min(this, (1 + n) / (10 + n))."""
     step = before.step.astype(jnp.float32)
     decay = jnp.minimum(greatest_decay, (1.0 + step) / (10.0 + step))
 

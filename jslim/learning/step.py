@@ -1,4 +1,4 @@
-"""`create_train_op`: a training step of a loss function and an optimizer, with all its choices."""
+"""`create_train_op`: the training step of a loss function and an optimizer."""
 
 from collections.abc import Callable, Iterable, Sized
 
@@ -18,23 +18,23 @@ from jslim.learning.gradients import (
     clip_by_global_norm,
     clip_each,
 )
-from jslim.learning.options import StepOptions
+from jslim.learning.mesh import data_mesh
 from jslim.learning.sharding import DATA_PARALLEL, Rules
 from jslim.learning.state import TrainState
 from jslim.learning.train_op import TrainOp
 from jslim.summaries import Summaries, gradient_summaries
 
-# Gives the summaries of an update from the loss, the gradients and the state before it.
+# From the loss, the gradients and the state before an update, to summaries.
 SummarizeUpdate = Callable[[jax.Array, Gradients, TrainState], Summaries]
 
 USE_GLOBAL_STEP: object = "the step of the state"
 
 
 def check_of_graph(where: str, global_step: object, update_ops: object) -> None:
-    """Refuses what TF-Slim takes tensors and ops of a graph for.
+    """Refuses tensors and ops of a graph, which TF-Slim takes.
 
     Raises:
-      TypeError: One of them is given.
+      TypeError: An argument is of a graph.
     """
     if global_step is not None and global_step is not USE_GLOBAL_STEP:
         raise TypeError(
@@ -76,65 +76,75 @@ def create_train_op(
 ) -> TrainOp:
     """Makes the training step of a loss function and an optimizer.
 
-    The step computes loss and gradients, multiplies, clips and applies them, carries the moving
-    statistics of batch norm on (they cannot be forgotten) and counts the step. Like TF-Slim's,
-    it is built under the `arg_scope` that is current here.
+    The step computes loss and gradients; multiplies, clips and applies the gradients; updates the
+    moving statistics of batch norm; and counts itself. As in TF-Slim, it is built under the
+    `arg_scope` around this call.
 
     Differs from TF-Slim: `total_loss` is a function, since there is no graph to hold its value.
 
     Args:
       total_loss: A model function (or a `Model`) of one batch that ends in a scalar, or in
         `(scalar, {name: array})`, whose arrays come back in the step's outputs.
-      optimizer: An optax transformation. It sees the trained variables alone.
-      global_step: None leaves `state.step` as it is: for a second train op beside one that counts,
-        not for `train`. Otherwise leave it out: the state counts its steps.
-      update_ops: An empty list leaves the moving statistics as they are; None carries them on.
-      variables_to_train: Names, patterns or a `{name: leaf}` dict; None trains all that were
-        made with `trainable=True`. Others get no gradient and no optimizer memory.
+      optimizer: An optax transformation. It sees only the trained variables.
+      global_step: None does not count the step: for a second train op beside one that counts, not
+        for `train`. Otherwise leave it out: the state counts its steps.
+      update_ops: An empty list does not update the moving statistics; None does.
+      variables_to_train: Names, patterns or a `{name: leaf}` dict; None trains all variables with
+        `trainable=True`. Others have no gradient and no optimizer memory.
       clip_gradient_norm: The greatest L2 norm of each gradient, by itself; 0 does not clip.
-      summarize_gradients: Whether summaries hold each gradient's histogram and norm.
-      gate_gradients, aggregation_method, colocate_gradients_with_ops: TensorFlow's values are taken
-        and change nothing: order and place of the computation are the compiler's.
+      summarize_gradients: Whether to record each gradient's histogram and norm in summaries.
+      gate_gradients, aggregation_method, colocate_gradients_with_ops: Accepted and ignored: the
+        compiler decides on order and place of the computation.
       gradient_multipliers: `{name or pattern: multiplier}`, applied before clipping.
       check_numerics: Whether `train` stops with an error when the loss is NaN or infinite. With
-        'everything' also when a gradient, a variable or a statistic is, and names the first:
-        `outputs['first_nonfinite']` is its place in `train_op.quantities`, or -1. That takes half
-        as long again to compile. A step called by hand does not look, since that would wait for
+        'everything', also when a gradient, a variable or a statistic is; the error names the first:
+        `outputs['first_nonfinite']` is its index in `train_op.quantities`, or -1. Compiling then
+        takes half as long again. A step called by hand does not check, since that would wait for
         the device.
       moving_average_decay: Keeps exponential moving averages of parameters and statistics in
         `state.ema_params`, with decay min(this, (1 + step) / (10 + step)).
-      freeze_batch_norm: Whether batch normalization in layers of which nothing is trained (it and
-        the convolution before it, in one scope) uses its moving statistics and leaves them. In
-        TF-Slim, and without it, frozen layers still follow the statistics of the new images.
+      freeze_batch_norm: Whether batch normalization uses its moving statistics, without updating
+        them, where neither it nor the convolution before it (in one scope) is trained. In TF-Slim,
+        and by default, frozen layers still follow the statistics of the new images.
       mesh: The devices, from `data_mesh(n)`; default the first device.
-      transform_grads_fn: `f({name: gradient})` gives the gradients to apply, under the same names;
-        after multiplying and clipping, before summaries.
-      summarize_update: `f(loss, {name: gradient}, state)` gives further summaries, as
-        `slim.summary.scalar_summary` does; `state` is that before the update.
+      transform_grads_fn: `f({name: gradient})` returns the gradients to apply, with the same names;
+        called after multiplying and clipping, before summaries.
+      summarize_update: `f(loss, {name: gradient}, state)` returns further summaries, as from
+        `slim.summary.scalar_summary`; `state` is the one before the update.
       clip_global_norm: The greatest L2 norm of all gradients together, after `clip_gradient_norm`;
         0 does not clip.
-      gradient_accumulation_steps: In how many parts the batch is computed, one after the other, to
-        need the memory of a part. Loss and gradients are the means over the parts: those of the
-        whole batch where there is no batch norm and every part has the same total weight.
-      report_norms: Whether outputs have `gradient_norm`, that of all gradients before clipping, and
+      gradient_accumulation_steps: The number of parts in which a batch is computed, one after the
+        other, with the memory of one part. Loss and gradients are means over the parts. They equal
+        those of the whole batch if there is no batch norm and every part has the same total weight.
+      report_norms: Whether outputs have `gradient_norm`, of all gradients before clipping, and
         `parameter_norm`.
-      sharding_rules: How the state lies on the devices, see `slim.learning.FULLY_SHARDED`; the
-        numbers are the same.
-      batch_norm_statistics: 'global' for those of the whole batch, 'replica' for those of each
-        device's part, as TF-Slim's clones had them.
-      reduce_dtype: In which dtype gradients travel between devices whose statistics are their own;
-        None leaves them in their variables'. bfloat16 is half the bytes, and rounds each device's
-        gradient to 8 bits.
+      sharding_rules: The shardings of the state, see `slim.learning.FULLY_SHARDED`; the numbers
+        stay the same.
+      batch_norm_statistics: 'global' for statistics of the whole batch, 'replica' for those of each
+        device's part, as in TF-Slim's clones.
+      reduce_dtype: The dtype in which gradients are sent between devices, with 'replica'; None is
+        that of their variables. bfloat16 halves the bytes, and rounds each device's gradient to 8
+        bits.
 
     Returns:
       A `TrainOp`: call `init(rng, batch)`, then `state, outputs = train_op(state, batch)`.
 
     Raises:
-      TypeError: `total_loss` is a value, or `optimizer` is not an optax transformation; a
-        `global_step` or `update_ops` that is of a graph; a `reduce_dtype` that is not floating.
-      ValueError: A negative norm; a decay outside (0, 1); no such statistics, or those of replicas
-        with a state in parts; fewer than 1 accumulation step; a `reduce_dtype` without
-        statistics of replicas.
+      TypeError: `total_loss` is a value; `optimizer` is not an optax transformation; or
+        `global_step` or `update_ops` is of a graph; `reduce_dtype` is not floating point.
+      ValueError: A norm is negative; a decay is outside (0, 1); `batch_norm_statistics` is unknown,
+        or 'replica' with `sharding_rules`; `reduce_dtype` is given without 'replica'; or there is
+        less than 1 accumulation step.
+
+    Example:
+      >>> import jslim as slim
+      >>> def total_loss(batch):
+      ...     return (slim.model_variable("w", [], initializer=2.0) * batch).sum()
+      >>> train_op = create_train_op(total_loss, optax.sgd(0.1))
+      >>> state = train_op.init(0, jax.numpy.ones(3))
+      >>> state, outputs = train_op(state, jax.numpy.ones(3))
+      >>> print(f"loss {outputs['loss']:.1f}, then w = {state.params['w']:.1f}")
+      loss 6.0, then w = 1.7
     """
     if not callable(total_loss):
         raise TypeError(
@@ -166,21 +176,22 @@ def create_train_op(
     if summarize_gradients:
         watches.append(lambda update, grads, _: gradient_summaries(grads))
     changes += [chain.watched(optax.identity(), watch) for watch in watches]
-    options = StepOptions(
+    return TrainOp(
+        model=total_loss if isinstance(total_loss, Model) else Model(total_loss),
+        optimizer=chain.before(optimizer, *changes),
+        mesh=mesh or data_mesh(1),
         counts_steps=global_step is not None,
         updates_statistics=update_ops is None,
         variables_to_train=variables_to_train,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
         freeze_batch_norm=freeze_batch_norm,
-        mesh=mesh,
         gradient_accumulation_steps=gradient_accumulation_steps,
         report_norms=report_norms,
         sharding_rules=sharding_rules,
         batch_norm_statistics=batch_norm_statistics,
         reduce_dtype=reduce_dtype,
     )
-    return TrainOp(total_loss, chain.before(optimizer, *changes), options)
 
 
 def _checked(transform_grads_fn: GradientsFn) -> GradientsFn:

@@ -1,16 +1,19 @@
 """`TrainOp`: the training step as one pure function, jitted over a mesh of devices."""
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
@@ -19,69 +22,89 @@ from jslim.core.names import BATCH_STATS, PARAMS
 from jslim.core.run import VariableInfo
 from jslim.core.seeds import key_of
 from jslim.layers import frozen_batch_norm
+from jslim.learning import mesh as meshes
+from jslim.learning import numerics, sharding
 from jslim.learning.accumulation import LossAndGradients, Outputs, accumulate, scalar_loss
 from jslim.learning.chain import Update, merged, part
 from jslim.learning.gradients import check_trainable, global_norm
-from jslim.learning.mesh import (
-    DATA_AXIS,
-    data_mesh,
-    mean_over,
-    shard_batch,
-    to_varying,
-    wait_on_shared_cpu,
-)
-from jslim.learning.numerics import EVERYTHING, FIRST_NONFINITE, first_nonfinite, quantities_of_step
-from jslim.learning.options import StepOptions
-from jslim.learning.sharding import DATA_PARALLEL, Gathering, state_shardings
 from jslim.learning.state import PyTree, TrainState, moving_averages
 from jslim.summaries import SUMMARIES, Summaries, summaries_due
 from jslim.variables import global_step_is
 
 
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class TrainOp:
-    """The training step that `create_train_op` makes.
+    """The training step that `create_train_op` makes, whose arguments are its fields.
 
     Attributes:
       model: The `Model` that computes the loss.
       mesh: The devices it runs on.
-      records_summaries: Whether the model recorded summaries when it was initialized, or the first
-        step did.
-      state_sharding: How a state lies on the devices: one sharding, or a tree of them from `init`
-        or `init_shapes` on.
-      quantities: What `outputs['first_nonfinite']` counts, from the first step on.
-      counts_steps: Whether a step makes `state.step` greater.
+      counts_steps: Whether a step increases `state.step`.
+      updates_statistics: Whether a step carries the moving statistics on.
+      records_summaries: Whether the model recorded summaries in `init` or in the first step.
+      state_sharding: The sharding of a state: one for all leaves, or from `init` or `init_shapes`
+        on a tree of them.
+      quantities: The names that `outputs['first_nonfinite']` counts, from the first step on.
+
+    Raises:
+      ValueError: An option is not among its choices, or out of range.
     """
 
-    def __init__(
-        self,
-        total_loss: Callable[..., object] | Model,
-        optimizer: optax.GradientTransformation,
-        options: StepOptions,
-    ):
-        self.model = total_loss if isinstance(total_loss, Model) else Model(total_loss)
-        self.optimizer = optimizer
-        self._update = optax.with_extra_args_support(optimizer).update
-        self.mesh = options.mesh or data_mesh(1)
-        self.check_numerics = options.check_numerics
+    model: Model
+    optimizer: optax.GradientTransformation
+    mesh: Mesh
+    counts_steps: bool
+    updates_statistics: bool
+    variables_to_train: Iterable[str] | None
+    check_numerics: bool | str
+    moving_average_decay: float | None
+    freeze_batch_norm: bool
+    gradient_accumulation_steps: int
+    report_norms: bool
+    sharding_rules: sharding.Rules
+    batch_norm_statistics: str
+    reduce_dtype: DTypeLike | None
+
+    def __post_init__(self) -> None:
+        where = "create_train_op"
+        numerics_choices = (True, False, numerics.EVERYTHING)
+        checks.one_of(where, "check_numerics", self.check_numerics, numerics_choices)
+        checks.count(where, "gradient_accumulation_steps", self.gradient_accumulation_steps)
+        statistics = self.batch_norm_statistics
+        checks.one_of(where, "batch_norm_statistics", statistics, ("global", "replica"))
+        if statistics == "replica" and self.sharding_rules is not sharding.DATA_PARALLEL:
+            raise ValueError(
+                f"{where}: batch_norm_statistics='replica' needs the whole state on every device; "
+                "leave sharding_rules out"
+            )
+        if self.reduce_dtype is not None:
+            checks.floating_dtype(where, "reduce_dtype", self.reduce_dtype)
+            if statistics != "replica":
+                raise ValueError(
+                    f"{where}: reduce_dtype needs batch_norm_statistics='replica'; with 'global' "
+                    "gradients travel in the dtype that the layers compute in"
+                )
+        decay = self.moving_average_decay
+        if decay is not None and not 0 < decay < 1:
+            raise ValueError(f"{where}: moving_average_decay must lie between 0 and 1, got {decay}")
+        self._update = optax.with_extra_args_support(self.optimizer).update
+        self._scope = current_arg_scope()
+        self._trained: PyTree = None  # like the params: whether each is trained
+        self._whole = NamedSharding(self.mesh, PartitionSpec())
         self.records_summaries = False
         self.quantities: list[str] = []
-        self.counts_steps = options.counts_steps
-        self._options = options
-        self._scope = current_arg_scope()
-        self._trained: PyTree = None  # of the params: whether each is trained
-        self._whole = NamedSharding(self.mesh, PartitionSpec())
         self.state_sharding: PyTree = self._whole
-        self._gather: Gathering | None = None  # where the state lies in parts
+        self._gather: sharding.Gathering | None = None  # if the state lies in parts
         self._compile()
 
     def _compile(self) -> None:
-        is_of_replicas = self._options.batch_norm_statistics == "replica"
+        is_of_replicas = self.batch_norm_statistics == "replica"
         self._jitted_step = jax.jit(
             self._map_step if is_of_replicas else self._step,
             donate_argnums=0,
             out_shardings=(self.state_sharding, self._whole, self._whole),
         )
-        # It runs once; on the CPU nearly all of its time is compiling, a third less of it this way.
+        # It runs once, so that compile time dominates on the CPU; this cuts it by a third.
         on_cpu = self.mesh.devices.flat[0].platform == "cpu"
         self._jitted_init = jax.jit(
             self._init,
@@ -91,33 +114,32 @@ class TrainOp:
 
     @property
     def _lies_in_parts(self) -> bool:
-        """Whether each leaf of the state has a sharding of its own, by the rules."""
+        """Whether each leaf of the state has its own sharding, by the rules."""
         return isinstance(self.state_sharding, TrainState)
 
     def _shard(self, rng: jax.Array, batch: PyTree) -> None:
-        """Finds out how the state lies on the devices, where rules say it."""
-        rules = self._options.sharding_rules
-        if rules is DATA_PARALLEL or self._lies_in_parts:
+        """Applies the rules for the sharding of the state, once."""
+        if self.sharding_rules is sharding.DATA_PARALLEL or self._lies_in_parts:
             return
         shapes = jax.eval_shape(self._init, rng, batch)
-        self.state_sharding = state_shardings(shapes, rules, self.mesh)
-        self._gather = Gathering(shapes, self.state_sharding, self.mesh)
+        self.state_sharding = sharding.state_shardings(shapes, self.sharding_rules, self.mesh)
+        self._gather = sharding.Gathering(shapes, self.state_sharding, self.mesh)
         self._compile()
 
     def init(self, rng: jax.Array | int, batch: PyTree) -> TrainState:
-        """The state to start from: fresh variables, on the devices of the mesh.
+        """The first state: fresh variables, on the devices of the mesh.
 
         Args:
-          rng: A key, `jax.random.key(seed)`, or the seed. Variables and every step's randomness
-            come from it.
-          batch: What the loss function takes, or `jax.ShapeDtypeStruct`s of it: only shapes and
+          rng: A key, `jax.random.key(seed)`, or the seed, for the variables and the randomness of
+            every step.
+          batch: An argument of the loss function, or its `jax.ShapeDtypeStruct`s: only shapes and
             types matter.
 
         Returns:
           A `TrainState` at step 0.
 
         Raises:
-          ScopeError: `variables_to_train` or `gradient_multipliers` name what is not there, or
+          ScopeError: `variables_to_train` or `gradient_multipliers` names no variable, or
             `sharding_rules` do not fit.
         """
         with self._in_scope():
@@ -133,7 +155,7 @@ class TrainOp:
             shapes = self._jitted_init.eval_shape(rng, batch)  # a trace that `init` takes again
         shardings = jax.tree.broadcast(self.state_sharding, shapes)
         return jax.tree.map(
-            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
             shapes,
             shardings,
         )
@@ -150,13 +172,13 @@ class TrainOp:
         params = variables.pop(PARAMS, {})
         batch_stats = variables.pop(BATCH_STATS, {})
         trainable = frozenset(name for name, info in self._infos.items() if info.trainable)
-        wanted = self._options.variables_to_train
+        wanted = self.variables_to_train
         self._names = check_trainable(wanted, params, batch_stats, trainable)
         self._trained = unflatten_dict(
             {path: "/".join(path) in self._names for path in flatten_dict(params)}
         )
         averages = None
-        if self._options.moving_average_decay is not None:
+        if self.moving_average_decay is not None:
             averages = {PARAMS: params, BATCH_STATS: batch_stats}
         return TrainState(
             step=step,
@@ -169,51 +191,49 @@ class TrainOp:
         )
 
     def __call__(self, state: TrainState, batch: PyTree) -> tuple[TrainState, Outputs]:
-        """One step over the mesh. `state` is donated: use the one that comes back.
+        """One step over the mesh. It donates `state`: use the returned one.
 
         Args:
           state: From `init`, a checkpoint or the step before.
           batch: A tree of arrays, each split over the devices along its first axis.
 
         Returns:
-          `(state, outputs)`; `outputs['loss']` is the total loss before the update, a float32
-          scalar, next to what the loss function returned beside it.
+          `(state, outputs)`. `outputs['loss']` is the total loss before the update, a float32
+          scalar; the other outputs are those of the loss function.
         """
         return self._run(state, batch, is_due=False)[:2]
 
     def summarize(self, state: TrainState, batch: PyTree) -> tuple[TrainState, Outputs, Summaries]:
-        """`__call__` that also returns the step's summaries: the same compiled program."""
+        """Like `__call__`, and returns the summaries too. It runs the same compiled program."""
         return self._run(state, batch, is_due=True)
 
     def _run(
         self, state: TrainState, batch: PyTree, *, is_due: bool
     ) -> tuple[TrainState, Outputs, Summaries]:
-        self._require_init()
         with self._in_scope():
-            results = self._jitted_step(state, shard_batch(batch, self.mesh), np.bool_(is_due))
-        wait_on_shared_cpu(self.mesh, results)
+            batch = meshes.shard_batch(batch, self.mesh)
+            results = self._jitted_step(state, batch, np.bool_(is_due))
+        meshes.wait_on_shared_cpu(self.mesh, results)
         return results
 
     def lower(self, state: TrainState, batch: PyTree) -> jax.stages.Lowered:
-        """The step as JAX lowers it, to be compiled and looked at: memory, FLOPs, collectives.
+        """The lowered step, to be compiled and analyzed: memory, FLOPs, collectives.
 
         Args:
           state: A state, or its shapes from `init_shapes`.
-          batch: A batch, or the `jax.ShapeDtypeStruct`s of one over all devices.
+          batch: A batch for all devices, or its `jax.ShapeDtypeStruct`s.
         """
-        self._require_init()
 
         def described(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-            spec = PartitionSpec(DATA_AXIS) if jnp.ndim(leaf) else PartitionSpec()
-            sharding = NamedSharding(self.mesh, spec)
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+            place = NamedSharding(self.mesh, meshes.batch_spec(leaf))
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
         with self._in_scope():
             return self._jitted_step.lower(state, jax.tree.map(described, batch), np.bool_(False))
 
     @property
     def variable_infos(self) -> dict[str, VariableInfo]:
-        """What the model says of its variables, which `slim.get_trainable_variables` asks for."""
+        """The model's facts about its variables, for `slim.get_trainable_variables`."""
         self._require_init()
         return self._infos
 
@@ -225,17 +245,17 @@ class TrainOp:
             )
 
     def _in_scope(self) -> contextlib.AbstractContextManager[object]:
-        # TF-Slim builds the loss under the scope around create_train_op; so it is traced here.
+        # Like TF-Slim's graph, the loss is traced under the scope around create_train_op.
         if current_arg_scope() == self._scope:
             return contextlib.nullcontext()
         return arg_scope(self._scope)
 
     def _frozen_batch_norm(self) -> contextlib.AbstractContextManager[None]:
-        if not self._options.freeze_batch_norm:
+        if not self.freeze_batch_norm:
             return contextlib.nullcontext()
 
         def is_frozen(name: str) -> bool:
-            layer = f"{name.rpartition('/')[0] or name}/"  # with the convolution it belongs to
+            layer = f"{name.rpartition('/')[0] or name}/"  # with the convolution before it
             return not any(variable.startswith(layer) for variable in self._names)
 
         return frozen_batch_norm(is_frozen)
@@ -243,14 +263,14 @@ class TrainOp:
     def step(
         self, state: TrainState, batch: PyTree, axis_name: str | None = None
     ) -> tuple[TrainState, Outputs]:
-        """The pure step: to be jitted, or mapped by `jax.pmap` or `jax.shard_map`.
+        """The pure step, for `jax.jit`, `jax.pmap` or `jax.shard_map`.
 
         Args:
           state: The state; under a map the same on every device.
           batch: The batch, or under a map this device's part of it.
-          axis_name: The mapped axis. Gradients, loss and moving statistics are then averaged
-            over it; batch statistics are each device's own, as with TF-Slim's clones, unless
-            `batch_norm(axis_name=...)` says otherwise.
+          axis_name: The mapped axis. Gradients, loss and moving statistics are averaged over it;
+            each device has its own batch statistics, as with TF-Slim's clones, unless
+            `batch_norm(axis_name=...)` is given.
 
         Returns:
           `(state, outputs)`.
@@ -261,15 +281,15 @@ class TrainOp:
     def _map_step(
         self, state: TrainState, batch: PyTree, is_due: jax.Array | bool = False
     ) -> tuple[TrainState, Outputs, Summaries]:
-        """The step on each device's part of the batch, whose statistics are then its own."""
-        whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
+        """The step on each device's part of the batch, with its own batch statistics."""
+        whole = PartitionSpec()
         return jax.shard_map(
-            functools.partial(self._step, axis_name=DATA_AXIS),
+            functools.partial(self._step, axis_name=meshes.DATA_AXIS),
             mesh=self.mesh,
-            in_specs=(whole, jax.tree.map(lambda x: split if jnp.ndim(x) else whole, batch), whole),
+            in_specs=(whole, jax.tree.map(meshes.batch_spec, batch), whole),
             out_specs=whole,
-            # What differs between devices is averaged by the step itself; jax's own bookkeeping of
-            # it refuses custom derivatives whose tangents are the same everywhere.
+            # The step itself averages what differs between devices; jax's own bookkeeping of that
+            # refuses custom derivatives whose tangents are the same everywhere.
             check_vma=False,
         )(state, batch, jnp.asarray(is_due))
 
@@ -289,25 +309,25 @@ class TrainOp:
         held = self._gathered(state)
         trained = part(held.params, self._trained)
         if axis_name is not None:
-            # Each device differentiates its own copy: otherwise shard_map sums the gradients
-            # by itself, and the average below would leave them too large.
-            trained = to_varying(trained, axis_name)
+            # Each device differentiates its own copy: otherwise shard_map sums the gradients,
+            # and the average below would leave them too large.
+            trained = meshes.to_varying(trained, axis_name)
         with self._in_scope(), summaries_due(is_due):
             results = self._differentiate(held, trained, batch, rng, with_summaries)
             (loss, (outputs, updated)), gradients = results
             if axis_name is not None:
-                loss, outputs, updated = mean_over((loss, outputs, updated), axis_name)
-                gradients = mean_over(gradients, axis_name, self._options.reduce_dtype)
+                loss, outputs, updated = meshes.mean_over((loss, outputs, updated), axis_name)
+                gradients = meshes.mean_over(gradients, axis_name, self.reduce_dtype)
             gradients = self._scattered(gradients)
             update = Update(loss, state, dict(updated.get(SUMMARIES, {})))
             new = self._updated(state, gradients, updated, update if with_summaries else None)
-        if self._options.report_norms:
+        if self.report_norms:
             outputs["gradient_norm"] = global_norm(gradients)
             outputs["parameter_norm"] = global_norm(part(new.params, self._trained))
-        if self.check_numerics == EVERYTHING:
-            found = quantities_of_step(loss, gradients, new.params, new.batch_stats)
+        if self.check_numerics == numerics.EVERYTHING:
+            found = numerics.quantities_of_step(loss, gradients, new.params, new.batch_stats)
             self.quantities = list(found)
-            outputs[FIRST_NONFINITE] = first_nonfinite(found)
+            outputs[numerics.FIRST_NONFINITE] = numerics.first_nonfinite(found)
         self.records_summaries |= bool(update.summaries)
         return new, {"loss": loss, **outputs}, update.summaries
 
@@ -336,17 +356,16 @@ class TrainOp:
 
         gradients_of = jax.value_and_grad(loss_of, has_aux=True)
         held = {BATCH_STATS: state.batch_stats, **state.extra}
-        if self._options.gradient_accumulation_steps > 1:
-            gradients_of = accumulate(gradients_of, self._options.gradient_accumulation_steps)
+        if self.gradient_accumulation_steps > 1:
+            gradients_of = accumulate(gradients_of, self.gradient_accumulation_steps)
         return gradients_of(trained, held, batch, rng)
 
     def _gathered(self, state: TrainState) -> TrainState:
-        """The state with those variables whole on every device that no layer gathers by itself."""
+        """The state, with whole on every device the variables that no layer gathers itself."""
         if not self._lies_in_parts:
             return state
         variables = {name: getattr(state, name) for name in ("batch_stats", "extra")}
         gathered = jax.lax.with_sharding_constraint(variables, self._whole)
-
         params = flatten_dict(state.params)
         for path, leaf in params.items():
             info = self._infos.get("/".join(path))
@@ -355,7 +374,7 @@ class TrainOp:
         return state.replace(params=unflatten_dict(params), **gathered)
 
     def _scattered(self, gradients: PyTree) -> PyTree:
-        """Gradients that lie as their variables do."""
+        """The gradients with the shardings of their variables."""
         if not self._lies_in_parts:
             return gradients
         shardings = part(self.state_sharding.params, self._trained)
@@ -369,29 +388,29 @@ class TrainOp:
         seen: Update | None,
     ) -> TrainState:
         """The state after the optimizer's update."""
-        options, before = self._options, part(state.params, self._trained)
+        before = part(state.params, self._trained)
         updates, opt_state = self._update(gradients, state.opt_state, before, seen=seen)
         batch_stats = state.batch_stats
-        if options.updates_statistics:
+        if self.updates_statistics:
             batch_stats = updated.get(BATCH_STATS, batch_stats)
         new = state.replace(
             step=state.step + 1 if self.counts_steps else state.step,
-            # The randomness of a step is by its number; without one the key itself moves on.
+            # The randomness of a step comes from its number; if that stays, the key changes.
             rng=state.rng if self.counts_steps else jax.random.split(state.rng, 1)[0],
             params=merged(state.params, optax.apply_updates(before, updates)),
             batch_stats=batch_stats,
             opt_state=opt_state,
             extra={name: updated.get(name, held) for name, held in state.extra.items()},
         )
-        if options.moving_average_decay is None:
+        if self.moving_average_decay is None:
             return new
-        averages = moving_averages(state, new, options.moving_average_decay)
+        averages = moving_averages(state, new, self.moving_average_decay)
         return new.replace(ema_params=averages)
 
 
 def _as_key(rng: PyTree) -> jax.Array:
     is_typed = isinstance(rng, jax.Array) and jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
-    # A key of the old style, that is not typed, has an axis.
+    # A key of the old style, which is not typed, has an axis.
     return rng if is_typed or jnp.ndim(rng) else key_of(rng, "rng")
 
 

@@ -3,10 +3,10 @@
 `get_optimizer` and `get_learning_rate` take the flags of TF-Slim's training script, with their
 defaults; the other functions are TF's optimizer classes, with theirs. In the formulas g is the
 gradient and w the variable. A learning rate is a number of at least 0.0 or a schedule, a function
-of the step from 0 on. An argument out of range is a ValueError.
+of the step, which starts at 0. An argument out of range is a ValueError.
 
-The state is float32 for half precision variables too: averages that move by a thousandth a step
-stand still in bfloat16. Updates have the dtype of their gradients.
+The state is float32, also for half-precision variables: in bfloat16, averages that move by a
+thousandth per step stand still. Updates have the dtype of their gradients.
 """
 
 import functools
@@ -34,7 +34,7 @@ _P = ParamSpec("_P")
 _Accepted = tuple[str, Callable[[float], bool]]
 _POSITIVE: _Accepted = ("above 0.0", lambda value: value > 0)
 _FRACTION: _Accepted = ("at least 0.0 and below 1.0", lambda value: 0 <= value < 1)
-# What an argument of this name accepts, wherever it stands; others must be at least 0.0.
+# The range of arguments by name, in every function; others must be at least 0.0.
 _ACCEPTED: dict[str, _Accepted] = {
     "learning_rate_power": ("at most 0.0", lambda value: value <= 0),
     **dict.fromkeys(("decay_factor", "epsilon"), _POSITIVE),
@@ -109,7 +109,7 @@ def momentum(
 def rmsprop(
     learning_rate: Rate, *, decay: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-10
 ) -> GradientTransformation:
-    """TF's RMSPropOptimizer, whose mean of squares s starts at 1 and not, as in optax, at 0.
+    """TF's RMSPropOptimizer: the mean of squares s starts at 1; in optax it starts at 0.
 
     `s = decay * s + (1 - decay) * g^2; a = momentum * a + learning_rate * g / sqrt(s + epsilon);
     w -= a`.
@@ -122,11 +122,11 @@ def rmsprop(
 def adam(
     learning_rate: Rate, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> GradientTransformation:
-    """TF's AdamOptimizer, whose epsilon is the "epsilon hat" of Kingma and Ba, 2015, section 2.
+    """TF's AdamOptimizer; its epsilon is the "epsilon hat" of Kingma and Ba, 2015, section 2.
 
     `m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;
     w -= learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)`, t from 1.
-    optax.adam adds its epsilon after the bias correction of v, where it weighs less.
+    In optax.adam, epsilon is added after the bias correction of v and weighs less.
     """
 
     def update_of(m: jax.Array, v: jax.Array, bias1: jax.Array, bias2: jax.Array) -> jax.Array:
@@ -148,7 +148,7 @@ def adagrad(
 def adadelta(
     learning_rate: Rate, *, rho: float = 0.95, epsilon: float = 1e-8
 ) -> GradientTransformation:
-    """TF's AdadeltaOptimizer; with a `learning_rate` of 1.0 it is the paper's.
+    """TF's AdadeltaOptimizer; with a `learning_rate` of 1.0 it is that of the paper.
 
     `s = rho * s + (1 - rho) * g^2; u = sqrt(d + epsilon) / sqrt(s + epsilon) * g;
     d = rho * d + (1 - rho) * u^2; w -= learning_rate * u`, s and d from 0.
@@ -168,9 +168,9 @@ def adamw(
 ) -> GradientTransformation:
     """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), which TF-Slim lacks.
 
-    `w -= learning_rate * (m' / (sqrt(v') + epsilon) + weight_decay * w)` with `m' = m / (1 -
-    beta1^t)` and `v' = v / (1 - beta2^t)` of Adam's m and v. Only variables of two and more axes
-    decay: kernels, not biases, nor those of normalization.
+    With Adam's m and v, `w -= learning_rate * (m' / (sqrt(v') + epsilon) + weight_decay * w)`,
+    where `m' = m / (1 - beta1^t)` and `v' = v / (1 - beta2^t)`. Only variables with two or more
+    axes decay: kernels, but not biases or variables of normalization.
     """
     return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay)
 
@@ -186,8 +186,9 @@ def lamb(
 ) -> GradientTransformation:
     """LAMB (You et al., 2020, https://arxiv.org/abs/1904.00962), for large batches.
 
-    AdamW's update u of a variable is scaled to the variable's norm: `w -= learning_rate * |w| / |u|
-    * u`, with a factor of 1 where either norm is 0. Kernels alone decay, as in `adamw`.
+    AdamW's update u of a variable is scaled to the norm of the variable:
+    `w -= learning_rate * |w| / |u| * u`; the factor `|w| / |u|` is 1 if either norm is 0. Only
+    kernels decay, as in `adamw`.
     """
     ratio = optax.scale_by_trust_ratio()
     return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay, ratio)
@@ -207,13 +208,13 @@ def ftrl(
     With `p = -learning_rate_power`: `s' = s + g^2; z += g - (s'^p - s^p) / learning_rate * w;
     w = (sign(z) * l1 - z) / (s'^p / learning_rate + 2 * l2)`, or 0 where `|z| <= l1`; z from 0.
 
-    Differs from TF-Slim: a step whose learning rate is 0, like the first of a warm-up, changes
-    nothing, where TF makes the weights NaN.
+    Differs from TF-Slim: a step with a learning rate of 0, like the first of a warm-up, changes
+    nothing; in TF the weights become NaN.
     """
     return scale_by_ftrl(learning_rate, -learning_rate_power, initial_accumulator_value, l1, l2)
 
 
-# The names of `slim.optimize_loss`. Each is called with the learning rate alone.
+# The names for `slim.optimize_loss`, which calls them with only the learning rate.
 OPTIMIZER_CLS_NAMES: dict[str, Callable[..., GradientTransformation]] = {
     name: _OPTIMIZERS[name.lower()]
     for name in ("Adagrad", "Adam", "Ftrl", "Momentum", "RMSProp", "SGD")
@@ -246,11 +247,18 @@ def get_optimizer(
 
     Args:
       name: "adadelta", "adagrad", "adam", "ftrl", "momentum", "rmsprop" or "sgd"; TF-Slim lacks
-        "adamw" and "lamb". Of the other arguments only the named one's count: `NAME_ARGUMENT` is
-        `ARGUMENT` of the function NAME. The betas of adamw and lamb are Adam's.
+        "adamw" and "lamb". The flag `NAME_ARGUMENT` is the `ARGUMENT` of the function NAME; flags
+        of other optimizers are ignored. The betas of adamw and lamb are Adam's.
       learning_rate: A number of at least 0.0, or a schedule.
-      opt_epsilon: Of adadelta, adam and rmsprop: the script's default, 1.0, is not theirs.
-      momentum: Of momentum alone.
+      opt_epsilon: Epsilon of adadelta, adam and rmsprop. The script's default, 1.0, is not the
+        default of these functions.
+      momentum: Of momentum only.
+
+    Returns:
+      An optax transformation.
+
+    Raises:
+      ValueError: There is no such optimizer, or a number is out of range.
 
     >>> weights = jnp.array([1.0, 2.0])
     >>> optimizer = get_optimizer("momentum", 0.01)
@@ -265,12 +273,16 @@ def get_optimizer(
 
 
 def optimizer_names() -> list[str]:
-    """The names that `get_optimizer` takes, sorted."""
+    """The names for `get_optimizer`, sorted.
+
+    >>> optimizer_names()[:3]
+    ['adadelta', 'adagrad', 'adam']
+    """
     return sorted(_OPTIMIZERS)
 
 
 def flags_of_optimizer(name: str) -> dict[str, str]:
-    """The arguments of the optimizer of that name, each with its name in `get_optimizer`.
+    """`{argument: flag}` of an optimizer: its arguments and their names in `get_optimizer`.
 
     >>> flags_of_optimizer("adamw")["beta1"], flags_of_optimizer("adamw")["epsilon"]
     ('adam_beta1', 'adamw_epsilon')
@@ -297,24 +309,28 @@ def get_learning_rate(
     """The learning rate of TF-Slim's training script.
 
     Differs from TF-Slim: the rate drops exactly at multiples of `decay_steps`. TF divides floats,
-    which makes it one step late at some of them (24 of the first 59 multiples of 41).
+    so that some drops are one step late (24 of the first 59 multiples of 41).
 
     Args:
       decay_type: "exponential" is `learning_rate * decay_factor ** (step // decay_steps)`;
         "polynomial" is a line from `learning_rate` at step 0 to `end_learning_rate` at
-        `decay_steps` and after; "fixed" is `learning_rate`. TF-Slim lacks "cosine", half a wave
-        from the one to the other in `decay_steps` (Loshchilov and Hutter, 2017), nor "step",
-        `learning_rate * decay_factor ** n` from the n-th of the `boundaries` on.
+        `decay_steps` and after; "fixed" is `learning_rate`. TF-Slim lacks "cosine", half a cosine
+        wave in place of the line (Loshchilov and Hutter, 2017), and "step",
+        `learning_rate * decay_factor ** n` after n of the `boundaries`.
       learning_rate: At least 0.0.
-      decay_steps: A whole number of at least 1; "fixed" and "step" need none.
+      decay_steps: A whole number of at least 1; not needed for "fixed" and "step".
       decay_factor: Above 0.0.
       end_learning_rate: At least 0.0.
-      warmup_steps: Before it the rate is at most `learning_rate * step / warmup_steps`. A number
-        of at least 0, not always whole: it is warm-up epochs * examples / batch size.
-      boundaries: Of "step", in rising order, at least one.
+      warmup_steps: Until this step the rate is at most `learning_rate * step / warmup_steps`. A
+        number of at least 0, not always whole: warm-up epochs * examples / batch size.
+      boundaries: For "step", at least one step, in rising order.
 
     Returns:
-      A function of the step, an integer or an array of them, that gives float32 of its shape.
+      A function of the step, an integer or an array of them, to float32 of its shape.
+
+    Raises:
+      TypeError: An argument is not a number.
+      ValueError: A number is out of range, or `decay_type` is unknown.
 
     >>> print(get_learning_rate("exponential", 0.01, decay_steps=100)(jnp.array([99, 100])))
     [0.01   0.0094]

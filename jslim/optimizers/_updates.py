@@ -1,4 +1,4 @@
-"""The updates of TF's optimizers that optax lacks, or computes with fewer digits."""
+"""Updates of TF's optimizers that optax lacks, or computes with fewer digits."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,13 +17,13 @@ Updated = tuple[PyTree, PyTree]  # the updates and the next state
 def scale_by_adam(
     beta1: float, beta2: float, update_of: Callable[..., jax.Array]
 ) -> GradientTransformation:
-    """Adam's m and v; `update_of(m, v, 1 - beta1^t, 1 - beta2^t)` makes updates of them."""
+    """Adam's m and v; the update is `update_of(m, v, 1 - beta1^t, 1 - beta2^t)`."""
 
     def update(gradients: PyTree, state: PyTree, params: PyTree = None) -> Updated:
         count = optax.safe_increment(state.count)
         mu = optax.tree.update_moment(gradients, state.mu, beta1, 1)
         nu = optax.tree.update_moment(gradients, state.nu, beta2, 2)
-        # 1 - beta^t; that difference itself is off by 1e-5 in float32 at the first step.
+        # 1 - beta^t; the plain difference is off by 1e-5 in float32 at the first step.
         biases = [-jnp.expm1(jnp.float32(count) * jnp.log1p(b - 1.0)) for b in (beta1, beta2)]
 
         def update_one(m: jax.Array, v: jax.Array) -> jax.Array:
@@ -42,10 +42,10 @@ def decoupled(
     weight_decay: float,
     *more: GradientTransformation,
 ) -> GradientTransformation:
-    """Adam's update, to it the decay of kernels, then `more`.
+    """Adam's update plus the decay of kernels, then `more`.
 
-    optax.adamw and optax.lamb subtract powers of the betas from 1 in float32: their updates are off
-    by 1e-5 of their size in the first steps.
+    optax.adamw and optax.lamb subtract powers of the betas from 1 in float32, so that their first
+    updates have relative errors of 1e-5.
     """
     rescale = scale_by_adam(
         beta1, beta2, lambda m, v, bias1, bias2: m / bias1 / (jnp.sqrt(v / bias2) + epsilon)
@@ -59,7 +59,7 @@ def decoupled(
 
 
 class FtrlState(NamedTuple):
-    """Steps taken, and per variable the sum of squared gradients and the linear term."""
+    """The number of steps, and for each variable its sum of squared gradients and linear term."""
 
     step: jax.Array
     accumulator: PyTree
@@ -69,7 +69,7 @@ class FtrlState(NamedTuple):
 def scale_by_ftrl(
     learning_rate: Rate, p: float, initial_accumulator_value: float, l1: float, l2: float
 ) -> GradientTransformation:
-    """The update of `ftrl`, with its names."""
+    """The update of `ftrl`, whose docstring has the formula."""
 
     def init(params: PyTree) -> FtrlState:
         accumulator = optax.tree.full_like(params, initial_accumulator_value)

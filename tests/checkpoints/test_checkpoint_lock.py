@@ -19,7 +19,7 @@ STATE = {"w": np.ones(3, np.float32)}
 
 # Saves, starts a worker that outlives it, and waits to be killed.
 HOLDER = """
-import os, sys, time
+import os, signal, sys
 import numpy as np
 from jslim.checkpoints import CheckpointManager
 manager = CheckpointManager(sys.argv[1])
@@ -27,10 +27,9 @@ manager.save(1, {"w": np.ones(3, np.float32)})
 manager.wait()
 worker = os.fork()
 if worker == 0:
-    time.sleep(60)
-    os._exit(0)
+    signal.pause()
 print(worker, flush=True)
-time.sleep(60)
+signal.pause()
 """
 
 
@@ -55,9 +54,9 @@ def test_another_process_is_refused_until_it_is_killed_though_its_worker_lives(t
         os.kill(worker, 0)  # it lives
         CheckpointManager(tmp_path).close()
     finally:
+        os.kill(worker, signal.SIGKILL)  # which holds the pipe too
         holder.kill()
         holder.communicate()
-        os.kill(worker, signal.SIGKILL)
 
 
 def no_flock(*_):

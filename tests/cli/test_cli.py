@@ -257,8 +257,17 @@ def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_2(
 @pytest.mark.long
 def test_ctrl_c_saves_the_step_and_ends_without_a_traceback(tmp_path):
     arguments = [*DIGITS, f"--train_dir={tmp_path}", "--log_every_n_steps=1"]
+    # A process that ignores SIGINT, such as one in the background, gives that to its children.
+    script = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv.pop(0)\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
     training = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, ROOT / "train.py", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     lines = iter(training.stderr.readline, "")
     next(line for line in lines if line.startswith("step "))

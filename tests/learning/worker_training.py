@@ -1,6 +1,7 @@
 """Trains with worker processes until it is ended; prints their ids and where its steps are."""
 
 import multiprocessing
+import signal
 import sys
 
 import small_training
@@ -24,6 +25,8 @@ def plain(image):
 
 
 if __name__ == "__main__":
+    # Whether or not the process that runs the tests ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     except KeyboardInterrupt:
