@@ -46,12 +46,12 @@ VARIABLES = {
     ".ckpt": "the variables as a checkpoint of TensorFlow, as does .ckpt-1000",
 }
 _MODEL_FILE, _CONTRACT_FILE = "model.jaxexport", "contract.json"
-# Operations that XLA writes as calls, and what tells it of shapes and shards.
+# Operations that XLA writes as calls, and its marks of shapes and shards.
 _IS_IN_XLA = re.compile(r"(stablehlo|mhlo|chlo)\..*|shape_assertion|Sharding").fullmatch
 
 
 def inference_fn(classifier: prediction.Classifier) -> Callable[[jax.Array], jax.Array]:
-    """What is exported: logits of uint8 images of the network's size, with the weights in it."""
+    """The exported function: logits of uint8 images of the network's size, with weights inside."""
     return functools.partial(classifier.logits, classifier.variables)
 
 
@@ -66,26 +66,25 @@ def export_inference_graph(
 ) -> str:
     """Writes network and weights of a checkpoint as one file for inference.
 
-    Differs from TF-Slim: the weights are in it, it takes uint8 images and does what preprocessing
-    does with their values, but not with their size; it carries the class names and the rest of the
-    contract.
+    Differs from TF-Slim: the file has the weights, the class names and the rest of the contract.
+    The program takes uint8 images of the network's size and preprocesses their values.
 
     Args:
-      checkpoint: What `slim.load` takes, or what it gave.
+      checkpoint: A checkpoint as for `slim.load`, or a classifier from it.
       output_file: The file to write, NAME.zip: an archive of `model.jaxexport` and
         `contract.json`.
-      platforms: Of 'cpu', 'cuda' and 'tpu', where it is to run. Each computes convolutions in its
-        own way.
+      platforms: The platforms on which it runs: 'cpu', 'cuda' and 'tpu'. Each computes convolutions
+        in its own way.
       batch_size: The only batch size it takes; None for any.
       use_moving_averages: Whether to take the moving averages of the variables; by default as
         for `slim.load`.
-      **contract: What the checkpoint does not say, as for `slim.load`.
+      **contract: Keys that the checkpoint lacks, as for `slim.load`.
 
     Returns:
       The path of the file.
 
     Raises:
-      ValueError: A platform is none of these; the file cannot be written.
+      ValueError: A platform is unknown; the file cannot be written.
       RestoreError, ValueError: What `slim.load` raises.
       ImportError: The package flatbuffers is not installed.
     """
@@ -136,10 +135,10 @@ def export_variables(
     """Writes the variables of a model for other programs, under TF-Slim's names.
 
     Args:
-      checkpoint: What `slim.load` takes.
-      output_file: A file that ends in `.safetensors`, or the prefix of a TensorFlow checkpoint,
-        which TF-Slim restores: `model.ckpt` or `model.ckpt-1000`. In the first the contract is
-        metadata, in the second there is `global_step`.
+      checkpoint: A checkpoint as for `slim.load`.
+      output_file: A file that ends in `.safetensors`, with the contract as metadata; or the prefix
+        of a TensorFlow checkpoint for TF-Slim, `model.ckpt` or `model.ckpt-1000`, with
+        `global_step`.
       use_moving_averages: Whether to take the moving averages of the variables, under the names
         of the variables; by default as for `slim.load`.
       **contract: As for `slim.load`.
@@ -163,7 +162,7 @@ def export_variables(
 
 
 def _jax_export() -> Any:
-    """JAX's module, which imports flatbuffers: not on the way to `import jslim`."""
+    """JAX's module, which imports flatbuffers; `import jslim` does without it."""
     try:
         importlib.import_module("flatbuffers")
         return importlib.import_module("jax.export")
@@ -178,7 +177,7 @@ class ExportedClassifier:
     """An exported model, from `load_inference_graph`.
 
     Attributes:
-      contract: What its `contract.json` says.
+      contract: The content of its `contract.json`.
       class_names: The names of its classes.
       logits: The exported function, `logits(uint8 images)`.
     """
@@ -190,10 +189,10 @@ class ExportedClassifier:
         self.logits: Callable[[np.ndarray], jax.Array] = exported.call
 
     def preprocess(self, image: Image) -> np.ndarray:
-        """One image in the network's size, as `slim.load(...)` takes it, rounded to uint8.
+        """One image in the network's size, of the kinds that `slim.load(...)` takes, as uint8.
 
         Raises:
-          DataError, ValueError: What `Classifier.preprocess` raises.
+          DataError, ValueError: As `Classifier.preprocess`.
           RestoreError: The contract does not say which preprocessing the network has.
         """
         _contract.require(self.contract, ("preprocessing_name",), self._path)
@@ -208,7 +207,7 @@ class ExportedClassifier:
             one or several image files, for `preprocess`.
 
         Raises:
-          ValueError: They are anything else.
+          ValueError: They are something else.
           DataError: A file cannot be decoded.
         """
         encoded = [images] if isinstance(images, bytes) else images
@@ -223,7 +222,7 @@ class ExportedClassifier:
             )
         try:
             probabilities = np.asarray(jax.nn.softmax(self.logits(images), axis=-1))
-        except Exception as error:  # a damaged program leads JAX to raise about anything
+        except Exception as error:  # with a damaged program JAX raises errors of any kind
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"predict: the program of {self._path} does not run on images {images.shape}: "
@@ -233,7 +232,7 @@ class ExportedClassifier:
 
 
 def _read_archive(path: str | os.PathLike[str]) -> tuple[_contract.Values, bytes]:
-    """The contract and the program in an exported file, neither of them larger than they may be."""
+    """The contract and the program in an exported file, up to their largest sizes."""
     with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         found = []
         for name in (_CONTRACT_FILE, _MODEL_FILE):
@@ -246,7 +245,7 @@ def _read_archive(path: str | os.PathLike[str]) -> tuple[_contract.Values, bytes
     return _contract.checked(parse_json(found[0])), found[1]
 
 
-# In a process of its own, since MLIR ends the one that gives it some damaged programs.
+# Runs in a process of its own, since some damaged programs make MLIR abort its process.
 _LIST_CALLS = """
 import json, sys
 from jaxlib.mlir import ir
@@ -265,10 +264,10 @@ print(json.dumps(sorted(calls)))
 
 
 def _check_program(exported: "Exported", contract: _contract.Values) -> None:
-    """Refuses a program that calls what is not in it, or is not what its contract says.
+    """Refuses a program that calls code outside it, or does not fit its contract.
 
     Raises:
-      Invalid: It does, or is not.
+      Invalid: It does either.
     """
     size, channels = contract["image_size"], contract["num_channels"]
     shapes = [aval.shape[1:] for aval in (*exported.in_avals, *exported.out_avals)]
@@ -289,7 +288,7 @@ def _check_program(exported: "Exported", contract: _contract.Values) -> None:
 
 
 def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
-    """Loads what `export_inference_graph` wrote.
+    """Loads a file of `export_inference_graph`.
 
     Raises:
       RestoreError: It is no such file, or is damaged; a newer JAX wrote it.
@@ -311,7 +310,7 @@ def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
         raise
     except Invalid as error:
         raise RestoreError(f"{os.fspath(path)} cannot be used: {error}; export it again") from error
-    except Exception as error:  # of several kinds, where another version wrote it
+    except Exception as error:  # of several kinds, if another version wrote it
         raise RestoreError(
             f"{os.fspath(path)} was exported by jax {contract.get('jax_version')}, and jax "
             f"{jax.__version__} cannot read it; install that version or a newer one"

@@ -4,8 +4,8 @@
     predictions = classifier.predict(['cat.jpg', 'dog.png'])
     predictions.class_names, predictions.probabilities
 
-What a checkpoint of `train.py` says of itself, network, image size, preprocessing and class names,
-is applied; nothing of it has to be known or repeated.
+A checkpoint of `train.py` has a contract: network, image size, preprocessing and class names. It is
+applied here, so that nothing of it has to be known or repeated.
 """
 
 import concurrent.futures
@@ -36,18 +36,19 @@ from jslim.preprocessing.on_device import get_device_preprocessing
 
 logger = logging.getLogger("jslim")
 
-# What of a contract can be given for a checkpoint that does not have it.
+# The keys of a contract that can be given for a checkpoint without them.
 _GIVEN = ("model_name", "class_names", "image_size", "preprocessing_name", "num_channels")
 
 
 class Predictions(NamedTuple):
-    """What a classifier makes of some images.
+    """The predictions of a classifier for some images.
 
     Attributes:
-        class_names: The most probable class of each; `''` of an image that cannot be read.
-        labels: Its number, which tells apart classes of one name; -1 where there is none.
-        probabilities: Of all classes, `[images, classes]` in float32; rows add up to 1, or are NaN.
-        all_class_names: Names for the columns.
+        class_names: The most probable class of each image; `''` for an image that cannot be read.
+        labels: The numbers of these classes, since several may have one name; -1 for such an image.
+        probabilities: The probabilities of all classes, `[images, classes]` in float32. A row adds
+            up to 1, or is NaN.
+        all_class_names: The names of the columns.
     """
 
     class_names: list[str]
@@ -63,7 +64,11 @@ class Predictions(NamedTuple):
         return cls(names, labels, probabilities, class_names)
 
     def top(self, k: int) -> list[list[tuple[str, float]]]:
-        """The `k` most probable classes of each image with their probabilities, best first."""
+        """The `k` most probable classes of each image with their probabilities, best first.
+
+        >>> Predictions.of(np.array([[0.25, 0.75]]), ["cat", "dog"]).top(1)
+        [[('dog', 0.75)]]
+        """
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
         return [
             [(self.all_class_names[label], float(row[label])) for label in best]
@@ -72,16 +77,16 @@ class Predictions(NamedTuple):
 
 
 def network_image(image: Image, contract: _contract.Values) -> np.ndarray:
-    """One image in the size of a network, with values in `[0, 255]`: as data sets give it too.
+    """One image in the size of a network, with values in `[0, 255]`, as in batches of a data set.
 
-    The rest of preprocessing, `on_device.get_device_preprocessing`, belongs to the network.
+    The rest of the preprocessing, `on_device.get_device_preprocessing`, belongs to the network.
 
     Args:
-        image: As of `Classifier.preprocess`.
-        contract: Says `num_channels`, `image_size` and `preprocessing_name`.
+        image: As for `Classifier.preprocess`.
+        contract: Has `num_channels`, `image_size` and `preprocessing_name`.
 
     Raises:
-        DataError, ValueError: As of `Classifier.preprocess`.
+        DataError, ValueError: As for `Classifier.preprocess`.
     """
     size = contract["image_size"]
     crop_and_resize = preprocessing_factory.get_host_preprocessing(contract["preprocessing_name"])
@@ -92,10 +97,10 @@ class Classifier:
     """A network with its weights, from `load`.
 
     Attributes:
-        contract: What the checkpoint says about itself, as a dict.
+        contract: The checkpoint's description of itself, a dict.
         class_names: The names of its classes.
         variables: `{'params': ..., 'batch_stats': ...}`, for `Model.apply`.
-        step: The training steps behind it; None where that is not known.
+        step: The training step; None if it is not known.
         path: The checkpoint.
         are_averages: Whether the variables are the moving averages of those that were trained.
     """
@@ -121,7 +126,7 @@ class Classifier:
         self._jitted = jax.jit(self._probabilities)
 
     def logits(self, variables: Variables, images: jax.Array) -> jax.Array:
-        """What the network says of images that `network_image` gave, `[images, classes]`."""
+        """The logits `[images, classes]` of images from `network_image`."""
         logits, _ = self.model.apply(variables, self._normalize(images))
         return logits.astype(jnp.float32)
 
@@ -129,7 +134,7 @@ class Classifier:
         return jax.nn.softmax(self.logits(variables, images), axis=-1)
 
     def preprocess(self, image: Image) -> np.ndarray:
-        """One image as the network wants it, `[image_size, image_size, channels]` in float32.
+        """One image as input of the network, `[image_size, image_size, channels]` in float32.
 
         Args:
             image: The path of an image file, its content, a Pillow image, or `[height, width,
@@ -147,16 +152,16 @@ class Classifier:
 
         Args:
             images: Paths of image files, Pillow images, or arrays `[height, width, channels]` in
-                `[0, 255]`, also of different sizes; or one of them, or one array of all, or a
-                folder, of which all images are taken that are below it, sorted.
-            batch_size: How many are computed at once; it changes nothing but time and memory.
+                `[0, 255]`, also of different sizes; or one of these, or one array of all, or a
+                folder, for all images below it, sorted.
+            batch_size: How many are computed at once; it changes only time and memory.
 
         Returns:
             Class names and probabilities, in the order of the images.
 
         Raises:
             DataError: A file cannot be read.
-            ValueError: There are no images, or an array is none.
+            ValueError: There are no images, or an array is no image.
         """
         parts = list(self.predict_batches(images, batch_size))
         if not parts:
@@ -174,10 +179,10 @@ class Classifier:
         """`predict` for more images than fit into memory: the predictions of a batch at a time.
 
         Args:
-            images: As of `predict`.
-            batch_size: As of `predict`.
-            errors: Takes what is wrong with images that cannot be read, by their number, before
-                their batch is given; their probabilities are NaN. None makes them errors.
+            images: As for `predict`.
+            batch_size: As for `predict`.
+            errors: A dict to which the errors of unreadable images are added, by their number,
+                before their batch is given; their probabilities are NaN. With None they are raised.
         """
         batch_size = checks.count("predict", "batch_size", batch_size)
         size, start = self.contract["image_size"], 0
@@ -200,7 +205,7 @@ class Classifier:
                 yield Predictions.of(found, self.class_names)
 
     def _attempt(self, image: Image) -> np.ndarray | ValueError:
-        """The image in the network's size, or what is wrong with it."""
+        """The image in the network's size, or the error in reading it."""
         try:
             return network_image(image, self.contract)
         except ValueError as error:
@@ -221,13 +226,13 @@ def load(
     """Loads a classifier from a checkpoint.
 
     Args:
-        checkpoint: A checkpoint of `train.py`, or its directory, whose newest is taken. Or one of
-            TensorFlow, as for `tf_checkpoint.load_checkpoint`, or of your own training; then
-            `model_name` is needed, and the rest is by default that of the network in
-            `nets_factory`. Or a safetensors file.
+        checkpoint: A checkpoint of `train.py`, or a directory, whose newest checkpoint is taken; or
+            a safetensors file. Or a checkpoint of TensorFlow, as for
+            `tf_checkpoint.load_checkpoint`, or of your own training: these need `model_name`, and
+            the rest has the network's defaults in `nets_factory`.
         use_moving_averages: Whether to take the moving averages of the variables; None takes them
-            where jslim kept them. The log says which are taken where there is a choice.
-        **contract: What the checkpoint does not say: `model_name`, `class_names`, `image_size`,
+            if jslim kept them. If there is a choice, the log says which are taken.
+        **contract: Keys that the checkpoint lacks: `model_name`, `class_names`, `image_size`,
             `preprocessing_name`, `num_channels`.
 
     Raises:
@@ -266,7 +271,7 @@ def load(
         shapes = _shapes(whole, whole["num_channels"])
     except ValueError as error:  # of images that are too small
         raise ValueError(f"load: {reader.path} cannot be used: {error}") from error
-    # All of it is replaced; so it takes no memory, whatever sizes the contract leads to.
+    # All leaves are replaced, so they take no memory, whatever their sizes by the contract.
     start = jax.tree.map(lambda s: np.broadcast_to(np.zeros((), s.dtype), s.shape), shapes)
     averages = checkpoints.moving_averages(reader)
     are_averages = checkpoints.takes_averages(reader, use_moving_averages)
@@ -275,7 +280,7 @@ def load(
             f"checkpoint {reader.path} has no moving averages; it was trained without them: leave "
             "use_moving_averages out"
         )
-    # A variable that has no average comes as it is, as by TensorFlow's variables_to_restore.
+    # A variable without an average is taken itself, as by TensorFlow's variables_to_restore.
     sources = averages if are_averages else {}
     init_fn = checkpoints.assign_from_checkpoint_fn(
         reader.path, start, name_fn=lambda name: sources.get(name, name)
@@ -298,7 +303,7 @@ def _shapes(contract: _contract.Values, channels: int) -> Variables:
 
 
 def _channels(shapes: Variables, reader: checkpoints.CheckpointReader, assumed: int) -> int:
-    """How many channels the kernel in the checkpoint takes that differs in this alone."""
+    """The number of channels of the kernel in the checkpoint that differs only in this."""
     held = reader.get_variable_to_shape_map()
     for name, leaf in get_variables(shapes).items():
         theirs = held.get(name, leaf.shape)
@@ -311,7 +316,7 @@ def _channels(shapes: Variables, reader: checkpoints.CheckpointReader, assumed: 
 def _completed(
     contract: _contract.Values, reader: checkpoints.CheckpointReader
 ) -> _contract.Values:
-    """The contract with what follows from the network and the shapes of its head."""
+    """The contract, completed from the network and the shapes of its head."""
     if "model_name" not in contract:
         raise ValueError(
             f"load: checkpoint {reader.path} does not say which network it is of; give "
@@ -354,7 +359,7 @@ def _lengths_of_head(
 
 
 def _classes_of_head(network: nets_factory.Network, reader: checkpoints.CheckpointReader) -> int:
-    """How many classes the checkpoint's head has: the length of its last biases."""
+    """The number of classes of the checkpoint's head: the length of its last biases."""
     lengths = _lengths_of_head(network, reader)
     if len(lengths) != 1:
         raise RestoreError(

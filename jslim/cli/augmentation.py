@@ -1,4 +1,4 @@
-"""What `train.py` does to a batch on the device before the network."""
+"""Augmentation of a batch on the device, in `train.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,11 +35,13 @@ class AugmentationConfig(Config):
 
 
 def make_augmentation(config: AugmentationConfig, preprocessing_name: str) -> Augmentation:
-    """`augment(rng, images, labels)`, from host-preprocessed images and one-hot labels to both.
+    """Makes `augment(rng, images, labels)`, which returns augmented images and labels.
+
+    Its images are preprocessed by the host's half; its labels are one-hot.
 
     Args:
       config: The flags.
-      preprocessing_name: As of `preprocessing_factory.get_preprocessing`.
+      preprocessing_name: A name for `preprocessing_factory.get_preprocessing`.
     """
     preprocess = get_device_preprocessing(preprocessing_name, is_training=True)
 

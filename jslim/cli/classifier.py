@@ -1,4 +1,4 @@
-"""What training and evaluating an image classifier share: data, network, and their contract."""
+"""Shared by training and evaluation of an image classifier: data, network, and their contract."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -26,12 +26,12 @@ from jslim.preprocessing import preprocessing_factory
 from jslim.preprocessing.images import Image
 from jslim.preprocessing.on_device import get_device_preprocessing
 
-Contract = Mapping[str, Any]  # what a checkpoint says about itself
+Contract = Mapping[str, Any]  # a checkpoint's description of itself
 Batch = Mapping[str, jax.Array]
-# The images, and keyword arguments of the network; gives logits and end points.
+# A function of images and of keyword arguments of the network, to logits and end points.
 Network = Callable[..., tuple[jax.Array, Mapping[str, jax.Array]]]
 
-# What of a contract says what network, classes and images the weights are for.
+# The keys of a contract that say for which network, classes and images the weights are.
 _MADE_FOR = (
     "model_name",
     "num_classes",
@@ -88,7 +88,7 @@ class ClassifierConfig(DataConfig, DevicesConfig):
 
 
 class _OffsetDataset(ImageDataset):
-    """A data set without its first classes: labels count from the first one that is left."""
+    """A data set without its first classes: label 0 is the first class that is left."""
 
     def __init__(self, dataset: ImageDataset, labels_offset: int):
         super().__init__(dataset.name, dataset.class_names[labels_offset:])
@@ -119,7 +119,7 @@ class _OffsetDataset(ImageDataset):
 def open_dataset(
     config: DataConfig, labels_offset: int, split_name: str | None = None
 ) -> ImageDataset:
-    """The split of the data set that the flags name, its labels lowered by `labels_offset`."""
+    """The split of the data set that the flags name, with labels lowered by `labels_offset`."""
     if config.dataset_name is None:
         raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
     split_name = split_name or config.dataset_split_name
@@ -154,20 +154,20 @@ def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
 
 
 def made_for(contract: Contract) -> Contract:
-    """The part of a contract that says what the weights are of: the same in all of one run."""
+    """The part of a contract that is the same for all checkpoints of one run."""
     return {name: contract[name] for name in _MADE_FOR if name in contract}
 
 
 def check_contract(held: Contract, ours: Contract, where: str) -> None:
-    """Refuses a checkpoint that was made with another network or for other data.
+    """Refuses a checkpoint of another network or of other data.
 
     Args:
       held: The contract in the checkpoint.
-      ours: What the flags and the data say; keys that are missing here are not compared.
+      ours: The contract by the flags and the data; only its keys are compared.
       where: The checkpoint, for the error.
 
     Raises:
-      UsageError: They differ; it names every difference.
+      UsageError: They differ; the message names every difference.
     """
     differences = [
         f"{key} is {_shown(held[key], value)} there and {_shown(value, held[key])} here"
@@ -182,7 +182,7 @@ def check_contract(held: Contract, ours: Contract, where: str) -> None:
 
 
 def _shown(value: object, other: object) -> str:
-    """A value of a contract beside another one; of many class names those that differ."""
+    """A value of a contract beside another one; of many class names, those that differ."""
     if not isinstance(value, list) or not isinstance(other, list):
         return repr(value)
     if len(value) <= _NAMES_SHOWN:
@@ -202,9 +202,9 @@ def host_batches(
     is_training: bool,
     seed: int = 0,
 ) -> data.BatchIterator:
-    """Batches of the data set in the size that the contract asks for.
+    """Batches of the data set, with images in the size of the contract.
 
-    The second half of the preprocessing is done on the device, by `eval_fn` and in training by
+    The second half of the preprocessing runs on the device: in `make_network`, and in training in
     `augmentation`.
     """
     preprocess = preprocessing_factory.get_host_preprocessing(
@@ -232,7 +232,7 @@ def host_batches(
 def network_fn(
     contract: Contract, config: DevicesConfig, weight_decay: float = 0.0, is_training: bool = False
 ) -> Network:
-    """The network of the contract, which computes in `--dtype`."""
+    """The network of the contract, computed in `--dtype`."""
     network = nets_factory.get_network_fn(
         contract["model_name"], contract["num_classes"], weight_decay, is_training
     )
@@ -250,7 +250,7 @@ def network_fn(
 
 
 def make_network(contract: Contract, config: DevicesConfig) -> Network:
-    """The network on the images of `host_batches` without augmentation."""
+    """The network as a function of images of `host_batches`, without augmentation."""
     network = network_fn(contract, config)
     preprocess = get_device_preprocessing(contract["preprocessing_name"])
     return lambda images, **options: network(preprocess(images), **options)

@@ -1,4 +1,4 @@
-"""Several processes that train as one: how they find each other, and what is said when one dies."""
+"""Several processes that train as one: how they join, and the message when one dies."""
 
 import contextlib
 import logging
@@ -20,8 +20,8 @@ _FLAGS = ("coordinator_address", "num_processes", "process_id")
 
 _TPU_LANES = 128  # numbers along the fastest axis of a TPU's arrays
 
-# Reads what the process says until it ends. One that is killed, or aborted by JAX's runtime because
-# another is lost, says nothing: there is no way to run Python then.
+# Reads from the process until it ends, and prints the message if nothing came. A process that is
+# killed, or that JAX's runtime aborts because another one is lost, can run no Python any more.
 _WATCHER = """
 import sys
 if not sys.stdin.read():
@@ -57,15 +57,15 @@ class DevicesConfig(Config):
 
 @contextlib.contextmanager
 def joined(config: Config, program: str) -> Iterator[None]:
-    """While entered, this process is one of those that the flags name, if they name any.
+    """Joins the processes that the flags name, if they name any, for the time of the body.
 
     Args:
       config: The flags.
-      program: What messages call the program.
+      program: The name of the program, for messages.
 
     Raises:
       UsageError: Some of the flags are given, but not all; or no cluster is found.
-      RuntimeError: The other processes do not come.
+      RuntimeError: The other processes do not join.
     """
     if not isinstance(config, DevicesConfig) or not _is_one_of_several(config):
         yield
@@ -84,11 +84,11 @@ def joined(config: Config, program: str) -> Iterator[None]:
             "--coordinator_address, --num_processes and --process_id"
         ) from error
     if jax.process_index():
-        # What there is to say the first process says.
+        # Only the first process prints.
         logger.setLevel(logging.WARNING)
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for number in ENDING:
-        # Ends the process by way of Python, once training has saved.
+        # Ends the process by an exception of Python, after training has saved.
         if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, frame: sys.exit(128 + number))
     who = f"{program}: process {jax.process_index()} of {jax.process_count()}"
@@ -152,9 +152,9 @@ def advice(config: DevicesConfig, batch_size: int, platform: str) -> Iterator[st
 
 
 def leave(exit_code: int) -> None:
-    """Ends a process of several at once if something went wrong.
+    """Ends this process at once if it is one of several and something went wrong.
 
-    At its usual end it would wait for the others, which may wait for it in the middle of a step.
+    A usual end would wait for the others, which may wait for this process in the middle of a step.
     """
     if exit_code and jax.distributed.is_initialized() and jax.process_count() > 1:
         sys.stderr.flush()

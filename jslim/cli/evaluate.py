@@ -25,9 +25,9 @@ from jslim.nets import nets_factory
 
 logger = logging.getLogger("jslim")
 
-# Of the contract, what evaluating needs.
+# The keys of the contract that evaluation needs.
 _NEEDED = ("num_classes", "class_names", "labels_offset", "image_size", "preprocessing_name")
-# Metrics that are no numbers, by names that no metric of a user has.
+# Names of metrics that are not numbers; no metric of a user has such a name.
 _MATRIX, _LOGITS, _LABELS = "confusion matrix", "logits of all", "labels of all"
 
 
@@ -69,7 +69,7 @@ class EvaluateConfig(ClassifierConfig, scoring.MetricsConfig, CheckpointConfig):
 
     @property
     def takes_averages(self) -> bool | None:
-        """What the flags say of moving averages; None where they say nothing.
+        """Whether the flags ask for moving averages; None if they do not say.
 
         Raises:
           UsageError: They contradict each other.
@@ -93,7 +93,7 @@ def evaluate(config: EvaluateConfig) -> None:
     """Evaluates one checkpoint, or with `--eval_interval_secs` each new one.
 
     Raises:
-      UsageError: Flags that make no sense, or data that the checkpoint was not made for.
+      UsageError: Flags contradict each other, or the checkpoint was made for other data.
       RestoreError: There is no whole checkpoint.
       DataError: The data cannot be read.
     """
@@ -135,7 +135,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def _first_checkpoint(config: EvaluateConfig) -> str:
-    """The checkpoint that tells what the network is; a loop waits for one."""
+    """The checkpoint that says which network it is; a loop waits for one."""
     path = config.checkpoint_path
     if config.eval_interval_secs:
         first = evaluation.wait_for_new_checkpoint(path, timeout=config.timeout_secs)
@@ -149,7 +149,7 @@ def _first_checkpoint(config: EvaluateConfig) -> str:
 def _weights_of_all(
     config: EvaluateConfig, first: checkpoints.Weights
 ) -> Iterator[checkpoints.Weights]:
-    """The one checkpoint, or with `--eval_interval_secs` each new one."""
+    """The checkpoint, or with `--eval_interval_secs` each new one."""
     if not config.eval_interval_secs:
         yield first
         return
@@ -162,10 +162,10 @@ def _weights_of_all(
 
 
 def _read(config: EvaluateConfig, path: str) -> tuple[checkpoints.Weights, bool]:
-    """All of one checkpoint, before training may delete it; whether it says what it is of."""
+    """All of one checkpoint, read before training can delete it; and whether it has a contract."""
     reader = checkpoints.open_checkpoint(path)
     if "model_name" in reader.contract:
-        # Said before it is read, in the words of the flags.
+        # Checked before the variables are read, so that the error speaks of flags.
         image_classifier.check_contract(reader.contract, _flags_given(config), reader.path)
         return checkpoints.read_weights(path, config.takes_averages), True
     if config.model_name is None:
@@ -185,13 +185,13 @@ def _read(config: EvaluateConfig, path: str) -> tuple[checkpoints.Weights, bool]
         {**loaded.contract, "labels_offset": config.labels_offset},
         loaded.variables,
         loaded.are_averages,
-        has_averages=False,  # of which `load` has spoken
+        has_averages=False,  # `load` has logged them
     )
     return weights, False
 
 
 def _check_number_of_classes(contract: Contract, dataset: data.ImageDataset, path: str) -> None:
-    """Where names cannot be compared, at least their number is."""
+    """Compares the numbers of classes, if the checkpoint has no names to compare."""
     ours, theirs = dataset.num_classes, contract["num_classes"]
     if ours != theirs:
         offset = nets_factory.get_network(contract["model_name"]).label_offset
@@ -202,7 +202,7 @@ def _check_number_of_classes(contract: Contract, dataset: data.ImageDataset, pat
 
 
 def _flags_given(config: EvaluateConfig) -> Contract:
-    """What the command line says that the contract says too."""
+    """The flags on the command line that a contract has too."""
     return without_none(
         labels_offset=config.labels_offset if "labels_offset" in config.given else None,
         model_name=config.model_name,
@@ -232,7 +232,7 @@ def _report(
     step: int | None,
     found: Mapping[str, np.ndarray],
 ) -> None:
-    """Prints the metrics that are numbers, and writes what the flags ask for."""
+    """Prints the metrics that are numbers, and writes the reports that the flags name."""
     if jax.process_index() != 0:
         return
     line = scoring.line_of_values(found)
@@ -249,7 +249,7 @@ def _report(
         logger.info("drew %s", path)
     if config.predictions_file:
         path = _report_path(config, config.predictions_file, step)
-        # In evaluation records come once and in order.
+        # In evaluation each record comes once and in order.
         indices = (index for index in range(len(dataset)) if index not in batches.bad_records)
         keys = [dataset.record_key(i) for i in itertools.islice(indices, len(found[_LABELS]))]
         names = dataset.class_names

@@ -1,6 +1,6 @@
-"""`--flagfile=FILE`: the flags in a file, a line each, in place of this flag.
+"""`--flagfile=FILE`: replaced by the flags in the file, one a line.
 
-absl would do so too, but would read pipes and files without end, and fail on other encodings.
+absl has this too, but reads pipes and files without end, and fails on other encodings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _MOST_OF_A_NAME = 100
 
 
 def parse(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """Sets the flags that the command line and its flag files give; what is left of it.
+    """Sets the flags from the command line and its flag files; returns the other arguments.
 
     Raises:
       UsageError: A file cannot be used, or a flag such as `--nohelp` is given a value.
@@ -34,10 +34,13 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
 
 
 def expanded(arguments: Sequence[str]) -> list[str]:
-    """The arguments with those in the files in place of `--flagfile`.
+    """The arguments, with those in the files in place of `--flagfile`.
 
     Raises:
-      UsageError: A file cannot be read, is no text, or leads to itself or too far.
+      UsageError: A file cannot be read or is no text, or files name each other too deep.
+
+    >>> expanded(["--seed=1", "--", "--flagfile=x"])
+    ['--seed=1', '--', '--flagfile=x']
     """
     found = []
     for argument in _expanded(list(arguments), depth=0):

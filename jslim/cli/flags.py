@@ -10,9 +10,9 @@
 
         image_size: int | None = flag(None, least=1)
 
-A config of one concern stands beside the code that uses it. The config of a program inherits those
-that it needs; of a field that it has again the default counts, and its rules beside the first ones.
-The help of a flag is what the docstring says of it. Each program has a `FlagValues` of its own, so
+The config of one concern stands beside the code that uses it. The config of a program inherits the
+configs that it needs. If it declares an inherited field again, it changes the default and adds
+rules. The help of a flag is its text in the docstring. Each program has its own `FlagValues`, so
 that importing jslim defines no global flags.
 """
 
@@ -63,11 +63,11 @@ DROPPED = {
 
 
 class UsageError(ValueError):
-    """A flag, or flags together, that make no sense."""
+    """A flag is wrong, or flags contradict each other."""
 
 
 class Rules(TypedDict, total=False):
-    """What a flag accepts, and when it counts."""
+    """Which values a flag accepts, and when it has an effect."""
 
     help: str  # in place of what the docstring says
     least: float  # of a number
@@ -89,17 +89,17 @@ class Flag(NamedTuple):
     default: Any
     help: str
     rules: Rules
-    field: str  # of the config; several flags may share one, which is then a dict of them
-    group: str  # what its config says that it is about
+    field: str  # of the config; if several flags share it, it is a dict of them
+    group: str  # the title of its config
 
 
 def flag(default: T, **rules: Unpack[Rules]) -> T:
-    """A field of a config that is a flag with rules; one without needs no more than a default."""
+    """A field of a config that is a flag with rules; without rules a plain default will do."""
     return dataclasses.field(default=default, metadata=rules)
 
 
 def several_flags(rows: Mapping[str, tuple[Any, Rules]]) -> Mapping[str, Any]:
-    """A field that is several flags: for each name its default, and its rules with the help."""
+    """A field of several flags: the default of each, and its rules with the help."""
     defaults = {name: default for name, (default, _) in rows.items()}
     field: Any = dataclasses.field(default_factory=defaults.copy, metadata={"several": rows})
     return cast(Mapping[str, Any], field)
@@ -155,7 +155,7 @@ def flags_of(config: type[Config]) -> Iterator[Flag]:
 def _docs(config: type[Config]) -> tuple[str, dict[str, str]]:
     """The title and the attributes in the docstring."""
     doc = inspect.cleandoc(str(config.__doc__))
-    if doc.startswith(f"{config.__name__}("):  # what it is under `python -OO`
+    if doc.startswith(f"{config.__name__}("):  # a dataclass's own, under `python -OO`
         doc = config.__name__
     title, _, attributes = doc.partition(".\n\n")
     found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", attributes, re.MULTILINE)
@@ -173,7 +173,7 @@ def flag_values(config: type[Config]) -> flags.FlagValues:
 
 
 def config_of(config: type[C], values: flags.FlagValues, arguments: Sequence[str] = ()) -> C:
-    """The config that the parsed flags say."""
+    """The config of parsed flags."""
     found: dict[str, Any] = {}
     for one in flags_of(config):
         value = values[one.name].value
@@ -186,10 +186,10 @@ def config_of(config: type[C], values: flags.FlagValues, arguments: Sequence[str
 
 
 def refuse_idle(config: Config) -> None:
-    """Refuses flags that would do nothing beside the others, as their rules say.
+    """Refuses flags that have no effect without others, by their rules.
 
     Raises:
-      UsageError: One is given, and what it goes with is not.
+      UsageError: A flag is given without the flag that it goes with.
     """
     for one in flags_of(type(config)):
         if one.name not in config.given or getattr(config, one.name, None) is False:
@@ -208,7 +208,11 @@ def refuse_idle(config: Config) -> None:
 
 
 def scopes_of(text: str | None) -> list[str]:
-    """The parts of a comma-separated list, stripped; empty ones are left out."""
+    """The parts of a comma-separated list, stripped; empty ones are left out.
+
+    >>> scopes_of("conv1, fc8,")
+    ['conv1', 'fc8']
+    """
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
@@ -247,7 +251,7 @@ def _path_check(check: Callable[[str, str], object]) -> Callable[[str | None], b
 
 
 class _Path(flags.ArgumentParser[str]):
-    """Takes what `local_path` takes."""
+    """Parses a path by `local_path`."""
 
     def parse(self, argument: str) -> str:
         return local_path(argument, "it")

@@ -1,4 +1,4 @@
-"""Which checkpoint the programs load, and what it does not say itself."""
+"""The checkpoint that a program loads, and what its contract lacks."""
 
 import os
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class LoadConfig(CheckpointConfig):
 
 
 def arguments_of(config: LoadConfig) -> dict[str, Any]:
-    """What the flags say of a checkpoint, for `slim.load`."""
+    """The arguments of `slim.load` that the flags give."""
     names = config.labels_file and read_class_names(config.labels_file)
     said = without_none(
         model_name=config.model_name,
@@ -56,11 +56,15 @@ def arguments_of(config: LoadConfig) -> dict[str, Any]:
 
 
 def without_none(**values: object) -> dict[str, Any]:
-    """The values that are given."""
+    """The values that are not None.
+
+    >>> without_none(image_size=8, model_name=None)
+    {'image_size': 8}
+    """
     return {name: value for name, value in values.items() if value is not None}
 
 
 def check_is_there(path: str) -> None:
-    """Refuses a `--checkpoint_path` where there is neither a file, a directory nor a checkpoint."""
+    """Refuses a `--checkpoint_path` that is no file, directory or checkpoint."""
     if not os.path.exists(path) and not checkpoints.exists(path):
         raise UsageError(f"--checkpoint_path: there is no {path!r}")

@@ -11,7 +11,7 @@ from jslim import optimizers
 from jslim.cli.flags import Config, Rules, flag, several_flags
 
 _DECAY = Rules(least=0, most=1)
-# Of the arguments of the optimizers: what the flag is said to be, and what it accepts.
+# By argument of the optimizers, the help and the rules of its flag.
 _ARGUMENTS = {
     "beta1": ("Decay of the first moment of {}.", _DECAY),
     "beta2": ("Decay of the second moment of {}.", _DECAY),

@@ -1,21 +1,20 @@
 """`jslim-predict`: the classes of image files by a checkpoint, as CSV or JSON lines."""
 
-import csv
 import logging
 import math
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TextIO
+from typing import ClassVar, NamedTuple
 
 from jslim import prediction
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import LoadConfig, arguments_of
-from jslim.cli.reports import TABLES
+from jslim.cli.reports import TABLES, open_table, write_rows
 from jslim.cli.run import run
 from jslim.core.errors import DataError
-from jslim.core.text import json_line, printable, unique_names
+from jslim.core.text import unique_names
 from jslim.host.paths import format_of, output_file
 
 logger = logging.getLogger("jslim")
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def predict(config: PredictConfig) -> None:
-    """Writes a line for each image file; one that cannot be read has a line that says so.
+    """Writes a line for each image file, also for one that cannot be read.
 
     Raises:
       UsageError: Nothing to predict is given, or flags that make no sense.
@@ -70,16 +69,12 @@ def predict(config: PredictConfig) -> None:
     )
     errors: dict[int, str] = {}
     results = _results(classifier, files, config.batch_size, config.top, errors)
-    write = _write_json_lines if as_json else _write_csv
+    rows = map(_as_object if as_json else _as_cells, results)
     if config.output is None:
-        write(sys.stdout, results)
+        write_rows(sys.stdout, rows, as_json)
     else:
-        pathlib.Path(config.output).parent.mkdir(parents=True, exist_ok=True)
-        # Names that are no UTF-8 have escapes in place of their bytes.
-        with open(
-            config.output, "w", newline="", encoding="utf-8", errors="backslashreplace"
-        ) as file:
-            write(file, results)
+        with open_table(config.output) as file:
+            write_rows(file, rows, as_json)
     if len(errors) > config.skip_bad_records:
         raise DataError(
             f"{len(errors)} of {len(files)} images could not be predicted, as their lines say; the "
@@ -89,7 +84,7 @@ def predict(config: PredictConfig) -> None:
 
 
 def _is_json(config: PredictConfig) -> bool:
-    """What --format says, or what the name of the file ends in."""
+    """Whether to write JSON lines, by --format or by the end of the file's name."""
     if config.output is None:
         return bool(config.format == "jsonl")
     suffix = pathlib.PurePath(config.output).suffix.lower()
@@ -104,7 +99,7 @@ def _is_json(config: PredictConfig) -> bool:
 
 
 class Result(NamedTuple):
-    """What is written of one file: its best classes, or why there are none."""
+    """One line: the best classes of a file, or the error in reading it."""
 
     path: str
     best: list[tuple[str, float]]
@@ -127,39 +122,25 @@ def _results(
             number += 1
 
 
-def _write_csv(file: TextIO, results: Iterator[Result]) -> None:
+def _as_cells(result: Result) -> dict[str, object]:
     """The columns file, class_name, probability, class_name_2 and so on, and error."""
-    writer = csv.writer(file, lineterminator="\n")
-    shown = printable if file.isatty() else _encodable(file)
-    for number, (path, best, error) in enumerate(results):
-        if number == 0:
-            ranks = ["", *(f"_{rank}" for rank in range(2, len(best) + 1))]
-            names = [
-                f"{column}{rank}" for rank in ranks for column in ("class_name", "probability")
-            ]
-            writer.writerow(["file", *names, "error"])
-        cells = [
-            cell
-            for name, probability in best
-            for cell in (name, "" if error else f"{probability:.6f}")
-        ]
-        writer.writerow(map(shown, [path, *cells, error]))
+    cells: dict[str, object] = {"file": result.path}
+    for rank, (name, probability) in enumerate(result.best, 1):
+        suffix = f"_{rank}" if rank > 1 else ""
+        cells[f"class_name{suffix}"] = name
+        cells[f"probability{suffix}"] = "" if result.error else f"{probability:.6f}"
+    return {**cells, "error": result.error}
 
 
-def _encodable(file: TextIO) -> Callable[[str], str]:
-    """Makes escapes of what the encoding of a file lacks, such as a name that is no UTF-8."""
-    encoding = file.encoding or "utf-8"
-    return lambda text: text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _write_json_lines(file: TextIO, results: Iterator[Result]) -> None:
-    """Objects with file, class_name, probability and, by class, the best probabilities."""
-    for path, best, error in results:
-        line = {
-            "file": path,
-            "class_name": best[0][0],
-            "probability": round(best[0][1], 6),
-            "probabilities": {name: round(probability, 6) for name, probability in best},
-        }
-        written = {"file": path, "error": error} if error else line
-        file.write(json_line(written, file.encoding or "utf-8"))
+def _as_object(result: Result) -> dict[str, object]:
+    """The keys file, class_name, probability and, by class, the best probabilities; or error."""
+    if result.error:
+        return {"file": result.path, "error": result.error}
+    probabilities = {name: round(probability, 6) for name, probability in result.best}
+    class_name, probability = next(iter(probabilities.items()))
+    return {
+        "file": result.path,
+        "class_name": class_name,
+        "probability": probability,
+        "probabilities": probabilities,
+    }

@@ -1,4 +1,4 @@
-"""A sheet of images as the network gets them, to look at before training."""
+"""A sheet of the images that the network sees, to look at before training."""
 
 import math
 import pathlib
@@ -17,8 +17,8 @@ def save_contact_sheet(path: str, images: np.ndarray, captions: Sequence[str]) -
 
     Args:
       path: The PNG file.
-      images: `[n, height, width, channels]` with 1 or 3 channels, preprocessed: each is shown with
-        its least value black and its greatest white.
+      images: `[n, height, width, channels]` with 1 or 3 channels, preprocessed. Each is scaled so
+        that its least value is black and its greatest white.
       captions: One for each image.
     """
     from PIL import Image, ImageDraw

@@ -1,8 +1,9 @@
-"""What `eval.py` writes beside its metrics: classes, the confusion matrix, predictions."""
+"""Reports of `eval.py` beside its metrics: classes, the confusion matrix, predictions."""
 
 import csv
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TextIO
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,16 +17,16 @@ TABLES = {".csv": "a table", ".jsonl": "JSON lines"}
 
 
 def _shown(class_names: Sequence[str]) -> list[str]:
-    """The names as they are printed: each another one, without what moves the cursor."""
+    """The names for printing: all different, with escapes for what moves the cursor."""
     return unique_names([*map(printable, class_names)])
 
 
 def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
-    """Precision, recall, F1 and number of every class, and their means.
+    """Precision, recall, F1 and number of images of every class, and the means.
 
     Args:
       matrix: The confusion matrix, `[label, prediction]`.
-      class_names: Of its rows.
+      class_names: The names of its rows.
     """
     class_names = _shown(class_names)
     scores = [np.asarray(column, np.float64) for column in metrics.scores_of(jnp.asarray(matrix))]
@@ -40,7 +41,13 @@ def per_class_table(matrix: np.ndarray, class_names: list[str]) -> str:
 
 
 def matrix_table(matrix: np.ndarray, class_names: list[str]) -> str:
-    """The confusion matrix as text: a row for each label, a column for each prediction."""
+    """The confusion matrix as text: a row for each label, a column for each prediction.
+
+    >>> print(matrix_table(np.array([[5, 1], [0, 7]]), ["cat", "dog"]))
+           0  1
+    0 cat  5  1
+    1 dog  0  7
+    """
     class_names = _shown(class_names)
     cells = [[f"{value:.0f}" for value in row] for row in np.asarray(matrix)]
     numbers = [str(index) for index in range(len(class_names))]
@@ -59,7 +66,7 @@ def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> 
     Args:
       path: The PNG file.
       matrix: `[label, prediction]`.
-      class_names: Of its rows.
+      class_names: The names of its rows.
     """
     from PIL import Image, ImageDraw
 
@@ -107,8 +114,8 @@ def write_predictions(
 
     Args:
       path: The file, .jsonl or .csv.
-      record_keys: What each example is called.
-      class_names: The names of the classes; equal ones are told apart by their labels.
+      record_keys: The name of each example.
+      class_names: The names of the classes; equal ones get their labels added.
       logits: `[examples, classes]`.
       labels: The right classes, `[examples]`.
     """
@@ -116,7 +123,7 @@ def write_predictions(
     exponentials = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = exponentials / exponentials.sum(1, keepdims=True)
 
-    def rows() -> Iterator[dict[str, str | bool | float]]:
+    def rows() -> Iterator[dict[str, object]]:
         for key, row, label in zip(record_keys, probabilities, labels, strict=True):
             best = int(row.argmax())
             yield {
@@ -128,15 +135,33 @@ def write_predictions(
                 "probability_of_label": round(float(row[int(label)]), 6),
             }
 
+    with open_table(path) as file:
+        as_json = format_of(path, "--predictions_file", TABLES) == ".jsonl"
+        write_rows(file, rows(), as_json)
+
+
+def open_table(path: str) -> TextIO:
+    """Opens a text file for `write_rows`, in a folder that is made if it is missing."""
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        if format_of(path, "--predictions_file", TABLES) == ".jsonl":
-            for row in rows():
-                file.write(json_line(row))
-            return
-        writer = None
-        for row in rows():
-            if writer is None:
-                writer = csv.DictWriter(file, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow({**row, "is_right": int(row["is_right"])})
+    # Names that are not UTF-8 have escapes in place of their bytes.
+    return open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
+
+
+def write_rows(file: TextIO, rows: Iterable[Mapping[str, object]], as_json: bool) -> None:
+    """Writes rows as JSON lines or as CSV; escapes stand for letters that the file cannot hold."""
+    encoding, is_seen = file.encoding or "utf-8", file.isatty()
+    if as_json:
+        file.writelines(json_line(row, encoding) for row in rows)
+        return
+    writer = csv.writer(file, lineterminator="\n")
+
+    def cell(value: object) -> str:
+        text = str(int(value) if isinstance(value, bool) else value)
+        if is_seen:
+            return printable(text)
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    for number, row in enumerate(rows):
+        if number == 0:
+            writer.writerow(row)
+        writer.writerow(map(cell, row.values()))

@@ -20,7 +20,7 @@ from jslim.data import BadRecordError
 from jslim.host.paths import output_directory
 from jslim.learning import keep_freed_memory
 
-# Each is a fault of what was given, which its message explains; others keep their traceback.
+# Faults of the input, which their messages explain; other errors keep their traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 
 # Far more than cores; JAX takes 1 s to start with 1,000 devices and 17 s with 10,000.
@@ -35,13 +35,13 @@ def run(
     """Parses the flags, sets up logging, compilation cache and memory, and runs `program`.
 
     Args:
-      program: What is run; it gets the config.
-      kind: The class of the config, which says what flags there are.
+      program: Is called with the config.
+      kind: The class of the config, which declares the flags.
       argv: The command line with the program's name first; default `sys.argv`.
 
     Returns:
-      The exit code: 0; 2 after one sentence on stderr where the input was at fault (with
-      JSLIM_TRACEBACK=1 in the environment, its traceback instead); 130 after Ctrl-C.
+      The exit code: 0; 2 if the input was at fault, after one sentence on stderr (or a traceback,
+      with JSLIM_TRACEBACK=1 in the environment); 130 after Ctrl-C.
     """
     argv = list(sys.argv if argv is None else argv)
     print_whatever_the_encoding()
@@ -78,7 +78,7 @@ def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -
             raise
         return _fail(argv, message)
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT  # training has saved its step and said so
+        return 128 + signal.SIGINT  # training has saved its step and logged that
     except _USER_ERRORS as error:
         if os.environ.get("JSLIM_TRACEBACK"):
             raise
@@ -90,7 +90,7 @@ def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -
 
 
 def print_whatever_the_encoding() -> None:
-    """Names of classes and files with letters that the terminal lacks are printed as escapes."""
+    """Has letters that the terminal lacks, in names of classes and files, printed as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -130,7 +130,7 @@ def _fail(argv: Sequence[str], message: str) -> int:
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stderr` is at the time, not to what it was when it was made."""
+    """Writes to the `sys.stderr` of the moment, which may have been replaced."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -141,7 +141,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class _PrintableFormatter(logging.Formatter):
-    """Leaves nothing in a message that a terminal would take for a command."""
+    """Escapes all that a terminal would take for a command."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record), keep="\n\t")

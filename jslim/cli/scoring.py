@@ -1,6 +1,6 @@
-"""The metrics of a classifier by the names that the flags `--metrics` and `--best_metric` take.
+"""The metrics of a classifier, by their names in the flags `--metrics` and `--best_metric`.
 
-All of them get `(logits, labels)` of a batch. `NAME_X` is a metric with a number.
+All of them take `(logits, labels)` of a batch. `NAME_X` is a metric with a number.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class MetricsConfig(Config):
     metrics: str | None = None
 
 
-# What metrics take, of the logits and labels of a batch.
+# Selects the data of a metric from the logits and labels of a batch.
 Pair = tuple[jax.Array, jax.Array]
 Select = Callable[[jax.Array, jax.Array], Pair | jax.Array | dict[str, jax.Array]]
 
@@ -46,7 +46,7 @@ class _Row(NamedTuple):
 
 
 def predicted_class(logits: jax.Array, labels: jax.Array) -> Pair:
-    """What metrics of class ids take."""
+    """Predicted and right class ids."""
     return jnp.argmax(logits, -1).astype(labels.dtype), labels
 
 
@@ -70,7 +70,7 @@ def _label_sets(logits: jax.Array, labels: jax.Array) -> Pair:
 
 
 def _mean_score(name: str) -> Callable[[int], Metric]:
-    """The mean over the classes of one of the scores that `metrics.per_class` gives."""
+    """The mean over the classes of one of the scores of `metrics.per_class`."""
 
     def make(num_classes: int) -> Metric:
         whole = metrics.per_class(num_classes)
@@ -80,7 +80,7 @@ def _mean_score(name: str) -> Callable[[int], Metric]:
 
 
 def _of_data(make: Callable[[], Metric]) -> Callable[[int], Metric]:
-    """A metric for which the number of classes does not count."""
+    """A metric that does not depend on the number of classes."""
     return lambda num_classes: make()
 
 

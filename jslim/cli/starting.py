@@ -1,4 +1,4 @@
-"""What training starts from: the run's own checkpoint, weights of another, or initial values."""
+"""The start of training: the run's own checkpoint, weights of another one, or initial values."""
 
 import logging
 import os
@@ -47,10 +47,10 @@ class StartConfig(Config):
 
 @dataclass(frozen=True)
 class Start:
-    """One of the three; as a string, what is said about it."""
+    """One of the three starts; as a string, a line of the log."""
 
     resumed_from: str | None  # the checkpoint of this run
-    weights: str | None  # where its variables came from in the first place
+    weights: str | None  # the other checkpoint from which this run started
     contract: Contract  # of the checkpoint of this run
 
     @property
@@ -67,15 +67,15 @@ class Start:
 
 
 def find_start(config: StartConfig, optimizer: str) -> Start:
-    """What the flags and `--train_dir` say.
+    """Finds the start by the flags and by what is in `--train_dir`.
 
     Args:
       config: The flags.
       optimizer: The name of the optimizer.
 
     Raises:
-      UsageError: They contradict each other: `--start_from` is not what would happen, or the
-        checkpoint in `--train_dir` started from something else than `--checkpoint_path`.
+      UsageError: They contradict each other: another start than `--start_from` would happen, or
+        the checkpoint in `--train_dir` did not start from `--checkpoint_path`.
       RestoreError: `--checkpoint_path` is no checkpoint; TensorFlow trains in `--train_dir`.
     """
     given = None
@@ -122,14 +122,13 @@ def find_start(config: StartConfig, optimizer: str) -> Start:
 def make_init_fn(
     config: StartConfig, network: Network, class_names: Sequence[str]
 ) -> Callable[[TrainState], TrainState] | None:
-    """Reads `--checkpoint_path` into a fresh state; None where there is nothing to read.
+    """Makes the function that reads `--checkpoint_path` into a fresh state; None without that flag.
 
     Args:
       config: The flags.
-      network: The network; its head starts anew where the checkpoint has other classes, or the
-        same in another order, and `--checkpoint_exclude_scopes` is not given. Given as '' it
-        takes all.
-      class_names: Of the data.
+      network: The network. Its head starts anew if the checkpoint has other classes, or the same
+        in another order; unless `--checkpoint_exclude_scopes` is given, where '' takes all.
+      class_names: The class names of the data.
 
     Raises:
       RestoreError: There is no such checkpoint.
@@ -164,7 +163,7 @@ def _heads_of_other_classes(
     state: TrainState,
     class_names: Sequence[str],
 ) -> list[str]:
-    """The heads of the network, if the checkpoint has any of them for other classes."""
+    """The heads of the network, if the checkpoint has one of them for other classes; or none."""
     num_classes = len(class_names)
     held = reader.get_variable_to_shape_map()
     heads = [f"{scope}/" for scope in network.head]

@@ -1,4 +1,4 @@
-"""Whether batch normalization's moving statistics have come near to those of the data."""
+"""Compares the moving statistics of batch normalization with those of the data."""
 
 import functools
 import itertools
@@ -20,11 +20,11 @@ _GREAT_DIFFERENCE = 0.1
 
 
 class StatisticsCheck:
-    """Says where the moving statistics of a checkpoint have not reached those of the data.
+    """Warns if the moving statistics of a checkpoint are still far from those of the data.
 
-    They start at 0 and 1 and move by a small part of the way each step, so that after a short
-    training a network that is good with the statistics of a batch is useless with these. It
-    compares the accuracy with the ones to that with the others on the first batches.
+    Moving statistics start at 0 and 1, and each step moves them by a small part of the way. After a
+    short training a network may be good with the statistics of each batch and useless with the
+    moving ones. The check compares both accuracies on the first batches.
 
     Args:
       network: On the images of the batches, with an argument `is_training`.
@@ -50,11 +50,11 @@ class StatisticsCheck:
         self._batches = batches
 
     def __call__(self, weights: checkpoints.Weights) -> None:
-        """Warns of what was evaluated, or logs that all is well."""
+        """Warns, or logs both accuracies if they are close."""
         self._batches.rewind()
         counts, total = np.zeros(2), 0.0
         for batch in itertools.islice(self._batches, _NUM_BATCHES):
-            if batch["weights"].min() > 0:  # a batch that was filled up has statistics of its own
+            if batch["weights"].min() > 0:  # rows that fill up a batch change its statistics
                 counts += [
                     float(self._num_right(weights.variables, batch, is_training))
                     for is_training in (False, True)

@@ -6,7 +6,7 @@ In a document a table stands between the comments `<!-- flags: NAME -->` and `<!
 import itertools
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from jslim.cli.convert import ConvertConfig
 from jslim.cli.evaluate import EvaluateConfig
@@ -27,7 +27,7 @@ PROGRAMS: dict[str, type[Config]] = {
     "jslim-predict": PredictConfig,
     "jslim-convert": ConvertConfig,
 }
-# The flags of TF-Slim's three scripts that jslim has.
+# The flags of TF-Slim's three scripts that jslim has too.
 _OF_TF_SLIM = """
     adadelta_rho adagrad_initial_accumulator_value adam_beta1 adam_beta2 batch_size
     checkpoint_exclude_scopes checkpoint_path dataset_dir dataset_name dataset_split_name
@@ -43,14 +43,21 @@ _OF_TF_SLIM = """
 
 def with_tables(text: str) -> str:
     """A document with its tables as they should be."""
+    groups: dict[str, dict[str, None]] = {}
+    for one in _flags(PROGRAMS):
+        groups.setdefault(_as_markdown(one.group), {})[f"`--{one.name}`"] = None
+    # Each flag once in its group, and groups together.
+    shared = {(one.group, one.name): one for one in _flags(_FROM_TF_SLIM)}
+    distinct = sorted(shared.values(), key=lambda one: one.group)
+    different = [(one.name, one.rules["differs"]) for one in distinct if "differs" in one.rules]
+    new = [(one.name, one.help) for one in distinct if one.name not in _OF_TF_SLIM.split()]
     tables = {
-        "all": _table(("About", "Flags"), _groups()),
-        "different": _table(("Flag", "jslim"), _different()),
-        "new": _table(("Flag", "jslim"), _new()),
-        "dropped": _table(
-            ("Dropped", "In place of it"),
-            ((f"`--{name}`", _as_markdown(todo)) for name, todo in DROPPED.items()),
+        "all": _table(
+            "About", "Flags", ((about, ", ".join(names)) for about, names in groups.items())
         ),
+        "different": _table("Flag", "jslim", ((f"`--{name}`", text) for name, text in different)),
+        "new": _of_flags("Flag", "jslim", new),
+        "dropped": _of_flags("Dropped", "In place of it", DROPPED.items()),
     }
     return re.sub(
         r"(<!-- flags: (\w+) -->\n).*?(?=<!-- end -->)",
@@ -60,45 +67,22 @@ def with_tables(text: str) -> str:
     )
 
 
-def _groups() -> Iterable[tuple[str, str]]:
-    """What flags are about, and the flags."""
-    found: dict[str, dict[str, None]] = {}
-    for one in itertools.chain.from_iterable(map(flags_of, PROGRAMS.values())):
-        found.setdefault(one.group, {})[f"`--{one.name}`"] = None
-    return ((_as_markdown(group), ", ".join(names)) for group, names in found.items())
+def _flags(programs: Mapping[str, type[Config]]) -> Iterable[Flag]:
+    return itertools.chain.from_iterable(map(flags_of, programs.values()))
 
 
-def _different() -> Iterable[tuple[str, str]]:
-    return (
-        (f"`--{one.name}`", one.rules["differs"]) for one in _distinct() if "differs" in one.rules
-    )
+def _of_flags(first: str, second: str, rows: Iterable[tuple[str, str]]) -> str:
+    return _table(first, second, ((f"`--{name}`", _as_markdown(text)) for name, text in rows))
 
 
-def _new() -> Iterable[tuple[str, str]]:
-    return (
-        (f"`--{one.name}`", _as_markdown(one.help))
-        for one in _distinct()
-        if one.name not in _OF_TF_SLIM.split()
-    )
-
-
-def _distinct() -> Iterable[Flag]:
-    """The flags of the programs that TF-Slim has too, each once, those of one group together."""
-    found = itertools.chain.from_iterable(map(flags_of, _FROM_TF_SLIM.values()))
-    by_name = {(one.group, one.name): one for one in found}
-    return sorted(by_name.values(), key=lambda one: one.group)
+def _table(first: str, second: str, rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {first} | {second} |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _as_markdown(text: str) -> str:
     text = re.sub(r"--\w+(=\S*\w)?", r"`\g<0>`", text.replace("*", r"\*"))
     return re.sub(r"JAX_\w+=\w+", r"`\g<0>`", text)
-
-
-def _table(header: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
-    lines = [header, ("---", "---"), *rows]
-    return "".join(f"| {first} | {second} |\n" for first, second in lines).replace(
-        "| --- | --- |", "|---|---|"
-    )
 
 
 def main() -> None:

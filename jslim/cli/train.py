@@ -118,7 +118,7 @@ def train(config: TrainConfig) -> None:
     """Trains as the flags say.
 
     Raises:
-      UsageError: Flags that make no sense together, or that do not fit a checkpoint.
+      UsageError: Flags contradict each other, or do not fit a checkpoint.
       DataError: The data cannot be read.
     """
     scoring.check_names(config)
@@ -201,14 +201,14 @@ def train(config: TrainConfig) -> None:
 def _check_evaluated_split(
     config: TrainConfig, trained: data.ImageDataset, evaluated: data.ImageDataset
 ) -> None:
-    """Refuses to evaluate the images that are trained on, unless that was said."""
+    """Refuses to evaluate the images of training, unless a flag asks for it."""
     is_same = trained.fingerprint is not None and trained.fingerprint == evaluated.fingerprint
     if not is_same and config.eval_split_name != config.dataset_split_name:
         return
     what = f"--eval_split_name={config.eval_split_name}: these are the images that are trained on"
     if "eval_split_name" not in config.given:
         raise UsageError(f"{what}; give another split, or this one to evaluate them all the same")
-    logger.warning("%s; how good the network is they do not tell", what)
+    logger.warning("%s; their metrics do not show how good the network is", what)
 
 
 def _draw_preview(
@@ -254,7 +254,7 @@ def _profile_steps(config: LoopConfig) -> tuple[int, int] | None:
 
 
 def _learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedule:
-    # TF-Slim's epochs of the decay are those of one clone; ours are of the whole data set.
+    # The decay counts epochs of one clone, as in TF-Slim; warm-up and boundaries those of all.
     decay_steps = int(num_samples / config.batch_size * config.num_epochs_per_decay)
     steps_per_epoch = num_samples / classifier.global_batch_size(config)
     if config.learning_rate_decay_type == "cosine":

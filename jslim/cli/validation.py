@@ -1,5 +1,6 @@
-"""Evaluation while `train.py` trains: in the same process, by the code of `eval.py`."""
+"""Evaluation while `train.py` trains, in the same process and by the code of `eval.py`."""
 
+import contextlib
 import json
 import logging
 import pathlib
@@ -16,7 +17,7 @@ from jslim.cli.flags import UsageError, flag
 from jslim.cli.scoring import MetricsConfig
 from jslim.cli.starting import StartConfig
 from jslim.core.errors import DataError
-from jslim.host.files import UnfinishedFile, read_regular
+from jslim.host.files import read_regular, write_text
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.processes import any_of
 from jslim.host.schema import Invalid, conform, parse_json
@@ -24,9 +25,6 @@ from jslim.learning import Every, TrainState
 from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
-
-_LOG_FILE, _BEST_DIRECTORY, _EVENTS_DIRECTORY = "evaluations.jsonl", "best", "eval"
-
 
 Line = dict[str, float]  # the step, and metrics by name
 
@@ -61,7 +59,7 @@ class ValidatedConfig(ValidationConfig, StartConfig, ClassifierConfig):
 def read_evaluations(path: pathlib.Path) -> list[Line]:
     """The lines of `evaluations.jsonl`: the step, and metrics by name.
 
-    A line that is something else, such as one that was cut, is passed over with a warning.
+    Other lines, such as one that was cut, are left out with a warning.
 
     Raises:
       DataError: The file cannot be read.
@@ -70,16 +68,15 @@ def read_evaluations(path: pathlib.Path) -> list[Line]:
         lines = read_regular(path, TEXT_BYTES).splitlines()
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise DataError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
-    except Invalid as error:
-        raise DataError(f"{str(path)!r} cannot be read: {error}.") from error
+    except (OSError, Invalid) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{str(path)!r} cannot be read: {reason}") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
             value: Line = conform(parse_json(line), dict[str, typing.Any])
             conform(value.get("step"), int)
-            # A metric may be NaN, which a number of the schema may not.
+            # A metric may be NaN; numbers of the schema may not.
             if not all(type(number) in (int, float) for number in value.values()):
                 raise Invalid("a metric is no number")
         except Invalid:
@@ -90,15 +87,15 @@ def read_evaluations(path: pathlib.Path) -> list[Line]:
 
 
 class Validation:
-    """What is called before training and after each step: `start` and `validation(step, state)`.
+    """Evaluates while training: `start` is called before it, and the object at due steps.
 
-    Every `--eval_every` steps it evaluates the state, its moving averages if it has them, prints
-    the metrics and writes them to `TRAIN_DIR/evaluations.jsonl` and for TensorBoard. The state that
-    is best by `--best_metric` is kept as a checkpoint in `TRAIN_DIR/best`. It says that training is
-    to end where `--early_stopping_evaluations` evaluations in a row brought nothing better.
+    An evaluation takes the moving averages of the state if it has them. It prints the metrics, and
+    writes them to `TRAIN_DIR/evaluations.jsonl` and for TensorBoard. The best state by
+    `--best_metric` is kept as a checkpoint in `TRAIN_DIR/best`. Training ends after
+    `--early_stopping_evaluations` evaluations in a row without a better one.
 
-    A run that goes on reads that file, and so remembers the best. It is written whole each time, so
-    that a kill leaves no half of a line.
+    A run that is resumed reads `evaluations.jsonl`, and so remembers the best. The file is written
+    whole each time, so that a kill leaves no half of a line.
 
     Raises:
       UsageError: Flags that make no sense, or a split of other classes.
@@ -106,8 +103,7 @@ class Validation:
     """
 
     def __init__(self, config: ValidatedConfig, contract: Contract) -> None:
-        self._every = config.eval_every
-        self.every = Every(steps=config.eval_every)  # when the loop is to call it
+        self.every = Every(steps=config.eval_every)  # when the loop calls it
         self._patience = config.early_stopping_evaluations
         self._delta = config.early_stopping_delta
         dataset = classifier.open_dataset(config, contract["labels_offset"], config.eval_split_name)
@@ -123,7 +119,9 @@ class Validation:
         metric_map[best] = scoring.make_metric(best, num_classes, "--best_metric")
         self._sign = -1.0 if scoring.find(best)[0].less_is_better else 1.0
         self._contract = contract
-        self._directory = pathlib.Path(config.train_dir)
+        directory = pathlib.Path(config.train_dir)
+        self._log = directory / "evaluations.jsonl"
+        self._kept, self._events = directory / "best", directory / "eval"
         self._batches = classifier.host_batches(dataset, contract, config, is_training=False)
         self._evaluate = classifier.make_evaluator(contract, config, metric_map)
         if contract["has_moving_averages"]:
@@ -134,39 +132,46 @@ class Validation:
         self._manager: checkpoints.CheckpointManager | None = None
 
     def start(self, step: int, state: TrainState) -> bool:
-        """Remembers the evaluations up to `step`, and makes up for what a kill left undone there.
+        """Reads the evaluations up to `step`, and does what a kill at that step prevented.
 
         Args:
-          step: Where training starts or goes on; later evaluations are made again.
+          step: The step at which training starts or goes on; later evaluations are made again.
           state: Its state.
 
         Returns:
           Whether training is to end.
         """
-        held = read_evaluations(self._directory / _LOG_FILE)
+        held = read_evaluations(self._log)
         self._found = {int(line["step"]): line for line in held if line["step"] <= step}
         for line in self._found.values():
             self._note(line)
-        (is_missing,) = any_of([step > 0 and step % self._every == 0 and step not in self._found])
+        (is_missing,) = any_of([step > 0 and self.every.is_due(step) and step not in self._found])
         if jax.process_index() == 0 and held:
             self._write_log()
-            self._forget_events(step if is_missing else step + 1)
+            # TensorBoard forgets the evaluations that are made again. If its package is missing,
+            # the first evaluation says so.
+            with contextlib.suppress(ImportError):
+                again = step if is_missing else step + 1
+                SummaryWriter(self._events, purge_step=again).close()
         if is_missing:
             return self(step, state)
-        if self._best_step == step and self._step_of_best() != step:
-            self._keep_best(step, state)
+        if self._best_step == step:
+            newest = checkpoints.latest_checkpoint(self._kept)
+            if newest is None or checkpoints.checkpoint_step(newest) != step:
+                self._keep_best(step, state)
         return self._is_to_end(step)
 
     def __call__(self, step: int, state: TrainState) -> bool:
-        """Evaluates where it is time; whether training is to end."""
-        if step % self._every:
-            return False
+        """Evaluates; whether training is to end."""
         variables = state.variables if state.ema_params is None else state.ema_params
         found = evaluation.scalars(self._evaluate(variables, self._batches))
         print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
         self._found[step] = {"step": step, **found}
         if jax.process_index() == 0:
-            self._write_events(step, found)
+            try:
+                evaluation.write_values(self._events, step, found)
+            except ImportError as error:
+                logger.warning("no event files are written: %s", error)
             self._write_log()
         if self._note(self._found[step]):
             self._keep_best(step, state)
@@ -190,41 +195,23 @@ class Validation:
             self._metric,
             self._since_best,
             self._sign * self._best,
-            self._directory / _BEST_DIRECTORY,
+            self._kept,
         )
         return True
 
-    def _step_of_best(self) -> int | None:
-        newest = checkpoints.latest_checkpoint(self._directory / _BEST_DIRECTORY)
-        return None if newest is None else checkpoints.checkpoint_step(newest)
-
     def _keep_best(self, step: int, state: TrainState) -> None:
         if self._manager is None:
-            best = self._directory / _BEST_DIRECTORY
-            self._manager = checkpoints.CheckpointManager(best, keep=1, save_interval_secs=None)
+            self._manager = checkpoints.CheckpointManager(
+                self._kept, keep=1, save_interval_secs=None
+            )
         (is_lost,) = any_of([self._manager.is_lost()])
         if is_lost:  # and so is the directory of the run, which makes that anew itself
             self._manager.reopen()
         self._manager.save(step, state, contract={**self._contract, "best": self._found[step]})
-        self._manager.wait()  # a later checkpoint of the run would hide that this one is missing
+        self._manager.wait()  # or a later checkpoint of the run would hide that this one is missing
 
     def _write_log(self) -> None:
-        with UnfinishedFile(self._directory / _LOG_FILE) as unfinished:
-            lines = (json.dumps(line) + "\n" for line in self._found.values())
-            unfinished.path.write_text("".join(lines))
-
-    def _write_events(self, step: int, found: Line) -> None:
-        try:
-            evaluation.write_values(self._directory / _EVENTS_DIRECTORY, step, found)
-        except ImportError as error:
-            logger.warning("no event files are written: %s", error)
-
-    def _forget_events(self, step: int) -> None:
-        """Lets TensorBoard forget what is evaluated again, from `step` on."""
-        try:
-            SummaryWriter(self._directory / _EVENTS_DIRECTORY, purge_step=step).close()
-        except ImportError:
-            return  # which the first evaluation says
+        write_text(self._log, "".join(json.dumps(line) + "\n" for line in self._found.values()))
 
     def close(self) -> None:
         """Ends the threads that read images, and leaves the best checkpoint to others."""

@@ -11,15 +11,15 @@ see `Metric`. Configuration goes to the constructor, data to `update`:
         state = metrics.update(state, predictions, labels)       # inside jax.jit
     values = metrics.finalize(state)                             # {'accuracy': ..., 'mae': ...}
 
-Weights are 1 where none are given. They may be a scalar; have the rank of the values, where axes
-of 1 broadcast; have one axis of 1 more; or lack last axes, so that one weight per example `[batch]`
-fits values `[batch, ...]`. A weight of 0 leaves a value out, whatever it is: padding a batch with
-rows of weight 0 changes nothing. Everything is computed in float32, whatever the type of the
-data (in float64 where JAX has 64-bit types), and counts stay exact past 2**24 examples.
+Weights are 1 by default. They are a scalar; an array of the rank of the values, in which axes of 1
+broadcast; or an array that lacks last axes, so that one weight per example `[batch]` fits values
+`[batch, ...]`. One more last axis of 1 is dropped. A value of weight 0 does not count, even if it
+is NaN: rows of weight 0 that fill up a batch change nothing. Metrics compute in float32, whatever
+the type of the data (in float64 if JAX has 64-bit types), and counts are exact past 2**24 examples.
 
-Several devices: under `jax.jit` with sharded data nothing changes. In `jax.shard_map` or
-`jax.pmap` update a state per device and combine them inside with `metric.psum(state, axis_name)`,
-or bring them all outside and combine them with `merge`.
+On several devices nothing changes under `jax.jit` with sharded data. In `jax.shard_map` or
+`jax.pmap` update one state per device. Combine the states inside by `metric.psum(state,
+axis_name)`, or return all of them and combine them by `merge`.
 """
 
 from jslim.core import tf_slim_names as _tf_slim_names

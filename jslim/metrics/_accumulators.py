@@ -1,17 +1,17 @@
-"""The one accumulator of every metric that adds up: a sum held as an unevaluated pair of floats.
+"""The accumulator of all metrics: a sum held as a pair of floats.
 
-A float32 stops counting at 2**24, because adding one to it changes nothing any more. A `Sum` keeps
-what each addition rounds away (Knuth's two-sum) in a second float, which gives 48 bits without
-needing 64-bit types on the device:
+A float32 stops counting at 2**24: adding one changes nothing any more. A `Sum` keeps the rounding
+error of each addition (Knuth's two-sum) in a second float. That gives 48 bits without 64-bit types
+on the device:
 
 - whole numbers (counts of examples, and sums of weights that are whole) are exact up to 2**46;
 - for other numbers n additions leave an error below n * 2**-46 times the sum of the absolute
   values, so that a million updates stay below the rounding of the float32 that is reported.
 
-What a single batch contributes is summed by XLA in float32 before it is added: exact for truth
-values, and for weights that are whole numbers while the batch adds up to less than 2**24.
+XLA sums each batch in float32 before it is added. That is exact for truth values, and for whole
+weights that add up to less than 2**24 in the batch.
 
-Where JAX runs with 64-bit types the pair is of float64.
+If JAX has 64-bit types, the pair is of float64.
 
 Reference: T. J. Dekker, "A floating-point technique for extending the available precision",
 Numerische Mathematik 18 (1971); D. E. Knuth, The Art of Computer Programming 2, section 4.2.2.
@@ -105,7 +105,7 @@ def merge(a: Tree, b: Tree) -> Tree:
 
 
 def _add_exactly(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The rounded sum of two floats and what the rounding took away."""
+    """The rounded sum of two floats, and its rounding error."""
     total = a + b
     b_seen = total - a
     error = (a - (total - b_seen)) + (b - b_seen)

@@ -1,4 +1,4 @@
-"""What a metric is, and how several become one."""
+"""The type of metrics, and aggregates of several."""
 
 import functools
 import inspect
@@ -54,9 +54,9 @@ class Metric(NamedTuple):
     merge: Callable[[State, State], State]
 
     def on(self, select: Callable[..., object]) -> "Metric":
-        """The same metric on a selection of what `update` is given.
+        """The same metric on other data, selected from the arguments of `update`.
 
-        This is how the metrics of one `aggregate_metric_map` get different data:
+        With it the metrics of one `aggregate_metric_map` get different data:
 
             >>> import jax.numpy as jnp
             >>> import jslim as slim
@@ -71,10 +71,10 @@ class Metric(NamedTuple):
             {'Accuracy': 0.125, 'Recall_5': 0.625, 'Mean_label': 3.5}
 
         Args:
-            select: Is called with the data of `update` as it was given, by position or by name,
-                but without `weights`. It returns what the metric takes: one array, a tuple by
-                position, or a dict by name. The dict may hold `weights` of this metric's own; they
-                are multiplied with those given to `update` (which so still leave out padding).
+            select: Is called with the arguments of `update`, by position or by name, without
+                `weights`. It returns the data of the metric: one array, a tuple by position, or a
+                dict by name. A dict may hold `weights` for this metric alone. They are multiplied
+                by the weights given to `update`, which leave out padding as before.
 
         Returns:
             A metric with the same state, value and merge.
@@ -100,9 +100,9 @@ class Metric(NamedTuple):
     def psum(self, state: State, axis_name: Hashable) -> State:
         """Merges the states of all devices along a mapped axis, as `lax.psum` adds numbers.
 
-        For `jax.shard_map` and `jax.pmap`, after each device has updated a state of its own with
-        its own part of the data. It uses `merge`, because a state is more than plain sums, which
-        `lax.psum` would round. Under `jax.jit` with sharded data nothing of the kind is needed.
+        For `jax.shard_map` and `jax.pmap`, in which each device updates a state of its own with
+        its part of the data. It uses `merge`, since `lax.psum` would round the sums in a state.
+        Under `jax.jit` with sharded data it is not needed.
 
         Args:
             state: The state of this device.
@@ -114,8 +114,8 @@ class Metric(NamedTuple):
         num_devices, index = lax.axis_size(axis_name), lax.axis_index(axis_name)
 
         def gather(leaf: jax.Array) -> jax.Array:
-            # A psum of one filled slot each: JAX knows its result to be equal on all devices,
-            # which it does not of lax.all_gather's.
+            # Each device fills one slot. JAX knows that the result of psum is equal on all
+            # devices; it does not know that of lax.all_gather.
             slots = jnp.zeros((num_devices, *leaf.shape), leaf.dtype)
             return lax.psum(slots.at[index].set(leaf), axis_name)
 
@@ -126,7 +126,7 @@ class Metric(NamedTuple):
 
 
 def aggregate_metrics(*metrics: Metric) -> Metric:
-    """One metric that gives every one of `metrics` the same data and returns a list of values.
+    """One metric that gives all `metrics` the same data and returns a list of values.
 
     Args:
         *metrics: At least one metric; an aggregate counts as one.
@@ -151,7 +151,7 @@ def aggregate_metrics(*metrics: Metric) -> Metric:
 def aggregate_metric_map(names_to_tuples: Mapping[str, Metric]) -> Metric:
     """One metric that gives every metric of a dict the same data and returns a dict of values.
 
-    Metrics that need something else than the rest select it with `Metric.on`.
+    `Metric.on` selects the data of a metric that needs other data.
 
         >>> import jax.numpy as jnp
         >>> import jslim as slim
@@ -180,15 +180,15 @@ def aggregate_metric_map(names_to_tuples: Mapping[str, Metric]) -> Metric:
 def metric(
     constructor: Callable[Concatenate[str, Parameters], Metric], name: str = "", **words: object
 ) -> Callable[Parameters, Metric]:
-    """Declares a metric: a function of its own name, for errors, and of its configuration.
+    """Declares a metric by a function of its name, for errors, and of its configuration.
 
-    Data, which TF-Slim's form `streaming_accuracy(predictions, labels)` gives, is answered with
+    A call with data, TF-Slim's form `streaming_accuracy(predictions, labels)`, is an error with
     advice.
 
     Args:
         constructor: Makes the metric from its name and its configuration.
         name: The name, by default that of the constructor.
-        **words: What its docstring has in place of `{word}`; `{name}` is the name.
+        **words: The text for `{word}` in the docstring; `{name}` is the name.
     """
     name = name or constructor.__name__
     signature = inspect.signature(constructor)
@@ -254,8 +254,8 @@ def pair_metric(
         where: Its name.
         init, value, merge: As of `value_metric`.
         batch: Makes the state of one batch, from its predictions, its labels and their weights.
-        rejects: What is wrong with the examples that the state counts as `rejected`; `''` for a
-            state that counts none.
+        rejects: For errors, the fault of the examples that the state counts as `rejected`; `''`
+            if it has no such count.
     """
 
     def update(
@@ -274,12 +274,12 @@ def pair_metric(
 
 
 def labels_first(labels: ArrayLike, predictions: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
-    """For `Metric.on`, of those metrics of TF-Slim that take the labels first."""
+    """For `Metric.on` of metrics that take the labels first, as some of TF-Slim's do."""
     return predictions, labels
 
 
 def _aggregate(metrics: Mapping[Key, Metric]) -> Metric:
-    """The aggregate of metrics under their keys, with dicts for state and value."""
+    """The aggregate of metrics by key; its state and its value are dicts."""
 
     def init() -> dict[Key, State]:
         return {key: metric.init() for key, metric in metrics.items()}

@@ -1,7 +1,7 @@
-"""Which inputs metrics of decisions accept, and what they do about others.
+"""The inputs that metrics of decisions accept, and how they refuse others.
 
-Nothing can be raised on the device. There, examples that do not fit are counted; then `finalize`
-raises, or gives NaN within `jax.jit`.
+A program on the device cannot raise an error. It counts the examples that do not fit; `finalize`
+raises the error, or gives NaN within `jax.jit`.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,9 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._inputs import to_pair, to_statistics
 
 ValueT = TypeVar("ValueT")  # an array, or a pytree of them
 
@@ -27,25 +25,12 @@ def to_decisions(where: str, name: str, values: jax.Array) -> tuple[jax.Array, j
     """Truth values, and where the values given are ones."""
     if values.dtype == bool:
         return values, jnp.ones_like(values)
-    _check_real(where, name, values, "bool, or numbers 0 and 1")
+    check_real(where, name, values, "bool, or numbers 0 and 1")
     return values == 1, (values == 0) | (values == 1)
 
 
-def to_scored(
-    where: str, predictions: ArrayLike, labels: ArrayLike
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Scores of two classes, their truth values, and where there is a number and a truth value.
-
-    All three have one shape; the scores have the type that metrics compute in.
-    """
-    predictions, labels = to_pair(where, predictions, labels)
-    _check_real(where, "predictions", predictions, "real numbers")
-    truth, fits = to_decisions(where, "labels", labels)
-    scores = to_statistics(predictions)
-    return scores, truth, fits & ~jnp.isnan(scores)
-
-
-def _check_real(where: str, name: str, values: jax.Array, accepted: str) -> None:
+def check_real(where: str, name: str, values: jax.Array, accepted: str) -> None:
+    """Refuses bools and complex numbers."""
     if values.dtype == bool or jnp.iscomplexobj(values):
         raise checks.refusal(where, name, accepted, values.dtype.name, kind=TypeError)
 
@@ -61,7 +46,7 @@ def unless_rejected(
     """The value, or an error where examples were rejected.
 
     Raises:
-        ValueError: Some were; `what` says what is wrong with them.
+        ValueError: Some were, with the fault `what`.
     """
     count = accumulators.value(rejected)
     return value_unless(

@@ -1,4 +1,4 @@
-"""Counts of right and wrong decisions, also at many thresholds at once."""
+"""Metrics of scores of two classes, from counts of decisions at many thresholds at once."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,9 +9,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, Value, pair_metric
-from jslim.metrics._decisions import count_rejected, to_scored
-from jslim.metrics._inputs import to_weights
+from jslim.metrics._core import Metric, StateT, Value, pair_metric
+from jslim.metrics._decisions import check_real, count_rejected, to_decisions
+from jslim.metrics._inputs import to_pair, to_statistics, to_weights
 
 # What TF-Slim adds to denominators, and around 0 and 1 as thresholds.
 EPSILON = 1e-7
@@ -72,6 +72,36 @@ NO_PROBABILITY = (
 NO_NUMBER = "had a label other than 0 or 1, or a prediction that is NaN"
 
 
+def scored_metric(
+    where: str,
+    init: Callable[[], StateT],
+    batch: Callable[[jax.Array, jax.Array, jax.Array, jax.Array | None], StateT],
+    value: Callable[[StateT], Value],
+    *,
+    are_probabilities: bool = False,
+    merge: Callable[[StateT, StateT], StateT] = accumulators.merge,
+) -> Metric:
+    """A metric of scores of two classes.
+
+    Args:
+        where, init, value, merge: As of `pair_metric`.
+        batch: Makes the state of one batch from its scores, their truth values, where both fit, and
+            weights that broadcast to them.
+        are_probabilities: Whether scores must be in [0, 1]; a NaN never fits.
+    """
+
+    def of_batch(predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> StateT:
+        given, labels = to_pair(where, predictions, labels)
+        check_real(where, "predictions", given, "real numbers")
+        truth, fits = to_decisions(where, "labels", labels)
+        scores = to_statistics(given)
+        fits &= (scores >= 0) & (scores <= 1) if are_probabilities else ~jnp.isnan(scores)
+        return batch(scores, truth, fits, to_weights(where, weights, truth.shape))
+
+    rejects = NO_PROBABILITY if are_probabilities else NO_NUMBER
+    return pair_metric(where, init, of_batch, value, rejects=rejects, merge=merge)
+
+
 def threshold_metric(
     where: str,
     thresholds: Sequence[float],
@@ -83,22 +113,18 @@ def threshold_metric(
     limits = np.asarray(thresholds, np.float64)
 
     def batch(
-        predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
+        scores: jax.Array, truth: jax.Array, fits: jax.Array, weights: jax.Array | None
     ) -> DecisionState:
-        scores, truth, fits = to_scored(where, predictions, labels)
-        aligned = to_weights(where, weights, truth.shape)
-        if aligned is not None:
-            aligned = jnp.broadcast_to(aligned, truth.shape).reshape(1, -1)
+        if weights is not None:
+            weights = jnp.broadcast_to(weights, truth.shape).reshape(1, -1)
         scores, truth, fits = (array.reshape(1, -1) for array in (scores, truth, fits))
-        if are_probabilities:
-            fits &= (scores >= 0) & (scores <= 1)
         is_positive = scores > jnp.asarray(limits, scores.dtype)[:, None]
-        return counted(is_positive, truth, fits, aligned, axis=1)
+        return counted(is_positive, truth, fits, weights, axis=1)
 
-    return pair_metric(
+    return scored_metric(
         where,
         accumulators.zeros(DecisionState, *[limits.shape] * 4, ()),
         batch,
         lambda state: value(Counts(*map(accumulators.value, state[:4]))),
-        rejects=NO_PROBABILITY if are_probabilities else NO_NUMBER,
+        are_probabilities=are_probabilities,
     )

@@ -15,7 +15,7 @@ from jslim.metrics._inputs import to_pair, to_weights, weight_of_each
 
 
 class ConfusionState(NamedTuple):
-    """The weight of each pair of label and prediction, and of what is not a pair of classes."""
+    """The weight of each pair of label and prediction, and how many pairs were not of classes."""
 
     matrix: accumulators.Sum
     rejected: accumulators.Sum
@@ -50,7 +50,7 @@ def _metric(where: str, num_classes: int, value: Callable[[jax.Array], Value]) -
 
 @metric
 def confusion_matrix(where: str, num_classes: int) -> Metric:
-    """How often each class is taken for each. New in jslim.
+    """The confusion matrix: how often each class is predicted for each label. New in jslim.
 
     Args:
         num_classes: At least 2.
@@ -61,7 +61,7 @@ def confusion_matrix(where: str, num_classes: int) -> Metric:
         weights: See `jslim.metrics`.
 
     Returns:
-        A metric with a value `[label, prediction]`, sums of weights. Its `finalize` reads one
+        A metric with a value `[label, prediction]` of sums of weights. Its `finalize` reads one
         number from the device.
 
     Raises:
@@ -81,7 +81,7 @@ def confusion_matrix(where: str, num_classes: int) -> Metric:
 def streaming_mean_iou(where: str, num_classes: int) -> Metric:
     """The mean over the classes of intersection over union.
 
-    Of a class that is neither predicted nor there, nothing counts.
+    A class that is neither predicted nor among the labels does not count.
 
     Args:
         num_classes: At least 2.
@@ -177,7 +177,7 @@ def per_class(where: str, num_classes: int) -> Metric:
     `update(state, predictions, labels, *, weights=None)`: as of `confusion_matrix`.
 
     Returns:
-        A metric with a value `ClassScores`; `support` is how often the class is there.
+        A metric with a `ClassScores` as its value; `support` is the weight of the labels.
 
     Raises:
         ValueError, TypeError: As `confusion_matrix`.

@@ -74,8 +74,8 @@ def streaming_covariance(where: str) -> Metric:
         weights: See `jslim.metrics`; they count as repetitions.
 
     Returns:
-        A metric with a scalar value, divided by the sum of the weights less 1; NaN while that sum
-        is not above 1.
+        A metric with a scalar value: the sum of the products divided by the sum of the weights
+        less 1; NaN unless that sum is above 1.
 
     >>> metric = streaming_covariance()
     >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0], [1.0, 2.0, 6.0])
@@ -99,8 +99,8 @@ def streaming_pearson_correlation(where: str) -> Metric:
         weights: See `jslim.metrics`.
 
     Returns:
-        A metric with a scalar value in [-1, 1]; NaN while there are less than two values, or one
-        of the two does not vary.
+        A metric with a scalar value in [-1, 1]; NaN unless there are two values or more, and
+        predictions and labels vary.
 
     >>> metric = streaming_pearson_correlation()
     >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0], [1.0, 2.0, 6.0])

@@ -23,7 +23,7 @@ def _curve_metric(
 
 
 def _curve(counts: Counts, curve: str) -> tuple[jax.Array, jax.Array]:
-    """The points of a curve, with TensorFlow's small numbers in them."""
+    """The points of a curve; the added epsilon is TensorFlow's."""
     epsilon = 1e-6
     tp, fn, tn, fp = counts
     recall = (tp + epsilon) / (tp + fn + epsilon)
@@ -33,7 +33,7 @@ def _curve(counts: Counts, curve: str) -> tuple[jax.Array, jax.Array]:
 
 
 def _interpolated_area(counts: Counts) -> jax.Array:
-    """The area below a precision-recall curve between whose points tp goes on linearly.
+    """The area below a precision-recall curve, with tp interpolated linearly between its points.
 
     Davis and Goadrich, "The relationship between precision-recall and ROC curves" (2006).
     """
@@ -66,14 +66,14 @@ def streaming_auc(
 ) -> Metric:
     """The area under the ROC or precision-recall curve, from `num_thresholds` points of it.
 
-    TF-Slim has the trapezoidal rule alone; the others are those of `tf.metrics.auc`.
+    TF-Slim has only the trapezoidal rule; the other methods are those of `tf.metrics.auc`.
 
     Args:
-        num_thresholds: How many points, at thresholds evenly spaced from 0 to 1. Where predictions
-            are crowded, take more, or `streaming_dynamic_auc`.
+        num_thresholds: The number of points, at thresholds evenly spaced from 0 to 1. If many
+            predictions lie close together, take more, or `streaming_dynamic_auc`.
         curve: 'ROC' or 'PR'.
         summation_method: 'trapezoidal'; 'careful_interpolation', which is better for 'PR';
-            'minoring' or 'majoring', sums below and above.
+            'minoring' or 'majoring', a lower and an upper sum.
 
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Probabilities in [0, 1] of any shape.
@@ -85,8 +85,9 @@ def streaming_auc(
         number from the device.
 
     Raises:
-        ValueError: An argument is none of these; by `finalize`, if a prediction was NaN or not in
-            [0, 1], or a label neither 0 nor 1. (Within `jax.jit` the value is NaN then.)
+        ValueError: `num_thresholds` is below 2, `curve` or `summation_method` is unknown; by
+            `finalize`, if a prediction was NaN or not in [0, 1], or a label neither 0 nor 1.
+            (Within `jax.jit` the value is then NaN.)
         TypeError: By `update`, if the data is neither bool nor real numbers.
 
     >>> metric = streaming_auc()
@@ -113,7 +114,7 @@ def streaming_curve_points(where: str, num_thresholds: int = 200, curve: str = "
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
 
     Args:
-        num_thresholds: How many points, at thresholds evenly spaced from 0 to 1.
+        num_thresholds: The number of points, at thresholds evenly spaced from 0 to 1.
         curve: 'ROC' (false positive rate, recall) or 'PR' (recall, precision).
 
     Returns:
@@ -136,13 +137,13 @@ def streaming_curve_points(where: str, num_thresholds: int = 200, curve: str = "
 def streaming_specificity_at_sensitivity(
     where: str, sensitivity: float, num_thresholds: int = 200
 ) -> Metric:
-    """The specificity where the sensitivity (recall) is nearest to a given one.
+    """The specificity at the threshold with a sensitivity (recall) nearest to the given one.
 
     `update(state, predictions, labels, *, weights=None)`: as of `streaming_auc`.
 
     Args:
         sensitivity: In [0, 1].
-        num_thresholds: How many thresholds are tried.
+        num_thresholds: The number of thresholds that are tried.
 
     Returns:
         A metric with a scalar value, tn / (tn + fp + 1e-7); 0 where there is no data.
@@ -159,7 +160,7 @@ def streaming_specificity_at_sensitivity(
 
     def value(counts: Counts) -> jax.Array:
         distances = jnp.abs(counts.recall - sensitivity)
-        # Of several the last, where the specificity is largest.
+        # The last of several, since its specificity is largest.
         last = distances.shape[0] - 1 - jnp.argmin(distances[::-1])
         return counts.specificity[last]
 
@@ -171,13 +172,13 @@ def streaming_specificity_at_sensitivity(
 def streaming_sensitivity_at_specificity(
     where: str, specificity: float, num_thresholds: int = 200
 ) -> Metric:
-    """The sensitivity (recall) where the specificity is nearest to a given one.
+    """The sensitivity (recall) at the threshold with a specificity nearest to the given one.
 
     `update(state, predictions, labels, *, weights=None)`: as of `streaming_auc`.
 
     Args:
         specificity: In [0, 1].
-        num_thresholds: How many thresholds are tried.
+        num_thresholds: The number of thresholds that are tried.
 
     Returns:
         A metric with a scalar value, tp / (tp + fn + 1e-7); 0 where there is no data.
@@ -202,15 +203,15 @@ def streaming_sensitivity_at_specificity(
 def recall_at_precision(
     where: str, precision: float, num_thresholds: int = 200, strict_mode: bool = False
 ) -> Metric:
-    """The recall where the precision is nearest to a given one.
+    """The recall at the threshold with a precision nearest to the given one.
 
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
 
     Args:
         precision: In [0, 1].
-        num_thresholds: How many thresholds are tried.
-        strict_mode: Whether the precision must not be below the given one; where it is at all
-            thresholds, the value is 0.
+        num_thresholds: The number of thresholds that are tried.
+        strict_mode: Whether the precision must not be below the given one; the value is 0 if it
+            is below at all thresholds.
 
     Returns:
         A metric with a scalar value, tp / (tp + fn + 1e-7); 0 where there is no data.
@@ -237,13 +238,13 @@ def recall_at_precision(
 
 @metric
 def precision_at_recall(where: str, target_recall: float, num_thresholds: int = 200) -> Metric:
-    """The precision at the last threshold where the recall is not below a given one.
+    """The precision at the last threshold with a recall not below the given one.
 
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
 
     Args:
         target_recall: In [0, 1].
-        num_thresholds: How many thresholds are tried.
+        num_thresholds: The number of thresholds that are tried.
 
     Returns:
         A metric with a scalar value, (tp + 1e-7) / (tp + fp + 1e-7); 1 where there is no data.
@@ -273,7 +274,7 @@ def f1_score(where: str, num_thresholds: int = 200) -> Metric:
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
 
     Args:
-        num_thresholds: How many thresholds are tried.
+        num_thresholds: The number of thresholds that are tried.
 
     Returns:
         A metric with a scalar value in [0, 1]; 0 where there is no data.

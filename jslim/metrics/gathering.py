@@ -1,4 +1,4 @@
-"""Metrics that keep all values, up to the number that their state has room for."""
+"""Metrics that keep all values, up to a fixed number."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,18 +10,18 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, Value, labels_first, metric, pair_metric, value_metric
-from jslim.metrics._decisions import count_rejected, to_scored, value_unless
+from jslim.metrics._core import Metric, Value, labels_first, metric, value_metric
+from jslim.metrics._decisions import count_rejected, value_unless
 from jslim.metrics._inputs import to_statistics, to_weights, weight_of_each
-from jslim.metrics._thresholds import NO_NUMBER
+from jslim.metrics._thresholds import scored_metric
 from jslim.metrics.curves import CURVES
 
 
 class GatheredState(NamedTuple):
     """Rows one after the other, of which the first `size` are filled.
 
-    `lost` counts those that found no room, and `rejected` the examples that did not fit (0 for
-    values).
+    `lost` counts the rows that found no room, and `rejected` the examples that do not fit (always 0
+    for plain values).
     """
 
     rows: dict[str, jax.Array]
@@ -50,8 +50,8 @@ def _empty(where: str, max_size: int, **rows: jax.ShapeDtypeStruct) -> Callable[
 def _appended(a: GatheredState, b: GatheredState) -> GatheredState:
     """The rows of `a` and then those of `b`, as many as there is room for in `a`."""
     room = _room(a)
-    # A row that is not there or finds no room goes to a place outside, so that nothing is moved
-    # and an update costs what its batch does.
+    # Rows that are empty or find no room are dropped by a place outside. No row that is held moves,
+    # so that an update costs as much as its batch.
     index = jnp.arange(_room(b), dtype=jnp.int32)
     place = jnp.where(index < b.size, a.size + index, room)
     rows = {name: held.at[place].set(b.rows[name], mode="drop") for name, held in a.rows.items()}
@@ -99,13 +99,13 @@ def streaming_concat(
 ) -> Metric:
     """All values one after the other.
 
-    Differs from TF-Slim: the state has a fixed size, so the room, the shape and the type are given
-    before; more values than there is room for are an error, where TF-Slim left them out.
+    Differs from TF-Slim: the state has a fixed size. So size, shape and type are given here, and
+    more values than that are an error; TF-Slim left them out.
 
     Args:
-        max_size: How many values there is room for; it must be given.
-        shape: The shape of one, which lacks the axis along which they are joined.
-        dtype: The type they are kept in.
+        max_size: The largest number of values; it must be given.
+        shape: The shape of one value, without the axis along which they are joined.
+        dtype: The type in which they are kept.
         axis: The axis of `values` along which they are joined.
 
     `update(state, values, *, weights=None)`:
@@ -114,13 +114,13 @@ def streaming_concat(
             do not count.
 
     Returns:
-        A metric with a value `[number of values, *shape]`; within `jax.jit`, where a shape must be
-        known, `[max_size, *shape]` with zeros behind. Merging puts the second behind the first.
+        A metric with a value `[number of values, *shape]`; within `jax.jit`, in which shapes are
+        fixed, `[max_size, *shape]` with zeros at the end. `merge(a, b)` puts `b` behind `a`.
 
     Raises:
         TypeError: There is no `max_size`.
         ValueError: `max_size` is below 1, or there is no such `axis`; by `update`, if the values
-            have another shape; by `finalize`, if there was no room for some.
+            have another shape; by `finalize`, if there were more than `max_size`.
 
     >>> metric = streaming_concat(max_size=5)
     >>> state = metric.update(metric.init(), [1.0, 2.0, 3.0], weights=[1, 0, 1])
@@ -166,31 +166,28 @@ def _scored_metric(where: str, max_size: int, value: Callable[..., Value]) -> Me
     number = jax.ShapeDtypeStruct((), accumulators.statistics_dtype())
 
     def batch(
-        predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
+        scores: jax.Array, truth: jax.Array, fits: jax.Array, weights: jax.Array | None
     ) -> GatheredState:
-        scores, truth, fits = to_scored(where, predictions, labels)
-        aligned = to_weights(where, weights, scores.shape)
         # A NaN of weight 0 must not come into the sums.
-        each = jnp.where(fits, weight_of_each(aligned, scores.shape), 0).reshape(-1)
+        each = jnp.where(fits, weight_of_each(weights, scores.shape), 0).reshape(-1)
         rows = {
             "predictions": jnp.where(fits, scores, 0).reshape(-1),
             "truth": to_statistics(truth).reshape(-1),
             "weights": each,
         }
-        return _batch(rows, each, count_rejected(fits, aligned))
+        return _batch(rows, each, count_rejected(fits, weights))
 
-    return pair_metric(
+    return scored_metric(
         where,
         _empty(where, max_size, predictions=number, truth=number, weights=number),
         batch,
         lambda state: _unless_lost(where, state, lambda: value(**state.rows)),
-        rejects=NO_NUMBER,
         merge=_appended,
     ).on(labels_first)
 
 
 def _at_ends(values: jax.Array, is_end: jax.Array) -> jax.Array:
-    """Growing values, in each group of ties those at its end, from the end of the last on."""
+    """Growing values; within a group of ties, the value at the end of the group before."""
     return jax.lax.cummax(jnp.where(is_end, values, 0))
 
 
@@ -201,7 +198,7 @@ def streaming_dynamic_auc(where: str, max_size: int = 1 << 16, curve: str = "ROC
     Differs from TF-Slim: the state has a fixed size; it computes in float32.
 
     Args:
-        max_size: How many examples there is room for.
+        max_size: The largest number of examples.
         curve: 'ROC' or 'PR', by the trapezoidal rule.
 
     `update(state, labels, predictions, *, weights=None)`:
@@ -210,11 +207,11 @@ def streaming_dynamic_auc(where: str, max_size: int = 1 << 16, curve: str = "ROC
         weights: See `jslim.metrics`.
 
     Returns:
-        A metric with a scalar value in [0, 1]; 0 where there are not both true and false examples.
+        A metric with a scalar value in [0, 1]; 0 unless there are true and false examples.
 
     Raises:
-        ValueError: By `finalize`, if there was no room for some, a label was neither 0 nor 1, or a
-            prediction was NaN.
+        ValueError: By `finalize`, if there were more than `max_size`, a label was neither 0 nor 1,
+            or a prediction was NaN.
         TypeError: By `update`, if the data is neither bool nor real numbers.
 
     >>> metric = streaming_dynamic_auc()
@@ -225,7 +222,7 @@ def streaming_dynamic_auc(where: str, max_size: int = 1 << 16, curve: str = "ROC
     checks.one_of(where, "curve", curve, CURVES)
 
     def value(predictions: jax.Array, truth: jax.Array, weights: jax.Array) -> jax.Array:
-        # What is behind the size sorts last: it has no weight, so where it stands does not matter.
+        # Rows behind the size have no weight, so their place does not matter.
         order = jnp.argsort(-predictions, stable=True)
         p, t, w = predictions[order], truth[order], weights[order]
         is_end = jnp.append(p[1:] != p[:-1], True)
@@ -245,7 +242,7 @@ def streaming_dynamic_auc(where: str, max_size: int = 1 << 16, curve: str = "ROC
 
 
 class AucData(NamedTuple):
-    """What `auc_with_confidence_intervals` gives."""
+    """The value of `auc_with_confidence_intervals`."""
 
     auc: jax.Array
     lower: jax.Array
@@ -264,14 +261,14 @@ def auc_with_confidence_intervals(
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_dynamic_auc`.
 
     Args:
-        max_size: How many examples there is room for.
+        max_size: The largest number of examples.
         alpha: The probability that the interval holds the true area, in (0, 1).
-        logit_transformation: Whether the interval is that of the area's logit, and so within
-            [0, 1].
+        logit_transformation: Whether the interval is computed for the logit of the area, which
+            keeps it within [0, 1].
 
     Returns:
-        A metric with an `AucData` as its value; zeros where there are not both true and false
-        examples. An area of 0 or 1 is its own interval, since there is no variance.
+        A metric with an `AucData` as its value; zeros unless there are true and false examples. An
+        area of 0 or 1 is its own interval, since there is no variance.
 
     Raises:
         ValueError: `alpha` is not in (0, 1); what `streaming_dynamic_auc` raises.

@@ -9,14 +9,14 @@ from jax.typing import ArrayLike
 
 from jslim.core import checks
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, Value, labels_first, metric, pair_metric
-from jslim.metrics._decisions import count_rejected, to_scored
-from jslim.metrics._inputs import to_weights, weight_of_each
-from jslim.metrics._thresholds import EPSILON, NO_NUMBER, NO_PROBABILITY
+from jslim.metrics._core import Metric, Value, labels_first, metric
+from jslim.metrics._decisions import count_rejected
+from jslim.metrics._inputs import weight_of_each
+from jslim.metrics._thresholds import EPSILON, scored_metric
 
 
 class PrecisionRecallData(NamedTuple):
-    """What `precision_recall_at_equal_thresholds` gives, each `[num_thresholds]`."""
+    """The value of `precision_recall_at_equal_thresholds`, each field `[num_thresholds]`."""
 
     tp: jax.Array
     fp: jax.Array
@@ -28,7 +28,7 @@ class PrecisionRecallData(NamedTuple):
 
 
 class HistogramState(NamedTuple):
-    """The weights of false and of true examples in each bin of predictions, `[2, bins]`."""
+    """The weights of false and true examples in bins `[2, bins]`, and how many did not fit."""
 
     bins: accumulators.Sum
     rejected: accumulators.Sum
@@ -38,29 +38,26 @@ def _histogram_metric(
     where: str,
     num_bins: int,
     bin_of: Callable[[jax.Array], jax.Array],
-    fits_in: Callable[[jax.Array], jax.Array],
     value: Callable[[jax.Array, jax.Array], Value],
-    rejects: str,
+    *,
+    are_probabilities: bool,
 ) -> Metric:
     """A metric whose value is a function of the histograms of false and of true examples."""
 
     def batch(
-        predictions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
+        scores: jax.Array, truth: jax.Array, fits: jax.Array, weights: jax.Array | None
     ) -> HistogramState:
-        scores, truth, fits = to_scored(where, predictions, labels)
-        aligned = to_weights(where, weights, truth.shape)
-        fits &= fits_in(scores)
-        each = jnp.where(fits, weight_of_each(aligned, scores.shape), 0)
+        each = jnp.where(fits, weight_of_each(weights, scores.shape), 0)
         places = truth.astype(jnp.int32), jnp.where(fits, bin_of(scores), 0).astype(jnp.int32)
         bins = jnp.zeros((2, num_bins), each.dtype).at[places].add(each)
-        return HistogramState(accumulators.from_float(bins), count_rejected(fits, aligned))
+        return HistogramState(accumulators.from_float(bins), count_rejected(fits, weights))
 
-    return pair_metric(
+    return scored_metric(
         where,
         accumulators.zeros(HistogramState, (2, num_bins), ()),
         batch,
         lambda state: value(*accumulators.value(state.bins)),
-        rejects=rejects,
+        are_probabilities=are_probabilities,
     ).on(labels_first)
 
 
@@ -69,12 +66,12 @@ def precision_recall_at_equal_thresholds(where: str, num_thresholds: int = 201) 
     """Precision and recall at thresholds evenly spaced from 0 to 1, in one pass over the data.
 
     The cost of an update does not grow with the number of thresholds. A prediction counts as true
-    where it is not below the threshold (in the other metrics, where it is above).
+    if it equals the threshold or is above it (for the other metrics, only if it is above).
 
     `update(state, labels, predictions, *, weights=None)`: as of `streaming_auc`, labels first.
 
     Args:
-        num_thresholds: How many.
+        num_thresholds: The number of thresholds, at least 2.
 
     Returns:
         A metric with a `PrecisionRecallData` as its value.
@@ -107,9 +104,8 @@ def precision_recall_at_equal_thresholds(where: str, num_thresholds: int = 201) 
         where,
         num_thresholds,
         lambda scores: jnp.floor(scores * (num_thresholds - 1)),
-        lambda scores: (scores >= 0) & (scores <= 1),
         value,
-        rejects=NO_PROBABILITY,
+        are_probabilities=True,
     )
 
 
@@ -121,12 +117,12 @@ def auc_using_histogram(
 
     Bouckaert, "Efficient AUC learning curve calculation" (2006).
 
-    `update(state, boolean_labels, scores, *, weights=None)`: by these names, TF-Slim's, or as
-    `labels` and `predictions`, which the other metrics of an aggregate take.
+    `update(state, boolean_labels, scores, *, weights=None)`: these names are TF-Slim's; `labels`
+    and `predictions`, the names of the other metrics in an aggregate, stand for the same.
 
     Args:
-        score_range: Least and greatest score; what is outside counts in the first or last bin.
-        nbins: How many bins; the more, the more exact.
+        score_range: Least and greatest score; others count in the first or last bin.
+        nbins: The number of bins; more are more exact.
 
     Returns:
         A metric with a scalar value in [0, 1]; NaN until there are true and false examples.
@@ -154,9 +150,7 @@ def auc_using_histogram(
         y = jnp.cumsum(y_steps)
         return jnp.sum(x_steps * (y + jnp.pad(y[:-1], (1, 0))) / 2)
 
-    of_labels = _histogram_metric(
-        where, nbins, bin_of, lambda scores: ~jnp.isnan(scores), value, rejects=NO_NUMBER
-    )
+    of_labels = _histogram_metric(where, nbins, bin_of, value, are_probabilities=False)
 
     def update(state: HistogramState, *data: ArrayLike, **named: ArrayLike) -> HistogramState:
         for name, other in (("boolean_labels", "labels"), ("scores", "predictions")):

@@ -1,4 +1,4 @@
-"""Metrics that are the weighted mean of something per value."""
+"""Weighted means of values, of errors and of hits."""
 
 import functools
 from collections.abc import Callable
@@ -48,8 +48,8 @@ def streaming_accuracy(where: str) -> Metric:
     TF-Slim's own `metrics.accuracy` is the value of one batch and not a streaming metric.
 
     `update(state, predictions, labels, *, weights=None)`:
-        predictions: Class ids `[batch]`, or anything of the shape of `labels`; cast to the type of
-            `labels`, as in TF-Slim. A NaN is never right.
+        predictions: Class ids `[batch]`, or an array of the shape of `labels`. As in TF-Slim they
+            are cast to the type of `labels`. A NaN is never right.
         labels: The right ids.
         weights: See `jslim.metrics`.
 
@@ -111,10 +111,10 @@ def streaming_mean_squared_error(where: str) -> Metric:
 
 @metric
 def streaming_mean_relative_error(where: str) -> Metric:
-    """The mean of `abs(labels - predictions) / normalizer`, and of 0 where the normalizer is 0.
+    """The mean of `abs(labels - predictions) / normalizer`; the error is 0 if the normalizer is 0.
 
-    TF-Slim requires the normalizer; here it is the labels unless it is given. As in TF-Slim its
-    sign is kept, so that a negative normalizer makes a negative error.
+    TF-Slim requires the normalizer; here its default is the labels. As in TF-Slim its sign counts:
+    a negative normalizer makes a negative error.
 
     `update(state, predictions, labels, normalizer=None, *, weights=None)`:
         predictions: Real numbers of any shape.
@@ -183,15 +183,14 @@ def streaming_percentage_less(where: str, threshold: float) -> Metric:
 def streaming_mean_tensor(where: str, shape: tuple[int, ...] = ()) -> Metric:
     """The weighted mean of arrays, element by element.
 
-    Differs from TF-Slim: there the shape is that of the first values; here the state is there
-    before any.
+    Differs from TF-Slim: the shape is given here, since the state exists before any values.
 
     Args:
         shape: The shape of the arrays.
 
     `update(state, values, *, weights=None)`:
-        values: Real numbers of that shape, or `[batch, *shape]`; then each of the batch is one more
-            array, which may have a weight of its own.
+        values: Real numbers of that shape, or `[batch, *shape]`: one array per example, each with
+            its weight.
         weights: See `jslim.metrics`.
 
     Returns:
@@ -243,7 +242,7 @@ def streaming_root_mean_squared_error(where: str) -> Metric:
 def streaming_mean_cosine_distance(where: str, dim: int = -1) -> Metric:
     """1 minus the mean of the products of predictions and labels, summed over `dim`.
 
-    As in TF-Slim they are taken as they are: make their norms 1 before, for cosines.
+    As in TF-Slim they are not normalized: give vectors of norm 1 for cosines.
 
     Args:
         dim: The axis that is summed over; by default the last.
@@ -251,8 +250,8 @@ def streaming_mean_cosine_distance(where: str, dim: int = -1) -> Metric:
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Real numbers of any shape, with norms of 1 along `dim`.
         labels: The same, of the same shape.
-        weights: See `jslim.metrics`; for the shape with an axis of 1 at `dim`, or without it if
-            it is the last.
+        weights: See `jslim.metrics`; for the shape with an axis of 1 at `dim`, which may be left
+            out if it is the last.
 
     Returns:
         A metric with a scalar value; 1 where there is no data.
@@ -271,10 +270,10 @@ def streaming_mean_cosine_distance(where: str, dim: int = -1) -> Metric:
 
 @metric
 def count(where: str) -> Metric:
-    """How many values there are: the sum of their weights.
+    """The number of values: the sum of their weights.
 
     `update(state, values, *, weights=None)`:
-        values: An array of any shape; what is in it does not matter.
+        values: An array of any shape; only its shape counts.
         weights: See `jslim.metrics`.
 
     Returns:

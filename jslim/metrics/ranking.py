@@ -1,4 +1,4 @@
-"""Metrics of scores per class, from where the right class ranks."""
+"""Metrics of scores per class, from the rank of the right class."""
 
 import operator
 
@@ -19,11 +19,11 @@ from jslim.metrics.means import EMPTY, MeanState, mean, mean_state
 def streaming_recall_at_k(where: str, k: int) -> Metric:
     """The share of examples whose label is among the `k` classes of highest score.
 
-    A class that ties with the k-th score is among them. An example whose label is no class, or
-    any of whose scores is NaN or infinite, is a miss. Both are as in TensorFlow's `in_top_k`.
+    A class that ties with the k-th score is among them. An example is a miss if its label is no
+    class, or if any of its scores is NaN or infinite. Both are as in TensorFlow's `in_top_k`.
 
     Args:
-        k: At least 1; from the number of classes on everything is a hit.
+        k: At least 1; with as many as there are classes every label is a hit.
 
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Scores `[batch, num_classes]`: logits or probabilities.
@@ -171,16 +171,17 @@ def _chosen_first(top_k_predictions: ArrayLike, labels: ArrayLike) -> tuple[Arra
 def streaming_sparse_recall_at_k(where: str, k: int, class_id: int | None = None) -> Metric:
     """The share of all labels that are among the `k` classes of highest score of their example.
 
-    Differs from TF-Slim: labels are dense; a negative one is none, where an example has fewer.
+    Differs from TF-Slim: labels are dense. An example with fewer labels has negative ones, which
+    do not count.
 
     Args:
         k: At least 1, and not more than there are classes.
-        class_id: The only label that counts; default all.
+        class_id: The only label that counts; by default all count.
 
     `update(state, predictions, labels, *, weights=None)`:
         predictions: Scores `[batch, num_classes]`; of equal ones the lower class id comes first.
-        labels: Integer class ids `[batch, number of labels]` or `[batch]`. The same twice counts
-            once.
+        labels: Integer class ids `[batch, number of labels]` or `[batch]`. A label that an example
+            has twice counts once.
         weights: See `jslim.metrics`; per example.
 
     Returns:
@@ -204,7 +205,7 @@ def streaming_sparse_precision_at_k(where: str, k: int, class_id: int | None = N
 
     Args:
         k: At least 1, and not more than there are classes.
-        class_id: The only class whose predictions count; default all.
+        class_id: The only class whose predictions count; by default all count.
 
     `update(state, predictions, labels, *, weights=None)`: as of `streaming_sparse_recall_at_k`.
 
@@ -231,7 +232,7 @@ def streaming_sparse_precision_at_top_k(where: str, class_id: int | None = None)
         labels, weights: As of `streaming_sparse_recall_at_k`.
 
     Args:
-        class_id: The only class whose predictions count; default all.
+        class_id: The only class whose predictions count; by default all count.
 
     Returns, raises: As `streaming_sparse_precision_at_k`.
 
@@ -251,7 +252,7 @@ def sparse_recall_at_top_k(where: str, class_id: int | None = None) -> Metric:
         `streaming_sparse_precision_at_top_k`, labels first.
 
     Args:
-        class_id: The only label that counts; default all.
+        class_id: The only label that counts; by default all count.
 
     Returns, raises: As `streaming_sparse_recall_at_k`.
 

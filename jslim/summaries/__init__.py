@@ -1,4 +1,4 @@
-"""Summaries: what TensorBoard is to show, recorded in a model function and written outside it.
+"""Summaries for TensorBoard, recorded in a model function and written outside it.
 
     def total_loss(batch):
         ...
@@ -9,10 +9,9 @@
     with slim.summary.SummaryWriter(logdir) as writer:
         writer.write(step, updated)
 
-A recorded value leaves the model only where `mutable` names 'summaries'; otherwise nothing of it
-is computed. The step of `learning.train` always gives the scalars; histograms and images it
-computes only when summaries are due. A tag is the name under the current variable scope, numbered
-if taken.
+A recorded value leaves the model only if `mutable` names 'summaries'; otherwise it is not computed.
+The step of `learning.train` always computes scalars, and histograms and images only when summaries
+are due. A tag is the name under the current variable scope, with a number if it is taken.
 """
 
 from jslim.summaries._recording import SUMMARIES as SUMMARIES

@@ -1,8 +1,8 @@
 """Recording summaries while a model function runs, and computing them anywhere.
 
-A summary is one entry `{kind/tag: value}` of a flat dict, so that it can be collected by Flax and
-returned by a jitted function. Histograms are counted on the device: what comes to the host is
-1,551 counts instead of the weights of a layer.
+A summary is one entry `{kind/tag: value}` of a flat dict, so that Flax can collect it and a jitted
+function can return it. Histograms are counted on the device: the host gets 1,551 counts, not the
+weights of a layer.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def _default_bucket_limits() -> np.ndarray:
 
 
 def _round_up_to_float32(limits: np.ndarray) -> np.ndarray:
-    """The least float32s not below `limits`: a float32 is below either or neither of the two."""
+    """The least float32s not below `limits`: every float32 lies on the same side of both."""
     nearest = limits.astype(np.float32)
     return np.where(nearest < limits, np.nextafter(nearest, np.float32(np.inf)), nearest)
 
@@ -45,11 +45,11 @@ class Histogram(NamedTuple):
     """How the finite elements of an array are distributed.
 
     Attributes:
-      minimum, maximum: Of the finite elements; infinite where there are none.
+      minimum, maximum: Of the finite elements; infinities if there are none.
       total, total_squares: The sums of the finite elements and of their squares.
-      counts: int32 `[1551]`: how many lie below each limit of TF's buckets and not below the one
-        before.
-      num_non_finite: How many elements are NaN or infinite.
+      counts: int32 `[1551]`: the number of elements in each of TF's buckets, which lie below its
+        limit and not below the limit before.
+      num_non_finite: The number of elements that are NaN or infinite.
     """
 
     minimum: jax.Array
@@ -60,7 +60,7 @@ class Histogram(NamedTuple):
     num_non_finite: jax.Array
 
 
-# What is recorded or computed: `{kind/tag: value}`.
+# Summaries, recorded or computed: `{kind/tag: value}`.
 Summaries = dict[str, jax.Array | Histogram]
 
 _IS_DUE: contextvars.ContextVar[jax.Array | bool] = contextvars.ContextVar("is_due", default=True)
@@ -68,7 +68,7 @@ _IS_DUE: contextvars.ContextVar[jax.Array | bool] = contextvars.ContextVar("is_d
 
 @contextlib.contextmanager
 def summaries_due(is_due: jax.Array | bool) -> Iterator[None]:
-    """In the body, histograms and images are computed only where `is_due`, which may be traced."""
+    """In the body, histograms and images are computed only if `is_due`, which may be traced."""
     token = _IS_DUE.set(is_due)
     try:
         yield
@@ -77,14 +77,14 @@ def summaries_due(is_due: jax.Array | bool) -> Iterator[None]:
 
 
 def when_due(compute: Callable[[], Summaries]) -> Summaries:
-    """What `compute` gives: scalars always; histograms and images are zeros where none are due."""
+    """The summaries of `compute`; histograms and images are zeros if summaries are not due."""
     found, is_due = compute(), _IS_DUE.get()
     costly = [key for key in found if not key.startswith("scalar/")]
     if is_due is True or not costly:
         return found
 
     def computed() -> Summaries:
-        again = compute()  # what of the first time is not used is not computed
+        again = compute()  # XLA drops the unused results of the first call
         return {key: again[key] for key in costly}
 
     def empty() -> Summaries:
@@ -94,7 +94,7 @@ def when_due(compute: Callable[[], Summaries]) -> Summaries:
 
 
 def do_when_due(action: Callable[[], None]) -> None:
-    """Calls what has an effect, such as printing, where summaries are due."""
+    """Calls a function with an effect, such as printing, if summaries are due."""
     is_due = _IS_DUE.get()
     if is_due is True:
         action()
@@ -137,8 +137,8 @@ def histogram(
 ) -> None:
     """Records how the elements of an array are distributed.
 
-    NaN and infinite elements are left out and counted: where there are any, their number is
-    written as the scalar `<tag>/non_finite`. Differs from TF-Slim, where they are an error.
+    NaN and infinite elements are left out. If there are any, their number is written as the scalar
+    `<tag>/non_finite`. Differs from TF-Slim, where they are an error.
 
     Args:
       name: The tag, under the current variable scope.
@@ -164,9 +164,9 @@ def image(
 ) -> None:
     """Records the first images of a batch.
 
-    As in TF, each floating image is scaled by itself: if nothing in it is negative, its largest
-    value becomes 255; otherwise 0 becomes 128 and the largest absolute value is at an end. A
-    pixel that is not finite becomes red (white in a grey image).
+    As in TF, each floating image is scaled by itself. Without negative values its largest value
+    becomes 255. Otherwise 0 becomes 128, and the largest absolute value comes to 1 or 255. A pixel
+    that is not finite becomes red (white in a grey image).
 
     Args:
       name: The tag, under the current variable scope; TensorBoard shows `<tag>/image/0` and so on
@@ -201,10 +201,13 @@ def _one_of(kind: str, name: str, value: ArrayLike | None, tensor: ArrayLike | N
 
 
 def scalar_summary(tag: str, value: ArrayLike) -> Summaries:
-    """What `scalar` records, for code outside a model function: `{'scalar/<tag>': value}`.
+    """The summary of `scalar`, for code outside a model function: `{'scalar/<tag>': value}`.
 
     Such dicts can be joined, returned from jitted functions and given to `SummaryWriter.write`.
     Arguments and errors are those of `scalar`.
+
+    >>> {key: float(value) for key, value in scalar_summary("loss", 0.5).items()}
+    {'scalar/loss': 0.5}
     """
     hint = "average it, or record a histogram"
     checks.shape(f"summary {tag!r}", "a scalar", value, (), hint=hint)
@@ -212,20 +215,24 @@ def scalar_summary(tag: str, value: ArrayLike) -> Summaries:
 
 
 def histogram_summary(tag: str, values: ArrayLike) -> Summaries:
-    """What `histogram` records, for code outside a model function: `{'histogram/<tag>': ...}`.
+    """The summary of `histogram`, for code outside a model function: `{'histogram/<tag>': ...}`.
 
     Arguments are those of `histogram`.
+
+    >>> found = histogram_summary("weights", jnp.array([1.0, 3.0, jnp.nan]))["histogram/weights"]
+    >>> float(found.total), int(found.num_non_finite)
+    (4.0, 1)
     """
     values = jax.lax.stop_gradient(jnp.asarray(values, jnp.float32))
     return {f"histogram/{tag}": _describe(values)}
 
 
-# Jitted, so that it is traced once for each shape and not once for each histogram.
+# Jitted, so that it is traced once for each shape, not for each histogram.
 @jax.jit
 def _describe(values: jax.Array) -> Histogram:
     is_finite = jnp.isfinite(values)
     finite = jnp.where(is_finite, values, 0)
-    # Nothing finite lies below the first limit, so the inner limits find the bucket.
+    # No finite number lies below the first limit, so the inner limits find the bucket.
     bucket = 1 + jnp.searchsorted(_INNER_LIMITS, finite, side="right")
     counts = jnp.zeros(len(BUCKET_LIMITS), jnp.int32).at[bucket].add(is_finite.astype(jnp.int32))
     return Histogram(
@@ -239,9 +246,12 @@ def _describe(values: jax.Array) -> Histogram:
 
 
 def image_summary(tag: str, images: ArrayLike, max_images: int = 3) -> Summaries:
-    """What `image` records, for code outside a model function: `{'image/<tag>/image/0': ...}`.
+    """The summary of `image`, for code outside a model function: `{'image/<tag>/image/0': ...}`.
 
     Arguments and errors are those of `image`.
+
+    >>> list(image_summary("inputs", jnp.zeros((8, 4, 4, 3)), max_images=2))
+    ['image/inputs/image/0', 'image/inputs/image/1']
     """
     where = f"summary {tag!r}"
     max_images = checks.count(where, "max_images", max_images)
@@ -271,6 +281,10 @@ def gradient_summaries(gradients: Mapping[str, jax.Array]) -> Summaries:
 
     Returns:
       Summaries for `SummaryWriter.write`.
+
+    >>> found = gradient_summaries({"fc/weights": jnp.array([3.0, 4.0])})
+    >>> float(found["scalar/fc/weights/gradient_norm"])
+    5.0
     """
     summaries: Summaries = {}
     for name, gradient in gradients.items():

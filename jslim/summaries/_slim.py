@@ -1,8 +1,8 @@
 """The functions of TF-Slim's `summaries`: the tensor first, its name optional.
 
-Where TF takes the name of the operation that made a tensor, there is none here: a variable of the
-running model has its own name, the plural forms also take `{name: tensor}` such as end points,
-and anything else needs `name`.
+TF takes the name of the operation that made a tensor. Arrays have no such name: a variable of the
+running model has its own name, the plural forms also take `{name: tensor}` such as end points, and
+any other array needs `name`.
 """
 
 from collections.abc import Mapping, Sequence

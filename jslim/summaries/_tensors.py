@@ -1,8 +1,8 @@
 """TF-Slim's `summarize_*`: summaries of whole sets of arrays, such as all variables.
 
-Where TF takes the name of the operation that made a tensor, there is none here: a variable has its
-name, what a layer adds to `outputs_collections` has the name of the layer's scope, and anything
-else needs `tag`.
+TF takes the name of the operation that made a tensor. Arrays have no such name: a variable has its
+own name, an output that a layer adds to `outputs_collections` has the name of the layer's scope,
+and any other array needs `tag`.
 """
 
 import re
@@ -25,7 +25,7 @@ def summarize_tensor(tensor: ArrayLike, tag: str | None = None) -> None:
 
     Args:
       tensor: An array of numbers of any shape.
-      tag: The name of the summary; default that of a variable and `_summary`.
+      tag: The name of the summary; default the name of the variable and `_summary`.
 
     Raises:
       ScopeError: Outside a model function.
@@ -43,9 +43,9 @@ def summarize_activation(
 ) -> None:
     """Records the histogram `TAG/activation` of a layer's output.
 
-    Differs from TF-Slim: an array does not know which activation made it. With `activation_fn`,
-    of the name relu, softplus or relu6, the share `TAG/zeros` of inputs below 0 is recorded as
-    well, and for relu6 the share `TAG/sixes` of those above 6.
+    Differs from TF-Slim: an array does not know which activation made it. If `activation_fn` is
+    called relu, softplus or relu6, the share of inputs below 0 is recorded too, as `TAG/zeros`, and
+    for relu6 the share of inputs above 6, as `TAG/sixes`.
 
     Args:
       op: The output of the activation, or with `activation_fn` its input.
@@ -75,9 +75,9 @@ def summarize_tensors(
     """`summarizer(tensor, tag)` for each of `{name: tensor}`, or of a sequence of variables.
 
     Args:
-      tensors: The arrays; the tag of one in a dict is its name and, as in TF-Slim, `_summary` if
-        `summarize_tensor` is the summarizer.
-      summarizer: What records one array.
+      tensors: The arrays. The tag of an array in a dict is its name; for `summarize_tensor` it is
+        the name and `_summary`, as in TF-Slim.
+      summarizer: A function that records one array.
     """
     for name, tensor in named_tensors(tensors):
         is_named = name is not None and summarizer is summarize_tensor
@@ -93,7 +93,7 @@ def summarize_collection(
       collection: The name of a collection, as given to `variables_collections` or
         `outputs_collections`.
       name_filter: A regular expression that a name must begin with.
-      summarizer: What records one array.
+      summarizer: A function that records one array.
 
     Raises:
       ScopeError: Outside a model function.

@@ -24,7 +24,7 @@ _FILE_NUMBERS = itertools.count()
 class NullWriter:
     """Has the methods of `SummaryWriter` and writes nothing.
 
-    For the processes of a distributed run but the first, so that their code has no branch.
+    All processes of a distributed run but the first use it, so that their code has no branch.
     """
 
     def write(self, step: SupportsInt, summaries: Mapping[str, object]) -> None:
@@ -49,13 +49,13 @@ class NullWriter:
 class SummaryWriter(NullWriter):
     """Writes summaries into a new event file of a directory, for TensorBoard.
 
-    A run that goes on writes a second file beside the first; TensorBoard shows both as one. What
-    was flushed is whole on disk, whatever happens to the process afterwards.
+    A run that is resumed writes a second file beside the first; TensorBoard shows both as one.
+    After a flush the records are whole on disk, whatever happens to the process.
 
     Args:
       logdir: The directory; it is made if it is not there.
-      purge_step: For a run that goes on from a checkpoint: TensorBoard is to forget what earlier
-        files say of this step and later ones, since they are run again.
+      purge_step: For a run that is resumed from a checkpoint: TensorBoard forgets this step and
+        later ones in earlier files, since they run again.
 
     Raises:
       ImportError: The package tensorboard is not installed.
@@ -85,14 +85,14 @@ class SummaryWriter(NullWriter):
             self.flush()
 
     def write(self, step: SupportsInt, summaries: Mapping[str, object]) -> None:
-        """Writes and flushes what a model function recorded.
+        """Writes and flushes recorded summaries.
 
         Args:
-          step: The global step that they belong to.
-          summaries: What `apply(..., mutable=['summaries'])` returned beside the output, its
-            entry 'summaries', or what `scalar_summary` and its like give. It is fetched from
-            the device here. Or `{tag: number}`, such as a train op's outputs: Python's numbers,
-            and scalars of NumPy and JAX.
+          step: The global step of the summaries.
+          summaries: The collections that `apply(..., mutable=['summaries'])` returned beside the
+            output, their entry 'summaries', or dicts of `scalar_summary` and the like; they are
+            fetched from the device here. Or `{tag: number}`, such as a train op's outputs: Python's
+            numbers, and scalars of NumPy and JAX.
 
         Raises:
           TypeError: It is not a dict.
@@ -114,7 +114,7 @@ class SummaryWriter(NullWriter):
             self.flush()
 
     def scalar(self, step: SupportsInt, tag: str, value: SupportsFloat) -> None:
-        """Writes one number; it is on disk after `flush`, or with what is written 10 s later.
+        """Writes one number; it is on disk after `flush`, or after a write 10 s later.
 
         Args:
           step: The global step.
@@ -126,7 +126,7 @@ class SummaryWriter(NullWriter):
         self._add(step=int(step), summary=summary)
 
     def flush(self) -> None:
-        """Brings all that was written to disk."""
+        """Brings all written records to the disk."""
         self._records.flush()
         self._flush_at = time.monotonic() + _FLUSH_SECS
 
@@ -145,7 +145,7 @@ def _missing(what: str, package: str) -> str:
 
 
 def _entries(tree: Mapping[str, object], path: str = "") -> Iterator[tuple[str, str, object]]:
-    """`(kind, tag, value)` of each summary; those of a Model inside a Linen module lie deeper."""
+    """`(kind, tag, value)` of each summary; a Model inside a Linen module nests its summaries."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _entries(value, f"{path}{key}/")
@@ -190,7 +190,7 @@ def _encode_histogram(tag: str, value: Histogram) -> Encoded:
     _check_not_stacked(tag, value.counts, 1)
     counts = np.asarray(value.counts)
     has_any = counts.any()
-    # As TF does: of neighbouring empty buckets only the last is written.
+    # As in TF, only the last of neighbouring empty buckets is written.
     is_empty = counts == 0
     is_written = ~(is_empty & np.append(is_empty[1:], False))
     encoded = histogram_pb2.HistogramProto(

@@ -7,8 +7,8 @@
     tf_checkpoint.save_checkpoint('model.ckpt-0', variables)     # which TF-Slim can restore
 
 Both versions are read: V2, an index and data files, and V1, one file or several. Checksums are
-compared, and only what is asked for is read. `_locate` finds the files, `_v1` and `_v2` are the
-versions, `_table`, `_tensors` and `_wire` what they are written in.
+compared, and only the tensors that are asked for are read. `_locate` finds the files, `_v1` and
+`_v2` read the versions, and `_table`, `_tensors` and `_wire` are the formats inside them.
 """
 
 from jslim.tf_checkpoint._reading import CheckpointReader as CheckpointReader

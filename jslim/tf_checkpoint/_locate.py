@@ -1,4 +1,4 @@
-"""Which checkpoint of TensorFlow a path means."""
+"""Finds the TensorFlow checkpoint that a path means."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ from jslim.tf_checkpoint._wire import Malformed
 
 
 class Located(NamedTuple):
-    """A checkpoint: its prefix, and the files of version 1; none for version 2."""
+    """A checkpoint: its prefix, and the files of version 1 (empty for version 2)."""
 
     path: pathlib.Path
     files_of_v1: tuple[pathlib.Path, ...]
@@ -28,10 +28,10 @@ _MAX_STATE_BYTES = 1 << 20
 
 
 def find(path: pathlib.Path) -> Located | None:
-    """The checkpoint of TensorFlow at `path`: a prefix, a file of it, or a directory; else None.
+    """The TensorFlow checkpoint at `path`: a prefix, a file of one, or a directory; else None.
 
     Raises:
-      RestoreError: A directory has several without a latest one, or files are missing.
+      RestoreError: A directory has several and does not name the latest, or files are missing.
     """
     if path.is_dir():
         return _find_in(path)
@@ -81,7 +81,7 @@ def _sharded_v1(prefix: pathlib.Path) -> Located | None:
 
 
 def _find_in(directory: pathlib.Path) -> Located | None:
-    """The latest checkpoint by the file `checkpoint`, or else by number, or the only one."""
+    """The latest checkpoint, by the file `checkpoint` or else by number; or the only one."""
     if (directory / _STATE_FILE).is_file():
         return find_latest(directory)
     prefixes = find_all(directory)
@@ -97,10 +97,10 @@ def find_latest(directory: pathlib.Path) -> Located | None:
     """The checkpoint that the file `checkpoint` names, as training of TensorFlow writes it.
 
     Returns:
-      None where there is no such file.
+      None if there is no such file.
 
     Raises:
-      RestoreError: It names none, or one that is not there.
+      RestoreError: It names no checkpoint, or a missing one.
     """
     state = directory / _STATE_FILE
     if not state.is_file():
@@ -113,7 +113,7 @@ def find_latest(directory: pathlib.Path) -> Located | None:
         )
     named = os.fsdecode(_ESCAPE.sub(_unescaped, latest[2]))
     named = re.sub(r"-\?{5}-of-\d{5}$", "", named)  # of version 1 in several files
-    # Where the directory was moved or copied, a path in full is that of the first one.
+    # If the directory was moved or copied, a full path still names the first one.
     for candidate in (directory / pathlib.PurePath(named).name, directory / named):
         found = None if candidate.is_dir() else find(candidate)
         if found is not None:
@@ -131,14 +131,14 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
 
 
 def state_naming(prefix: pathlib.Path) -> str:
-    """The text of the file `checkpoint` that names a checkpoint as the latest, and the only one."""
+    """The text of a file `checkpoint` that names the checkpoint as the latest and only one."""
     plain = {byte: chr(byte) for byte in range(32, 127) if chr(byte) not in "\\\"'"}
     name = "".join(plain.get(byte, f"\\{byte:03o}") for byte in os.fsencode(prefix.name))
     return f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
 
 
 def find_all(directory: pathlib.Path) -> list[pathlib.Path]:
-    """The prefixes of all checkpoints in a directory: by number, those without one first."""
+    """The prefixes of all checkpoints in a directory: those without a number, then by number."""
     names = {path.name for path in directory.iterdir() if path.is_file()}
     prefixes = {
         located.path for name in names if (located := _of_file(directory / name, names)) is not None
@@ -152,7 +152,11 @@ def find_all(directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 def number_of(prefix: pathlib.Path) -> int | None:
-    """The step in the name of a checkpoint, `model.ckpt-1000`."""
+    """The step in the name of a checkpoint.
+
+    >>> number_of(pathlib.Path("train_dir/model.ckpt-1000"))
+    1000
+    """
     numbered = _NUMBERED.fullmatch(prefix.name)
     return int(numbered[2]) if numbered else None
 
@@ -164,12 +168,12 @@ def _stem_of(prefix: pathlib.Path) -> tuple[str, bool]:
 
 
 def _of_file(path: pathlib.Path, names: set[str]) -> Located | None:
-    """The checkpoint that a file of a directory is the index of, or the whole of."""
+    """The checkpoint of which a file in a directory is the index, or the whole."""
     if path.name.endswith(".index"):
         prefix = path.with_name(path.name.removesuffix(".index"))
         is_bundle = any(_DATA_FILE.sub("", n) == prefix.name != n for n in names)
         return Located(prefix, ()) if is_bundle else None
     try:
         return find(path) if is_table(path) and not _DATA_FILE.search(path.name) else None
-    except Malformed:  # it cannot be read, and is not known to be a checkpoint
+    except Malformed:  # unreadable, so it may be any file
         return None

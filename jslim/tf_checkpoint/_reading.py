@@ -30,7 +30,7 @@ class CheckpointReader(readers.CheckpointReader):
     Attributes:
       path: The prefix of the checkpoint, or its file.
       version: 'V1' or 'V2'.
-      contract: An empty dict: it does not say what network it is of.
+      contract: An empty dict: it does not say of which network it is.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -53,21 +53,21 @@ class CheckpointReader(readers.CheckpointReader):
 
     @property
     def step(self) -> int | None:
-        """The training steps behind it: its `global_step`, or else the number in its name."""
+        """The training step: its `global_step`, or else the number in its name."""
         held = self._held.get("global_step")
         if held is not None and held.shape == () and held.dtype in _STEP_TYPES:
             return int(self.get_tensor("global_step"))
         return _locate.number_of(pathlib.Path(self.path))
 
     def get_tensor(self, name: str) -> np.ndarray:
-        """Reads one tensor, and nothing of the others (of V1, the blocks that it is in).
+        """Reads one tensor alone (of V1, the blocks that hold it).
 
         Returns:
-          The array; of `bytes` objects where it is of strings.
+          The array; for strings, an array of `bytes` objects.
 
         Raises:
-          RestoreError: There is no such tensor; its bytes are not those that were written; it is
-            no array (a TensorFlow resource).
+          RestoreError: There is no such tensor; its bytes do not match their checksum; it is no
+            array (a TensorFlow resource).
         """
         if name not in self._held:
             raise RestoreError(
@@ -96,7 +96,11 @@ def _dtype_name(kind: int) -> str:
 
 
 def _readable(path: str | os.PathLike[str], find: Callable[[pathlib.Path], T]) -> T:
-    """What `find` finds at `path`; where that cannot be read, a RestoreError says so."""
+    """The result of `find` at `path`, which must be readable.
+
+    Raises:
+      RestoreError: It cannot be read.
+    """
     path = local_path(path, "the path of a TensorFlow checkpoint")
     try:
         return find(pathlib.Path(path))
@@ -120,10 +124,10 @@ def _located(path: str | os.PathLike[str]) -> _locate.Located:
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> str | None:
-    """The prefix of the checkpoint that `load_checkpoint` would read; None where there is none.
+    """The prefix of the checkpoint that `load_checkpoint` would read; None if there is none.
 
     Raises:
-      RestoreError: There is something of one, or there are several.
+      RestoreError: There is a part of a checkpoint, or there are several.
     """
     located = _readable(path, _locate.find)
     return None if located is None else str(located.path)
@@ -133,7 +137,7 @@ def latest_checkpoint(directory: str | os.PathLike[str]) -> str | None:
     """The prefix that the file `checkpoint` in a directory names; None without that file.
 
     Raises:
-      RestoreError: The file names none, or one that is not there.
+      RestoreError: The file names no checkpoint, or a missing one.
     """
     located = _readable(directory, _locate.find_latest)
     return None if located is None else str(located.path)
@@ -163,13 +167,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> CheckpointReader:
 
     Args:
       path: The prefix (`model.ckpt-1000`), its `.index`, `.meta` or `.data-00000-of-00001`; the
-        file, or one of the files, of version V1; or the directory of these. Of a directory the
-        latest is taken, by its file `checkpoint`, or where that is missing by the number in the
-        name. The reader's `path` says which it is, and a line of the log if it is not what was
-        given.
+        file, or one of the files, of version V1; or their directory. In a directory the latest is
+        taken, by its file `checkpoint` or else by the number in the name. The reader's `path` is
+        the checkpoint that was found; the log says it, if it is not the path given.
 
     Raises:
-      RestoreError: There is none, or several; it is damaged or incomplete.
+      RestoreError: There is no checkpoint, or several; it is damaged or incomplete.
     """
     return CheckpointReader(path)
 
@@ -191,7 +194,7 @@ def load_variable(path: str | os.PathLike[str], name: str) -> np.ndarray:
 
     Args:
       path: As of `load_checkpoint`.
-      name: Of the tensor; a trailing ':0' is left out.
+      name: The name of the tensor; a trailing ':0' is ignored.
 
     Raises:
       RestoreError: As of `load_checkpoint`; or there is no such tensor.

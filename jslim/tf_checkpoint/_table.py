@@ -1,8 +1,8 @@
-"""Sorted tables of keys and values in a file, which both versions of checkpoints are made of.
+"""Sorted tables of keys and values in a file, the container of both versions of checkpoints.
 
 The format is LevelDB's (https://github.com/google/leveldb/blob/main/doc/table_format.md): blocks of
-entries whose keys leave out what they share with the one before, an index of the blocks, and a
-footer that says where the index is. Each block has a checksum.
+entries, an index of the blocks, and a footer with the place of the index. A key leaves out the part
+that it shares with the key before. Each block has a checksum.
 """
 
 import bisect
@@ -26,7 +26,7 @@ _TRAILER_SIZE = 5  # the kind of compression, and the checksum of block and kind
 _PLAIN, _SNAPPY = 0, 1
 _ENTRIES_PER_RESTART = 16
 _BLOCK_SIZE = 1 << 18
-MOST_LISTED = 1 << 22  # bytes of what lists the tensors, which is held in memory
+MOST_LISTED = 1 << 22  # bytes of the list of tensors, which is held in memory
 
 
 def read_bytes(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def is_table(path: pathlib.Path) -> bool:
 
 
 class Table:
-    """A table that is read block by block."""
+    """A table, read block by block."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
@@ -58,7 +58,7 @@ class Table:
         if footer[-8:] != _MAGIC:
             raise Malformed(f"{path.name} does not end like a table")
         at = 0
-        for _ in range(2):  # the handle of the block of meta data, which is empty, and the index
+        for _ in range(2):  # the handles of the block of meta data, which is empty, and the index
             offset, at = read_varint(footer, at)
             length, at = read_varint(footer, at)
         self._index = [
@@ -71,11 +71,11 @@ class Table:
             yield from self._entries(handle)
 
     def get(self, key: bytes, most: int | None = MOST_LISTED) -> memoryview | None:
-        """The value of a key, of which one block is read; None where there is none.
+        """The value of a key, or None; only the block with the key is read.
 
         Args:
           key: The key.
-          most: How many bytes the block may have; None for any number.
+          most: The largest size of the block in bytes; None for any.
         """
         at = bisect.bisect_left(self._index, key, key=lambda entry: entry[0])
         if at == len(self._index):
@@ -123,7 +123,7 @@ class Table:
 
 
 def limited(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The entries, which may not be more than are held in memory."""
+    """The entries, up to the largest number that is held in memory."""
     most = TENSORS()
     for number, entry in enumerate(entries):
         if number > most:
@@ -140,7 +140,10 @@ def _handle(value: memoryview) -> tuple[int, int]:
 def decompress_snappy(data: memoryview, most: int | None = None) -> bytes:
     """Snappy's format (github.com/google/snappy/blob/main/format_description.txt), decompressed.
 
-    Indices of the time of TensorFlow 1 are compressed by it; they are short.
+    TensorFlow 1 compressed indices by it; they are short.
+
+    >>> decompress_snappy(memoryview(bytes([2, 4]) + b"hi"))
+    b'hi'
     """
     size, at = read_varint(data, 0)
     if most is not None and size > most:
@@ -158,7 +161,7 @@ def decompress_snappy(data: memoryview, most: int | None = None) -> bytes:
                 raise Malformed("compressed data is cut short")
             out += data[at : at + length]
             at += length
-        else:  # a copy of what was a while ago
+        else:  # a copy of earlier output
             if tag & 3 == 1:
                 length, extra, high = (tag >> 2 & 7) + 4, 1, (tag >> 5) << 8
             else:
@@ -178,7 +181,7 @@ def decompress_snappy(data: memoryview, most: int | None = None) -> bytes:
 
 
 def write_table(file: BinaryIO, items: Iterable[tuple[bytes, bytes]]) -> None:
-    """Writes a table of keys, which are sorted, and values, without compression."""
+    """Writes a table of sorted keys and their values, without compression."""
     index = []
     entries: list[tuple[bytes, bytes]] = []
     size = 0
@@ -196,7 +199,7 @@ def write_table(file: BinaryIO, items: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _write_block(file: BinaryIO, entries: list[tuple[bytes, bytes]]) -> bytes:
-    """Writes a block, and gives its handle."""
+    """Writes a block and returns its handle."""
     block = bytearray()
     restarts = []
     before = b""

@@ -1,4 +1,4 @@
-"""What both versions say about a tensor: its type, its shape, and slices of it."""
+"""The description of a tensor in both versions: its type, its shape, and its slices."""
 
 import math
 import struct
@@ -41,7 +41,7 @@ DTYPES: dict[int, np.dtype] = {
     }.items()
 }
 _UNREADABLE = {20: "a resource", 21: "a variant"}
-# The least number for each type of number: those that are not of quantized values.
+# The least number for each NumPy type, which is the one without quantization.
 NUMBERS = {dtype: number for number, dtype in reversed(DTYPES.items()) if number != STRING}
 _MOST_ELEMENTS = 1 << 48
 _MOST_AXES = 32
@@ -49,13 +49,13 @@ _MOST_SLICES = 1 << 16
 
 
 class Slice(NamedTuple):
-    """A box within a tensor; a length of -1 is all of its dimension."""
+    """A box within a tensor; a length of -1 stands for the whole dimension."""
 
     starts: tuple[int, ...]
     lengths: tuple[int, ...]
 
     def places(self, shape: Sequence[int]) -> tuple[slice, ...]:
-        """Where it is in a tensor of this shape."""
+        """The box as an index into a tensor of this shape."""
         if len(self.starts) != len(shape):
             raise Malformed(f"a slice has {len(self.starts)} dimensions and not {len(shape)}")
         found = []
@@ -68,7 +68,7 @@ class Slice(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A tensor as a checkpoint lists it; `type` is one of TensorFlow's numbers."""
+    """A tensor in the list of a checkpoint; `type` is TensorFlow's number of its type."""
 
     type: int
     shape: tuple[int, ...]
@@ -87,17 +87,17 @@ class Entry(NamedTuple):
 
 
 def assembled(entry: Entry, read: Callable[[Slice, tuple[int, ...]], np.ndarray]) -> np.ndarray:
-    """A tensor of its slices.
+    """A tensor, assembled from its slices.
 
     Args:
-      entry: What the checkpoint says of it.
-      read: Gives the values of a slice, which must be of that shape.
+      entry: Its description in the checkpoint.
+      read: Reads the values of a slice of the given shape.
     """
     boxes = []
     for part in entry.slices:
         places = part.places(entry.shape)
         boxes.append((part, places, tuple(place.stop - place.start for place in places)))
-    # Looked at before anything of the size that the checkpoint says is made.
+    # Checked before an array of the size that the checkpoint says is made.
     if sum(math.prod(shape) for *_, shape in boxes) != entry.size:
         raise Malformed("its slices leave some of it out, or overlap")
     pieces = [(places, read(part, shape)) for part, places, shape in boxes]
@@ -114,7 +114,7 @@ def assembled(entry: Entry, read: Callable[[Slice, tuple[int, ...]], np.ndarray]
 
 
 def parsed_entry(type: int, shape: Any, slices: Sequence[Any]) -> Entry:
-    """A tensor as a TensorShapeProto and some TensorSliceProto say it."""
+    """A tensor by its type, a TensorShapeProto and some TensorSliceProtos."""
     if shape.unknown_rank:
         raise Malformed("a tensor has no known shape")
     if len(shape.dim) > _MOST_AXES:
@@ -128,7 +128,7 @@ def parsed_entry(type: int, shape: Any, slices: Sequence[Any]) -> Entry:
 
 
 def parsed_slice(message: Any) -> Slice:
-    """The slice that a TensorSliceProto says."""
+    """The slice of a TensorSliceProto."""
     if len(message.extent) > _MOST_AXES:
         raise Malformed(f"a slice cannot have more than {_MOST_AXES} axes")
     return Slice(
@@ -138,7 +138,7 @@ def parsed_slice(message: Any) -> Slice:
 
 
 def slice_key(name: str, part: Slice) -> bytes:
-    """The key that a slice is stored under, in TensorFlow's order-preserving code."""
+    """The key of a slice, in TensorFlow's order-preserving code."""
     escapes = {0: b"\0\xff", 255: b"\xff\0"}
     escaped = b"".join(escapes.get(byte, bytes([byte])) for byte in name.encode())
     dims = len(part.starts)
@@ -149,7 +149,7 @@ def slice_key(name: str, part: Slice) -> bytes:
 
 
 def _ordered(value: int) -> bytes:
-    """A signed number in as many bytes as it needs: their count in ones, then the number."""
+    """A signed number in as few bytes as hold it: their count as ones, then the number."""
     bits = (~value if value < 0 else value).bit_length()
     length = min(bits // 7 + 1, 10)
     if length == 1:

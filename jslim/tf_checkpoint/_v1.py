@@ -1,6 +1,6 @@
 """Version 1: tables whose entries hold the tensors, in one file or in several.
 
-TensorFlow's tensorflow/core/util/saved_tensor_slice.proto says what is in them.
+TensorFlow's tensorflow/core/util/saved_tensor_slice.proto describes them.
 """
 
 import math
@@ -49,11 +49,11 @@ class SlicedFiles:
                     self.entries[name] = known._replace(slices=known.slices + entry.slices)
 
     def read(self, name: str) -> np.ndarray:
-        """One tensor; the blocks it is in are verified."""
+        """One tensor; the checksums of its blocks are compared."""
         entry = self.entries[name]
 
         def read_slice(part: Slice, shape: tuple[int, ...]) -> np.ndarray:
-            # Small tensors share a block; of one of numbers a number takes at most 16 bytes.
+            # Small tensors share a block, and a number takes at most 16 bytes.
             most = None if entry.type == STRING else (1 << 20) + 16 * math.prod(shape)
             value = self._tables[name, part].get(slice_key(name, part), most)
             if value is None:
@@ -66,7 +66,7 @@ class SlicedFiles:
 def _parse_data(
     value: memoryview, name: str, part: Slice, entry: Entry, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The SavedSlice in a SavedTensorSlices, which must be of that name and slice."""
+    """The values of a SavedTensorSlices, whose SavedSlice must have that name and slice."""
     saved = _by_number(_bytes(_by_number(value), _DATA))
     found = bytes(_bytes(saved, 1)).decode(errors="replace")
     if (found, parsed_slice(parse("TensorSliceProto", _bytes(saved, 2)))) != (name, part):
@@ -91,7 +91,7 @@ def _bytes(found: dict[int, list[int | memoryview]], number: int) -> memoryview:
     return value
 
 
-# The fields of a TensorProto with numbers of fixed size, packed or not, and the numbers.
+# The fields of a TensorProto for numbers of fixed size, packed or not, and their types.
 _FIXED = {5: "<f4", 6: "<f8", 9: "<c8", 12: "<c16"}
 _INTEGERS = ("int_val", "int64_val", "bool_val", "uint32_val", "uint64_val")
 

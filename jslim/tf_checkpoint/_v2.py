@@ -1,6 +1,6 @@
 """Version 2: an index `PREFIX.index`, and the bytes of the tensors in `PREFIX.data-*`.
 
-TensorFlow's tensorflow/core/protobuf/tensor_bundle.proto says what is in the index.
+TensorFlow's tensorflow/core/protobuf/tensor_bundle.proto describes the index.
 """
 
 import math
@@ -24,11 +24,11 @@ from jslim.tf_checkpoint._tensors import (
 from jslim.tf_checkpoint._wire import Malformed, parse, read_varint, varint, written
 
 _HEADER_KEY = b""
-_NEWEST_READER = 1  # the version of the format that this reads
+_NEWEST_READER = 1  # the version of the format that is read here
 
 
 class _Place(NamedTuple):
-    """Where the bytes of a tensor, or of a slice of one, are."""
+    """The place of the bytes of a tensor or of a slice."""
 
     shard: int
     offset: int
@@ -57,7 +57,7 @@ class Bundle:
             raise Malformed("its index has no header")
 
     def read(self, name: str) -> np.ndarray:
-        """One tensor, verified."""
+        """One tensor; its checksum is compared."""
         entry = self.entries[name]
         if not entry.slices:
             return self._read(name.encode(), entry.type, entry.shape)
@@ -111,7 +111,7 @@ def _parse_entry(content: memoryview) -> tuple[Entry, _Place]:
 
 
 def _parse_strings(content: np.ndarray, shape: tuple[int, ...], crc: int) -> np.ndarray:
-    """Strings: their lengths, a checksum of these, and their bytes."""
+    """Strings: their lengths, a checksum of the lengths, and their bytes."""
     view = content.data
     count = math.prod(shape)
     if count > len(view):
@@ -134,12 +134,12 @@ def _parse_strings(content: np.ndarray, shape: tuple[int, ...], crc: int) -> np.
 
 
 def _lengths_as_checked(lengths: list[int]) -> bytes:
-    """What of the lengths the checksums are of: 32 bits of each, or 64 of a large one."""
+    """The bytes of the lengths for the checksums: 32 bits each, or 64 for a large one."""
     return b"".join(n.to_bytes(4 if n < 1 << 32 else 8, "little") for n in lengths)
 
 
 def _strings(array: np.ndarray) -> tuple[memoryview, int]:
-    """The bytes of strings as `_parse_strings` takes them, and their checksum."""
+    """The bytes of strings for `_parse_strings`, and their checksum."""
     items = [s.encode() if isinstance(s, str) else bytes(s) for s in array.ravel().tolist()]
     lengths = [len(item) for item in items]
     checked = _lengths_as_checked(lengths)
@@ -148,7 +148,7 @@ def _strings(array: np.ndarray) -> tuple[memoryview, int]:
 
 
 def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays as a checkpoint of one data file; the index, last, makes it one."""
+    """Writes arrays as a checkpoint of one data file; the index comes last and completes it."""
     items = [(_HEADER_KEY, written("BundleHeaderProto", num_shards=1, version={"producer": 1}))]
     data_path = prefix.with_name(f"{prefix.name}.data-00000-of-00001")
     index_path = prefix.with_name(prefix.name + ".index")
@@ -161,7 +161,7 @@ def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None
             write_table(file, items)
         for unfinished in (data, index):
             unfinished.sync()
-        index_path.unlink(missing_ok=True)  # of a checkpoint of that name, whose data goes now
+        index_path.unlink(missing_ok=True)  # of an older checkpoint, whose data goes now
 
 
 def _write_array(file: IO[bytes], array: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""Protocol buffers of checkpoints: the messages, and numbers as they are written.
+"""Protocol buffers of checkpoints: the messages, and the encoding of numbers.
 
 The encoding is described in https://protobuf.dev/programming-guides/encoding.
 """
@@ -88,7 +88,11 @@ def read_varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def varint(value: int) -> bytes:
-    """A number as `read_varint` reads it; negative ones as 64 bits."""
+    """A number as `read_varint` reads it; negative ones as 64 bits.
+
+    >>> list(varint(300))
+    [172, 2]
+    """
     value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value >= 0x80:

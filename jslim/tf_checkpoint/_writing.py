@@ -1,4 +1,4 @@
-"""`save_checkpoint`: arrays as a checkpoint that TensorFlow and TF-Slim restore."""
+"""`save_checkpoint`: writes arrays as a checkpoint that TensorFlow and TF-Slim restore."""
 
 import os
 import pathlib
@@ -20,18 +20,25 @@ def save_checkpoint(
     """Writes a checkpoint of version V2, whole or not at all.
 
     Args:
-      path: The prefix, `model.ckpt-1000`; its directory is made.
+      path: The prefix, `model.ckpt-1000`; its directory is made if it is missing.
       arrays: `{name: array}`, in TF-Slim's names `{'vgg_16/fc8/weights': ...}`, of numbers,
         booleans or strings. For `tf.train.Saver` to restore a graph with a global step, add
         `'global_step': np.int64(1000)`.
-      is_latest: Whether the file `checkpoint` of the directory is to name it as the latest.
+      is_latest: Whether the file `checkpoint` of the directory names it as the latest.
 
     Returns:
       The prefix.
 
     Raises:
-      TypeError: An array is of a type that TensorFlow does not have.
+      TypeError: TensorFlow does not have the type of an array.
       ValueError: There are no arrays, or a name is empty or not a string.
+
+    >>> import tempfile
+    >>> from jslim import tf_checkpoint
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = save_checkpoint(f"{directory}/model.ckpt-7", {"fc/biases": np.zeros(3)})
+    ...     tf_checkpoint.list_variables(path)
+    [('fc/biases', (3,))]
     """
     prefix = pathlib.Path(local_path(path, "save_checkpoint: path"))
     if not arrays:
