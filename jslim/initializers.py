@@ -1,14 +1,14 @@
 """Initial values of variables, under TF-Slim's and TensorFlow's names and with their formulas.
 
-An initializer is called as `initializer(key, shape, dtype)`, which is JAX's own convention: these
-work as `kernel_init` in Flax, and every function of `jax.nn.initializers` works in jslim. So does a
-function with TensorFlow's signature, `(shape, dtype=None, partition_info=None)`, and these can be
-called that way in it. Each is immutable and hashes and compares by value, so that it can stand in
-an `arg_scope`.
+An initializer is called as `initializer(key, shape, dtype)`, which is JAX's own convention: those
+of this module work as `kernel_init` in Flax, and every function of `jax.nn.initializers` works in
+jslim. So does a function with TensorFlow's signature, `(shape, dtype=None, partition_info=None)`;
+inside such a function the initializers of this module take TensorFlow's arguments too. Each is
+immutable and hashes and compares by value, so an `arg_scope` can hold it.
 
-The key comes from the model's `init`; with a `seed` it is made of that, and then the values are the
-same in every `init`. The dtype is the variable's; `dtype` is for calls that give none. Samples are
-drawn in float32 and then cast to a half dtype.
+The key comes from the model's `init`. With a `seed` it comes from the seed, and the values are the
+same in every `init`. The dtype is the variable's; the argument `dtype` is the default of calls
+without one. Half precision values are drawn in float32 and then cast.
 """
 
 import dataclasses
@@ -43,7 +43,11 @@ _MODES = ("FAN_IN", "FAN_OUT", "FAN_AVG")
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class zeros_initializer(NamedInitializer):
-    """Fills a variable with 0, whatever its dtype."""
+    """Fills a variable of any dtype with 0.
+
+    >>> zeros_initializer()(None, (2,), jnp.int32).tolist()
+    [0, 0]
+    """
 
     dtype: DTypeLike | None = None
 
@@ -53,7 +57,11 @@ class zeros_initializer(NamedInitializer):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ones_initializer(NamedInitializer):
-    """Fills a variable with 1, whatever its dtype."""
+    """Fills a variable of any dtype with 1.
+
+    >>> ones_initializer()(None, (2,)).tolist()
+    [1.0, 1.0]
+    """
 
     dtype: DTypeLike | None = None
 
@@ -70,13 +78,13 @@ class constant_initializer(NamedInitializer):
 
     Args:
       value: A number, or an array or nested list with as many elements as the variable, which
-        is reshaped to the variable's shape in row-major order. It is copied.
-      dtype: For calls that give none.
+        is copied and reshaped to the variable's shape in row-major order.
+      dtype: The default of calls without a dtype.
       verify_shape: Whether the shape of `value` must be that of the variable.
 
     Raises:
       TypeError: `value` does not hold numbers.
-      ValueError: At the call, when the number of elements differs.
+      ValueError: At the call: the number of elements differs.
 
     >>> constant_initializer([1.0, 2.0])(None, (2, 1)).tolist()
     [[1.0], [2.0]]
@@ -161,8 +169,12 @@ class truncated_normal_initializer(_Random):
 
     Args:
       mean: Mean of the distribution.
-      stddev: Standard deviation before the cut; that of the samples is 0.8796 of it.
-      seed, dtype: See the module; of every initializer.
+      stddev: Standard deviation before the cut; that of the samples is 0.8796 times as large.
+      seed, dtype: See the module.
+
+    >>> samples = truncated_normal_initializer(stddev=0.5)(jax.random.key(0), (1000,))
+    >>> bool(jnp.abs(samples).max() <= 1.0), bool(jnp.abs(samples.std() - 0.44) < 0.05)
+    (True, True)
     """
 
     mean: float = 0.0
@@ -182,6 +194,11 @@ class random_normal_initializer(_Random):
     Args:
       mean: Mean of the distribution.
       stddev: Standard deviation of the distribution.
+      seed, dtype: See the module.
+
+    >>> samples = random_normal_initializer(mean=3.0)(jax.random.key(0), (1000,))
+    >>> bool(jnp.abs(samples.mean() - 3.0) < 0.2)
+    True
     """
 
     mean: float = 0.0
@@ -200,10 +217,15 @@ class random_uniform_initializer(_Random):
 
     Args:
       minval: Lower bound, included.
-      maxval: Upper bound, excluded.
+      maxval: Upper bound, excluded; None is 1.
+      seed, dtype: See the module.
 
     Raises:
       ValueError: `minval` is above `maxval`.
+
+    >>> samples = random_uniform_initializer(-2.0, -1.0)(jax.random.key(0), (1000,))
+    >>> bool(samples.min() >= -2.0), bool(samples.max() < -1.0)
+    (True, True)
     """
 
     minval: float = 0.0
@@ -227,7 +249,7 @@ class random_uniform_initializer(_Random):
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """TF-Slim's count of inputs and outputs of one unit; the kernel's window counts in both."""
+    """The inputs and outputs of one unit as TF-Slim counts them; both include the window."""
     if not shape:
         return 1, 1
     window = math.prod(shape[:-2])
@@ -238,19 +260,26 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 class variance_scaling_initializer(_Random):
     """Draws with a variance of `factor / n`, where `n` counts the connections of a unit.
 
-    The defaults are He et al. (2015), https://arxiv.org/abs/1502.01852. Not uniform means a
-    normal distribution cut off at two standard deviations of `sqrt(1.3 * factor / n)`: TF-Slim's
-    rounded correction for the cut, 0.3 % more than that of `jax.nn.initializers`.
+    The defaults are those of He et al. (2015), https://arxiv.org/abs/1502.01852. Without `uniform`
+    the distribution is a normal one, cut off at two standard deviations of
+    `sqrt(1.3 * factor / n)`. The 1.3 is TF-Slim's rounded correction for the cut; the values of
+    `jax.nn.initializers` are 0.3 % smaller.
 
     Args:
       factor: Multiplier of the variance, not negative.
-      mode: What `n` is: `'FAN_IN'` (`shape[-2]` times the kernel's window), `'FAN_OUT'`
+      mode: Which `n` to take: `'FAN_IN'` (`shape[-2]` times the kernel's window), `'FAN_OUT'`
         (`shape[-1]` times the window) or `'FAN_AVG'` (the mean of both).
-      uniform: Draw from `[-limit, limit)` with `limit = sqrt(3 * factor / n)`.
+      uniform: Whether to draw from `[-limit, limit)` with `limit = sqrt(3 * factor / n)`.
+      seed, dtype: See the module.
 
     Raises:
-      TypeError: `mode` is none of the three; at the call, when the dtype is not floating.
+      TypeError: `mode` is not one of the three; at the call: the dtype is not floating.
       ValueError: `factor` is negative.
+
+    >>> initializer = variance_scaling_initializer(factor=3.0, uniform=True)
+    >>> kernel = initializer(jax.random.key(0), (3, 3, 4, 8))
+    >>> bool(0.48 < kernel.max() < 0.5)  # the limit is sqrt(3 * 3 / (3 * 3 * 4))
+    True
     """
 
     factor: float = 2.0
@@ -279,16 +308,20 @@ class variance_scaling_initializer(_Random):
 def xavier_initializer(
     uniform: bool = True, seed: int | None = None, dtype: DTypeLike | None = None
 ) -> variance_scaling_initializer:
-    """Gives outputs and gradients about the variance of the inputs; the layers' default.
+    """Keeps the variance of activations and gradients about the same; the default of layers.
 
     Glorot and Bengio (2010), https://proceedings.mlr.press/v9/glorot10a.html.
 
     Args:
-      uniform: Draw from `[-limit, limit)` with `limit = sqrt(6 / (fan_in + fan_out))`, not from
-        a truncated normal distribution of about the same variance.
+      uniform: Whether to draw from `[-limit, limit)` with `limit = sqrt(6 / (fan_in + fan_out))`;
+        otherwise from a truncated normal distribution of about the same variance.
+      seed, dtype: See the module.
 
     Returns:
       `variance_scaling_initializer(1.0, 'FAN_AVG', uniform)`.
+
+    >>> xavier_initializer()
+    variance_scaling_initializer(factor=1.0, mode='FAN_AVG', uniform=True)
     """
     return variance_scaling_initializer(1.0, "FAN_AVG", uniform, seed, dtype)
 
@@ -299,5 +332,5 @@ xavier_initializer_conv2d = xavier_initializer
 def glorot_uniform_initializer(
     seed: int | None = None, dtype: DTypeLike | None = None
 ) -> variance_scaling_initializer:
-    """TensorFlow's default for a floating variable: the same numbers as `xavier_initializer()`."""
+    """TensorFlow's default for a floating variable: the values of `xavier_initializer()`."""
     return xavier_initializer(True, seed, dtype)

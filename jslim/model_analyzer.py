@@ -1,4 +1,4 @@
-"""How large the variables and the intermediate results of a model are."""
+"""Sizes of the variables and intermediate results of a model, and its operations."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +12,18 @@ from jslim.core.model import Model
 from jslim.core.trees import named
 from jslim.layers._lowering import xlas_operations
 
-Jaxpr: TypeAlias = Any  # JAX's own program, whose classes have no public types
-JaxprEqn: TypeAlias = Any  # one operation of it
+Jaxpr: TypeAlias = Any  # a program of JAX, whose parts have no public types
+JaxprEqn: TypeAlias = Any  # an operation of it
 
 
 def tensor_description(var: object) -> str:
-    """`'(float32 1x8x8x1024)'`: the dtype and shape of an array, or of what stands for one.
+    """The dtype and shape of an array as text, `'(float32 1x8x8x1024)'`.
 
     Args:
-      var: Anything with `shape` and `dtype`: an array, a `jax.ShapeDtypeStruct`.
+      var: An object with `shape` and `dtype`: an array, a `jax.ShapeDtypeStruct`.
 
     Raises:
-      TypeError: It has none.
+      TypeError: `var` has no shape or no dtype.
 
     >>> tensor_description(jnp.zeros([1, 8]))
     '(float32 1x8)'
@@ -42,15 +42,18 @@ def analyze_vars(variables: object, print_info: bool = False) -> tuple[int, int]
 
     Args:
       variables: The tree that `init` gave, or its shapes from `jax.eval_shape`; or a dict
-        `{name: array}` of `get_variables` and its kind; or a `TrainState`.
-      print_info: Whether to print a line `name (dtype shape) [size, bytes: bytes]` for each, and
-        the totals.
+        `{name: array}`, such as `get_variables` gives; or a `TrainState`.
+      print_info: Whether to print a line `name (dtype shape) [size, bytes: bytes]` for each
+        variable, and the totals.
 
     Returns:
       `(total size in elements, total bytes)`.
 
     Raises:
       TypeError: `variables` is not a tree of variables, or a leaf has no shape and dtype.
+
+    >>> analyze_vars({"fc/weights": jnp.zeros([3, 2]), "fc/biases": jnp.zeros([2])})
+    (8, 32)
     """
     lines, total_size, total_bytes = [], 0, 0
     for name, leaf in named(variables).items():
@@ -68,12 +71,12 @@ def analyze_vars(variables: object, print_info: bool = False) -> tuple[int, int]
 
 
 def analyze_ops(function: Callable[..., object], *args: object, print_info: bool = False) -> int:
-    """Counts the elements of all that a function computes, before XLA optimizes it.
+    """Counts the elements of all intermediate results of a function, before XLA optimizes it.
 
-    Differs from TF-Slim: there is no graph, so it takes a function and what to call it with, as
-    in `analyze_ops(model.apply, variables, images)`, and counts the results of its operations in
-    JAX's own program. What is computed within a call (of a jitted function, say) counts instead
-    of the call; the body of a loop counts once.
+    Differs from TF-Slim: there is no graph. It takes a function and its arguments, as in
+    `analyze_ops(model.apply, variables, images)`, and counts the results of the operations in
+    JAX's program. A call of a jitted function counts with the operations within it; the body of a
+    loop counts once.
 
     Args:
       function: A function of arrays; it is traced and not run.
@@ -85,7 +88,10 @@ def analyze_ops(function: Callable[..., object], *args: object, print_info: bool
       The total number of elements.
 
     Raises:
-      TypeError: `function` is not one.
+      TypeError: `function` cannot be called.
+
+    >>> analyze_ops(lambda x: jnp.sin(x) + 1.0, jnp.zeros([2, 3]))
+    12
     """
     lines, total = [], 0
     for scope, equation in _equations(_jaxpr_of("analyze_ops", function, args)):
@@ -107,7 +113,7 @@ def _jaxpr_of(where: str, function: Callable[..., object], args: Sequence[object
 
 
 def _equations(jaxpr: Jaxpr, around: str = "") -> Iterator[tuple[str, JaxprEqn]]:
-    """The operations of a program and of those within it, with the scopes they stand in."""
+    """The operations of a program and of the programs within it, with their scopes."""
     for equation in jaxpr.eqns:
         scope = "/".join(filter(None, (around, str(equation.source_info.name_stack))))
         within = [
@@ -125,8 +131,8 @@ def _equations(jaxpr: Jaxpr, around: str = "") -> Iterator[tuple[str, JaxprEqn]]
 def count_flops(function: Callable[..., object], *args: object) -> dict[str, int]:
     """The floating-point operations of convolutions and matrix products, by scope.
 
-    A multiplication and an addition are two. Everything else (normalization, activations, pools)
-    is left out, as in the figures of papers, which often count multiply-adds: half of these.
+    A multiplication and an addition count as two. Normalization, activations and pools do not
+    count, as in most papers. Papers often count multiply-adds: half of these numbers.
 
     Args:
       function: A function of arrays, such as `model.apply`; it is traced and not run.
@@ -136,11 +142,14 @@ def count_flops(function: Callable[..., object], *args: object) -> dict[str, int
       `{scope: number}` in the order of the operations; `sum(...values())` is the total.
 
     Raises:
-      TypeError: `function` is not one.
+      TypeError: `function` cannot be called.
+
+    >>> count_flops(jnp.matmul, jnp.zeros([5, 3]), jnp.zeros([3, 2]))
+    {'': 60}
     """
     counts: dict[str, int] = {}
     for scope, equation in _equations(_jaxpr_of("count_flops", function, args)):
-        # Those that layers choose for each platform count as XLA's own, whatever is taken.
+        # Operations that layers lower in their own way count as XLA's would.
         plain = xlas_operations(equation)
         flops = _flops(equation) if plain is None else sum(map(_flops, plain.eqns))
         if flops:
@@ -164,15 +173,23 @@ def _flops(equation: JaxprEqn) -> int:
 def summarize_model(model: Model, *inputs: object, depth: int | None = None) -> str:
     """A table of a model's layers: variables, their bytes, and floating-point operations.
 
-    Nothing is computed. The model runs as it is, for inference if its function says so.
+    The model is traced and not run.
 
     Args:
       model: A `slim.Model`.
-      *inputs: What its function takes, as arrays or `jax.ShapeDtypeStruct`s.
-      depth: How many parts of a scope's name make a line; default all.
+      *inputs: The arguments of its function, as arrays or `jax.ShapeDtypeStruct`s.
+      depth: The number of parts of a scope's name that make a line; default all.
 
     Returns:
-      The table, with a last line of totals; `print` it.
+      The table as text, with totals in the last line.
+
+    >>> import jslim as slim
+    >>> model = Model(lambda x: slim.linear(slim.linear(x, 4, scope="a"), 2, scope="b"))
+    >>> print(summarize_model(model, jnp.zeros([1, 3])))
+    layer     variables         bytes             FLOPs
+    a                16            64                24
+    b                10            40                16
+    total            26           104                40
     """
     shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
     rows: dict[str, list[int]] = {}
@@ -181,13 +198,13 @@ def summarize_model(model: Model, *inputs: object, depth: int | None = None) -> 
         name = "/".join(scope.split("/")[:depth])
         rows.setdefault(name, [0, 0, 0])[column] += value
 
-    # The statistics of a layer, and its beta, stand with its weights.
+    # The variables of batch normalization count with the layer.
     variables = named(shapes)
     layer_of = {name: name.rpartition("/")[0].removesuffix("/BatchNorm") for name in variables}
     layers = set(layer_of.values())
     flops = count_flops(lambda v, *a: model.apply(v, *a, mutable=list(v)), shapes, *inputs)
     for scope, count in flops.items():
-        # A scope that was entered again within itself stands twice in the name.
+        # A scope that is entered again within itself occurs twice in the name.
         parts = scope.split("/")
         ends = ("/".join(parts[first:]) for first in range(len(parts)))
         add(next((end for end in ends if end in layers), scope), 2, count)

@@ -1,4 +1,4 @@
-"""Making variables under TF-Slim's names; `core/selection.py` finds them again.
+"""Functions that make variables under TF-Slim's names; `core/selection.py` finds them.
 
 A name is the path of a leaf below its collection, joined by '/': `vgg_16/conv1/conv1_1/weights`.
 """
@@ -65,41 +65,45 @@ def variable(
     synchronization: object = None,
     aggregation: object = None,
 ) -> jax.Array:
-    """Makes a variable of the current scope, or reads it where the model has it already.
+    """Makes a variable of the current scope, or reads it if the model has it already.
 
-    Differs from TF-Slim: it returns the array. Change it with `slim.assign(name, value)`.
+    Differs from TF-Slim: it returns the array. `slim.assign(name, value)` changes the variable.
 
     Args:
-      name: Its name in the current `variable_scope`; `a/b` makes a scope on the way. None makes a
-        variable `Variable`, `Variable_1` and so on, as `local_variable` does.
-      shape: Its shape; may be left out when `initializer` is a value.
+      name: Its name in the current `variable_scope`; `a/b` puts it into the scope `a`. None makes
+        a variable `Variable`, `Variable_1` and so on, as `local_variable` does.
+      shape: Its shape; not needed if `initializer` is a value.
       dtype: Its type, by default that of the variable scope, or else float32. Only floating
         variables can be trainable.
-      initializer: `f(key, shape, dtype)`: one of jslim's (its class will do) or of
+      initializer: `f(key, shape, dtype)`: one of jslim's, also the class itself, or of
         `jax.nn.initializers`; TensorFlow's `f(shape, dtype, partition_info)`; or a number
-        or array to start with. Default: the variable scope's, or else Xavier (Glorot) uniform,
-        zeros for other types.
+        or array to start with. Default: that of the variable scope, or else Xavier (Glorot)
+        uniform for floating types and zeros for others.
       regularizer: `f(array) -> scalar`, counted once in the regularization losses, however often
-        the variable is used. Default: the variable scope's.
+        the variable is used. Default: that of the variable scope.
       trainable: False stops its gradient and leaves it out of the trainable variables.
       collections: Further names under which `get_variables(collection=...)` and
         `apply(mutable=[name])` give it. As in TF-Slim a list replaces 'variables'. With
         'batch_stats' a variable that is not trainable lives in that Flax collection, where a
         training step can assign to it.
-      device: Where it is kept: a JAX device or sharding, or TF's string. '/CPU:0' on an
-        accelerator means host memory.
-      caching_device, use_resource, synchronization, aggregation: Ignored; taken so that TF-Slim's
-        calls read the same.
+      device: Its placement: a JAX device or sharding, or TF's string. '/CPU:0' on an accelerator
+        means host memory.
+      caching_device, use_resource, synchronization, aggregation: Ignored; accepted so that
+        TF-Slim's calls work unchanged.
       partitioner, custom_getter: Only None: they have no meaning here.
 
     Returns:
       The array, `[*shape]`.
 
     Raises:
-      ScopeError: Outside a model function; it exists and `reuse` is not set, or the reverse;
-        shapes differ; it is not among the variables that `apply` was given.
-      ValueError: No shape; a trainable variable that is not floating; an unknown device; an
-        argument that has no meaning.
+      ScopeError: The call is outside a model function; the variable exists and `reuse` is not set;
+        it does not exist and `reuse` is True; shapes differ; `apply` was not given the variable.
+      ValueError: There is no shape; a trainable variable is not floating; the device is unknown; an
+        argument has no meaning.
+
+    >>> import jslim as slim
+    >>> slim.Model(lambda: variable("w", [2], initializer=0.5)).init(jax.random.key(0))
+    {'params': {'w': Array([0.5, 0.5], dtype=float32)}}
     """
     del caching_device, use_resource, synchronization, aggregation
     refuse("variable", partitioner=partitioner, custom_getter=custom_getter)
@@ -127,16 +131,16 @@ def model_variable(
     synchronization: object = None,
     aggregation: object = None,
 ) -> jax.Array:
-    """A `variable` that is part of the model: also one of `get_model_variables`.
+    """A `variable` that is part of the model: `get_model_variables` finds it.
 
-    An `arg_scope` on `variable` reaches it as well, as in TF-Slim. Arguments, result and errors
-    are those of `variable`.
+    An `arg_scope` on `variable` also sets its arguments, as in TF-Slim. Arguments, result and
+    errors are those of `variable`.
     """
     del caching_device, use_resource, synchronization, aggregation
     refuse("model_variable", partitioner=partitioner, custom_getter=custom_getter)
     tags = sorted({GLOBAL, MODEL} | _tags(collections or ()))
     keywords: dict[str, Any] = {"trainable": trainable, "collections": tags}
-    # What was not given is left to `variable`, so that a scope on `variable` still counts.
+    # Arguments that were not given are left to `variable`, so that a scope on `variable` sets them.
     given: dict[str, object] = {"shape": shape, "dtype": dtype, "initializer": initializer}
     given |= {"regularizer": regularizer, "device": device}
     keywords |= {argument: value for argument, value in given.items() if value is not None}
@@ -151,8 +155,8 @@ def local_variable(
 ) -> jax.Array:
     """A variable that belongs to a run and not to the model: not trained, not restored.
 
-    It lives in the Flax collection 'local_variables', and starts from `initial_value` in every
-    `apply` that is not given that collection.
+    It is in the Flax collection 'local_variables', and starts from `initial_value` in every `apply`
+    that is not given that collection.
 
     Args:
       initial_value: A number or array.
@@ -162,10 +166,14 @@ def local_variable(
       use_resource: Ignored.
 
     Returns:
-      The array.
+      The array, of the shape and dtype of `initial_value`.
 
     Raises:
       ScopeError: As for `variable`.
+
+    >>> import jslim as slim
+    >>> float(slim.Model(lambda: local_variable(2.5, name="threshold")).apply({}))
+    2.5
     """
     del validate_shape, use_resource
     value = jnp.asarray(initial_value)
@@ -182,7 +190,7 @@ def global_variable(
 ) -> jax.Array:
     """A variable outside the model that checkpoints keep: not trained, in `get_variables`.
 
-    Args, result and errors are those of `local_variable`; it lives in 'batch_stats'.
+    Arguments, result and errors are those of `local_variable`; it is in 'batch_stats'.
     """
     del validate_shape, use_resource
     value = jnp.asarray(initial_value)
@@ -223,7 +231,7 @@ def _make(
     where = f"variable {name!r}"
     hint = "give shape=[...], or a number or array as initializer"
     shape = _checked_shape(where, checks.given(where, "shape", shape, hint))
-    # jnp.issubdtype and not NumPy's: only it knows bfloat16.
+    # NumPy's issubdtype does not know bfloat16.
     is_floating = jnp.issubdtype(dtype, jnp.floating)
     if trainable and not is_floating:
         what, got = "a trainable variable", jnp.dtype(dtype).name
@@ -263,13 +271,13 @@ def _checked_shape(where: str, shape: Any) -> tuple[int, ...]:
 
 
 def add_model_variable(var: str | jax.Array) -> None:
-    """Counts an existing variable among the model variables.
+    """Adds an existing variable to the model variables.
 
     Args:
       var: Its full name, or the array that `variable` returned.
 
     Raises:
-      ScopeError: Not a variable of the running model.
+      ScopeError: `var` is not a variable of the running model.
     """
     run = frame("add_model_variable").run
     name = var if isinstance(var, str) else _name_of(run, var)
@@ -285,7 +293,14 @@ def get_variable_full_name(var: jax.Array) -> str:
     """The full name of an array that `variable` returned in this run of the model.
 
     Raises:
-      ScopeError: Not a variable of the running model.
+      ScopeError: `var` is not a variable of the running model.
+
+    >>> import jslim as slim
+    >>> def model():
+    ...     with slim.variable_scope("net"):
+    ...         return get_variable_full_name(variable("w", [2], initializer=0.0))
+    >>> slim.Model(model).init_with_output(jax.random.key(0))[0]
+    'net/w'
     """
     return _name_of(frame("get_variable_full_name").run, var)
 
@@ -318,27 +333,31 @@ def global_step_is(step: jax.Array) -> Iterator[None]:
 
 
 def get_global_step(graph: object = None) -> jax.Array | None:
-    """The number of the training step that runs, int32 scalar; None outside of one.
+    """The number of the running training step, an int32 scalar; None outside of one.
 
-    Differs from TF-Slim: the step belongs to the `TrainState` and is counted by the train op, and
-    a `graph` is ignored, here and in the functions below.
+    Differs from TF-Slim: the step belongs to the `TrainState`, and the train op counts it. The
+    argument `graph` is ignored, here and in the functions below.
     """
     return _GLOBAL_STEP.get()
 
 
 def get_or_create_global_step(graph: object = None) -> jax.Array:
-    """The number of the training step that runs, int32 scalar; 0 outside of one."""
+    """The number of the running training step, an int32 scalar; 0 outside of one.
+
+    >>> int(get_or_create_global_step())
+    0
+    """
     step = _GLOBAL_STEP.get()
     return jnp.zeros((), jnp.int32) if step is None else step
 
 
 def create_global_step(graph: object = None) -> jax.Array:
-    """The number 0 of a step, int32 scalar, where no training step runs.
+    """The number 0, an int32 scalar, outside of a training step.
 
     Differs from TF-Slim: nothing is created, since the step belongs to the `TrainState`.
 
     Raises:
-      ScopeError: A training step runs, and has one.
+      ScopeError: A training step is running, which has a global step.
     """
     if _GLOBAL_STEP.get() is not None:
         raise ScopeError(
@@ -352,7 +371,7 @@ def assert_global_step(global_step_tensor: object) -> None:
     """Checks that an array can be a global step.
 
     Raises:
-      TypeError: It is not an array, not of integers, or not a scalar.
+      TypeError: The argument is not an array, not of integers, or not a scalar.
     """
     shape = getattr(global_step_tensor, "shape", None)
     dtype = getattr(global_step_tensor, "dtype", None)
@@ -370,7 +389,7 @@ def assert_global_step(global_step_tensor: object) -> None:
 def assert_or_get_global_step(
     global_step_tensor: jax.Array | None = None, graph: object = None
 ) -> jax.Array | None:
-    """`global_step_tensor`, checked; without one what `get_global_step` gives, which may be None.
+    """The checked `global_step_tensor`, or without one the result of `get_global_step`.
 
     Raises:
       TypeError: As for `assert_global_step`.

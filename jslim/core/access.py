@@ -1,6 +1,6 @@
-"""The model function that runs in this thread, and what layers ask of it.
+"""The model function that runs in this thread, as layers see it.
 
-A `Frame` says which run of which model function is going on, and in which variable scope it is.
+A `Frame` holds the current run of a model function and the current variable scope.
 """
 
 import contextvars
@@ -14,14 +14,14 @@ from jslim.core.run import Run
 
 
 class Frame(NamedTuple):
-    """Where a model function is: the run of its `Model`, the variable scope, the names of ops."""
+    """The place of a model function: the run of its `Model`, the scope, the names of ops."""
 
     run: Run
     scope: VariableScope
-    name_scope: str = ""  # the prefix of ops, which is another for each entry of a variable scope
+    name_scope: str = ""  # the prefix of ops: a new one at each entry of a variable scope
 
     def new_name(self, name: str) -> str:
-        """The name of a variable that is numbered as an op is, and not yet taken."""
+        """The full name of a new variable, numbered as an op is."""
         full = join(self.name_scope, name)
         while (numbered := self.run.numbering.unique_op(full)) in self.run.variables:
             pass
@@ -32,7 +32,11 @@ FRAME: contextvars.ContextVar[Frame | None] = contextvars.ContextVar("frame", de
 
 
 def frame(what: str) -> Frame:
-    """The current frame; `what` names the caller where there is none."""
+    """The current frame; `what` names the caller in the error.
+
+    Raises:
+      ScopeError: No model function is running.
+    """
     current = FRAME.get()
     if current is None:
         raise ScopeError(
@@ -48,41 +52,52 @@ def is_running() -> bool:
 
 
 def is_initializing() -> bool:
-    """Whether the model function that runs is making its variables (`Model.init`)."""
+    """Whether the running model function is making its variables (`Model.init`).
+
+    Raises:
+      ScopeError: The call is outside a model function.
+    """
     return frame("is_initializing").run.store.is_initializing
 
 
 def assign(name: str, value: jax.Array) -> None:
-    """Gives the variable `name` of the current scope a new value, to be read from then on.
+    """Gives the variable `name` of the current scope a new value; later reads see it.
 
-    The new value leaves the model through its collection: with
-    `apply(..., mutable=['batch_stats'])` it comes back, and `learning` always carries it on.
-    `init` returns the initial values, whatever is assigned while it runs.
+    `apply(..., mutable=['batch_stats'])` returns the new value with its collection, and `learning`
+    always keeps it. `init` returns the initial values, whatever is assigned while it runs.
 
     Args:
-      name: The variable's name in the current scope; it exists already.
+      name: The name of an existing variable in the current scope.
       value: An array of the variable's shape; it is cast to the variable's dtype.
 
     Raises:
-      ScopeError: There is no such variable; its collection is not mutable; other shape.
+      ScopeError: There is no such variable; its collection is not mutable; the shapes differ.
+
+    >>> import jslim as slim
+    >>> def model():
+    ...     count = slim.local_variable(0, name="count")
+    ...     assign("count", count + 1)
+    >>> _, state = slim.Model(model).apply({}, mutable=["local_variables"])
+    >>> int(state["local_variables"]["count"])
+    1
     """
     run, scope, _ = frame("assign")
     run.assign(scope.full_name(name), value)
 
 
 def make_rng(stream: str, what: str = "make_rng") -> jax.Array:
-    """A fresh key of the random stream `stream` ('dropout') for the current scope.
+    """A new key of the random stream `stream` ('dropout') for the current scope.
 
     Args:
-      stream: Its name in `apply(..., rngs={stream: key})`. Where it was not given, 'params' is
-        used if that was.
-      what: Who asks, for the errors.
+      stream: The name of the stream in `apply(..., rngs={stream: key})`. If this stream was not
+        given, the stream 'params' is used.
+      what: The caller, for the errors.
 
     Returns:
-      A key; each call gives another one.
+      A key, different at each call.
 
     Raises:
-      ScopeError: Outside a model function, or neither stream was given.
+      ScopeError: The call is outside a model function, or neither stream was given.
     """
     run, scope, _ = frame(what)
     where = f"{what} at {scope.name!r}" if scope.name else what
@@ -102,7 +117,7 @@ def collect(collection: str, name: str, value: object, *, replaces: bool = False
       collection: The collection's name.
       name: The full name.
       value: An array.
-      replaces: Whether a value that is held under that name gives way, in its place in the order;
+      replaces: Whether an earlier value of that name is replaced, in its place in the order;
         otherwise the new name is numbered (`name_1`).
     """
     run = frame(f"collection {collection!r}").run
@@ -114,7 +129,7 @@ def collect(collection: str, name: str, value: object, *, replaces: bool = False
 
 
 def collected(collection: str) -> dict[str, Any]:
-    """`{name: value}` of what the running model has added to a collection so far."""
+    """`{name: value}` for all that the running model has added to a collection so far."""
     return frame(f"collection {collection!r}").run.collected(collection)
 
 

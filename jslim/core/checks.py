@@ -1,12 +1,12 @@
-"""Checks of arguments, and the one wording of what they say.
+"""Checks of arguments; all of them word their errors alike.
 
-Every check takes `(where, name, value)` first: the function that was called (with its scope, where
-it has one; `''` for none), the argument, and what was given. It raises an error such as
+Each check takes `(where, name, value)` first: the function that was called (with its scope, if it
+has one; `''` for no function), the name of the argument, and its value. It raises an error such as
 
     conv2d at 'net/Conv': stride must be at least 1, got 0; give ...
 
-where `hint` is what comes after the semicolon: what to do. `refusal` gives that error itself, for a
-rule that stands in one place alone.
+The text after the semicolon is `hint`: what to do. `refusal` makes such an error for a rule that
+only one place has.
 """
 
 import math
@@ -25,7 +25,7 @@ from jslim.core.errors import did_you_mean
 T = TypeVar("T")
 Array = jax.Array | np.ndarray
 
-_MANY = 4  # choices; more of them are a list
+_MANY = 4  # choices; more than these are shown as a list
 
 
 def refusal(
@@ -36,12 +36,12 @@ def refusal(
     hint: str = "",
     kind: type[ValueError] | type[TypeError] = ValueError,
 ) -> ValueError | TypeError:
-    """The error of an argument that is not what is accepted.
+    """Makes the error for an argument that is not accepted.
 
     Args:
       where, name: See the module.
-      accepted: What may be given: `'a list of names'`.
-      got: What was given: `shown(value)`, `f'shape {array.shape}'`.
+      accepted: The accepted values in words: `'a list of names'`.
+      got: The given value in words: `shown(value)`, `f'shape {array.shape}'`.
       hint: What to do.
       kind: The class of the error.
 
@@ -56,15 +56,19 @@ def _sentence(where: str, text: str, hint: str = "") -> str:
 
 
 def shown(value: object) -> str:
-    """A value in an error: NumPy's numbers as Python's, `0.5` and not `np.float64(0.5)`."""
+    """A value as errors show it: a NumPy number as `0.5` and not as `np.float64(0.5)`.
+
+    >>> shown(np.float64(0.5)), shown("a")
+    ('0.5', "'a'")
+    """
     return str(value) if isinstance(value, numbers.Number) else repr(value)
 
 
 def given(where: str, name: str, value: T | None, hint: str = "") -> T:
-    """The value, which must not be None.
+    """Returns a value that must not be None.
 
     Raises:
-      ValueError: It is None.
+      ValueError: The value is None.
     """
     if value is None:
         raise ValueError(_sentence(where, f"{name} is missing", hint))
@@ -79,10 +83,10 @@ def instance(
     accepted: str,
     hint: str = "",
 ) -> T:
-    """The value, which must be of a type.
+    """Returns a value that must have a type.
 
     Raises:
-      TypeError: It is of another one, which the error names.
+      TypeError: The value has another type; the error names it.
     """
     if not isinstance(value, kind):
         raise refusal(where, name, accepted, type(value).__name__, hint, TypeError)
@@ -90,14 +94,14 @@ def instance(
 
 
 def function(where: str, name: str, value: object, of: str = "", hint: str = "") -> None:
-    """Refuses what cannot be called.
+    """Refuses a value that cannot be called.
 
     Args:
       where, name, value, hint: See the module.
-      of: Of what it must be a function: `'of arrays'`, `'without arguments'`.
+      of: The kind of function that is accepted: `'of arrays'`, `'without arguments'`.
 
     Raises:
-      TypeError: It cannot be called.
+      TypeError: The value cannot be called.
     """
     if not callable(value):
         accepted = f"a function {of}".rstrip()
@@ -109,10 +113,13 @@ def pair(where: str, name: str, value: Sequence[T], items: str, hint: str = "") 
 
     Args:
       where, name, value, hint: See the module.
-      items: What they are: `'(scale, bias)'`.
+      items: The two items in words: `'(scale, bias)'`.
 
     Raises:
-      ValueError: It is no list or tuple of two.
+      ValueError: The value is not a list or tuple of two items.
+
+    >>> pair("f", "sizes", [2, 3], "(height, width)")
+    (2, 3)
     """
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise refusal(where, name, items, shown(value), hint)
@@ -120,7 +127,7 @@ def pair(where: str, name: str, value: Sequence[T], items: str, hint: str = "") 
 
 
 def choices(values: Iterable[object]) -> str:
-    """Choices in words: `'a', 'b' or 'c'`, or with five and more `one of 'a', 'b', ...`.
+    """Choices in words: `'a', 'b' or 'c'`; five and more become `one of 'a', 'b', ...`.
 
     >>> choices([8, 16, None])
     '8, 16 or None'
@@ -139,15 +146,20 @@ def one_of(
     accepted: str = "",
     hint: str = "",
 ) -> None:
-    """Refuses a value that is not among the choices; with many, the error names the nearest.
+    """Refuses a value that is not among the choices.
 
     Args:
-      where, name, value, hint: See the module.
+      where, name, value, hint: See the module. If there are many choices and no hint, the error
+        names the nearest ones.
       among: The choices.
-      accepted: Them in words, where `choices` has no good ones.
+      accepted: The choices in words; default `choices(among)`.
 
     Raises:
-      ValueError: It is none of them.
+      ValueError: The value is not among the choices.
+
+    >>> one_of("conv2d", "padding", "SAM", ["SAME", "VALID"])
+    Traceback (most recent call last):
+    ValueError: conv2d: padding must be 'SAME' or 'VALID', got 'SAM'
     """
     if not any(_is_equal(value, choice) for choice in among):
         if not hint and isinstance(value, str) and len(among) > _MANY:
@@ -164,17 +176,21 @@ def _is_equal(value: object, choice: object) -> bool:
 
 
 def known(where: str, kind: str, name: object, names: Collection[str], more: str = "") -> None:
-    """Refuses a name that is none of those that there are.
+    """Refuses a name that does not exist.
 
     Args:
       where: The function.
-      kind: What it is a name of: `'end point'`.
+      kind: The kind of thing that has a name: `'end point'`.
       name: The name.
-      names: Those that there are.
-      more: What the error says of them; the list of them by default.
+      names: The names that exist.
+      more: What the error says about them; by default it lists them.
 
     Raises:
-      ValueError: There is no such name; the error has the nearest ones.
+      ValueError: The name does not exist; the error offers the nearest names.
+
+    >>> known("f", "layer", "con1", ["conv1", "fc"])
+    Traceback (most recent call last):
+    ValueError: f: there is no layer 'con1'; did you mean 'conv1'? (there are conv1, fc)
     """
     if not isinstance(name, str) or name not in names:
         near = did_you_mean(str(name), names)
@@ -193,7 +209,7 @@ def number(
     below: float | None = None,
     hint: str = "",
 ) -> None:
-    """Refuses what is no number between two bounds; NaN never is.
+    """Refuses a value that is not a number within bounds; NaN is always refused.
 
     Args:
       where, name, value, hint: See the module.
@@ -201,8 +217,8 @@ def number(
       at_most, below: The upper bound; `below` itself is not accepted.
 
     Raises:
-      TypeError: It is no number.
-      ValueError: It is not between the bounds.
+      TypeError: The value is not a number.
+      ValueError: The value is outside the bounds.
 
     >>> number("f", "rate", 2, at_least=0, at_most=1)
     Traceback (most recent call last):
@@ -235,17 +251,17 @@ def _interval(
 
 
 def not_negative(where: str, name: str, value: float, hint: str = "") -> None:
-    """Refuses what is negative or NaN.
+    """Refuses a negative number and NaN.
 
     Raises:
-      ValueError: It is.
+      ValueError: The value is negative or NaN.
     """
     if not value >= 0:
         raise ValueError(_sentence(where, f"{name} must not be negative, got {shown(value)}", hint))
 
 
 def whole_number(value: object) -> int | None:
-    """The value as an int if it is a whole number, also of floating type such as `16 / 2`.
+    """A whole number as an int, or None; a float such as `16 / 2` may be whole.
 
     >>> whole_number(3.0), whole_number(3.5), whole_number("3")
     (3, None, None)
@@ -254,22 +270,25 @@ def whole_number(value: object) -> int | None:
         value = value.item()
     try:
         if isinstance(value, numbers.Real):
-            return operator.index(math.floor(value)) if value % 1 == 0 else None  # not of NaN
+            return operator.index(math.floor(value)) if value % 1 == 0 else None
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         return None
 
 
 def count(where: str, name: str, value: float, *, least: int = 1) -> int:
-    """The whole number as an int; 3.0 is one, True is none.
+    """Returns a whole number as an int; 3.0 is accepted, True is not.
 
     Args:
       where, name, value: See the module.
-      least: The smallest that is accepted.
+      least: The smallest number that is accepted.
 
     Raises:
-      TypeError: It is no number.
-      ValueError: It is no whole number, or smaller.
+      TypeError: The value is not a number.
+      ValueError: The number is not whole, or too small.
+
+    >>> count("f", "num_steps", 3.0)
+    3
     """
     whole = None if isinstance(value, bool) else whole_number(value)
     if whole is None:
@@ -282,10 +301,10 @@ def count(where: str, name: str, value: float, *, least: int = 1) -> int:
 
 
 def positive_integer(where: str, name: str, value: float, hint: str = "") -> int:
-    """The number as an int; 3.0 is one.
+    """Returns a positive whole number as an int; 3.0 is accepted.
 
     Raises:
-      ValueError: It is no whole number of at least 1.
+      ValueError: The value is not a whole number of at least 1.
     """
     whole = whole_number(value)
     if whole is None or whole < 1:
@@ -296,10 +315,13 @@ def positive_integer(where: str, name: str, value: float, hint: str = "") -> int
 def positive_integers(
     where: str, name: str, value: float | Sequence[float], length: int
 ) -> tuple[int, ...]:
-    """The numbers as ints; one number stands for all of them.
+    """Returns `length` positive integers; one number stands for all of them.
 
     Raises:
-      ValueError: A number is no positive integer, or there are not `length` of them.
+      ValueError: A number is not a positive integer, or there are not `length` of them.
+
+    >>> positive_integers("f", "kernel_size", 3, length=2)
+    (3, 3)
     """
     if isinstance(value, np.ndarray):
         value = value.tolist()
@@ -312,15 +334,15 @@ def positive_integers(
 
 
 def seconds(where: str, name: str, value: float | None, accepted: str = "at least 0") -> None:
-    """Refuses what is no number of seconds, of at least 0; infinity is for ever.
+    """Refuses a value that is not a number of seconds, at least 0.
 
     Args:
-      where, name, value: See the module; None is accepted.
-      accepted: What the error says it must be.
+      where, name, value: See the module; None and infinity are accepted.
+      accepted: The accepted numbers in words.
 
     Raises:
-      TypeError: It is no number.
-      ValueError: It is negative, or NaN, or True or False.
+      TypeError: The value is not a number.
+      ValueError: The value is negative, NaN, True or False.
     """
     if value is None:
         return
@@ -333,16 +355,20 @@ def seconds(where: str, name: str, value: float | None, accepted: str = "at leas
 
 
 def rank(where: str, name: str, array: ArrayLike, layout: str, hint: str = "") -> None:
-    """Refuses an array that has another number of axes than its layout.
+    """Refuses an array whose number of axes does not fit a layout.
 
     Args:
       where, name, hint: See the module.
-      array: What was given.
-      layout: The axes by name, `'[batch, height, width, channels]'`; `...` stands for any number
-        of them, none included.
+      array: The argument.
+      layout: The names of the axes, `'[batch, height, width, channels]'`; `...` stands for any
+        number of axes, also for zero.
 
     Raises:
-      ValueError: It has more or fewer axes.
+      ValueError: The array has more or fewer axes.
+
+    >>> rank("conv2d", "inputs", np.zeros([3, 3]), "[batch, height, width, channels]")
+    Traceback (most recent call last):
+    ValueError: conv2d: inputs must be [batch, height, width, channels], got shape (3, 3)
     """
     axes = layout.partition("[")[2].partition("]")[0].split(",")
     is_open = any(axis.strip() == "..." for axis in axes)
@@ -359,16 +385,16 @@ def shape(
     of: str = "",
     hint: str = "",
 ) -> None:
-    """Refuses an array that has none of the accepted shapes.
+    """Refuses an array that has another shape than the accepted ones.
 
     Args:
       where, name, hint: See the module.
-      array: What was given.
-      *accepted: The shapes.
-      of: What the error says of them: `', one for each row of the embeddings'`.
+      array: The argument.
+      *accepted: The accepted shapes.
+      of: What the error says about them: `', one for each row of the embeddings'`.
 
     Raises:
-      ValueError: It has another shape.
+      ValueError: The array has another shape.
     """
     if np.shape(array) not in accepted:
         words = " or ".join(map(str, accepted))
@@ -377,10 +403,10 @@ def shape(
 
 
 def same_shape(where: str, hint: str = "", **arrays: ArrayLike) -> None:
-    """Refuses arrays of different shapes; their names are the arguments'.
+    """Refuses arrays of different shapes, which are given as `name=array`.
 
     Raises:
-      ValueError: Their shapes differ.
+      ValueError: The shapes differ.
     """
     shapes = [np.shape(array) for array in arrays.values()]
     if len(set(shapes)) > 1:
@@ -391,16 +417,19 @@ def same_shape(where: str, hint: str = "", **arrays: ArrayLike) -> None:
 def axis(
     where: str, name: str, value: int, array: Array, of: str = "inputs", negative: bool = True
 ) -> int:
-    """The axis of an array, counted from the front.
+    """Returns the number of an axis, counted from the front.
 
     Args:
       where, name, value: See the module; -1 is the last axis.
-      array: Whose axis.
-      of: What that is called.
+      array: The array that must have the axis.
+      of: The name of the array in the error.
       negative: Whether an axis may be counted from the end.
 
     Raises:
       ValueError: The array has no such axis.
+
+    >>> axis("f", "axis", -1, np.zeros([2, 3]))
+    1
     """
     least = -array.ndim if negative else 0
     if not least <= value < array.ndim:
@@ -419,10 +448,10 @@ def _of_kind(
 def integers(
     where: str, name: str, array: Array, accepted: str = "integers", hint: str = ""
 ) -> None:
-    """Refuses an array that does not hold integers; bools are none.
+    """Refuses an array whose dtype is not an integer type; bool is not one.
 
     Raises:
-      TypeError: It holds something else.
+      TypeError: The array has another dtype.
     """
     _of_kind(where, name, array.dtype, jnp.integer, accepted, hint)
 
@@ -430,10 +459,10 @@ def integers(
 def floating(
     where: str, name: str, array: Array, accepted: str = "floating point", hint: str = ""
 ) -> None:
-    """Refuses an array that does not hold floating point numbers.
+    """Refuses an array whose dtype is not a floating point type.
 
     Raises:
-      TypeError: It holds something else.
+      TypeError: The array has another dtype.
     """
     _of_kind(where, name, array.dtype, jnp.floating, accepted, hint)
 
@@ -441,9 +470,9 @@ def floating(
 def floating_dtype(
     where: str, name: str, dtype: DTypeLike, accepted: str = "a floating point type", hint: str = ""
 ) -> None:
-    """Refuses a dtype that is not of floating point numbers.
+    """Refuses a dtype that is not a floating point type.
 
     Raises:
-      TypeError: It is another one.
+      TypeError: It is another type.
     """
     _of_kind(where, name, dtype, jnp.floating, accepted, hint)

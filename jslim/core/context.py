@@ -1,18 +1,18 @@
-"""The context: all that decides how a layer computes, and is not given at its call.
+"""The context: all that decides how a layer computes, apart from the arguments of its call.
 
-It is one value in JAX's user context, which makes it part of the key of every cache that JAX has
-(jit, scan, checkpoint, cond, ...): what was traced in one context is not used in another, and what
-an op reads and what those caches look at cannot differ. So the context belongs to one thread, as
-JAX's own settings do.
+It is one value in JAX's user context, and so part of the key of all caches of JAX (jit, scan,
+checkpoint, cond, ...). A program that was traced in one context is not used in another: the context
+that an op reads is the context that the caches compare. It belongs to one thread, as JAX's own
+settings do.
 
-What belongs to one call is not in it, but in ContextVars. The call sets them, and resets them at
-its end:
+The state of a single call is kept apart, in ContextVars. The call sets them and resets them at its
+end:
 
 - `access.FRAME`: the running model and the variable scope. A trace that begins within the call
-  cannot read it (`Run.check_trace`), so no cache of JAX's holds what was made of it.
+  cannot read it (`Run.check_trace`), so no cache of JAX depends on it.
 - `initial_values._KEY`: the random key of the variable that is being made.
-- `model._RECORDS`: where runs are noted for a caller that asks for their static facts.
-- `variables._GLOBAL_STEP`: the step that a train op is tracing; an array, which has no key.
+- `model._RECORDS`: the list that collects runs for a caller that asks for their static facts.
+- `variables._GLOBAL_STEP`: the step that a train op is tracing; it is an array, which has no key.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Around(Hashable, Protocol):
 
 @dataclass(frozen=True)
 class Predicate:
-    """A function of names, which compares by what it does as far as that can be seen."""
+    """A function of names; `key_of` says which ones are equal."""
 
     test: Callable[[str], bool] = field(compare=False)
     key: Hashable
@@ -46,7 +46,7 @@ class Predicate:
 
 
 class Gather(Hashable, Protocol):
-    """Gives the whole of a variable that lies in parts on the devices: `gather(name, value)`.
+    """Makes a variable whole that lies in parts on the devices: `gather(name, value)`.
 
     The value may be the variable in a narrower dtype, so that fewer bytes travel.
     """
@@ -56,22 +56,22 @@ class Gather(Hashable, Protocol):
 
 class Context(NamedTuple):
     arg_scope: ArgScope = ArgScope()
-    around_ops: Around | None = None  # what calls every op that an arg_scope can set
+    around_ops: Around | None = None  # calls every op that an arg_scope can set
     freezes_batch_norm: Predicate | None = None  # of the name of a layer's scope
-    platform: str | None = None  # as on which layers compute; None is what is lowered for
-    gather: Gather | None = None  # None where every device has the variables whole
+    platform: str | None = None  # layers compute as on it; None is the one that is lowered for
+    gather: Gather | None = None  # None if every device has the variables whole
 
 
 CONTEXT = jax.make_user_context(default_value=Context())
 
 
 def context() -> Context:
-    """What is in force in this thread."""
+    """The context of this thread."""
     return CONTEXT.value
 
 
 @contextlib.contextmanager
 def changed_context(**changes: object) -> Iterator[None]:
-    """Within it, these fields of the context have other values."""
+    """Gives fields of the context other values while the body runs."""
     with CONTEXT(CONTEXT.value._replace(**changes)):
         yield

@@ -1,6 +1,6 @@
-"""What stands in an `arg_scope`: the values as they were given, and a key that is made of them.
+"""The contents of an `arg_scope`: the values as they were given, and a key that is made of them.
 
-The key becomes part of the key of JAX's caches, so it has to hash and compare by value; the values
+The key becomes part of the key of JAX's caches, so it has to hash and compare by value. The values
 themselves reach an op untouched.
 """
 
@@ -16,14 +16,17 @@ import numpy as np
 
 
 def key_of(value: object, what: str) -> Hashable:
-    """What stands for a value in a key: where keys are equal, so are the effects.
+    """The key of a value: two values with equal keys have the same effect.
 
     Args:
-      value: Any value; of a dict or list the key holds what is in it now.
+      value: A value of any type; the key of a dict or list holds its present contents.
       what: The value's name, for the errors.
 
     Raises:
-      TypeError: It is an array, or cannot be hashed.
+      TypeError: The value is an array, or cannot be hashed.
+
+    >>> key_of([1, 2], "rates") == key_of([1, 2], "rates"), key_of(1, "n") == key_of(1.0, "n")
+    (True, False)
     """
     if isinstance(value, Mapping):
         items = ((name, key_of(held, f"{what}[{name!r}]")) for name, held in value.items())
@@ -32,15 +35,15 @@ def key_of(value: object, what: str) -> Hashable:
         return type(value), tuple(key_of(held, what) for held in value)
     if isinstance(value, (set, frozenset)):
         return type(value), frozenset(key_of(held, what) for held in value)
-    # An array has to be caught by type: a NumPy scalar hashes, and a tracer says no too late.
+    # Arrays are caught by type: a NumPy scalar can be hashed, and a tracer raises too late.
     if isinstance(value, (jax.Array, np.ndarray)):
         raise TypeError(
             f"arg_scope: {what} is an array, and what stands in a scope must hash and compare "
             "by value (it becomes part of jit's cache key); pass the array at the call, or set "
             "an initializer such as constant_initializer instead"
         )
-    # What a function around makes anew by each call, though it does the same. It stays equal
-    # only to itself (the last line) where it holds an array or an unhashable value.
+    # A function that each call of the function around makes anew, though it does the same. One that
+    # holds an array or an unhashable value is equal to itself alone (the last line).
     with contextlib.suppress(TypeError, ValueError):
         if type(value) is functools.partial:
             arguments = key_of(value.args, what), key_of(value.keywords, what)
@@ -59,12 +62,12 @@ def key_of(value: object, what: str) -> Hashable:
             "scope must hash and compare by value (it becomes part of jit's cache key); use a "
             "tuple, a dict or a frozen dataclass"
         ) from None
-    # 1 == 1.0 == True in Python, but they need not mean the same to an op.
+    # 1 == 1.0 == True in Python, but an op may treat them differently.
     return type(value), value
 
 
 class _ReadOnly(dict[str, Any]):
-    """A dict that cannot be written to; its copies are plain dicts, and can."""
+    """A read-only dict; its copies are plain dicts."""
 
     __slots__ = ()
 
@@ -111,7 +114,7 @@ class ArgScope(_ReadOnly):
 
     `with arg_scope(...) as scope` gives one; `arg_scope(scope)` enters it again. It reads as a
     dict, and `copy.deepcopy(scope)` gives a plain one that can be changed and entered. Two scopes
-    that set the same values are equal and hash alike, wherever they were written.
+    that set the same values are equal and have the same hash.
     """
 
     __slots__ = ("_hash", "_key")

@@ -1,4 +1,4 @@
-"""Where a variable is kept: TF's device strings, JAX devices and shardings as one thing."""
+"""Placements of variables, from TF's device strings, JAX devices and shardings."""
 
 import re
 from typing import Any, TypeAlias
@@ -17,18 +17,18 @@ _TF_DEVICE = re.compile(
 
 
 def parse_device(device: object, what: str) -> Placement:
-    """The placement that `device` asks for, or None where it is where arrays are anyway.
+    """The placement that `device` asks for; None is JAX's default placement.
 
     Args:
-      device: None; a JAX device, sharding or memory space; or TF's string ('/CPU:0',
-        '/device:GPU:1', '/job:ps/task:0/device:CPU:0'; job and task are ignored: a process has
-        its own devices). A string for the default kind of device is the default placement, since
-        there the mesh decides. '/CPU:0' on an accelerator is host memory. Or a function that
-        gives one of these, such as a `VariableDeviceChooser`; it is called with `what`.
-      what: What is placed, for the error.
+      device: None; a JAX device, sharding or memory space; a string of TF ('/CPU:0',
+        '/device:GPU:1', '/job:ps/task:0/device:CPU:0'); or a function that returns one of these,
+        such as a `VariableDeviceChooser`, which is called with `what`. Job and task of a string
+        are ignored: a process has its own devices. A string for the default kind of device gives
+        None, since the mesh decides there. '/CPU:0' on an accelerator is host memory.
+      what: The variable that is placed, for the error.
 
     Raises:
-      ValueError: Not a device, or one that this machine does not have.
+      ValueError: `device` is not a device, or this machine does not have it.
     """
     if callable(device):
         device = device(what)
@@ -59,11 +59,11 @@ def parse_device(device: object, what: str) -> Placement:
 class VariableDeviceChooser:
     """Gives TF's device strings, for `slim.variable(..., device=chooser)`.
 
-    It keeps programs with parameter servers running: jslim ignores job, replica and task, since
-    a process has its own devices and the mesh says what is spread over several.
+    Programs with parameter servers run unchanged: jslim ignores job, replica and task, since a
+    process has its own devices, and the mesh spreads variables over them.
 
     Args:
-      num_tasks: Number of parameter servers, taken in turn; 0 for none.
+      num_tasks: Number of parameter servers, taken in turn; 0 if there are none.
       job_name: The name of their job.
       device_type: 'CPU' or 'GPU'.
       device_index: Number of the device; None for any.
@@ -96,7 +96,7 @@ class VariableDeviceChooser:
         self._next_task = 0
 
     def __call__(self, op: object = None) -> str:
-        """The device of the next variable; `op`, which it is for, does not matter."""
+        """The device of the next variable; `op` is ignored."""
         del op
         if not self._num_tasks:
             return self._replica + self._device

@@ -1,7 +1,7 @@
-"""The three error classes of jslim, and the words its messages share.
+"""The three error classes of jslim, and the words that its messages share.
 
-A message is one sentence: where, what was given, what is accepted, what to do. All three are
-`ValueError`s, so that code which only wants to know that an argument was bad can catch that.
+A message is one sentence: where, what was given, what is accepted, what to do. All three classes
+are `ValueError`s, so that a program can catch any bad argument by that class.
 """
 
 import difflib
@@ -9,19 +9,23 @@ from collections.abc import Iterable
 
 
 class ScopeError(ValueError):
-    """An `arg_scope`, a variable scope or a variable is used against its rules."""
+    """An `arg_scope`, a variable scope or a variable is used in a way that is not allowed."""
 
 
 class RestoreError(ValueError):
-    """A checkpoint cannot be read, or does not fit what it is to be restored into."""
+    """A checkpoint cannot be read, or does not fit the variables to restore."""
 
 
 class DataError(ValueError):
-    """A data set, a record or an image cannot be read or does not hold what it should."""
+    """A data set, a record or an image cannot be read, or its contents are wrong."""
 
 
 def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
-    """The candidates most like `name`, best first; ones that contain it count as near."""
+    """The candidates most like `name`, best first; those that contain it count as near.
+
+    >>> nearest("strid", ["padding", "stride", "strides"])
+    ['stride', 'strides']
+    """
     candidates = list(dict.fromkeys(candidates))
     close = difflib.get_close_matches(name, candidates, n=count, cutoff=0.5)
     containing = [c for c in candidates if name and name in c and c not in close]
@@ -29,7 +33,11 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """`"; did you mean 'a' or 'b'?"`, or nothing when no candidate is like `name`."""
+    """`"; did you mean 'a' or 'b'?"`, or `""` if no candidate is like `name`.
+
+    >>> did_you_mean("paddin", ["padding", "rate"])
+    "; did you mean 'padding'?"
+    """
     near = nearest(name, candidates)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
@@ -37,14 +45,14 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def given_more_than_once(
     what: str, first: str, names: Iterable[str], count: int, twice: Iterable[str]
 ) -> TypeError:
-    """Of a function that may have something before its other arguments, which it was given wrongly.
+    """The error of a function with an optional first argument that got other arguments twice.
 
     Args:
       what: The function.
-      first: What may come first.
+      first: The optional first argument.
       names: The other arguments in order.
-      count: How many of these were given by position.
-      twice: Which of them by name as well.
+      count: How many of them were given by position.
+      twice: Those that were given by name as well.
     """
     return TypeError(
         f"{what} takes ([{first},] {', '.join(names)}), each of them once, got {count} by position "

@@ -1,4 +1,4 @@
-"""How an initializer is called, whether it has JAX's signature or TensorFlow's."""
+"""Calls of initializers with JAX's signature and with TensorFlow's."""
 
 import contextlib
 import contextvars
@@ -15,20 +15,23 @@ from jslim.core.seeds import key_of
 
 Initializer = Callable[..., jax.Array]
 
-# The key for the variable that is made by a function with TensorFlow's signature.
+# The key for the variable that a function with TensorFlow's signature makes.
 _KEY: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar("key", default=None)
 
 
 def initial_value(
     initializer: Initializer, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike
 ) -> jax.Array:
-    """What an initializer gives, whether it is called as JAX does it or as TensorFlow does.
+    """The value of an initializer, which may have JAX's signature or TensorFlow's.
 
-    It is called as in TensorFlow if its first argument is `shape`, if it takes `partition_info`, or
-    if it takes one argument alone.
+    It is TensorFlow's if the first argument is `shape`, if one is `partition_info`, or if there is
+    a single argument.
+
+    >>> initial_value(lambda shape: 2.0 * jnp.ones(shape), None, (2,), jnp.float32).tolist()
+    [2.0, 2.0]
     """
     parameters: Mapping[str, inspect.Parameter] = {}
-    with contextlib.suppress(TypeError, ValueError):  # one of Python's own kinds of function
+    with contextlib.suppress(TypeError, ValueError):  # a function written in C
         parameters = inspect.signature(initializer).parameters
     kinds = [p.kind for p in parameters.values()]
     positional = [

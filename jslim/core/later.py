@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 
 def names_in(module: str) -> dict[str, tuple[str, str]]:
-    """`{name: (module, attribute)}` of a module of nothing but `from module import attribute`.
+    """`{name: (module, attribute)}` for a module that has only `from module import attribute`.
 
-    Its code runs with an import of its own, which notes what is asked for and imports nothing.
+    Its code runs with an import function that notes the names and imports nothing.
     """
     spec = importlib.util.find_spec(module)
     assert spec is not None
@@ -29,7 +29,7 @@ def _noted(
 
 
 def imported(module: str, attribute: str) -> object:
-    """What `from module import attribute` gives."""
+    """The object that `from module import attribute` gives."""
     holder = importlib.import_module(module)
     if hasattr(holder, "__path__") and importlib.util.find_spec(f"{module}.{attribute}"):
         return importlib.import_module(f"{module}.{attribute}")

@@ -25,20 +25,31 @@ class Model(nn.Module):
 
     `fn` makes or reads variables under their TF-Slim names by calling layers, `variable_scope`
     and `model_variable`. `init(rng, *args)` returns `{'params': ..., 'batch_stats': ...}` as
-    plain nested dicts; `apply(variables, *args)` returns what `fn` returns. With
-    `mutable=['batch_stats']` `apply` also returns the new moving statistics; `mutable` may name
-    'losses', 'regularization_losses', 'summaries' or any collection that was named in
-    `outputs_collections` or `variables_collections`, and then they come back too, as
-    `{name: value}`.
+    plain nested dicts; `apply(variables, *args)` returns the result of `fn`. With
+    `mutable=['batch_stats']` `apply` also returns the new moving statistics. `mutable` may also
+    name 'losses', 'regularization_losses', 'summaries' and any collection of
+    `outputs_collections` or `variables_collections`: `apply` returns each as `{name: value}`.
 
     Transform it as a whole: `jax.jit`, `grad`, `vmap`, `checkpoint` of its `apply`, or Flax's
     lifted `nn.remat(Model)`, `nn.scan(Model, ...)`. A transformation that is started inside `fn`
-    cannot reach variables; put what it covers into a Model of its own and see `call_linen`.
+    cannot reach variables; put the code that it covers into a Model of its own, and call that by
+    `call_linen`.
 
     TF-Slim has no such class: there, a function built a graph that owned the variables.
 
     Attributes:
       fn: The model function. Its arguments are those of `init` and `apply`.
+
+    >>> import jax, jslim as slim
+    >>> def model(inputs):
+    ...     ones = slim.ones_initializer()
+    ...     return slim.linear(inputs, 2, scope="fc", weights_initializer=ones)
+    >>> images = slim.ones_initializer()(None, [1, 3])
+    >>> variables = Model(model).init(jax.random.key(0), images)
+    >>> jax.tree.map(lambda leaf: leaf.shape, variables)
+    {'params': {'fc': {'biases': (2,), 'weights': (3, 2)}}}
+    >>> Model(model).apply(variables, images).tolist()
+    [[3.0, 3.0]]
     """
 
     fn: Callable[..., Any]
@@ -77,10 +88,10 @@ class Model(nn.Module):
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[Run]]:
-    """Collects the runs of the models called in the body: their static facts, not values.
+    """Collects the runs of the models called in the body, for their static facts.
 
-    Names are those of the whole tree, also where a Linen module calls the Model. A Model called
-    within another is part of the outer one's run.
+    Names are those of the whole tree, also if a Linen module calls the Model. A Model that is
+    called within another one belongs to the outer run.
     """
     records: list[Run] = []
     token = _RECORDS.set(records)
@@ -94,25 +105,32 @@ def call_linen(module: nn.Module, *args: Any, scope: str | None = None, **kwargs
     """Calls a Linen module inside a model function, under the current variable scope.
 
     The module may be a lifted Model: `call_linen(nn.remat(slim.Model)(block), net, scope='b1')`
-    recomputes `block` in the backward pass. A Linen layer that is called directly also works,
-    but then Flax names it and hangs it on the Model's root, outside any `variable_scope`, and
-    the `get_*` functions do not see it. New in jslim.
+    recomputes `block` in the backward pass. A direct call of a Linen layer also works, but then
+    Flax chooses the name and puts the variables at the root of the Model, outside any
+    `variable_scope`, and the `get_*` functions do not see them. New in jslim.
 
     Args:
       module: An unbound Linen module, such as `nn.Dense(7)`.
-      *args, **kwargs: What it is called with.
+      *args, **kwargs: The arguments of the module.
       scope: Its variable scope; by default the module's `name` or class name, made unique.
 
     Returns:
-      What the module returns; its variables count as model variables (`scope/kernel`, ...).
+      The result of the module; its variables count as model variables (`scope/kernel`, ...).
 
     Raises:
-      ScopeError: A module was called under that scope before, and `reuse` is not set; or the
-        reverse.
+      ScopeError: A module was called under that scope before, and `reuse` is not set; or `reuse`
+        is True, and no module was called.
+
+    >>> import jax
+    >>> def model(inputs):
+    ...     return call_linen(nn.Dense(2), inputs, scope="fc")
+    >>> variables = Model(model).init(jax.random.key(0), jax.numpy.ones([1, 3]))
+    >>> jax.tree.map(lambda leaf: leaf.shape, variables)
+    {'params': {'fc': {'bias': (2,), 'kernel': (3, 2)}}}
     """
     run = frame("call_linen").run
     kind = type(module).__name__
-    # Linen numbers what is made within a module over the whole of it: `Dense_7` is no given name.
+    # Linen itself numbers the modules that are made within another: `Dense_7` is not a given name.
     given = module.name and not re.fullmatch(rf"{kind}_\d+", module.name)
     with variable_scope(scope or (module.name if given else None), kind) as opened:
         run.check_trace(f"Linen module {opened.name!r} is called")

@@ -1,6 +1,6 @@
-"""Names: of collections, of variable scopes, and the numbers that make TF's names unique.
+"""Names of collections and variable scopes, and the numbers that make TF's names unique.
 
-`Numbering` counts the names that one call of a model function has given, by TF's own rules.
+`Numbering` counts the names that one call of a model function has used, by TF's own rules.
 """
 
 import collections
@@ -24,7 +24,7 @@ LOCAL_VARIABLES = "local_variables"
 LOSSES = "losses"
 REGULARIZATION_LOSSES = "regularization_losses"
 
-# TF's collections, which a variable is in or not.
+# TF's collections, which are tags of a variable.
 GLOBAL = "variables"
 TRAINABLE = "trainable_variables"
 MODEL = "model_variables"
@@ -39,22 +39,22 @@ _NETS = os.path.join(_LIBRARY, "nets") + os.sep
 
 @dataclass(eq=False)
 class VariableScope:
-    """What `variable_scope` gives: the full name of the scope, and what holds for it.
+    """What `variable_scope` yields: the full name of the scope, and the defaults in it.
 
-    `original_name_scope` is the prefix of the names of ops that TF made at its first entry: 'net/'
-    for the scope 'net', 'net_1/' where that name is entered again.
+    `original_name_scope` is TF's prefix for the names of ops at the scope's first entry: 'net/' for
+    the scope 'net', 'net_1/' if that name is entered again.
     """
 
     name: str
     reuse: Reuse = None
     original_name_scope: str = ""
-    # For the variables in it that are given none.
+    # Defaults of the variables in it.
     initializer: Initializer | None = None
     regularizer: Regularizer | None = None
     dtype: DTypeLike | None = None
 
     def reuse_variables(self) -> None:
-        """Makes the rest of the scope's body, and later entries of it, read existing variables."""
+        """Sets `reuse` for the rest of the scope's body and for its later entries."""
         self.reuse = True
 
     def full_name(self, name: str) -> str:
@@ -67,13 +67,13 @@ def join(prefix: str, name: str) -> str:
 
 @dataclass
 class Numbering:
-    """How often one run has given each scope name and each op name."""
+    """How often one run has used each scope name and each op name."""
 
     scopes: collections.Counter[str] = field(default_factory=collections.Counter)
     ops: collections.Counter[str] = field(default_factory=collections.Counter)
 
     def unique_scope(self, around: VariableScope, name: str) -> str:
-        """`name`, or `name_1` and so on if the scope around has one of that name already."""
+        """`name`, or `name_1` and so on if the scope around has used it already."""
         full = around.full_name(name)
         if not self.scopes[full]:
             return name
@@ -83,7 +83,7 @@ class Numbering:
         return f"{name}_{index}"
 
     def unique_op(self, full: str) -> str:
-        """`full`, or `full_1` and so on if it was given before; TF's names ignore the case."""
+        """`full`, or `full_1` and so on if it was used before; TF's names ignore the case."""
         key = full.lower()
         count = self.ops[key]
         self.ops[key] += 1
@@ -95,7 +95,7 @@ class Numbering:
         return f"{full}_{count}"
 
     def forget_below(self, full: str) -> None:
-        """Starts the numbers below a scope anew: its next entry gives the same names again."""
+        """Resets the numbers below a scope, so that its next entry gives the same names."""
         for below in [name for name in self.scopes if name.startswith(full + "/")]:
             del self.scopes[below]
 
@@ -109,7 +109,7 @@ def check_name(name: object, what: str) -> None:
 
 
 def user_site() -> str:
-    """The `file:line` of the innermost frame outside jslim and JAX; a net counts as outside."""
+    """The `file:line` of the innermost frame outside jslim and JAX; `jslim/nets` is outside."""
     at = sys._getframe(1)
     while at.f_back is not None:
         path = at.f_code.co_filename

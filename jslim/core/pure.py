@@ -1,9 +1,9 @@
-"""Functions of a running model as pure ones, which JAX may then evaluate as often as it needs.
+"""Functions of a running model as pure ones, which JAX may evaluate any number of times.
 
 A function is traced once, so its layers run once: a variable is made once, a moving statistic
-moves once, a dropout mask is drawn once. What it reads from outside (variables, random keys,
-arrays that it closes over) becomes an input of the traced function, and so has a gradient; what
-it leaves in the model (new statistics, losses, end points) becomes an output.
+moves once, a dropout mask is drawn once. Values that it reads from outside (variables, random keys,
+arrays that it closes over) become inputs of the traced function, and so have gradients. Values that
+it adds to the model (new statistics, losses, end points) become outputs.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Place = tuple[str, str, str]  # the kind of place, the collection, the name
 
 @dataclass(frozen=True)
 class Pure:
-    """A traced function: `(consts, *args) -> (output, what it leaves)`, without effects."""
+    """A traced function without effects: `(consts, *args) -> (output, values for the model)`."""
 
     closed: jex_core.ClosedJaxpr
     output_tree: jax.tree_util.PyTreeDef
@@ -31,7 +31,7 @@ class Pure:
 
     @property
     def consts(self) -> list[jax.Array]:
-        """What the function read from outside, of the trace around."""
+        """The values that the function reads from outside, in the trace around it."""
         return list(self.closed.consts)
 
     def __call__(self, consts: list[jax.Array], *args: object) -> tuple[Any, list[jax.Array]]:
@@ -41,20 +41,20 @@ class Pure:
 
 
 class Tracing:
-    """Traces functions of the model that runs, one after another, and leaves what they leave."""
+    """Traces functions of the running model in turn, and adds their values to the model."""
 
     def __init__(self, where: str):
         self.where = where
         self.run = frame(where).run
         self.run.check_trace(where)
         self.run.settle()
-        self._unknown: list[tuple[object, Place]] = []  # stand for values not computed yet
+        self._unknown: list[tuple[object, Place]] = []  # placeholders of values
 
     def trace(self, function: Callable[..., object], *args: object) -> Pure:
-        """`function(*args)` as a pure function, without computing anything.
+        """`function(*args)` as a pure function; nothing is computed.
 
         Raises:
-          ScopeError: It reads what another function of this `Tracing` updates.
+          ScopeError: It reads a value that another function of this `Tracing` updates.
         """
         around = frame(self.where)
         places: list[Place] = []
@@ -91,7 +91,7 @@ class Tracing:
         return Pure(closed, jax.tree.structure(shapes), tuple(places))
 
     def leave(self, pure: Pure, left: list[jax.Array]) -> None:
-        """Leaves in the model what a traced function did, now that it is computed."""
+        """Adds the computed values of a traced function to the model."""
         for place, value in zip(pure.places, left, strict=True):
             _leave(self.run, place, value)
 

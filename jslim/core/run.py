@@ -1,8 +1,8 @@
-"""One call of a model function: what it has made so far.
+"""One call of a model function: the variables and collections that it has made so far.
 
-A `Run` holds the variables under their names, with their regularizers, and what was collected:
-losses, end points, summaries. The arrays of variables are in its `Store`. It lives for one call
-and is seen by that call alone.
+A `Run` holds the facts of variables by name, their regularizers, and collections: losses, end
+points, summaries. The arrays of variables are in its `Store`. A run lives for one call, and that
+call alone sees it.
 """
 
 import collections
@@ -41,15 +41,15 @@ from jslim.core.store import Held, Store, unboxed
 
 @dataclass(frozen=True)
 class VariableInfo:
-    """What is known of a variable without its value."""
+    """The facts of a variable, without its value."""
 
-    name: str  # the full name, TF's: 'vgg_16/conv1/conv1_1/weights'
+    name: str  # the full name, as in TF: 'vgg_16/conv1/conv1_1/weights'
     shape: tuple[int, ...]
     dtype: DTypeLike
     collection: str  # the Flax collection that holds it
     trainable: bool
     tags: frozenset[str]  # TF's graph collections that it is in
-    site: str  # file:line of the user's code that made it
+    site: str  # file:line in the user's code
     placement: Placement = None
     is_linens: bool = False  # a Linen module reads it, without this room
 
@@ -60,7 +60,7 @@ def _trace_state() -> object:
 
 @dataclass(eq=False)
 class Run:
-    """What one call of a model function has made so far."""
+    """The variables and collections that one call of a model function has made so far."""
 
     store: Store
     trace_state: object = field(default_factory=_trace_state)
@@ -72,14 +72,14 @@ class Run:
     )
     views: dict[str, tuple[Held, jax.Array]] = field(default_factory=dict)
     linen_sites: dict[str, str] = field(default_factory=dict)
-    blocks: dict[object, VariableScope] = field(default_factory=dict)  # those entered, and where
-    parts: list["Run"] = field(default_factory=list)  # Models called within, not looked at yet
+    blocks: dict[object, VariableScope] = field(default_factory=dict)  # the scope of each block
+    parts: list["Run"] = field(default_factory=list)  # of Models called within; see `settle`
 
     def check_trace(self, what: str) -> None:
-        """Refuses to deal with this run within a JAX transformation that began within it.
+        """Refuses access to this run from a JAX transformation that began within it.
 
-        JAX keeps the traces of jit, scan, checkpoint and cond by function: they would be run
-        again with the variables of another scope, or of another call, without a word.
+        JAX keeps the traces of jit, scan, checkpoint and cond by function. A later use of the trace
+        would silently take the variables of another scope, or of another call.
         """
         if self.trace_state != _trace_state():
             raise ScopeError(
@@ -150,7 +150,7 @@ class Run:
         return held if wanted.placement is None else jax.device_put(held, wanted.placement)
 
     def _check_path(self, wanted: VariableInfo) -> None:
-        """A tree cannot hold an array and a subtree under one name, which TF's flat names can."""
+        """A tree cannot hold an array and a subtree under one name; TF's flat names can."""
         name = path = wanted.name
         while path := path.rpartition("/")[0]:
             other = self.variables.get(path)
@@ -182,9 +182,10 @@ class Run:
         )
 
     def read(self, name: str) -> jax.Array:
-        """The value of a variable of this run, as a layer is to see it.
+        """The value of a variable of this run, as layers see it.
 
-        The same object each time, until the value changes: an array stands for its variable.
+        Until the value changes this is the same object each time, so that an array identifies its
+        variable.
         """
         self.check_trace(f"variable {name!r} is used")
         info = self.variables[name]
@@ -196,7 +197,7 @@ class Run:
         return view[1]
 
     def stored(self, name: str) -> jax.Array:
-        """`read`, but in parts if that is how the variable lies on the devices."""
+        """`read` without gathering: a variable that lies in parts on the devices stays so."""
         info = self.variables[name]
         value = unboxed(self.store.get(info.collection, name))
         if info.placement is Space.Host:
@@ -253,15 +254,15 @@ class Run:
         held[next(unused for unused in names if unused not in held)] = value
 
     def collected(self, collection: str) -> dict[str, Any]:
-        """`{name: value}` of what was added to a collection so far."""
+        """`{name: value}` for all that was added to a collection so far."""
         self.settle()
         return dict(self.collections.get(collection, {}))
 
     def regularization_losses(self) -> dict[str, jax.Array]:
         """`{variable name/Regularizer: loss}` for each regularized variable, once each.
 
-        They are computed here from the variables and not where those were made, so that a variable
-        of a Model under a lifted transformation counts like any other.
+        They are computed here and not where the variables are made, so that a variable of a Model
+        under a lifted transformation counts like any other.
         """
         self.settle()
         losses = {}
@@ -272,10 +273,10 @@ class Run:
         return losses | self.collections.get(REGULARIZATION_LOSSES, {})
 
     def settle(self) -> None:
-        """Takes over what the Models called within this one have made, as far as they are of it.
+        """Takes over the variables and collections of Models that were called within this one.
 
-        A Model called by Linen has its variables in this one's tree, below its own path. One that
-        was called by `apply` with variables of its own does not.
+        A Model that Linen calls has its variables in this run's tree, below its own path. A Model
+        that is called by `apply` has a tree of its own, and is left alone.
         """
         parts, self.parts = self.parts, []
         for part in parts:
@@ -308,7 +309,7 @@ class Run:
                 )
 
     def inside(self) -> "Run":
-        """This run in a trace of its own: it reads and counts on, but what it makes stays apart."""
+        """A copy of this run for a trace: it reads and counts on; its own results stay apart."""
         copies = {name: dict(held) for name, held in self.collections.items()}
         return dataclasses.replace(
             self,
@@ -320,7 +321,7 @@ class Run:
         )
 
     def add_linen_variables(self, path: str, is_linens: Callable[[str], bool]) -> None:
-        """Counts what Linen modules made below `path` among the variables of the model."""
+        """Adds the variables that Linen modules made below `path` to those of the model."""
         site, prefix = user_site(), f"{path}/" if path else ""
         held = self.store.collections()
         for collection, trainable in ((PARAMS, True), (BATCH_STATS, False)):
@@ -335,12 +336,12 @@ class Run:
                     )
 
     def export(self) -> None:
-        """Hands what was collected to the Flax collections that the caller asked for."""
+        """Writes the collections that the caller of `apply` asked for to Flax's."""
         for collection, values in self.collections.items():
             self.store.put_all(collection, values)
 
     def collect_facts(self) -> None:
-        """Collects what follows from the variables, where the caller asked for it."""
+        """Collects regularization losses and tagged variables, if the caller asked for them."""
         if self.store.is_mutable(REGULARIZATION_LOSSES):
             self.collections[REGULARIZATION_LOSSES] = self.regularization_losses()
         tags = {tag for info in self.variables.values() for tag in info.tags}

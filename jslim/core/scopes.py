@@ -1,4 +1,4 @@
-"""Variable scopes: where in the name space a running model function is."""
+"""Variable scopes: the place of a running model function in the name space."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from jslim.core.names import (
 
 
 def refuse(where: str, **given: object) -> None:
-    """Refuses arguments of TF's that mean something there and nothing here."""
+    """Refuses arguments that have a meaning in TF and none here."""
     for name, value in given.items():
         if value is not None:
             raise ValueError(
@@ -56,36 +56,44 @@ def variable_scope(
 ) -> Iterator[VariableScope]:
     """Prefixes the names of the variables made in the body with `name/`.
 
-    The names are TF's: a scope that is named by `default_name` alone is made unique within the
-    scope around it (`Conv`, `Conv_1`, ...), a name given outright is taken as it is, and entering
-    it again continues it. Ops and `original_name_scope` have a number of their own for each entry
-    (`net/`, `net_1/`), so that the end points of two calls stay apart.
+    The names are TF's. A `default_name` is made unique within the scope around it (`Conv`,
+    `Conv_1`, ...). A `name_or_scope` is taken as it is, and entering it again continues it. Names
+    of ops and `original_name_scope` get a new number at each entry (`net/`, `net_1/`), so that the
+    end points of two calls stay apart.
 
     Args:
       name_or_scope: The scope's name, relative to the current one ('conv1', 'a/b'); or a
-        `VariableScope`, which is re-entered wherever it is; or None to use `default_name`. The
-        empty name is that of the outermost scope.
-      default_name: What to call the scope if no name is given.
-      values: Ignored, as are `caching_device` and `use_resource`; taken so that TF-Slim's calls
-        read the same.
-      initializer: For the variables in it and in scopes within that are given none. A layer gives
-        one of its own, unless that is set to None.
-      regularizer: For the same variables: of a layer also biases, beta and moving statistics, as
-        in TF.
-      reuse: True reads variables that exist already; `AUTO_REUSE` reads them where they exist
-        and makes them where they do not; None or False inherits the setting of the scope around,
-        or of the `VariableScope` given.
-      auxiliary_name_scope: False leaves the names of ops as they are around.
+        `VariableScope`, which is entered from anywhere; or None to use `default_name`. The empty
+        name is that of the outermost scope.
+      default_name: The name of the scope if no other name is given.
+      values: Ignored, as are `caching_device` and `use_resource`; accepted so that TF-Slim's calls
+        work unchanged.
+      initializer: Default for variables in this scope and in scopes within it. Layers give their
+        own initializers, unless they are set to None.
+      regularizer: Default for the same variables, which include biases, beta and moving statistics
+        of layers, as in TF.
+      reuse: True reads existing variables. `AUTO_REUSE` reads those that exist and makes the
+        others. None or False inherits the setting of the scope around, or of the given
+        `VariableScope`.
+      auxiliary_name_scope: False keeps the prefix that the names of ops have outside.
       partitioner, custom_getter, constraint: Only None: they have no meaning here.
-      dtype: For variables in it that are given none; layers give theirs.
+      dtype: Default for variables in this scope; layers give their own.
 
     Yields:
       The `VariableScope`.
 
     Raises:
-      ScopeError: Outside a model function; neither a name nor a default name; `reuse` without a
-        name; a name that is not a scope name.
-      ValueError: `reuse` is none of the above; an argument that has no meaning.
+      ScopeError: The call is outside a model function; there is no name; `reuse` is given without
+        a name; the name is not a scope name.
+      ValueError: `reuse` is another value; an argument has no meaning.
+
+    >>> import jslim as slim
+    >>> def model():
+    ...     with variable_scope("net"), variable_scope(None, default_name="fc") as scope:
+    ...         slim.variable("weights", shape=[2, 3])
+    ...     return scope.name, list(slim.get_variables())
+    >>> slim.Model(model).init_with_output(jax.random.key(0))[0]
+    ('net/fc', ['net/fc/weights'])
     """
     del values, caching_device, use_resource
     run, around, name_scope = frame("variable_scope")
@@ -114,7 +122,7 @@ def variable_scope(
     scope.dtype = opened.dtype if dtype is None else dtype
     numbering.scopes[full] += 1
     if opened is name_or_scope:
-        # Its numbers go on from here, and those of where we come from stay as they are.
+        # The numbers of the scope go on; those of the place outside are restored at the end.
         kept = numbering.scopes.copy()
     else:
         scope.original_name_scope = f"{name_scope}/" if name_scope else ""
@@ -138,7 +146,7 @@ def _chosen_names(
     default_name: str | None,
     reuse: Reuse,
 ) -> tuple[str, str]:
-    """The name of a variable scope within the one around, and that of its ops before numbering."""
+    """The name of a scope within the one around, and the name of its ops before numbering."""
     if name == "" and not around.name:
         return "", ""
     if name == "":
@@ -161,11 +169,15 @@ def _chosen_names(
 
 
 def get_variable_scope() -> VariableScope:
-    """The variable scope that is current in the running model function."""
+    """The current variable scope of the running model function.
+
+    Raises:
+      ScopeError: The call is outside a model function.
+    """
     return frame("get_variable_scope").scope
 
 
 def unique_op_name(name: str) -> str:
-    """`name` below the names of the current scope's ops, numbered if it was given before."""
+    """The full name of an op in the current scope, numbered if the name was used before."""
     run, _, name_scope = frame("unique_op_name")
     return run.numbering.unique_op(join(name_scope, name))

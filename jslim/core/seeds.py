@@ -1,4 +1,4 @@
-"""Seeds, taken whole."""
+"""Random keys from seeds of up to 64 bits; every bit counts."""
 
 import operator
 from typing import SupportsIndex
@@ -14,8 +14,8 @@ def check_seed(seed: SupportsIndex, name: str = "seed") -> int:
     """The seed as an int.
 
     Raises:
-      TypeError: It is no whole number.
-      ValueError: It is negative or too large.
+      TypeError: The seed is not a whole number.
+      ValueError: The seed is negative or too large.
     """
     try:
         number = operator.index(seed)
@@ -28,11 +28,14 @@ def check_seed(seed: SupportsIndex, name: str = "seed") -> int:
 
 
 def key_of(seed: SupportsIndex, name: str = "seed") -> jax.Array:
-    """The random key of a seed: below 2**32 `jax.random.key(seed)`, which knows no more of it.
+    """The random key of a seed; below 2**32 it is `jax.random.key(seed)`, which uses 32 bits.
 
     Raises:
-      TypeError: It is no whole number.
-      ValueError: It is negative or too large.
+      TypeError: The seed is not a whole number.
+      ValueError: The seed is negative or too large.
+
+    >>> bool(key_of(7) == jax.random.key(7)), bool(key_of(7 + 2**32) == jax.random.key(7))
+    (True, False)
     """
     high, low = divmod(check_seed(seed, name), 2**32)
     key = jax.random.key(low)
@@ -40,11 +43,11 @@ def key_of(seed: SupportsIndex, name: str = "seed") -> jax.Array:
 
 
 def mixed_into(key: jax.Array, seed: SupportsIndex, name: str = "seed") -> jax.Array:
-    """Another key, made of `key` and all of the seed.
+    """A new key, made of `key` and all bits of the seed.
 
     Raises:
-      TypeError: It is no whole number.
-      ValueError: It is negative or too large.
+      TypeError: The seed is not a whole number.
+      ValueError: The seed is negative or too large.
     """
     for word in divmod(check_seed(seed, name), 2**32):
         key = jax.random.fold_in(key, word)

@@ -1,8 +1,8 @@
 """Finding variables by scope, name, suffix or pattern, and masks over their tree.
 
 Inside a model function the `get_*` functions see the variables that this model has made so far.
-Outside they take the variables tree as first argument. Either way they give `{name: array}`, and
-such a dict is accepted wherever a set of variables is wanted.
+Outside they take the variables tree as first argument. In both cases they return `{name: array}`;
+all functions that take a set of variables accept such a dict.
 """
 
 import re
@@ -23,7 +23,7 @@ Scope = str | VariableScope | None
 
 
 def _arguments(what: str, args: tuple[object, ...], **keywords: Any) -> tuple[Any, list[Any]]:
-    """The variables tree, where it was given first, and the values of the other arguments."""
+    """The variables tree, if it was given first, and the values of the other arguments."""
     tree = None
     if args and is_tree(args[0]):
         tree, args = args[0], args[1:]
@@ -47,7 +47,7 @@ def _select(
     model: object = None,
     inputs: Sequence[object] = (),
 ) -> Variables:
-    """The variables with `tag` that match, of the running model or of a tree."""
+    """The variables of the running model or of a tree that have `tag` and match."""
     read: Callable[[str], object]
     if tree is None:
         run = frame(what).run
@@ -68,7 +68,7 @@ def _select(
 
 
 def _infos_of(what: str, model: object, inputs: Sequence[object]) -> Mapping[str, VariableInfo]:
-    """What a model says of the variables that it makes for such inputs; nothing is computed."""
+    """The facts of the variables that a model makes for such inputs; nothing is computed."""
     infos = getattr(model, "variable_infos", None)  # a train op's
     if infos is None:
         made = checks.instance(what, "model", model, Model, "a slim.Model or a train op")
@@ -121,23 +121,27 @@ def get_variables(
 ) -> Variables:
     """`get_variables([variables,] scope=None, suffix=None, collection='variables')`: by name.
 
-    A tree alone does not know which of its variables are model variables, trainable, or in a
-    collection of `variables_collections`; the model that made it does.
+    A tree alone does not tell which of its variables are model variables, trainable, or in a
+    collection of `variables_collections`. The model that made the tree tells: give `model`.
 
     Args:
-      *args: The variables tree where no model function is running, then the others by position.
+      *args: Outside a model function the variables tree, then the other arguments by position.
       scope: A regular expression anchored at the start of the full name ('conv1' also finds
         'conv10/weights'; 'conv1/' does not), or a `VariableScope`.
-      suffix: What the name ends in ('weights' also finds 'my_weights').
+      suffix: The end of the name ('weights' also finds 'my_weights').
       collection: The TF collection to look in, or a name from `variables_collections`.
-      model: With a tree, what made it: a `slim.Model`, or a train op after its `init`.
+      model: With a tree, the model that made it: a `slim.Model`, or a train op after its `init`.
       inputs: The arguments of that `slim.Model`, as arrays or as shapes.
 
     Returns:
-      `{name: array}`, in creation order, or in the tree's; empty where nothing matches.
+      `{name: array}`, in creation order, or in the tree's order; empty if nothing matches.
 
     Raises:
-      ScopeError: Outside a model function without a tree; the tree has no such collection.
+      ScopeError: The call is outside a model function and without a tree; the tree has no such
+        collection.
+
+    >>> get_variables({"conv1/weights": 1, "conv1/biases": 2, "fc/weights": 3}, "conv1")
+    {'conv1/weights': 1, 'conv1/biases': 2}
     """
     what = "get_variables"
     tree, found = _arguments(what, args, scope=scope, suffix=suffix, collection=collection)
@@ -152,9 +156,9 @@ def get_model_variables(
     model: object = None,
     inputs: Sequence[object] = (),
 ) -> Variables:
-    """Those of `get_variables` that belong to the model (layers make such).
+    """The variables that belong to the model, as those of layers do.
 
-    Arguments are those of `get_variables`. Of a tree without `model` they are all its variables.
+    The arguments are those of `get_variables`. A tree without `model` gives all its variables.
     """
     tree, (scope, suffix) = _arguments("get_model_variables", args, scope=scope, suffix=suffix)
     return _select("get_model_variables", tree, MODEL, scope, suffix, model, inputs)
@@ -167,12 +171,12 @@ def get_trainable_variables(
     model: object = None,
     inputs: Sequence[object] = (),
 ) -> Variables:
-    """Those of `get_variables` that an optimizer may change.
+    """The variables that an optimizer may change.
 
-    Arguments are those of `get_variables`. Of a tree without `model` they are all its params, also
-    those of layers with `trainable=False`, which a tree does not know of:
-    `get_trainable_variables(variables, model=model, inputs=(images,))` leaves them out, and so does
-    `get_trainable_variables(state, model=train_op)`.
+    The arguments are those of `get_variables`. A tree without `model` gives all its params,
+    including those of layers with `trainable=False`, which a tree cannot tell apart.
+    `get_trainable_variables(variables, model=model, inputs=(images,))` and
+    `get_trainable_variables(state, model=train_op)` leave these out.
     """
     tree, (scope, suffix) = _arguments("get_trainable_variables", args, scope=scope, suffix=suffix)
     return _select("get_trainable_variables", tree, TRAINABLE, scope, suffix, model, inputs)
@@ -187,7 +191,11 @@ def get_local_variables(*args: object, scope: Scope = None, suffix: str | None =
 def get_variables_by_suffix(
     *args: object, suffix: str | None = None, scope: Scope = None
 ) -> Variables:
-    """`get_variables_by_suffix([variables,] suffix, scope=None)`: names that end in `suffix`."""
+    """`get_variables_by_suffix([variables,] suffix, scope=None)`: names that end in `suffix`.
+
+    >>> get_variables_by_suffix({"conv1/weights": 1, "conv1/biases": 2}, "biases")
+    {'conv1/biases': 2}
+    """
     tree, (suffix, scope) = _arguments("get_variables_by_suffix", args, suffix=suffix, scope=scope)
     return _select("get_variables_by_suffix", tree, GLOBAL, scope, suffix)
 
@@ -195,10 +203,13 @@ def get_variables_by_suffix(
 def get_variables_by_name(
     *args: object, given_name: str | None = None, scope: Scope = None
 ) -> Variables:
-    """`get_variables_by_name([variables,] given_name, scope=None)`: the last part is that name.
+    """`get_variables_by_name([variables,] given_name, scope=None)`: by the last part of the name.
 
-    Differs from TF-Slim: `scope` holds for top-level variables too; there 'v1' was found under
-    any scope.
+    Differs from TF-Slim: `scope` also restricts top-level variables; TF-Slim finds 'v1' under any
+    scope.
+
+    >>> get_variables_by_name({"conv1/weights": 1, "conv1/my_weights": 2}, "weights")
+    {'conv1/weights': 1}
     """
     what = "get_variables_by_name"
     tree, (given_name, scope) = _arguments(what, args, given_name=given_name, scope=scope)
@@ -207,10 +218,13 @@ def get_variables_by_name(
 
 
 def get_unique_variable(*args: object, var_op_name: str | None = None) -> Any:
-    """`get_unique_variable([variables,] var_op_name)`: the one variable of that full name.
+    """`get_unique_variable([variables,] var_op_name)`: the variable of that full name.
 
     Raises:
       ScopeError: No variable has that name.
+
+    >>> get_unique_variable({"conv1/weights": 1, "conv1/biases": 2}, "conv1/biases")
+    2
     """
     tree, (name,) = _arguments("get_unique_variable", args, var_op_name=var_op_name)
     found = _select("get_unique_variable", tree, GLOBAL)
@@ -231,19 +245,23 @@ def get_variables_to_restore(
     """`get_variables_to_restore([variables,] include=None, exclude=None)`.
 
     Differs from TF-Slim: a pattern that matches nothing is an error that offers the nearest
-    names (there `exclude=['fc8']` silently excluded nothing of `vgg_16/fc8/weights`).
+    names. (In TF-Slim `exclude=['fc8']` silently does not exclude `vgg_16/fc8/weights`.)
 
     Args:
-      *args: The variables tree where no model function is running, then include and exclude.
+      *args: Outside a model function the variables tree, then `include` and `exclude`.
       include: Patterns as for `get_variables(scope)`; None means all.
-      exclude: Patterns of what to leave out.
+      exclude: Patterns of variables to leave out.
 
     Returns:
       `{name: array}`, in the order of `include`, without repeats.
 
     Raises:
-      TypeError: A pattern list is neither list nor tuple.
+      TypeError: `include` or `exclude` is not a list or tuple.
       ScopeError: A pattern matches nothing.
+
+    >>> tree = {"net/conv1/weights": 1, "net/fc8/weights": 2, "net/fc8/biases": 3}
+    >>> get_variables_to_restore(tree, exclude=["net/fc8"])
+    {'net/conv1/weights': 1}
     """
     what = "get_variables_to_restore"
     tree, (include, exclude) = _arguments(what, args, include=include, exclude=exclude)
@@ -269,11 +287,14 @@ def match(variables: object, patterns: Iterable[str | VariableScope], what: str)
     Args:
       variables: A tree or `{name: leaf}`.
       patterns: Regular expressions anchored at the start of the full name, or `VariableScope`s.
-      what: What the patterns are, for the error: 'exclude', '--trainable_scopes'.
+      what: The name of the patterns in the error: 'exclude', '--trainable_scopes'.
 
     Raises:
-      TypeError: The patterns are one string.
-      ScopeError: A pattern matches nothing; it offers the nearest names.
+      TypeError: `patterns` is one string.
+      ScopeError: A pattern matches nothing; the error offers the nearest names.
+
+    >>> match({"conv1/weights": 1, "fc/weights": 2, "fc/biases": 3}, ["fc", ".*weights"], "scopes")
+    {'fc/weights': 2, 'fc/biases': 3, 'conv1/weights': 1}
     """
     _check_not_text(what, patterns)
     held = named(variables)
@@ -298,20 +319,23 @@ def filter_variables(
     exclude_patterns: Sequence[str] | None = None,
     reg_search: bool = True,
 ) -> Variables:
-    """The variables that any include pattern finds and no exclude pattern does.
+    """The variables that some include pattern finds and no exclude pattern finds.
 
     Args:
       var_list: A variables tree or `{name: leaf}`.
       include_patterns: Regular expressions; None keeps all.
       exclude_patterns: Regular expressions; None drops none.
       reg_search: Whether a pattern may match anywhere in the name (`re.search`), or only at its
-        start (`re.match`). As in TF-Slim names end in ':0' for this.
+        start (`re.match`). The name that is matched ends in ':0', as in TF-Slim.
 
     Returns:
       `{name: leaf}`, in order.
 
     Raises:
-      TypeError: The patterns are one string.
+      TypeError: `include_patterns` or `exclude_patterns` is one string.
+
+    >>> filter_variables({"conv1/weights": 1, "fc/weights": 2, "fc/biases": 3}, ["weights"], ["fc"])
+    {'conv1/weights': 1}
     """
 
     def finders(what: str, patterns: Sequence[str] | None) -> list[Callable[[str], object]]:
@@ -330,8 +354,13 @@ def filter_variables(
 
 
 def select(held: Variables, chosen: Iterable[str], what: str) -> list[str]:
-    """The names of `held` that are chosen: a name stands for itself, also where it ends in ':0';
-    anything else is a pattern, as for `match`, whose errors these are too."""
+    """The names of `held` that are chosen, each once.
+
+    Args:
+      held: `{name: leaf}`.
+      chosen: Full names, also with ':0' at the end, and patterns as for `match`.
+      what: As for `match`, as are the errors.
+    """
     _check_not_text(what, chosen)
     names: dict[str, None] = {}
     for name in chosen:
@@ -341,16 +370,19 @@ def select(held: Variables, chosen: Iterable[str], what: str) -> list[str]:
 
 
 def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
-    """A tree of bools shaped like `tree`, True where a variable is chosen: for optax's masks.
+    """A tree of bools shaped like `tree`, True for chosen variables: a mask for optax.
 
     Args:
       tree: A params tree, or a whole variables tree.
       chosen: A `{name: leaf}` dict, or full names and patterns (as for `match`).
-      what: What `chosen` is, for the error.
+      what: The name of `chosen` in the error.
 
     Raises:
       TypeError: `chosen` is one string.
       ScopeError: A name or pattern matches nothing in `tree`.
+
+    >>> mask({"conv1": {"weights": 1.0}, "fc": {"weights": 2.0}}, ["fc"])
+    {'conv1': {'weights': False}, 'fc': {'weights': True}}
     """
     names = set(select(named(tree), chosen, what))
     depth = 1 if has_collections(as_mapping(tree)) else 0

@@ -1,4 +1,4 @@
-"""Where the arrays of one call of a model are: Flax's scope, by the full names of variables.
+"""The arrays of one call of a model, by the full names of variables.
 
 This is the one file that touches `flax.core`. The arrays live in Flax's own scope, so that Linen's
 `apply`, `tabulate`, `remat`, `scan` and NNX's bridge work as for any other module.
@@ -11,7 +11,7 @@ import flax.core
 import flax.traverse_util
 import jax
 
-Held = Any  # an array, or one in a box of Linen's with the names of its axes; a subtree; None
+Held = Any  # an array, an array in Linen's box with the names of its axes, a subtree, or None
 
 
 class Store:
@@ -20,11 +20,11 @@ class Store:
     def __init__(self, root: flax.core.Scope):
         self._root = root
         self._scopes: dict[str, flax.core.Scope] = {}
-        self.own: dict[str, Held] = {}  # by name, what is not kept in Flax's scope
+        self.own: dict[str, Held] = {}  # by name; the arrays that are not in Flax's scope
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Where in the tree of the outermost module this one is."""
+        """The place of this model in the tree of the outermost module."""
         return tuple(self._root.path)
 
     @property
@@ -35,16 +35,16 @@ class Store:
         return bool(self._root.is_mutable_collection(collection))
 
     def is_below(self, other: "Store") -> bool:
-        """Whether it is at a path within the other one's."""
+        """Whether its path is within the path of the other one."""
         depth = len(other.path)
         return len(self.path) > depth and self.path[:depth] == other.path
 
     def is_in_tree_of(self, other: "Store") -> bool:
-        """Whether both belong to one call; not so under a lifted transformation."""
+        """Whether both belong to one call; a lifted transformation makes a call of its own."""
         return self._root.root is other._root.root
 
     def get(self, collection: str, name: str) -> Held:
-        """What is held under a name, or None."""
+        """The array or subtree of a name, or None."""
         if name in self.own:
             return self.own[name]
         scope, leaf = self._locate(name)
@@ -55,13 +55,13 @@ class Store:
         scope.put_variable(collection, leaf, value)
 
     def put_all(self, collection: str, values: Mapping[str, object]) -> None:
-        """Hands values to a collection under their full names, where the caller asked for it."""
+        """Adds values under their full names to a collection that the caller asked for."""
         if self.is_mutable(collection):
             for name, value in values.items():
                 self._root.put_variable(collection, name, value)
 
     def collections(self) -> dict[str, dict[str, Held]]:
-        """`{collection: {name: what is held}}` of all that Flax's scope was given or has made."""
+        """`{collection: {name: array}}` for all variables in Flax's scope, given or made."""
         return {
             collection: flax.traverse_util.flatten_dict(_plain(tree), sep="/")
             for collection, tree in self._root.variables().items()
@@ -71,11 +71,11 @@ class Store:
         return bool(self._root.has_rng(stream))
 
     def make_rng(self, path: str, stream: str) -> jax.Array:
-        """Another key of a stream; the scope at `path` is part of it."""
+        """A new key of a stream; it depends on the scope at `path`."""
         return self.scope(path).make_rng(stream)
 
     def scope(self, path: str) -> flax.core.Scope:
-        """Flax's scope at a path, pushed once and then kept."""
+        """Flax's scope at a path; it is pushed once and kept."""
         if not path:
             return self._root
         if path not in self._scopes:
@@ -84,7 +84,7 @@ class Store:
         return self._scopes[path]
 
     def apart(self) -> "Store":
-        """A copy that counts random numbers with this one; what is put there stays there."""
+        """A copy with arrays of its own, which shares the count of random numbers."""
         outer = self._root
         tree = {name: _plain(held) for name, held in outer.variables().items()}
         root = flax.core.Scope(
@@ -101,7 +101,7 @@ class Store:
 
 
 def unboxed(held: Held) -> jax.Array:
-    """The array itself, of one that Linen keeps in a box with the names of its axes."""
+    """The array itself; Linen may keep it in a box with the names of its axes."""
     return held.unbox() if isinstance(held, flax.core.meta.AxisMetadata) else held
 
 

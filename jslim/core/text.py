@@ -1,4 +1,4 @@
-"""Names from elsewhere (of files, of classes) as text that a terminal or a list can hold."""
+"""Names from outside (of files, of classes) as text for terminals, JSON and lists."""
 
 import json
 import re
@@ -6,8 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-# What moves the cursor, ends a line or turns the direction of writing; halves of characters, which
-# stand for bytes that are no UTF-8.
+# Characters that move the cursor, end a line or turn the direction of writing; also surrogates,
+# which Python puts in place of bytes that are not UTF-8.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
@@ -18,18 +18,21 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text with escapes such as `\x1b` for what is no character to be seen.
+    r"""The text, with escapes such as `\x1b` for characters that cannot be seen.
 
     Args:
       text: A name or a message.
       keep: Characters to leave as they are, such as `'\n'` in a message of several lines.
+
+    >>> print(printable("red\x1b[31m"))
+    red\x1b[31m
     """
     return _UNPRINTABLE.sub(lambda m: m.group() if m.group() in keep else _escaped(m), text)
 
 
 def json_line(value: object, encoding: str = "utf-8") -> str:
-    """The value as JSON in one line, with `\\u` escapes for what is no character to be seen."""
-    # JSON escapes only the first 32 of these itself, and all of them stand in its texts.
+    """The value as JSON in one line, with `\\u` escapes for characters that cannot be seen."""
+    # JSON itself escapes only the first 32 of them. They can only be inside its strings.
     text = json.dumps(value, ensure_ascii=encoding.lower() not in ("utf-8", "utf8"))
     return f"{_UNPRINTABLE.sub(_json_escaped, text)}\n"
 
@@ -39,17 +42,29 @@ def _json_escaped(match: re.Match[str]) -> str:
 
 
 def as_text(name: str) -> str:
-    r"""A name that can be written as UTF-8: bytes of a file's name that are none become `\xea`."""
+    r"""A file's name as text that UTF-8 can hold: bytes that are not UTF-8 become `\xea`.
+
+    >>> print(as_text("caf\udcea"))
+    caf\xea
+    """
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def is_one_line(text: str) -> bool:
-    """Whether no program takes the text for more than one line."""
+    r"""Whether the text is one line by the rules of any program.
+
+    >>> is_one_line("a"), is_one_line("a\x85b")
+    (True, False)
+    """
     return len(f"{text}.".splitlines()) == 1
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The names, each that comes more than once with its index: `crane (134)`."""
+    """The names; one that comes more than once gets its index.
+
+    >>> unique_names(["crane", "owl", "crane"])
+    ['crane (0)', 'owl', 'crane (2)']
+    """
     counts = Counter(names)
     taken = {name for name, count in counts.items() if count == 1}
     unique = []
@@ -64,9 +79,13 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def quoted(name: str, among: Iterable[str] = ()) -> str:
-    """The name in quotes, with escapes where another one of `among` looks the same.
+    r"""The name in quotes, with escapes if another one of `among` looks the same.
 
-    Such as an accent that is a character of its own, as some file systems write it.
+    Names look the same if, say, one writes an accent as a character of its own, as some file
+    systems do.
+
+    >>> print(quoted("caf\u00e9", ["cafe\u0301"]))
+    'caf\xe9'
     """
     look = unicodedata.normalize("NFKC", name)
     is_alike = any(o != name and unicodedata.normalize("NFKC", o) == look for o in among)
@@ -74,13 +93,21 @@ def quoted(name: str, among: Iterable[str] = ()) -> str:
 
 
 def some_of(items: Sequence[str], count: int, joint: str = ", ") -> str:
-    """The first items, and how many more there are."""
+    """The first items, and how many more there are.
+
+    >>> some_of(["a", "b", "c", "d"], 2)
+    'a, b, and 2 more'
+    """
     more = len(items) - count
     return joint.join([*items[:count], *([f"and {more} more"] if more > 0 else [])])
 
 
 def name_differences(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    """How two lists of names differ: in what only one of them has, or in the order."""
+    """How two lists of names differ: names that only one of them has, or the order.
+
+    >>> name_differences(["cat", "dog"], ["cat", "owl"])
+    "'dog' only there; 'owl' only here"
+    """
     if Counter(theirs) == Counter(ours):
         place = next(i for i, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1)
         return (

@@ -1,8 +1,8 @@
-"""TF-Slim's public names that jslim has elsewhere, or has something else for.
+"""TF-Slim's public names that are elsewhere in jslim, or have a replacement.
 
-`answer_in(__name__)` at the end of a module makes it answer them: a name that lies elsewhere by
-what is there, another one by an AttributeError that says what takes its place. The modules that lie
-elsewhere can also be imported by their names in TF-Slim.
+`answer_in(__name__)` at the end of a module makes it answer them. A name that is elsewhere gives
+the object from there; another one raises an AttributeError that names the replacement. Modules that
+are elsewhere can also be imported by their names in TF-Slim.
 """
 
 import importlib
@@ -13,7 +13,7 @@ import types
 
 from jslim.core.errors import did_you_mean
 
-# TF-Slim's names of whole modules, and where they are.
+# TF-Slim's names of modules, and their places in jslim.
 MODULES = {
     "jslim.queues": "jslim.tf_queues.queues",
     "jslim.data.dataset": "jslim.tf_queues.dataset",
@@ -22,7 +22,7 @@ MODULES = {
     "jslim.data.prefetch_queue": "jslim.tf_queues.prefetch_queue",
 }
 
-# By module, TF-Slim's name of what lies elsewhere: the module, and what to take of it.
+# By module, TF-Slim's names, and their places in jslim: `module` or `module:attribute`.
 ELSEWHERE: dict[str, dict[str, str]] = {
     "jslim": {
         "arg_scope_lib": "jslim",
@@ -79,7 +79,7 @@ _MASKED = (
 )
 _REVERSIBLE = "rev_block finds the variables of its layers by itself"
 
-# By module, TF-Slim's name of what jslim does without: what to do in place of it.
+# By module, TF-Slim's names that jslim does not have, and their replacements.
 INSTEAD: dict[str, dict[str, str]] = {
     "jslim": {"data_provider": _PROVIDER},
     "jslim.data": {"data_provider": _PROVIDER},
@@ -121,10 +121,10 @@ INSTEAD: dict[str, dict[str, str]] = {
 
 
 def look_up(module: str, name: str) -> object:
-    """What TF-Slim's `name` stands for in `module`.
+    """The object that TF-Slim's `name` means in `module`.
 
     Raises:
-      AttributeError: There is nothing of the kind; it says what to do.
+      AttributeError: jslim does not have it; the error says what to do.
     """
     if f"{module}.{name}" in MODULES:
         return importlib.import_module(f"{module}.{name}")
@@ -134,7 +134,7 @@ def look_up(module: str, name: str) -> object:
         return getattr(found, attribute) if attribute else found
     if instead := INSTEAD.get(module, {}).get(name):
         raise AttributeError(f"module {module!r} has no {name!r} of TF-Slim's: {instead}")
-    # Names with underscores are asked for by Python itself, again and again.
+    # Python itself often asks for names with underscores.
     near = "" if name.startswith("_") else did_you_mean(name, dir(sys.modules[module]))
     raise AttributeError(f"module {module!r} has no attribute {name!r}{near}")
 
@@ -145,7 +145,7 @@ def answer_in(module: str) -> None:
 
 
 class _Elsewhere(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports `MODULES`: the very module that lies elsewhere, under its other name too."""
+    """Imports `MODULES`: the same module under a second name."""
 
     def find_spec(
         self, name: str, path: object, target: object = None

@@ -13,15 +13,18 @@ PyTree = Any  # arrays, and dicts, lists, tuples and dataclasses of such, as JAX
 
 
 def named(variables: object) -> Variables:
-    """`{name: leaf}` of a variables tree, in the tree's own order.
+    """`{name: leaf}` for a variables tree, in the tree's own order, without local variables.
 
     Args:
       variables: `{'params': {...}, 'batch_stats': {...}}`, one of those collections alone, a
-        `TrainState`, or a dict that maps names to leaves already. Local variables are left out.
+        `TrainState`, or a dict that maps names to leaves already.
 
     Raises:
-      ScopeError: One name stands in two collections.
-      TypeError: Not a tree of variables.
+      ScopeError: One name is in two collections.
+      TypeError: `variables` is not a tree of variables.
+
+    >>> named({"params": {"fc": {"weights": 1.0}}, "batch_stats": {"fc": {"mean": 0.0}}})
+    {'fc/weights': 1.0, 'fc/mean': 0.0}
     """
     tree = as_mapping(variables)
     if has_collections(tree):
