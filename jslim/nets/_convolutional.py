@@ -1,41 +1,33 @@
-"""What AlexNet, OverFeat and VGG share: convolutions in place of fully connected layers."""
+"""Shared by AlexNet, OverFeat and VGG: convolutions instead of fully connected layers."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.initializers import (
-    Initializer,
-    constant_initializer,
-    truncated_normal_initializer,
-    zeros_initializer,
-)
+from jslim.core.names import Reuse
+from jslim.initializers import constant_initializer, truncated_normal_initializer
 from jslim.layers import conv2d, dropout, fully_connected, max_pool2d
 from jslim.layers.utils import convert_collection_to_dict
-from jslim.nets._common import (
-    EndPoints,
-    Head,
-    check_images,
-    described,
-    named,
-    network_scope,
-    with_image_size,
-)
+from jslim.nets import _common
+from jslim.nets._common import Head, Network, Outputs
 from jslim.regularizers import l2_regularizer
 
 
-def plain_arg_scope(
-    weight_decay: float, biases_initializer: Initializer, **of_pools: str
-) -> ArgScope:
-    """The defaults of these networks: ReLU, L2 on all weights, 'SAME' convolutions."""
+def plain_arg_scope(weight_decay: float, first_bias: float = 0.0, **of_pools: str) -> ArgScope:
+    """The defaults of these networks: ReLU, L2 on all weights, 'SAME' convolutions.
+
+    Args:
+      weight_decay: Scale of the L2 penalty.
+      first_bias: The initial value of the biases.
+      **of_pools: Arguments of `max_pool2d`.
+    """
     with (
         arg_scope(
             [conv2d, fully_connected],
             activation_fn=jax.nn.relu,
-            biases_initializer=biases_initializer,
+            biases_initializer=constant_initializer(first_bias),
             weights_regularizer=l2_regularizer(weight_decay),
         ),
         arg_scope([conv2d], padding="SAME"),
@@ -44,117 +36,130 @@ def plain_arg_scope(
         return scope
 
 
-def classify(
-    fc6: jax.Array,
-    collection: str,
-    head: Head,
-    where: str,
-    *,
-    is_training: bool,
-    **fc8: Any,
-) -> tuple[jax.Array, EndPoints]:
-    """The end of the networks: `fc7` and `fc8`, which are convolutions, with dropout before each.
-
-    Args:
-      fc6: The features, `[batch, height, width, channels]`.
-      collection: That of the end points, to which 'global_pool' and 'SCOPE/fc8' are added.
-      head: What to make of `fc7`.
-      where: The full name of the network's variable scope, which is current.
-      is_training: Whether to drop.
-      **fc8: Further arguments of the last one, a `conv2d`.
-
-    Returns:
-      `(logits or features, end_points)`.
-    """
-
-    def drop(net: jax.Array, scope: str) -> jax.Array:
-        return dropout(net, head.dropout_keep_prob, is_training=is_training, scope=scope)
-
-    net = conv2d(drop(fc6, "dropout6"), 4096, [1, 1], scope="fc7")
-    end_points = convert_collection_to_dict(collection, clear_collection=True)
-    if head.global_pool:
-        net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
-    if head.num_classes:
-        net = head.logits(drop(net, "dropout7"), where, "fc8", outputs_collections=None, **fc8)
-        end_points[f"{where}/fc8"] = net
-    return net, end_points
-
-
-def five_convolutions(
+def convolutional_network(
     name: str,
     module: str,
-    *,
-    smallest: int,
     image_size: int,
-    convolutions: Sequence[tuple[int, int, Mapping[str, Any]]],
-    pool: int,
+    smallest: int,
+    features: _common.Function,
     fc6: tuple[int, int],
-) -> Callable[..., tuple[jax.Array, EndPoints]]:
-    """AlexNet or OverFeat.
+    without: Sequence[str] = (),
+    fc8: _common.Arguments | None = None,
+    **of_classifier: object,
+) -> Network:
+    """VGG, AlexNet or OverFeat.
 
     Args:
       name, module: Of the function.
+      image_size: Height and width of the images that the network was designed for.
       smallest: The least height and width of images; up to 31 more give one prediction.
-      image_size: The height and width that it was designed for.
-      convolutions: The filters, the kernel's size and further arguments of each.
-      pool: The size of the windows of the pools after the first, second and fifth.
-      fc6: The filters and the kernel's size of `fc6`.
+      features: The layers before `fc6`, a function of the images.
+      fc6: Number of filters and kernel size of `fc6`.
+      without: Arguments that the network lacks.
+      fc8: Further arguments of `fc8`, a `conv2d`.
+      **of_classifier: Defaults of `conv2d` for `fc6`, `fc7` and `fc8`.
     """
 
-    @named(name, module)
-    @with_image_size(image_size)
-    @described()
+    @_common.with_image_size(image_size)
+    @_common.without(*without)
+    @_common.named(name, module)
     def network(
         inputs: jax.Array,
         num_classes: int | None = 1000,
         is_training: bool = True,
         dropout_keep_prob: float = 0.5,
         spatial_squeeze: bool = True,
+        reuse: Reuse = None,
         scope: str = name,
+        fc_conv_padding: str = "VALID",
         global_pool: bool = False,
-    ) -> tuple[jax.Array, EndPoints]:
-        """Five convolutions with pooling, and three more in place of fully connected layers.
+    ) -> Outputs:
+        """Convolutions with pooling, and three more instead of fully connected layers.
 
         Args:
-          inputs: Images, `[batch, height, width, channels]`, of 195x195 pixels or more for AlexNet
-            and 231x231 or more for OverFeat; up to 31 pixels more give one prediction an image.
-          num_classes: How many logits to give; None or 0 for the features `fc7`.
+          inputs: Images, `[batch, height, width, channels]`, of 224x224 pixels or more for VGG,
+            195x195 for AlexNet and 231x231 for OverFeat. Up to 31 pixels more give one prediction
+            per image.
+          num_classes: Number of logits; None or 0 for the features `fc7`.
           is_training: Whether to drop features.
+          fc_conv_padding: Padding of `fc6`. 'SAME' takes images of 32x32 pixels or more and
+            gives a map of a 32nd of their size, 'VALID' one smaller by 6.
           global_pool: Whether to average `fc7` over height and width, so that images of any size
-            give one prediction. Not part of the paper.
+            give one prediction. Not part of the papers.
 
         Returns:
           The logits, `[batch, num_classes]` (with their height and width in the middle if
           `spatial_squeeze` is False), or the features, `[batch, height, width, 4096]`; and the end
-          points 'SCOPE/conv1' to 'SCOPE/fc8' as a dict.
+          points as a dict: of each layer by its scope, as 'SCOPE/conv1' or 'SCOPE/conv1/conv1_1'
+          to 'SCOPE/fc8', and 'global_pool'.
 
         Raises:
           ValueError: The images are not a batch, too small, or too large to squeeze.
         """
-        check_images(inputs, name, smallest)
-        head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob)
-        with network_scope(scope, name) as opened:
-            collection = opened.original_name_scope + "_end_points"
-            net = inputs
+        if str(fc_conv_padding).upper() == "SAME":
+            _common.check_images(inputs, name, 32)
+        else:
+            remedy = "" if "fc_conv_padding" in without else ", or pass fc_conv_padding='SAME'"
+            _common.check_images(inputs, name, smallest, remedy)
+        head = Head(num_classes, spatial_squeeze, global_pool)
+
+        def drop(net: jax.Array, scope: str) -> jax.Array:
+            return dropout(net, dropout_keep_prob, is_training=is_training, scope=scope)
+
+        with _common.network_scope(scope, name, reuse) as opened:
+            where, collection = opened.name, opened.original_name_scope + "_end_points"
             with arg_scope([conv2d, max_pool2d], outputs_collections=collection):
-                for index, (depth, size, options) in enumerate(convolutions, 1):
-                    net = conv2d(net, depth, [size, size], scope=f"conv{index}", **options)
-                    if index in (1, 2, 5):
-                        net = max_pool2d(net, [pool, pool], 2, scope=f"pool{index}")
-                with arg_scope(
-                    [conv2d],
-                    weights_initializer=truncated_normal_initializer(stddev=0.005),
-                    biases_initializer=constant_initializer(0.1),
-                ):
+                net = features(inputs)
+                with _common.safe_arg_scope([conv2d], **of_classifier):
                     depth, size = fc6
-                    net = conv2d(net, depth, [size, size], padding="VALID", scope="fc6")
-                    return classify(
-                        net,
-                        collection,
-                        head,
-                        opened.name,
-                        is_training=is_training,
-                        biases_initializer=zeros_initializer(),
-                    )
+                    net = conv2d(net, depth, [size, size], padding=fc_conv_padding, scope="fc6")
+                    net = conv2d(drop(net, "dropout6"), 4096, [1, 1], scope="fc7")
+                    end_points = convert_collection_to_dict(collection, clear_collection=True)
+                    if head.global_pool:
+                        net = end_points["global_pool"] = jnp.mean(net, (1, 2), keepdims=True)
+                    if num_classes:
+                        last = {"outputs_collections": None, **(fc8 or {})}
+                        net = head.logits(drop(net, "dropout7"), where, "fc8", **last)
+                        end_points[f"{where}/fc8"] = net
+                    return net, end_points
 
     return network
+
+
+def five_convolutions(
+    name: str,
+    module: str,
+    image_size: int,
+    smallest: int,
+    fc6: tuple[int, int],
+    *,
+    convolutions: Sequence[tuple[int, int, _common.Arguments]],
+    pool: int,
+) -> Network:
+    """AlexNet or OverFeat.
+
+    Args:
+      name, module, image_size, smallest, fc6: As for `convolutional_network`.
+      convolutions: Number of filters, kernel size and further arguments of each.
+      pool: Window size of the pools after the first, second and fifth.
+    """
+
+    def features(net: jax.Array) -> jax.Array:
+        for index, (depth, size, options) in enumerate(convolutions, 1):
+            net = conv2d(net, depth, [size, size], scope=f"conv{index}", **options)
+            if index in (1, 2, 5):
+                net = max_pool2d(net, [pool, pool], 2, scope=f"pool{index}")
+        return net
+
+    return convolutional_network(
+        name,
+        module,
+        image_size,
+        smallest,
+        features,
+        fc6=fc6,
+        without=("reuse", "fc_conv_padding"),
+        fc8={"biases_initializer": constant_initializer(0.0)},
+        weights_initializer=truncated_normal_initializer(stddev=0.005),
+        biases_initializer=constant_initializer(0.1),
+    )

@@ -1,4 +1,4 @@
-"""What the networks that make images share: larger maps, and maps continued beyond their edges."""
+"""Shared by networks that generate images: larger maps, and borders around maps."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,20 @@ from jax import lax
 
 from jslim.core import checks
 
-# What a border repeats, as `jnp.pad` calls it, and how many pixels more it takes than it is wide.
+# The mode of `jnp.pad`, and how many pixels larger than the border the image must be.
 _MODES = {"CONSTANT": ("constant", None), "REFLECT": ("reflect", 1), "SYMMETRIC": ("symmetric", 0)}
 
 Border = Sequence[tuple[int, int]]
 
 
 def leaky_relu(inputs: jax.Array) -> jax.Array:
-    """The inputs where they are positive, and 0.2 of them elsewhere, as `tf.nn.leaky_relu`.
+    """Positive inputs as they are, other inputs times 0.2, as `tf.nn.leaky_relu`.
 
-    The slope at 0 is 0.2, where `jax.nn.leaky_relu` has 1: what is normalized to exactly 0 does
-    occur, in maps of one pixel.
+    The slope at 0 is 0.2, not 1 as in `jax.nn.leaky_relu`. It matters: instance normalization of a
+    map of one pixel gives exactly 0.
+
+    >>> leaky_relu(jnp.array([-5.0, 0.0, 3.0])).tolist()
+    [-1.0, 0.0, 3.0]
     """
     return lax.select(inputs > 0, inputs, inputs * 0.2)
 
@@ -27,20 +30,20 @@ def leaky_relu(inputs: jax.Array) -> jax.Array:
 def with_border(
     where: str, images: jax.Array, border: Border, mode: str
 ) -> tuple[jax.Array, str | Border]:
-    """The inputs and the `padding` for a convolution of images that go on beyond their edges.
+    """Images with a border, and the `padding` for their convolution.
 
     Args:
       where: The network, for errors.
       images: `[batch, height, width, channels]`.
-      border: How many pixels to add, `[(above, below), (left, right)]`.
-      mode: What they are: 'CONSTANT', zeros; 'REFLECT', the image reflected at its outermost
-        pixels; 'SYMMETRIC', the same with these pixels twice. In any case of letters.
+      border: Number of pixels to add, `[(above, below), (left, right)]`.
+      mode: 'CONSTANT' adds zeros, 'REFLECT' reflects the image at its outermost pixels, and
+        'SYMMETRIC' repeats these pixels too. Upper or lower case.
 
     Raises:
       ValueError: There is no such mode, or an image is too small for it.
     """
     if not isinstance(mode, str) or mode.upper() not in _MODES:
-        raise ValueError(f"{where}: pad_mode must be one of {', '.join(_MODES)}, got {mode!r}")
+        raise checks.refusal(where, "pad_mode", f"one of {', '.join(_MODES)}", repr(mode))
     name, more = _MODES[mode.upper()]
     if more is None:  # the convolution does that itself, without a larger copy of the images
         return images, border
@@ -53,19 +56,12 @@ def with_border(
     return jnp.pad(images, ((0, 0), *border, (0, 0)), name), "VALID"
 
 
-def pair(where: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    """The argument as two positive integers; the error names it."""
-    first, second = checks.positive_integers(where, name, value, 2)
-    return first, second
+def enlarge_nearest(images: jax.Array, factors: Sequence[int]) -> jax.Array:
+    """Makes a block of pixels of each pixel.
 
-
-def check_method(where: str, method: str, methods: Sequence[str]) -> None:
-    """Refuses what is not one of the methods."""
-    checks.known(where, "method", method, methods)
-
-
-def enlarge_nearest(images: jax.Array, factors: tuple[int, int]) -> jax.Array:
-    """Every pixel as a block of `factors` rows and columns."""
+    >>> enlarge_nearest(jnp.arange(2.0).reshape(1, 1, 2, 1), (1, 2)).ravel().tolist()
+    [0.0, 0.0, 1.0, 1.0]
+    """
     batch, height, width, channels = images.shape
     vertical, horizontal = factors
     blocks = (batch, height, vertical, width, horizontal, channels)
@@ -73,11 +69,14 @@ def enlarge_nearest(images: jax.Array, factors: tuple[int, int]) -> jax.Array:
     return lax.broadcast_in_dim(images, blocks, (0, 1, 3, 5)).reshape(shape)
 
 
-def enlarge_bilinear(images: jax.Array, factors: tuple[int, int], align_corners: bool) -> jax.Array:
-    """What lies between the pixels, by TensorFlow 1's rule for where these are.
+def enlarge_bilinear(images: jax.Array, factors: Sequence[int], align_corners: bool) -> jax.Array:
+    """Bilinear interpolation with the pixel positions of TensorFlow 1.
 
-    Pixel `i` comes to lie at `i * factor`, and the last one fills what is behind it; with
-    `align_corners` the last one comes to lie on the last of the result.
+    Pixel `i` moves to `i * factor`, and the last pixel fills the rest. With `align_corners` the
+    last pixel moves to the last place.
+
+    >>> enlarge_bilinear(jnp.arange(2.0).reshape(1, 1, 2, 1), (1, 2), False).ravel().tolist()
+    [0.0, 0.5, 1.0, 1.0]
     """
     for axis, factor in zip((1, 2), factors, strict=True):
         size = images.shape[axis]

@@ -1,4 +1,4 @@
-"""AlexNet in the form of Krizhevsky's second paper on it, all of convolutions.
+"""AlexNet as in Krizhevsky's second paper, with convolutions only.
 
     with slim.arg_scope(alexnet.alexnet_v2_arg_scope()):
         logits, end_points = alexnet.alexnet_v2(images)
@@ -8,12 +8,11 @@ https://arxiv.org/abs/1404.5997, without local normalization.
 """
 
 from jslim.core.arg_scope import ArgScope
-from jslim.initializers import constant_initializer
 from jslim.nets._convolutional import five_convolutions, plain_arg_scope
 
 
 def alexnet_v2_arg_scope(weight_decay: float = 0.0005) -> ArgScope:
-    """The defaults that AlexNet was made with: L2 on all weights, biases that start at 0.1.
+    """The defaults of AlexNet: L2 on all weights, initial biases of 0.1.
 
     Args:
       weight_decay: Scale of the L2 penalty; 0.0 for none.
@@ -21,14 +20,15 @@ def alexnet_v2_arg_scope(weight_decay: float = 0.0005) -> ArgScope:
     Returns:
       A scope for `slim.arg_scope`.
     """
-    return plain_arg_scope(weight_decay, constant_initializer(0.1), padding="VALID")
+    return plain_arg_scope(weight_decay, 0.1, padding="VALID")
 
 
 alexnet_v2 = five_convolutions(
     "alexnet_v2",
     __name__,
-    smallest=195,
     image_size=224,
+    smallest=195,
+    fc6=(4096, 5),
     convolutions=(
         (64, 11, {"stride": 4, "padding": "VALID"}),
         (192, 5, {}),
@@ -37,5 +37,4 @@ alexnet_v2 = five_convolutions(
         (256, 3, {}),
     ),
     pool=3,
-    fc6=(4096, 5),
 )

@@ -7,7 +7,6 @@ After Krizhevsky's cuda-convnet, https://code.google.com/archive/p/cuda-convnet/
 """
 
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +15,14 @@ from jax import lax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
-from jslim.initializers import (
-    constant_initializer,
-    truncated_normal_initializer,
-    zeros_initializer,
-)
+from jslim.initializers import constant_initializer, truncated_normal_initializer, zeros_initializer
 from jslim.layers import conv2d, dropout, flatten, fully_connected, max_pool2d, softmax
-from jslim.nets._common import EndPoints, check_images, described, with_image_size
+from jslim.nets._common import EndPoints, Function, Outputs, check_images, with_image_size
 from jslim.regularizers import l2_regularizer
 
 
 def cifarnet_arg_scope(weight_decay: float = 0.004) -> ArgScope:
-    """The defaults that CifarNet was made with: L2 on the fully connected layers alone.
+    """The defaults of CifarNet: L2 on the fully connected layers only.
 
     Args:
       weight_decay: Scale of the L2 penalty on `fc3` and `fc4`; 0.0 for none.
@@ -56,8 +51,7 @@ def cifarnet_arg_scope(weight_decay: float = 0.004) -> ArgScope:
 def _normalize_locally(net: jax.Array) -> jax.Array:
     """Divides each channel by (1 + 0.001/9 * sum of squares of it and 4 on each side) ** 0.75.
 
-    Its derivative is given, because the one that JAX derives keeps five arrays and takes a quarter
-    longer.
+    The derivative is written out: that of JAX keeps five arrays and takes a quarter longer.
     """
     factor, _ = _local_factor(net)
     return net * factor.astype(net.dtype)
@@ -67,11 +61,11 @@ _STRENGTH = 0.001 / 9
 
 
 def _local_factor(net: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The factor of each channel, and the base of the power that it is."""
-    # Float32 under half precision, as all statistics.
+    """The factor of each channel, and the base of its power."""
+    # Float32 under half precision, like all statistics.
     dtype = net.dtype if net.dtype == jnp.float64 else jnp.float32
     base = 1.0 + _STRENGTH * _sum_nearby(lax.square(net.astype(dtype)))
-    # base ** -0.75 by two roots: on a CPU a power takes four times as long as all the rest.
+    # base ** -0.75 as two roots: on a CPU a power takes four times as long as all the rest.
     return lax.rsqrt(base * lax.sqrt(base)), base
 
 
@@ -98,21 +92,20 @@ def _normalize_locally_jvp(
 
 
 @with_image_size(32)
-@described()
 def cifarnet(
     images: jax.Array,
     num_classes: int | None = 10,
     is_training: bool = False,
     dropout_keep_prob: float = 0.5,
-    prediction_fn: Callable[..., jax.Array] = softmax,
+    prediction_fn: Function = softmax,
     scope: str = "CifarNet",
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """Two 5x5 convolutions with pooling and local normalization, three fully connected layers.
 
     Args:
       images: `[batch, height, width, channels]`, 4x4 pixels or more. The variables of `fc3`
         depend on height and width.
-      num_classes: How many logits to give; None or 0 for the features `fc4`.
+      num_classes: Number of logits; None or 0 for the features `fc4`.
       is_training: Whether to drop features of `fc3`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The blocks that MobileNet V2 and V3 are made of.
+"""The blocks of MobileNet V2 and V3.
 
 Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks" (2018),
 https://arxiv.org/abs/1801.04381; Howard et al., "Searching for MobileNetV3" (2019),
@@ -8,7 +8,7 @@ https://arxiv.org/abs/1905.02244.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -16,21 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim.core.arg_scope import add_arg_scope, arg_scope
+from jslim.core import checks
+from jslim.core.arg_scope import add_arg_scope
 from jslim.core.scopes import variable_scope
-from jslim.layers import avg_pool2d, conv2d, separable_conv2d, utils
-from jslim.nets._common import EndPoints, fixed_padding
-
-Function = Callable[..., jax.Array]
+from jslim.layers import avg_pool2d, conv2d, separable_conv2d
+from jslim.layers.utils import collect_named_outputs
+from jslim.nets._common import EndPoints, Function, fixed_padding, safe_arg_scope
 
 
 def make_divisible(value: float, divisor: int, min_value: int | None = None) -> int:
     """The multiple of `divisor` nearest to `value`, and not below 0.9 of it.
 
     Args:
-      value: How many channels there would be.
-      divisor: What their number has to be a multiple of.
-      min_value: The least number; default `divisor`.
+      value: The number of channels before rounding.
+      divisor: The result is a multiple of it.
+      min_value: The least result, default `divisor`.
+
+    >>> make_divisible(20, 8), make_divisible(11, 8), make_divisible(3, 8)
+    (24, 16, 8)
     """
     least = divisor if min_value is None else min_value
     rounded = max(least, int(value + divisor / 2) // divisor * divisor)
@@ -38,14 +41,17 @@ def make_divisible(value: float, divisor: int, min_value: int | None = None) -> 
 
 
 def expand_input_by_factor(n: float, divisible_by: int = 8) -> Callable[..., int]:
-    """An `expansion_size` of `expanded_conv`: `n` times the channels of its input.
+    """An `expansion_size` for `expanded_conv`: `n` times the channels of its input.
 
     Args:
       n: The factor.
-      divisible_by: What the number of channels is rounded to a multiple of.
+      divisible_by: The result is rounded to a multiple of it.
+
+    >>> expand_input_by_factor(6)(num_inputs=24)
+    144
     """
 
-    def expand(num_inputs: int, **_: Any) -> int:
+    def expand(num_inputs: int, **_: object) -> int:
         return make_divisible(num_inputs * n, divisible_by)
 
     return expand
@@ -55,7 +61,7 @@ _SIX_TIMES = expand_input_by_factor(6)
 
 
 def _split_divisible(where: str, num: int, num_ways: int, divisible_by: int) -> list[int]:
-    """Nearly equal multiples of `divisible_by` that add up to `num`."""
+    """Splits `num` into nearly equal multiples of `divisible_by`."""
     if num % divisible_by:
         raise ValueError(
             f"{where}: {num} channels cannot be split into parts that are multiples of "
@@ -75,16 +81,16 @@ def split_conv(
     outputs_collections: str | Sequence[str] | None = None,
     **kwargs: Any,
 ) -> jax.Array:
-    """A 1x1 convolution in groups: the n-th part of the inputs makes the n-th of the outputs.
+    """A 1x1 convolution in groups, each from its part of the inputs to its part of the outputs.
 
     Args:
       input_tensor: `[batch, height, width, channels]`.
-      num_outputs: Number of filters of all parts together.
-      num_ways: How many parts there are; with less than `divisible_by` channels a part it is one
-        plain convolution.
+      num_outputs: Number of filters of all groups together.
+      num_ways: Number of groups. If a group had fewer than `divisible_by` channels, one plain
+        convolution is used.
       scope: Name of the convolution, to which '_part_0' and so on are added.
-      divisible_by: What the numbers of channels of a part are multiples of.
-      outputs_collections: Collections to add the results of the parts to.
+      divisible_by: The channels of a group are a multiple of it.
+      outputs_collections: Collections to add the result of each group to.
       **kwargs: Further arguments of `conv2d`.
 
     Returns:
@@ -96,18 +102,14 @@ def split_conv(
     channels = input_tensor.shape[3]
     if num_ways == 1 or min(channels, num_outputs) // num_ways < divisible_by:
         return conv2d(input_tensor, num_outputs, [1, 1], scope=scope, **kwargs)
-    sizes, depths = (
-        _split_divisible(f"split_conv at {scope!r}", num, num_ways, divisible_by)
-        for num in (channels, num_outputs)
-    )
+    where = f"split_conv at {scope!r}"
+    sizes = _split_divisible(where, channels, num_ways, divisible_by)
+    depths = _split_divisible(where, num_outputs, num_ways, divisible_by)
     outputs = []
-    for i, (part, depth) in enumerate(
-        zip(lax.split(input_tensor, sizes, axis=3), depths, strict=True)
-    ):
-        net = conv2d(part, depth, [1, 1], scope=f"{scope}_part_{i}", **kwargs)
-        outputs.append(
-            utils.collect_named_outputs(outputs_collections, f"{scope}_part_{i}_output", net)
-        )
+    for i, part in enumerate(lax.split(input_tensor, sizes, axis=3)):
+        net = conv2d(part, depths[i], [1, 1], scope=f"{scope}_part_{i}", **kwargs)
+        name = f"{scope}_part_{i}_output"
+        outputs.append(collect_named_outputs(outputs_collections, name, net))
     return lax.concatenate(outputs, 3)
 
 
@@ -128,39 +130,34 @@ def split_separable_conv2d(
       input_tensor: `[batch, height, width, channels]`.
       num_outputs: Number of filters of the 1x1 convolution.
       scope: The names are 'SCOPE_depthwise' and 'SCOPE_pointwise'; by default 'depthwise' and
-        'pointwise' in a scope `separable`, made unique.
-      normalizer_fn: Of both convolutions; None for biases.
-      stride: Of the depthwise convolution.
-      rate: Of the depthwise convolution, the step between the pixels of a window.
-      endpoints: A dict to which the outputs of both are added by their names.
-      use_explicit_padding: Whether the padding depends on the kernel alone.
+        'pointwise' in the scope `separable`, made unique.
+      normalizer_fn: Normalizer of both convolutions; None for biases.
+      stride: Stride of the depthwise convolution.
+      rate: Step between the pixels of a window of the depthwise convolution.
+      endpoints: A dict that the outputs of both are added to, by their names.
+      use_explicit_padding: Whether the padding depends on the kernel only.
 
     Returns:
       `[batch, new_height, new_width, num_outputs]`.
     """
     prefix = "" if scope is None else f"{scope}_"
     endpoints = {} if endpoints is None else endpoints
-    with ExitStack() as stack:
-        if scope is None:
-            stack.enter_context(variable_scope(None, "separable"))
-        net = endpoints[f"{prefix}depthwise"] = separable_conv2d(
+    padding = fixed_padding([3, 3], rate) if use_explicit_padding else "SAME"
+    with variable_scope(None, "separable") if scope is None else nullcontext():
+        depthwise, pointwise = f"{prefix}depthwise", f"{prefix}pointwise"
+        net = endpoints[depthwise] = separable_conv2d(
             input_tensor,
             None,
             [3, 3],
-            depth_multiplier=1,
-            stride=stride,
+            1,
+            stride,
+            padding,
             rate=rate,
             normalizer_fn=normalizer_fn,
-            padding=fixed_padding([3, 3], rate) if use_explicit_padding else "SAME",
-            scope=f"{prefix}depthwise",
+            scope=depthwise,
         )
-        net = endpoints[f"{prefix}pointwise"] = conv2d(
-            net,
-            num_outputs,
-            [1, 1],
-            stride=1,
-            normalizer_fn=normalizer_fn,
-            scope=f"{prefix}pointwise",
+        net = endpoints[pointwise] = conv2d(
+            net, num_outputs, [1, 1], normalizer_fn=normalizer_fn, scope=pointwise
         )
     return net
 
@@ -183,7 +180,7 @@ def expanded_conv(
     depthwise_channel_multiplier: int = 1,
     endpoints: EndPoints | None = None,
     use_explicit_padding: bool = False,
-    padding: Any = "SAME",
+    padding: str | Sequence[tuple[int, int]] = "SAME",
     inner_activation_fn: Function | None = None,
     depthwise_activation_fn: Function | None = None,
     project_activation_fn: Function | None = None,
@@ -199,33 +196,36 @@ def expanded_conv(
     Args:
       input_tensor: `[batch, height, width, channels]`.
       num_outputs: Number of channels of the result.
-      expansion_size: To how many channels to expand, or a function of `num_inputs` that says so.
-        If that is not more than there are, nothing is expanded.
-      stride: Of the depthwise convolution.
-      rate: Of the depthwise convolution, the step between the pixels of a window.
-      kernel_size: Of the depthwise convolution, height and width in pixels.
-      residual: Whether the input is added to the result, where the stride is 1 and the channels
-        are as many; or a function of `input_tensor` and `output_tensor` that gives the result.
-      normalizer_fn: Of all three convolutions; None for biases.
-      split_projection: In how many groups to project: `num_ways` of `split_conv`.
-      split_expansion: In how many to expand.
-      split_divisible_by: What the channels of such a group are a multiple of.
+      expansion_size: Number of channels after the expansion, or a function `f(num_inputs=n)` that
+        returns it. Without more channels than before there is no expansion.
+      stride: Stride of the depthwise convolution.
+      rate: Step between the pixels of a window of the depthwise convolution.
+      kernel_size: Height and width in pixels of the depthwise kernel.
+      residual: Whether to add the input to the result, if the stride is 1 and the numbers of
+        channels are equal; or a function of `input_tensor` and `output_tensor` that returns the
+        result.
+      normalizer_fn: Normalizer of all three convolutions; None for biases.
+      split_projection: Number of groups of the projection, the `num_ways` of `split_conv`.
+      split_expansion: Number of groups of the expansion.
+      split_divisible_by: The channels of a group are a multiple of it.
       expansion_transform: A function of `expansion_tensor` and `input_tensor` whose result is
         projected.
-      depthwise_location: Where that convolution stands: on the 'input', the 'expansion' or the
-        'output', or None for nowhere. On the first and last it has no activation.
+      depthwise_location: The place of the depthwise convolution: after the 'input', the 'expansion'
+        or the 'output', or None for no such convolution. After input and output it has no
+        activation.
       depthwise_channel_multiplier: Number of depthwise filters for each channel.
-      endpoints: A dict to which 'expansion_output', 'depthwise_output' and 'projection_output'
-        are added.
-      use_explicit_padding: Whether the padding depends on the kernel alone.
-      padding: Of the depthwise convolution, where it does not.
-      inner_activation_fn: What follows expansion and depthwise convolution, default what the
-        `arg_scope` says.
-      depthwise_activation_fn: What follows the latter, where it is something else.
-      project_activation_fn: What follows the projection, default nothing.
-      depthwise_fn: In place of `separable_conv2d`.
-      expansion_fn: In place of `split_conv`; then two of the `split_` arguments mean nothing.
-      projection_fn: In place of `split_conv` too.
+      endpoints: A dict that 'expansion_output', 'depthwise_output' and 'projection_output' are
+        added to.
+      use_explicit_padding: Whether the padding depends on the kernel only.
+      padding: Padding of the depthwise convolution without `use_explicit_padding`.
+      inner_activation_fn: Activation of expansion and depthwise convolution, default that of the
+        `arg_scope`.
+      depthwise_activation_fn: Activation of the depthwise convolution, if it differs.
+      project_activation_fn: Activation of the projection, default none.
+      depthwise_fn: Replaces `separable_conv2d`.
+      expansion_fn: Replaces `split_conv` in the expansion, which then ignores the `split_`
+        arguments.
+      projection_fn: Replaces `split_conv` in the projection, in the same way.
       scope: Name of the variable scope, default `expanded_conv`, made unique.
       outputs_collections: Collections to add 'expansion_output', 'depthwise_output' and 'output'
         to, by these names; a MobileNet sets it, to have them as end points.
@@ -237,11 +237,10 @@ def expanded_conv(
       TypeError: `depthwise_location` is not one of these; `padding` is given together with
         `use_explicit_padding`.
     """
-    if depthwise_location not in (None, "input", "output", "expansion"):
-        raise TypeError(
-            "expanded_conv: depthwise_location must be 'input', 'expansion', 'output' or None, "
-            f"got {depthwise_location!r}"
-        )
+    if depthwise_location not in (places := ("input", "expansion", "output", None)):
+        accepted, got = checks.choices(places), checks.shown(depthwise_location)
+        where = "expanded_conv"
+        raise checks.refusal(where, "depthwise_location", accepted, got, kind=TypeError)
     if use_explicit_padding and padding != "SAME":
         raise TypeError(
             f"expanded_conv: use_explicit_padding stands for padding='SAME', got {padding!r} with "
@@ -251,9 +250,9 @@ def expanded_conv(
     def keep(name: str, net: jax.Array) -> jax.Array:
         if endpoints is not None:
             endpoints[name] = net
-        return utils.collect_named_outputs(outputs_collections, name, net)
+        return collect_named_outputs(outputs_collections, name, net)
 
-    def depthwise(net: jax.Array, **kwargs: Any) -> jax.Array:
+    def depthwise(net: jax.Array, **kwargs: object) -> jax.Array:
         net = depthwise_fn(
             net,
             num_outputs=None,
@@ -268,41 +267,32 @@ def expanded_conv(
         )
         return keep("depthwise_output", net)
 
-    def in_groups(function: Function, num_ways: int) -> Function:
-        if function is not split_conv:
-            return function
-        return functools.partial(
-            split_conv,
-            num_ways=num_ways,
-            divisible_by=split_divisible_by,
-            outputs_collections=outputs_collections,
-            stride=1,
-        )
-
-    with ExitStack() as stack:
-        stack.enter_context(variable_scope(scope, "expanded_conv"))
-        for layer, activation_fn in (
-            (conv2d, inner_activation_fn),
-            (separable_conv2d, depthwise_activation_fn or inner_activation_fn),
-        ):
-            if activation_fn is not None:
-                stack.enter_context(arg_scope([layer], activation_fn=activation_fn))
+    split = functools.partial(
+        split_conv, divisible_by=split_divisible_by, outputs_collections=outputs_collections
+    )
+    if expansion_fn is split_conv:
+        expansion_fn = functools.partial(split, num_ways=split_expansion)
+    if projection_fn is split_conv:
+        projection_fn = functools.partial(split, num_ways=split_projection)
+    between = depthwise_activation_fn or inner_activation_fn
+    with (
+        variable_scope(scope, "expanded_conv"),
+        safe_arg_scope([conv2d], activation_fn=inner_activation_fn),
+        safe_arg_scope([separable_conv2d], activation_fn=between),
+    ):
         net = input_tensor
         if depthwise_location == "input":
             net = depthwise(net, activation_fn=None)
-        depth = expansion_size
-        if callable(depth):
-            depth = depth(num_inputs=input_tensor.shape[3])
+        channels = input_tensor.shape[3]
+        depth = expansion_size(num_inputs=channels) if callable(expansion_size) else expansion_size
         if depth > net.shape[3]:
-            expand = in_groups(expansion_fn, split_expansion)
-            net = expand(net, depth, scope="expand", normalizer_fn=normalizer_fn)
+            net = expansion_fn(net, depth, scope="expand", normalizer_fn=normalizer_fn)
             net = keep("expansion_output", net)
         if depthwise_location == "expansion":
             net = depthwise(net)
         if expansion_transform is not None:
             net = expansion_transform(expansion_tensor=net, input_tensor=input_tensor)
-        project = in_groups(projection_fn, split_projection)
-        net = project(
+        net = projection_fn(
             net,
             num_outputs,
             scope="project",
@@ -315,13 +305,13 @@ def expanded_conv(
             net = depthwise(net, activation_fn=None)
         if callable(residual):
             net = residual(input_tensor=input_tensor, output_tensor=net)
-        elif residual and stride == 1 and net.shape[3] == input_tensor.shape[3]:
+        elif residual and stride == 1 and net.shape[3] == channels:
             net = net + input_tensor
-        return utils.collect_named_outputs(outputs_collections, "output", net)
+        return collect_named_outputs(outputs_collections, "output", net)
 
 
 def _resize_with_corners(images: jax.Array, height: int, width: int) -> jax.Array:
-    """Bilinear interpolation that maps the corner pixels onto each other."""
+    """Bilinear interpolation that keeps the corner pixels at the corners."""
 
     def weights(before: int, after: int) -> jax.Array:
         places = np.linspace(0, before - 1, after)[:, None]
@@ -341,20 +331,21 @@ def squeeze_excite(
     squeeze_input_tensor: jax.Array | None = None,
     pool: int | None = None,
 ) -> jax.Array:
-    """Scales each channel by what two 1x1 convolutions make of the means of all channels.
+    """Scales each channel by a gate: two 1x1 convolutions of the means of all channels.
 
     Hu et al., "Squeeze-and-excitation networks" (2017), https://arxiv.org/abs/1709.01507.
 
     Args:
       input_tensor: `[batch, height, width, channels]`.
-      divisible_by: What the number of channels between the convolutions is a multiple of.
-      squeeze_factor: How many times fewer these are.
-      inner_activation_fn: What follows the first convolution.
-      gating_fn: What follows the second.
-      squeeze_input_tensor: What the means are of, `[batch, height, width, any]`, default
+      divisible_by: The number of channels between the convolutions is a multiple of it.
+      squeeze_factor: The number of channels is divided by it between the convolutions.
+      inner_activation_fn: Activation of the first convolution.
+      gating_fn: Activation of the second.
+      squeeze_input_tensor: Source of the means, `[batch, height, width, any]`, default
         `input_tensor`.
-      pool: Means of windows of this number of pixels, and scales that are interpolated between them
-        (where the height is `pool` or more); default one mean of the whole map.
+      pool: Height and width in pixels of windows. Each has its own mean, if the map is `pool`
+        pixels high or more, and scales are interpolated between windows. Default one mean of the
+        whole map.
 
     Returns:
       An array like `input_tensor`.
@@ -367,16 +358,12 @@ def squeeze_excite(
             net = avg_pool2d(source, [pool, pool], stride=pool, padding="VALID")
         else:
             net = avg_pool2d(source, source.shape[1:3], stride=1, padding="VALID")
-        net = conv2d(
-            net,
-            make_divisible(source.shape[3] / squeeze_factor, divisible_by),
-            [1, 1],
-            normalizer_fn=None,
-            activation_fn=inner_activation_fn,
-        )
-        net = conv2d(
-            net, input_tensor.shape[3], [1, 1], normalizer_fn=None, activation_fn=gating_fn
-        )
+        inner = make_divisible(source.shape[3] / squeeze_factor, divisible_by)
+        for depth, function in (
+            (inner, inner_activation_fn),
+            (input_tensor.shape[3], gating_fn),
+        ):
+            net = conv2d(net, depth, [1, 1], activation_fn=function, normalizer_fn=None)
         if pool is not None:
             net = _resize_with_corners(net, *input_tensor.shape[1:3])
         return input_tensor * net

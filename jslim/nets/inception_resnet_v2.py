@@ -8,53 +8,35 @@ Szegedy et al., "Inception-v4, Inception-ResNet and the impact of residual conne
 Inception V3, as in TF-Slim.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d, fully_connected, repeat, softmax
-from jslim.nets._common import EndPoints, Head, described, named, network_scope, with_image_size
-from jslim.nets.inception_utils import (
-    Branch,
-    Part,
-    Variant,
-    avg_pool,
-    batch_norm_params,
-    build,
-    check_images_and_aux,
-    classify_with_aux,
-    conv,
-    join_branches,
-    max_pool,
-    mixed,
-    stem,
-)
+from jslim.nets import _common, inception_utils
+from jslim.nets._common import Activation, Arguments, Function, Head, Outputs, Scope
+from jslim.nets.inception_utils import Branch, Part, Variant, avg_pool, conv, max_pool, mixed
 from jslim.regularizers import l2_regularizer
-
-_Activation = Callable[[jax.Array], jax.Array] | None
 
 
 def inception_resnet_v2_arg_scope(
     weight_decay: float = 0.00004,
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
-    activation_fn: _Activation = jax.nn.relu,
+    activation_fn: Activation = jax.nn.relu,
     batch_norm_updates_collections: str | None = "update_ops",
     batch_norm_scale: bool = False,
 ) -> ArgScope:
-    """The defaults that it was made with: batch normalization, L2 on weights and on biases.
+    """The defaults of the network: batch normalization, L2 on weights and on biases.
 
     Args:
       weight_decay: Scale of the L2 penalty; 0.0 for none.
       batch_norm_decay: Weight of the old value in the moving statistics.
       batch_norm_epsilon: Added to the variance.
-      activation_fn: What follows each convolution; that of the blocks is an argument of theirs.
+      activation_fn: Function of each convolution's result. The blocks have their own argument.
       batch_norm_updates_collections: As for `batch_norm`.
       batch_norm_scale: Whether batch normalization has a `gamma`.
 
@@ -62,7 +44,7 @@ def inception_resnet_v2_arg_scope(
       A scope for `slim.arg_scope`.
     """
     regularizer = l2_regularizer(weight_decay)
-    params = batch_norm_params(
+    params = _common.batch_norm_params(
         batch_norm_decay, batch_norm_epsilon, batch_norm_updates_collections, batch_norm_scale
     )
     with (
@@ -81,25 +63,25 @@ def inception_resnet_v2_arg_scope(
         return scope
 
 
-def _block(name: str, default_scope: str, *branches: Branch) -> Callable[..., jax.Array]:
-    """The residual block with these branches, as a function of that name."""
+def _block(name: str, default_scope: str, *branches: Branch) -> Function:
+    """Makes a residual block of these branches, as a function of that name."""
 
-    @named(name, __name__)
-    @described()
+    @_common.named(name, __name__)
+    @_common.described()
     def block(
         net: jax.Array,
         scale: float = 1.0,
-        activation_fn: _Activation = jax.nn.relu,
+        activation_fn: Activation = jax.nn.relu,
         scope: str | None = None,
         reuse: Reuse = None,
     ) -> jax.Array:
-        """A block of branches whose joined outputs, times `scale`, are added to its inputs.
+        """Adds the joined outputs of its branches, times `scale`, to its inputs.
 
         Args:
           net: `[batch, height, width, channels]`.
-          scale: The factor of what is added.
-          activation_fn: Function of the sum, None for nothing. With `jax.nn.relu6` also what is
-            added is cut off at 6 and at -6.
+          scale: Factor of the joined outputs.
+          activation_fn: Function of the sum, None for the sum itself. With `jax.nn.relu6` the
+            summand is clipped to [-6, 6] too.
           scope: Name of the variable scope, default `Block35` (17, 8), made unique.
 
         Returns:
@@ -107,7 +89,7 @@ def _block(name: str, default_scope: str, *branches: Branch) -> Callable[..., ja
         """
         with variable_scope(scope, default_scope, reuse=reuse):
             added = scale * conv2d(
-                join_branches(net, branches),
+                inception_utils.join_branches(net, branches),
                 net.shape[3],
                 [1, 1],
                 normalizer_fn=None,
@@ -144,16 +126,16 @@ block8 = _block(
 
 
 def _parts(
-    output_stride: int, align_feature_maps: bool, activation_fn: _Activation
+    output_stride: int, align_feature_maps: bool, activation_fn: Activation
 ) -> dict[str, Part]:
     """The table for these arguments of `inception_resnet_v2_base`."""
-    inner: dict[str, Any] = {"padding": "SAME" if align_feature_maps else "VALID"}
-    half: dict[str, Any] = {"stride": 2, **inner}
-    to_17x17: dict[str, Any] = {"stride": 2 if output_stride == 16 else 1, **inner}
+    padding = "SAME" if align_feature_maps else "VALID"
+    half: Arguments = {"stride": 2, "padding": padding}
+    to_17x17 = half if output_stride == 16 else {**half, "stride": 1}
     rate = 1 if output_stride == 16 else 2
 
-    def after(block: Callable[..., jax.Array], count: int, scale: float, part: Part) -> Part:
-        """The part, after `count` blocks that are not end points."""
+    def after(block: Function, count: int, scale: float, part: Part) -> Part:
+        """The part after `count` blocks, which are no end points."""
 
         def blocks_and_part(net: jax.Array, scope: str, variant: Variant) -> jax.Array:
             net = repeat(net, count, block, scale=scale, activation_fn=activation_fn)
@@ -169,7 +151,7 @@ def _parts(
         return conv(1536, 1)(block8(net, activation_fn=None), scope, variant)
 
     return {
-        **stem(inner["padding"]),
+        **inception_utils.stem(padding),
         "Mixed_5b": mixed(
             [conv(96, 1, scope="Conv2d_1x1")],
             [conv(48, 1), conv(64, 5)],
@@ -197,37 +179,37 @@ def _parts(
     }
 
 
-@described()
+@_common.described()
 def inception_resnet_v2_base(
     inputs: jax.Array,
     final_endpoint: str = "Conv2d_7b_1x1",
     output_stride: int = 16,
     align_feature_maps: bool = False,
-    scope: str | VariableScope | None = None,
-    activation_fn: _Activation = jax.nn.relu,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+    activation_fn: Activation = jax.nn.relu,
+) -> Outputs:
     """Inception-ResNet V2 without its classifiers.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`. The whole of it takes 75x75 pixels or
-        more, or any with `align_feature_maps`.
+      inputs: Images, `[batch, height, width, channels]`. The whole network takes 75x75 pixels or
+        more, or any size with `align_feature_maps`.
       final_endpoint: The end point to stop at: Conv2d_1a_3x3, Conv2d_2a_3x3, Conv2d_2b_3x3,
         MaxPool_3a_3x3, Conv2d_3b_1x1, Conv2d_4a_3x3, MaxPool_5a_3x3, Mixed_5b, Mixed_6a,
         PreAuxLogits, Mixed_7a or Conv2d_7b_1x1.
-      output_stride: How much smaller the map PreAuxLogits is than the images, 16 or 8. For 8 there
-        is no stride at Mixed_6a, the convolutions after it are atrous with rate 2, and there is
-        nothing behind PreAuxLogits.
+      output_stride: Ratio of the sizes of images and the map PreAuxLogits, 16 or 8. With 8,
+        Mixed_6a has no stride, the convolutions after it are atrous with rate 2, and PreAuxLogits
+        is the last end point.
       align_feature_maps: Whether all layers have 'SAME' padding, so that maps are aligned.
       scope: The variable scope, default `InceptionResnetV2`, made unique.
-      activation_fn: That of the residual blocks; other convolutions have theirs by arg_scope.
+      activation_fn: Activation of the residual blocks; an arg_scope sets that of the other layers.
 
     Returns:
       The output at `final_endpoint`, and all end points up to it as a dict. Conv2d_7b_1x1 is 8x8
       with 1536 channels for images of 299x299.
 
     Raises:
-      ValueError: There is no such end point, or not with this `output_stride`, which is 16 or 8;
-        `inputs` are not a batch of images, or too small.
+      ValueError: The end point is unknown or missing with this `output_stride`; `output_stride` is
+        neither 16 nor 8; `inputs` are not a batch of images, or too small.
     """
     checks.one_of("inception_resnet_v2_base", "output_stride", output_stride, (8, 16))
     parts = _parts(output_stride, align_feature_maps, activation_fn)
@@ -237,11 +219,10 @@ def inception_resnet_v2_base(
             f"'PreAuxLogits', got final_endpoint {final_endpoint!r}"
         )
     with variable_scope(scope, "InceptionResnetV2"):
-        return build("inception_resnet_v2_base", inputs, parts, final_endpoint)
+        return inception_utils.build("inception_resnet_v2_base", inputs, parts, final_endpoint)
 
 
-@with_image_size(299)
-@described(inception_resnet_v2_base)
+@_common.with_image_size(299, inception_resnet_v2_base)
 def inception_resnet_v2(
     inputs: jax.Array,
     num_classes: int | None = 1001,
@@ -250,17 +231,17 @@ def inception_resnet_v2(
     reuse: Reuse = None,
     scope: str = "InceptionResnetV2",
     create_aux_logits: bool = True,
-    activation_fn: _Activation = jax.nn.relu,
-) -> tuple[jax.Array, EndPoints]:
+    activation_fn: Activation = jax.nn.relu,
+) -> Outputs:
     """Forty residual blocks of three kinds, a linear classifier, and an auxiliary one.
 
-    The loss of the auxiliary logits, the end point 'AuxLogits', counts 0.4 in TF-Slim's training.
+    TF-Slim trains it with the loss of the auxiliary logits, end point 'AuxLogits', times 0.4.
 
     Args:
       inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
         auxiliary logits). The variables of the auxiliary classifier depend on the size.
-      num_classes: How many logits to give; None or 0 for the pooled features.
-      create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
+      num_classes: Number of logits; None or 0 for the pooled features.
+      create_aux_logits: Whether to make the auxiliary classifier, also at inference.
       scope: The variable scope.
 
     Returns:
@@ -271,11 +252,15 @@ def inception_resnet_v2(
     Raises:
       ValueError: The images are not a batch, or too small.
     """
-    check_images_and_aux(inputs, "inception_resnet_v2", bool(create_aux_logits and num_classes))
+    inception_utils.check_images_and_aux(
+        inputs, "inception_resnet_v2", bool(create_aux_logits and num_classes)
+    )
     head = Head(num_classes, dropout_keep_prob=dropout_keep_prob, prediction_fn=softmax)
     aux_features = "PreAuxLogits" if create_aux_logits else None
-    with network_scope(scope, "InceptionResnetV2", reuse, is_training) as opened:
+    with _common.network_scope(scope, "InceptionResnetV2", reuse, is_training) as opened:
         net, end_points = inception_resnet_v2_base(
             inputs, scope=opened, activation_fn=activation_fn
         )
-        return classify_with_aux(net, end_points, head, aux_features, ("Conv2d_2a_5x5", "Logits"))
+        return inception_utils.classify_with_aux(
+            net, end_points, head, aux_features, ("Conv2d_2a_5x5", "Logits")
+        )

@@ -1,4 +1,4 @@
-"""Inception V2: V1 with 3x3 convolutions in place of the larger ones, and batch normalization.
+"""Inception V2: V1 with batch normalization and 3x3 convolutions only.
 
     with slim.arg_scope(inception_v2.inception_v2_arg_scope()):
         logits, end_points = inception_v2.inception_v2(images)
@@ -7,51 +7,26 @@ Ioffe and Szegedy, "Batch normalization: accelerating deep network training by r
 covariate shift" (2015), https://arxiv.org/abs/1502.03167, figure 5.
 """
 
-from collections.abc import Callable
-
 import jax
 
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import separable_conv2d, softmax
-from jslim.nets._common import (
-    EndPoints,
-    Head,
-    check_images,
-    described,
-    network_scope,
-    with_image_size,
-)
-from jslim.nets.inception_utils import (
-    Layer,
-    Part,
-    Variant,
-    avg_pool,
-    build,
-    check_variant,
-    classify_windows,
-    conv,
-    inception_arg_scope,
-    max_pool,
-    mixed,
-    without,
-)
+from jslim.nets import _common, inception_utils
+from jslim.nets._common import Function, Head, Outputs, Scope
+from jslim.nets.inception_utils import Layer, Part, Variant, avg_pool, conv, max_pool, mixed
 
-inception_v2_arg_scope = inception_arg_scope
+inception_v2_arg_scope = inception_utils.inception_arg_scope
 
 
 def _separable_7x7(net: jax.Array, scope: str, variant: Variant) -> jax.Array:
-    """The first layer; the arg_scope does not reach it, so that it has biases."""
+    """The first layer. The arg_scope does not apply to it, so it has biases."""
     filters = variant.depth(64)
+    normal = truncated_normal_initializer(stddev=1.0)
+    multiplier = min(filters // 3, 8)
     return separable_conv2d(
-        net,
-        filters,
-        [7, 7],
-        min(filters // 3, 8),
-        stride=2,
-        weights_initializer=truncated_normal_initializer(stddev=1.0),
-        scope=scope,
+        net, filters, [7, 7], multiplier, 2, weights_initializer=normal, scope=scope
     )
 
 
@@ -62,7 +37,7 @@ def _reduce(filters: int) -> Layer:
 def _module(
     d0: int, d1: tuple[int, int], d2: tuple[int, int], pooled: int, pool: Layer | None = None
 ) -> Part:
-    """A module by its row in the paper's table; `pool` is an average if nothing else is said."""
+    """A module by its row in the paper's table; `pool` is by default an average."""
     return mixed(
         [conv(d0, 1)],
         [_reduce(d1[0]), conv(d1[1], 3)],
@@ -72,7 +47,7 @@ def _module(
 
 
 def _half(reduce0: int, d0: int, reduce1: int, d1: int) -> Part:
-    """A module that halves the map, by its row."""
+    """A module that halves the map, by its row in the table."""
     return mixed(
         [_reduce(reduce0), conv(d0, 3, stride=2)],
         [_reduce(reduce1), conv(d1, 3), conv(d1, 3, stride=2)],
@@ -106,7 +81,7 @@ _PARTS_WITHOUT_SEPARABLE: dict[str, Part] = {
 }
 
 
-@described()
+@_common.described()
 def inception_v2_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_5c",
@@ -115,22 +90,22 @@ def inception_v2_base(
     use_separable_conv: bool = True,
     data_format: str = "NHWC",
     include_root_block: bool = True,
-    scope: str | VariableScope | None = None,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+) -> Outputs:
     """Inception V2 without its classifier.
 
-    Differs from TF-Slim: with NCHW it normalizes by channel, where that normalizes by column.
+    Differs from TF-Slim: NCHW is normalized by channel; TF-Slim normalizes it by column.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`, or with channels second if NCHW; or what
-        the first module takes.
+      inputs: Images, `[batch, height, width, channels]`, or with channels second if NCHW; without
+        root block the inputs of the first module.
       final_endpoint: The end point to stop at: Conv2d_1a_7x7, MaxPool_2a_3x3, Conv2d_2b_1x1,
         Conv2d_2c_3x3, MaxPool_3a_3x3, Mixed_3b, Mixed_3c, Mixed_4a to Mixed_4e or Mixed_5a to
         Mixed_5c.
-      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
-      depth_multiplier: Times how many filters a convolution has, above 0.
-      use_separable_conv: Whether the first layer is a separable convolution, with biases and no
-        batch normalization, or one as the others are.
+      min_depth: The least number of filters of a convolution.
+      depth_multiplier: Factor of all numbers of filters, above 0.
+      use_separable_conv: Whether the first layer is a separable convolution, with biases and
+        without batch normalization, or an ordinary one.
       data_format: 'NHWC', or 'NCHW' without separable convolution.
       include_root_block: Whether to begin with the five layers before Mixed_3b.
       scope: The variable scope, default `InceptionV2`, made unique.
@@ -140,7 +115,7 @@ def inception_v2_base(
       is a 32nd of the images' height and width, rounded up, with 1024 channels.
 
     Raises:
-      ValueError: There is no such end point; `depth_multiplier` is not positive; `data_format` is
+      ValueError: The end point is unknown; `depth_multiplier` is not positive; `data_format` is
         unknown, or NCHW with a separable convolution; `inputs` are not a batch of images.
     """
     if data_format == "NCHW" and use_separable_conv:
@@ -150,14 +125,13 @@ def inception_v2_base(
         )
     parts = _PARTS if use_separable_conv else _PARTS_WITHOUT_SEPARABLE
     if not include_root_block:
-        parts = without(parts, _ROOT)
+        parts = inception_utils.without(parts, _ROOT)
     with variable_scope(scope, "InceptionV2"):
         variant = Variant(depth_multiplier, min_depth, data_format)
-        return build("inception_v2_base", inputs, parts, final_endpoint, variant)
+        return inception_utils.build("inception_v2_base", inputs, parts, final_endpoint, variant)
 
 
-@with_image_size(224)
-@described(inception_v2_base)
+@_common.with_image_size(224, inception_v2_base)
 def inception_v2(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -165,20 +139,20 @@ def inception_v2(
     dropout_keep_prob: float = 0.8,
     min_depth: int = 16,
     depth_multiplier: float = 1.0,
-    prediction_fn: Callable[..., jax.Array] = softmax,
+    prediction_fn: Function = softmax,
     spatial_squeeze: bool = True,
     reuse: Reuse = None,
     scope: str = "InceptionV2",
     global_pool: bool = False,
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """Ten modules of convolutions of several sizes side by side, and a linear classifier.
 
     Args:
       inputs: Images, `[batch, height, width, channels]`; up to 256x256 pixels give one prediction
         an image.
-      num_classes: How many logits to give; None or 0 for the pooled features.
-      global_pool: Whether to average over the whole map and not over windows of 7x7, so that
-        images of any size give one prediction.
+      num_classes: Number of logits; None or 0 for the pooled features.
+      global_pool: Whether to average over the whole map instead of windows of 7x7, so that images
+        of any size give one prediction.
       scope: The variable scope.
 
     Returns:
@@ -191,11 +165,11 @@ def inception_v2(
       ValueError: The images are not a batch, or too large to squeeze; `depth_multiplier` is not
         positive.
     """
-    check_variant("inception_v2", Variant(depth_multiplier, min_depth))
-    check_images(inputs, "inception_v2", 1)
+    inception_utils.check_variant("inception_v2", Variant(depth_multiplier, min_depth))
+    _common.check_images(inputs, "inception_v2", 1)
     head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
-    with network_scope(scope, "InceptionV2", reuse, is_training) as opened:
+    with _common.network_scope(scope, "InceptionV2", reuse, is_training) as opened:
         net, end_points = inception_v2_base(
             inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=opened
         )
-        return classify_windows(net, end_points, head, opened.name, 7)
+        return head.classify(net, end_points, opened.name, 7, keeps_dropped=True)

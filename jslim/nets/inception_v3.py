@@ -7,41 +7,17 @@ Szegedy et al., "Rethinking the Inception architecture for computer vision" (201
 https://arxiv.org/abs/1512.00567, table 1.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import avg_pool2d, conv2d, softmax
-from jslim.nets._common import (
-    EndPoints,
-    Head,
-    described,
-    network_scope,
-    squeeze_logits,
-    with_image_size,
-)
-from jslim.nets.inception_utils import (
-    Part,
-    Variant,
-    avg_pool,
-    build,
-    check_images_and_aux,
-    check_variant,
-    classify_windows,
-    conv,
-    fit_window,
-    inception_arg_scope,
-    max_pool,
-    mixed,
-    same_size_scope,
-    stem,
-)
+from jslim.layers import softmax
+from jslim.nets import _common, inception_utils
+from jslim.nets._common import Arguments, Function, Head, Outputs, Scope
+from jslim.nets.inception_utils import Part, Variant, avg_pool, conv, max_pool, mixed
 
-inception_v3_arg_scope = inception_arg_scope
+inception_v3_arg_scope = inception_utils.inception_arg_scope
 
 
 def _module_35x35(pooled: int, second: tuple[str | None, str | None] = (None, None)) -> Part:
@@ -80,10 +56,10 @@ def _module_8x8(beside: str | None = None) -> Part:
     )
 
 
-_HALF: dict[str, Any] = {"stride": 2, "padding": "VALID"}
-# The names given here are irregular in every checkpoint: Conv2d_1a_1x1 are 3x3.
+_HALF: Arguments = {"stride": 2, "padding": "VALID"}
+# Layers with a `scope` have irregular names in every checkpoint: Conv2d_1a_1x1 is a 3x3 one.
 _PARTS: dict[str, Part] = {
-    **stem("VALID"),
+    **inception_utils.stem("VALID"),
     "Mixed_5b": _module_35x35(32),
     "Mixed_5c": _module_35x35(64, second=("Conv2d_0b_1x1", "Conv_1_0c_5x5")),
     "Mixed_5d": _module_35x35(64),
@@ -106,23 +82,23 @@ _PARTS: dict[str, Part] = {
 }
 
 
-@described()
+@_common.described()
 def inception_v3_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_7c",
     min_depth: int = 16,
     depth_multiplier: float = 1.0,
-    scope: str | VariableScope | None = None,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+) -> Outputs:
     """Inception V3 without its classifiers.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`, 75x75 pixels or more for the whole of it.
+      inputs: Images, `[batch, height, width, channels]`, 75x75 pixels or more for all of it.
       final_endpoint: The end point to stop at: Conv2d_1a_3x3, Conv2d_2a_3x3, Conv2d_2b_3x3,
         MaxPool_3a_3x3, Conv2d_3b_1x1, Conv2d_4a_3x3, MaxPool_5a_3x3, Mixed_5b to Mixed_5d,
         Mixed_6a to Mixed_6e or Mixed_7a to Mixed_7c.
-      min_depth: The least number of filters of a convolution, where `depth_multiplier` is below 1.
-      depth_multiplier: Times how many filters a convolution has, above 0.
+      min_depth: The least number of filters of a convolution.
+      depth_multiplier: Factor of all numbers of filters, above 0.
       scope: The variable scope, default `InceptionV3`, made unique.
 
     Returns:
@@ -130,16 +106,15 @@ def inception_v3_base(
       2048 channels for images of 299x299.
 
     Raises:
-      ValueError: There is no such end point; `depth_multiplier` is not positive; `inputs` are not
+      ValueError: The end point is unknown; `depth_multiplier` is not positive; `inputs` are not
         a batch of images, or too small.
     """
     with variable_scope(scope, "InceptionV3"):
         variant = Variant(depth_multiplier, min_depth)
-        return build("inception_v3_base", inputs, _PARTS, final_endpoint, variant)
+        return inception_utils.build("inception_v3_base", inputs, _PARTS, final_endpoint, variant)
 
 
-@with_image_size(299)
-@described(inception_v3_base)
+@_common.with_image_size(299, inception_v3_base)
 def inception_v3(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -147,26 +122,26 @@ def inception_v3(
     dropout_keep_prob: float = 0.8,
     min_depth: int = 16,
     depth_multiplier: float = 1.0,
-    prediction_fn: Callable[..., jax.Array] = softmax,
+    prediction_fn: Function = softmax,
     spatial_squeeze: bool = True,
     reuse: Reuse = None,
     create_aux_logits: bool = True,
     scope: str = "InceptionV3",
     global_pool: bool = False,
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """Eleven modules of convolutions side by side, a linear classifier, and an auxiliary one.
 
-    The loss of the auxiliary logits, the end point 'AuxLogits', counts 0.4 in TF-Slim's training.
+    TF-Slim trains it with the loss of the auxiliary logits, end point 'AuxLogits', times 0.4.
 
     Args:
       inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
-        auxiliary logits). Up to 346 pixels (362 without) there is one prediction an image.
+        auxiliary logits). Up to 346 pixels (362 without) give one prediction per image.
         The variables of the auxiliary classifier depend on the size below 299 pixels.
-      num_classes: How many logits to give; None or 0 for the pooled features.
-      spatial_squeeze: Whether the logits, auxiliary ones too, lose their height and width, which
-        then must be 1.
-      create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
-      global_pool: Whether to average over the whole map and not over windows of 8x8. It does not
+      num_classes: Number of logits; None or 0 for the pooled features.
+      spatial_squeeze: Whether the logits and the auxiliary logits lose their height and width,
+        which then must be 1.
+      create_aux_logits: Whether to make the auxiliary classifier, also at inference.
+      global_pool: Whether to average over the whole map instead of windows of 8x8. It does not
         change the auxiliary logits.
       scope: The variable scope.
 
@@ -181,42 +156,30 @@ def inception_v3(
         `depth_multiplier` is not positive.
     """
     variant = Variant(depth_multiplier, min_depth)
-    check_variant("inception_v3", variant)
+    inception_utils.check_variant("inception_v3", variant)
     aux_classes = num_classes if create_aux_logits else None
-    check_images_and_aux(inputs, "inception_v3", bool(aux_classes))
+    inception_utils.check_images_and_aux(inputs, "inception_v3", bool(aux_classes))
     head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
-    with network_scope(scope, "InceptionV3", reuse, is_training) as opened:
+    with _common.network_scope(scope, "InceptionV3", reuse, is_training) as opened:
         net, end_points = inception_v3_base(
             inputs, min_depth=min_depth, depth_multiplier=depth_multiplier, scope=opened
         )
         if aux_classes:
             aux = _aux_logits(end_points["Mixed_6e"], aux_classes, variant)
             if spatial_squeeze:
-                aux = squeeze_logits(aux, f"{opened.name}/AuxLogits", "create_aux_logits=False")
+                aux = _common.squeeze_logits(
+                    aux, f"{opened.name}/AuxLogits", "create_aux_logits=False"
+                )
             end_points["AuxLogits"] = aux
-        return classify_windows(net, end_points, head, opened.name, 8)
+        return head.classify(net, end_points, opened.name, 8, keeps_dropped=True)
 
 
 def _aux_logits(net: jax.Array, num_classes: int, variant: Variant) -> jax.Array:
     """The auxiliary classifier, `[batch, height, width, num_classes]`."""
-    with same_size_scope(), variable_scope("AuxLogits"):
-        net = avg_pool2d(net, [5, 5], 3, padding="VALID", scope="AvgPool_1a_5x5")
-        net = conv2d(net, variant.depth(128), [1, 1], scope="Conv2d_1b_1x1")
-        window = fit_window(net, 5)
-        net = conv2d(
-            net,
-            variant.depth(768),
-            window,
-            padding="VALID",
-            weights_initializer=truncated_normal_initializer(stddev=0.01),
-            scope="Conv2d_2a_{}x{}".format(*window),
+    normal, scope = truncated_normal_initializer, "Conv2d_2a_{}x{}"
+    with inception_utils.same_size_scope(), variable_scope("AuxLogits"):
+        net = inception_utils.auxiliary_features(
+            net, scope, variant, largest=5, weights_initializer=normal(stddev=0.01)
         )
-        return conv2d(
-            net,
-            num_classes,
-            [1, 1],
-            activation_fn=None,
-            normalizer_fn=None,
-            weights_initializer=truncated_normal_initializer(stddev=0.001),
-            scope="Conv2d_2b_1x1",
-        )
+        head = Head(num_classes, spatial_squeeze=False)
+        return head.logits(net, "", "Conv2d_2b_1x1", weights_initializer=normal(stddev=0.001))

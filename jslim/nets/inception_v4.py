@@ -7,33 +7,26 @@ Szegedy et al., "Inception-v4, Inception-ResNet and the impact of residual conne
 (2016), https://arxiv.org/abs/1602.07261, figures 3 to 9.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import softmax
-from jslim.nets._common import EndPoints, Head, described, named, network_scope, with_image_size
+from jslim.nets import _common, inception_utils
+from jslim.nets._common import Arguments, Function, Head, Outputs, Scope
 from jslim.nets.inception_utils import (
     Branch,
     Part,
     avg_pool,
-    build,
-    check_images_and_aux,
-    classify_with_aux,
     conv,
-    inception_arg_scope,
-    join_branches,
     max_pool,
     mixed,
     same_size_scope,
 )
 
-inception_v4_arg_scope = inception_arg_scope
+inception_v4_arg_scope = inception_utils.inception_arg_scope
 
-_HALF: dict[str, Any] = {"stride": 2, "padding": "VALID"}
+_HALF: Arguments = {"stride": 2, "padding": "VALID"}
 _STEM: dict[str, Part] = {
     "Conv2d_1a_3x3": conv(32, 3, **_HALF),
     "Conv2d_2a_3x3": conv(32, 3, padding="VALID"),
@@ -88,15 +81,13 @@ _PARTS: dict[str, Part] = {
 }
 
 
-def _block(name: str, branches: tuple[Branch, ...], what: str) -> Callable[..., jax.Array]:
+def _block(name: str, branches: tuple[Branch, ...], what: str) -> Function:
     default_scope = "".join(part.capitalize() for part in name.split("_"))
 
-    @named(name, __name__)
-    def block(
-        inputs: jax.Array, scope: str | VariableScope | None = None, reuse: Reuse = None
-    ) -> jax.Array:
+    @_common.named(name, __name__)
+    def block(inputs: jax.Array, scope: Scope = None, reuse: Reuse = None) -> jax.Array:
         with variable_scope(scope, default_scope, reuse=reuse), same_size_scope():
-            return join_branches(inputs, branches)
+            return inception_utils.join_branches(inputs, branches)
 
     block.__doc__ = f"""{what} of Inception V4.
 
@@ -105,7 +96,7 @@ def _block(name: str, branches: tuple[Branch, ...], what: str) -> Callable[..., 
       scope: The variable scope, default `{default_scope}`, made unique.
 
     Returns:
-      The outputs of its {len(branches)} branches, joined.
+      The joined outputs of its {len(branches)} branches.
     """
     return block
 
@@ -117,16 +108,16 @@ block_reduction_b = _block("block_reduction_b", _TO_8X8, "The module that halves
 block_inception_c = _block("block_inception_c", _MODULE_8X8, "The module for maps of 8x8")
 
 
-@described()
+@_common.described()
 def inception_v4_base(
     inputs: jax.Array,
     final_endpoint: str = "Mixed_7d",
-    scope: str | VariableScope | None = None,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+) -> Outputs:
     """Inception V4 without its classifiers.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`, 75x75 pixels or more for the whole of it.
+      inputs: Images, `[batch, height, width, channels]`, 75x75 pixels or more for all of it.
       final_endpoint: The end point to stop at: Conv2d_1a_3x3, Conv2d_2a_3x3, Conv2d_2b_3x3,
         Mixed_3a, Mixed_4a, Mixed_5a to Mixed_5e, Mixed_6a to Mixed_6h or Mixed_7a to Mixed_7d.
       scope: The variable scope, default `InceptionV4`, made unique.
@@ -136,14 +127,13 @@ def inception_v4_base(
       1536 channels for images of 299x299.
 
     Raises:
-      ValueError: There is no such end point; `inputs` are not a batch of images, or too small.
+      ValueError: The end point is unknown; `inputs` are not a batch of images, or too small.
     """
     with variable_scope(scope, "InceptionV4"):
-        return build("inception_v4_base", inputs, _PARTS, final_endpoint)
+        return inception_utils.build("inception_v4_base", inputs, _PARTS, final_endpoint)
 
 
-@with_image_size(299)
-@described(inception_v4_base)
+@_common.with_image_size(299, inception_v4_base)
 def inception_v4(
     inputs: jax.Array,
     num_classes: int | None = 1001,
@@ -152,16 +142,16 @@ def inception_v4(
     reuse: Reuse = None,
     scope: str = "InceptionV4",
     create_aux_logits: bool = True,
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """Seventeen modules of convolutions side by side, a linear classifier, and an auxiliary one.
 
-    The loss of the auxiliary logits, the end point 'AuxLogits', counts 0.4 in TF-Slim's training.
+    TF-Slim trains it with the loss of the auxiliary logits, end point 'AuxLogits', times 0.4.
 
     Args:
       inputs: Images, `[batch, height, width, channels]`, 107x107 pixels or more (75x75 without
         auxiliary logits). The variables of the auxiliary classifier depend on the size.
-      num_classes: How many logits to give; None or 0 for the pooled features.
-      create_aux_logits: Whether to make the auxiliary classifier, also where nothing is trained.
+      num_classes: Number of logits; None or 0 for the pooled features.
+      create_aux_logits: Whether to make the auxiliary classifier, also at inference.
       scope: The variable scope.
 
     Returns:
@@ -172,12 +162,14 @@ def inception_v4(
     Raises:
       ValueError: The images are not a batch, or too small.
     """
-    check_images_and_aux(inputs, "inception_v4", bool(create_aux_logits and num_classes))
+    inception_utils.check_images_and_aux(
+        inputs, "inception_v4", bool(create_aux_logits and num_classes)
+    )
     head = Head(num_classes, dropout_keep_prob=dropout_keep_prob, prediction_fn=softmax)
     aux_features = "Mixed_6h" if create_aux_logits else None
-    with network_scope(scope, "InceptionV4", reuse, is_training) as opened:
+    with _common.network_scope(scope, "InceptionV4", reuse, is_training) as opened:
         net, end_points = inception_v4_base(inputs, scope=opened)
         with same_size_scope():
-            return classify_with_aux(
+            return inception_utils.classify_with_aux(
                 net, end_points, head, aux_features, ("Conv2d_2a", "Aux_logits")
             )

@@ -7,20 +7,18 @@ A larger variant of LeNet-5 of LeCun et al. (1998),
 http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf.
 """
 
-from collections.abc import Callable
-
 import jax
 
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import conv2d, dropout, flatten, fully_connected, max_pool2d, softmax
-from jslim.nets._common import EndPoints, check_images, described, with_image_size
+from jslim.nets._common import EndPoints, Function, Outputs, check_images, with_image_size
 from jslim.regularizers import l2_regularizer
 
 
 def lenet_arg_scope(weight_decay: float = 0.0) -> ArgScope:
-    """The defaults that LeNet was made with: normal weights of 0.1 and L2 on all of them.
+    """The defaults of LeNet: initial weights with a standard deviation of 0.1, L2 on all weights.
 
     Args:
       weight_decay: Scale of the L2 penalty; 0.0 for none.
@@ -38,21 +36,20 @@ def lenet_arg_scope(weight_decay: float = 0.0) -> ArgScope:
 
 
 @with_image_size(28)
-@described()
 def lenet(
     images: jax.Array,
     num_classes: int | None = 10,
     is_training: bool = False,
     dropout_keep_prob: float = 0.5,
-    prediction_fn: Callable[..., jax.Array] = softmax,
+    prediction_fn: Function = softmax,
     scope: str = "LeNet",
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """Two 5x5 convolutions with pooling, and two fully connected layers.
 
     Args:
       images: `[batch, height, width, channels]`, 4x4 pixels or more. The variables of `fc3`
         depend on height and width.
-      num_classes: How many logits to give; None or 0 for the features `fc3` before dropout.
+      num_classes: Number of logits; None or 0 for the features `fc3` before dropout.
       is_training: Whether to drop features.
 
     Returns:

@@ -1,4 +1,4 @@
-"""MobileNet V1: separable convolutions with normalization between their two halves.
+"""MobileNet V1: depthwise and 1x1 convolutions, each with batch normalization.
 
     with slim.arg_scope(mobilenet_v1.mobilenet_v1_arg_scope()):
         logits, end_points = mobilenet_v1.mobilenet_v1(images)
@@ -7,27 +7,20 @@ Howard et al., "MobileNets: efficient convolutional neural networks for mobile v
 (2017), https://arxiv.org/abs/1704.04861, table 1.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 
 from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
-from jslim.layers import batch_norm, conv2d, dropout, separable_conv2d, softmax
-from jslim.nets._common import (
-    EndPoints,
-    Head,
-    check_images,
-    described,
-    fixed_padding,
-    network_scope,
-    variant,
-    with_image_size,
-)
+from jslim.layers import batch_norm, conv2d, separable_conv2d, softmax
+from jslim.nets import _common
+from jslim.nets._common import Function, Head, Outputs, Scope, variant
 from jslim.regularizers import l2_regularizer
 
 
@@ -47,7 +40,8 @@ class DepthSepConv(NamedTuple):
     depth: int
 
 
-MOBILENETV1_CONV_DEFS: list[Conv | DepthSepConv] = [
+ConvDefs = Sequence[Conv | DepthSepConv]
+MOBILENETV1_CONV_DEFS: ConvDefs = [
     Conv([3, 3], 2, 32),
     DepthSepConv([3, 3], 1, 64),
     DepthSepConv([3, 3], 2, 128),
@@ -69,32 +63,23 @@ def mobilenet_v1_arg_scope(
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
     batch_norm_updates_collections: str | None = "update_ops",
-    normalizer_fn: Callable[..., jax.Array] | None = batch_norm,
+    normalizer_fn: Function | None = batch_norm,
 ) -> ArgScope:
-    """The defaults that MobileNet V1 was made with: batch normalization, ReLU6, L2 on weights.
+    """The defaults of MobileNet V1: batch normalization, ReLU6, L2 on weights.
 
     Args:
-      is_training: Of batch normalization; None leaves it as it is. The network sets its own.
+      is_training: Mode of batch normalization; None leaves it as it is. The network sets its own.
       weight_decay: Scale of the L2 penalty; 0.0 for none.
       stddev: Standard deviation of the initial weights.
-      regularize_depthwise: Whether the penalty is on depthwise kernels too.
+      regularize_depthwise: Whether the penalty applies to depthwise kernels too.
       batch_norm_decay: Weight of the old value in the moving statistics.
       batch_norm_epsilon: Added to the variance.
       batch_norm_updates_collections: As for `batch_norm`.
-      normalizer_fn: What follows each convolution.
+      normalizer_fn: Normalizer of each convolution.
 
     Returns:
       A scope for `slim.arg_scope`.
     """
-    params: dict[str, Any] = {
-        "center": True,
-        "scale": True,
-        "decay": batch_norm_decay,
-        "epsilon": batch_norm_epsilon,
-        "updates_collections": batch_norm_updates_collections,
-    }
-    if is_training is not None:
-        params["is_training"] = is_training
     regularizer = l2_regularizer(weight_decay)
     with (
         arg_scope(
@@ -103,7 +88,15 @@ def mobilenet_v1_arg_scope(
             activation_fn=jax.nn.relu6,
             normalizer_fn=normalizer_fn,
         ),
-        arg_scope([batch_norm], **params),
+        arg_scope(
+            [batch_norm],
+            center=True,
+            scale=True,
+            decay=batch_norm_decay,
+            epsilon=batch_norm_epsilon,
+            updates_collections=batch_norm_updates_collections,
+        ),
+        _common.safe_arg_scope([batch_norm], is_training=is_training),
         arg_scope([conv2d], weights_regularizer=regularizer),
         arg_scope(
             [separable_conv2d], weights_regularizer=regularizer if regularize_depthwise else None
@@ -117,11 +110,11 @@ def mobilenet_v1_base(
     final_endpoint: str = "Conv2d_13_pointwise",
     min_depth: int = 8,
     depth_multiplier: float = 1.0,
-    conv_defs: Sequence[Conv | DepthSepConv] | None = None,
+    conv_defs: ConvDefs | None = None,
     output_stride: int | None = None,
     use_explicit_padding: bool = False,
-    scope: str | VariableScope | None = None,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+) -> Outputs:
     """MobileNet V1 without its classifier.
 
     Args:
@@ -129,67 +122,45 @@ def mobilenet_v1_base(
       final_endpoint: The end point to stop at: Conv2d_0, Conv2d_1_depthwise, Conv2d_1_pointwise
         and so on.
       min_depth: The least number of channels of a layer.
-      depth_multiplier: What the numbers of channels are multiplied by, above 0.
-      conv_defs: The layers; default those of the paper.
-      output_stride: How many times smaller than the images the map is at most: 8, 16 or 32.
-        Later layers are dilated in place of strided. None for what the strides come to.
-      use_explicit_padding: Whether what a layer pads depends on its kernel alone, and not on the
-        size of the map.
+      depth_multiplier: Factor of all numbers of channels, above 0.
+      conv_defs: The layers, by default those of the paper.
+      output_stride: The largest ratio of the sizes of images and map: 8, 16 or 32. Layers that
+        would exceed it are dilated instead of strided. None for the product of all strides.
+      use_explicit_padding: Whether padding depends on the kernel only, not on the size of the map.
       scope: The variable scope, default `MobilenetV1`.
 
     Returns:
       The output at `final_endpoint`, and all end points up to it as a dict.
 
     Raises:
-      ValueError: There is no such end point; the multiplier or `output_stride` is not one of the
-        above; a layer of `conv_defs` is not a `Conv` or `DepthSepConv`.
+      ValueError: The end point is unknown; the multiplier or `output_stride` has another value than
+        above; a layer of `conv_defs` is neither a `Conv` nor a `DepthSepConv`.
     """
     where = "mobilenet_v1_base"
     checks.number(where, "depth_multiplier", depth_multiplier, above=0)
-    if output_stride not in (None, 8, 16, 32):
-        raise ValueError(f"{where}: output_stride must be None, 8, 16 or 32, got {output_stride}")
+    checks.one_of(where, "output_stride", output_stride, (None, 8, 16, 32))
     layers = conv_defs or MOBILENETV1_CONV_DEFS
-    names = [name for index, layer in enumerate(layers) for name in _names(where, index, layer)]
-    checks.known(where, "end point", final_endpoint, names)
+    names = [_names(where, index, layer) for index, layer in enumerate(layers)]
+    checks.known(where, "end point", final_endpoint, list(itertools.chain(*names)))
 
     def padding(kernel: Sequence[int], rate: int = 1) -> str | list[tuple[int, int]]:
-        return fixed_padding(kernel, rate) if use_explicit_padding else "SAME"
+        return _common.fixed_padding(kernel, rate) if use_explicit_padding else "SAME"
 
-    net = inputs
-    end_points: EndPoints = {}
-    current, rate = 1, 1
+    net, end_points = inputs, {}
+    steps = _common.strides_and_rates((layer.stride for layer in layers), output_stride)
     with variable_scope(scope, "MobilenetV1"):
-        for index, layer in enumerate(layers):
-            depth = max(int(layer.depth * depth_multiplier), min_depth)
-            stride, layer_rate = layer.stride, 1
-            if output_stride is not None and current == output_stride:
-                stride, layer_rate = 1, rate
-                rate *= layer.stride
-            else:
-                current *= layer.stride
-            for name in _names(where, index, layer):
-                if isinstance(layer, Conv):
-                    net = conv2d(
-                        net,
-                        depth,
-                        layer.kernel,
-                        stride=layer.stride,
-                        padding=padding(layer.kernel),
-                        scope=name,
-                    )
-                elif name.endswith("_depthwise"):
+        for layer, of_layer, (stride, rate) in zip(layers, names, steps, strict=True):
+            kernel, depth = layer.kernel, max(int(layer.depth * depth_multiplier), min_depth)
+            for name in of_layer:
+                if name.endswith("_depthwise"):
+                    pads = padding(kernel, rate)
                     net = separable_conv2d(
-                        net,
-                        None,
-                        layer.kernel,
-                        depth_multiplier=1,
-                        stride=stride,
-                        rate=layer_rate,
-                        padding=padding(layer.kernel, layer_rate),
-                        scope=name,
+                        net, None, kernel, 1, stride, pads, rate=rate, scope=name
                     )
+                elif name.endswith("_pointwise"):
+                    net = conv2d(net, depth, [1, 1], scope=name)
                 else:
-                    net = conv2d(net, depth, [1, 1], stride=1, padding="SAME", scope=name)
+                    net = conv2d(net, depth, kernel, layer.stride, padding(kernel), scope=name)
                 end_points[name] = net
                 if name == final_endpoint:
                     return net, end_points
@@ -207,8 +178,7 @@ def _names(where: str, index: int, layer: Conv | DepthSepConv) -> list[str]:
     )
 
 
-@with_image_size(224)
-@described(mobilenet_v1_base)
+@_common.with_image_size(224, mobilenet_v1_base)
 def mobilenet_v1(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -216,25 +186,25 @@ def mobilenet_v1(
     is_training: bool = True,
     min_depth: int = 8,
     depth_multiplier: float = 1.0,
-    conv_defs: Sequence[Conv | DepthSepConv] | None = None,
-    prediction_fn: Callable[..., jax.Array] | None = softmax,
+    conv_defs: ConvDefs | None = None,
+    prediction_fn: Function | None = softmax,
     spatial_squeeze: bool = True,
     reuse: Reuse = None,
-    scope: str | VariableScope | None = "MobilenetV1",
+    scope: Scope = "MobilenetV1",
     global_pool: bool = False,
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """A convolution, thirteen separable ones, and a linear classifier.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`, of any size; up to 224 give one
-        prediction an image.
-      num_classes: How many logits to give; None or 0 for the pooled features.
-      conv_defs: The layers; default those of the paper. They must end in 'Conv2d_13_pointwise'.
-      prediction_fn: Makes the end point 'Predictions' of `(logits, scope='Predictions')`; None
-        for none.
+      inputs: Images, `[batch, height, width, channels]`, of any size; up to 224x224 pixels give one
+        prediction per image.
+      num_classes: Number of logits; None or 0 for the pooled features.
+      conv_defs: The layers, by default those of the paper. The last must be 'Conv2d_13_pointwise'.
+      prediction_fn: Called as `prediction_fn(logits, scope='Predictions')`; its result is the end
+        point 'Predictions'. None for no such end point.
       scope: The variable scope.
-      global_pool: Whether to average over the whole map and not over windows of 7x7, so that
-        images of any size give one prediction.
+      global_pool: Whether to average over the whole map instead of windows of 7x7, so that images
+        of any size give one prediction.
 
     Returns:
       The logits, `[batch, num_classes]` (with their height and width in the middle if
@@ -242,12 +212,11 @@ def mobilenet_v1(
       points of `mobilenet_v1_base`, AvgPool_1a or global_pool, Logits, Predictions as a dict.
 
     Raises:
-      ValueError: The images are not a batch, or too large to squeeze; what `mobilenet_v1_base`
-        raises.
+      ValueError: The images are not a batch, or too large to squeeze; or as `mobilenet_v1_base`.
     """
-    check_images(inputs, "mobilenet_v1", 1)
+    _common.check_images(inputs, "mobilenet_v1", 1)
     head = Head(num_classes, spatial_squeeze, global_pool, dropout_keep_prob, prediction_fn)
-    with network_scope(scope, "MobilenetV1", reuse, is_training) as opened:
+    with _common.network_scope(scope, "MobilenetV1", reuse, is_training) as opened:
         net, end_points = mobilenet_v1_base(
             inputs,
             scope=opened,
@@ -255,14 +224,8 @@ def mobilenet_v1(
             depth_multiplier=depth_multiplier,
             conv_defs=conv_defs,
         )
-        with variable_scope("Logits"):
-            window = [min(side, 7) for side in net.shape[1:3]]
-            net = head.pool(net, end_points, "AvgPool_1a", window, scope="AvgPool_1a")
-            if not num_classes:
-                return net, end_points
-            net = dropout(net, keep_prob=dropout_keep_prob, scope="Dropout_1b")
-            logits = head.logits(net, opened.name, "Conv2d_1c_1x1")
-        return head.predict(logits, end_points)
+        layers = ("AvgPool_1a", "Dropout_1b", "Conv2d_1c_1x1")
+        return head.classify(net, end_points, opened.name, 7, layers)
 
 
 mobilenet_v1_075 = variant(mobilenet_v1, "mobilenet_v1_075", depth_multiplier=0.75)

@@ -7,22 +7,20 @@ Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks" (2018),
 https://arxiv.org/abs/1801.04381, table 2.
 """
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 
 from jslim.core.arg_scope import add_arg_scope, arg_scope
-from jslim.core.names import VariableScope
-from jslim.layers import batch_norm, conv2d, fully_connected, group_norm, separable_conv2d
+from jslim.layers import batch_norm, conv2d, group_norm, separable_conv2d
 from jslim.nets import mobilenet as lib
-from jslim.nets._common import EndPoints, described, variant, with_image_size
+from jslim.nets._common import Activation, Function, Outputs, Scope, variant, with_image_size
 from jslim.nets.conv_blocks import expand_input_by_factor, expanded_conv
 from jslim.nets.mobilenet import op
 
 training_scope = lib.training_scope
-
-_LAYERS = (conv2d, fully_connected, separable_conv2d)
 
 
 def _blocks(rows: Iterable[tuple[int, int, int]]) -> list[lib.Op]:
@@ -34,9 +32,9 @@ def _blocks(rows: Iterable[tuple[int, int, int]]) -> list[lib.Op]:
     ]
 
 
-def _defaults(normalizer_fn: Callable[..., jax.Array]) -> lib.Defaults:
+def _defaults(normalizer_fn: Function) -> lib.Defaults:
     return {
-        _LAYERS: {"normalizer_fn": normalizer_fn, "activation_fn": jax.nn.relu6},
+        lib.LAYERS: {"normalizer_fn": normalizer_fn, "activation_fn": jax.nn.relu6},
         (expanded_conv,): {
             "expansion_size": expand_input_by_factor(6),
             "split_expansion": 1,
@@ -54,39 +52,38 @@ V2_DEF: lib.Definition = {
         op(conv2d, stride=2, num_outputs=32, kernel_size=[3, 3]),
         op(expanded_conv, expansion_size=expand_input_by_factor(1, 1), num_outputs=16),
         *_blocks(_ROWS),
-        op(conv2d, stride=1, num_outputs=1280, kernel_size=[1, 1]),
+        op(conv2d, num_outputs=1280, kernel_size=[1, 1]),
     ],
 }
 V2_DEF_GROUP_NORM: lib.Definition = {**V2_DEF, "defaults": _defaults(group_norm)}
 
 
-@with_image_size(224)
+@with_image_size(224, lib.mobilenet)
 @add_arg_scope
-@described(lib.mobilenet)
 def mobilenet(
     input_tensor: jax.Array,
     num_classes: int | None = 1001,
     depth_multiplier: float = 1.0,
-    scope: str | VariableScope | None = "MobilenetV2",
+    scope: Scope = "MobilenetV2",
     conv_defs: lib.ConvDefs | None = None,
     finegrain_classification_mode: bool = False,
     min_depth: int | None = None,
     divisible_by: int | None = None,
-    activation_fn: Callable[[jax.Array], jax.Array] | None = None,
+    activation_fn: Activation = None,
     **kwargs: Any,
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """A convolution, seventeen inverted residual blocks, a convolution and a linear classifier.
 
-    It is built for inference, unless `training_scope` or `is_training` say otherwise.
+    The default mode is inference; `training_scope` or `is_training` change it.
 
     Args:
       input_tensor: Images, `[batch, height, width, channels]`, of any size.
-      depth_multiplier: What the numbers of channels are multiplied by, above 0.
-      conv_defs: Another definition than `V2_DEF`, as described in `mobilenet`.
-      finegrain_classification_mode: Whether a multiplier below 1 leaves the last layer as it is.
+      depth_multiplier: Factor of all numbers of channels, above 0.
+      conv_defs: The definition, described in `slim.nets.mobilenet`; default `V2_DEF`.
+      finegrain_classification_mode: Whether a multiplier below 1 does not change the last layer.
       min_depth: The least number of channels of a layer, default 8.
-      divisible_by: What the numbers of channels are rounded to multiples of, default 8.
-      activation_fn: In place of ReLU6.
+      divisible_by: Numbers of channels are rounded to multiples of it, default 8.
+      activation_fn: Replaces ReLU6.
       **kwargs: Further arguments of `slim.nets.mobilenet.mobilenet`: `prediction_fn`, `reuse`,
         `base_only`, `use_reduce_mean_for_pooling`, `final_endpoint`, `output_stride`,
         `use_explicit_padding`, `is_training`.
@@ -97,8 +94,8 @@ def mobilenet(
       global_pool, Logits, Predictions as a dict.
 
     Raises:
-      TypeError: There is no such argument.
-      ValueError: The images are not a batch; an argument is not one of the above.
+      TypeError: An argument is unknown.
+      ValueError: The images are not a batch; an argument has another value than above.
     """
     lib.refuse_multiplier("mobilenet_v2", kwargs)
     conv_defs = V2_DEF if conv_defs is None else conv_defs
@@ -109,37 +106,28 @@ def mobilenet(
         conv_defs = {**conv_defs, "spec": [*layers, last]}
     if activation_fn is not None:
         defaults = dict(conv_defs.get("defaults", {}))
-        defaults[_LAYERS] = {**defaults.get(_LAYERS, {}), "activation_fn": activation_fn}
+        defaults[lib.LAYERS] = {**defaults.get(lib.LAYERS, {}), "activation_fn": activation_fn}
         conv_defs = {**conv_defs, "defaults": defaults}
     with lib.safe_arg_scope([lib.depth_multiplier], min_depth=min_depth, divisible_by=divisible_by):
-        return lib.mobilenet(
-            input_tensor,
-            num_classes=num_classes,
-            conv_defs=conv_defs,
-            scope=scope,
-            multiplier=depth_multiplier,
-            **kwargs,
-        )
+        kwargs |= {"conv_defs": conv_defs, "multiplier": depth_multiplier}
+        return lib.mobilenet(input_tensor, num_classes, scope=scope, **kwargs)
 
 
 mobilenet_v2_140 = variant(mobilenet, "mobilenet_v2_140", depth_multiplier=1.4)
-mobilenet_v2_050 = variant(
-    mobilenet, "mobilenet_v2_050", depth_multiplier=0.50, finegrain_classification_mode=True
-)
-mobilenet_v2_035 = variant(
-    mobilenet, "mobilenet_v2_035", depth_multiplier=0.35, finegrain_classification_mode=True
-)
+_fine = functools.partial(variant, mobilenet, finegrain_classification_mode=True)
+mobilenet_v2_050 = _fine("mobilenet_v2_050", depth_multiplier=0.50)
+mobilenet_v2_035 = _fine("mobilenet_v2_035", depth_multiplier=0.35)
 
 
 @add_arg_scope
 def mobilenet_base(
     input_tensor: jax.Array, depth_multiplier: float = 1.0, **kwargs: Any
-) -> tuple[jax.Array, EndPoints]:
+) -> Outputs:
     """MobileNet V2 without its classifier.
 
     Args:
       input_tensor: Images, `[batch, height, width, channels]`, of any size.
-      depth_multiplier: What the numbers of channels are multiplied by, above 0.
+      depth_multiplier: Factor of all numbers of channels, above 0.
       **kwargs: Further arguments of `mobilenet`.
 
     Returns:
@@ -155,17 +143,17 @@ def mobilenet_base(
 @add_arg_scope
 def mobilenet_base_group_norm(
     input_tensor: jax.Array, depth_multiplier: float = 1.0, groups: int = 8, **kwargs: Any
-) -> tuple[jax.Array, EndPoints]:
-    """`mobilenet_base` with group normalization in place of batch normalization.
+) -> Outputs:
+    """`mobilenet_base` with group normalization instead of batch normalization.
 
     Args:
       input_tensor: Images, `[batch, height, width, channels]`, of any size.
-      depth_multiplier: What the numbers of channels are multiplied by, above 0.
-      groups: How many groups the channels of a layer are normalized in.
+      depth_multiplier: Factor of all numbers of channels, above 0.
+      groups: Number of groups of channels.
       **kwargs: Further arguments of `mobilenet`.
 
     Returns:
-      What `mobilenet_base` gives.
+      The same as `mobilenet_base`.
 
     Raises:
       TypeError, ValueError: As `mobilenet`.

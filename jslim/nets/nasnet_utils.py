@@ -1,7 +1,7 @@
-"""What NASNet and PNASNet are made of: cells, that a search over networks found.
+"""The cells of NASNet and PNASNet, which a search over networks found.
 
-A cell sees the outputs of the two cells before it. It makes five more arrays, each the sum of two
-operations on earlier ones, and joins those that nothing else uses.
+The inputs of a cell are the outputs of the two cells before it. A cell makes five more arrays, each
+the sum of two operations on earlier arrays, and joins the arrays that no operation uses.
 """
 
 from dataclasses import dataclass
@@ -23,33 +23,34 @@ _CAP = 6.0
 
 @dataclass(frozen=True)
 class Config:
-    """What a network of cells is built by; `dataclasses.replace` changes a field.
+    """The configuration of a network of cells; `dataclasses.replace` changes a field.
 
-    Differs from TF-Slim, where it is an `HParams` that can be changed in place.
+    Differs from TF-Slim: there it is an `HParams`, which can be changed in place.
     """
 
-    num_cells: int  # beside those that make the map smaller, and the stem's
+    num_cells: int  # without the reduction cells and the cells of the stem
     num_conv_filters: int  # of the first cell
     stem_multiplier: float  # the filters of the first convolution, in units of 32
-    drop_path_keep_prob: float  # the share of paths that is kept in the last cell at the end
-    dense_dropout_keep_prob: float  # the share of features that is kept before the classifier
-    total_training_steps: int  # until paths are dropped in full
+    drop_path_keep_prob: float  # share of paths that the last cell keeps at the end of training
+    dense_dropout_keep_prob: float  # share of features that dropout keeps before the classifier
+    total_training_steps: int  # the share of dropped paths grows up to this step
     skip_reduction_layer_input: bool = False
-    filter_scaling_rate: float = 2.0  # of the filters, where the map becomes smaller
+    filter_scaling_rate: float = 2.0  # factor of the number of filters at each reduction
     num_reduction_layers: int = 2
     use_aux_head: bool = True
-    data_format: str = "NHWC"  # what is computed in; images are NHWC
+    data_format: str = "NHWC"  # of the maps inside the network; images are NHWC
     use_bounded_activation: bool = False
 
     def __post_init__(self) -> None:
         checks.one_of("Config", "data_format", self.data_format, ("NHWC", "NCHW"))
         for name in ("drop_path_keep_prob", "dense_dropout_keep_prob"):
-            share = getattr(self, name)
-            if not 0 < share <= 1:
-                raise ValueError(f"Config: {name} must be above 0 and at most 1, got {share}")
+            checks.number("Config", name, getattr(self, name), above=0, at_most=1)
 
     def activate(self, net: jax.Array) -> jax.Array:
         return jax.nn.relu6(net) if self.use_bounded_activation else jax.nn.relu(net)
+
+    def cap(self, net: jax.Array) -> jax.Array:
+        return jax.nn.relu6(net) if self.use_bounded_activation else net
 
     def bound(self, net: jax.Array) -> jax.Array:
         return net.clip(-_CAP, _CAP) if self.use_bounded_activation else net
@@ -64,7 +65,7 @@ class Config:
 
     @property
     def reductions(self) -> list[int]:
-        """Before which cells the map becomes smaller."""
+        """The cells before which the map becomes smaller, from 0."""
         return calc_reduction_layers(self.num_cells, self.num_reduction_layers)
 
     def channels(self, net: jax.Array) -> int:
@@ -76,7 +77,7 @@ class Config:
 
 
 def calc_reduction_layers(num_cells: int, num_reduction_layers: int) -> list[int]:
-    """Before which cells the map becomes smaller: at equal distances.
+    """The cells before which the map becomes smaller, from 0, at equal distances.
 
     >>> calc_reduction_layers(18, 2)
     [6, 12]
@@ -85,33 +86,38 @@ def calc_reduction_layers(num_cells: int, num_reduction_layers: int) -> list[int
     return [int(float(index) / count * num_cells) for index in range(1, count)]
 
 
+def normalized_1x1(
+    net: jax.Array, filters: int, stride: int = 1, scope: str = "1x1", bn_scope: str = "bn_1"
+) -> jax.Array:
+    """A 1x1 convolution and batch normalization."""
+    return batch_norm(conv2d(net, filters, 1, stride, scope=scope), scope=bn_scope)
+
+
 def factorized_reduction(
     net: jax.Array, output_filters: int, stride: int, config: Config
 ) -> jax.Array:
-    """Makes a map smaller by 1x1 convolutions that between them see every other pixel twice.
+    """Makes a map smaller by two 1x1 convolutions, one for even and one for odd pixels.
 
-    One half of the filters is of the pixels at even places and one of those at odd places.
+    Each convolution makes half of the filters.
 
     Args:
       net: `[batch, height, width, channels]`, or with channels second by `config`.
       output_filters: Number of filters.
-      stride: Step from one pixel to the next; 1 makes a plain convolution.
-      config: The network's.
+      stride: Step from one pixel to the next; 1 for one plain convolution.
+      config: The configuration of the network.
 
     Returns:
       `[batch, ceil(height / stride), ceil(width / stride), output_filters]`, or with channels
       second.
     """
     if stride == 1:
-        net = conv2d(net, output_filters, 1, scope="path_conv")
-        return batch_norm(net, scope="path_bn")
-    pixels = [1, 1]
-    path1 = avg_pool2d(net, pixels, stride=stride, padding="VALID")
+        return normalized_1x1(net, output_filters, 1, "path_conv", "path_bn")
+    path1 = avg_pool2d(net, [1, 1], stride, "VALID")
     path1 = conv2d(path1, output_filters // 2, 1, scope="path1_conv")
-    # By one pixel up and to the left, with zeros at the other sides.
+    # Moved up and left by one pixel, with zeros at the other sides.
     shift = [(-1, 1, 0) if axis in config.map_axes else (0, 0, 0) for axis in range(4)]
     path2 = lax.pad(net, np.zeros((), net.dtype), shift)
-    path2 = avg_pool2d(path2, pixels, stride=stride, padding="VALID")
+    path2 = avg_pool2d(path2, [1, 1], stride, "VALID")
     path2 = conv2d(path2, output_filters - output_filters // 2, 1, scope="path2_conv")
     net = lax.concatenate([path1, path2], config.channel_axis)
     return batch_norm(net, scope="final_path_bn")
@@ -119,20 +125,20 @@ def factorized_reduction(
 
 @add_arg_scope
 def drop_path(net: jax.Array, keep_prob: float | jax.Array, is_training: bool = True) -> jax.Array:
-    """Sets whole examples to zero, and scales up the others.
+    """Sets random examples to zero and scales up the others.
 
     Larsson et al. (2016), https://arxiv.org/abs/1605.07648.
 
     Args:
       net: `[batch, ...]`.
-      keep_prob: The share of examples that is kept, in (0, 1].
-      is_training: Whether to drop; otherwise `net` is returned as it is.
+      keep_prob: Probability that an example is kept, in (0, 1].
+      is_training: Whether to drop; if not, `net` is returned unchanged.
 
     Returns:
       An array of the shape of `net`.
 
     Raises:
-      ScopeError: In training the model that runs was given no randomness for 'dropout'.
+      ScopeError: In training, the running model has no random key for 'dropout'.
     """
     if not is_training:
         return net
@@ -149,16 +155,20 @@ def path_keep_prob(
     current_step: jax.Array | int,
     drop_connect_version: str = "v3",
 ) -> jax.Array | float:
-    """The share of paths to keep in a cell at a step.
+    """The share of paths that a cell keeps at a training step.
 
     Args:
-      config: Its `drop_path_keep_prob` is reached in the last cell after `total_training_steps`.
-      layer_ratio: Which of the cells it is, as a share of all: 1.0 for the last.
+      config: The last cell reaches its `drop_path_keep_prob` after `total_training_steps`.
+      layer_ratio: Number of the cell divided by the number of cells: 1.0 for the last.
       current_step: The training step.
-      drop_connect_version: 'v1' for less dropping in early steps, 'v2' in early cells, 'v3' both.
+      drop_connect_version: 'v1' drops less in early steps, 'v2' in early cells, 'v3' in both.
 
     Raises:
-      ValueError: There is no such version.
+      ValueError: The version is unknown.
+
+    >>> config = Config(18, 32, 3.0, 0.6, 1.0, total_training_steps=1000)
+    >>> round(float(path_keep_prob(config, layer_ratio=0.5, current_step=1000)), 4)
+    0.8
     """
     checks.one_of("", "drop_connect_version", drop_connect_version, ("v1", "v2", "v3"))
     keep: jax.Array | float = config.drop_path_keep_prob
@@ -179,7 +189,7 @@ def apply_drop_path(
     current_step: jax.Array | int | None = None,
     drop_connect_version: str = "v3",
 ) -> jax.Array:
-    """`drop_path` as far as a cell and a step want it."""
+    """`drop_path` with the `path_keep_prob` of a cell at a step."""
     if config.drop_path_keep_prob == 1.0:
         return net
     step = get_or_create_global_step() if current_step is None else current_step
@@ -190,9 +200,11 @@ def apply_drop_path(
 class CellSpec:
     """A cell that a search found."""
 
-    operations: tuple[str, ...]  # two for each of five sums
-    hiddenstate_indices: tuple[int, ...]  # what each is applied to: 0 and 1 are the inputs
-    used_hiddenstates: tuple[bool, ...]  # whether each input and sum is used by another
+    operations: tuple[str, ...]  # two for each of the five sums
+    hiddenstate_indices: tuple[
+        int, ...
+    ]  # the input of each operation; 0 and 1 are those of the cell
+    used_hiddenstates: tuple[bool, ...]  # whether an operation uses this input or sum
 
 
 NASNET_A_NORMAL = CellSpec(
@@ -236,7 +248,7 @@ class Cell:
 
     spec: CellSpec
     config: Config
-    total_num_cells: int  # that the share of dropped paths grows over
+    total_num_cells: int  # the share of dropped paths grows up to this cell
     current_step: jax.Array | int | None = None
 
     def __call__(
@@ -251,99 +263,74 @@ class Cell:
         """Applies the cell.
 
         Args:
-          net: The output of the cell before, `[batch, height, width, channels]` or with channels
+          net: The output of the last cell, `[batch, height, width, channels]` or with channels
             second.
           scope: The variable scope.
-          filter_scaling: What the number of filters is multiplied by.
-          stride: How many times smaller the map becomes.
-          prev_layer: The output of the cell before that, which may be of a larger map; None for
-            `net`.
-          cell_num: Which of all cells it is, from 0.
+          filter_scaling: Factor of the number of filters.
+          stride: Factor by which height and width become smaller.
+          prev_layer: The output of the cell before the last, possibly a larger map; None for `net`.
+          cell_num: Number of the cell, from 0.
 
         Returns:
-          The arrays that nothing in the cell uses, joined.
+          The joined arrays that no operation of the cell uses.
         """
         config, spec = self.config, self.spec
         filters = int(config.num_conv_filters * filter_scaling)
         ratio = (cell_num + 1) / self.total_num_cells
         with variable_scope(scope):
             previous = self._match(net if prev_layer is None else prev_layer, net, filters)
-            first = conv2d(config.activate(net), filters, 1, scope="1x1")
-            states = [batch_norm(first, scope="beginning_bn"), previous]
+            net = config.activate(net)
+            states = [normalized_1x1(net, filters, 1, "1x1", "beginning_bn"), previous]
+            operations = iter(zip(spec.operations, spec.hiddenstate_indices, strict=True))
             for index in range(len(spec.operations) // 2):
                 with variable_scope(f"comb_iter_{index}"):
                     results = []
-                    for side, place in (("left", 2 * index), ("right", 2 * index + 1)):
-                        state = spec.hiddenstate_indices[place]
-                        # The cell's own arrays are small already.
+                    for side in ("left", "right"):
+                        operation, state = next(operations)
+                        # The arrays of the cell itself have the smaller size already.
                         step = stride if state < 2 else 1
                         with variable_scope(side):
-                            results.append(
-                                self._operate(
-                                    states[state], spec.operations[place], step, filters, ratio
-                                )
-                            )
-                    total = lax.add(*results)
-                    states.append(jax.nn.relu6(total) if config.use_bounded_activation else total)
+                            net = self._operate(states[state], operation, step, filters, ratio)
+                            results.append(net)
+                    states.append(config.cap(lax.add(*results)))
             with variable_scope("cell_output"):
                 return self._join(states)
 
     def _match(self, previous: jax.Array, net: jax.Array, filters: int) -> jax.Array:
-        """The output of the cell before the last in the size of the last one's."""
+        """The output of the cell before the last, in the size of `net`."""
         config = self.config
         if previous is net:
             return net
         if config.map_size(previous) != config.map_size(net):
             return factorized_reduction(config.activate(previous), filters, 2, config)
         if config.channels(previous) != filters:
-            previous = conv2d(config.activate(previous), filters, 1, scope="prev_1x1")
-            previous = batch_norm(previous, scope="prev_bn")
+            return normalized_1x1(config.activate(previous), filters, 1, "prev_1x1", "prev_bn")
         return previous
 
     def _operate(
         self, net: jax.Array, operation: str, stride: int, filters: int, ratio: float
     ) -> jax.Array:
         config = self.config
-        kind, _, rest = operation.partition("_")
-        if kind == "none":
-            if config.use_bounded_activation:
-                net = jax.nn.relu6(net)
-            if stride > 1 or config.channels(net) != filters:
-                net = self._fit(config.activate(net), filters, stride)
-                net = config.bound(net)
-            return net
-        if kind == "separable":
-            size, _, repetitions = rest.partition("_")
-            net = self._separable(net, int(size[0]), int(repetitions), stride, filters)
-        else:
-            pool = {"avg": avg_pool2d, "max": max_pool2d}[kind]
-            window = int(rest.rpartition("x")[2])
-            channels = config.channels(net)
-            net = jax.nn.relu6(net) if config.use_bounded_activation else net
-            net = pool(net, window, stride=stride, padding="SAME")
-            if channels != filters:
-                net = self._fit(net, filters, 1)
+        match operation.split("_"):
+            case ["none"]:
+                net = config.cap(net)
+                if stride > 1 or config.channels(net) != filters:
+                    net = config.bound(normalized_1x1(config.activate(net), filters, stride))
+                return net
+            case ["separable", size, repetitions]:
+                for index in range(1, int(repetitions) + 1):
+                    net, name = config.activate(net), f"{size}_{index}"
+                    net = separable_conv2d(
+                        net, filters, int(size[0]), 1, stride, scope=f"separable_{name}"
+                    )
+                    net = batch_norm(net, scope=f"bn_sep_{name}")
+                    stride = 1
+            case [kind, "pool", size]:
+                pool = avg_pool2d if kind == "avg" else max_pool2d
+                net = pool(config.cap(net), int(size[0]), stride, "SAME")
+                if config.channels(net) != filters:
+                    net = normalized_1x1(net, filters)
         return apply_drop_path(config.bound(net), config, ratio, current_step=self.current_step)
-
-    def _fit(self, net: jax.Array, filters: int, stride: int) -> jax.Array:
-        return batch_norm(conv2d(net, filters, 1, stride=stride, scope="1x1"), scope="bn_1")
-
-    def _separable(
-        self, net: jax.Array, size: int, repetitions: int, stride: int, filters: int
-    ) -> jax.Array:
-        for index in range(1, repetitions + 1):
-            name = f"{size}x{size}_{index}"
-            net = separable_conv2d(
-                self.config.activate(net),
-                filters,
-                size,
-                depth_multiplier=1,
-                scope=f"separable_{name}",
-                stride=stride,
-            )
-            net = batch_norm(net, scope=f"bn_sep_{name}")
-            stride = 1
-        return net
 
     def _join(self, states: list[jax.Array]) -> jax.Array:
         config, last = self.config, states[-1]

@@ -1,4 +1,4 @@
-"""Pix2pix: the generator, an encoder and a decoder of its maps, and the discriminator of patches.
+"""Pix2pix: the generator, an encoder and a decoder, and the discriminator of patches.
 
     with slim.arg_scope(pix2pix.pix2pix_arg_scope()):
         logits, end_points = pix2pix.pix2pix_generator(images, num_outputs=3)
@@ -10,34 +10,29 @@ Isola et al., "Image-to-image translation with conditional adversarial networks"
 https://arxiv.org/abs/1611.07004, section 6.1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import random_normal_initializer
 from jslim.layers import conv2d, conv2d_transpose, dropout, instance_norm
-from jslim.nets._common import EndPoints, check_images
-from jslim.nets._generative import (
-    check_method,
-    enlarge_nearest,
-    leaky_relu,
-    pair,
-    with_border,
-)
+from jslim.nets._common import Activation, Arguments, EndPoints, Outputs, check_images
+from jslim.nets._generative import enlarge_nearest, leaky_relu, with_border
 
 _METHODS = ("nn_upsample_conv", "conv2d_transpose")
 
 
 def pix2pix_arg_scope() -> ArgScope:
-    """The defaults that pix2pix was made with: instance normalization, normal initial weights.
+    """The defaults of pix2pix: instance normalization, normally distributed initial weights.
 
     Returns:
-      A scope for `slim.arg_scope`, of `conv2d` and `conv2d_transpose`.
+      A scope for `slim.arg_scope`, for `conv2d` and `conv2d_transpose`.
     """
     with arg_scope(
         [conv2d, conv2d_transpose],
@@ -54,33 +49,33 @@ def upsample(
     kernel_size: Sequence[int],
     method: str = "nn_upsample_conv",
 ) -> jax.Array:
-    """A larger map, through a 4x4 convolution without activation.
+    """Makes a map larger, with a 4x4 convolution without activation.
 
     Args:
       net: `[batch, height, width, channels]`.
       num_outputs: Number of output channels.
-      kernel_size: How many times larger the height and the width become.
-      method: 'nn_upsample_conv': every pixel becomes a block, then comes the convolution;
-        'conv2d_transpose': a transposed one does both.
+      kernel_size: Factors of the height and the width.
+      method: 'nn_upsample_conv' for a block of each pixel and then the convolution,
+        'conv2d_transpose' for a transposed convolution.
 
     Returns:
       `[batch, height * kernel_size[0], width * kernel_size[1], num_outputs]`.
 
     Raises:
-      ValueError: There is no such method; `kernel_size` is not two positive integers.
+      ValueError: The method is unknown; `kernel_size` is not two positive integers.
     """
-    check_method("upsample", method, _METHODS)
-    stride = pair("upsample", "kernel_size", kernel_size)
+    checks.known("upsample", "method", method, _METHODS)
+    stride = checks.positive_integers("upsample", "kernel_size", kernel_size, 2)
     if method == "conv2d_transpose":
         return conv2d_transpose(net, num_outputs, [4, 4], stride=stride, activation_fn=None)
     return conv2d(enlarge_nearest(net, stride), num_outputs, [4, 4], activation_fn=None)
 
 
 class Block(NamedTuple):
-    """A layer of the encoder, which halves the map, and that of the decoder which doubles it."""
+    """A layer of the encoder, which halves the map, and its counterpart in the decoder."""
 
     num_filters: int  # of both
-    decoder_keep_prob: float  # the share of its features that the decoder keeps; 0 for all
+    decoder_keep_prob: float  # share of the features that the decoder keeps; 0 for no dropout
 
 
 _BLOCKS = (Block(64, 0.5), Block(128, 0.5), Block(256, 0.5), *[Block(512, 0)] * 4)
@@ -92,33 +87,33 @@ def pix2pix_generator(
     blocks: Sequence[Block] | None = None,
     upsample_method: str = "nn_upsample_conv",
     is_training: bool = False,
-) -> tuple[jax.Array, EndPoints]:
-    """A U-Net: a decoder that sees at every size what the encoder made of the images.
+) -> Outputs:
+    """A U-Net: at every size the decoder also sees the map of the encoder.
 
-    Its dropout is also there at inference, as the noise that makes images differ: `apply` needs
-    `rngs={'dropout': key}` unless the blocks have none.
+    Dropout is active at inference too, as a source of noise: `apply` needs `rngs={'dropout': key}`
+    unless no block has dropout.
 
     Args:
-      net: Images, `[batch, height, width, channels]`, whose sides are multiples of 2 to the number
-        of blocks, 128 by default.
+      net: Images, `[batch, height, width, channels]`; height and width are multiples of
+        2 ** len(blocks), by default 128.
       num_outputs: Number of channels of the result.
-      blocks: The blocks from the images inwards; None for the seven of the paper.
-      upsample_method: How the decoder doubles the size, a `method` of `upsample`.
-      is_training: Ignored, as it makes no difference here.
+      blocks: The blocks, the outermost first; None for the seven of the paper.
+      upsample_method: The `method` of `upsample` in the decoder.
+      is_training: Ignored: training and inference are the same.
 
     Returns:
       The logits, `[batch, height, width, num_outputs]`; and the end points as a dict: encoder0
       and so on, decoder0 and so on, logits, and predictions, which are their tanh.
 
     Raises:
-      ValueError: The images are not a batch, or of another size; there is no such method.
-      ScopeError: There is dropout and no random state.
+      ValueError: The images are not a batch, or of another size; the method is unknown.
+      ScopeError: A block has dropout, and the model was given no random key.
     """
     del is_training
     where = "pix2pix_generator"
     blocks = [Block(*block) for block in blocks or _BLOCKS]
     check_images(net, where, 1)
-    check_method(where, upsample_method, _METHODS)
+    checks.known(where, "method", upsample_method, _METHODS)
     height, width = net.shape[1:3]
     multiple = 2 ** len(blocks)
     if height % multiple or width % multiple:
@@ -132,12 +127,11 @@ def pix2pix_generator(
     with variable_scope("encoder"):
         for index, block in enumerate(blocks):
             is_last = index == len(blocks) - 1
-            # No normalization of the first one, and of the last one no activation either.
-            plain: dict[str, Any] = {"normalizer_fn": None} if index == 0 or is_last else {}
-            activation_fn = leaky_relu if index == 0 or not is_last else None
-            net = end_points[f"encoder{index}"] = conv2d(
-                net, block.num_filters, [4, 4], stride=2, activation_fn=activation_fn, **plain
-            )
+            # The first one has no normalization, and the last one no activation either.
+            plain: Arguments = {"normalizer_fn": None} if index == 0 or is_last else {}
+            plain["activation_fn"] = leaky_relu if index == 0 or not is_last else None
+            net = conv2d(net, block.num_filters, [4, 4], stride=2, **plain)
+            end_points[f"encoder{index}"] = net
             encoded.append(net)
     with variable_scope("decoder"):
         for index, block in enumerate(reversed(blocks)):
@@ -149,8 +143,7 @@ def pix2pix_generator(
             end_points[f"decoder{index}"] = net
     with variable_scope("output"):
         logits = conv2d(net, num_outputs, [4, 4], activation_fn=None, normalizer_fn=None)
-    end_points["logits"] = logits
-    end_points["predictions"] = jnp.tanh(logits)
+    end_points |= {"logits": logits, "predictions": jnp.tanh(logits)}
     return logits, end_points
 
 
@@ -159,20 +152,20 @@ def pix2pix_discriminator(
     num_filters: Sequence[int],
     padding: int = 2,
     pad_mode: str = "REFLECT",
-    activation_fn: Callable[[jax.Array], jax.Array] | None = leaky_relu,
+    activation_fn: Activation = leaky_relu,
     is_training: bool = False,
-) -> tuple[jax.Array, EndPoints]:
-    """4x4 convolutions, all but the last with stride 2, and a linear classifier of each patch.
+) -> Outputs:
+    """4x4 convolutions, all but the last with stride 2, and a linear classifier per patch.
 
-    It makes its variables in the scope that is current.
+    The variables are in the current scope.
 
     Args:
       net: Images, or pairs of them along the channels, `[batch, height, width, channels]`.
       num_filters: Number of channels of each convolution, of two or more.
-      padding: How many pixels to add on each side before each convolution.
-      pad_mode: What they are: 'CONSTANT', 'REFLECT' or 'SYMMETRIC', as in TensorFlow.
+      padding: Number of pixels to add on each side before each convolution.
+      pad_mode: Mode of this border: 'CONSTANT', 'REFLECT' or 'SYMMETRIC', as in TensorFlow.
       activation_fn: Function of each convolution's result, default leaky ReLU with slope 0.2.
-      is_training: Ignored, as it makes no difference here.
+      is_training: Ignored: training and inference are the same.
 
     Returns:
       The logits, `[batch, rows, columns, 1]`, high for patches that look real; and the end points
@@ -180,7 +173,7 @@ def pix2pix_discriminator(
 
     Raises:
       ValueError: The images are not a batch, or too small; there are fewer than two convolutions;
-        an argument is not one of the above.
+        an argument has another value than above.
     """
     del is_training
     where = "pix2pix_discriminator"
@@ -191,7 +184,7 @@ def pix2pix_discriminator(
             f"{num_filters}"
         )
     if padding < 0:
-        raise ValueError(f"{where}: padding must be 0 or more pixels, got {padding}")
+        raise checks.refusal(where, "padding", "0 or more pixels", str(padding))
     border = [(padding, padding)] * 2
 
     def convolve(net: jax.Array, depth: int, index: int, stride: int, **kwargs: Any) -> jax.Array:
@@ -201,11 +194,10 @@ def pix2pix_discriminator(
     end_points: EndPoints = {}
     last = len(num_filters) - 1
     for index, depth in enumerate(num_filters):
-        plain: dict[str, Any] = {} if index else {"normalizer_fn": None}
+        plain: Arguments = {} if index else {"normalizer_fn": None}
         stride = 2 if index < last else 1
         net = convolve(net, depth, index, stride, activation_fn=activation_fn, **plain)
         end_points[f"conv{index}"] = net
     logits = convolve(net, 1, last + 1, 1, activation_fn=None, normalizer_fn=None)
-    end_points["logits"] = logits
-    end_points["predictions"] = jax.nn.sigmoid(logits)
+    end_points |= {"logits": logits, "predictions": jax.nn.sigmoid(logits)}
     return logits, end_points

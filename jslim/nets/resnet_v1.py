@@ -6,25 +6,18 @@
 He et al., "Deep residual learning for image recognition" (2015), https://arxiv.org/abs/1512.03385.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 from jax import lax
 
 from jslim.core.arg_scope import add_arg_scope
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
 from jslim.nets import resnet_utils
-from jslim.nets._common import (
-    EndPoints,
-    Head,
-    described,
-    named,
-    network_scope,
-    with_image_size,
-)
+from jslim.nets._common import Head, Outputs, Scope, network_scope, with_image_size
 from jslim.nets.resnet_utils import Block, Body, conv2d_same, subsample
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
@@ -41,49 +34,42 @@ def bottleneck(
     scope: str | None = None,
     use_bounded_activations: bool = False,
 ) -> jax.Array:
-    """A unit: a 1x1, a 3x3 and a 1x1 convolution, added to what goes past them.
+    """A unit: a 1x1, a 3x3 and a 1x1 convolution, and a shortcut around them.
 
     Args:
       inputs: `[batch, height, width, channels]`.
-      depth: Number of output channels. Where it is that of the inputs, these go past as they are,
-        otherwise through a 1x1 convolution.
+      depth: Number of output channels. If the inputs have as many, the shortcut is the inputs,
+        otherwise a 1x1 convolution.
       depth_bottleneck: Number of channels between the convolutions.
-      stride: How many times smaller the map becomes, by the 3x3 convolution.
+      stride: Stride of the 3x3 convolution.
       rate: Step between the pixels of the 3x3 window.
       outputs_collections: Collections to add the result to.
       scope: Name of the variable scope, default `bottleneck_v1`.
-      use_bounded_activations: Whether the activations are within 6 of zero.
+      use_bounded_activations: Whether activations are bounded by 6 and -6.
 
     Returns:
       `[batch, ceil(height / stride), ceil(width / stride), depth]`.
     """
+    bounded = jax.nn.relu6 if use_bounded_activations else None
     with variable_scope(scope, "bottleneck_v1") as opened:
         if depth == last_dimension(inputs.shape, min_rank=4):
             shortcut = subsample(inputs, stride, "shortcut")
         else:
             shortcut = conv2d(
-                inputs,
-                depth,
-                [1, 1],
-                stride=stride,
-                activation_fn=jax.nn.relu6 if use_bounded_activations else None,
-                scope="shortcut",
+                inputs, depth, [1, 1], stride, activation_fn=bounded, scope="shortcut"
             )
-        residual = conv2d(inputs, depth_bottleneck, [1, 1], stride=1, scope="conv1")
+        residual = conv2d(inputs, depth_bottleneck, [1, 1], scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride, rate=rate, scope="conv2")
-        residual = conv2d(residual, depth, [1, 1], stride=1, activation_fn=None, scope="conv3")
-        if use_bounded_activations:
-            outputs = jax.nn.relu6(lax.add(shortcut, residual.clip(-6.0, 6.0)))
-        else:
-            outputs = jax.nn.relu(lax.add(shortcut, residual))
+        residual = conv2d(residual, depth, [1, 1], activation_fn=None, scope="conv3")
+        residual = residual.clip(-6.0, 6.0) if bounded else residual
+        outputs = (bounded or jax.nn.relu)(lax.add(shortcut, residual))
         return collect_named_outputs(outputs_collections, opened.name, outputs)
 
 
 _V1 = resnet_utils.Version("resnet_v1", bottleneck, is_preactivated=False)
 
 
-@with_image_size(224)
-@described(Body)
+@with_image_size(224, Body)
 def resnet_v1(
     inputs: jax.Array,
     blocks: Sequence[Block],
@@ -95,16 +81,16 @@ def resnet_v1(
     spatial_squeeze: bool = True,
     store_non_strided_activations: bool = False,
     reuse: Reuse = None,
-    scope: str | VariableScope | None = None,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+) -> Outputs:
     """A root convolution, blocks of units, and a linear classifier.
 
-    For a prediction per pixel pass `global_pool=False`, an `output_stride` and images of a
-    multiple of 32 pixels plus 1, so that the corners of the map are those of the images.
+    For a prediction per pixel pass `global_pool=False` and an `output_stride`. Images of a multiple
+    of 32 pixels plus 1 then align the corners of the map with their own.
 
     Args:
       inputs: Images, `[batch, height, width, channels]`, of any size.
-      blocks: The blocks, as `resnet_v1_block` makes them.
+      blocks: The blocks, made by `resnet_v1_block`.
       is_training: Whether to normalize by the batch; None leaves that to an `arg_scope`.
       global_pool: Whether to average the features over height and width.
       scope: The variable scope, default `resnet_v1`.
@@ -116,8 +102,8 @@ def resnet_v1(
       SCOPE/logits, SCOPE/spatial_squeeze and predictions.
 
     Raises:
-      ValueError: The images are not a batch, or their logits a map that cannot be squeezed; the
-        `output_stride` cannot be reached.
+      ValueError: The images are not a batch, or too large to squeeze; `output_stride` is not the
+        product of the first few strides.
     """
     body = Body(output_stride, include_root_block, store_non_strided_activations)
     head = Head(num_classes, spatial_squeeze, global_pool)
@@ -126,50 +112,15 @@ def resnet_v1(
 
 
 def resnet_v1_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
-    """A block of `num_units` units with `4 * base_depth` channels, the last with the stride."""
+    """A block of `num_units` units with `4 * base_depth` channels; the last one has the stride.
+
+    >>> [unit["stride"] for unit in resnet_v1_block("block1", 64, num_units=3, stride=2).args]
+    [1, 1, 2]
+    """
     return _V1.block(scope, base_depth, num_units, stride)
 
 
-def _resnet(layers: int) -> Callable[..., tuple[jax.Array, EndPoints]]:
-    """The network with this number of layers, under its name."""
-    name = f"resnet_v1_{layers}"
-
-    @named(name, __name__)
-    @with_image_size(224)
-    @described(resnet_v1)
-    def resnet(
-        inputs: jax.Array,
-        num_classes: int | None = None,
-        is_training: bool | None = True,
-        global_pool: bool = True,
-        output_stride: int | None = None,
-        spatial_squeeze: bool = True,
-        store_non_strided_activations: bool = False,
-        min_base_depth: int = 8,
-        depth_multiplier: float = 1,
-        reuse: Reuse = None,
-        scope: str | VariableScope | None = name,
-    ) -> tuple[jax.Array, EndPoints]:
-        """The `resnet_v1` of four blocks that the paper has under this number of layers.
-
-        Args:
-          inputs: Images, `[batch, height, width, channels]`, of any size.
-          min_base_depth: The least number of channels between a unit's convolutions.
-          depth_multiplier: What these numbers (64, 128, 256 and 512) are multiplied by.
-          scope: The variable scope.
-
-        Returns and raises what `resnet_v1` does.
-        """
-        blocks = _V1.blocks(layers, depth_multiplier, min_base_depth)
-        body = Body(output_stride, store_non_strided_activations=store_non_strided_activations)
-        head = Head(num_classes, spatial_squeeze, global_pool)
-        with network_scope(scope, "resnet_v1", reuse, is_training, [batch_norm]) as opened:
-            return _V1.build(inputs, blocks, body, head, opened)
-
-    return resnet
-
-
-resnet_v1_50 = _resnet(50)
-resnet_v1_101 = _resnet(101)
-resnet_v1_152 = _resnet(152)
-resnet_v1_200 = _resnet(200)
+resnet_v1_50 = _V1.network(50, resnet_v1)
+resnet_v1_101 = _V1.network(101, resnet_v1)
+resnet_v1_152 = _V1.network(152, resnet_v1)
+resnet_v1_200 = _V1.network(200, resnet_v1)

@@ -4,30 +4,22 @@
         logits, end_points = resnet_v2.resnet_v2_50(images, 1001)
 
 He et al., "Identity mappings in deep residual networks" (2016), https://arxiv.org/abs/1603.05027.
-The weights that were published for TF-Slim want images of 299x299 pixels with the preprocessing of
-Inception, and have 1001 classes.
+The published weights of TF-Slim need images of 299x299 pixels with Inception's preprocessing, and
+have 1001 classes.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 from jax import lax
 
 from jslim.core.arg_scope import add_arg_scope
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
 from jslim.nets import resnet_utils
-from jslim.nets._common import (
-    EndPoints,
-    Head,
-    described,
-    named,
-    network_scope,
-    with_image_size,
-)
+from jslim.nets._common import Arguments, Head, Outputs, Scope, network_scope, with_image_size
 from jslim.nets.resnet_utils import Block, Body, conv2d_same, subsample
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
@@ -43,14 +35,14 @@ def bottleneck(
     outputs_collections: str | Sequence[str] | None = None,
     scope: str | None = None,
 ) -> jax.Array:
-    """A unit: normalization, a 1x1, a 3x3 and a 1x1 convolution, added to what goes past them.
+    """A unit: normalization, a 1x1, a 3x3 and a 1x1 convolution, and a shortcut around them.
 
     Args:
       inputs: `[batch, height, width, channels]`.
-      depth: Number of output channels. Where it is that of the inputs, these go past as they are,
-        otherwise normalized and through a 1x1 convolution.
+      depth: Number of output channels. If the inputs have as many, the shortcut is the inputs,
+        otherwise a 1x1 convolution after normalization.
       depth_bottleneck: Number of channels between the convolutions.
-      stride: How many times smaller the map becomes, by the 3x3 convolution.
+      stride: Stride of the 3x3 convolution.
       rate: Step between the pixels of the 3x3 window.
       outputs_collections: Collections to add the result to.
       scope: Name of the variable scope, default `bottleneck_v2`.
@@ -58,16 +50,16 @@ def bottleneck(
     Returns:
       `[batch, ceil(height / stride), ceil(width / stride), depth]`.
     """
-    plain: dict[str, Any] = {"normalizer_fn": None, "activation_fn": None}
+    plain: Arguments = {"normalizer_fn": None, "activation_fn": None}
     with variable_scope(scope, "bottleneck_v2") as opened:
         preact = batch_norm(inputs, activation_fn=jax.nn.relu, scope="preact")
         if depth == last_dimension(inputs.shape, min_rank=4):
             shortcut = subsample(inputs, stride, "shortcut")
         else:
             shortcut = conv2d(preact, depth, [1, 1], stride=stride, scope="shortcut", **plain)
-        residual = conv2d(preact, depth_bottleneck, [1, 1], stride=1, scope="conv1")
+        residual = conv2d(preact, depth_bottleneck, [1, 1], scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride, rate=rate, scope="conv2")
-        residual = conv2d(residual, depth, [1, 1], stride=1, scope="conv3", **plain)
+        residual = conv2d(residual, depth, [1, 1], scope="conv3", **plain)
         outputs = lax.add(shortcut, residual)
         return collect_named_outputs(outputs_collections, opened.name, outputs)
 
@@ -75,8 +67,7 @@ def bottleneck(
 _V2 = resnet_utils.Version("resnet_v2", bottleneck, is_preactivated=True)
 
 
-@with_image_size(224)
-@described(Body)
+@with_image_size(224, Body)
 def resnet_v2(
     inputs: jax.Array,
     blocks: Sequence[Block],
@@ -87,17 +78,17 @@ def resnet_v2(
     include_root_block: bool = True,
     spatial_squeeze: bool = True,
     reuse: Reuse = None,
-    scope: str | VariableScope | None = None,
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = None,
+) -> Outputs:
     """A root convolution, blocks of units, normalization, and a linear classifier.
 
-    For a prediction per pixel pass `global_pool=False`, an `output_stride` and images of a
-    multiple of 32 pixels plus 1, so that the corners of the map are those of the images.
+    For a prediction per pixel pass `global_pool=False` and an `output_stride`. Images of a multiple
+    of 32 pixels plus 1 then align the corners of the map with their own.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`, of any size; without the root block the
+      inputs: Images, `[batch, height, width, channels]`, of any size; without root block the
         result of a convolution without activation.
-      blocks: The blocks, as `resnet_v2_block` makes them.
+      blocks: The blocks, made by `resnet_v2_block`.
       is_training: Whether to normalize by the batch; None, which TF-Slim has for V1 alone, leaves
         that to an `arg_scope`.
       global_pool: Whether to average the features over height and width.
@@ -110,8 +101,8 @@ def resnet_v2(
       SCOPE/logits, SCOPE/spatial_squeeze and predictions.
 
     Raises:
-      ValueError: The images are not a batch, or their logits a map that cannot be squeezed; the
-        `output_stride` cannot be reached.
+      ValueError: The images are not a batch, or too large to squeeze; `output_stride` is not the
+        product of the first few strides.
     """
     body = Body(output_stride, include_root_block)
     head = Head(num_classes, spatial_squeeze, global_pool)
@@ -120,45 +111,16 @@ def resnet_v2(
 
 
 def resnet_v2_block(scope: str, base_depth: int, num_units: int, stride: int) -> Block:
-    """A block of `num_units` units with `4 * base_depth` channels, the last with the stride."""
+    """A block of `num_units` units with `4 * base_depth` channels; the last one has the stride.
+
+    >>> [unit["stride"] for unit in resnet_v2_block("block1", 64, num_units=3, stride=2).args]
+    [1, 1, 2]
+    """
     return _V2.block(scope, base_depth, num_units, stride)
 
 
-def _resnet(layers: int) -> Callable[..., tuple[jax.Array, EndPoints]]:
-    """The network with this number of layers, under its name."""
-    name = f"resnet_v2_{layers}"
-
-    @named(name, __name__)
-    @with_image_size(224)
-    @described(resnet_v2)
-    def resnet(
-        inputs: jax.Array,
-        num_classes: int | None = None,
-        is_training: bool | None = True,
-        global_pool: bool = True,
-        output_stride: int | None = None,
-        spatial_squeeze: bool = True,
-        reuse: Reuse = None,
-        scope: str | VariableScope | None = name,
-    ) -> tuple[jax.Array, EndPoints]:
-        """The `resnet_v2` of four blocks that the paper has under this number of layers.
-
-        Args:
-          inputs: Images, `[batch, height, width, channels]`, of any size.
-          scope: The variable scope.
-
-        Returns and raises what `resnet_v2` does.
-        """
-        blocks = _V2.blocks(layers)
-        body = Body(output_stride)
-        head = Head(num_classes, spatial_squeeze, global_pool)
-        with network_scope(scope, "resnet_v2", reuse, is_training, [batch_norm]) as opened:
-            return _V2.build(inputs, blocks, body, head, opened)
-
-    return resnet
-
-
-resnet_v2_50 = _resnet(50)
-resnet_v2_101 = _resnet(101)
-resnet_v2_152 = _resnet(152)
-resnet_v2_200 = _resnet(200)
+_ONLY_V1 = ("store_non_strided_activations", "min_base_depth", "depth_multiplier")
+resnet_v2_50 = _V2.network(50, resnet_v2, _ONLY_V1)
+resnet_v2_101 = _V2.network(101, resnet_v2, _ONLY_V1)
+resnet_v2_152 = _V2.network(152, resnet_v2, _ONLY_V1)
+resnet_v2_200 = _V2.network(200, resnet_v2, _ONLY_V1)

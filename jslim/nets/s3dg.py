@@ -1,4 +1,4 @@
-"""S3D-G: Inception V1 for videos, with convolutions in space and time apart, and gates.
+"""S3D-G: Inception V1 for videos, with separate convolutions in space and time, and gates.
 
     with slim.arg_scope(s3dg.s3dg_arg_scope()):
         logits, end_points = s3dg.s3dg(videos)
@@ -7,8 +7,8 @@ Xie et al., "Rethinking spatiotemporal feature learning: speed-accuracy trade-of
 classification" (2017), https://arxiv.org/abs/1712.04851, figure 3 and section 4.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
@@ -17,20 +17,14 @@ from jax import lax
 from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.errors import did_you_mean
-from jslim.core.names import Reuse, VariableScope
+from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.initializers import truncated_normal_initializer
 from jslim.layers import conv3d, max_pool3d, softmax
-from jslim.nets._common import EndPoints, Head, described, network_scope, with_image_size
-from jslim.nets.i3d_utils import (
-    SelfGating,
-    check_videos,
-    classify_videos,
-    conv3d_spatiotemporal,
-    inception_block_v1_3d,
-    same_size_scope_3d,
-    video_arg_scope,
-)
+from jslim.nets import _common, i3d_utils, inception_v1
+from jslim.nets._common import Function, Head, Outputs, Scope
+from jslim.nets.i3d_utils import conv3d_spatiotemporal
+from jslim.nets.inception_utils import Variant
 
 
 def s3dg_arg_scope(
@@ -38,7 +32,7 @@ def s3dg_arg_scope(
     batch_norm_decay: float = 0.999,
     batch_norm_epsilon: float = 0.001,
 ) -> ArgScope:
-    """The defaults that S3D-G was made with: batch normalization, L2, separable convolutions.
+    """The defaults of S3D-G: batch normalization, L2 on weights, separable convolutions.
 
     Args:
       weight_decay: Scale of the L2 penalty; 0.0 for none.
@@ -48,13 +42,15 @@ def s3dg_arg_scope(
     Returns:
       A scope for `slim.arg_scope`.
     """
-    return video_arg_scope(weight_decay, batch_norm_decay, batch_norm_epsilon, False, True)
+    return i3d_utils.i3d_arg_scope(
+        weight_decay, batch_norm_decay, batch_norm_epsilon, separable_conv3d=True
+    )
 
 
 def self_gating(input_tensor: jax.Array, scope: str, data_format: str = "NDHWC") -> jax.Array:
-    """Weights each channel of a video by what is in the whole video.
+    """Weights each channel of a video by a gate that depends on the whole video.
 
-    Differs from TF-Slim: it takes videos that are not square.
+    Differs from TF-Slim: the videos need not be square.
 
     Args:
       input_tensor: `[batch, frames, height, width, channels]`, or with channels second if NCDHW.
@@ -82,84 +78,17 @@ def self_gating(input_tensor: jax.Array, scope: str, data_format: str = "NDHWC")
     return jax.nn.sigmoid(weights) * input_tensor
 
 
-@dataclass(frozen=True)
-class _Style:
-    """How the layers are made at a place of the network."""
-
-    depth: Callable[[int], int]  # the number of filters for one in the table
-    first_frames: int  # size in time of the first kernel
-    frames: int  # size in time of the 3x3 kernels
-    gate: SelfGating | None
-    data_format: str
-
-
-_Part = Callable[[jax.Array, str, _Style], jax.Array]
-
-
-def _first(net: jax.Array, scope: str, style: _Style) -> jax.Array:
-    size = [style.first_frames, 7, 7]
-    return conv3d_spatiotemporal(net, style.depth(64), size, 2, separable=False, scope=scope)
-
-
-def _pointwise(net: jax.Array, scope: str, style: _Style) -> jax.Array:
-    return conv3d(net, style.depth(64), [1, 1, 1], scope=scope)
-
-
-def _second(net: jax.Array, scope: str, style: _Style) -> jax.Array:
-    net = conv3d_spatiotemporal(net, style.depth(192), [style.frames, 3, 3], scope=scope)
-    return net if style.gate is None else style.gate(net, scope=scope)
-
-
-def _max_pool(frames: int, size: int, time_stride: int) -> _Part:
-    def part(net: jax.Array, scope: str, style: _Style) -> jax.Array:
-        return max_pool3d(net, [frames, size, size], [time_stride, 2, 2], scope=scope)
-
-    return part
-
-
-def _module(d0: int, d1: tuple[int, int], d2: tuple[int, int], pooled: int) -> _Part:
-    """A module by its row in the table of Inception V1."""
-
-    def part(net: jax.Array, scope: str, style: _Style) -> jax.Array:
-        return inception_block_v1_3d(
-            net,
-            num_outputs_0_0a=style.depth(d0),
-            num_outputs_1_0a=style.depth(d1[0]),
-            num_outputs_1_0b=style.depth(d1[1]),
-            num_outputs_2_0a=style.depth(d2[0]),
-            num_outputs_2_0b=style.depth(d2[1]),
-            num_outputs_3_0b=style.depth(pooled),
-            temporal_kernel_size=style.frames,
-            self_gating_fn=style.gate,
-            data_format=style.data_format,
-            scope=scope,
-        )
-
-    return part
-
-
-_PARTS: dict[str, _Part] = {
-    "Conv2d_1a_7x7": _first,
-    "MaxPool_2a_3x3": _max_pool(1, 3, 1),
-    "Conv2d_2b_1x1": _pointwise,
-    "Conv2d_2c_3x3": _second,
-    "MaxPool_3a_3x3": _max_pool(1, 3, 1),
-    "Mixed_3b": _module(64, (96, 128), (16, 32), 32),
-    "Mixed_3c": _module(128, (128, 192), (32, 96), 64),
-    "MaxPool_4a_3x3": _max_pool(3, 3, 2),
-    "Mixed_4b": _module(192, (96, 208), (16, 48), 64),
-    "Mixed_4c": _module(160, (112, 224), (24, 64), 64),
-    "Mixed_4d": _module(128, (128, 256), (24, 64), 64),
-    "Mixed_4e": _module(112, (144, 288), (32, 64), 64),
-    "Mixed_4f": _module(256, (160, 320), (32, 128), 128),
-    "MaxPool_5a_2x2": _max_pool(2, 2, 2),
-    "Mixed_5b": _module(256, (160, 320), (32, 128), 128),
-    "Mixed_5c": _module(384, (192, 384), (48, 128), 128),
+# The size of the windows and their steps, in frames, height and width.
+_POOLS = {
+    "MaxPool_2a_3x3": ([1, 3, 3], [1, 2, 2]),
+    "MaxPool_3a_3x3": ([1, 3, 3], [1, 2, 2]),
+    "MaxPool_4a_3x3": ([3, 3, 3], [2, 2, 2]),
+    "MaxPool_5a_2x2": ([2, 2, 2], [2, 2, 2]),
 }
-_WITH_3X3 = [name for name in _PARTS if name == "Conv2d_2c_3x3" or name.startswith("Mixed")]
+_WITH_3X3 = ["Conv2d_2c_3x3", *inception_v1.MODULES]
 
 
-def _check_name(argument: str, name: str, names: list[str]) -> None:
+def _check_name(argument: str, name: str, names: Collection[str]) -> None:
     if name not in names:
         raise ValueError(
             f"s3dg_base: {argument} cannot be {name!r}{did_you_mean(str(name), names)} "
@@ -176,19 +105,19 @@ def s3dg_base(
     min_depth: int = 16,
     depth_multiplier: float = 1.0,
     data_format: str = "NDHWC",
-    scope: str | VariableScope | None = "InceptionV1",
-) -> tuple[jax.Array, EndPoints]:
+    scope: Scope = "InceptionV1",
+) -> Outputs:
     """S3D-G, or under its arg_scope I3D, without the classifier.
 
-    Differs from TF-Slim: an unknown place to start at is an error, where there it is as None.
+    Differs from TF-Slim: an unknown place to start at is an error; TF-Slim treats it as None.
 
     Args:
       inputs: Videos, `[batch, frames, height, width, channels]`, or with channels second if
         NCDHW.
       first_temporal_kernel_size: Size in time of the first kernel: 1, 3, 5 or 7 frames.
-      temporal_conv_startat: The first end point whose 3x3 convolutions see 3 frames and not 1:
-        Conv2d_2c_3x3, or one named Mixed; None for nowhere.
-      gating_startat: The first end point with gates: one of the same, or None.
+      temporal_conv_startat: The first end point with 3x3 convolutions over 3 frames instead of 1:
+        Conv2d_2c_3x3, or a name that starts with Mixed; None for no such end point.
+      gating_startat: The first end point with gates, in the same way.
       final_endpoint: The end point to stop at: Conv2d_1a_7x7, MaxPool_2a_3x3, Conv2d_2b_1x1,
         Conv2d_2c_3x3, MaxPool_3a_3x3, Mixed_3b, Mixed_3c, MaxPool_4a_3x3, Mixed_4b to Mixed_4f,
         MaxPool_5a_2x2, Mixed_5b or Mixed_5c.
@@ -202,46 +131,59 @@ def s3dg_base(
       an 8th of the frames and a 32nd of the height and width, rounded up.
 
     Raises:
-      ValueError: `inputs` are not a batch of videos, or an argument is not one of the above.
+      ValueError: `inputs` are not a batch of videos, or an argument has another value than above.
     """
-    check_videos(inputs, "s3dg_base", data_format)
+    i3d_utils.check_videos(inputs, "s3dg_base", data_format)
     checks.one_of(
         "s3dg_base", "first_temporal_kernel_size", first_temporal_kernel_size, (1, 3, 5, 7)
     )
     checks.number("s3dg_base", "depth_multiplier", depth_multiplier, above=0)
-    _check_name("final_endpoint", final_endpoint, list(_PARTS))
+    _check_name("final_endpoint", final_endpoint, inception_v1.PARTS)
     if temporal_conv_startat is not None:
         _check_name("temporal_conv_startat", temporal_conv_startat, _WITH_3X3)
     if gating_startat is not None:
         _check_name("gating_startat", gating_startat, _WITH_3X3)
 
-    def depth(filters: int) -> int:
-        return max(int(filters * depth_multiplier), min_depth)
-
-    def gate(net: jax.Array, scope: str) -> jax.Array:
-        return self_gating(net, scope, data_format)
-
+    depth = Variant(depth_multiplier, min_depth).depth
     net, end_points = inputs, {}
-    frames, gating = 1, None
+    frames, gate = 1, None
+    module: Function = i3d_utils.inception_block_v1_3d
     with (
         variable_scope(scope, "InceptionV1"),
         arg_scope([conv3d], weights_initializer=truncated_normal_initializer(stddev=0.01)),
-        same_size_scope_3d(data_format),
+        i3d_utils.same_size_scope_3d(data_format),
     ):
-        for name, part in _PARTS.items():
+        for name in inception_v1.PARTS:
             if name == temporal_conv_startat:
                 frames = 3
             if name == gating_startat:
-                gating = gate
-            style = _Style(depth, first_temporal_kernel_size, frames, gating, data_format)
-            net = end_points[name] = part(net, name, style)
+                gate = functools.partial(self_gating, data_format=data_format)
+            if name in _POOLS:
+                net = max_pool3d(net, *_POOLS[name], scope=name)
+            elif name == "Conv2d_1a_7x7":
+                size = [first_temporal_kernel_size, 7, 7]
+                net = conv3d_spatiotemporal(net, depth(64), size, 2, separable=False, scope=name)
+            elif name == "Conv2d_2b_1x1":
+                net = conv3d(net, depth(64), [1, 1, 1], scope=name)
+            elif name == "Conv2d_2c_3x3":
+                net = conv3d_spatiotemporal(net, depth(192), [frames, 3, 3], scope=name)
+                net = net if gate is None else gate(net, scope=name)
+            else:
+                net = module(
+                    net,
+                    *map(depth, inception_v1.MODULES[name]),
+                    temporal_kernel_size=frames,
+                    self_gating_fn=gate,
+                    data_format=data_format,
+                    scope=name,
+                )
+            end_points[name] = net
             if name == final_endpoint:
                 break
     return net, end_points
 
 
-@with_image_size(224)
-@described(s3dg_base)
+@_common.with_image_size(224, s3dg_base)
 def s3dg(
     inputs: jax.Array,
     num_classes: int | None = 1000,
@@ -253,21 +195,21 @@ def s3dg(
     depth_multiplier: float = 1.0,
     dropout_keep_prob: float = 0.8,
     is_training: bool = True,
-    prediction_fn: Callable[..., jax.Array] = softmax,
+    prediction_fn: Function = softmax,
     spatial_squeeze: bool = True,
     reuse: Reuse = None,
     data_format: str = "NDHWC",
     scope: str = "InceptionV1",
-) -> tuple[jax.Array, EndPoints]:
-    """Inception V1 for videos, with convolutions in space and time apart, and gates.
+) -> Outputs:
+    """Inception V1 for videos, with separate convolutions in space and time, and gates.
 
-    Its variables have the names of Inception V1. Differs from TF-Slim: it has a mode without
-    classes, and in NCDHW normalizes by channel.
+    The variables have the names of Inception V1. Differs from TF-Slim: `num_classes` may be None
+    or 0, and NCDHW is normalized by channel.
 
     Args:
       inputs: Videos, `[batch, frames, height, width, channels]`, or with channels second if
         NCDHW. Up to 224x224 pixels give one prediction a video.
-      num_classes: How many logits to give; None or 0 for the pooled features.
+      num_classes: Number of logits; None or 0 for the pooled features.
       final_endpoint: The end point of `s3dg_base` that is classified.
       scope: The variable scope.
 
@@ -279,9 +221,9 @@ def s3dg(
     Raises:
       ValueError: As `s3dg_base`; or the videos are too large to squeeze.
     """
-    check_videos(inputs, "s3dg", data_format)
+    i3d_utils.check_videos(inputs, "s3dg", data_format)
     head = Head(num_classes, spatial_squeeze, False, dropout_keep_prob, prediction_fn)
-    with network_scope(scope, "InceptionV1", reuse, is_training) as opened:
+    with _common.network_scope(scope, "InceptionV1", reuse, is_training) as opened:
         net, end_points = s3dg_base(
             inputs,
             first_temporal_kernel_size,
@@ -295,4 +237,4 @@ def s3dg(
         )
         if data_format == "NCDHW":
             net = lax.transpose(net, (0, 2, 3, 4, 1))
-        return classify_videos(net, end_points, head, opened.name)
+        return i3d_utils.classify_videos(net, end_points, head, opened.name)

@@ -417,5 +417,5 @@ def test_help_describes_each_argument_once(name):
 
 def test_arguments_that_networks_share_are_described_as_elsewhere():
     described = inspect.cleandoc(resnet_v1.resnet_v1_50.__doc__)
-    assert "\n  num_classes: How many logits to give; None or 0 for the features.\n" in described
-    assert "\n  output_stride: How many times smaller than the images the features are" in described
+    assert "\n  num_classes: Number of logits; None or 0 for the features.\n" in described
+    assert "\n  output_stride: Ratio of the sizes of images and features" in described
