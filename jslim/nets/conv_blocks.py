@@ -237,10 +237,10 @@ def expanded_conv(
       TypeError: `depthwise_location` is not one of these; `padding` is given together with
         `use_explicit_padding`.
     """
-    if depthwise_location not in (places := ("input", "expansion", "output", None)):
+    places = ("input", "expansion", "output", None)
+    if depthwise_location not in places:
         accepted, got = checks.choices(places), checks.shown(depthwise_location)
-        where = "expanded_conv"
-        raise checks.refusal(where, "depthwise_location", accepted, got, kind=TypeError)
+        raise checks.refusal("expanded_conv", "depthwise_location", accepted, got, kind=TypeError)
     if use_explicit_padding and padding != "SAME":
         raise TypeError(
             f"expanded_conv: use_explicit_padding stands for padding='SAME', got {padding!r} with "

@@ -31,6 +31,10 @@ def own_size(name):
     return 2, size, size, 3
 
 
+def map_sizes(end_points):
+    return {name: (value.shape[1], value.shape[-1]) for name, value in end_points.items()}
+
+
 # Height and channels of the maps at the network's own image size.
 END_POINTS = {
     "inception_v1": {
