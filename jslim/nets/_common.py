@@ -274,9 +274,7 @@ def check_images(images: jax.Array, network: str, smallest: int, remedy: str = "
 
 
 def squeeze_logits(
-    logits: jax.Array,
-    where: str,
-    otherwise: str = "global_pool=True for one prediction per image",
+    logits: jax.Array, where: str, otherwise: str = "global_pool=True for one prediction per image"
 ) -> jax.Array:
     """Removes the height and width, which must be 1, of logits.
 

@@ -359,10 +359,7 @@ def squeeze_excite(
         else:
             net = avg_pool2d(source, source.shape[1:3], stride=1, padding="VALID")
         inner = make_divisible(source.shape[3] / squeeze_factor, divisible_by)
-        for depth, function in (
-            (inner, inner_activation_fn),
-            (input_tensor.shape[3], gating_fn),
-        ):
+        for depth, function in ((inner, inner_activation_fn), (input_tensor.shape[3], gating_fn)):
             net = conv2d(net, depth, [1, 1], activation_fn=function, normalizer_fn=None)
         if pool is not None:
             net = _resize_with_corners(net, *input_tensor.shape[1:3])

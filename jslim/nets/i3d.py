@@ -19,9 +19,7 @@ i3d_arg_scope = i3d_utils.i3d_arg_scope
 
 
 def i3d_base(
-    inputs: jax.Array,
-    final_endpoint: str = "Mixed_5c",
-    scope: Scope = "InceptionV1",
+    inputs: jax.Array, final_endpoint: str = "Mixed_5c", scope: Scope = "InceptionV1"
 ) -> Outputs:
     """I3D without its classifier.
 

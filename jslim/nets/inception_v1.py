@@ -98,8 +98,7 @@ def inception_v1_base(
     with (
         variable_scope(scope, "InceptionV1"),
         arg_scope(
-            [conv2d, fully_connected],
-            weights_initializer=truncated_normal_initializer(stddev=0.01),
+            [conv2d, fully_connected], weights_initializer=truncated_normal_initializer(stddev=0.01)
         ),
     ):
         return inception_utils.build("inception_v1_base", inputs, parts, final_endpoint)

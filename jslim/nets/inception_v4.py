@@ -63,12 +63,7 @@ _TO_8X8: tuple[Branch, ...] = (
 _MODULE_8X8: tuple[Branch, ...] = (
     [conv(256, 1)],
     [conv(384, 1), (conv(256, (1, 3)), conv(256, (3, 1)))],
-    [
-        conv(384, 1),
-        conv(448, (3, 1)),
-        conv(512, (1, 3)),
-        (conv(256, (1, 3)), conv(256, (3, 1))),
-    ],
+    [conv(384, 1), conv(448, (3, 1)), conv(512, (1, 3)), (conv(256, (1, 3)), conv(256, (3, 1)))],
     [avg_pool(3), conv(256, 1)],
 )
 _PARTS: dict[str, Part] = {
@@ -110,9 +105,7 @@ block_inception_c = _block("block_inception_c", _MODULE_8X8, "The module for map
 
 @_common.described()
 def inception_v4_base(
-    inputs: jax.Array,
-    final_endpoint: str = "Mixed_7d",
-    scope: Scope = None,
+    inputs: jax.Array, final_endpoint: str = "Mixed_7d", scope: Scope = None
 ) -> Outputs:
     """Inception V4 without its classifiers.
 

@@ -80,9 +80,7 @@ def depth_multiplier(
 
 
 def op(
-    opfunc: Function,
-    multiplier_func: Callable[..., object] = depth_multiplier,
-    **params: Any,
+    opfunc: Function, multiplier_func: Callable[..., object] = depth_multiplier, **params: Any
 ) -> Op:
     """A layer for a definition: `opfunc(net, **params)`.
 

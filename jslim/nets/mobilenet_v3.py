@@ -167,10 +167,7 @@ def mbv3_fused(ef: float, n: int, k: int, s: int = 1, **kwargs: Any) -> lib.Op:
 def _defaults(normalizer_fn: Function, **arguments: Any) -> lib.Defaults:
     return {
         (expanded_conv,): {"normalizer_fn": normalizer_fn, "residual": True},
-        lib.LAYERS: {
-            "normalizer_fn": normalizer_fn,
-            "activation_fn": jax.nn.relu,
-        },
+        lib.LAYERS: {"normalizer_fn": normalizer_fn, "activation_fn": jax.nn.relu},
         (normalizer_fn,): arguments,
     }
 

@@ -86,11 +86,7 @@ def nasnet_cifar_arg_scope(
         arg_scope([fully_connected], scope="FC"),
         arg_scope([conv2d, separable_conv2d], biases_initializer=None),
         arg_scope(
-            [batch_norm],
-            decay=batch_norm_decay,
-            epsilon=batch_norm_epsilon,
-            scale=True,
-            fused=True,
+            [batch_norm], decay=batch_norm_decay, epsilon=batch_norm_epsilon, scale=True, fused=True
         ) as scope,
     ):
         return scope

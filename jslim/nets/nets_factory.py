@@ -184,10 +184,7 @@ def get_network(name: str) -> Network:
 
 
 def get_network_fn(
-    name: str,
-    num_classes: int | None,
-    weight_decay: float | None = 0.0,
-    is_training: bool = False,
+    name: str, num_classes: int | None, weight_decay: float | None = 0.0, is_training: bool = False
 ) -> Callable[..., Outputs]:
     """A network as a function of images, with its arg_scope and the arguments given here.
 

@@ -44,10 +44,7 @@ def pix2pix_arg_scope() -> ArgScope:
 
 
 def upsample(
-    net: jax.Array,
-    num_outputs: int,
-    kernel_size: Sequence[int],
-    method: str = "nn_upsample_conv",
+    net: jax.Array, num_outputs: int, kernel_size: Sequence[int], method: str = "nn_upsample_conv"
 ) -> jax.Array:
     """Makes a map larger, with a 4x4 convolution without activation.
 

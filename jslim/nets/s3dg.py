@@ -28,9 +28,7 @@ from jslim.nets.inception_utils import Variant
 
 
 def s3dg_arg_scope(
-    weight_decay: float = 1e-7,
-    batch_norm_decay: float = 0.999,
-    batch_norm_epsilon: float = 0.001,
+    weight_decay: float = 1e-7, batch_norm_decay: float = 0.999, batch_norm_epsilon: float = 0.001
 ) -> ArgScope:
     """The defaults of S3D-G: batch normalization, L2 on weights, separable convolutions.
 
