@@ -114,14 +114,15 @@ class Step(NamedTuple):
     filter_scaling: float
     stride: int
     back: int  # the second input is the output this many cells ago (1: the first input itself)
-    cell_num: int
 
     def __call__(self, outputs: list[jax.Array]) -> jax.Array:
-        scope, previous = self.end_point.lower(), None
-        if self.back <= len(outputs):
-            previous = outputs[-self.back]
         return self.cell(
-            outputs[-1], scope, self.filter_scaling, self.stride, previous, self.cell_num
+            outputs[-1],
+            self.end_point.lower(),
+            self.filter_scaling,
+            self.stride,
+            prev_layer=outputs[-self.back] if self.back <= len(outputs) else None,
+            cell_num=len(outputs) - 1,
         )
 
 
@@ -139,7 +140,7 @@ def _stem(images: jax.Array, config: Config, cell: Cell | None) -> list[jax.Arra
     outputs = [batch_norm(net, scope="conv0_bn")]
     for index in range(2):
         scaling = config.filter_scaling_rate ** (index - 2)
-        outputs.append(Step(f"cell_stem_{index}", cell, scaling, 2, 2, index)(outputs))
+        outputs.append(Step(f"cell_stem_{index}", cell, scaling, 2, 2)(outputs))
     return outputs
 
 
@@ -237,8 +238,7 @@ def _aux_logits(net: jax.Array, num_classes: int, config: Config) -> jax.Array:
 
 
 def _layout(config: Config, request: Request, is_for_cifar: bool = False) -> Layout:
-    first = 0 if is_for_cifar else 2  # after the cells of the stem
-    total, step = first + config.num_cells + 2, request.current_step
+    total, step = config.num_cells + (2 if is_for_cifar else 4), request.current_step
     normal = Cell(NASNET_A_NORMAL, config, total, step)
     reduction = Cell(NASNET_A_REDUCTION, config, total, step)
     steps: list[Step] = []
@@ -248,10 +248,10 @@ def _layout(config: Config, request: Request, is_for_cifar: bool = False) -> Lay
         if index in config.reductions:
             scaling *= config.filter_scaling_rate
             name = f"Reduction_Cell_{config.reductions.index(index)}"
-            steps.append(Step(name, reduction, scaling, 2, back, first + len(steps)))
+            steps.append(Step(name, reduction, scaling, 2, back))
             # After a reduction the second input may be that of the reduction.
             back = 3 if config.skip_reduction_layer_input else 2
-        steps.append(Step(f"Cell_{index}", normal, scaling, 1, back, first + len(steps)))
+        steps.append(Step(f"Cell_{index}", normal, scaling, 1, back))
     return None if is_for_cifar else reduction, steps
 
 

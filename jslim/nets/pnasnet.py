@@ -49,7 +49,7 @@ def _layout(config: Config, request: Request) -> Layout:
         # The second input of a reduction may be that of the cell before.
         is_far = stride == 2 and not config.skip_reduction_layer_input
         back = back + 1 if is_far else 2
-        steps.append(Step(f"Cell_{index}", cell, scaling, stride, back, index + 2))
+        steps.append(Step(f"Cell_{index}", cell, scaling, stride, back))
     return cell, steps
 
 
