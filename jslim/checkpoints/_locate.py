@@ -15,13 +15,8 @@ import pathlib
 from typing import Literal, NamedTuple
 
 from jslim import tf_checkpoint
-from jslim.checkpoints._format import (
-    META_FILE,
-    BrokenCheckpoint,
-    is_whole,
-    read_meta,
-    step_directories,
-)
+from jslim.checkpoints import _format
+from jslim.checkpoints._format import BrokenCheckpoint, is_whole, step_directories
 from jslim.checkpoints._safetensors import SUFFIX
 from jslim.core.errors import RestoreError
 from jslim.host.paths import local_path
@@ -47,7 +42,7 @@ def locate(path: Path) -> Location | None:
     try:
         if path.suffix.lower() == SUFFIX and path.is_file():
             return Location("safetensors", path)
-        if (path / META_FILE).is_file():
+        if (path / _format.META_FILE).is_file():
             return Location("jslim", path)
         steps = step_directories(path)
         for step_dir in reversed(steps):
@@ -65,7 +60,7 @@ def locate(path: Path) -> Location | None:
 
 def _none_is_whole(path: pathlib.Path, steps: list[pathlib.Path]) -> BrokenCheckpoint:
     try:
-        read_meta(steps[-1])
+        _format.read_meta(steps[-1])
     except BrokenCheckpoint as error:
         return BrokenCheckpoint(
             f"none of the {len(steps)} checkpoints in {path} is whole; of the newest, "

@@ -9,18 +9,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jslim.checkpoints import _arrays, _trees
+from jslim.checkpoints import _arrays, _format, _trees
 from jslim.checkpoints._differences import Difference, lines_of
-from jslim.checkpoints._format import (
-    STATE_DIRECTORY,
-    BrokenCheckpoint,
-    Leaf,
-    Meta,
-    named_in_errors,
-    read_step,
-    step_directories,
-    verify_files,
-)
+from jslim.checkpoints._format import BrokenCheckpoint, Leaf, Meta
 from jslim.checkpoints._locate import find_step, step_to_resume
 from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError
@@ -73,7 +64,7 @@ def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = No
 
 
 def _restore_step(step_dir: pathlib.Path, target: PyTree, shardings: PyTree) -> Restored:
-    meta = read_step(step_dir)
+    meta = _format.read_step(step_dir)
     wanted = {
         name: (leaf, _trees.describe(name, leaf))
         for name, leaf in _trees.named_leaves(target).items()
@@ -117,7 +108,7 @@ def restore_latest(
     """
     directory = local_path(directory, "restore_latest: directory")
     broken = []
-    for step_dir in reversed(step_directories(pathlib.Path(directory))):
+    for step_dir in reversed(_format.step_directories(pathlib.Path(directory))):
         try:
             restored = _restore_step(step_dir, target, shardings)
         except BrokenCheckpoint as error:
@@ -165,7 +156,7 @@ def read_leaves(
     Raises:
       BrokenCheckpoint: Something is not as written; the error names the checkpoint.
     """
-    with named_in_errors(step_dir):
-        verify_files(step_dir, meta, _INDEX_BYTES if is_partial else math.inf)
+    with _format.named_in_errors(step_dir):
+        _format.verify_files(step_dir, meta, _INDEX_BYTES if is_partial else math.inf)
         leaves = [meta.leaves[name] for name in names]
-        return _arrays.read_arrays(step_dir / STATE_DIRECTORY, leaves)
+        return _arrays.read_arrays(step_dir / _format.STATE_DIRECTORY, leaves)

@@ -8,16 +8,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jslim.checkpoints import _arrays, _trees
-from jslim.checkpoints._format import (
-    STATE_DIRECTORY,
-    BrokenCheckpoint,
-    Leaf,
-    Meta,
-    read_meta,
-    shorten,
-    verify_files,
-)
+from jslim.checkpoints import _arrays, _format, _trees
+from jslim.checkpoints._format import BrokenCheckpoint, Leaf
 from jslim.core.trees import PyTree, Variables
 from jslim.host.processes import run_together
 
@@ -72,7 +64,7 @@ def write(
       OSError: It cannot be written.
     """
     is_first = jax.process_index() == 0
-    state_directory = unfinished / STATE_DIRECTORY
+    state_directory = unfinished / _format.STATE_DIRECTORY
 
     def prepare() -> None:
         if is_first:
@@ -107,15 +99,16 @@ def write(
         if is_first:
             shutil.rmtree(unfinished, ignore_errors=True)
         raise OSError(
-            f"{what} could not be saved: {shorten(error)}; the checkpoints before it are untouched."
+            f"{what} could not be saved: {_format.shorten(error)}; the checkpoints before it are "
+            "untouched."
         ) from error
 
 
-def read_whole(step_dir: pathlib.Path) -> Meta | None:
+def read_whole(step_dir: pathlib.Path) -> _format.Meta | None:
     """The meta of a step if all its files are as written, else None."""
     try:
-        meta = read_meta(step_dir)
-        verify_files(step_dir, meta)
+        meta = _format.read_meta(step_dir)
+        _format.verify_files(step_dir, meta)
     except BrokenCheckpoint:
         return None
     return meta

@@ -90,15 +90,11 @@ def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None 
         found = _locate.find(path).path
         try:
             reader = open_checkpoint(found)
+            averages = moving_averages(reader)
             are_averages = takes_averages(reader, use_moving_averages)
-            return Weights(
-                reader.path,
-                reader.step,
-                reader.contract,
-                _read_variables(reader, are_averages),
-                are_averages,
-                bool(moving_averages(reader)),
-            )
+            variables = _read_variables(reader, averages if are_averages else None)
+            about = (reader.path, reader.step, reader.contract)
+            return Weights(*about, variables, are_averages, has_averages=bool(averages))
         except RestoreError:
             if found == deleted or _locate.exists(found):
                 raise
@@ -128,14 +124,17 @@ def restore_variables(
     return read_weights(path, use_ema).variables
 
 
-def _read_variables(reader: CheckpointReader, are_averages: bool) -> dict[str, Variables]:
-    places = _places(reader, are_averages)
-    if are_averages and not moving_averages(reader):
+def _read_variables(
+    reader: CheckpointReader, averages: dict[str, str] | None
+) -> dict[str, Variables]:
+    """The variables, or with `averages`, from `moving_averages`, those where there are some."""
+    if averages is not None and not averages:
         kind = f"{_OF_STATE}params" if isinstance(reader, JslimReader) else f"NAME{_AVERAGE}"
         raise RestoreError(
             f"checkpoint {reader.path} holds no {kind}; it was trained without moving averages: "
             "read it with use_ema=False."
         )
+    places = _places(reader, averages)
     if not any(place.startswith("params/") for place in places):
         raise RestoreError(
             f"checkpoint {reader.path} holds no params; it was not saved from a training state."
@@ -147,24 +146,22 @@ def _read_variables(reader: CheckpointReader, are_averages: bool) -> dict[str, V
     return {collection: tree.get(collection, {}) for collection in MODEL_COLLECTIONS}
 
 
-def _places(reader: CheckpointReader, are_averages: bool) -> dict[str, str]:
+def _places(reader: CheckpointReader, averages: dict[str, str] | None) -> dict[str, str]:
     """`{path in the variables tree: name in the checkpoint}`."""
     if isinstance(reader, JslimReader):
-        start = _OF_STATE if are_averages else ""
+        start = _OF_STATE if averages else ""
         of_model = tuple(f"{start}{collection}/" for collection in MODEL_COLLECTIONS)
         return {
             leaf.removeprefix(start): name
             for name, leaf in reader.leaf_names.items()
             if leaf.startswith(of_model)
         }
-    averages = moving_averages(reader) if are_averages else {}
+    averages = averages or {}
     names = dict.fromkeys([*_model_variables(reader), *averages])
-    return {
-        f"{'batch_stats' if _STATISTICS.fullmatch(name) else 'params'}/{name}": averages.get(
-            name, name
-        )
-        for name in names
+    collections = {
+        name: "batch_stats" if _STATISTICS.fullmatch(name) else "params" for name in names
     }
+    return {f"{collections[name]}/{name}": averages.get(name, name) for name in names}
 
 
 def _model_variables(reader: CheckpointReader) -> list[str]:

@@ -18,13 +18,10 @@ import jax
 import numpy as np
 
 from jslim.host.processes import any_of
+from jslim.learning import directory, numerics, profiling, progress
 from jslim.learning.accumulation import Outputs
-from jslim.learning.directory import RunDirectory
 from jslim.learning.hooks import Every
 from jslim.learning.mesh import STEPS_IN_FLIGHT
-from jslim.learning.numerics import FIRST_NONFINITE
-from jslim.learning.profiling import StepProfiler
-from jslim.learning.progress import Lap, Meter, ProgressLine
 from jslim.learning.signals import TerminationSignals
 from jslim.learning.source import Source
 from jslim.learning.state import MAX_STEPS, PyTree, TrainState
@@ -78,8 +75,8 @@ class Run:
     train_op: TrainOp
     state: TrainState
     source: Source
-    checkpoints: RunDirectory | None
-    profiler: StepProfiler
+    checkpoints: directory.RunDirectory | None
+    profiler: profiling.StepProfiler
     is_resumed: bool
     number_of_steps: int | None
     every_log: Every
@@ -93,8 +90,8 @@ class Run:
         self.step = int(self.state.step)
         self.first_step = self.step
         self.writer = self._open_writer(self.step if self.is_resumed else None)
-        self.progress = ProgressLine(self.number_of_steps)
-        self.meter = Meter(self.number_of_steps)
+        self.progress = progress.ProgressLine(self.number_of_steps)
+        self.meter = progress.Meter(self.number_of_steps)
         self.taken: collections.deque[_Taken] = collections.deque()
         # By kind, the loss that shows when the devices have computed a step, and what is done then.
         self.later: dict[str, tuple[PyTree, Callable[[], None]]] = {}
@@ -238,7 +235,7 @@ class Run:
             _Taken(
                 self.step,
                 self.outputs["loss"],
-                self.outputs.get(FIRST_NONFINITE),
+                self.outputs.get(numerics.FIRST_NONFINITE),
                 # The state of an iterator may be large; it is read only if it names records.
                 None if self.source.record_keys is None else self.source.position(),
             )
@@ -329,7 +326,7 @@ class Run:
             f"with clip_gradient_norm{records}"
         )
 
-    def _show_line(self, step: int, outputs: Outputs, lap: Lap) -> None:
+    def _show_line(self, step: int, outputs: Outputs, lap: progress.Lap) -> None:
         self._check_losses(unread=self.step - step)
         report = self.meter.report(step, float(outputs["loss"]), lap)
         norms = {name: float(outputs[name]) for name in _NORMS if name in outputs}

@@ -41,7 +41,6 @@ class TrainOp:
       mesh: The devices it runs on.
       counts_steps: Whether a step increases `state.step`.
       updates_statistics: Whether a step carries the moving statistics on.
-      records_summaries: Whether the model recorded summaries in `init` or in the first step.
       state_sharding: The sharding of a state: one for all leaves, or from `init` or `init_shapes`
         on a tree of them.
       quantities: The names that `outputs['first_nonfinite']` counts, from the first step on.
@@ -91,7 +90,6 @@ class TrainOp:
         self._scope = current_arg_scope()
         self._trained: PyTree = None  # like the params: whether each is trained
         self._whole = NamedSharding(self.mesh, PartitionSpec())
-        self.records_summaries = False
         self.quantities: list[str] = []
         self.state_sharding: PyTree = self._whole
         self._gather: sharding.Gathering | None = None  # if the state lies in parts
@@ -112,14 +110,9 @@ class TrainOp:
             compiler_options={"xla_backend_optimization_level": 1} if on_cpu else None,
         )
 
-    @property
-    def _lies_in_parts(self) -> bool:
-        """Whether each leaf of the state has its own sharding, by the rules."""
-        return isinstance(self.state_sharding, TrainState)
-
     def _shard(self, rng: jax.Array, batch: PyTree) -> None:
         """Applies the rules for the sharding of the state, once."""
-        if self.sharding_rules is sharding.DATA_PARALLEL or self._lies_in_parts:
+        if self.sharding_rules is sharding.DATA_PARALLEL or self._gather is not None:
             return
         shapes = jax.eval_shape(self._init, rng, batch)
         self.state_sharding = sharding.state_shardings(shapes, self.sharding_rules, self.mesh)
@@ -153,11 +146,10 @@ class TrainOp:
             rng = _as_key(rng)
             self._shard(rng, batch)
             shapes = self._jitted_init.eval_shape(rng, batch)  # a trace that `init` takes again
-        shardings = jax.tree.broadcast(self.state_sharding, shapes)
         return jax.tree.map(
             lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
             shapes,
-            shardings,
+            jax.tree.broadcast(self.state_sharding, shapes),
         )
 
     def _init(self, rng: jax.Array, batch: PyTree) -> TrainState:
@@ -168,7 +160,6 @@ class TrainOp:
         if not runs:
             raise ScopeError("create_train_op: the loss function ran no model")
         self._infos = {info.name: info for run in runs for info in run.variables.values()}
-        self.records_summaries |= any(run.collections.get(SUMMARIES) for run in runs)
         params = variables.pop(PARAMS, {})
         batch_stats = variables.pop(BATCH_STATS, {})
         trainable = frozenset(name for name, info in self._infos.items() if info.trainable)
@@ -275,11 +266,11 @@ class TrainOp:
         Returns:
           `(state, outputs)`.
         """
-        state, outputs, _ = self._step(state, batch, axis_name=axis_name, with_summaries=False)
+        state, outputs, _ = self._step(state, batch, None, axis_name)
         return state, outputs
 
     def _map_step(
-        self, state: TrainState, batch: PyTree, is_due: jax.Array | bool = False
+        self, state: TrainState, batch: PyTree, is_due: jax.Array
     ) -> tuple[TrainState, Outputs, Summaries]:
         """The step on each device's part of the batch, with its own batch statistics."""
         whole = PartitionSpec()
@@ -291,17 +282,17 @@ class TrainOp:
             # The step itself averages what differs between devices; jax's own bookkeeping of that
             # refuses custom derivatives whose tangents are the same everywhere.
             check_vma=False,
-        )(state, batch, jnp.asarray(is_due))
+        )(state, batch, is_due)
 
     def _step(
         self,
         state: TrainState,
         batch: PyTree,
-        is_due: jax.Array | bool = False,
-        *,
+        is_due: jax.Array | None,
         axis_name: str | None = None,
-        with_summaries: bool = True,
     ) -> tuple[TrainState, Outputs, Summaries]:
+        """The step with its summaries, which are empty if `is_due` is None."""
+        with_summaries = is_due is not None
         self._require_init()
         rng = jax.random.fold_in(state.rng, state.step)
         if axis_name is not None:
@@ -312,7 +303,7 @@ class TrainOp:
             # Each device differentiates its own copy: otherwise shard_map sums the gradients,
             # and the average below would leave them too large.
             trained = meshes.to_varying(trained, axis_name)
-        with self._in_scope(), summaries_due(is_due):
+        with self._in_scope(), summaries_due(False if is_due is None else is_due):
             results = self._differentiate(held, trained, batch, rng, with_summaries)
             (loss, (outputs, updated)), gradients = results
             if axis_name is not None:
@@ -328,7 +319,6 @@ class TrainOp:
             found = numerics.quantities_of_step(loss, gradients, new.params, new.batch_stats)
             self.quantities = list(found)
             outputs[numerics.FIRST_NONFINITE] = numerics.first_nonfinite(found)
-        self.records_summaries |= bool(update.summaries)
         return new, {"loss": loss, **outputs}, update.summaries
 
     def _differentiate(
@@ -362,7 +352,7 @@ class TrainOp:
 
     def _gathered(self, state: TrainState) -> TrainState:
         """The state, with whole on every device the variables that no layer gathers itself."""
-        if not self._lies_in_parts:
+        if self._gather is None:
             return state
         variables = {name: getattr(state, name) for name in ("batch_stats", "extra")}
         gathered = jax.lax.with_sharding_constraint(variables, self._whole)
@@ -375,7 +365,7 @@ class TrainOp:
 
     def _scattered(self, gradients: PyTree) -> PyTree:
         """The gradients with the shardings of their variables."""
-        if not self._lies_in_parts:
+        if self._gather is None:
             return gradients
         shardings = part(self.state_sharding.params, self._trained)
         return jax.lax.with_sharding_constraint(gradients, shardings)
