@@ -14,23 +14,23 @@ from jslim.data.sources import ImageDataset
 Batch = dict[str, np.ndarray]
 Preprocessing = Callable[..., np.ndarray]
 
-# A batch, and what is wrong with its bad records, by their index in the data set.
+# A batch, and the errors of its bad records by their index in the data set.
 Loaded = tuple[Batch, dict[int, str]]
 
 
 class BadRecordError(DataError):
-    """A record that cannot be read, or has a label out of range: one that may be left out."""
+    """A record cannot be read, or its label is out of range: `skip_bad_records` leaves it out."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class BatchLoader:
-    """Makes the batch that begins at a position; picklable where what it is made of is.
+    """Makes the batch that begins at a position; picklable if its attributes are.
 
     Attributes:
-      dataset: Where the records come from.
-      batch_size: The rows of every batch.
-      order: Which record is at a position.
-      stop: The position after the last one; None means that there is no end.
+      dataset: The data set.
+      batch_size: The rows of every batch, over all shards.
+      order: The record at each position.
+      stop: The position after the last one; None for no end.
       preprocessing_fn: As of `batches`.
       decode_images: As of `batches`.
       skips_bad_records: Whether a record that cannot be read is left out, or an error.
@@ -40,7 +40,6 @@ class BatchLoader:
     dataset: ImageDataset
     batch_size: int
     order: Order
-    _: dataclasses.KW_ONLY
     stop: int | None
     preprocessing_fn: Preprocessing | None
     decode_images: bool
@@ -52,6 +51,7 @@ class BatchLoader:
         self._draws_random_numbers = function is not None and _takes_rng(function)
 
     def end_of_batch(self, start: int) -> int:
+        """The position after the last record of the batch that begins at `start`."""
         end = start + self.batch_size
         return end if self.stop is None else max(start, min(end, self.stop))
 
@@ -85,14 +85,14 @@ class BatchLoader:
                 )
         rows = loaded + [None] * (num_rows - len(loaded))
         weights = np.array([row is not None for row in rows], np.float32)
-        # Copies of a real record, not zeros: should a net make NaN of an empty image, that would
-        # get through a weight of 0.
+        # Copies of a real record, not zeros: a network may give NaN for an empty image, and NaN
+        # times a weight of 0 is NaN.
         images, labels = zip(*(row or good[-1] for row in rows), strict=True)
         batch = {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
         return batch, bad
 
     def load_or_skip(self, position: int, bad: dict[int, str]) -> tuple[np.ndarray, int] | None:
-        """The preprocessed image and the label; None for a bad record, which is noted in `bad`."""
+        """The preprocessed image and the label; None for a bad record, whose error `bad` gets."""
         try:
             return self._load_example(position)
         except DataError as error:
@@ -102,7 +102,7 @@ class BatchLoader:
             return None
 
     def load_good_record(self, start: int = 0) -> tuple[np.ndarray, int]:
-        """The first record from a position on that can be read."""
+        """The first record at or after a position that can be read."""
         found = (self.load_or_skip(start + k, {}) for k in range(self.order.num_records))
         if (row := next(filter(None, found), None)) is None:
             raise DataError(f"no record of {self.dataset.name!r} can be read.")
@@ -127,7 +127,7 @@ class BatchLoader:
             try:
                 image = self.preprocessing_fn(image, **options)
             except DataError:
-                raise  # of decoding, which names the record
+                raise  # an error of decoding, which names the record
             except ValueError as error:
                 raise DataError(f"record {key!r} of {self.dataset.name!r}: {error}") from error
         return np.asarray(image), label
@@ -139,5 +139,5 @@ class BatchLoader:
 def _takes_rng(function: Preprocessing) -> bool:
     try:
         return "rng" in inspect.signature(function).parameters
-    except ValueError:  # Some functions written in C have no signature.
+    except ValueError:  # some functions written in C have no signature
         return False

@@ -6,13 +6,17 @@ from typing import IO
 
 from jslim.host.limits import check_unpacked
 
-# As zlib counts them: 15 is its own form, 16 more is that of gzip.
+# Of zlib: 15 is its own format, 15 + 16 is gzip's.
 WINDOW_BITS = {"GZIP": 31, "ZLIB": 15}
 _PACKED, _UNPACKED = 1 << 16, 1 << 20  # bytes at once
 
 
 def decompressed(file: IO[bytes], compression: str) -> Iterator[bytes]:
-    """The content of a file in parts; of several streams one after the other, all of them.
+    """The content of a file in parts; several streams one after the other are all read.
+
+    Args:
+      file: The file, at its beginning.
+      compression: `'GZIP'` or `'ZLIB'`.
 
     Raises:
       OSError, EOFError, zlib.error: It is damaged, cut short, followed by something else, or
@@ -31,5 +35,5 @@ def decompressed(file: IO[bytes], compression: str) -> Iterator[bytes]:
             check_unpacked(size, file.tell())
             yield part
         packed = decompressor.unused_data
-        if compression == "GZIP":  # which may be filled up with zeros
+        if compression == "GZIP":  # zeros may follow
             packed = packed.lstrip(b"\0")

@@ -8,19 +8,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from jslim.host.packages import needed
 
 T = TypeVar("T")
 
 
 class _Elements(Generic[T]):
-    """A Grain source of `load(first)`, ... `load(stop - 1)`, which knows the threads it runs in."""
+    """A Grain source of `load(first)` to `load(stop - 1)` that notes the threads it runs in."""
 
     def __init__(self, load: Callable[[int], T], numbers: range, num_threads: int = 0):
         self._load = load
         self._numbers = numbers
         self.threads: set[threading.Thread] = set()
-        # Grain's pool starts a thread only while none is idle, so all of them come here.
+        # Grain's pool starts a new thread while no thread is idle. Each waits here for all others,
+        # so all of them start.
         count = min(num_threads, max(1, len(numbers)))
         self.all_started = threading.Barrier(count) if count else None
 
@@ -38,17 +41,18 @@ class _Elements(Generic[T]):
 class ReadAhead(Iterator[T]):
     """Iterates over `load(first)`, `load(first + 1)`, ..., loading ahead.
 
-    The order is that of the numbers, whatever the threads and processes do. An element is a whole
-    batch, because handing single records between threads costs more than decoding a small image. An
-    exception in `load` is raised by `next` with its own traceback.
+    The order is that of the numbers for any number of threads and processes. An element is a whole
+    batch: passing single records between threads costs more than decoding a small image. `next`
+    raises an exception of `load` with its own traceback.
 
     Args:
       load: Makes one element; called in several threads at once, or pickled for the processes.
       first: The first number.
-      stop: The number after the last one; None means that there is no end.
-      num_threads: How many threads load, without processes; one element more than that is loaded
-        ahead.
-      num_workers: How many processes load, each in one thread and one element ahead; 0 for threads.
+      stop: The number after the last one; None for no end.
+      num_threads: The number of threads that load, if there are no processes; one element more is
+        loaded ahead.
+      num_workers: The number of processes that load, each in one thread and one element ahead; 0
+        for threads.
 
     Raises:
       ImportError: Grain is not installed.
@@ -64,13 +68,9 @@ class ReadAhead(Iterator[T]):
         num_threads: int,
         num_workers: int = 0,
     ):
-        try:
+        instead = ", or pass num_threads=0 and num_workers=0"
+        with needed("Grain", "reading ahead in threads or processes", instead=instead):
             import grain
-        except ImportError as error:
-            raise ImportError(
-                "reading ahead in threads or processes needs Grain, which is not installed; run: "
-                "pip install 'jslim[cli]', or pass num_threads=0 and num_workers=0"
-            ) from error
         numbers = range(first, sys.maxsize if stop is None else stop)
         self._num_workers = num_workers
         self._elements = _Elements(load, numbers, 0 if num_workers else num_threads)
@@ -84,7 +84,7 @@ class ReadAhead(Iterator[T]):
                 worker_init_fn=_end_with_parent,
             )
         self._has_started = not num_workers
-        self._iterator: Any = iter(dataset)
+        self._iterator = iter(dataset)
 
     def __next__(self) -> T:
         try:
@@ -103,7 +103,7 @@ class ReadAhead(Iterator[T]):
             raise
 
     def close(self) -> None:
-        """Ends threads and processes; what is being loaded is waited for, and dropped."""
+        """Ends threads and processes; waits for elements that are being loaded and drops them."""
         self._iterator.close()
         if self._elements.all_started is not None:
             # Grain tells its threads to end but does not wait for them.
@@ -113,7 +113,7 @@ class ReadAhead(Iterator[T]):
 
 
 def _end_with_parent(index: int, count: int) -> None:
-    """Ends this worker when the process that it works for ends, however that does."""
+    """Ends this worker when its parent process ends, in any way."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -126,14 +126,13 @@ def _end_with_parent(index: int, count: int) -> None:
 
 @contextlib.contextmanager
 def _signals_left_to_this_process() -> Iterator[None]:
-    """Meanwhile started processes get no signal but SIGTERM: others go to all of a terminal."""
-    names = ("SIGINT", "SIGHUP", "SIGUSR1")
-    numbers = {getattr(signal, name) for name in names if hasattr(signal, name)}
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # whose start would take the mask away
-    # The mask of this thread, which what it starts inherits.
+    """Processes started in the body ignore all signals but SIGTERM.
+
+    A terminal sends the other signals to all of its processes.
+    """
+    resource_tracker.ensure_running()  # starting it would reset the mask
+    # Processes that this thread starts inherit its mask.
+    numbers = {signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -142,7 +141,7 @@ def _signals_left_to_this_process() -> Iterator[None]:
 
 
 def _mark_flags_as_parsed() -> None:
-    # Grain asks absl for its own flags, which are parsed in programs that absl runs alone.
+    # Grain asks absl for flags of its own, which only programs run by absl have parsed.
     from absl import flags
 
     if not flags.FLAGS.is_parsed():

@@ -1,4 +1,4 @@
-"""What arrays of images must be, in data sets of arrays, NumPy files and prediction."""
+"""The check of arrays of images in data sets, NumPy files and prediction."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,16 +7,16 @@ _MOST_CHANNELS = 4
 
 
 def check_images(images: np.ndarray, where: str, *, in_255: bool) -> None:
-    """Refuses images that would be taken for something else than they are.
+    """Refuses images that would be misread.
 
     Args:
       images: `[..., height, width, channels]`.
       where: What errors call them.
-      in_255: Whether they will be preprocessed, for which values are in `[0, 255]`.
+      in_255: Whether their values must be in `[0, 255]`, as preprocessing takes them.
 
     Raises:
-      ValueError: They are no numbers, have NaN or infinity, their channels stand before the height,
-        or `in_255` and values in another range.
+      ValueError: They are not numbers, hold NaN or infinity, seem to have the channels before the
+        height, or have values in another range with `in_255`.
     """
     is_float = bool(jnp.issubdtype(images.dtype, jnp.floating))
     if not is_float and not np.issubdtype(images.dtype, np.integer):
@@ -43,9 +43,9 @@ def check_images(images: np.ndarray, where: str, *, in_255: bool) -> None:
 
 
 def _range_problem(low: float, high: float, is_float: bool) -> str | None:
-    """What to do about values in that range, if it cannot be 0 to 255.
+    """The advice for values in that range; None if they can be values from 0 to 255.
 
-    Resizing may put floats a little outside; all alike they are a plain black or grey.
+    Resizing may put floats a little outside. An image of one value is plain black or grey.
     """
     if is_float and low < high and low >= 0 and high <= 1:
         return "multiply them by 255"

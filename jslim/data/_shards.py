@@ -1,6 +1,7 @@
-"""Whether the files of a data set are all there, and once."""
+"""Checks that the files of a data set are all there, each once."""
 
 import fnmatch
+import itertools
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ from jslim.core.errors import DataError
 from jslim.host.files import read_regular
 from jslim.host.limits import TEXT_BYTES
 
-# What lies beside the files of records and is none: descriptions, labels, checksums.
+# Files beside those of records that are not records: descriptions, labels, checksums.
 _NO_RECORDS = (
     ".crc32", ".csv", ".json", ".labels", ".log", ".md", ".md5", ".pbtxt", ".sha1", ".sha256",
     ".sum", ".txt", ".xml", ".yaml", ".yml",
@@ -20,7 +21,7 @@ _SHARD = re.compile(r"(?P<stem>.*?)[-_.]?(?P<index>\d{1,18})-of-(?P<count>\d{1,1
 _EXTENSION = re.compile(
     r"\.(tfrecords?|tfrec|records?|array_?record|gz|gzip|zlib|zst|bz2|xz)$", re.IGNORECASE
 )
-# What programs put at the end of the name of a copy, before the extension or after it.
+# Ends of the names of copies, before the extension or after it.
 _COPY = re.compile(
     r"([ _.-]*(\(copy( \d+)?\)|copy([ _-]?\d+)?|\(\d+\)|kopie)"
     r"|\.(bak|backup|bck|copy|new|old|orig|part|sav|save|swp|tmp|temp)\d*|~\d*)$",
@@ -35,22 +36,21 @@ def is_of_records(path: str) -> bool:
 
 
 def _stripped(name: str, *patterns: re.Pattern[str]) -> str:
-    """The name without what any of the patterns finds at its end."""
-    while (shorter := _without_last(name, patterns)) not in ("", name):
+    """The name without all ends that any of the patterns finds."""
+    shorter = name
+    while shorter:
         name = shorter
-    return name
-
-
-def _without_last(name: str, patterns: Sequence[re.Pattern[str]]) -> str:
-    for pattern in patterns:
-        name = pattern.sub("", name)
+        for pattern in patterns:
+            shorter = pattern.sub("", shorter)
+        if shorter == name:
+            break
     return name
 
 
 def _base_and_shard(name: str) -> tuple[str, re.Match[str] | None]:
-    """What the files of one set have in common, and which of its shards it is."""
+    """The common part of the names of one set, and the match of its number of shard and shards."""
     shard = _SHARD.match(name)
-    if shard:  # a number behind it can only be that of a copy
+    if shard:  # a number behind it can only be the number of a copy
         rest = f"x{name[shard.end() :]}"
         name = shard["stem"] + _stripped(rest, _EXTENSION, _COPY, _NUMBER)[1:]
     return _stripped(name, _EXTENSION, _COPY), shard
@@ -61,7 +61,7 @@ def check_shards(paths: Sequence[str], pattern: str | None = None) -> None:
 
     Args:
       paths: The files.
-      pattern: They were found by it; what is missing is so only if the pattern would find it.
+      pattern: The pattern that found them, if any; only shards that it would find can be missing.
 
     Raises:
       DataError: A shard is missing, there are two sets of shards side by side, or copies.
@@ -98,17 +98,15 @@ def _check_set(
             f"the shards {', '.join(repr(name) for name, _ in files[:5])} in {folder!r} are not "
             f"numbered from 0 to {count - 1}, each once; delete or rename those that do not belong."
         )
-    name, shard = files[0][0], shards[0]
-    missing = []
-    for index in range(count if pattern else min(count, len(found) + 6)):
-        if index not in found:
-            start, end = shard.span("index")
-            other = f"{name[:start]}{index:0{end - start}d}{name[end:]}"
-            if pattern is None or fnmatch.fnmatch(other, os.path.basename(pattern)):
-                missing.append(other)
-        if len(missing) > 5:
-            break
-    if missing:
+    name, (start, end) = files[0][0], shards[0].span("index")
+    others = (
+        f"{name[:start]}{index:0{end - start}d}{name[end:]}"
+        for index in range(count)
+        if index not in found
+    )
+    if pattern:
+        others = (other for other in others if fnmatch.fnmatch(other, os.path.basename(pattern)))
+    if missing := list(itertools.islice(others, 6)):
         more = " and more" if len(missing) > 5 else ""
         raise DataError(
             f"of the {count} shards of {base!r} in {folder!r}, {len(found)} are there, and not "
@@ -125,7 +123,7 @@ def _refuse_doubled(folder: str, names: Sequence[str]) -> None:
 
 
 def read_plan(path: pathlib.Path) -> dict[str, object] | None:
-    """What `jslim-convert` noted of a split beside its files; None where there is no such note."""
+    """The note of `jslim-convert` beside the files of a split; None where there is none."""
     try:
         plan = json.loads(read_regular(path, TEXT_BYTES))
     except (OSError, ValueError, RecursionError):
@@ -134,25 +132,22 @@ def read_plan(path: pathlib.Path) -> dict[str, object] | None:
 
 
 def check_count(paths: Sequence[str], num_records: int) -> None:
-    """Refuses files that hold another number of records than the note beside them says.
+    """Refuses files with another number of records than the notes beside them say.
 
     Raises:
-      DataError: They do.
+      DataError: The numbers differ.
     """
-    notes = {}
-    for path in paths:
-        folder, name = os.path.split(path)
-        base, _ = _base_and_shard(name)
-        note = pathlib.Path(folder, f"{base}.json")
-        notes[note] = read_plan(note)
-    if not notes or None in notes.values():
-        return  # it is not known of all
-    said = [plan for plan in notes.values() if plan]
+    places = {path: _base_and_shard(os.path.basename(path))[0] for path in paths}
+    notes = [os.path.join(os.path.dirname(path), f"{base}.json") for path, base in places.items()]
+    plans = {note: read_plan(pathlib.Path(note)) for note in dict.fromkeys(notes)}
+    said = [plan for plan in plans.values() if plan]
+    if not said or len(said) < len(plans):
+        return  # some files have no note
     most = sum(int(str(plan["num_images"])) for plan in said)
     skipped = sum(n for plan in said if isinstance(n := plan.get("skip_bad_records", 0), int))
     if not most - skipped <= num_records <= most:
         raise DataError(
-            f"{' and '.join(repr(str(note)) for note in list(notes)[:3])} says that there are "
+            f"{' and '.join(map(repr, list(plans)[:3]))} says that there are "
             f"{most} records, and the files hold {num_records}; convert the images again, or "
             "delete it if the files are right."
         )

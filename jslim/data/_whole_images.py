@@ -1,20 +1,20 @@
-"""Whether an image file holds all its rows, where Pillow does not tell."""
+"""Finds image files that lack rows, where Pillow does not notice."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# First row, first column, and the steps between rows and columns, of each pass of Adam7.
+# Of each pass of Adam7: first row, first column, step between rows, step between columns.
 _PASSES = (
     (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)
 )  # fmt: skip
 _CHUNK = 1 << 20
-_MAX_SCANS = 100  # encoders make about ten
+_MAX_SCANS = 100  # encoders write about ten
 
 
 def png_is_short(encoded: bytes) -> bool:
-    """Whether the compressed data of a PNG, which Pillow has read, is less than its rows need."""
+    """Whether the data of a PNG that Pillow has read is shorter than its rows need."""
     width, height, bits, colours, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", encoded, 16)
     needed = 0
     for top, left, down, right in _PASSES if is_interlaced else ((0, 0, 1, 1),):
@@ -42,14 +42,18 @@ def _inflated_size(parts: Iterator[bytes], enough: int) -> int:
                 size += len(decompressor.decompress(part, _CHUNK))
                 part = decompressor.unconsumed_tail
     except zlib.error:
-        pass  # What came before counts.
+        pass  # the bytes before the error count
     return size
 
 
 def jpeg_end(encoded: bytes) -> int:
-    """Where the marker is that ends a JPEG; the length where there is none."""
+    r"""The index of the marker that ends a JPEG; its length where there is no such marker.
+
+    >>> jpeg_end(b"\xff\xd8 data \xff\xd9")
+    8
+    """
     at = 2
-    # Between markers are the data of a scan, or something that does not belong there.
+    # Between markers there is the data of a scan, or something that does not belong there.
     while 0 <= (at := encoded.find(b"\xff", at)) < len(encoded) - 1:
         marker = encoded[at + 1]
         if marker == 0xD9:
@@ -60,6 +64,6 @@ def jpeg_end(encoded: bytes) -> int:
 
 
 def has_too_many_scans(encoded: bytes) -> bool:
-    """Whether a small JPEG can take minutes: each of its scans goes over all its pixels."""
+    """Whether a small JPEG could take minutes: each of its scans goes over all pixels."""
     scan = b"\xff\xda"
     return encoded.count(scan) > _MAX_SCANS < encoded.count(scan, 0, jpeg_end(encoded))

@@ -8,7 +8,6 @@ import math
 import os
 import pathlib
 import re
-import zipfile
 import zlib
 from collections.abc import Iterator
 
@@ -17,11 +16,12 @@ from numpy.lib.npyio import NpzFile
 
 from jslim.core.errors import DataError, did_you_mean
 from jslim.data._compressed import decompressed
+from jslim.data._errors import reading
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import ArrayDataset
-from jslim.host.files import open_regular
+from jslim.host.files import check_member, open_regular
 from jslim.host.limits import check_unpacked
-from jslim.host.paths import local_path
+from jslim.host.paths import Path, local_path
 
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -37,33 +37,19 @@ _CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
 def find_arrays(name: str, split_name: str, directory: pathlib.Path) -> ArrayDataset | None:
-    """MNIST or CIFAR-10 from their own files, or None where these are not in the directory.
+    """MNIST or CIFAR-10 from the files they were published in, or None without these files.
 
     Args:
-      name: `'mnist'` or `'cifar10'`; of others there are none.
+      name: `'mnist'` or `'cifar10'`; any other name gives None.
       split_name: `'train'` or `'test'`.
-      directory: Holds `train-images-idx3-ubyte` and the like, also with `.gz`; or
-        `data_batch_1.bin` and the like, also in `cifar-10-batches-bin`.
+      directory: Holds `train-images-idx3-ubyte` and so on, also with `.gz`; or `data_batch_1.bin`
+        and so on, also in `cifar-10-batches-bin`.
 
     Raises:
-      DataError: One file of several is missing, or a file is not what it should be.
+      DataError: One file of several is missing, or a file is damaged.
     """
     if name == "mnist" and split_name in _MNIST_STEMS:
-        stem = _MNIST_STEMS[split_name]
-        images, labels = (
-            _find(directory, f"{stem}-{what}-ubyte") for what in ("images-idx3", "labels-idx1")
-        )
-        if images is None:
-            return None
-        if labels is None:
-            raise DataError(f"{str(images)!r} is there, but its labels are not.")
-        pixels, numbers = read_idx(images, 3), read_idx(labels, 1)
-        if len(pixels) != len(numbers):
-            raise DataError(
-                f"{str(images)!r} has {len(pixels)} images for the {len(numbers)} labels of "
-                f"{str(labels)!r}."
-            )
-        return ArrayDataset(pixels[..., None], numbers, 10, name=f"mnist/{split_name}")
+        return _find_mnist(directory, split_name)
     if name == "cifar10" and split_name in _CIFAR10_FILES:
         for folder in (directory, directory / "cifar-10-batches-bin"):
             paths = [folder / file for file in _CIFAR10_FILES[split_name]]
@@ -75,34 +61,47 @@ def find_arrays(name: str, split_name: str, directory: pathlib.Path) -> ArrayDat
     return None
 
 
-def _find(directory: pathlib.Path, name: str) -> pathlib.Path | None:
-    paths = (directory / name, directory / f"{name}.gz")
-    return next((path for path in paths if path.exists()), None)
+def _find_mnist(directory: pathlib.Path, split_name: str) -> ArrayDataset | None:
+    paths = []
+    for what in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        name = f"{_MNIST_STEMS[split_name]}-{what}"
+        found = [path for path in (name, f"{name}.gz") if (directory / path).exists()]
+        paths += [str(directory / path) for path in found[:1]]
+        if not paths:
+            return None
+    if len(paths) < 2:
+        raise DataError(f"{paths[0]!r} is there, but its labels are not.")
+    images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{paths[0]!r} has {len(images)} images for the {len(labels)} labels of {paths[1]!r}."
+        )
+    return ArrayDataset(images[..., None], labels, 10, name=f"mnist/{split_name}")
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
-        with open_regular(local_path(path, "path")) as file:
-            is_packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if is_packed:
-                return b"".join(decompressed(file, "GZIP"))
-            status = os.fstat(file.fileno())
-            check_unpacked(status.st_size, 512 * status.st_blocks)  # of one that is all holes
-            return file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{os.fspath(path)!r} cannot be read ({error}).") from error
+def _read(path: Path) -> bytes:
+    with (
+        reading(repr(os.fspath(path)), kinds=(OSError, EOFError, zlib.error)),
+        open_regular(local_path(path, "path")) as file,
+    ):
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if is_packed:
+            return b"".join(decompressed(file, "GZIP"))
+        status = os.fstat(file.fileno())
+        check_unpacked(status.st_size, 512 * status.st_blocks)  # a sparse file may be all holes
+        return file.read()
 
 
-def read_idx(path: str | os.PathLike[str], num_axes: int) -> np.ndarray:
+def read_idx(path: Path, num_axes: int) -> np.ndarray:
     """The uint8 array in an IDX file, plain or compressed by gzip.
 
     Args:
       path: The file.
-      num_axes: How many axes it must have.
+      num_axes: The number of axes that the array must have.
 
     Raises:
-      DataError: It is no such file, or is cut short.
+      DataError: It is not such a file, or is cut short.
     """
     content = _read(path)
     start = 4 + 4 * num_axes
@@ -121,7 +120,7 @@ def read_idx(path: str | os.PathLike[str], num_axes: int) -> np.ndarray:
 
 
 def _read_cifar(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images `[n, 32, 32, 3]` and labels of a file of a label and three planes for each."""
+    """Images `[n, 32, 32, 3]` and labels `[n]`; the file has a label and three planes for each."""
     content = np.frombuffer(_read(path), np.uint8)
     if not content.size or content.size % _CIFAR_RECORD:
         raise DataError(
@@ -132,11 +131,11 @@ def _read_cifar(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0].astype(np.int64)
 
 
-def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
-    """The splits in a NumPy file, as its arrays are called; see `open_npz`.
+def npz_split_names(path: Path) -> list[str]:
+    """The splits in a NumPy file, by the names of its arrays; see `open_npz`.
 
     Raises:
-      DataError: It is no such file.
+      DataError: It is not a NumPy .npz file.
     """
     with _npz(path) as file:
         found = [re.fullmatch(r"(?P<a>.+)_images|x_(?P<b>.+)", name) for name in file.files]
@@ -144,8 +143,8 @@ def npz_split_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _npz(path: str | os.PathLike[str]) -> Iterator[NpzFile]:
-    """The opened file; what goes wrong in reading it is a DataError that names it."""
+def _npz(path: Path) -> Iterator[NpzFile]:
+    """The opened file; an error of reading it becomes a DataError that names it."""
     path = local_path(path, "dataset_dir")
     try:
         with open_regular(path) as raw:
@@ -160,37 +159,34 @@ def _npz(path: str | os.PathLike[str]) -> Iterator[NpzFile]:
                 yield file
     except DataError:
         raise
-    except Exception as error:  # zip files, NumPy's headers and their types fail in many ways
+    except Exception as error:  # zip files, NumPy's headers and dtypes fail in many ways
         raise DataError(
-            f"{os.fspath(path)!r} cannot be read as a NumPy .npz file ({str(error)[:300]})."
+            f"{path!r} cannot be read as a NumPy .npz file ({str(error)[:300]})."
         ) from error
 
 
 def _array(file: NpzFile, name: str) -> np.ndarray:
-    """An array of an opened .npz, whose size in memory is in proportion to that in the file."""
+    """An array of an opened .npz, refused where it unpacks to far more than it has in the file."""
     assert file.zip is not None  # it is open
-    member = file.zip.getinfo(f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name)
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"array {name} is compressed in a way that NumPy does not write")
-    check_unpacked(member.file_size, member.compress_size)
+    check_member(file.zip.getinfo(f"{name}.npy" if f"{name}.npy" in file.zip.namelist() else name))
     array = file[name]
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is no array")
     return array
 
 
-def open_npz(path: str | os.PathLike[str], split_name: str) -> ArrayDataset:
+def open_npz(path: Path, split_name: str) -> ArrayDataset:
     """One split of a NumPy file, which is read whole.
 
     Args:
       path: The file, with arrays `SPLIT_images` and `SPLIT_labels`, or `x_SPLIT` and `y_SPLIT` as
-        Keras has them. Images are `[n, height, width, channels]` or, grey, `[n, height, width]`,
-        with values from 0 to 255; labels are integers, and an array `class_names` says what they
-        mean.
+        in Keras. Images are `[n, height, width, channels]` or, grey, `[n, height, width]`, with
+        values in `[0, 255]`. Labels are integers `[n]` or `[n, 1]`. An array `class_names` of texts
+        may name them.
       split_name: `SPLIT`.
 
     Raises:
-      DataError: It is no such file, lacks these arrays, or they hold no images and labels.
+      DataError: It is not a NumPy .npz file, lacks these arrays, or they hold something else.
     """
     where = local_path(path, "dataset_dir")
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
@@ -234,7 +230,7 @@ def _class_names(file: NpzFile) -> list[str] | None:
 
 
 def _num_classes(file: NpzFile, style: str) -> int:
-    """One more than the greatest label of all splits, which so have the same classes."""
+    """One more than the greatest label of all splits, so that all have the same classes."""
     before, after = style.split("{}")
     greatest = 0
     for name in file.files:

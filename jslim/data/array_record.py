@@ -1,37 +1,29 @@
 """ArrayRecord files: records of bytes for random access, through the package array_record.
 
-It comes with Grain. Of files with compressed groups of records, reading at random is slow; those
-that `jslim-convert` writes have one record a group.
+The package comes with Grain. Random reads are slow in files with compressed groups of records; the
+files that `jslim-convert` writes have one record in each group.
 """
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from jslim.core.errors import DataError
 from jslim.data.tfrecord import DataSources, get_data_files
 from jslim.host.files import UnfinishedFile
-from jslim.host.paths import output_file
+from jslim.host.packages import needed
+from jslim.host.paths import Path, output_file
 
 EXTENSIONS = (".array_record", ".arrayrecord")
 
 
-def _array_record(what: str) -> Any:
-    try:
-        from array_record.python import array_record_data_source, array_record_module
-    except ImportError as error:
-        raise ImportError(
-            f"{what} ArrayRecord files needs the package array_record, which is not installed; "
-            "run: pip install 'jslim[cli]'"
-        ) from error
-    return array_record_module if what == "writing" else array_record_data_source
+_BROKEN = (ValueError, RuntimeError, OSError)  # what reading a broken file raises
 
 
 class ArrayRecordFiles(Sequence[bytes]):
     """The records of several files, one file after the other; picklable.
 
     Args:
-      data_sources: As `get_data_files` takes them.
+      data_sources: The files; see `get_data_files`.
 
     Raises:
       DataError: A file cannot be read, or there is no record at all. From indexing: a record is
@@ -40,15 +32,16 @@ class ArrayRecordFiles(Sequence[bytes]):
     """
 
     def __init__(self, data_sources: DataSources):
-        source = _array_record("reading")
+        with needed("the package array_record", "reading ArrayRecord files"):
+            from array_record.python.array_record_data_source import ArrayRecordDataSource
         self.paths = get_data_files(data_sources)
         for path in self.paths:
             if not os.access(path, os.R_OK):
                 raise DataError(f"{path!r} cannot be read; check the path and its permissions.")
         try:
-            self._records = source.ArrayRecordDataSource(self.paths)
+            self._records = ArrayRecordDataSource(self.paths)
             self._num_records = len(self._records)
-        except (ValueError, RuntimeError, OSError) as error:
+        except _BROKEN as error:
             raise DataError(
                 f"one of {self.paths} is no whole ArrayRecord file ({error}); copy or convert it "
                 "again."
@@ -62,22 +55,22 @@ class ArrayRecordFiles(Sequence[bytes]):
     def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
         try:
             return self._records[index]
-        except (ValueError, RuntimeError, OSError) as error:
+        except _BROKEN as error:
             raise DataError(
                 f"record {self.record_key(index)} is damaged ({error}); copy or convert the file "
                 "again."
             ) from error
 
     def record_key(self, index: int) -> str:
-        """`FILE:NUMBER`, the number counted over all files."""
+        """`FILE:NUMBER` of a single file; `array_record:NUMBER` of several, counted over all."""
         name = os.path.basename(self.paths[0]) if len(self.paths) == 1 else "array_record"
         return f"{name}:{index}"
 
 
 class ArrayRecordWriter:
-    """Writes an ArrayRecord file, which has its name only when it is whole.
+    """Writes an ArrayRecord file, which gets its name only when it is whole.
 
-    Its interface is that of `TFRecordWriter`.
+    Used like `TFRecordWriter`, in a `with` statement.
 
     Args:
       path: The file; its directory is made.
@@ -86,11 +79,13 @@ class ArrayRecordWriter:
       ImportError: The package array_record is not installed.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: Path):
         path = output_file(path, "ArrayRecordWriter: path")
-        module = _array_record("writing")
+        with needed("the package array_record", "writing ArrayRecord files"):
+            from array_record.python import array_record_module
         self._unfinished = UnfinishedFile(path)
-        self._writer = module.ArrayRecordWriter(str(self._unfinished.path), "group_size:1")
+        name = str(self._unfinished.path)
+        self._writer = array_record_module.ArrayRecordWriter(name, "group_size:1")
 
     def write(self, record: bytes) -> None:
         """Appends a record."""

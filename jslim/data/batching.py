@@ -1,5 +1,6 @@
 """Batches of a data set, from a position that can be saved and restored exactly."""
 
+import dataclasses
 import functools
 import logging
 import os
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jslim.core import checks
 from jslim.core.errors import DataError
 from jslim.data._batch_loader import BadRecordError, Batch, BatchLoader, Loaded
 from jslim.data._grain import ReadAhead
@@ -20,48 +22,50 @@ logger = logging.getLogger("jslim")
 
 _MAX_THREADS = 16
 
-State = dict[str, Any]  # a position, as JSON holds it
+State = dict[str, Any]  # a position, in values of JSON
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class BatchIterator(Iterator[Batch]):
-    """What `batches` gives: an iterator over batches with a position of its own.
+    """The iterator of `batches`, with a position that can be saved.
 
     Close it, or use it in a `with` statement, to end its threads and processes.
 
     Attributes:
-      dataset: Where the records come from.
-      batch_size: The rows of every batch, over all shards.
-      bad_records: The records that were left out so far, by their index in the data set, each with
-        what is wrong with it.
+      loader: Makes the batches.
+      skip_bad_records, drop_remainder, num_threads, num_workers: As of `batches`.
+      bad_records: The errors of the records that were left out so far, by their index in the data
+        set.
     """
 
-    def __init__(
-        self,
-        loader: BatchLoader,
-        *,
-        skip_bad_records: int,
-        drop_remainder: bool,
-        num_threads: int,
-        num_workers: int,
-    ):
-        self.dataset = loader.dataset
-        self.batch_size = loader.batch_size
-        self.bad_records: dict[int, str] = {}
-        self._loader = loader
-        self._order = loader.order
-        self._skip_bad_records = skip_bad_records
-        self._drop_remainder = drop_remainder
-        self._num_threads = num_threads
-        self._num_workers = num_workers
+    loader: BatchLoader
+    _: dataclasses.KW_ONLY
+    skip_bad_records: int
+    drop_remainder: bool
+    num_threads: int
+    num_workers: int
+    bad_records: dict[int, str] = dataclasses.field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
         self._position = 0
         self._batches: ReadAhead[Loaded] | None = None
         self._is_closed = False
 
+    @property
+    def dataset(self) -> ImageDataset:
+        """The data set."""
+        return self.loader.dataset
+
+    @property
+    def batch_size(self) -> int:
+        """The rows of every batch, over all shards."""
+        return self.loader.batch_size
+
     def __next__(self) -> Batch:
         if self._is_closed:
             raise ValueError(f"the batches of {self.dataset.name!r} are closed; make new ones.")
-        end = self._loader.end_of_batch(self._position)
-        needed = self.batch_size if self._drop_remainder else 1
+        end = self.loader.end_of_batch(self._position)
+        needed = self.batch_size if self.drop_remainder else 1
         if end - self._position < needed:
             raise StopIteration
         try:
@@ -76,8 +80,8 @@ class BatchIterator(Iterator[Batch]):
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and dtype of every array of a whole batch. Reads one good record to find out."""
-        image, _ = self._loader.load_good_record()
+        """Shape and dtype of every array of a whole batch; one good record is read for it."""
+        image, _ = self.loader.load_good_record()
         return {
             "image": jax.ShapeDtypeStruct((self.batch_size, *image.shape), image.dtype),
             "label": jax.ShapeDtypeStruct((self.batch_size,), np.int32),
@@ -85,24 +89,24 @@ class BatchIterator(Iterator[Batch]):
         }
 
     def get_state(self) -> State:
-        """The position after the batches handed out so far, as values that JSON can hold."""
+        """The position after the batches handed out so far, in values of JSON."""
         return {
             "dataset": self.dataset.name,
-            "num_samples": self._order.num_records,
+            "num_samples": self.loader.order.num_records,
             "files": self.dataset.fingerprint,
-            "is_shuffled": self._order.shuffle,
-            "seed": self._order.seed,
+            "is_shuffled": self.loader.order.shuffle,
+            "seed": self.loader.order.seed,
             "position": self._position,
         }
 
     def record_keys(self, state: State) -> list[str]:
-        """What errors call the records of the batch after which the position was `state`."""
+        """The `record_key`s of the records in the batch that ends at `state`."""
         end = int(state["position"])
         positions = range(max(0, end - self.batch_size), end)
-        return [self.dataset.record_key(self._order(position)) for position in positions]
+        return [self.dataset.record_key(self.loader.order(position)) for position in positions]
 
     def set_state(self, state: State) -> None:
-        """Goes on from a saved position: the next batch starts with the record that comes there.
+        """Goes on from a saved position: the next batch starts with the record at that position.
 
         The position counts records, so it may come from batches of another size.
 
@@ -111,7 +115,7 @@ class BatchIterator(Iterator[Batch]):
         """
         for key, ours in self.get_state().items():
             if key not in state:
-                if key == "files":  # that positions saved by earlier versions lack
+                if key == "files":  # earlier versions saved none
                     continue
                 raise DataError(
                     f"the saved position of the batches of {self.dataset.name!r} must have "
@@ -133,11 +137,11 @@ class BatchIterator(Iterator[Batch]):
         self._position = position
 
     def rewind(self) -> None:
-        """Goes back to the first record, as evaluation does before each pass."""
+        """Goes back to the first record."""
         self.set_state({**self.get_state(), "position": 0})
 
     def close(self) -> None:
-        """Ends the threads; no batch can be asked for afterwards."""
+        """Ends threads and processes; `next` raises an error from then on."""
         self._is_closed = True
         self._end_threads()
 
@@ -153,27 +157,27 @@ class BatchIterator(Iterator[Batch]):
             self._batches = None
 
     def _load_next(self) -> Loaded:
-        """The batch at the position, which `ReadAhead` has loaded already if all is well."""
-        if not (self._num_threads or self._num_workers):
-            return self._loader(self._position)
+        """The batch at the position, by `ReadAhead` where threads or processes load."""
+        if not (self.num_threads or self.num_workers):
+            return self.loader(self._position)
         if self._batches is None:
-            first, stop = self._position, self._loader.stop
+            first, stop = self._position, self.loader.stop
             self._batches = ReadAhead(
-                functools.partial(self._loader.batch_number, first=first),
+                functools.partial(self.loader.batch_number, first=first),
                 0,
                 None if stop is None else -((first - stop) // self.batch_size),
-                num_threads=self._num_threads,
-                num_workers=self._num_workers,
+                num_threads=self.num_threads,
+                num_workers=self.num_workers,
             )
         return next(self._batches)
 
     def _note_bad_record(self, index: int, reason: str) -> None:
         if index in self.bad_records:
             return
-        if len(self.bad_records) == self._skip_bad_records:
+        if len(self.bad_records) == self.skip_bad_records:
             raise BadRecordError(
                 f"{reason} (this is one bad record more than "
-                f"skip_bad_records={self._skip_bad_records} allows)"
+                f"skip_bad_records={self.skip_bad_records} allows)"
             )
         self.bad_records[index] = reason
         logger.warning("bad record %d is left out: %s", len(self.bad_records), reason)
@@ -196,57 +200,59 @@ def batches(
 ) -> BatchIterator:
     """Iterates over batches of a data set, in an order that depends on the seed alone.
 
-    In training the records are shuffled anew in every epoch and go on for ever; a batch may hold
-    the end of one epoch and the beginning of the next, so that no record is left out and every
-    batch is full. In evaluation the records come once, as they are in the data set. Where the
+    In training the records are shuffled anew in every epoch and repeat without end. A batch may
+    hold the end of one epoch and the beginning of the next, so that no record is left out and every
+    batch is full. In evaluation the records come once, in the order of the data set. Where the
     records end, the last batch is filled up with rows of weight 0.
 
-    The order and the random numbers of every record are the same for any number of threads,
-    processes, shards or devices, with Grain or without it, and for any batch size.
+    The order and the random numbers of every record are the same for any batch size and any number
+    of threads, processes, shards or devices, with and without Grain.
 
     Args:
-      dataset: Where the records come from.
+      dataset: The data set.
       batch_size: The rows of a batch, over all devices.
       is_training: Whether to shuffle and to repeat.
-      preprocessing_fn: From the image of one record, `[height, width, channels]`, to what stands
-        in the batch. If it has an argument `rng`, that is the `numpy.random.Generator` of this
-        record in this epoch. None takes images as they are.
-      seed: What the order and the generators are drawn from.
-      num_epochs: After how many epochs to stop; None means never in training, and 1 in evaluation.
+      preprocessing_fn: Takes the image of one record, `[height, width, channels]`, and returns the
+        row of the batch. If it has an argument `rng`, it gets a `numpy.random.Generator` of this
+        record in this epoch. None leaves images as they are.
+      seed: The seed of the order and of the generators.
+      num_epochs: The number of epochs; by default there is no end in training, and 1 in evaluation.
       drop_remainder: Whether to leave out a last batch that is not full.
-      num_threads: How many threads read ahead, through Grain; 0 reads in the calling thread. By
-        default 0 for data in memory, otherwise one for each CPU core, at most 16.
-      num_workers: How many processes read ahead instead, through Grain, for more cores than the
-        threads of one process can use. Their start takes seconds, and a program that uses them
-        needs `if __name__ == '__main__':`.
-      skip_bad_records: How many records may be left out that cannot be read or decoded, or have a
-        label out of range. Their rows have weight 0, so that the order and the position stay what
-        they are. Each is logged once, and stands in `bad_records`; one more is an error.
-      decode_images: False gives `preprocessing_fn` an `EncodedImage` where the image comes from a
-        file. Those of `slim.preprocessing` then decode large JPEGs in a smaller size, in training.
-      shard: `(index, count)`: with several hosts, give `(jax.process_index(),
-        jax.process_count())`. Each then makes its rows of every batch, `batch_size // count`.
+      num_threads: The number of threads that read ahead, by Grain; 0 reads in the calling thread.
+        By default 0 for data in memory, otherwise one for each CPU core, at most 16.
+      num_workers: The number of processes that read ahead instead, by Grain, for more cores than
+        the threads of one process can use. They take seconds to start, and the program needs
+        `if __name__ == '__main__':`.
+      skip_bad_records: The number of records that may be left out because they cannot be read or
+        decoded, or have a label out of range. Their rows have weight 0; order and position stay the
+        same. Each is logged once and added to `bad_records`; one more is an error.
+      decode_images: False passes an `EncodedImage` to `preprocessing_fn` where the image comes from
+        a file. In training, `slim.preprocessing` then decodes large JPEGs in a smaller size.
+      shard: `(index, count)`. With several hosts, give `(jax.process_index(),
+        jax.process_count())`: each host makes its `batch_size // count` rows of every batch.
 
     Returns:
       An iterator over `{'image': [batch_size, height, width, channels], 'label': int32
-      [batch_size], 'weights': float32 [batch_size]}`, NumPy arrays, where `weights` is 1 for a
-      record and 0 for a row that fills up the last batch or stands for a bad record. It has
+      [batch_size], 'weights': float32 [batch_size]}`, NumPy arrays. `weights` is 1 for a record and
+      0 for a row that fills up the last batch or replaces a bad record. The iterator has
       `get_state`, `set_state`, `element_spec` and `close`.
 
     Raises:
-      ValueError: An argument is out of range; or images in memory are, for `slim.preprocessing`.
+      ValueError: An argument is out of range, or images in memory have values outside `[0, 255]`
+        and `preprocessing_fn` is of `slim.preprocessing`.
       DataError: From `next`: a record cannot be read, or its label is out of range.
       RuntimeError: From `next`: a process was killed.
+
+    >>> from jslim.data import digits
+    >>> batch = next(batches(digits("test"), 64, is_training=False))
+    >>> batch["image"].shape, batch["label"].shape, float(batch["weights"].sum())
+    ((64, 8, 8, 1), (64,), 64.0)
     """
-    for name, number, lowest in (
-        ("batch_size", batch_size, 1),
-        ("num_epochs", 1 if num_epochs is None else num_epochs, 1),
-        ("num_threads", num_threads or 0, 0),
-        ("num_workers", num_workers, 0),
-        ("skip_bad_records", skip_bad_records, 0),
-    ):
-        if number < lowest:
-            raise ValueError(f"{name} must be at least {lowest}, got {number}.")
+    checks.count("", "batch_size", batch_size)
+    checks.count("", "num_epochs", 1 if num_epochs is None else num_epochs)
+    checks.number("", "num_threads", num_threads or 0, at_least=0)
+    checks.number("", "num_workers", num_workers, at_least=0)
+    checks.number("", "skip_bad_records", skip_bad_records, at_least=0)
     if num_epochs is None and not is_training:
         num_epochs = 1
     if num_threads is None:
@@ -260,9 +266,9 @@ def batches(
             f"multiple of the count; got {shard} and batch_size {batch_size}."
         )
     loader = BatchLoader(
-        dataset,
-        batch_size,
-        Order(seed, len(dataset), shuffle=is_training),
+        dataset=dataset,
+        batch_size=batch_size,
+        order=Order(seed, len(dataset), shuffle=is_training),
         stop=None if num_epochs is None else num_epochs * len(dataset),
         preprocessing_fn=preprocessing_fn,
         decode_images=decode_images or preprocessing_fn is None,
@@ -279,7 +285,7 @@ def batches(
 
 
 def _is_of_slim(preprocessing_fn: Callable[..., np.ndarray] | None) -> bool:
-    """Whether it is one of `slim.preprocessing`, which take values from 0 to 255."""
+    """Whether it is a function of `slim.preprocessing`, which takes values from 0 to 255."""
     while isinstance(preprocessing_fn, functools.partial):
         preprocessing_fn = preprocessing_fn.func
     return str(getattr(preprocessing_fn, "__module__", "")).startswith("jslim.preprocessing.")

@@ -1,4 +1,4 @@
-"""What a `Dataset` decodes its records with."""
+"""The interface of the decoders of a `Dataset`."""
 
 import abc
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from typing import Any
 
 
 class DataDecoder(abc.ABC):
-    """Turns a record into items; `tfexample_decoder` has those of TensorFlow's examples."""
+    """Turns a record into items; `tfexample_decoder` has decoders of TensorFlow's examples."""
 
     @abc.abstractmethod
     def decode(self, data: bytes, items: Sequence[str]) -> list[Any]:
-        """The items of those names.
+        """The asked items, in this order.
 
         Args:
           data: The record.
-          items: Names, out of `list_items()`.
+          items: Names from `list_items()`.
         """
 
     @abc.abstractmethod

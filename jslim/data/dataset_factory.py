@@ -13,18 +13,18 @@ from jslim.data.random_access import open_tfds
 from jslim.data.sources import ImageDataset, digits
 from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
 from jslim.data.trees import open_tree
-from jslim.host.paths import local_path
+from jslim.host.paths import Path, local_path
 
 
 class DatasetRow(NamedTuple):
-    """What there is to know of a data set.
+    """A kind of data set.
 
     Attributes:
-      help: What its files are, for the flags.
-      directory: What `dataset_dir` is, with {} for the split; None where there is none.
-      open: From `dataset_dir` and the split; of TFRecord files also from their pattern.
-      convertible_splits: The names of the splits in a directory that `jslim-convert` takes, where
-        it takes this data set.
+      help: Its files, for the help of the flags.
+      directory: The words for its `dataset_dir`, with {} for the split; None if it has none.
+      open: Opens a split: takes `dataset_dir`, the split and, for TFRecord files, `file_pattern`.
+      convertible_splits: The splits in a directory that `jslim-convert` takes; None if it does not
+        take this kind.
     """
 
     help: str
@@ -90,47 +90,48 @@ DATASET_NAMES = tuple(DATASETS)
 
 
 def get_dataset(
-    name: str,
-    split_name: str,
-    dataset_dir: str | os.PathLike[str] | None = None,
-    file_pattern: str | None = None,
+    name: str, split_name: str, dataset_dir: Path | None = None, file_pattern: str | None = None
 ) -> ImageDataset:
     """Opens one split of a data set.
 
     Args:
-      name: `'digits'` (handwritten digits that come with the package); `'folder'` (image files,
-        one sub-folder a class: see `FolderDataset`); `'npz'` (a NumPy file: see
-        `jslim.data.array_files.open_npz`); `'tfds'` (what TFDS has prepared: see
-        `jslim.data.random_access.open_tfds`); or, in TFRecord files as TF-Slim's scripts wrote
-        them, `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`, `'visualwakewords'` and, for any
-        others with the same features and a labels.txt, `'tfrecord'`, also in ArrayRecord files.
-        `'mnist'` and `'cifar10'` are also read from the IDX and binary files that they were
-        published in.
-      split_name: Such as `'train'` or `'test'`.
-      dataset_dir: Where the files are, or the archive or NumPy file; `'digits'` has none.
-      file_pattern: The names of the TFRecord files with `%s` for the split, in place of those that
-        TF-Slim's scripts gave them.
+      name: The kind of data set: `'digits'` (handwritten digits that come with the package);
+        `'folder'` (image files, one sub-folder for each class: see `FolderDataset`); `'npz'` (a
+        NumPy file: see `jslim.data.array_files.open_npz`); `'tfds'` (a data set prepared by TFDS:
+        see `jslim.data.random_access.open_tfds`); `'cifar10'`, `'flowers'`, `'imagenet'`, `'mnist'`
+        or `'visualwakewords'` (the TFRecord files of TF-Slim's scripts); or `'tfrecord'` (any
+        TFRecord or ArrayRecord files with the same features and a labels.txt). `'mnist'` and
+        `'cifar10'` are also read from the IDX and binary files that they were published in.
+      split_name: The split, such as `'train'` or `'test'`.
+      dataset_dir: The directory of the files, or the archive or NumPy file; `'digits'` has none.
+      file_pattern: The names of the TFRecord files with `%s` for the split, in place of the names
+        of TF-Slim's scripts.
 
     Returns:
       The data set, with `num_samples`, `num_classes`, `class_names` and `labels_to_names`.
 
     Raises:
-      ValueError: The name or the split is unknown, or an argument is missing or of no use.
-      DataError: The files are not what the data set needs.
+      ValueError: The name or the split is unknown, or an argument is missing or not used.
+      DataError: Files are missing or broken.
+
+    >>> dataset = get_dataset("digits", "train")
+    >>> dataset.num_samples, dataset.num_classes, dataset[0]["image"].shape
+    (1437, 10, (8, 8, 1))
     """
     if name not in DATASET_NAMES:
         raise ValueError(
             f"Name of dataset unknown {name}: known are {', '.join(DATASET_NAMES)}"
             f"{did_you_mean(name, DATASET_NAMES)}"
         )
-    if file_pattern is not None and name not in SCHEMAS:
+    row = DATASETS[name]
+    pattern = {} if file_pattern is None else {"file_pattern": file_pattern}
+    if pattern and name not in SCHEMAS:
         raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none.")
     if file_pattern is not None and "%s" not in file_pattern:
         raise ValueError(
-            f"file_pattern must have %s in place of the split, or every split would be the same "
+            "file_pattern must have %s in place of the split, or every split would be the same "
             f"files, got {file_pattern!r}."
         )
-    row = DATASETS[name]
     if row.directory is None:
         if dataset_dir is not None:
             raise ValueError(
@@ -143,5 +144,4 @@ def get_dataset(
         raise ValueError(
             f"the data set {name!r} needs dataset_dir, {row.directory.format(split_name)}."
         )
-    pattern = {} if file_pattern is None else {"file_pattern": file_pattern}
     return row.open(local_path(dataset_dir, "get_dataset: dataset_dir"), split_name, **pattern)

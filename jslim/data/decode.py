@@ -1,14 +1,15 @@
-"""Encoded image files to uint8 arrays, through Pillow, which is imported here alone.
+"""Encoded image files to uint8 arrays, by Pillow, which only this file opens images with.
 
-Where simplejpeg is installed it decodes JPEGs, to the same pixels in two thirds of the time.
+simplejpeg, where it is installed, decodes JPEGs to the same pixels in two thirds of the time.
 """
 
 import contextlib
 import functools
 import io
 import math
+import types
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,55 +17,56 @@ from numpy.typing import DTypeLike
 from jslim.core.errors import DataError
 from jslim.data._whole_images import has_too_many_scans, jpeg_end, png_is_short
 from jslim.host.limits import IMAGE_PIXELS
+from jslim.host.packages import needed
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # of Pillow; its JPEGs include MPO
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # Pillow's names; its JPEGs include MPO
 
-# Modes with more than 8 bits a channel are left out: Pillow would clip them, not scale them.
+# Modes with more than 8 bits per channel are left out: Pillow would clip them, not scale them.
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
-_ANIMATED = ("GIF", "PNG", "WEBP")  # the formats of Pillow that can be
-_COUNTED = 1 << 18  # bytes of a file whose frames are counted, each of which takes time
+_ANIMATED = ("GIF", "PNG", "WEBP")  # formats that can be animated
+_COUNTED = 1 << 18  # bytes; frames are counted only in smaller files, since counting takes time
 _JPEG = b"\xff\xd8\xff"
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of Pillow, by the number of channels
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's modes by the number of channels
 
 
 def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarray:
     """The image in a JPEG, PNG, WebP or BMP file, as uint8 `[height, width, channels]`.
 
     Grey becomes three equal channels, transparency is dropped without blending, CMYK is converted.
-    One channel of a JPEG in colours is its brightness as it is stored, as in TensorFlow.
-    As in TensorFlow, the orientation in a photograph's EXIF data is ignored, so the pixels are
-    those that are stored. JPEG pixels equal TensorFlow's `dct_method='INTEGER_ACCURATE'`.
+    As in TensorFlow, a single channel of a JPEG in colours is its stored brightness, and the
+    orientation in a photograph's EXIF data is ignored. JPEG pixels equal those of TensorFlow's
+    `dct_method='INTEGER_ACCURATE'`.
 
     Args:
       encoded: The content of the file.
-      record_key: What errors call it.
-      channels: 1 for grey, 3 for colours, 4 with transparency (255 where it has none), or 0 for
-        as many of these as the image has.
+      record_key: What errors call the image.
+      channels: 1 for grey, 3 for colours, 4 with transparency (255 where the image has none), or 0
+        for as many of these as the image has.
 
     Raises:
       ValueError: `channels` is another number.
-      DataError: It is no image, is cut short, is animated, has more than 8 bits a channel, or more
-        pixels than `JSLIM_MAX_IMAGE_PIXELS` in the environment, by default 50,331,648.
+      DataError: It is not an image, is cut short, is animated, has more than 8 bits per channel, or
+        more pixels than `JSLIM_MAX_IMAGE_PIXELS` in the environment, by default 50,331,648.
       ImportError: Pillow is not installed.
     """
-    return _decode(encoded, record_key, channels, None)
+    return _decode(encoded, record_key, channels)
 
 
 class EncodedImage:
     """An image that is decoded when its pixels are asked for: `np.asarray(image)`.
 
-    Preprocessing that makes images smaller can ask for a JPEG in a half, a quarter or an eighth of
-    its size, which takes a part of the time.
+    Preprocessing that makes images smaller can decode a JPEG in a half, a quarter or an eighth of
+    its size, in less time.
 
     Args:
       encoded: The content of the file.
-      record_key: What errors call it.
-      channels: As of `decode_image`.
+      record_key: What errors call the image.
+      channels: The number of channels; see `decode_image`.
 
     Attributes:
       record_key: As given.
@@ -83,7 +85,7 @@ class EncodedImage:
 
     @functools.cached_property
     def shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`; of a JPEG without decoding it.
+        """`(height, width, channels)`; a JPEG is not decoded for it.
 
         Raises:
           DataError: As `decode_image`.
@@ -102,9 +104,10 @@ class EncodedImage:
         return np.array(self._decoded, dtype, copy=copy)
 
     def at_least(self, height: int, width: int) -> np.ndarray:
-        """The image in the smallest size that is not below this one.
+        """The image in its smallest size of at least this height and width.
 
-        A JPEG has its own, a half, a quarter and an eighth of it, rounded up; others their own.
+        The sizes of a JPEG are its own, a half, a quarter and an eighth, rounded up; other formats
+        have only their own.
 
         Raises:
           DataError: As `decode_image`.
@@ -118,53 +121,45 @@ class EncodedImage:
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG that can be decoded in other sizes; None for all else."""
+    """Height and width of a JPEG that can be decoded in other sizes; None for other files."""
     if encoded[:3] != _JPEG:
         return None
-    if (simplejpeg := _simplejpeg()) is not None:
-        try:
-            height, width, colorspace, _ = simplejpeg.decode_jpeg_header(encoded)
-        except ValueError:
-            return None
-        return (height, width) if colorspace in ("YCbCr", "Gray", "RGB") else None
     try:
+        if (simplejpeg := _simplejpeg()) is not None:
+            height, width, colorspace, _ = simplejpeg.decode_jpeg_header(encoded)
+            return (height, width) if colorspace in ("YCbCr", "Gray", "RGB") else None
         with open_image(encoded) as file:
             return (file.height, file.width) if file.mode in ("L", "RGB") else None
-    except Exception:  # Who asks for the pixels hears of it.
+    except Exception:  # decoding the pixels raises it again
         return None
 
 
-def _pillow() -> Any:
-    try:
+def _pillow() -> types.ModuleType:
+    with needed("Pillow", "reading image files"):
         from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            "reading image files needs Pillow, which is not installed; run: "
-            "pip install 'jslim[cli]'"
-        ) from error
-    if IMAGE_PIXELS() > IMAGE_PIXELS.default:  # was raised, which is meant for Pillow too
+    if IMAGE_PIXELS() > IMAGE_PIXELS.default:  # whoever raises our limit wants Pillow's raised too
         Image.MAX_IMAGE_PIXELS = max(IMAGE_PIXELS(), Image.MAX_IMAGE_PIXELS or 0)
     return Image
 
 
 @contextlib.contextmanager
 def open_image(encoded: bytes) -> Iterator["ImageFile"]:
-    """The Pillow image of a file: of all that Pillow reads, in the formats alone that are named.
+    """The Pillow image of a file in one of `FORMATS`.
 
-    For others it starts programs (Ghostscript), or reads code that is hardly used.
+    For other formats Pillow starts programs (Ghostscript) or runs code that is hardly ever used.
 
     Raises:
-      Exception: Of many kinds; it is no such file, or has too many pixels.
+      Exception: Of many kinds; it is not such a file, or has too many pixels.
     """
     image = _pillow()
     try:
         file = image.open(io.BytesIO(encoded), formats=FORMATS)
     except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         if (image.MAX_IMAGE_PIXELS or 0) < IMAGE_PIXELS():
-            raise  # by a limit of who set Pillow's own
+            raise  # the program has set a lower limit in Pillow
         raise ValueError(IMAGE_PIXELS.exceeded("it has too many pixels")) from error
     with file:
-        # libwebp has three more copies of an image than the others.
+        # libwebp holds three more copies of an image than the other libraries.
         most = IMAGE_PIXELS() // (2 if file.format == "WEBP" else 1)
         if file.width * file.height > most:
             raise ValueError(
@@ -174,8 +169,8 @@ def open_image(encoded: bytes) -> Iterator["ImageFile"]:
         yield file
 
 
-def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None) -> np.ndarray:
-    """`decode_image`, of a JPEG in a part of its size if a divisor is given."""
+def _decode(encoded: bytes, record_key: str, channels: int, divisor: int = 1) -> np.ndarray:
+    """`decode_image`, with height and width of a JPEG divided by 1, 2, 4 or 8."""
     image = _pillow()
     if channels and channels not in MODES:
         raise ValueError(f"channels must be 0, 1, 3 or 4, got {channels}.")
@@ -186,13 +181,13 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None)
         if (fast := _decode_jpeg(encoded, channels, most, divisor)) is not None:
             return fast
         pixels = _decode_by_pillow(encoded, channels, divisor)
-        # What is missing of a JPEG in one scan is grey; in several, it may be but detail.
+        # A missing part of a JPEG in one scan is grey; in several scans it may be only detail.
         if encoded[:3] == _JPEG and ((pixels[-1, -1, :3] == 128).all() or b"\xff\xc2" in encoded):
             _check_jpeg_is_whole(encoded, pixels, channels, divisor)
         return pixels
     except DataError as error:
         raise DataError(f"image {record_key!r} {error}") from None
-    except Exception as error:  # Pillow's decoders raise many kinds.
+    except Exception as error:  # Pillow's decoders raise errors of many kinds
         is_unknown = type(error).__name__ == "UnidentifiedImageError"
         reason = "not a JPEG, PNG, WebP or BMP file" if is_unknown else error
         raise DataError(
@@ -200,17 +195,17 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int | None)
         ) from error
 
 
-def _decode_by_pillow(encoded: bytes, channels: int, divisor: int | None) -> np.ndarray:
+def _decode_by_pillow(encoded: bytes, channels: int, divisor: int) -> np.ndarray:
     with open_image(encoded) as file:
-        # A photograph may have a small one of itself beside it; these have scenes.
+        # The frames of a photograph (MPO) may be the photograph and a small copy of it.
         if file.format in _ANIMATED and getattr(file, "is_animated", False):
             frames = (
                 f", with {getattr(file, 'n_frames', 0)} frames" if len(encoded) < _COUNTED else ""
             )
             raise ValueError(f"it is animated{frames}; one is wanted")
-        # Only JPEGs can be read so; others are converted below.
-        size = (file.width // divisor, file.height // divisor) if divisor else None
-        if channels == 1 or divisor:
+        # Of effect for JPEGs; other formats are converted below.
+        if channels == 1 or divisor > 1:
+            size = (file.width // divisor, file.height // divisor)
             file.draft("L" if channels == 1 else None, size)
         file.load()
         if file.format == "PNG" and _ends_in_zeros(file) and png_is_short(encoded):
@@ -228,7 +223,7 @@ def pixels_of(image: "PillowImage", channels: int = 3) -> np.ndarray:
     wanted = MODES[channels or _num_channels(image)]
     if mode not in _EIGHT_BIT_MODES:
         raise DataError(f"has more than 8 bits a channel (mode {mode}); convert it to 8 bits.")
-    # Pillow wants a transparent palette to be converted in two steps.
+    # Pillow converts a transparent palette correctly only in two steps.
     if mode == "P" and (wanted != "RGB" or "transparency" in image.info):
         image = image.convert("RGBA")
     array = np.asarray(image if image.mode == wanted else image.convert(wanted))
@@ -236,7 +231,7 @@ def pixels_of(image: "PillowImage", channels: int = 3) -> np.ndarray:
 
 
 def _num_channels(image: "PillowImage") -> int:
-    """How many channels an image has of itself: a palette counts by what it holds."""
+    """The channels of the image itself; a palette has those of its colours."""
     if image.has_transparency_data:
         return 4
     return 1 if image.mode in ("1", "L") else 3
@@ -248,12 +243,10 @@ def _ends_in_zeros(image: "PillowImage") -> bool:
     return bool(image.info.get("interlace")) or last_row.getbbox(alpha_only=False) is None
 
 
-def _check_jpeg_is_whole(
-    encoded: bytes, pixels: np.ndarray, channels: int, divisor: int | None
-) -> None:
+def _check_jpeg_is_whole(encoded: bytes, pixels: np.ndarray, channels: int, divisor: int) -> None:
     """Refuses a JPEG whose data ends before its last block: libjpeg takes the rest for zeros.
 
-    Bytes put before the end are skipped where the image is whole, and decoded where it is not.
+    Bytes inserted before the end are skipped if the image is whole, and decoded if it is not.
     """
     end = jpeg_end(encoded)
     noise = bytes(range(1, 128)) * 4
@@ -263,7 +256,7 @@ def _check_jpeg_is_whole(
 
 
 @functools.cache
-def _simplejpeg() -> Any:
+def _simplejpeg() -> types.ModuleType | None:
     try:
         import simplejpeg
     except ImportError:
@@ -272,25 +265,28 @@ def _simplejpeg() -> Any:
 
 
 def _decode_jpeg(
-    encoded: bytes, channels: int, max_pixels: float | None, divisor: int | None = None
+    encoded: bytes, channels: int, most_pixels: float, divisor: int
 ) -> np.ndarray | None:
-    """A JPEG in grey or colours, if it is one without any fault; the rest is left to Pillow.
+    """The pixels of a faultless JPEG in grey or colours; None for all others, left to Pillow.
 
-    That way it changes nothing but time: it takes harmless oddities for faults, and faults are to
-    be said in the same words with and without it.
+    So simplejpeg, which takes harmless oddities for faults, changes only the time, and errors have
+    the same words with and without it.
     """
     simplejpeg = _simplejpeg()
     if simplejpeg is None or channels not in (1, 3) or encoded[:3] != _JPEG:
         return None
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(encoded)
-        if colorspace not in ("YCbCr", "Gray") or height * width > (max_pixels or math.inf):
+        if colorspace not in ("YCbCr", "Gray") or height * width > most_pixels:
             return None
-        wanted = "GRAY" if channels == 1 else "RGB"
-        options = {}
-        if divisor:
-            options = {"min_height": -(-height // divisor), "min_width": -(-width // divisor)}
-        # Pillow and TensorFlow's INTEGER_ACCURATE have the exact transform and smooth upsampling.
-        return simplejpeg.decode_jpeg(encoded, wanted, fastdct=False, fastupsample=False, **options)
+        return simplejpeg.decode_jpeg(
+            encoded,
+            "GRAY" if channels == 1 else "RGB",
+            # As Pillow and TensorFlow's INTEGER_ACCURATE: exact transform, smooth upsampling.
+            fastdct=False,
+            fastupsample=False,
+            min_height=-(-height // divisor),
+            min_width=-(-width // divisor),
+        )
     except ValueError:
         return None

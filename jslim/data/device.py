@@ -21,7 +21,7 @@ _THREAD = "jslim-prefetch-to-device"
 
 
 class Batches(Protocol):
-    """Batches with a position: what `jslim.data.batches` gives, and Grain's iterators."""
+    """Batches with a position, such as those of `jslim.data.batches` and Grain's iterators."""
 
     def __next__(self) -> Mapping[str, np.ndarray]: ...
 
@@ -33,12 +33,12 @@ class Batches(Protocol):
 
 
 class DeviceBatchIterator(Iterator[DeviceBatch]):
-    """What `prefetch_to_device` gives: batches on the devices, with the position of those given.
+    """The iterator of `prefetch_to_device`: batches on the devices, with a position.
 
     Attributes:
       batches: The iterator over host batches.
-      batch_size: The rows of every batch, over all devices, if the batches say so.
-      seconds_waited: How long `next` has made its caller wait for data so far, all calls together.
+      batch_size: The rows of every batch, over all devices; None if `batches` does not know it.
+      seconds_waited: The time for which `next` has made its callers wait for data so far.
     """
 
     def __init__(self, batches: Any, sharding: jax.sharding.Sharding, depth: int):
@@ -57,13 +57,13 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
             batch = {name: put_rows(rows, sharding) for name, rows in next(batches).items()}
             return batch, copy.deepcopy(batches.get_state())
 
-        # Copies: what an iterator gives may be what it counts in.
+        # A copy: an iterator may return the dict that it changes later.
         self._state = copy.deepcopy(batches.get_state())
         thread = ThreadPoolExecutor(1, _THREAD)
         self._load_next: Callable[[], Future[tuple[DeviceBatch, State]]]
         self._load_next = lambda: thread.submit(load)
         self._ahead = collections.deque(self._load_next() for _ in range(self._depth + 1))
-        # Also run when the iterator is forgotten.
+        # It also runs when nothing refers to the iterator any more.
         self._stop = weakref.finalize(self, _end, thread)
 
     def __next__(self) -> DeviceBatch:
@@ -74,26 +74,26 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
             batch, self._state = self._ahead[0].result()
         finally:
             self.seconds_waited += time.perf_counter() - started
-        # Not where the end or an error came: that comes again.
+        # Not after the end or an error: the next call raises it again.
         self._ahead.popleft()
         self._ahead.append(self._load_next())
         return batch
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape, dtype and sharding of every array of a batch; not there if the batches lack it."""
+        """Shape, dtype and sharding of every array of a batch, if `batches` has `element_spec`."""
         return {
             name: jax.ShapeDtypeStruct(spec.shape, spec.dtype, sharding=self._sharding)
             for name, spec in self.batches.element_spec.items()
         }
 
     def get_state(self) -> State:
-        """The position after the batches handed out; those that were loaded ahead do not count."""
+        """The position after the batches handed out; batches loaded ahead do not count."""
         return self._state
 
     @property
     def record_keys(self) -> Callable[[State], list[str]]:
-        """What errors call the records of the batch after which the position was that given."""
+        """See `BatchIterator.record_keys`."""
         return self.batches.record_keys
 
     def set_state(self, state: State) -> None:
@@ -107,7 +107,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         self.set_state({**self.get_state(), "position": 0})
 
     def close(self) -> None:
-        """Ends the thread and closes the host batches; no batch can be asked for afterwards."""
+        """Ends the thread and closes the host batches; `next` raises an error from then on."""
         self._is_closed = True
         self._stop()
         if hasattr(self.batches, "close"):
@@ -121,7 +121,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
 
 def _end(thread: ThreadPoolExecutor) -> None:
-    # What is forgotten may be so in any thread, also in this one, which cannot wait for itself.
+    # The garbage collector may call this in the thread itself, which cannot wait for its own end.
     is_another = not threading.current_thread().name.startswith(_THREAD)
     thread.shutdown(wait=is_another, cancel_futures=True)
 
@@ -129,14 +129,14 @@ def _end(thread: ThreadPoolExecutor) -> None:
 def prefetch_to_device(
     batches: Batches, sharding: jax.sharding.Sharding, depth: int = 2
 ) -> DeviceBatchIterator:
-    """Copies batches to the devices in a thread, so that a step finds its batch there.
+    """Copies batches to the devices in a thread, ahead of the steps that use them.
 
     Args:
-      batches: What `jslim.data.batches` gives, or another iterator over dicts of arrays with
-        `get_state` and `set_state`, such as Grain's. It belongs to the result from here on:
-        positions are saved, restored and closed through the result.
-      sharding: How rows lie on the devices, as a rule `NamedSharding(mesh, PartitionSpec('data'))`.
-      depth: How many batches wait on the devices; one more is on its way.
+      batches: The iterator of `jslim.data.batches`, or another one over dicts of arrays with
+        `get_state` and `set_state`, such as Grain's. Do not use it any more: save, restore and
+        close through the result.
+      sharding: The sharding of the rows, usually `NamedSharding(mesh, PartitionSpec('data'))`.
+      depth: The number of batches that wait on the devices; one more is being copied.
 
     Returns:
       An iterator over the same batches as `jax.Array`s, with `get_state`, `set_state`,
@@ -144,7 +144,13 @@ def prefetch_to_device(
 
     Raises:
       ValueError: The rows cannot be split evenly over the devices, or `depth` is below 1.
-      Exception: From `next`, what the thread met, with its own traceback.
+      Exception: From `next`, any error of the thread, with its own traceback.
+
+    >>> from jslim.data import batches, digits
+    >>> sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    >>> with prefetch_to_device(batches(digits("test"), 32, is_training=False), sharding) as made:
+    ...     next(made)["image"].shape
+    (32, 8, 8, 1)
     """
     depth = checks.count("", "depth", depth)
     num_devices = len(sharding.device_set)

@@ -1,4 +1,4 @@
-"""A folder or archive of image files, one sub-folder a class, read in place."""
+"""A folder or archive of image files, one sub-folder for each class, read in place."""
 
 import functools
 import os
@@ -6,37 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jslim.core.errors import DataError, did_you_mean
+from jslim.core.errors import DataError
+from jslim.core.text import some_of
+from jslim.data._errors import check_split
 from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
-from jslim.data.trees import (
-    IMAGE_EXTENSIONS,
-    Tree,
-    below,
-    is_image,
-    log_passed_over,
-    open_tree,
-)
+from jslim.data.trees import IMAGE_EXTENSIONS, Tree, below, is_image, log_passed_over, open_tree
+from jslim.host.paths import Path
 
-# Files that are kept beside images and are never some.
+# Files that lie beside images and are never images.
 _NOTES = (
     ".csv", ".db", ".htm", ".html", ".ini", ".json", ".lnk", ".log", ".md", ".pbtxt", ".txt",
     ".url", ".xml", ".yaml", ".yml",
 )  # fmt: skip
 
 _TRAIN_SPLIT = "train"
-_ALL = "all"  # of a folder without splits, so that to evaluate what is trained on has to be said
+_ALL = "all"  # of a folder without splits: evaluating on it needs another name than training
 
 
 class FolderDataset(ImageDataset):
     """The images in `DIR/SPLIT/CLASS/*`, or in `DIR/CLASS/*` where `DIR` has no splits.
 
-    Labels number the class folders in sorted order, and records come class by class, each class
-    in sorted order of its file names. Files are read and decoded when a record is asked for (see
-    `jslim.data.decode.decode_image`). Links are followed. Hidden files, what operating systems
-    leave behind (`Thumbs.db` and the like) and notes (`.txt`, `.json`, `.csv` and the like) are
-    passed over, and the log says so. Every other thing in a class folder that is no image file is
-    an error, since an extension that is passed over is how a part of the data gets lost.
+    Labels number the class folders in sorted order. Records come class by class, each class in
+    sorted order of its file names. A file is read and decoded when its record is asked for (see
+    `jslim.data.decode.decode_image`). Links are followed. Hidden files, files of operating systems
+    (`Thumbs.db` and so on) and notes (`.txt`, `.json`, `.csv` and so on) are passed over and
+    logged. Anything else in a class folder is an error, so that no part of the data is lost by an
+    extension that was passed over.
 
     Args:
       dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking.
@@ -45,10 +41,10 @@ class FolderDataset(ImageDataset):
 
     Raises:
       DataError: The directory or the split does not exist, there are no classes, a class has no
-        image or something that is none, or the classes are not those of the split `train`.
+        image or holds another file, or the classes differ from those of the split `train`.
     """
 
-    def __init__(self, dataset_dir: str | os.PathLike[str], split_name: str):
+    def __init__(self, dataset_dir: Path, split_name: str):
         self.tree = open_tree(dataset_dir)
         directory = _find_split(self.tree, split_name)
         class_names = self.tree.folders(directory)
@@ -75,7 +71,7 @@ class FolderDataset(ImageDataset):
             raise DataError(
                 f"{_listing(strays)} in the class folders of {where!r} cannot be read: a "
                 f"class folder holds image files only ({', '.join(IMAGE_EXTENSIONS)}); convert, "
-                "move or delete what is none."
+                "move or delete them."
             )
         if empty:
             raise DataError(
@@ -88,12 +84,12 @@ class FolderDataset(ImageDataset):
         return len(self._paths)
 
     def record_key(self, index: int) -> str:
-        """The path of the file; in an archive, that of the archive with that of the file in it."""
+        """The path of the file; for an archive, its path and that of the file in it."""
         return self.tree.name_of(self._paths[index])
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the names of all files; not of their content, which would have to be read."""
+        """Made of the names of all files; their content would have to be read."""
         return fingerprint_of(self._paths)
 
     def path(self, index: int) -> str:
@@ -101,7 +97,7 @@ class FolderDataset(ImageDataset):
         return self._paths[index]
 
     def label(self, index: int) -> int:
-        """The label of the record; nothing is read for it."""
+        """The label of the record, without reading it."""
         return self._labels[index]
 
     def undecoded(self, index: int) -> Example:
@@ -115,7 +111,7 @@ class FolderDataset(ImageDataset):
 
 
 def _beside(tree: Tree, directory: str) -> list[str]:
-    """What lies beside the class folders, and beside the folder that holds them."""
+    """The files beside the class folders, and beside the folder that holds them."""
     found = []
     for folder in dict.fromkeys(("", directory)):
         listing = tree.listing(folder)
@@ -148,11 +144,8 @@ def _find_split(tree: Tree, split_name: str) -> str:
                 "of them."
             )
         return ""
-    if split_name not in splits:
-        raise DataError(
-            f"split name {split_name} was not recognized: the folders in {root!r} that hold "
-            f"class folders are {_listing(splits)}{did_you_mean(split_name, splits)}"
-        )
+    where = f"the folders in {root!r} that hold class folders are"
+    check_split(split_name, splits, where, DataError)
     if _TRAIN_SPLIT in splits:
         ours, trained = (set(tree.folders(name)) for name in (split_name, _TRAIN_SPLIT))
         if ours != trained:
@@ -164,7 +157,6 @@ def _find_split(tree: Tree, split_name: str) -> str:
     return split_name
 
 
-def _listing(names: Sequence[str], limit: int = 5) -> str:
-    """The names in quotes, no more than `limit` of them."""
-    shown = ", ".join(repr(name[-200:]) for name in names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+def _listing(names: Sequence[str]) -> str:
+    """The first five names in quotes, each no longer than 200 characters."""
+    return some_of([repr(name[-200:]) for name in names], 5)

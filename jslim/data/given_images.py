@@ -1,4 +1,4 @@
-"""Images as they are given to predict: paths, folders, encoded bytes, Pillow images, arrays."""
+"""Images in the forms that `predict` takes: paths, folders, bytes, Pillow images, arrays."""
 
 import os
 import pathlib
@@ -11,29 +11,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim.core.errors import DataError
+from jslim.data._errors import reading
 from jslim.data._image_arrays import check_images
 from jslim.data.decode import FORMATS, MODES, decode_image, pixels_of
 from jslim.data.trees import IMAGE_EXTENSIONS, log_passed_over, open_tree
 from jslim.host.files import read_regular
 from jslim.host.limits import IMAGE_BYTES
-from jslim.host.paths import local_path
+from jslim.host.paths import Path, local_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 else:
     PillowImage = object
 
-Image = np.ndarray | bytes | str | os.PathLike[str] | PillowImage
+Image = np.ndarray | bytes | Path | PillowImage
 
-# Of red, green and blue in the brightness of ITU-R 601, out of 65536, as image libraries have them.
+# The weights of red, green and blue in the brightness of ITU-R 601, out of 65536, as in image
+# libraries.
 _BRIGHTNESS = (19595, 38470, 7471)
 
 
 def several_images(images: Image | Iterable[Image]) -> Iterable[Image]:
-    """The images one by one, of what `predict` takes: a path, a folder, an array, or several.
+    """The images one by one of an argument of `predict`: a path, a folder, an array, or several.
 
     Raises:
-      ValueError: It is none of these.
+      ValueError: It is something else.
       DataError: The folder has no image.
     """
     if isinstance(images, str | os.PathLike):
@@ -52,21 +54,24 @@ def several_images(images: Image | Iterable[Image]) -> Iterable[Image]:
 
 
 def _is_of_pillow(image: object) -> TypeGuard[PillowImage]:
-    pillow = sys.modules.get("PIL.Image")  # without which there are no such images
+    pillow = sys.modules.get("PIL.Image")  # if it is not imported, there are no such images
     return pillow is not None and isinstance(image, pillow.Image)
 
 
 def pixels_of_image(image: Image, channels: int) -> np.ndarray:
-    """The pixels `[height, width, channels]` of an image, whichever way it is given.
+    """The pixels `[height, width, channels]` of an image in any of its forms.
 
     Args:
-      image: A path, the content of an image file, Pillow's, or what NumPy makes an array of.
-      channels: How many of them a network takes. A file is decoded as in a data set that has so
-        many; an array in colours becomes grey for a network that takes one.
+      image: A path, the content of an image file, a Pillow image, or anything `np.asarray` takes.
+      channels: The number of channels that the network takes. A file is decoded as in a data set
+        with this number; an array in colours becomes grey for a network of one channel.
 
     Raises:
       ValueError: It is something else, or has other channels.
       DataError: The file cannot be read.
+
+    >>> pixels_of_image(np.zeros((8, 8)), channels=1).shape
+    (8, 8, 1)
     """
     decoded = channels if channels in MODES else 3
     if isinstance(image, bytes):
@@ -101,13 +106,13 @@ def _pixels_of_pillow(image: PillowImage, channels: int) -> np.ndarray:
 
 
 def _checked_array(image: object) -> np.ndarray:
-    """The array that NumPy makes of an image, with an axis of channels, and values up to 255."""
+    """The image as an array with an axis of channels and values in `[0, 255]`."""
     try:
         pixels = np.asarray(image)
     except ValueError:
         pixels = np.empty(0, object)  # rows of different lengths
     if jnp.issubdtype(pixels.dtype, jnp.floating):
-        pixels = pixels.astype(np.float32, copy=False)  # also of those that NumPy has no name for
+        pixels = pixels.astype(np.float32, copy=False)  # bfloat16 too, which NumPy does not know
     if pixels.dtype.kind not in "iuf":
         raise ValueError(
             "predict: an image must be a path, a Pillow image or an array of numbers, got "
@@ -119,12 +124,9 @@ def _checked_array(image: object) -> np.ndarray:
     return pixels
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
+def _read(path: Path) -> bytes:
+    with reading(f"image {os.fspath(path)!r}", kinds=(OSError, ValueError)):
         encoded = read_regular(local_path(path, "it"), IMAGE_BYTES)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"image {os.fspath(path)!r} cannot be read ({reason}).") from error
     if encoded.startswith((b"\x93NUMPY", b"PK\x03\x04")):
         raise DataError(
             f"image {os.fspath(path)!r} is an archive or a NumPy file, not an image; unpack it, or "
@@ -133,14 +135,14 @@ def _read(path: str | os.PathLike[str]) -> bytes:
     return encoded
 
 
-def list_images(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+def list_images(paths: Sequence[Path]) -> list[str]:
     """The image files among `paths` and, sorted, below the folders among them.
 
-    Folders are walked as data sets are: links are followed, hidden files and what is no image by
-    its name are passed over, and the log says so.
+    As in data sets, links are followed; hidden files and files that are not images by their name
+    are passed over and logged.
 
     Raises:
-        DataError: Something is not there, or a folder has no image below it.
+      DataError: A path does not exist, or a folder has no image below it.
     """
     found: list[str] = []
     for path in [pathlib.Path(local_path(path, "an image or folder")) for path in paths]:

@@ -1,4 +1,4 @@
-"""How items are made of the features of a tf.train.Example: TF-Slim's handlers."""
+"""TF-Slim's handlers, which make items of the features of a tf.train.Example."""
 
 import abc
 import math
@@ -14,6 +14,37 @@ from jslim.data.tf_example import Rows
 from jslim.host.limits import IMAGE_BYTES
 
 Arrays = Mapping[str, Any]
+
+SIDES = ("ymin", "xmin", "ymax", "xmax")  # of a box
+
+
+def prefixed(
+    where: str, keys: Sequence[str] | None, default: Sequence[str], prefix: str | None
+) -> list[str]:
+    """The keys of a handler, each after the prefix.
+
+    Raises:
+      ValueError: There are more or fewer than by default.
+    """
+    keys = default if keys is None else list(keys)
+    if len(keys) != len(default):
+        raise ValueError(f"{where} expects {len(default)} keys but got {len(keys)}: {keys}")
+    return [(prefix or "") + key for key in keys]
+
+
+def check_equal(sizes: Mapping[str, object], problem: str) -> None:
+    """Refuses features of different sizes.
+
+    Args:
+      sizes: The sizes by the names of the features.
+      problem: What the error says: `'the sizes are not the same'`.
+
+    Raises:
+      DataError: They differ.
+    """
+    first, *others = sizes.values()
+    if any(size != first for size in others):
+        raise DataError(f"{problem}: {sizes}")
 
 
 class ItemHandler(abc.ABC):
@@ -32,8 +63,15 @@ class ItemHandler(abc.ABC):
         return self._keys
 
     @abc.abstractmethod
-    def tensors_to_item(self, keys_to_tensors: Arrays) -> Any:
-        """The item, from the features by name."""
+    def tensors_to_item(self, keys_to_tensors: Arrays) -> object:
+        """Makes the item.
+
+        Args:
+          keys_to_tensors: The features by name.
+        """
+
+    def _problem(self, problem: str) -> DataError:
+        return DataError(f"feature {self._keys[0]!r} {problem}")
 
 
 class ItemHandlerCallback(ItemHandler):
@@ -41,53 +79,61 @@ class ItemHandlerCallback(ItemHandler):
 
     Args:
       keys: As of `ItemHandler`.
-      func: Gets `{key: array}`.
+      func: Takes `{key: array}` and returns the item.
+
+    >>> handler = ItemHandlerCallback(["x", "y"], lambda arrays: arrays["x"] + arrays["y"])
+    >>> handler.tensors_to_item({"x": 1, "y": 2})
+    3
     """
 
-    def __init__(self, keys: str | Sequence[str], func: Callable[[dict[str, np.ndarray]], Any]):
+    def __init__(self, keys: str | Sequence[str], func: Callable[[dict[str, np.ndarray]], object]):
         super().__init__(keys)
         self._func = func
 
-    def tensors_to_item(self, keys_to_tensors: Arrays) -> Any:
+    def tensors_to_item(self, keys_to_tensors: Arrays) -> object:
         return self._func({key: keys_to_tensors[key] for key in self._keys})
 
 
 class BoundingBox(ItemHandler):
-    """Boxes `[num_boxes, 4]` of four features with one side of each box.
+    """Boxes `[num_boxes, 4]` of four features, each with one side of all boxes.
 
     Args:
       keys: Four names; default ymin, xmin, ymax, xmax.
-      prefix: Is put before each name.
+      prefix: A text before each name.
 
     Raises:
       ValueError: There are not four names.
+
+    >>> sides = {"ymin": [0.1], "xmin": [0.2], "ymax": [0.3], "xmax": [0.4]}
+    >>> BoundingBox().tensors_to_item(sides).tolist()
+    [[0.1, 0.2, 0.3, 0.4]]
     """
 
     def __init__(self, keys: Sequence[str] | None = None, prefix: str = ""):
-        keys = ["ymin", "xmin", "ymax", "xmax"] if keys is None else list(keys)
-        if len(keys) != 4:
-            raise ValueError(f"BoundingBox expects 4 keys but got {len(keys)}: {keys}")
-        super().__init__([prefix + key for key in keys])
+        super().__init__(prefixed("BoundingBox", keys, SIDES, prefix))
 
     def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray:
-        sides = [np.ravel(keys_to_tensors[key]) for key in self._keys]
-        sizes = {key: side.size for key, side in zip(self._keys, sides, strict=True)}
-        if len(set(sizes.values())) > 1:
-            raise DataError(f"the sides of the boxes are not equally many: {sizes}")
-        return np.stack(sides, axis=1)
+        sides = {key: np.ravel(keys_to_tensors[key]) for key in self._keys}
+        sizes = {key: side.size for key, side in sides.items()}
+        check_equal(sizes, "the sides of the boxes are not equally many")
+        return np.stack(list(sides.values()), axis=1)
 
 
 class Tensor(ItemHandler):
     """One feature as it is, or in another shape.
 
     Args:
-      tensor_key: Its name.
-      shape_keys: Name of the feature that holds the shape, or names of one feature for each axis.
+      tensor_key: The name of the feature.
+      shape_keys: The name of a feature that holds the shape, or the names of one feature for each
+        axis.
       shape: The shape.
-      default_value: What fills up the shorter steps of a sequence; a single example has no gaps.
+      default_value: Fills up the shorter steps of a sequence; a single example has no gaps.
 
     Raises:
       ValueError: Both `shape_keys` and `shape` are given.
+
+    >>> Tensor("x", shape=[2, 2]).tensors_to_item({"x": np.arange(4)}).tolist()
+    [[0, 1], [2, 3]]
     """
 
     def __init__(
@@ -99,11 +145,8 @@ class Tensor(ItemHandler):
     ):
         if shape_keys and shape is not None:
             raise ValueError("Cannot specify both shape_keys and shape parameters.")
-        if shape_keys is None:
-            shape_keys = []
-        elif isinstance(shape_keys, str):
-            shape_keys = [shape_keys]
-        super().__init__([tensor_key, *shape_keys])
+        of_shape = [shape_keys] if isinstance(shape_keys, str) else shape_keys or []
+        super().__init__([tensor_key, *of_shape])
         self._shape = shape
         self._default_value = default_value
 
@@ -121,12 +164,13 @@ class LookupTensor(Tensor):
     """One feature whose values are looked up in a table, such as class names.
 
     Args:
-      tensor_key: As of `Tensor`.
-      table: A mapping, or what has `lookup(array)`. A value that a mapping lacks is an error; give
-        a `collections.defaultdict` for a default. Keys may be text where values are bytes.
-      shape_keys: As of `Tensor`.
-      shape: As of `Tensor`.
-      default_value: As of `Tensor`.
+      tensor_key, shape_keys, shape, default_value: As of `Tensor`.
+      table: A mapping, or an object with `lookup(array)`. A value that the mapping lacks is an
+        error; give a `collections.defaultdict` for a default. Keys may be text where values are
+        bytes.
+
+    >>> LookupTensor("x", {1: "cat", 2: "dog"}).tensors_to_item({"x": np.array([2, 1])}).tolist()
+    ['dog', 'cat']
     """
 
     def __init__(
@@ -153,21 +197,19 @@ class LookupTensor(Tensor):
         try:
             return self._table[value]
         except KeyError:
-            raise DataError(
-                f"feature {self._keys[0]!r} is {value!r}, which the table does not have"
-                f"{did_you_mean(str(value), map(str, self._table))}"
-            ) from None
+            near = did_you_mean(str(value), map(str, self._table))
+            raise self._problem(f"is {value!r}, which the table does not have{near}") from None
 
 
 class BackupHandler(ItemHandler):
-    """The item of a second handler where that of the first has no elements.
+    """The item of a handler, or that of a second one where the first item has no elements.
 
     Args:
-      handler: The first one.
-      backup: The second one.
+      handler: The first handler.
+      backup: The second handler.
 
     Raises:
-      ValueError: One of them is no `ItemHandler`.
+      ValueError: One of them is not an `ItemHandler`.
     """
 
     def __init__(self, handler: ItemHandler, backup: ItemHandler):
@@ -178,9 +220,9 @@ class BackupHandler(ItemHandler):
         self._handler = handler
         self._backup = backup
 
-    def tensors_to_item(self, keys_to_tensors: Arrays) -> Any:
+    def tensors_to_item(self, keys_to_tensors: Arrays) -> object:
         item = self._handler.tensors_to_item(keys_to_tensors)
-        return item if np.size(item) else self._backup.tensors_to_item(keys_to_tensors)
+        return item if np.asarray(item).size else self._backup.tensors_to_item(keys_to_tensors)
 
 
 class SparseValue(NamedTuple):
@@ -192,15 +234,19 @@ class SparseValue(NamedTuple):
 
 
 class SparseTensor(ItemHandler):
-    """A sparse vector of two features: where its values are, and the values.
+    """A sparse vector of two features, the indices and the values.
 
     Args:
-      indices_key: Name of the feature with the indices; default `'indices'`.
-      values_key: Name of that with the values; default `'values'`.
-      shape_key: Name of the feature with the length of the vector.
+      indices_key: The feature with the indices; default `'indices'`.
+      values_key: The feature with the values; default `'values'`.
+      shape_key: The feature with the length of the vector.
       shape: The length, as `[length]`; default the number of indices, as in TF-Slim.
-      densify: Whether to make it dense.
-      default_value: What stands at the other places of the dense vector.
+      densify: Whether to make the vector dense.
+      default_value: The value at the other indices of the dense vector.
+
+    >>> handler = SparseTensor(shape=[4], densify=True)
+    >>> handler.tensors_to_item({"indices": np.array([1, 3]), "values": np.array([7, 8])}).tolist()
+    [0, 7, 0, 8]
     """
 
     def __init__(
@@ -218,32 +264,26 @@ class SparseTensor(ItemHandler):
         self._densify = densify
         self._default_value = default_value
 
-    def tensors_to_item(self, keys_to_tensors: Arrays) -> Any:
+    def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray | SparseValue:
         indices, values = (np.ravel(keys_to_tensors[key]) for key in self._keys[:2])
         if len(self._keys) > 2:
             shape = np.ravel(keys_to_tensors[self._keys[2]])
         else:
             shape = np.array([indices.size] if self._shape is None else self._shape, np.int64)
         if indices.size != values.size:
-            raise DataError(
-                f"feature {self._keys[0]!r} has {indices.size} indices for {values.size} values "
-                f"of {self._keys[1]!r}"
+            raise self._problem(
+                f"has {indices.size} indices for {values.size} values of {self._keys[1]!r}"
             )
         if not self._densify:
             return SparseValue(indices.astype(np.int64)[:, None], values, shape)
         sizes = [int(size) for size in shape]
         if min(sizes, default=0) < 0 or math.prod(sizes) > IMAGE_BYTES():
-            raise DataError(f"feature {self._keys[0]!r} cannot be made dense in the shape {sizes}")
+            raise self._problem(f"cannot be made dense in the shape {sizes}")
         dense = np.full(sizes, self._default_value, values.dtype)
         if indices.size and (indices.min() < 0 or indices.max() >= dense.size):
-            raise DataError(
-                f"feature {self._keys[0]!r} has an index outside 0 to {dense.size - 1}: "
-                f"{indices.tolist()}"
-            )
+            raise self._problem(f"has an index outside 0 to {dense.size - 1}: {indices.tolist()}")
         if (np.diff(indices) <= 0).any():
-            raise DataError(
-                f"feature {self._keys[0]!r} must have rising indices, got {indices.tolist()}"
-            )
+            raise self._problem(f"must have rising indices, got {indices.tolist()}")
         dense[indices] = values
         return dense
 
@@ -252,17 +292,16 @@ class Image(ItemHandler):
     """A decoded image `[height, width, channels]`, or several.
 
     Args:
-      image_key: Name of the feature with the encoded image; default `'image/encoded'`.
-      format_key: Name of that with its format; default `'image/format'`. `'raw'` and `'RAW'` mean
-        the bytes of an array; what any other image is is read from the image.
-      shape: The shape, if all images have one; needed for raw ones.
+      image_key: The feature with the encoded image; default `'image/encoded'`.
+      format_key: The feature with its format; default `'image/format'`. `'raw'` and `'RAW'` stand
+        for the bytes of an array; other formats are recognized by the image itself.
+      shape: The shape, if all images have the same; needed for raw images.
       channels: 1 for grey, 3 for colours, 4 with transparency, 0 for those that the image has.
-      dtype: Of the result, and of the numbers of a raw image (little-endian). Values are not
-        scaled.
+      dtype: The type of the result, and of a raw image (little-endian). Values are not scaled.
       repeated: Whether the feature holds several images of one size, to be stacked.
-      dct_method: As of TF-Slim; JPEGs are always decoded as by `'INTEGER_ACCURATE'`.
-      decode: False gives an `EncodedImage`, for preprocessing to decode as it needs it; raw images
-        are decoded all the same. Of no effect with `shape`, `repeated` or another `dtype`.
+      dct_method: Ignored: JPEGs are always decoded as by `'INTEGER_ACCURATE'`.
+      decode: False gives an `EncodedImage`, which preprocessing decodes; raw images are always
+        decoded. Of no effect with `shape`, `repeated` or another `dtype`.
     """
 
     def __init__(
@@ -288,10 +327,7 @@ class Image(ItemHandler):
         formats = np.ravel(keys_to_tensors[self._keys[1]])
         is_raw = formats.size > 0 and formats[0] in (b"raw", b"RAW")
         if not self._repeated and encoded.size != 1:
-            raise DataError(
-                f"feature {self._keys[0]!r} has {encoded.size} images; one is wanted (or "
-                "repeated=True)"
-            )
+            raise self._problem(f"has {encoded.size} images; one is wanted (or repeated=True)")
         if not (self._decodes or is_raw):
             return EncodedImage(encoded[0], self._keys[0], self._channels)
         images = [self._decode(data, is_raw) for data in encoded]
@@ -307,9 +343,8 @@ class Image(ItemHandler):
     def _decode(self, encoded: bytes, is_raw: bool) -> np.ndarray:
         if is_raw:
             if len(encoded) % self._dtype.itemsize:
-                raise DataError(
-                    f"feature {self._keys[0]!r} has {len(encoded)} bytes, which are no whole "
-                    f"number of {self._dtype} values"
+                raise self._problem(
+                    f"has {len(encoded)} bytes, which are no whole number of {self._dtype} values"
                 )
             image = np.frombuffer(encoded, self._dtype.newbyteorder("<")).astype(self._dtype)
         else:

@@ -1,21 +1,22 @@
 """Data sets of other libraries: a length, and a dict of image and label at every index."""
 
-import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from jslim.core.errors import DataError, did_you_mean
+from jslim.core.errors import DataError
+from jslim.data._errors import check_split
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import Example, ImageDataset
-from jslim.host.paths import local_path
+from jslim.host.packages import needed
+from jslim.host.paths import Path, local_path
 
 
 class _Source(Protocol):
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: Any, /) -> Any: ...
+    def __getitem__(self, index: int, /) -> object: ...
 
 
 class RandomAccessDataset(ImageDataset):
@@ -25,12 +26,16 @@ class RandomAccessDataset(ImageDataset):
       source: Has a length, and a dict at every index; it is read in several threads at once.
       class_names: The name of each class.
       name: What errors call it.
-      image_key: Where the image stands in the dict, `[height, width, channels]` or, grey,
-        `[height, width]`: an array, or what NumPy makes one of, such as a Pillow image.
-      label_key: Where the label stands.
+      image_key: The key of the image in the dict: `[height, width, channels]` or, grey,
+        `[height, width]`, an array or anything `np.asarray` takes, such as a Pillow image.
+      label_key: The key of the label.
 
     Raises:
-      DataError: There is no record. From indexing: a key is missing, or the image is none.
+      DataError: There is no record. From indexing: a key is missing, or it is not an image.
+
+    >>> source = [{"image": np.zeros((8, 8, 3), np.uint8), "label": 1}]
+    >>> RandomAccessDataset(source, ["cat", "dog"])[0]["label"]
+    1
     """
 
     def __init__(
@@ -53,15 +58,16 @@ class RandomAccessDataset(ImageDataset):
 
     def __getitem__(self, index: int) -> Example:
         record = self.source[index]
+        held = record if isinstance(record, Mapping) else {}
         where = f"record {self.record_key(index)!r}"
         for key in self._keys:
-            if not isinstance(record, Mapping) or key not in record:
-                held = ", ".join(record) if isinstance(record, Mapping) else type(record).__name__
+            if key not in held:
                 raise DataError(
-                    f"{where} must be a dict with {key!r}, got {held}; say the keys by image_key "
-                    "and label_key."
+                    f"{where} must be a dict with {key!r}, got "
+                    f"{', '.join(held) or type(record).__name__}; say the keys by image_key and "
+                    "label_key."
                 )
-        image, label = np.asarray(record[self._keys[0]]), record[self._keys[1]]
+        image, label = np.asarray(held[self._keys[0]]), held[self._keys[1]]
         if image.ndim == 2:
             image = image[..., None]
         if image.ndim != 3:
@@ -76,34 +82,26 @@ class RandomAccessDataset(ImageDataset):
         return {"image": image, "label": int(numbers.item()), "record_key": self.record_key(index)}
 
 
-def open_tfds(directory: str | os.PathLike[str], split_name: str) -> RandomAccessDataset:
+def open_tfds(directory: Path, split_name: str) -> RandomAccessDataset:
     """A split of a data set that TFDS has prepared as ArrayRecord files.
 
     Args:
-      directory: Of one version, such as `tensorflow_datasets/mnist/3.0.1`.
+      directory: The directory of one version, such as `tensorflow_datasets/mnist/3.0.1`.
       split_name: The split.
 
     Raises:
       ImportError: The package tensorflow_datasets is not installed.
       DataError: There is no such data set or split, or it has no images with labels.
     """
-    try:
+    package = "tensorflow_datasets"
+    with needed(f"the package {package}", "the data set 'tfds'", install=package):
         import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ImportError(
-            "the data set 'tfds' needs the package tensorflow_datasets, which is not installed; "
-            "run: pip install tensorflow_datasets"
-        ) from error
     where = local_path(directory, "dataset_dir")
     try:
         builder = tfds.builder_from_directory(where)
-    except Exception as error:  # It raises many kinds.
+    except Exception as error:  # of many kinds
         raise DataError(f"{where!r} is no data set prepared by TFDS ({error}).") from error
-    if split_name not in builder.info.splits:
-        raise DataError(
-            f"split name {split_name} was not recognized: {where!r} has "
-            f"{', '.join(builder.info.splits)}{did_you_mean(split_name, builder.info.splits)}"
-        )
+    check_split(split_name, builder.info.splits, f"{where!r} has", DataError)
     features = builder.info.features
     names = getattr(dict(features.items()).get("label"), "names", None)
     if "image" not in features or names is None:

@@ -1,12 +1,11 @@
-"""How items are made of the features of a tf.train.SequenceExample: TF-Slim's handlers."""
+"""TF-Slim's handlers, which make items of the features of a tf.train.SequenceExample."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from jslim.core.errors import DataError
-from jslim.data.item_handlers import Arrays, ItemHandler, SparseValue
+from jslim.data.item_handlers import SIDES, Arrays, ItemHandler, SparseValue, check_equal, prefixed
 from jslim.data.tf_example import Rows
 
 
@@ -22,30 +21,20 @@ class _PointSequence(ItemHandler):
         return_dense: bool = True,
         default_value: float = -1.0,
     ):
-        keys = self._default_keys if keys is None else keys
-        if len(keys) != len(self._default_keys):
-            raise ValueError(
-                f"{type(self).__name__} expects {len(self._default_keys)} keys but got {len(keys)}"
-            )
-        super().__init__([(prefix or "") + key for key in keys])
+        super().__init__(prefixed(type(self).__name__, keys, self._default_keys, prefix))
         self._return_dense = return_dense
         self._default_value = default_value
 
-    def tensors_to_item(self, keys_to_tensors: Arrays) -> Any:
-        parts = [keys_to_tensors[key] for key in self._keys]
-        dense = [rows.dense(self._default_value) for rows in parts]
-        if len({array.shape for array in dense}) > 1:
-            sizes = {key: array.shape for key, array in zip(self._keys, dense, strict=True)}
-            raise DataError(f"features must have as many steps and values as each other: {sizes}")
-        points = np.stack(dense, axis=-1)
+    def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray | SparseValue:
+        dense = {key: keys_to_tensors[key].dense(self._default_value) for key in self._keys}
+        shapes = {key: array.shape for key, array in dense.items()}
+        check_equal(shapes, "features must have as many steps and values as each other")
+        points = np.stack(list(dense.values()), axis=-1)
         if self._return_dense:
             return points
-        is_there = np.stack([rows.dense(0) for rows in map(_present, parts)], axis=-1) > 0
+        ones = [Rows(np.ones(len(row)) for row in keys_to_tensors[key]) for key in self._keys]
+        is_there = np.stack([rows.dense(0) for rows in ones], axis=-1) > 0
         return SparseValue(np.argwhere(is_there), points[is_there], np.array(points.shape))
-
-
-def _present(rows: Rows) -> Rows:
-    return Rows(np.ones(len(row), np.float32) for row in rows)
 
 
 class BoundingBoxSequence(_PointSequence):
@@ -53,15 +42,15 @@ class BoundingBoxSequence(_PointSequence):
 
     Args:
       keys: Four names; default ymin, xmin, ymax, xmax.
-      prefix: Is put before each name; None is `''`, where TF-Slim fails.
+      prefix: A text before each name; None is `''`, where TF-Slim fails.
       return_dense: Whether to fill up; False gives a `SparseValue`.
-      default_value: What stands where a step has fewer boxes.
+      default_value: The value where a step has fewer boxes.
 
     Raises:
       ValueError: There are not four names.
     """
 
-    _default_keys = ("ymin", "xmin", "ymax", "xmax")
+    _default_keys = SIDES
 
 
 class KeypointsSequence(_PointSequence):
@@ -69,9 +58,7 @@ class KeypointsSequence(_PointSequence):
 
     Args:
       keys: Two names; default y, x.
-      prefix: As of `BoundingBoxSequence`.
-      return_dense: As of `BoundingBoxSequence`.
-      default_value: As of `BoundingBoxSequence`.
+      prefix, return_dense, default_value: As of `BoundingBoxSequence`.
 
     Raises:
       ValueError: There are not two names.
@@ -81,11 +68,12 @@ class KeypointsSequence(_PointSequence):
 
 
 class NumBoxesSequence(ItemHandler):
-    """How many boxes there are at each step of a sequence example, int64 `[steps]`.
+    """The number of boxes at each step of a sequence example, int64 `[steps]`.
 
     Args:
-      keys: Names of features of the boxes, or one name.
-      check_consistency: Whether all must have as many; otherwise the first one counts.
+      keys: The names of features of the boxes, or one name.
+      check_consistency: Whether all features must have the same numbers; otherwise those of the
+        first are taken.
 
     Raises:
       ValueError: There is no name.
@@ -99,7 +87,6 @@ class NumBoxesSequence(ItemHandler):
 
     def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray:
         counts = {key: [len(row) for row in keys_to_tensors[key]] for key in self._keys}
-        first = counts[self._keys[0]]
-        if self._check_consistency and any(count != first for count in counts.values()):
-            raise DataError(f"the numbers of boxes at each step are not the same: {counts}")
-        return np.array(first, np.int64)
+        if self._check_consistency:
+            check_equal(counts, "the numbers of boxes at each step are not the same")
+        return np.array(counts[self._keys[0]], np.int64)

@@ -9,8 +9,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from jslim.core.errors import did_you_mean
 from jslim.core.text import as_text
+from jslim.data._errors import check_split
 from jslim.data._image_arrays import check_images
 from jslim.data.decode import EncodedImage
 from jslim.host.limits import numbers_as_names
@@ -25,22 +25,26 @@ class Example(TypedDict):
 
 
 def fingerprint_of(parts: Iterable[object]) -> str:
-    """A short text that is another one for other parts, in all likelihood."""
+    """A short text that differs for other parts, as a hash does.
+
+    >>> fingerprint_of(["a", 1])
+    'cd85a665880b4301'
+    """
     return hashlib.blake2b(
         "\0".join(map(str, parts)).encode(errors="surrogateescape"), digest_size=8
     ).hexdigest()
 
 
 class ImageDataset(abc.ABC):
-    """One split of a data set: `len()` of it, and the record at any index.
+    """One split of a data set, with a length and a record at every index.
 
     Reading must be safe in several threads at once.
 
     Attributes:
       name: What errors and saved positions call it, such as `'digits/train'`.
-      class_names: The name of each class; the label is the index into it.
-      is_in_memory: Whether reading a record costs next to nothing, so that nothing is gained by
-        reading ahead in threads of its own.
+      class_names: The name of each class, by label.
+      is_in_memory: Whether reading a record costs almost nothing, so that threads that read ahead
+        gain nothing.
     """
 
     is_in_memory = False
@@ -58,19 +62,19 @@ class ImageDataset(abc.ABC):
         """The record at `index`, in `[0, len(self))`."""
 
     def undecoded(self, index: int) -> Example:
-        """The record at `index`, its image an `EncodedImage` where there is one to decode."""
+        """The record at `index`, its image an `EncodedImage` where it comes from an image file."""
         return self[index]
 
     @property
     def fingerprint(self) -> str | None:
-        """Changes where other files are read; None where that is not known.
+        """A short text that differs for other files; None where it is not known.
 
-        It stands in saved positions, which have no meaning in other files.
+        Saved positions hold it, since they have no meaning for other files.
         """
         return None
 
     def record_key(self, index: int) -> str:
-        """What errors and lists of predictions call the record; nothing is read for it."""
+        """What errors and lists of predictions call the record, without reading it."""
         return f"{self.name}:{index}"
 
     @property
@@ -80,29 +84,33 @@ class ImageDataset(abc.ABC):
 
     @property
     def num_classes(self) -> int:
-        """The number of classes; labels are below it."""
+        """The number of classes; every label is smaller."""
         return len(self.class_names)
 
     @property
     def labels_to_names(self) -> dict[int, str]:
-        """The class names by label, as TF-Slim's data sets have them."""
+        """The class names by label, as in TF-Slim's data sets."""
         return dict(enumerate(self.class_names))
 
 
 class ArrayDataset(ImageDataset):
-    """Images that are already in memory; needs no package beyond NumPy.
+    """Images in memory; needs no package but NumPy.
 
     Args:
-      images: `[num_samples, height, width, channels]`; any number type, uint8 in `[0, 255]` for the
+      images: `[num_samples, height, width, channels]`, integers or floats; in `[0, 255]` for the
         preprocessing functions.
-      labels: Integers `[num_samples]` in `[0, num_classes)`. They are checked batch by batch.
+      labels: Integers `[num_samples]` in `[0, num_classes)`, which are checked batch by batch.
       num_classes: The number of classes.
       class_names: The name of each class; by default the labels as text.
       name: What errors call the data set.
 
     Raises:
-      ValueError: The shapes do not fit each other, there is no image, or images or labels are
+      ValueError: The shapes do not fit each other, there is no image, or images or labels hold
         something else: texts, NaN, channels before the height.
+
+    >>> dataset = ArrayDataset(np.zeros((3, 8, 8, 1)), np.array([0, 1, 0]), num_classes=2)
+    >>> len(dataset), dataset[1]["label"], dataset[1]["record_key"]
+    (3, 1, 'arrays:1')
     """
 
     is_in_memory = True
@@ -165,23 +173,22 @@ DIGITS_SPLITS = ("train", "test")
 def digits(split_name: str) -> ArrayDataset:
     """The 1,797 handwritten digits that come with the package, 8x8 grey uint8.
 
-    They are the images of scikit-learn's `load_digits` with their 17 grey levels spread over 0 to
-    255, split once and for all as its `train_test_split(test_size=0.2, stratify=labels,
-    random_state=0)` does: 1,437 to train on and 360 to test on. Source: E. Alpaydin and C. Kaynak,
-    "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
-    doi:10.24432/C50P49, licence CC BY 4.0.
+    The images of scikit-learn's `load_digits`, their 17 grey levels spread over 0 to 255, in the
+    split of `train_test_split(test_size=0.2, stratify=labels, random_state=0)`: 1,437 to train on
+    and 360 to test on. Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten
+    Digits", UCI Machine Learning Repository, 1998, doi:10.24432/C50P49, licence CC BY 4.0.
 
     Args:
       split_name: `'train'` or `'test'`.
 
     Raises:
       ValueError: There is no such split.
+
+    >>> dataset = digits("test")
+    >>> len(dataset), dataset[0]["image"].shape, dataset.num_classes
+    (360, (8, 8, 1), 10)
     """
-    if split_name not in DIGITS_SPLITS:
-        raise ValueError(
-            f"split name {split_name} was not recognized: 'digits' has the splits "
-            f"{' and '.join(DIGITS_SPLITS)}{did_you_mean(split_name, DIGITS_SPLITS)}"
-        )
+    check_split(split_name, DIGITS_SPLITS, "'digits' has the splits")
     arrays = _load_digits()
     return ArrayDataset(
         arrays[f"{split_name}_images"],

@@ -1,4 +1,4 @@
-"""tf.train.Example: named features of bytes, floats or integers, parsed as `tf.io` parses them.
+"""tf.train.Example: named features of bytes, floats or integers, parsed as by `tf.io`.
 
 The messages are those of TensorFlow's example.proto and feature.proto.
 """
@@ -30,25 +30,25 @@ message FeatureLists { map<string, FeatureList> feature_list = 1; }
 message SequenceExample { Features context = 1; FeatureLists feature_lists = 2; }
 """
 _BYTES = np.dtype(object)
-# The three kinds of feature: their field, NumPy's dtype and what errors call them.
+# The three kinds of feature: the field, NumPy's dtype and the name in errors.
 _KINDS = {
     "bytes_list": (_BYTES, "bytes"),
     "float_list": (np.dtype(np.float32), "float32"),
     "int64_list": (np.dtype(np.int64), "int64"),
 }
 
-
-FeatureType = DTypeLike  # of which bytes, float32 and int64 are accepted
+FeatureType = DTypeLike  # bytes, float32 or int64
+_Message = Any  # a message of protobuf, or a map of them
 
 
 class FixedLenFeature(NamedTuple):
     """A feature with the same number of values in every example.
 
     Attributes:
-      shape: Of the array.
+      shape: The shape of the array.
       dtype: `bytes`, float32 or int64.
-      default_value: What an example without it has, of that shape or a scalar; None means that it
-        must have it.
+      default_value: The value where an example lacks the feature, of this shape or a scalar; None
+        makes its lack an error.
     """
 
     shape: Sequence[int]
@@ -57,9 +57,9 @@ class FixedLenFeature(NamedTuple):
 
 
 class VarLenFeature(NamedTuple):
-    """A feature with any number of values: a vector, empty where the example has none.
+    """A feature with any number of values: a vector, empty where an example lacks the feature.
 
-    Differs from TensorFlow: dense, as one example's values have no gaps.
+    Differs from TensorFlow: dense, since the values of one example have no gaps.
 
     Attributes:
       dtype: `bytes`, float32 or int64.
@@ -72,9 +72,9 @@ class FixedLenSequenceFeature(NamedTuple):
     """A feature of a sequence with the same number of values at every step: `[steps, *shape]`.
 
     Attributes:
-      shape: Of the array at each step.
+      shape: The shape of the array at each step.
       dtype: `bytes`, float32 or int64.
-      allow_missing: Whether an example without it has no steps.
+      allow_missing: Whether an example may lack the feature; it then has no steps.
     """
 
     shape: Sequence[int]
@@ -83,10 +83,14 @@ class FixedLenSequenceFeature(NamedTuple):
 
 
 class Rows(list[np.ndarray]):
-    """What `VarLenFeature` gives of a sequence: a vector for each step."""
+    """The value of a `VarLenFeature` of a sequence: a vector for each step."""
 
     def dense(self, default_value: ArrayLike) -> np.ndarray:
-        """`[steps, longest]`, filled up with the default."""
+        """`[steps, longest]`, filled up with the default.
+
+        >>> Rows([np.array([1, 2]), np.array([3])]).dense(0).tolist()
+        [[1, 2], [3, 0]]
+        """
         dtype = self[0].dtype if self else np.float32
         longest = max(map(len, self), default=0)
         if len(self) * longest > IMAGE_BYTES():
@@ -105,7 +109,7 @@ SequenceFeature = FixedLenSequenceFeature | VarLenFeature
 
 
 def message_class(name: str = "Example") -> Any:
-    """The class of tf.train.Example or `'SequenceExample'`, with the fields of TensorFlow's."""
+    """The class of tf.train.Example, or of `'SequenceExample'`, with TensorFlow's fields."""
     return protobuf.messages(_MESSAGES)[name]
 
 
@@ -113,10 +117,14 @@ def make_example(features: Mapping[str, Any]) -> bytes:
     """A serialized tf.train.Example.
 
     Args:
-      features: By name: bytes, text, numbers, or sequences of one of these. Text becomes UTF-8.
+      features: The features by name: bytes, text, numbers, or sequences of one of these. Text
+        becomes UTF-8.
 
     Raises:
       TypeError: A value is something else.
+
+    >>> parse_example(make_example({"label": 3}), {"label": VarLenFeature(np.int64)})
+    {'label': array([3])}
     """
     example = message_class()()
     for name, value in features.items():
@@ -145,14 +153,18 @@ def parse_example(
 
     Args:
       serialized: The message.
-      features: What to take out, by name; others are not looked at.
+      features: The features to parse, by name; others are ignored.
       record_key: What errors call the example.
 
     Returns:
-      Arrays by name: int64, float32, or of objects, each of which is `bytes`.
+      Arrays by name: int64, float32, or objects that are all `bytes`.
 
     Raises:
-      DataError: It is no such message, or a feature is missing or of another type or size.
+      DataError: It is not such a message, or a feature is missing or of another type or size.
+
+    >>> example = make_example({"x": [0.5, 1.5]})
+    >>> parse_example(example, {"x": FixedLenFeature([2], np.float32)})["x"].tolist()
+    [0.5, 1.5]
     """
     held = _parse("Example", serialized, record_key).features.feature
     return {name: _values(held, name, feature, record_key) for name, feature in features.items()}
@@ -168,8 +180,8 @@ def parse_sequence_example(
 
     Args:
       serialized: The message.
-      context_features: What to take out of its context, by name.
-      sequence_features: What to take out of its sequences, by name.
+      context_features: The features of its context to parse, by name.
+      sequence_features: The features of its sequences to parse, by name.
       record_key: What errors call the example.
 
     Returns:
@@ -198,7 +210,7 @@ def parse_sequence_example(
     return found
 
 
-def _parse(kind: str, serialized: bytes, record_key: str) -> Any:
+def _parse(kind: str, serialized: bytes, record_key: str) -> _Message:
     from google.protobuf.message import DecodeError
 
     try:
@@ -209,14 +221,14 @@ def _parse(kind: str, serialized: bytes, record_key: str) -> Any:
         ) from error
 
 
-def _missing(name: str, held: Any, record_key: str) -> DataError:
+def _missing(name: str, held: _Message, record_key: str) -> DataError:
     return DataError(
         f"{record_key} has no feature {name!r}; it has {', '.join(sorted(held)) or 'none'}"
         f"{did_you_mean(name, held)}"
     )
 
 
-def _values(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray:
+def _values(held: _Message, name: str, feature: Feature, record_key: str) -> np.ndarray:
     if name in held and held[name].WhichOneof("kind") is not None:
         return _step(held[name], name, feature, record_key)
     if isinstance(feature, VarLenFeature):
@@ -226,11 +238,11 @@ def _values(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarr
     return _default(feature, _dtype(feature.dtype))
 
 
-def _step(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray:
-    """The values of one message `Feature`, which has some."""
+def _step(held: _Message, name: str, feature: Feature, record_key: str) -> np.ndarray:
+    """The values of one message `Feature`."""
     wanted = _dtype(feature.dtype)
     kind = held.WhichOneof("kind")
-    if kind is None:  # no values, so of any type
+    if kind is None:  # without values it is of any type
         array = np.empty(0, wanted)
     else:
         dtype, given = _KINDS[kind]
@@ -240,12 +252,7 @@ def _step(held: Any, name: str, feature: Feature, record_key: str) -> np.ndarray
                 f"feature {name!r} of {record_key} is {given}, and {accepted} is wanted; correct "
                 "the features that are asked for, or the file."
             )
-        values = getattr(held, kind).value
-        if dtype is _BYTES:
-            array = np.empty(len(values), object)
-            array[:] = values
-        else:
-            array = np.array(values, dtype)
+        array = np.array(getattr(held, kind).value, dtype)
     if isinstance(feature, VarLenFeature):
         return array
     shape = tuple(feature.shape)
@@ -269,14 +276,10 @@ def _dtype(dtype: FeatureType) -> np.dtype:
 
 
 def _default(feature: FixedLenFeature, dtype: np.dtype) -> np.ndarray:
-    array = np.empty(tuple(feature.shape), dtype)
-    default = feature.default_value
+    values = np.array(feature.default_value, dtype)
     if dtype is _BYTES:
-        values = default if isinstance(default, (list, tuple)) else [default] * array.size
-        coded = [v.encode() if isinstance(v, str) else v for v in values]
-        flat = np.empty(array.size, object)
-        flat[:] = coded
-        return flat.reshape(array.shape)
-    numbers = np.asarray(default)
-    array[...] = numbers.reshape(array.shape) if numbers.ndim else numbers
+        coded = [v.encode() if isinstance(v, str) else v for v in values.ravel().tolist()]
+        values = np.array(coded, object).reshape(values.shape)
+    array = np.empty(tuple(feature.shape), dtype)
+    array[...] = values.reshape(array.shape) if values.ndim else values
     return array

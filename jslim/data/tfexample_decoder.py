@@ -1,4 +1,4 @@
-"""TF-Slim's decoder of tf.train.Example: which features make which item.
+"""TF-Slim's decoder of tf.train.Example: items that handlers make of features.
 
     decoder = TFExampleDecoder(
         {'image/encoded': FixedLenFeature([], bytes, ''),
@@ -7,14 +7,15 @@
         {'image': Image(), 'label': Tensor('image/class/label')})
     image, label = decoder.decode(serialized, ['image', 'label'])
 
-Everything is a NumPy array of one example. Differs from TF-Slim: what `VarLenFeature` gives is a
-vector, not a sparse tensor, since one example's values have no gaps.
+Everything is a NumPy array of one example. Differs from TF-Slim: `VarLenFeature` gives a vector,
+not a sparse tensor, since the values of one example have no gaps.
 """
 
 import abc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jslim.core import checks
 from jslim.core.errors import DataError, did_you_mean
 from jslim.data.data_decoder import DataDecoder as DataDecoder
 from jslim.data.item_handlers import Arrays
@@ -30,27 +31,11 @@ from jslim.data.item_handlers import Tensor as Tensor
 from jslim.data.sequence_handlers import BoundingBoxSequence as BoundingBoxSequence
 from jslim.data.sequence_handlers import KeypointsSequence as KeypointsSequence
 from jslim.data.sequence_handlers import NumBoxesSequence as NumBoxesSequence
-from jslim.data.tf_example import (
-    Feature,
-    SequenceFeature,
-    parse_example,
-    parse_sequence_example,
-)
-
-
-def check_items(items: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ValueError for an item that is not known."""
-    known = list(known)
-    for item in items:
-        if item not in known:
-            raise ValueError(
-                f"there is no item {item!r}; there are {', '.join(known)}"
-                f"{did_you_mean(item, known)}"
-            )
+from jslim.data.tf_example import Feature, SequenceFeature, parse_example, parse_sequence_example
 
 
 class _Decoder(DataDecoder):
-    """Items from handlers; what the two kinds of example have in common."""
+    """Items from handlers; the common part of both kinds of example."""
 
     def __init__(
         self, features: Mapping[str, object], items_to_handlers: Mapping[str, ItemHandler]
@@ -78,15 +63,16 @@ class _Decoder(DataDecoder):
 
         Args:
           serialized_example: The message.
-          items: Which items; default all. Only the features that they need are parsed.
+          items: The names of the items; default all. Only the features that they need are parsed.
           record_key: What errors call the example.
 
         Raises:
           ValueError: There is no such item.
-          DataError: The example does not hold what is needed; the message has `record_key`.
+          DataError: A feature is missing or does not fit; the message has `record_key`.
         """
         items = self.list_items() if items is None else items
-        check_items(items, self._handlers)
+        for item in items:
+            checks.known("", "item", item, self._handlers)
         handlers = [self._handlers[item] for item in items]
         needed = {key for handler in handlers for key in handler.keys}
         arrays = self._parse(serialized_example, needed, record_key)
@@ -97,7 +83,7 @@ class _Decoder(DataDecoder):
 
     @abc.abstractmethod
     def _parse(self, serialized: bytes, needed: set[str], record_key: str) -> Arrays:
-        """The features of those names."""
+        """The needed features by name."""
 
 
 class TFExampleDecoder(_Decoder):
@@ -109,12 +95,16 @@ class TFExampleDecoder(_Decoder):
 
     Raises:
       ValueError: A handler needs a feature that is not among them.
+
+    >>> import numpy as np
+    >>> from jslim.data.tf_example import FixedLenFeature, make_example
+    >>> features = {"x": FixedLenFeature([2], np.int64)}
+    >>> TFExampleDecoder(features, {"pair": Tensor("x")}).decode(make_example({"x": [3, 4]}))
+    [array([3, 4])]
     """
 
     def __init__(
-        self,
-        keys_to_features: Mapping[str, Feature],
-        items_to_handlers: Mapping[str, ItemHandler],
+        self, keys_to_features: Mapping[str, Feature], items_to_handlers: Mapping[str, ItemHandler]
     ):
         super().__init__(keys_to_features, items_to_handlers)
         self._features = dict(keys_to_features)
@@ -127,13 +117,14 @@ class TFSequenceExampleDecoder(_Decoder):
     """Decodes serialized sequence examples into items.
 
     Args:
-      keys_to_context_features: Those to parse of the context: `FixedLenFeature` or `VarLenFeature`.
-      keys_to_sequence_features: Those of the sequences: `FixedLenSequenceFeature`, or
-        `VarLenFeature`, which gives `Rows`.
+      keys_to_context_features: The features of the context, by name: `FixedLenFeature` or
+        `VarLenFeature`.
+      keys_to_sequence_features: The features of the sequences, by name: `FixedLenSequenceFeature`,
+        or `VarLenFeature`, which gives `Rows`.
       items_to_handlers: The handler of each item, by name.
 
     Raises:
-      ValueError: A feature stands in both, or a handler needs one that stands in neither.
+      ValueError: A feature is in both, or a handler needs a feature that is in neither.
     """
 
     def __init__(

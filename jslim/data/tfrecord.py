@@ -1,8 +1,8 @@
 """TFRecord files: records of bytes with checksums, read at random or in order, and written.
 
-A record is its length (8 bytes), the checksum of that, the data, and the checksum of the data; all
-numbers are little-endian, checksums are masked CRC-32C. Source: TensorFlow's record_writer.cc. A
-file may be compressed as a whole by gzip or zlib.
+A record is a length (8 bytes), the checksum of the length, the data, and the checksum of the data.
+All numbers are little-endian, checksums are masked CRC-32C. Source: TensorFlow's record_writer.cc.
+A file may be compressed as a whole by gzip or zlib.
 """
 
 import bisect
@@ -18,29 +18,29 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 
 from jslim.core import checks
 from jslim.core.errors import DataError
 from jslim.data._compressed import WINDOW_BITS, decompressed
+from jslim.data._errors import reading
 from jslim.data._shards import check_shards
-from jslim.host.crc32c import crc32c, mask
+from jslim.host.crc32c import crc32c, crc32c_of_rows, mask
 from jslim.host.files import UnfinishedFile, open_regular
-from jslim.host.paths import local_path, output_file
+from jslim.host.paths import Path, local_path, output_file
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 
 _HEADER, _FOOTER = 12, 4
-_LARGE = 1 << 26  # bytes of a file whose index is kept
+_LARGE = 1 << 26  # bytes; the index of a file of at least this size is kept
 
-
-DataSources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+DataSources = Path | Iterable[Path]
 
 
 class Records(Protocol):
-    """The records of one file or several, by number."""
+    """Records by number, of one file or several."""
 
     def __len__(self) -> int: ...
 
@@ -51,15 +51,19 @@ class Records(Protocol):
 
 
 def get_data_files(data_sources: DataSources) -> list[str]:
-    """The files that a pattern, a name or a list of these mean, sorted within each pattern.
+    """The files that a pattern, a path or a list of these stand for, sorted within each pattern.
 
     Args:
       data_sources: A path; a pattern with `*`, `?` or `[`; `PATH@N`, the N shards
-        `PATH-00000-of-0000N` and so on; or a list of such. What is there under a name, file or
-        folder, is meant by it: of `exp [v2]/*.tfrecord` only the end is a pattern.
+        `PATH-00000-of-0000N` and so on; or a list of these. A file or folder that exists is taken
+        by its name: where the folder `exp [v2]` exists, only the end of `exp [v2]/*.tfrecord` is a
+        pattern.
 
     Raises:
-      DataError: A pattern matches nothing, or shards of which some are missing, or two copies.
+      DataError: A pattern matches nothing; some shards are missing, or there are two copies.
+
+    >>> get_data_files("train@2")
+    ['train-00000-of-00002', 'train-00001-of-00002']
     """
     if not isinstance(data_sources, (str, os.PathLike)):
         return [path for source in data_sources for path in get_data_files(source)]
@@ -85,19 +89,19 @@ def get_data_files(data_sources: DataSources) -> list[str]:
 class TFRecordFile(Sequence[bytes]):
     """The records of one file by number; safe in several threads, and picklable.
 
-    Opening reads the length of every record once, and checks it; of a large file that is kept in
-    the user's cache directory until the file changes. The data of a record is read and checked when
-    it is asked for. A compressed file is decompressed into a temporary file first.
+    Opening reads and checks the length of every record. The lengths of a large file are kept in the
+    user's cache directory until the file changes. The data of a record is read and checked when it
+    is asked for. A compressed file is first decompressed into a temporary file.
 
     Args:
-      path: The file; whether and how it is compressed is found out.
+      path: The file, plain or compressed by gzip or zlib.
 
     Raises:
-      DataError: It cannot be read, is no TFRecord file, is cut short, or a checksum is wrong; the
-        message has the path, the record's number and where it starts.
+      DataError: It cannot be read, is not a TFRecord file, is cut short, or a checksum is wrong.
+        The message has the path, the record's number and its first byte.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: Path):
         self.path = local_path(path, "TFRecordFile: path")
         self._unpacked: IO[bytes] | None = None
         with self._opened() as file:
@@ -108,29 +112,24 @@ class TFRecordFile(Sequence[bytes]):
             status = os.fstat(file.fileno())
             self._size = status.st_size
             saved = None if self._unpacked else _saved_index(self.path, status)
-            index = _load_index(saved)
+            index = _load_index(saved) if saved else None
             self._starts, self._lengths = index or _read_index(file, self.path)
-        if saved is not None and index is None:
+        if saved and not index:
             _save_index(saved, self._starts, self._lengths)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        """What holds the plain records; an OSError becomes a DataError that names the file."""
-        try:
+        """The file of the plain records; an OSError becomes a DataError that names the path."""
+        with reading(repr(self.path), "; check the path and its permissions"):
             if self._unpacked is not None:
                 yield self._unpacked
             else:
                 with open_regular(self.path) as file:
                     yield file
-        except OSError as error:
-            raise DataError(
-                f"{self.path!r} cannot be read ({error.strerror or error}); check the path and "
-                "its permissions."
-            ) from error
 
     def _unpack(self, file: IO[bytes], compression: str) -> IO[bytes]:
         file.seek(0)
-        # It has no name, so that nothing is left of it however the process ends.
+        # A file without a name: nothing is left of it, however the process ends.
         temporary = tempfile.TemporaryFile(prefix="jslim-")  # noqa: SIM115
         weakref.finalize(self, temporary.close)
         try:
@@ -146,18 +145,18 @@ class TFRecordFile(Sequence[bytes]):
             ) from error
         return temporary
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return TFRecordFile, (self.path,)
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def offset(self, index: int) -> int:
-        """Where the record starts in the file, or in what it is when decompressed."""
+        """The byte at which the record starts, in a compressed file counted when decompressed."""
         return int(self._starts[index])
 
     def record_key(self, index: int) -> str:
-        """`FILE:BYTE`, where the record starts, as TF-Slim's readers have it."""
+        """`FILE:BYTE` with the byte at which the record starts, as in TF-Slim's readers."""
         return f"{os.path.basename(self.path)}:{self.offset(index)}"
 
     def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
@@ -183,10 +182,10 @@ class TFRecordFiles(Sequence[bytes]):
     """The records of several files, one file after the other.
 
     Args:
-      data_sources: As `get_data_files` takes them.
+      data_sources: The files; see `get_data_files`.
 
     Raises:
-      DataError: As `TFRecordFile`, or there is no record at all.
+      DataError: A file is broken, as of `TFRecordFile`, or there is no record at all.
     """
 
     def __init__(self, data_sources: DataSources):
@@ -208,13 +207,13 @@ class TFRecordFiles(Sequence[bytes]):
         return file[place]
 
     def record_key(self, index: int) -> str:
-        """That of its file; see `TFRecordFile`."""
+        """`FILE:BYTE`; see `TFRecordFile.record_key`."""
         file, place = self._place(index)
         return file.record_key(place)
 
 
 def _compression_of(head: bytes) -> str | None:
-    """How a file that starts so is compressed; a length with a right checksum is none at all."""
+    """The compression of a file that starts so; None if that is a length with its checksum."""
     if len(head) == _HEADER and mask(crc32c(head[:8])) == int.from_bytes(head[8:], "little"):
         return None
     if head[:2] == b"\x1f\x8b":
@@ -231,39 +230,38 @@ def _compression_of(head: bytes) -> str | None:
 
 
 def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where each record starts, and how long its data is."""
+    """The byte at which each record starts, and the length of its data."""
     size = os.fstat(file.fileno()).st_size
-    starts, headers = [], []
-    at, is_short = 0, False
-    if size:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            while at < size:
-                header = data[at : at + _HEADER]
-                length = int.from_bytes(header[:8], "little")
-                end = at + _HEADER + length + _FOOTER
-                starts.append(at)
-                headers.append(header)
-                if is_short := len(header) < _HEADER or end > size:
-                    break
-                at = end
-    whole = [header for header in headers if len(header) == _HEADER]
-    parts = np.frombuffer(b"".join(whole), np.dtype([("length", "<u8"), ("crc", "<u4")]))
-    for index in np.flatnonzero(_length_checksums(parts["length"]) != parts["crc"]):
-        what = "is no TFRecord file" if index == 0 else "is damaged"
+    starts: list[int] = []
+    headers: list[bytes] = []
+    at = 0
+    with contextlib.ExitStack() as stack:
+        if size:  # an empty file cannot be mapped
+            data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        while at < size:
+            starts.append(at)
+            headers.append(data[at : at + _HEADER])
+            at += _HEADER + int.from_bytes(headers[-1][:8], "little") + _FOOTER
+    whole = b"".join(headers)
+    parts = np.frombuffer(whole, [("length", "<u8"), ("crc", "<u4")], len(whole) // _HEADER)
+    lengths = parts["length"].copy()
+    checksums = mask(crc32c_of_rows(lengths.view(np.uint8).reshape(-1, 8)))
+    for index in np.flatnonzero(checksums != parts["crc"]):
+        what = "is damaged" if index else "is no TFRecord file"
         raise DataError(
             f"{path!r} {what}: at byte {starts[index]}, where record {index} should start, there "
             "is no length with a right checksum; copy or convert the file again."
         )
-    if is_short:
+    if at > size:
         raise DataError(
             f"{path!r} is cut short: it ends at byte {size} within record {len(starts) - 1}, which "
             f"starts at byte {starts[-1]}; copy or convert the file again."
         )
-    return np.array(starts, np.int64), parts["length"].astype(np.int64)
+    return np.array(starts, np.int64), lengths.astype(np.int64)
 
 
 def _saved_index(path: str, status: os.stat_result) -> pathlib.Path | None:
-    """Where the index of a large file is kept; another place once the file has changed."""
+    """The file for the index of a large file; another one once the file has changed."""
     if status.st_size < _LARGE:
         return None
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -272,18 +270,16 @@ def _saved_index(path: str, status: os.stat_result) -> pathlib.Path | None:
     return pathlib.Path(cache, "jslim", "tfrecord_index", f"{name}.npz")
 
 
-def _load_index(saved: pathlib.Path | None) -> tuple[np.ndarray, np.ndarray] | None:
-    if saved is None:
-        return None
+def _load_index(saved: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         with saved.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["starts"], arrays["lengths"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None  # there is none, or it was cut short
+        return None  # not there, or cut short
 
 
 def _save_index(saved: pathlib.Path, starts: np.ndarray, lengths: np.ndarray) -> None:
-    # A cache that cannot be written to costs only time.
+    # A cache that cannot be written costs only time.
     with (
         contextlib.suppress(OSError),
         UnfinishedFile(saved) as unfinished,
@@ -292,27 +288,7 @@ def _save_index(saved: pathlib.Path, starts: np.ndarray, lengths: np.ndarray) ->
         np.savez(file, starts=starts, lengths=lengths)
 
 
-def _length_checksums(lengths: np.ndarray) -> np.ndarray:
-    """The masked checksum of each number as eight bytes, all at once."""
-    table = _byte_table()
-    state = np.full(lengths.shape, 0xFFFFFFFF, np.uint32)
-    for place in range(8):
-        byte = (lengths >> np.uint64(8 * place)).astype(np.uint32) & np.uint32(0xFF)
-        state = state >> np.uint32(8) ^ table[(state ^ byte) & np.uint32(0xFF)]
-    state ^= np.uint32(0xFFFFFFFF)
-    rotated = state >> np.uint32(15) | state << np.uint32(17)
-    return rotated + np.uint32(mask(0))
-
-
-def _byte_table() -> np.ndarray:
-    """What one byte adds to a checksum."""
-    zero = crc32c(b"\0")
-    # The checksum is linear apart from what comes of the initial state.
-    table = [crc32c(bytes([byte])) ^ zero for byte in range(256)]
-    return np.array(table, np.uint32)
-
-
-def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
+def read_records(path: Path) -> Iterator[bytes]:
     """The records of a file one after another.
 
     Args:
@@ -325,12 +301,12 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[bytes]:
 
 
 class TFRecordWriter:
-    """Writes a TFRecord file, which has its name only when it is whole.
+    """Writes a TFRecord file, which gets its name only when it is whole.
 
         with TFRecordWriter(path) as writer:
             writer.write(example.SerializeToString())
 
-    An error within the `with` statement leaves no file, and one that was there before as it was.
+    After an error within the `with` statement there is no file, or the one that was there before.
 
     Args:
       path: The file; its directory is made.
@@ -340,42 +316,32 @@ class TFRecordWriter:
       ValueError: There is no such compression.
     """
 
-    def __init__(self, path: str | os.PathLike[str], compression: str | None = None):
+    def __init__(self, path: Path, compression: str | None = None):
         checks.one_of("", "compression", compression, (None, *COMPRESSIONS))
-        path = output_file(path, "TFRecordWriter: path")
-        self._path = pathlib.Path(path)
-        self._unfinished = UnfinishedFile(path)
-        self._file: IO[bytes] | None = self._unfinished.path.open("xb")
-        self._compress: Any = None
-        if compression is not None:
-            self._compress = zlib.compressobj(wbits=WINDOW_BITS[compression])
+        self._path = output_file(path, "TFRecordWriter: path")
+        self._unfinished = UnfinishedFile(self._path)
+        self._file = self._unfinished.path.open("xb")
+        self._compress = zlib.compressobj(wbits=WINDOW_BITS[compression]) if compression else None
 
     def write(self, record: bytes) -> None:
         """Appends a record."""
-        if self._file is None:
-            raise ValueError(f"the writer of {str(self._path)!r} is closed.")
+        if self._file.closed:
+            raise ValueError(f"the writer of {self._path!r} is closed.")
         length = struct.pack("<Q", len(record))
-        parts = (
-            length,
-            struct.pack("<I", mask(crc32c(length))),
-            record,
-            struct.pack("<I", mask(crc32c(record))),
-        )
-        for part in parts:
-            self._file.write(self._compress.compress(part) if self._compress else part)
+        for part in (length, record):
+            for coded in (part, struct.pack("<I", mask(crc32c(part)))):
+                self._file.write(self._compress.compress(coded) if self._compress else coded)
 
     def close(self) -> None:
         """Writes everything to disk and gives the file its name."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            with self._unfinished, file:
-                file.write(self._compress.flush() if self._compress else b"")
+        if not self._file.closed:
+            with self._unfinished, self._file:
+                self._file.write(self._compress.flush() if self._compress else b"")
 
     def discard(self) -> None:
-        """Closes and removes what has been written."""
-        if self._file is not None:
+        """Closes the file and removes it."""
+        if not self._file.closed:
             self._file.close()
-            self._file = None
             self._unfinished.discard()
 
     def __enter__(self) -> "TFRecordWriter":

@@ -8,13 +8,14 @@ import os
 import pathlib
 import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jslim.core.errors import DataError, did_you_mean
+from jslim.core.errors import DataError
 from jslim.data import array_record
+from jslim.data._errors import check_split
 from jslim.data._shards import check_count, check_shards, is_of_records
 from jslim.data.decode import EncodedImage
 from jslim.data.labels import LABELS_FILENAME as LABELS_FILENAME
@@ -25,74 +26,81 @@ from jslim.data.tf_example import Feature, FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
 from jslim.data.tfrecord import TFRecordFiles
 from jslim.host.limits import numbers_as_names
-from jslim.host.paths import local_path
+from jslim.host.paths import Path, local_path
 
-_LABEL = "image/class/label"
-_BOXES = "image/object/bbox/"
+_BBOX = "image/object/bbox/"
 
 
 class _Schema(NamedTuple):
-    """How a data set lies in files.
+    """The layout of a data set in files.
 
     Attributes:
       file_pattern: With `%s` for the split.
-      splits: The names of the splits; none means that the files alone say.
-      num_classes: The number of classes; None means that the labels file says.
+      splits: The names of the splits; empty where the names of the files decide.
+      num_classes: The number of classes; None where the labels file decides.
       image: The handler of the image.
-      image_format: What an example that has no format means.
-      items: The other items, and their features.
+      image_format: The format where an example has none.
+      features: Further features, by name.
+      items: The handlers of further items, by name.
     """
 
     file_pattern: str
     splits: tuple[str, ...]
     num_classes: int | None
-    image: Callable[[], Image] = Image
+    image: Image = Image()
     image_format: str = "jpeg"
-    items: Callable[[], tuple[dict[str, Feature], dict[str, ItemHandler]]] = lambda: ({}, {})
+    features: dict[str, Feature] = {}  # noqa: RUF012  # nothing changes them
+    items: dict[str, ItemHandler] = {}  # noqa: RUF012
 
 
-def _boxes() -> tuple[dict[str, Feature], dict[str, ItemHandler]]:
-    sides = ("ymin", "xmin", "ymax", "xmax")
-    features: dict[str, Feature] = {f"{_BOXES}{side}": VarLenFeature(np.float32) for side in sides}
-    return features, {"object/bbox": BoundingBox(prefix=_BOXES)}
-
-
-def _imagenet_items() -> tuple[dict[str, Feature], dict[str, ItemHandler]]:
-    features, handlers = _boxes()
-    features["image/class/text"] = FixedLenFeature([], bytes, "")
-    features["image/object/class/label"] = VarLenFeature(np.int64)
-    handlers["label_text"] = Tensor("image/class/text")
-    handlers["object/label"] = Tensor("image/object/class/label")
-    return features, handlers
-
-
-def _mnist_image() -> Image:
-    return Image(shape=[28, 28, 1], channels=1)
-
+_BOX_FEATURES: dict[str, Feature] = {
+    f"{_BBOX}{side}": VarLenFeature(np.float32) for side in ("ymin", "xmin", "ymax", "xmax")
+}
+_BOX_ITEMS: dict[str, ItemHandler] = {"object/bbox": BoundingBox(prefix=_BBOX)}
+_IMAGENET = _Schema(
+    "%s-*",
+    ("train", "validation"),
+    1001,
+    features={
+        **_BOX_FEATURES,
+        "image/class/text": FixedLenFeature([], bytes, ""),
+        "image/object/class/label": VarLenFeature(np.int64),
+    },
+    items={
+        **_BOX_ITEMS,
+        "label_text": Tensor("image/class/text"),
+        "object/label": Tensor("image/object/class/label"),
+    },
+)
+_VISUAL_WAKE_WORDS = _Schema(
+    "%s.record-*", ("train", "val"), 2, features=_BOX_FEATURES, items=_BOX_ITEMS
+)
+_DIGIT = Image(shape=[28, 28, 1], channels=1)
 
 SCHEMAS = {
     "cifar10": _Schema("cifar10_%s.tfrecord", ("train", "test"), 10, image_format="png"),
     "flowers": _Schema("flowers_%s_*.tfrecord", ("train", "validation"), 5, image_format="png"),
-    "imagenet": _Schema("%s-*", ("train", "validation"), 1001, items=_imagenet_items),
-    "mnist": _Schema("mnist_%s.tfrecord", ("train", "test"), 10, _mnist_image, "raw"),
+    "imagenet": _IMAGENET,
+    "mnist": _Schema("mnist_%s.tfrecord", ("train", "test"), 10, _DIGIT, "raw"),
     "tfrecord": _Schema("*%s*", (), None),
-    "visualwakewords": _Schema("%s.record-*", ("train", "val"), 2, items=_boxes),
+    "visualwakewords": _VISUAL_WAKE_WORDS,
 }
 
 _USUAL_SPLITS = ("train", "training", "validation", "valid", "val", "dev", "eval", "test")
 
 
 class TFRecordDataset(ImageDataset):
-    """Labelled images in TFRecord files, or in ArrayRecord files of the same examples, at random.
+    """Labelled images in TFRecord files, or in ArrayRecord files of the same examples, by number.
 
-    Differs from TF-Slim: the number of records is that of the files, not one that is declared.
+    Differs from TF-Slim: the number of records is counted in the files, not declared.
 
     Args:
-      name: What errors call it.
-      files: Their paths; ArrayRecord files where all end in `.array_record`.
-      decoder: Has the items `'image'` and `'label'`; `decode` gives others.
+      name: What errors call the data set.
+      files: The paths; of ArrayRecord files where all end in `.array_record`.
+      decoder: Its items `'image'` and `'label'` make the examples; `decode` gives any items.
       class_names: The name of each class.
-      lazy_decoder: One whose image may be an `EncodedImage`, for `undecoded`; default `decoder`.
+      lazy_decoder: A decoder for `undecoded`, whose image may be an `EncodedImage`; default
+        `decoder`.
 
     Raises:
       DataError: There is no file, or no record, or a file is broken.
@@ -101,7 +109,7 @@ class TFRecordDataset(ImageDataset):
     def __init__(
         self,
         name: str,
-        files: Sequence[str | os.PathLike[str]],
+        files: Sequence[Path],
         decoder: TFExampleDecoder,
         class_names: Sequence[str],
         *,
@@ -122,7 +130,7 @@ class TFRecordDataset(ImageDataset):
 
     @property
     def fingerprint(self) -> str:
-        """Of the names of the files and the number of records."""
+        """Made of the names of the files and the number of records."""
         names = [os.path.basename(path) for path in self.records.paths]
         return fingerprint_of([*names, len(self)])
 
@@ -130,7 +138,7 @@ class TFRecordDataset(ImageDataset):
         return self.records.record_key(index)
 
     def decode(self, index: int, items: Sequence[str] | None = None) -> list[Any]:
-        """The items of a record, in their order; see `TFExampleDecoder.decode`."""
+        """The asked items of a record, in this order; see `TFExampleDecoder.decode`."""
         return self.decoder.decode(self.records[index], items, self.record_key(index))
 
     def undecoded(self, index: int) -> Example:
@@ -146,30 +154,24 @@ class TFRecordDataset(ImageDataset):
 
 
 def open_tfrecord_dataset(
-    name: str,
-    split_name: str,
-    dataset_dir: str | os.PathLike[str],
-    file_pattern: str | None = None,
+    name: str, split_name: str, dataset_dir: Path, file_pattern: str | None = None
 ) -> TFRecordDataset:
     """A split of one of the data sets in `SCHEMAS`.
 
     Args:
-      name: One of `SCHEMAS`. `'tfrecord'` means any files with images and labels in research/slim's
-        features, and takes the classes from `labels.txt`.
-      split_name: The split; `'tfrecord'` takes the files that have it in their name as a word.
-      dataset_dir: Where the files are.
-      file_pattern: In place of the schema's, with `%s` for the split.
+      name: A key of `SCHEMAS`. `'tfrecord'` is for any files with images and labels in
+        research/slim's features, and takes the classes from `labels.txt`.
+      split_name: The split; `'tfrecord'` takes the files with this word in their name.
+      dataset_dir: The directory of the files.
+      file_pattern: Replaces the pattern of the schema, with `%s` for the split.
 
     Raises:
       ValueError: There is no such split.
-      DataError: The files are not there or not what they should be.
+      DataError: Files are missing or broken.
     """
     schema = SCHEMAS[name]
-    if schema.splits and split_name not in schema.splits:
-        raise ValueError(
-            f"split name {split_name} was not recognized: {name!r} has the splits "
-            f"{' and '.join(schema.splits)}{did_you_mean(split_name, schema.splits)}"
-        )
+    if schema.splits:
+        check_split(split_name, schema.splits, f"{name!r} has the splits")
     directory = pathlib.Path(local_path(dataset_dir, "dataset_dir"))
     if not directory.is_dir():
         raise DataError(f"the data set directory {str(directory)!r} does not exist.")
@@ -185,47 +187,46 @@ def open_tfrecord_dataset(
         raise DataError(f"no file matches the pattern {str(directory / pattern)!r}{hint}.")
     paths = [str(directory / path) for path in files]
     check_shards(paths, pattern)
-    features, handlers = schema.items()
-    features |= {
+    features: dict[str, Feature] = {
+        **schema.features,
         "image/encoded": FixedLenFeature([], bytes, ""),
         "image/format": FixedLenFeature([], bytes, schema.image_format),
-        # One that is missing is -1, which is no class: research/slim's data sets of digits and
-        # small images call it class 0, and would train on it.
-        _LABEL: FixedLenFeature([], np.int64, -1),
+        # A missing label is -1, which is refused. In research/slim's data sets of digits and small
+        # images it is class 0, which a network would be trained on.
+        "image/class/label": FixedLenFeature([], np.int64, -1),
     }
-    handlers |= {"image": schema.image(), "label": Tensor(_LABEL)}
-    lazy_handlers = handlers | {"image": Image(decode=False)} if schema.image is Image else handlers
+    handlers = {**schema.items, "image": schema.image, "label": Tensor("image/class/label")}
+    lazy_image = schema.image if schema.image is _DIGIT else Image(decode=False)
     return TFRecordDataset(
         f"{name}/{split_name}",
         paths,
         TFExampleDecoder(features, handlers),
         names,
-        lazy_decoder=TFExampleDecoder(features, lazy_handlers),
+        lazy_decoder=TFExampleDecoder(features, handlers | {"image": lazy_image}),
     )
 
 
 def _is_of_split(filename: str, split_name: str) -> bool:
     """Whether the split is a word of the name.
 
-    What every file is called, NAME of NAME_train-00000-of-00005, is no split: a word that usually
-    is one says which the file belongs to.
+    Words that usually are splits come first: the file `val_train-00000-of-00005` of a data set
+    `val` belongs to `train` and `val`, the file `cats_train` only to `train`.
     """
     words = set(re.split(r"[^A-Za-z0-9]+", filename))
     return split_name in (words.intersection(_USUAL_SPLITS) or words)
 
 
 def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
-    """The names in a labels file, or numbers where there is none."""
+    """The names in a labels file, or the labels as text without such a file."""
     if not path.exists():
         if num_classes is None:
             raise DataError(
-                f"{str(path)!r} is missing: it says which classes there are, a line `0:NAME` for "
-                "each."
+                f"{str(path)!r} is missing: it names the classes, in a line `0:NAME` for each."
             )
         return numbers_as_names(num_classes, str(path.parent))
     names = read_label_file(path)
     count = num_classes or max(names, default=0) + 1
-    # As many labels as there are classes, none of them twice; a label can be any number.
+    # One name for each label below `count`; a label in the file can be any number.
     if len(names) != count or max(names) >= count:
         raise DataError(
             f"{str(path)!r} must name the classes 0 to {count - 1}, got "

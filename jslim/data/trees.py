@@ -8,32 +8,35 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jslim.core.errors import DataError
 from jslim.core.text import printable
-from jslim.host.files import open_regular, read_regular
-from jslim.host.limits import IMAGE_BYTES, check_unpacked
-from jslim.host.paths import local_path
+from jslim.data._errors import reading
+from jslim.host.files import open_regular, read_member, read_regular
+from jslim.host.limits import IMAGE_BYTES
+from jslim.host.paths import Path, local_path
 
 logger = logging.getLogger("jslim")
 
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
-# What operating systems and network disks leave behind; names that start with a dot are passed
-# over too.
+# What operating systems and network disks leave behind. Hidden names, which start with a dot, are
+# passed over too.
 _SYSTEM_NAMES = {
     "#recycle", "$recycle.bin", "@eadir", "@recycle", "__macosx", "desktop.ini", "ehthumbs.db",
     "icon\r", "lost+found", "system volume information", "thumbs.db",
 }  # fmt: skip
-_MAX_DEPTH = 100  # folders in one another in an archive
-# Of the others, a little can unpack to more than memory holds.
-_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_OTHER_METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA"}
+_MAX_DEPTH = 100  # of folders within folders, in an archive
+_MAX_LINKS = 40  # of links that lead to links: they may go round in a circle
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is one to read, by its name."""
+    """Whether a file is read as an image, by its name.
+
+    >>> is_image("cat.JPG"), is_image("cat.txt")
+    (True, False)
+    """
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
@@ -41,9 +44,9 @@ class Listing(NamedTuple):
     """The sorted names in a folder.
 
     Attributes:
-      folders: Those of folders.
-      files: Those of all else.
-      passed_over: Hidden ones, and what operating systems leave behind.
+      folders: The folders.
+      files: Everything else.
+      passed_over: Hidden names and those that operating systems leave behind.
     """
 
     folders: list[str]
@@ -63,9 +66,8 @@ def _listing(folders: Iterable[str], files: Iterable[str]) -> Listing:
 class Tree(abc.ABC):
     """Folders and files under a root, each by its path with `/` from there; `''` is the root.
 
-    This is the one place that says what of a folder is looked at: links are followed, and hidden
-    files and what operating systems leave behind are not there. Reading is safe in several threads
-    at once.
+    This class alone decides which names in a folder count: links are followed; hidden names and
+    those that operating systems leave behind are passed over. Reading is safe in several threads.
 
     Attributes:
       root: What errors call the root.
@@ -76,7 +78,7 @@ class Tree(abc.ABC):
 
     @abc.abstractmethod
     def listing(self, path: str = "") -> Listing:
-        """What is in a folder.
+        """The names in a folder.
 
         Raises:
           DataError: It cannot be read.
@@ -99,7 +101,7 @@ class Tree(abc.ABC):
         return self.listing(path).folders
 
     def files(self, path: str) -> list[str]:
-        """The sorted names of all else in a folder."""
+        """The sorted names in a folder that are not folders."""
         return self.listing(path).files
 
     def name_of(self, path: str) -> str:
@@ -107,7 +109,7 @@ class Tree(abc.ABC):
         return os.path.join(self.root, path) if path else self.root
 
     def walk(self) -> tuple[list[str], list[str]]:
-        """The images at any depth, sorted, and all else that was passed over.
+        """The images at any depth, sorted, and everything else that was passed over.
 
         A folder that links lead to twice is visited once.
         """
@@ -129,17 +131,21 @@ class Tree(abc.ABC):
         return sorted(images), sorted(others)
 
     def _identity(self, path: str) -> object:
-        """The same for two paths of one folder."""
+        """Equal for two paths of one folder."""
         return path
 
 
 def below(folder: str, name: str) -> str:
-    """The path of what has that name in a folder."""
+    """The path of a name in a folder.
+
+    >>> below("train", "cat"), below("", "cat")
+    ('train/cat', 'cat')
+    """
     return f"{folder}/{name}" if folder else name
 
 
 def log_passed_over(paths: Sequence[str], where: str) -> None:
-    """One line that says how many things were passed over, and which is the first."""
+    """Logs how many paths were passed over, and the first of them."""
     if paths:
         logger.info(
             "passed over in %s: %d that are no image files, the first %r",
@@ -151,13 +157,9 @@ def log_passed_over(paths: Sequence[str], where: str) -> None:
 
 class _Directory(Tree):
     def listing(self, path: str = "") -> Listing:
-        try:
-            with os.scandir(self.name_of(path)) as entries:
-                is_folder = {entry.name: entry.is_dir() for entry in entries}
-        except OSError as error:
-            raise DataError(
-                f"the folder {self.name_of(path)!r} cannot be read ({error.strerror})."
-            ) from error
+        name = self.name_of(path)
+        with reading(f"the folder {name!r}"), os.scandir(name) as entries:
+            is_folder = {entry.name: entry.is_dir() for entry in entries}
         folders = [name for name in is_folder if is_folder[name]]
         return _listing(folders, is_folder.keys() - set(folders))
 
@@ -169,17 +171,13 @@ class _Directory(Tree):
         return os.path.getsize(self.name_of(path))
 
     def read(self, path: str) -> bytes:
-        try:
-            return read_regular(self.name_of(path), IMAGE_BYTES)
-        except OSError as error:
-            raise DataError(
-                f"image {self.name_of(path)!r} cannot be read ({error.strerror}); replace or "
-                "delete the file."
-            ) from error
+        name = self.name_of(path)
+        with reading(f"image {name!r}", "; replace or delete the file"):
+            return read_regular(name, IMAGE_BYTES)
 
 
 class _Archive(Tree):
-    """What zip and tar have in common: the `_normal` names of the files, known from the start."""
+    """The common part of zip and tar: the `_normal` names of the files, known from the start."""
 
     def __init__(self, path: str, names: Iterable[str]):
         super().__init__(path)
@@ -196,7 +194,7 @@ class _Archive(Tree):
                 above = "/".join(parts[:depth])
                 here = self._files if depth == len(parts) - 1 else self._folders
                 here.setdefault(above, set()).add(parts[depth])
-        # What was packed as one folder is read as that folder was.
+        # A folder that was packed as a whole is read as that folder.
         self._top = ""
         while len(only := self.folders()) == 1 and self.folders(only[0]):
             self._top = self._place(only[0])
@@ -211,20 +209,28 @@ class _Archive(Tree):
         place = self._place(path)
         return _listing(self._folders.get(place, ()), self._files.get(place, ()))
 
-    def _check_size(self, path: str, size: int) -> None:
-        if size > IMAGE_BYTES():
-            raise self._damaged(path, IMAGE_BYTES.exceeded(f"it has {size} bytes"))
+    def read(self, path: str) -> bytes:
+        what = f"image {self.name_of(path)!r}"
+        with (
+            # An archive can be damaged in many ways, which raise errors of many kinds.
+            reading(what, "; the archive is damaged or has changed since it was opened", _ANY),
+            reading(what, kinds=(NotImplementedError,)),
+        ):
+            if (size := self.size(path)) > IMAGE_BYTES():
+                raise OSError(IMAGE_BYTES.exceeded(f"it has {size} bytes"))
+            return self._read(self._place(path))
 
-    def _damaged(self, path: str, reason: object) -> DataError:
-        return DataError(
-            f"image {self.name_of(path)!r} cannot be read ({reason}); the archive is damaged or "
-            "has changed since it was opened."
-        )
+    @abc.abstractmethod
+    def _read(self, place: str) -> bytes:
+        """The content of the file of that name in the archive; any error says what is wrong."""
+
+
+_ANY = (Exception,)
 
 
 def _followed(name: str, links: dict[str, str]) -> str:
-    """Where links between files of an archive lead."""
-    for _ in range(40):  # links may lead round and round
+    """The name that links between files of an archive lead to."""
+    for _ in range(_MAX_LINKS):
         if name not in links:
             break
         name = links[name]
@@ -232,7 +238,7 @@ def _followed(name: str, links: dict[str, str]) -> str:
 
 
 def _link_of(name: str, target: str) -> str:
-    """The name of what a symbolic link in an archive means."""
+    """The name that a symbolic link in an archive stands for."""
     return _normal(posixpath.normpath(posixpath.join(posixpath.dirname(name), target)))
 
 
@@ -247,34 +253,21 @@ class _ZipArchive(_Archive):
             for name, info in self._members.items()
             if stat.S_ISLNK(info.external_attr >> 16)
             and info.file_size < 4096
-            and info.compress_type in _ZIP_METHODS
+            and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         }
         self._members |= {
             name: self._members.get(_followed(name, links), self._members[name]) for name in links
         }
         super().__init__(path, self._members)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return _ZipArchive, (self.root,)
 
     def size(self, path: str) -> int:
         return self._members[self._place(path)].file_size
 
-    def read(self, path: str) -> bytes:
-        member = self._members[self._place(path)]
-        self._check_size(path, member.file_size)
-        if member.compress_type not in _ZIP_METHODS:
-            method = _OTHER_METHODS.get(member.compress_type, f"method {member.compress_type}")
-            raise DataError(
-                f"image {self.name_of(path)!r} cannot be read: it is compressed by {method}; pack "
-                "the archive by deflate or without compression."
-            )
-        try:
-            check_unpacked(member.file_size, member.compress_size)
-            with self._zip.open(member) as file:
-                return file.read(member.file_size + 1)
-        except Exception as error:  # Of many kinds, as the member can be damaged in many ways.
-            raise self._damaged(path, error) from error
+    def _read(self, place: str) -> bytes:
+        return read_member(self._zip, self._members[place])
 
 
 class _TarArchive(_Archive):
@@ -293,7 +286,7 @@ class _TarArchive(_Archive):
                     links[name] = _normal(member.linkname)
                 elif member.isfile() and name:
                     members[name] = (member.offset_data, -1 if member.issparse() else member.size)
-        for name in links:  # one that leads nowhere is an image that cannot be read
+        for name in links:  # a link that leads nowhere is an image that cannot be read
             members[name] = members.get(_followed(name, links), (0, -1))
         self._members = members
         self._file_size = os.path.getsize(path)
@@ -302,21 +295,17 @@ class _TarArchive(_Archive):
     def size(self, path: str) -> int:
         return self._members[self._place(path)][1]
 
-    def read(self, path: str) -> bytes:
-        start, size = self._members[self._place(path)]
+    def _read(self, place: str) -> bytes:
+        start, size = self._members[place]
         if size < 0:
-            raise self._damaged(path, "it is a link that leads nowhere, or a file with holes")
-        self._check_size(path, size)
+            raise OSError("it is a link that leads nowhere, or a file with holes")
         if start + size > self._file_size:
-            raise self._damaged(path, "it is cut short")
-        try:
-            with open(self.root, "rb", buffering=0) as file:
-                content = os.pread(file.fileno(), size, start)
-                has_changed = os.fstat(file.fileno()).st_size != self._file_size
-        except OSError as error:
-            raise self._damaged(path, error.strerror) from error
+            raise OSError("it is cut short")
+        with open(self.root, "rb", buffering=0) as file:
+            content = os.pread(file.fileno(), size, start)
+            has_changed = os.fstat(file.fileno()).st_size != self._file_size
         if len(content) < size or has_changed:
-            raise self._damaged(path, "it is not where it was")
+            raise OSError("it is not where it was")
         return content
 
 
@@ -324,34 +313,31 @@ def _normal(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def open_tree(path: str | os.PathLike[str]) -> Tree:
+def open_tree(path: Path) -> Tree:
     """A directory, or a zip or tar archive as if it were one.
 
-    Where an archive holds a single folder of folders, that is its root.
+    Where an archive holds a single folder of folders, that folder is the root.
 
     Raises:
-      DataError: There is nothing, or a file that is no such archive.
+      DataError: There is nothing, or a file that is not such an archive.
     """
     path = local_path(path, "dataset_dir")
     if os.path.isdir(path):
         return _Directory(path)
     if not os.path.exists(path):
         raise DataError(f"the data set directory {path!r} does not exist.")
-    try:
+    with reading(f"the archive {path!r}", kinds=_ANY):  # damage raises errors of many kinds
         open_regular(path).close()
         if zipfile.is_zipfile(path):
             return _ZipArchive(path)
-        if tarfile.is_tarfile(path):
-            return _TarArchive(path)
-    except DataError:
-        raise
-    except tarfile.ReadError as error:
-        raise DataError(
-            f"the archive {path!r} is compressed as a whole or damaged ({error}), and files in it "
-            "cannot be reached one by one; unpack it, or pack it as zip or plain tar."
-        ) from error
-    except Exception as error:  # Both modules raise many kinds for what is damaged.
-        raise DataError(f"the archive {path!r} cannot be read ({error}).") from error
+        try:
+            if tarfile.is_tarfile(path):
+                return _TarArchive(path)
+        except tarfile.ReadError as error:
+            raise DataError(
+                f"the archive {path!r} is compressed as a whole or damaged ({error}), and files in "
+                "it cannot be reached one by one; unpack it, or pack it as zip or plain tar."
+            ) from error
     raise DataError(
         f"the data set directory {path!r} is a file, not a directory, and no zip or tar archive; "
         "unpack it first."

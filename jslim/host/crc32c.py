@@ -1,18 +1,22 @@
 """CRC-32C, the checksum in TensorFlow's files: by google-crc32c where it is installed, or by NumPy.
 
 Castagnoli's polynomial P, bits reflected (RFC 3720, appendix B.4). A message is a polynomial over
-the field of two elements, its first bit the highest power, and its checksum the remainder of the
-division by P. P divides `x**A + x**B + x**C + 1` for the numbers below (found by a search among
-the powers of x modulo P for four whose sum is zero) and, since squaring is linear in this field,
-also with all exponents times a power of two. So a byte that has A or more behind it can be left out
-if it is added to those A-B, A-C and A later: whole arrays at once by three XORs. What is left goes
-row by row through a table of the remainders of every byte at every place of a row.
+the field of two elements, its first bit the highest power; its checksum is the remainder of the
+division by P. P divides `x**A + x**B + x**C + 1` for the numbers below, which were found by a
+search for four powers of x whose sum is zero modulo P. Squaring is linear in this field, so P also
+divides the polynomial with all exponents times a power of two. Hence a byte with at least A bytes
+behind it can be dropped if it is added to the bytes A-B, A-C and A later: three XORs of whole
+arrays. The rest goes row by row through a table of the remainder of every byte at every place of a
+row.
 """
 
 import functools
-from typing import Any
+import types
+from typing import TypeVar
 
 import numpy as np
+
+Checksum = TypeVar("Checksum", int, np.ndarray)  # one, or uint32 of several
 
 _POLYNOMIAL = np.uint32(0x82F63B78)
 _A, _B, _C = 6777, 484, 100
@@ -23,19 +27,23 @@ _CHUNK = 1 << 22
 
 
 def crc32c(data: bytes | bytearray | memoryview | np.ndarray) -> int:
-    """The checksum of bytes, or of those of a contiguous array: 0xE3069283 for b'123456789'."""
+    """The checksum of bytes, or of the bytes of a contiguous array.
+
+    >>> hex(crc32c(b"123456789"))
+    '0xe3069283'
+    """
     message = np.frombuffer(data, np.uint8)
     if (library := _library()) is not None:
         crc = 0
-        for start in range(0, message.size, _CHUNK):  # it takes bytes alone: a copy
+        for start in range(0, message.size, _CHUNK):  # it takes only bytes, which are a copy
             crc = library.extend(crc, message[start : start + _CHUNK].tobytes())
         return crc
     return _by_numpy(message)
 
 
 @functools.cache
-def _library() -> Any:
-    """google-crc32c with the processor's own instruction, 20 times as fast as NumPy."""
+def _library() -> types.ModuleType | None:
+    """google-crc32c where it uses the processor's instruction, 20 times as fast as NumPy."""
     try:
         import google_crc32c
     except ImportError:
@@ -45,7 +53,7 @@ def _library() -> Any:
 
 def _by_numpy(message: np.ndarray) -> int:
     state = 0xFFFFFFFF
-    for unit in (16, 1):  # large steps first, and then to a short rest
+    for unit in (16, 1):  # large steps first, then small ones, which leave a short rest
         if message.size > 4 * _A * unit:
             message, state = _folded(message, unit, state), 0
     table, after_row, after_byte = _tables()
@@ -54,7 +62,7 @@ def _by_numpy(message: np.ndarray) -> int:
         rows = message[:whole].reshape(-1, _ROW)
         places = np.arange(_ROW - 1, -1, -1)
         for row in np.bitwise_xor.reduce(table[places, rows], axis=1).tolist():
-            # The state counts as four bytes that are added to the first four of the row.
+            # The state counts as four bytes that are added to the first four bytes of the row.
             for place, after in enumerate(after_row):
                 row ^= after[state >> 8 * place & 0xFF]
             state = row
@@ -63,19 +71,43 @@ def _by_numpy(message: np.ndarray) -> int:
     return state ^ 0xFFFFFFFF
 
 
-def mask(crc: int) -> int:
-    """The checksum as TensorFlow stores it: rotated, so that one of data with its own is not 0."""
+def mask(crc: Checksum) -> Checksum:
+    """A checksum as TensorFlow stores it, rotated and with a number added.
+
+    Otherwise all data that ends in its own checksum would have the same checksum.
+
+    >>> hex(mask(0))
+    '0xa282ead8'
+    """
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def unmask(masked: int) -> int:
-    """The checksum that `mask` made this of."""
+    """The inverse of `mask`.
+
+    >>> unmask(mask(123))
+    123
+    """
     rotated = (masked - _MASK_DELTA) & 0xFFFFFFFF
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
+def crc32c_of_rows(rows: np.ndarray) -> np.ndarray:
+    """The checksum of each row of `[n, bytes]` uint8, as uint32 `[n]`; for many short messages.
+
+    >>> rows = np.frombuffer(b"abcdef", np.uint8).reshape(2, 3)
+    >>> crc32c_of_rows(rows).tolist() == [crc32c(b"abc"), crc32c(b"def")]
+    True
+    """
+    of_byte = _tables()[0][0]
+    state = np.full(len(rows), 0xFFFFFFFF, np.uint32)
+    for column in rows.T:
+        state = state >> 8 ^ of_byte[(state ^ column) & 0xFF]
+    return ~state
+
+
 def _folded(message: np.ndarray, unit: int, state: int) -> np.ndarray:
-    """A short message with the remainder of this long one, which has the initial state in it."""
+    """A short message with the same remainder as this long one and its initial state."""
     kept = _A * unit
     steps = [(_A - _B) * unit, (_A - _C) * unit, kept]
     window = np.empty(kept + _WINDOW, np.uint8)
@@ -94,7 +126,7 @@ def _folded(message: np.ndarray, unit: int, state: int) -> np.ndarray:
 
 @functools.cache
 def _tables() -> tuple[np.ndarray, list[list[int]], list[int]]:
-    """`[k, byte]`: the remainder of a byte with k bytes behind it; and rows of it as lists."""
+    """`[k, byte]`: the remainder of a byte with k bytes behind it; and some rows as lists."""
     one = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         one = np.where(one & 1, one >> 1 ^ _POLYNOMIAL, one >> 1)

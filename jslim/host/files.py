@@ -1,4 +1,4 @@
-"""Files: reading ordinary ones only, and writing those that have their name when they are whole."""
+"""Files: only regular ones are read, and a written one gets its name when it is whole."""
 
 import errno
 import io
@@ -25,10 +25,10 @@ _KINDS = {
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """Opens a file for reading, if it is one: a named pipe would block, a device never end.
+    """Opens a regular file for reading: a named pipe would block, a device would never end.
 
     Raises:
-      OSError: It is something else, or cannot be opened.
+      OSError: It is not a regular file, or cannot be opened.
     """
     if "\0" in os.fsdecode(path):
         raise OSError(errno.EINVAL, "its name has a null character", os.fspath(path))
@@ -40,10 +40,10 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
 
 
 def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
-    """The content of a file, if it is one and has no more bytes than the limit.
+    """The content of a regular file of at most as many bytes as the limit.
 
     Raises:
-      OSError: It is no file, has more bytes, or cannot be read.
+      OSError: It is not a regular file, has more bytes, or cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -54,26 +54,39 @@ def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
     return content
 
 
-# What a zip file leads to that is damaged; an encrypted member is a RuntimeError, an unknown
-# compression a NotImplementedError, a name that is no UTF-8 a ValueError.
+# What a damaged zip file raises. An encrypted member raises a RuntimeError, an unknown compression
+# a NotImplementedError, a name that is not UTF-8 a ValueError.
 ZIP_ERRORS = (EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The content of a file in a zip archive, which is no more than its size says.
+def check_member(member: zipfile.ZipInfo) -> None:
+    """Refuses a file in a zip archive that may unpack to more than memory holds.
 
     Raises:
-      OSError: It unpacks to far more bytes than it has, or says that it has more than the archive.
-      Exception: One of `ZIP_ERRORS`; it is damaged.
+      NotImplementedError: It is compressed by another method than deflate. Python's readers of
+        these return all that a block unpacks to.
+      OSError: It unpacks to far more bytes than it has.
+    """
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        names = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "LZMA"}
+        method = names.get(member.compress_type, f"method {member.compress_type}")
+        raise NotImplementedError(
+            f"it is compressed by {method}; pack the archive by deflate or without compression"
+        )
+    check_unpacked(member.file_size, member.compress_size)
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The content of a file in a zip archive; safe in several threads.
+
+    Raises:
+      OSError: It unpacks to far more bytes than it has.
+      Exception: One of `ZIP_ERRORS`; it is damaged, or packed by another method than deflate.
     """
     assert archive.fp is not None
-    size = archive.fp.seek(0, os.SEEK_END)
-    if member.compress_size > size:
+    if member.compress_size > os.fstat(archive.fp.fileno()).st_size:
         raise zipfile.BadZipFile(f"{member.filename} has more bytes than the archive")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Python's readers of others give all that a block unpacks to.
-        raise NotImplementedError(f"{member.filename} is compressed in another way than by deflate")
-    check_unpacked(member.file_size, member.compress_size)
+    check_member(member)
     with archive.open(member) as file:
         content = file.read(member.file_size)
     if len(content) < member.file_size:
@@ -103,19 +116,19 @@ def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarra
 
 
 class UnfinishedFile:
-    """A file that is written beside its final path, and takes that name when it is done.
+    """A file that is written beside its final path, and moved there when it is done.
 
         with UnfinishedFile(path) as unfinished:
             unfinished.path.write_bytes(content)
 
-    Whoever looks, after a crash too, finds the whole file under the name, or what was there before.
-    An error in the body leaves nothing else.
+    At any time, after a crash too, the final path has the whole new file or the previous one. An
+    error in the body leaves only the previous file.
 
     Args:
-      final: The path in the end; its directory is made.
+      final: The final path; its directory is made.
 
     Attributes:
-      path: Where to write, in the same directory; nothing is there yet.
+      path: Where to write, in the same directory; there is no file yet.
     """
 
     def __init__(self, final: str | os.PathLike[str]):
@@ -125,12 +138,12 @@ class UnfinishedFile:
         self.path = self._final.with_name(name)
 
     def sync(self) -> None:
-        """Waits until what was written is on the disk."""
+        """Waits until the content is on the disk."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
 
     def finish(self) -> None:
-        """Puts what was written on the disk, and then under its name; what fails leaves nothing."""
+        """Waits for the disk, then moves the file to its final path; a failure removes it."""
         try:
             self.sync()
             self.path.replace(self._final)
@@ -139,7 +152,7 @@ class UnfinishedFile:
             raise
 
     def discard(self) -> None:
-        """Removes what was written."""
+        """Removes the unfinished file."""
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> "UnfinishedFile":
@@ -150,6 +163,6 @@ class UnfinishedFile:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text, in UTF-8, that is whole under its name when this returns."""
+    """Writes a text in UTF-8; the file has its name only when it is whole."""
     with UnfinishedFile(path) as unfinished:
         unfinished.path.write_text(text, "utf-8")

@@ -1,7 +1,7 @@
-"""How much is taken from files of others, and the environment variables that raise it.
+"""Limits of what is read from files of others, and the environment variables that raise them.
 
-A file that asks for more than that is damaged or made to do harm, as a rule: it is refused before
-the memory or the disk is used.
+A file beyond a limit is usually damaged or made to do harm. It is refused before memory or disk is
+used for it.
 """
 
 import os
@@ -16,6 +16,9 @@ class Limit(NamedTuple):
     Attributes:
       variable: The environment variable that replaces the default.
       default: The number where the variable is not set.
+
+    >>> Limit("JSLIM_MAX_EXAMPLE", 5)()
+    5
     """
 
     variable: str
@@ -25,7 +28,7 @@ class Limit(NamedTuple):
         """The number in force.
 
         Raises:
-          ValueError: The variable is no whole number above 0.
+          ValueError: The variable is not a whole number above 0.
         """
         text = os.environ.get(self.variable)
         if text is None:
@@ -36,11 +39,15 @@ class Limit(NamedTuple):
         return int(text)
 
     def exceeded(self, what: str) -> str:
-        """The part of a sentence that says that `what` is too much, and how to allow it."""
+        """The words of an error: that `what` is beyond the limit, and how to raise it.
+
+        >>> Limit("JSLIM_MAX_EXAMPLE", 5).exceeded("it has 9 bytes")
+        'it has 9 bytes, more than the limit of 5; JSLIM_MAX_EXAMPLE raises it'
+        """
         return f"{what}, more than the limit of {self()}; {self.variable} raises it"
 
 
-IMAGE_PIXELS = Limit("JSLIM_MAX_IMAGE_PIXELS", 8192 * 6144)  # decoding takes 7 bytes of each
+IMAGE_PIXELS = Limit("JSLIM_MAX_IMAGE_PIXELS", 8192 * 6144)  # decoding takes 7 bytes for each
 IMAGE_BYTES = Limit("JSLIM_MAX_IMAGE_BYTES", 1 << 27)
 TEXT_BYTES = Limit("JSLIM_MAX_TEXT_BYTES", 1 << 24)  # of a list of labels or a JSON file
 CLASSES = Limit("JSLIM_MAX_CLASSES", 1 << 20)
@@ -51,7 +58,11 @@ _UNCHECKED = 1 << 25  # bytes that may be unpacked whatever the ratio
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
-    """Refuses what is compressed so well that it can only be meant to fill memory or disk.
+    """Refuses data that is compressed so well that it seems made to fill memory or disk.
+
+    Args:
+      unpacked: The number of bytes when unpacked.
+      packed: The number of bytes in the file.
 
     Raises:
       OSError: There are more than 32 MiB, and more than `UNPACKED_RATIO` times the packed bytes.
@@ -65,8 +76,15 @@ def check_unpacked(unpacked: int, packed: int) -> None:
 def numbers_as_names(num_classes: int, where: str) -> list[str]:
     """The labels as names of the classes.
 
+    Args:
+      num_classes: The number of classes.
+      where: What has them, for errors.
+
     Raises:
-      ValueError: There are too many.
+      ValueError: There are more than `CLASSES`.
+
+    >>> numbers_as_names(3, "digits")
+    ['0', '1', '2']
     """
     if num_classes > CLASSES():
         raise ValueError(CLASSES.exceeded(f"{where} has {num_classes} classes"))

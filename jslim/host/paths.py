@@ -1,7 +1,7 @@
-"""What a path may be: the one rule of all that take one.
+"""The rule for paths, which holds wherever a path is taken.
 
-A path is a name in the file systems of this machine, meant as it is written but for `~`. What is
-none is refused before anything is read, written or computed.
+A path is a name in the file systems of this machine, taken literally except for `~`. Anything else
+is refused before anything is read, written or computed.
 """
 
 import os
@@ -14,20 +14,23 @@ from jslim.core import checks
 Path = str | os.PathLike[str]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-# What pathlib makes of the URLs that people have: `gs:/bucket/run`.
+# Common URLs after pathlib has changed them: `gs:/bucket/run`.
 _URL_WITHOUT_SLASH = re.compile(r"(abfss?|az|file|ftps?|gs|hdfs|hf|https?|s3[an]?|wasbs?):/")
 
 
 def local_path(path: Path, what: str) -> str:
-    """The path with `~` expanded; read once more, also by way of pathlib, it means the same.
+    """The path with `~` expanded; a second call, with pathlib in between too, changes nothing.
 
     Args:
-      path: As it was given.
-      what: What it was given as, for errors: `'train: logdir'`.
+      path: The path.
+      what: The function and argument that took it, for errors: `'train: logdir'`.
 
     Raises:
-      TypeError: It is no path.
+      TypeError: It is not a path.
       ValueError: It is empty, or has a zero byte; it is a URL; there is no such home directory.
+
+    >>> local_path("runs/one", "train: logdir")
+    'runs/one'
     """
     try:
         name = os.fsdecode(path)
@@ -61,7 +64,10 @@ def local_path(path: Path, what: str) -> str:
 
 
 def output_directory(path: Path, what: str) -> str:
-    """`local_path` of a directory that is to be written to, whether it is there or not.
+    """`local_path` of a directory to write to, which may not exist yet.
+
+    Args:
+      path, what: As of `local_path`.
 
     Raises:
       TypeError, ValueError: As `local_path`; it is a file, or it cannot be made or written to.
@@ -74,13 +80,11 @@ def output_directory(path: Path, what: str) -> str:
 
 
 def output_file(path: Path, what: str, formats: Mapping[str, str] | None = None) -> str:
-    """`local_path` of a file that is to be written, whether it is there or not.
+    """`local_path` of a file to write, which may not exist yet.
 
     Args:
-      path: As it was given.
-      what: What it was given as.
-      formats: What its name may end in, with what is written then, as for `format_of`; None for
-        anything.
+      path, what: As of `local_path`.
+      formats: The accepted ends of its name, as of `format_of`; None accepts any.
 
     Raises:
       TypeError, ValueError: As `local_path` and `format_of`; it is a directory, or it cannot be
@@ -96,15 +100,18 @@ def output_file(path: Path, what: str, formats: Mapping[str, str] | None = None)
 
 
 def format_of(path: Path, what: str, formats: Mapping[str, str]) -> str:
-    """What the name of the file ends in, one of `formats`; `.ckpt` stands for `.ckpt-1000` too.
+    """The end of a file's name, one of `formats`; that of `model.ckpt-1000` is `.ckpt`.
 
     Args:
-      path: The file; what its folders are called does not count.
-      what: What it was given as.
-      formats: `{'.csv': 'a table'}`: what is accepted, in small letters, with what it means.
+      path: The file; the names of its folders do not count.
+      what: As of `local_path`.
+      formats: The accepted ends in small letters, and their meaning: `{'.csv': 'a table'}`.
 
     Raises:
       ValueError: It ends in something else.
+
+    >>> format_of("model.CKPT-1000", "path", {".ckpt": "a checkpoint"})
+    '.ckpt'
     """
     suffix = pathlib.PurePath(path).suffix.lower()
     suffix = re.sub(r"(?<=^\.ckpt)-\d+$", "", suffix)
@@ -115,7 +122,7 @@ def format_of(path: Path, what: str, formats: Mapping[str, str]) -> str:
 
 
 def _check_writable(directory: pathlib.Path, name: str, what: str) -> None:
-    """Refuses a directory that is not there and cannot be made, or that is not to be written to."""
+    """Refuses a directory that cannot be made or written to."""
     there = directory
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent

@@ -1,6 +1,6 @@
 """Arrays and decisions that several processes share, on JAX's distributed runtime.
 
-With one process all of it is what it would be without.
+With one process, these functions work without any communication.
 """
 
 import threading
@@ -15,11 +15,11 @@ _POLL_SECS = 0.02
 
 
 def put(value: ArrayLike, sharding: jax.sharding.Sharding | None) -> jax.Array:
-    """`jax.device_put`, also onto devices of other processes; a copy, whatever lies where.
+    """`jax.device_put`, also onto devices of other processes; the result is always a copy.
 
     Args:
       value: An array or a random key; with several processes the same whole value in each.
-      sharding: Where it goes; None for the default device.
+      sharding: The sharding of the result; None for the default device.
     """
     if sharding is None or sharding.is_fully_addressable:
         return jax.device_put(value, sharding, may_alias=False)
@@ -41,14 +41,18 @@ def _copy(value: jax.Array) -> jax.Array:
 
 
 def put_rows(rows: ArrayLike, sharding: jax.sharding.Sharding) -> jax.Array:
-    """An array split along its first axis, of which each process gives its own rows."""
+    """An array split along its first axis; each process gives its own rows."""
     if sharding.is_fully_addressable:
         return jax.device_put(rows, sharding)
     return jax.make_array_from_process_local_data(sharding, np.asarray(rows))
 
 
 def any_of(flags: list[bool]) -> list[bool]:
-    """Each flag: whether it is set in any process. All processes have to ask together."""
+    """For each flag, whether any process has set it; all processes must call this together.
+
+    >>> any_of([True, False])
+    [True, False]
+    """
     if jax.process_count() == 1:
         return flags
     from jax.experimental import multihost_utils
@@ -58,7 +62,12 @@ def any_of(flags: list[bool]) -> list[bool]:
 
 
 def raise_together(error: Exception | None) -> None:
-    """Waits until every process has come here, and raises in all what any of them came with."""
+    """Waits for all processes, then raises in all of them the error that any of them gave.
+
+    Raises:
+      Exception: The error of this process.
+      OSError: Another process gave an error; the message has its number and its error.
+    """
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
@@ -74,9 +83,17 @@ def raise_together(error: Exception | None) -> None:
 
 
 def run_together(work: Callable[[], None]) -> None:
-    """Runs in all processes together what waits for the others in it.
+    """Calls a function in all processes that waits for the other processes.
 
-    What it raises in one is raised in all at once, while some may still wait for that one.
+    An error in one process is raised in all of them at once, even where the function still waits
+    for that process.
+
+    Args:
+      work: The function.
+
+    Raises:
+      Exception: The error of this process.
+      OSError: Another process gave an error; see `raise_together`.
     """
     if jax.process_count() == 1:
         work()

@@ -1,4 +1,4 @@
-"""Protocol buffers of TensorFlow's files, described by a text and read by the package protobuf.
+"""Protocol buffers of TensorFlow's files, declared in a text and read by the package protobuf.
 
     _MESSAGES = '''
     package jslim.example;
@@ -6,10 +6,10 @@
     '''
     point = messages(_MESSAGES)['Point'].FromString(content)
 
-The text is in the language of `.proto` files, version 3, as far as it is needed here: fields, maps
-from strings, and the label `oneof` for the fields of which a message has one at the most (`kind`).
-The messages are in pools of their own, so that TensorFlow can be in the same process. The package
-comes with Orbax, and is imported when the first message is read.
+The text is a part of the language of `.proto` files, version 3: fields, maps from strings, and the
+label `oneof` for the fields of the group `kind`, of which a message has at most one. The messages
+are in pools of their own, so that TensorFlow can run in the same process. The package comes with
+Orbax, and is imported when the first message is read.
 """
 
 import functools
@@ -27,7 +27,13 @@ _FIELD = re.compile(r"(?:(repeated|oneof) )?(?:map<string, (\w+)>|(\w+)) (\w+) =
 
 @functools.cache
 def messages(schema: str) -> dict[str, Any]:
-    """The classes of the messages in a text, by name."""
+    """The classes of the messages in a text, by name.
+
+    >>> schema = "package jslim.doc; message Point { repeated int64 axis = 1; }"
+    >>> point = messages(schema)["Point"](axis=[3, 4])
+    >>> messages(schema)["Point"].FromString(point.SerializeToString()).axis
+    [3, 4]
+    """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     (package,) = _PACKAGE.findall(schema)

@@ -1,4 +1,4 @@
-"""Checkpoints as arrays by name, whatever their format."""
+"""Checkpoints of all formats as arrays by name."""
 
 import abc
 from collections.abc import Iterable, Mapping
@@ -8,19 +8,19 @@ import numpy as np
 
 
 class Held(NamedTuple):
-    """Shape and type of an array; the type as NumPy spells it: `float32`."""
+    """Shape and dtype of an array; the dtype by its name in NumPy: `float32`."""
 
     shape: tuple[int, ...]
     dtype: str
 
 
 class CheckpointReader(abc.ABC):
-    """Arrays by name, whatever the format; the methods are those of TensorFlow's reader.
+    """Arrays by name, with the methods of TensorFlow's reader.
 
     Attributes:
-      path: The checkpoint, for messages.
-      contract: What it says about itself (network, class names and so on); empty if it says
-        nothing, as TensorFlow's.
+      path: The path of the checkpoint, for messages.
+      contract: Its description (network, class names and so on); empty for formats without one,
+        such as TensorFlow's.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class CheckpointReader(abc.ABC):
 
     @property
     def step(self) -> int | None:
-        """The training steps behind it; None where it does not say."""
+        """The number of training steps before it was saved; None where it is not known."""
         return None
 
     def has_tensor(self, name: str) -> bool:
@@ -44,15 +44,15 @@ class CheckpointReader(abc.ABC):
         return {name: held.shape for name, held in self._held.items()}
 
     def get_variable_to_dtype_map(self) -> dict[str, str]:
-        """`{name: dtype}` of all arrays, as NumPy spells it: `float32`."""
+        """`{name: dtype}` of all arrays, by the names of NumPy: `float32`."""
         return {name: held.dtype for name, held in self._held.items()}
 
     @abc.abstractmethod
     def get_tensor(self, name: str) -> np.ndarray:
-        """Reads one array, and nothing of the others.
+        """Reads one array and no others.
 
         Raises:
-          RestoreError: There is no such array, or its bytes are not those that were written.
+          RestoreError: There is no such array, or its bytes have changed since they were written.
         """
 
     def get_tensors(self, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""JSON from elsewhere: read within limits, and checked against types before it is used.
+"""JSON of others: read within limits, and checked against types before it is used.
 
     class Leaf(NamedTuple):
         name: str
@@ -6,8 +6,8 @@
 
     conform(parse_json(content), Leaf)
 
-A type is that of a field of a NamedTuple or a TypedDict. What does not conform is `Invalid`, whose
-message is the part of a sentence that says where and what.
+The types are those of the fields of a NamedTuple or a TypedDict. The error of a document that does
+not conform is `Invalid`; its message, a part of a sentence, has the place and the problem.
 """
 
 import functools
@@ -25,15 +25,15 @@ from jslim.host.files import read_regular
 from jslim.host.limits import TEXT_BYTES
 
 MAX_DEPTH = 64
-_BYTES_OF_A_VALUE = 16  # or more: values of less would take many times the memory of the text
+_BYTES_OF_A_VALUE = 16  # a value counts as so many, since shorter ones take more memory than text
 
 
 class Invalid(ValueError):
-    """A document is not what it should be.
+    """A document does not conform to its type.
 
     Args:
-      problem: `must be a list, got 3`.
-      place: Where in the document: `leaves[3].shape`.
+      problem: What is wrong: `'must be a list, got 3'`.
+      place: The place in the document: `'leaves[3].shape'`.
     """
 
     def __init__(self, problem: str, place: str = "") -> None:
@@ -41,7 +41,7 @@ class Invalid(ValueError):
         self._problem, self._place = problem, place
 
     def within(self, part: str) -> "Invalid":
-        """The same, seen from one level above."""
+        """The same error with a longer place, `part` being the first part of it."""
         return Invalid(self._problem, part + self._place)
 
 
@@ -49,11 +49,14 @@ def parse_json(content: bytes) -> Any:
     """The value of a JSON text of limited size, number of values and depth.
 
     Raises:
-      Invalid: It is none, or is beyond a limit.
+      Invalid: It is not JSON, or is beyond a limit.
+
+    >>> parse_json(b'{"a": [1, 2]}')
+    {'a': [1, 2]}
     """
     if len(content) > TEXT_BYTES():
         raise Invalid(TEXT_BYTES.exceeded(f"it has {len(content)} bytes"))
-    # An empty list takes 3 bytes in the text and 64 in memory; so what makes values is counted.
+    # An empty list takes 3 bytes in the text and 64 in memory, so the number of values counts too.
     count = _BYTES_OF_A_VALUE * sum(map(content.count, (b"{", b"[", b",", b":")))
     if count > TEXT_BYTES():
         raise Invalid(TEXT_BYTES.exceeded(f"its values count as {count} bytes"))
@@ -72,7 +75,7 @@ def parse_json(content: bytes) -> Any:
             break
     else:
         raise too_deep
-    if re.search(rb"\\u[dD][89a-fA-F]", content):  # half of a pair, which is no text
+    if re.search(rb"\\u[dD][89a-fA-F]", content):  # it may be half of a surrogate pair
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
@@ -84,8 +87,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """`parse_json` of a file.
 
     Raises:
-      Invalid: It is no JSON document, or exceeds a limit.
-      OSError: It cannot be read, is no regular file, or is too large.
+      Invalid: It is not JSON, or is beyond a limit.
+      OSError: It cannot be read, is not a regular file, or is too large.
     """
     return parse_json(read_regular(path, TEXT_BYTES))
 
@@ -98,12 +101,13 @@ def _parts(value: Any) -> typing.Iterable[Any]:
 
 @dataclass(frozen=True)
 class Between:
-    """The bounds of a number, or of the length of a list: both are allowed."""
+    """The bounds of a number, or of the length of a list; both bounds are allowed."""
 
     least: int
     most: int
 
     def check(self, value: Any) -> None:
+        """Raises `Invalid` if the number or length is out of bounds."""
         size = value if isinstance(value, int | float) else len(value)
         if not self.least <= size <= self.most:
             what = "be" if size is value else "have a length"
@@ -114,16 +118,20 @@ _NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 
 
 def conform(value: Any, kind: Any) -> Any:
-    """`value` as `kind` says, or an error.
+    """The value as an object of a type.
 
     Args:
-      value: Of JSON.
+      value: A value of JSON.
       kind: `str`, `int` (of 64 bits), `float` (finite), `bool` or `Any`; `list`, `tuple[X, ...]`
-        and `dict[str, X]` of these; one of these or None; `Annotated` with `Between`; a NamedTuple,
-        whose other keys are dropped; a TypedDict, whose other keys are kept.
+        and `dict[str, X]` of these; one of these or None; `Annotated` with `Between`; a NamedTuple
+        or a TypedDict. Keys that are no field are dropped for a NamedTuple, and kept for a
+        TypedDict.
 
     Raises:
       Invalid: It is something else.
+
+    >>> conform({"a": [1, 2]}, dict[str, tuple[int, ...]])
+    {'a': (1, 2)}
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
@@ -181,7 +189,7 @@ def _object(value: Any, kind: Any) -> Any:
 
 @functools.cache
 def _fields(kind: Any) -> tuple[dict[str, Any], list[str]]:
-    """The types of the fields, and which of them must be there."""
+    """The types of the fields, and the names of the required ones."""
     hints = typing.get_type_hints(kind, include_extras=True)
     if typing.is_typeddict(kind):
         return hints, sorted(kind.__required_keys__)

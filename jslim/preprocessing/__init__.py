@@ -1,8 +1,9 @@
 """From the images of a data set to the inputs of a network.
 
-Each network has a `preprocess_image` that does all of it on the host, in NumPy, with the numbers of
-TF-Slim. For training it comes in two halves: cropping and resizing on the host, one image at a
-time, and the rest on the device (`on_device`), where `augmentation` and `rand_augment` are too.
+Each network has a function `preprocess_image` that does everything on the host, in NumPy, with the
+numbers of TF-Slim. For training it is split into two halves: cropping and resizing on the host, one
+image at a time, and the rest on the device (`on_device`). `augmentation` and `rand_augment` are on
+the device too.
 """
 
 from jslim.preprocessing import augmentation as augmentation

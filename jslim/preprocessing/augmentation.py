@@ -1,10 +1,10 @@
-"""Random distortions of whole batches, on the device: for the beginning of a model function.
+"""Random distortions of whole batches on the device, for the beginning of a model function.
 
     images = augmentation.random_erasing(slim.make_rng('augmentation'), images)
     images, labels = augmentation.mixup(slim.make_rng('augmentation'), images, labels, alpha=0.2)
 
-`rng` is a key, `images` are `[batch, height, width, channels]`, and each image draws numbers of its
-own, which are the same for any number of devices. TF-Slim has only flips and colours of these.
+`rng` is a key, `images` are `[batch, height, width, channels]`. Each image has random numbers of
+its own, the same for any number of devices. TF-Slim has only the flip and the colours.
 """
 
 import jax
@@ -16,28 +16,39 @@ _ERASING_ATTEMPTS = 10
 
 
 def per_image(values: jax.Array) -> jax.Array:
-    """`[batch, 1, 1, 1]` of one value for each image."""
+    """One value for each image as `[batch, 1, 1, 1]`."""
     return values.reshape(-1, 1, 1, 1)
 
 
 def _uniform(rng: jax.Array, images: jax.Array, low: float, high: float) -> jax.Array:
-    """A number for each image, `[batch, 1, 1, 1]`."""
+    """A random number for each image, `[batch, 1, 1, 1]`."""
     return jax.random.uniform(rng, (len(images), 1, 1, 1), jnp.float32, low, high)
 
 
 def random_flip_left_right(rng: jax.Array, images: jax.Array) -> jax.Array:
-    """Each image or, with probability one half, its mirror image."""
+    """Mirrors each image with probability one half."""
     is_flipped = jax.random.bernoulli(rng, 0.5, (len(images), 1, 1, 1))
     return jnp.where(is_flipped, images[:, :, ::-1], images)
 
 
 def random_brightness(rng: jax.Array, images: jax.Array, max_delta: float) -> jax.Array:
-    """Adds a number in `[-max_delta, max_delta)` to all values of an image."""
+    """Adds a random number in `[-max_delta, max_delta)` to all values of an image."""
     return images + _uniform(rng, images, -max_delta, max_delta)
 
 
 def random_contrast(rng: jax.Array, images: jax.Array, lower: float, upper: float) -> jax.Array:
-    """`(x - mean) * factor + mean`, the mean of each channel, a factor in `[lower, upper)`."""
+    """`(x - mean) * factor + mean`, with the mean of each channel and a factor in `[lower, upper)`.
+
+    Args:
+      rng: The key of the factors.
+      images: `[batch, height, width, channels]`.
+      lower: The least factor.
+      upper: The greatest factor.
+
+    >>> images = jnp.array([1.0, 3.0]).reshape(1, 1, 2, 1)
+    >>> random_contrast(jax.random.key(0), images, 2, 2).ravel().tolist()
+    [0.0, 4.0]
+    """
     mean = jnp.mean(images, (1, 2), keepdims=True)
     return (images - mean) * _uniform(rng, images, lower, upper) + mean
 
@@ -46,14 +57,14 @@ def random_saturation(rng: jax.Array, images: jax.Array, lower: float, upper: fl
     """Multiplies the saturation of HSV by a factor in `[lower, upper)`, and clips it at 1.
 
     Args:
-      rng: Of the factors.
+      rng: The key of the factors.
       images: `[batch, height, width, 3]`, in `[0, 1]` or a little outside.
       lower: The least factor.
       upper: The greatest factor.
     """
     value = jnp.max(images, -1, keepdims=True)
     spread = value - jnp.min(images, -1, keepdims=True)
-    # Saturation is spread / value. Of black there is none, nor of what is darker.
+    # Saturation is spread / value; that of black, and of values below 0, is 0.
     is_coloured = (spread > 0) & (value > 0)
     most = jnp.where(is_coloured, value / jnp.where(is_coloured, spread, 1), 0)
     return value - jnp.minimum(most, _uniform(rng, images, lower, upper)) * (value - images)
@@ -70,12 +81,13 @@ def random_erasing(
     """Overwrites a rectangle (Zhong et al., 2017, https://arxiv.org/abs/1708.04896).
 
     Args:
-      rng: Of the rectangles.
-      images: Any values; as a rule those that preprocessing has made, where 0 is grey.
-      probability: The share of images that it happens to.
+      rng: The key of the rectangles.
+      images: `[batch, height, width, channels]`, any values; usually preprocessed, so that 0 is
+        grey.
+      probability: The probability that an image gets a rectangle.
       areas: The least and the greatest share of the image.
       aspect_ratios: The least and the greatest ratio of height to width; its logarithm is uniform.
-      value: What stands in the rectangle.
+      value: The value of the pixels in the rectangle.
 
     Raises:
       ValueError: `probability` is not in `[0, 1]`.
@@ -88,7 +100,7 @@ def random_erasing(
     low, high = jnp.log(jnp.asarray(aspect_ratios, jnp.float32))
     ratio = jnp.exp(jax.random.uniform(ratio_rng, shape, jnp.float32, low, high))
     heights, widths = jnp.round(jnp.sqrt(area * ratio)), jnp.round(jnp.sqrt(area / ratio))
-    # The first attempt that fits; where none does, nothing is erased.
+    # The first attempt that fits; if none fits, nothing is erased.
     fits = (heights < height) & (widths < width)
     first = jnp.argmax(fits, 1, keepdims=True)
     box_height, box_width = (jnp.take_along_axis(x, first, axis=1) for x in (heights, widths))
@@ -100,7 +112,7 @@ def random_erasing(
 
 
 def _place(rng: jax.Array, greatest: jax.Array) -> jax.Array:
-    """A whole number from 0 to `greatest` for each image, `[batch, 1]`."""
+    """A random whole number from 0 to `greatest` for each image, `[batch, 1]`."""
     return jnp.floor(jax.random.uniform(rng, greatest.shape) * (greatest + 1))
 
 
@@ -123,16 +135,21 @@ def mixup(
     The share is drawn from Beta(alpha, alpha) for each image; the paper draws one for a batch.
 
     Args:
-      rng: Of the shares.
-      images: Floating, preprocessed.
-      labels: One-hot or otherwise a distribution, `[batch, num_classes]`.
-      alpha: How evenly; near 0 hardly, 1 for every share alike.
+      rng: The key of the shares.
+      images: Floating, `[batch, height, width, channels]`, preprocessed.
+      labels: One-hot or another distribution, `[batch, num_classes]`.
+      alpha: The evenness of the mixture: near 0 images hardly mix; at 1 all shares are equally
+        likely.
 
     Returns:
       `(images, labels)`.
 
     Raises:
-      ValueError: `alpha` is not above 0, or labels are no distributions.
+      ValueError: `alpha` is not above 0, or labels are not floating `[batch, num_classes]`.
+
+    >>> _, labels = mixup(jax.random.key(0), jnp.zeros((2, 4, 4, 3)), jnp.eye(2))
+    >>> labels.sum(axis=1).tolist()
+    [1.0, 1.0]
     """
     share = _shares("mixup", rng, labels, alpha)
     return _mixed(images, per_image(share)), _mixed(labels, share)
@@ -141,13 +158,14 @@ def mixup(
 def cutmix(
     rng: jax.Array, images: jax.Array, labels: jax.Array, alpha: float = 1.0
 ) -> tuple[jax.Array, jax.Array]:
-    """Puts a part of the next image into each (Yun et al., 2019, https://arxiv.org/abs/1905.04899).
+    """Puts a box of the next image into each (Yun et al., 2019, https://arxiv.org/abs/1905.04899).
 
-    The part of the image that stays is drawn from Beta(alpha, alpha) for each image; the box has
-    the image's proportions and its centre anywhere, and labels are mixed by what of it is inside.
+    The share of the image outside the box is drawn from Beta(alpha, alpha) for each image. The box
+    has the image's proportions, and its centre is anywhere in the image. Labels are mixed by the
+    area of the box within the image.
 
     Args:
-      rng: Of shares and places.
+      rng: The key of shares and places.
       images: `[batch, height, width, channels]`.
       labels: As of `mixup`.
       alpha: As of `mixup`.
@@ -183,19 +201,17 @@ def mixup_or_cutmix(
     mixup_alpha: float = 0.2,
     cutmix_alpha: float = 1.0,
 ) -> tuple[jax.Array, jax.Array]:
-    """One of the two for each image, with probability one half each."""
+    """`mixup` or `cutmix` for each image, with probability one half each."""
     choice, mixup_rng, cutmix_rng = jax.random.split(rng, 3)
     is_mixed = jax.random.bernoulli(choice, 0.5, (len(images), 1))
     mixed = mixup(mixup_rng, images, labels, mixup_alpha)
     cut = cutmix(cutmix_rng, images, labels, cutmix_alpha)
-    return (
-        jnp.where(per_image(is_mixed), mixed[0], cut[0]),
-        jnp.where(is_mixed, mixed[1], cut[1]),
-    )
+    is_mixed_image = per_image(is_mixed)
+    return jnp.where(is_mixed_image, mixed[0], cut[0]), jnp.where(is_mixed, mixed[1], cut[1])
 
 
 def _shares(where: str, rng: jax.Array, labels: jax.Array, alpha: float) -> jax.Array:
-    """How much of itself each image keeps, `[batch, 1]`."""
+    """The share of itself that each image keeps, `[batch, 1]`."""
     checks.number(where, "alpha", alpha, above=0)
     if labels.ndim != 2 or not jnp.issubdtype(labels.dtype, jnp.floating):
         raise ValueError(
@@ -206,8 +222,8 @@ def _shares(where: str, rng: jax.Array, labels: jax.Array, alpha: float) -> jax.
 
 
 def _next(values: jax.Array) -> jax.Array:
-    # Batches are shuffled, so the neighbour is as good as any other; and over devices only the
-    # last row of each has to travel.
+    # Batches are shuffled, so the neighbour is as good as any other image; and between devices only
+    # one row of each has to travel.
     return jnp.roll(values, -1, axis=0)
 
 

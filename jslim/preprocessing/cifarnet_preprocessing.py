@@ -18,19 +18,19 @@ def preprocess_image(
     *,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Gives each image mean 0 and variance 1; in training crops, flips and distorts it before.
+    """Gives each image mean 0 and variance 1; training first crops, flips and distorts it.
 
     Training: 4 zeros on each side, a random crop, a random flip, contrast by 0.2 to 1.8. TF-Slim
-    changes the brightness too, which adds a number to every value that the mean then takes away.
-    Evaluation: crop or pad around the centre, where TF-Slim swaps height and width; here they are
-    what they are called.
+    also changes the brightness, which has no effect: it adds a number to all values, and the mean
+    is subtracted afterwards. Evaluation: crop or pad around the centre. Differs from TF-Slim, which
+    swaps height and width there.
 
     Args:
       image: `[height, width, channels]` in `[0, 255]`.
       output_height: The height of the result.
       output_width: The width of the result.
       is_training: Whether to distort.
-      rng: Where the distortions are drawn from; needed in training.
+      rng: The generator of the distortions; needed in training.
 
     Returns:
       float32 `[output_height, output_width, channels]`.
@@ -54,7 +54,7 @@ def crop_and_resize(
     *,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """The first half of `preprocess_image`: crops and pads; the values stay what they are."""
+    """The first half of `preprocess_image`: crops and pads, and leaves the values."""
     images.check_image(image)
     if not is_training:
         return images.crop_or_pad(np.asarray(image), output_height, output_width)

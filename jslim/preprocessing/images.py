@@ -1,4 +1,4 @@
-"""Operations on one image `[height, width, channels]` that give the numbers of TensorFlow 1."""
+"""Operations on one image `[height, width, channels]`, with the numbers of TensorFlow 1."""
 
 import math
 from typing import Protocol, TypeVar
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
-# What is computed on the host or on the device, with one result.
+# The same code computes on the host and on the device.
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
@@ -21,7 +21,11 @@ def check_image(image: "Image") -> None:
 
 
 def require_generator(rng: np.random.Generator | None, where: str) -> np.random.Generator:
-    """The generator, or a ValueError that says who needs it."""
+    """The generator, which must not be None.
+
+    Raises:
+      ValueError: It is None.
+    """
     if rng is None:
         raise ValueError(
             f"{where} with is_training=True draws random numbers; pass rng, a "
@@ -31,9 +35,9 @@ def require_generator(rng: np.random.Generator | None, where: str) -> np.random.
 
 
 def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Cuts out or surrounds with zeros, centred, as TF's `resize_image_with_crop_or_pad`.
+    """Crops or pads with zeros, centred, as TF's `resize_image_with_crop_or_pad`.
 
-    Where the margins cannot be equal, the one at the top or left is smaller.
+    Where the margins cannot be equal, the margin at the top or left is smaller.
 
     Args:
       image: `[height, width, channels]`.
@@ -42,6 +46,9 @@ def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
     Returns:
       `[height, width, channels]` of the image's dtype.
+
+    >>> crop_or_pad(np.ones((1, 4, 1)), 2, 2)[..., 0].tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
     """
     result = np.zeros((height, width, image.shape[2]), image.dtype)
     (from_rows, to_rows), (from_columns, to_columns) = (
@@ -53,7 +60,7 @@ def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _centred(in_size: int, out_size: int) -> tuple[slice, slice]:
-    """What of the input goes where in the output, along one axis."""
+    """The part of the input and its place in the output, along one axis."""
     size = min(in_size, out_size)
     in_start, out_start = (in_size - size) // 2, (out_size - size) // 2
     return slice(in_start, in_start + size), slice(out_start, out_start + size)
@@ -66,6 +73,9 @@ def per_image_standardization(images: Array) -> Array:
 
     Args:
       images: Floating, `[..., height, width, channels]`.
+
+    >>> per_image_standardization(np.array([[[1.0], [3.0]]])).ravel().tolist()
+    [-1.0, 1.0]
     """
     axes = (-3, -2, -1)
     mean, deviation = images.mean(axes, keepdims=True), images.std(axes, keepdims=True)
@@ -73,7 +83,11 @@ def per_image_standardization(images: Array) -> Array:
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """`(x - mean) * factor + mean` with the mean of each channel; float32, not clipped."""
+    """`(x - mean) * factor + mean` with the mean of each channel; float32, not clipped.
+
+    >>> adjust_contrast(np.array([[[1.0], [3.0]]]), 2).ravel().tolist()
+    [0.0, 4.0]
+    """
     mean = image.mean(axis=(0, 1), dtype=np.float32)
     return (image - mean) * np.float32(factor) + mean
 
@@ -83,11 +97,14 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
 
     Args:
       image: `[height, width, 3]`, in `[0, 1]` or a little outside.
-      factor: What to multiply by, 0 for grey.
+      factor: The factor; 0 gives grey.
+
+    >>> adjust_saturation(np.array([[[1.0, 0.5, 0.0]]]), 0.5).ravel().tolist()
+    [1.0, 0.75, 0.5]
     """
     image = image.astype(np.float32, copy=False)
     value, spread = _value_and_spread(image)
-    # Saturation is spread / value. Of black there is none, nor of what is darker.
+    # Saturation is spread / value; that of black, and of values below 0, is 0.
     is_coloured = (spread > 0) & (value > 0)
     most = np.divide(value, spread, out=np.zeros_like(value), where=is_coloured)
     ratio = np.minimum(most, np.float32(factor))  # no saturation above 1
@@ -100,16 +117,19 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
 def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
     """Turns the hue of HSV by `delta` of a full turn, as TensorFlow does; float32.
 
-    The greatest and the least channel of a pixel stay what they are.
+    The greatest and the least value of a pixel stay the same.
 
     Args:
       image: `[height, width, 3]`, in `[0, 1]` or a little outside.
       delta: In `[-1, 1]`.
+
+    >>> adjust_hue(np.array([[[1.0, 0.0, 0.0]]]), 0.5).ravel().tolist()  # red becomes cyan
+    [0.0, 1.0, 1.0]
     """
     image = image.astype(np.float32, copy=False)
     value, spread = _value_and_spread(image)
     red, green, blue = (image[..., channel] for channel in range(3))
-    # Which of the six sectors between primary and secondary colours, and where in it.
+    # The hue counts the six sectors between primary and secondary colours.
     distance = np.select(
         [red == value, green == value], [green - blue, blue - red], default=red - green
     )
@@ -124,7 +144,7 @@ def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
 
 
 def _value_and_spread(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The greatest channel of each pixel, and how far the least is below it."""
+    """The greatest value of each pixel, and its distance to the least."""
     red, green, blue = (image[..., channel] for channel in range(3))
     # Channel by channel: NumPy reduces an axis of three at a tenth of the speed.
     value = np.maximum(np.maximum(red, green), blue)
@@ -145,25 +165,25 @@ class ScalableImage(Protocol):
         """Its pixels."""
 
     def at_least(self, height: int, width: int) -> np.ndarray:
-        """Its pixels in the smallest size that it can be decoded in and that is not below this."""
+        """Its pixels in the smallest size it can be decoded in that is at least this size."""
 
 
 Image = np.ndarray | ScalableImage
 
 
 def in_size(image: Image, height: int, width: int) -> np.ndarray:
-    """The pixels of an image: as few as serve, but no fewer rows and columns than these."""
+    """The pixels of an image, decoded in the smallest size that is at least this size."""
     return image.at_least(height, width) if hasattr(image, "at_least") else image
 
 
 def cut(image: Image, window: "Window", height: int, width: int) -> np.ndarray:
-    """The pixels of a window, in a size that serves to make `height` by `width` of them.
+    """The pixels of a window, decoded in a size large enough for `height` by `width` pixels.
 
     Args:
       image: `[height, width, channels]`.
       window: Rows and columns of the image in full size.
-      height: The height that the window will be resized to.
-      width: The width that it will be resized to.
+      height: The height to which the window will be resized.
+      width: The width to which the window will be resized.
     """
     spans = [part.stop - part.start for part in window]
     rows, columns, _ = image.shape
@@ -181,7 +201,14 @@ Window = tuple[slice, slice]
 
 
 def central_window(in_height: int, in_width: int, height: int, width: int) -> Window:
-    """The rows and columns of a crop from the centre; see `random_window`."""
+    """The rows and columns of a crop from the centre.
+
+    Raises:
+      ValueError: The crop is larger than the image.
+
+    >>> central_window(10, 8, 4, 4)
+    (slice(3, 7, None), slice(2, 6, None))
+    """
     _check_crop(in_height, in_width, height, width)
     return _centred(in_height, height)[0], _centred(in_width, width)[0]
 

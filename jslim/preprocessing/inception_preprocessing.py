@@ -8,7 +8,7 @@ import numpy as np
 from jslim.preprocessing import images, resizing
 from jslim.preprocessing.images import Array
 
-# Of training, as in Szegedy et al., "Going deeper with convolutions" (2014),
+# The distortions in training, as in Szegedy et al., "Going deeper with convolutions" (2014),
 # https://arxiv.org/abs/1409.4842, section 6, and in research/slim.
 _ASPECT_RATIOS = (0.75, 1.33)
 _AREAS = (0.05, 1.0)
@@ -41,21 +41,21 @@ def preprocess_image(
 ) -> np.ndarray:
     """Crops, resizes bilinearly without keeping the aspect ratio, and maps `[0, 255]` to `[-1, 1]`.
 
-    Evaluation crops the central part. Training crops at random, with 5 to 100 per cent of the area
-    and a ratio of width to height of 3/4 to 1.33, so that a tenth of the object is in it; flips at
-    random; and distorts the colours (see `distort_color`).
+    Evaluation crops the central part. Training crops at random, with 5 to 100 per cent of the area,
+    a ratio of width to height of 0.75 to 1.33, and at least a tenth of the object; flips at random;
+    and distorts the colours (see `distort_color`).
 
     Args:
       image: `[height, width, 3]` in `[0, 255]`; in evaluation any number of channels.
       output_height: The height of the result.
       output_width: The width of the result.
       is_training: Whether to distort.
-      bbox: Where the object is, `(ymin, xmin, ymax, xmax)` in `[0, 1]`; default everywhere.
+      bbox: The box of the object, `(ymin, xmin, ymax, xmax)` in `[0, 1]`; default the whole image.
       central_fraction: The share of height and width that evaluation keeps.
       crop_image: Whether evaluation crops.
-      fast_mode: Whether training resizes bilinearly and leaves hue and contrast; otherwise the
-        method is drawn from four, and the colours' order.
-      rng: Where the distortions are drawn from; needed in training.
+      fast_mode: Whether training resizes bilinearly and leaves hue and contrast; otherwise it draws
+        one of four methods, and one of four orders of the distortions of colours.
+      rng: The generator of the distortions; needed in training.
 
     Returns:
       float32 `[output_height, output_width, channels]` in `[-1, 1]`.
@@ -130,15 +130,15 @@ def _to_signed(images: Array) -> Array:
 def distort_color(
     rng: np.random.Generator, image: np.ndarray, *, fast_mode: bool = True
 ) -> np.ndarray:
-    """Brightness by up to 32/255 and saturation by 0.5 to 1.5, and clips to `[0, 1]`.
+    """Changes brightness by up to 32/255 and saturation by 0.5 to 1.5, and clips to `[0, 1]`.
 
-    Without `fast_mode` also hue by up to a fifth of a turn and contrast by 0.5 to 1.5, in one of
-    four orders.
+    Without `fast_mode` it also changes the hue by up to a fifth of a turn and the contrast by 0.5
+    to 1.5, in one of four orders.
 
     Args:
-      rng: Where all that is drawn from.
+      rng: The generator of the changes.
       image: `[height, width, 3]` in `[0, 1]`.
-      fast_mode: Whether to leave out the slower two.
+      fast_mode: Whether to leave out hue and contrast, which are slower.
     """
     steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "brightness": lambda x: x + np.float32(rng.uniform(-BRIGHTNESS, BRIGHTNESS)),
@@ -157,14 +157,14 @@ def central_crop(image: np.ndarray, central_fraction: float) -> np.ndarray:
 
     Raises:
       ValueError: The fraction is not in (0, 1].
+
+    >>> central_crop(np.zeros((8, 12, 3)), 0.5).shape
+    (4, 6, 3)
     """
     if not 0 < central_fraction <= 1:
         raise ValueError(f"central_fraction must be in (0, 1], got {central_fraction}")
-    starts = [int((length - length * central_fraction) / 2) for length in image.shape[:2]]
-    rows, columns = (
-        slice(start, length - start) for start, length in zip(starts, image.shape[:2], strict=True)
-    )
-    return image[rows, columns]
+    top, left = (int((length - length * central_fraction) / 2) for length in image.shape[:2])
+    return image[top : len(image) - top, left : image.shape[1] - left]
 
 
 def random_distorted_window(
@@ -175,14 +175,15 @@ def random_distorted_window(
 ) -> images.Window:
     """The rows and columns of a crop, as TensorFlow's `sample_distorted_bounding_box` draws them.
 
-    Of 100 attempts the first that fits is taken: the ratio of the sides is uniform, then the height
-    among those that the limits of the area allow, then the place. If none fits, the whole image.
+    The first of 100 attempts that fits is taken. An attempt draws the ratio of the sides, then the
+    height within the limits of the area, then the place, all uniformly. If none fits, the crop is
+    the whole image.
 
     Args:
-      rng: Where they are drawn from.
+      rng: The generator.
       in_height: The height of the image in pixels.
-      in_width: Its width.
-      bbox: Where the object is, of which a tenth must be in the crop; default everywhere.
+      in_width: The width of the image in pixels.
+      bbox: The box of the object, of which a tenth must be in the crop; default the whole image.
     """
     ymin, xmin, ymax, xmax = bbox or (0.0, 0.0, 1.0, 1.0)
     top, left = ymin * in_height, xmin * in_width
@@ -222,7 +223,7 @@ def _random_size(
     if height < greatest:
         height += int(rng.integers(greatest - height + 1))
     width = round(height * ratio)
-    # Rounding may have left the limits by a little.
+    # Rounding may have left the limits slightly.
     if width * height < least:
         height += 1
     elif width * height > most:

@@ -16,7 +16,7 @@ def preprocess_image(
 ) -> np.ndarray:
     """Crops or pads with 0 around the centre, then maps `[0, 255]` to `[-1, 1)`.
 
-    TF-Slim swaps height and width where they differ; here they are what they are called.
+    Differs from TF-Slim, which swaps height and width.
 
     Args:
       image: `[height, width, channels]` in `[0, 255]`.
@@ -26,10 +26,12 @@ def preprocess_image(
       rng: Of no effect.
 
     Returns:
-      float32 `[output_height, output_width, channels]`. Pixel 192 gives 0.5.
+      float32 `[output_height, output_width, channels]`.
+
+    >>> preprocess_image(np.full((1, 1, 1), 192), 1, 1).tolist()
+    [[[0.5]]]
     """
-    image = crop_and_resize(image, output_height, output_width, is_training, rng=rng)
-    return normalize(image.astype(np.float32))
+    return normalize(crop_and_resize(image, output_height, output_width).astype(np.float32))
 
 
 def crop_and_resize(
@@ -40,7 +42,7 @@ def crop_and_resize(
     *,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """The first half of `preprocess_image`: crops or pads; the values stay what they are."""
+    """The first half of `preprocess_image`: crops or pads, and leaves the values."""
     images.check_image(image)
     return images.crop_or_pad(np.asarray(image), output_height, output_width)
 

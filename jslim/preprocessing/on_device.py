@@ -1,4 +1,4 @@
-"""The second half of preprocessing: what it does with the values of images, on the device.
+"""The second half of preprocessing: the values of images, on the device.
 
     preprocess = get_device_preprocessing('inception_v3', is_training=True)
     images = preprocess(batch['image'], slim.make_rng('augmentation'))       # in the model function
@@ -34,7 +34,7 @@ def _distort_for_inception(rng: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.clip(augmentation.random_saturation(saturation, images, *SATURATION), 0, 255)
 
 
-# What training does at random to images in `[0, 255]`.
+# The random distortions of training, of images in `[0, 255]`.
 _DISTORTIONS = {
     "cifarnet": _distort_for_cifarnet,
     "inception": _distort_for_inception,
@@ -43,7 +43,7 @@ _DISTORTIONS = {
 
 
 def get_device_preprocessing(name: str, is_training: bool = False) -> DevicePreprocessing:
-    """The function of the values of a preprocessing: flip, colours, normalization.
+    """The second half of a preprocessing: flips, colours, normalization, on whole batches.
 
     Args:
       name: As of `preprocessing_factory.get_preprocessing`.
@@ -56,6 +56,11 @@ def get_device_preprocessing(name: str, is_training: bool = False) -> DevicePrep
 
     Raises:
       ValueError: There is no preprocessing of that name; from the function: training without `rng`.
+
+    >>> preprocess = get_device_preprocessing("vgg_16")
+    >>> pixels = preprocess(jnp.full((1, 2, 2, 3), 128, jnp.uint8))
+    >>> [round(value, 2) for value in pixels[0, 0, 0].tolist()]
+    [4.32, 11.22, 24.06]
     """
     normalize = module_of(name).normalize
     distort = _DISTORTIONS.get(kind_of(name)) if is_training else None

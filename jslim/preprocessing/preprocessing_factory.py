@@ -36,14 +36,20 @@ _MODULES: dict[str, Preprocessing] = {
 
 
 def kind_of(name: str) -> str:
-    """'cifarnet', 'inception', 'lenet' or 'vgg': the preprocessing that goes by this name too.
+    """The preprocessing of a network: 'cifarnet', 'inception', 'lenet' or 'vgg'.
+
+    Args:
+      name: The name of a network, or one of these four.
 
     Raises:
-      ValueError: There is none.
+      ValueError: There is no such name.
+
+    >>> kind_of("resnet_v2_50")
+    'inception'
     """
     if name in _MODULES:
         return name
-    # The rows of the networks stand a level above, and are looked up only for one of their names.
+    # The networks are a level above, and are imported only for one of their names.
     networks = importlib.import_module("jslim.nets.nets_factory").NETWORKS
     if name not in networks:
         raise ValueError(
@@ -62,8 +68,8 @@ def module_of(name: str) -> Preprocessing:
 def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
     """The function that turns an image of a data set into an input of a network.
 
-    TF-Slim has none for `alexnet_v2`; here it shares VGG's. For ResNet V2 it had VGG's, with which
-    its weights predict badly; here Inception's.
+    Differs from TF-Slim: `alexnet_v2`, which has no preprocessing there, shares VGG's. ResNet V2
+    has Inception's, not VGG's, with which its published weights predict badly.
 
     Args:
       name: 'cifarnet', 'inception', 'lenet' or 'vgg', or the name of a network.
@@ -71,12 +77,16 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
 
     Returns:
       `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an image `[height,
-      width, channels]` in `[0, 255]` to a float32 one of the output size. In training it needs
-      `rng`, a `numpy.random.Generator`; further arguments are those of the network's own
-      `preprocess_image`.
+      width, channels]` in `[0, 255]` to a float32 image of the output size. In training it needs
+      `rng`, a `numpy.random.Generator`. Further arguments are those of `preprocess_image` in the
+      module of the preprocessing.
 
     Raises:
       ValueError: There is no preprocessing of that name.
+
+    >>> preprocess = get_preprocessing("inception_v3")
+    >>> float(preprocess(np.full((8, 8, 3), 255), 4, 4)[0, 0, 0])
+    1.0
     """
     return functools.partial(module_of(name).preprocess_image, is_training=is_training)
 
@@ -84,19 +94,19 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
 def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
     """The first half of a preprocessing: crops and resizes, on the host.
 
-    Its second half is `jslim.preprocessing.on_device.get_device_preprocessing`, which computes on
-    whole batches in the step. That leaves the host less to do and to copy.
+    The second half, `jslim.preprocessing.on_device.get_device_preprocessing`, computes on whole
+    batches in the step. So the host has less to compute and to copy.
 
     Args:
       name: As of `get_preprocessing`.
       is_training: Whether to crop at random.
 
     Returns:
-      `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an image, an array
-      or encoded, to one of the output size with values in the same range. In training those of a
-      uint8 image are rounded to uint8, and an encoded image is decoded in a half, a quarter or an
-      eighth of its size where what is cut out of it is larger than the output by as much. In
-      evaluation they are as exact as those of `get_preprocessing`.
+      `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an array or an
+      `EncodedImage` to an array of the output size with values in the same range. In training the
+      values of a uint8 image are rounded to uint8, and an encoded image is decoded in a half, a
+      quarter or an eighth of its size where its crop is larger than the output by this factor. In
+      evaluation the values are as exact as those of `get_preprocessing`.
 
     Raises:
       ValueError: There is no preprocessing of that name.
@@ -111,6 +121,6 @@ def _rounded(
     result = crop_and_resize(image, *args, **options)
     if image.dtype != np.uint8 or result.dtype == np.uint8:
         return result
-    # What is bilinear stays within the range; half a level is added to round, not to cut off.
+    # Bilinear values stay within the range. Adding half a level makes the cast round.
     result += np.float32(0.5)
     return result.astype(np.uint8)

@@ -3,42 +3,34 @@
 images = rand_augment(slim.make_rng('augmentation'), images, num_layers=2, magnitude=9)
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
+from jslim.core import checks
 from jslim.preprocessing.augmentation import per_image
 
-# Of red, green and blue in brightness, as Pillow and ITU-R BT.601 have it.
+# The weights of red, green and blue in brightness, as in Pillow and ITU-R BT.601.
 _LUMA = (0.299, 0.587, 0.114)
 
-_MAGNITUDES = 31
+_GREATEST_MAGNITUDE = 30
 
-
-class _Level(NamedTuple):
-    """What an operation of RandAugment does at most, and whether its sign is drawn."""
-
-    greatest: float
-    is_signed: bool
-
-
-# Names and ranges of torchvision.transforms.RandAugment, which follow the paper's.
+# Of each operation the greatest strength, and whether its sign is drawn. Names and ranges are those
+# of torchvision.transforms.RandAugment, which follow the paper's.
 _OPERATIONS = {
-    "identity": _Level(0, False),
-    "shear_x": _Level(0.3, True),
-    "shear_y": _Level(0.3, True),
-    "translate_x": _Level(150 / 331, True),
-    "translate_y": _Level(150 / 331, True),
-    "rotate": _Level(30.0, True),
-    "brightness": _Level(0.9, True),
-    "color": _Level(0.9, True),
-    "contrast": _Level(0.9, True),
-    "sharpness": _Level(0.9, True),
-    "posterize": _Level(4, False),
-    "solarize": _Level(255, False),
-    "autocontrast": _Level(0, False),
-    "equalize": _Level(0, False),
+    "identity": (0, False),
+    "shear_x": (0.3, True),
+    "shear_y": (0.3, True),
+    "translate_x": (150 / 331, True),
+    "translate_y": (150 / 331, True),
+    "rotate": (30.0, True),
+    "brightness": (0.9, True),
+    "color": (0.9, True),
+    "contrast": (0.9, True),
+    "sharpness": (0.9, True),
+    "posterize": (4, False),
+    "solarize": (255, False),
+    "autocontrast": (0, False),
+    "equalize": (0, False),
 }
 OPERATIONS = tuple(_OPERATIONS)
 
@@ -46,16 +38,16 @@ OPERATIONS = tuple(_OPERATIONS)
 def rand_augment(
     rng: jax.Array, images: jax.Array, num_layers: int = 2, magnitude: float = 9
 ) -> jax.Array:
-    """In each layer every image gets one of the 14 `OPERATIONS`, each equally likely.
+    """Applies random operations to each image: one of the 14 `OPERATIONS` in each layer.
 
-    Operations and ranges are those of torchvision, pixels those of Pillow; what moves into the
-    image from outside is grey (128), as in the paper's code.
+    Operations and ranges are those of torchvision, pixels those of Pillow. Pixels that move into
+    the image from outside are grey (128), as in the paper's code.
 
     Args:
-      rng: Of operations and signs.
-      images: With 1 or 3 channels, values in `[0, 255]`; they are rounded.
-      num_layers: Operations on each image, the paper's N.
-      magnitude: How strong they are, from 0 to 30, the paper's M.
+      rng: The key of operations and signs.
+      images: `[batch, height, width, 1 or 3]`, values in `[0, 255]`; they are rounded.
+      num_layers: The number of operations on each image, the paper's N.
+      magnitude: The strength of the operations, from 0 to 30, the paper's M.
 
     Returns:
       float32 of the same shape: whole numbers in `[0, 255]`.
@@ -67,16 +59,15 @@ def rand_augment(
         raise ValueError(
             f"rand_augment needs images [batch, height, width, 1 or 3], got {images.shape}."
         )
-    if not 0 <= magnitude <= _MAGNITUDES - 1:
-        raise ValueError(f"rand_augment: magnitude must be in [0, 30], got {magnitude}.")
-    if num_layers < 0:
-        raise ValueError(f"rand_augment: num_layers must be at least 0, got {num_layers}.")
+    most = _GREATEST_MAGNITUDE
+    checks.number("rand_augment", "magnitude", magnitude, at_least=0, at_most=most)
+    checks.number("rand_augment", "num_layers", num_layers, at_least=0)
     images = jnp.round(images.astype(jnp.float32))
     for layer_rng in jax.random.split(rng, num_layers):
         choice, sign = jax.random.split(layer_rng)
         operation = jax.random.randint(choice, (len(images),), 0, len(OPERATIONS))
         signs = jnp.where(jax.random.bernoulli(sign, 0.5, (len(images),)), 1.0, -1.0)
-        images = apply_operation(images, operation, magnitude / (_MAGNITUDES - 1), signs)
+        images = apply_operation(images, operation, magnitude / most, signs)
     return images
 
 
@@ -85,17 +76,20 @@ def apply_operation(
 ) -> jax.Array:
     """One operation of RandAugment on each image.
 
-    The 14 operations are three steps, each of which leaves an image alone that it is not for: to
-    compute every operation for every image would cost several times as much.
+    The 14 operations are computed in three steps, each for some of the operations; other images
+    pass unchanged. Computing every operation for every image would cost several times as much.
 
     Args:
       images: `[batch, height, width, 1 or 3]`, whole numbers in `[0, 255]`, float32.
-      operation: Which one, int32 `[batch]`, an index into `OPERATIONS`.
-      strength: From 0 to 1, the share of the greatest range.
-      sign: 1 or -1 for each image, `[batch]`; of no effect where an operation has none.
+      operation: An index into `OPERATIONS` for each image, int32 `[batch]`.
+      strength: The share of the greatest strength, from 0 to 1.
+      sign: 1 or -1 for each image, `[batch]`; of no effect on operations without a sign.
+
+    Returns:
+      float32 of the same shape: whole numbers in `[0, 255]`.
     """
-    levels = jnp.array([level.greatest for level in _OPERATIONS.values()], jnp.float32)
-    is_signed = jnp.array([level.is_signed for level in _OPERATIONS.values()])
+    levels = jnp.array([greatest for greatest, _ in _OPERATIONS.values()], jnp.float32)
+    is_signed = jnp.array([is_signed for _, is_signed in _OPERATIONS.values()])
     level = strength * levels[operation] * jnp.where(is_signed[operation], sign, 1.0)
     images = _move(images, operation, level)
     images = _map_tones(images, operation, level)
@@ -113,14 +107,14 @@ def _move(images: jax.Array, operation: jax.Array, level: jax.Array) -> jax.Arra
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     shear_x = jnp.where(_is(operation, "shear_x"), level, 0.0)
     shear_y = jnp.where(_is(operation, "shear_y"), level, 0.0)
-    # Whole pixels, as torchvision has it.
+    # Whole pixels, as in torchvision.
     move_x = jnp.trunc(jnp.where(_is(operation, "translate_x"), level * width, 0.0))
     move_y = jnp.trunc(jnp.where(_is(operation, "translate_y"), level * height, 0.0))
 
     def column(values: jax.Array) -> jax.Array:
         return values[:, None, None]
 
-    # Where in the input the centre of each pixel of the output lies.
+    # The point in the input for the centre of each pixel of the output.
     y, x = (places[None] + 0.5 for places in jnp.mgrid[:height, :width].astype(jnp.float32))
     from_x, from_y = x - width / 2, y - height / 2
     in_x = column(cos) * from_x - column(sin) * from_y + width / 2
@@ -136,13 +130,13 @@ def _move(images: jax.Array, operation: jax.Array, level: jax.Array) -> jax.Arra
 
 
 def _map_tones(images: jax.Array, operation: jax.Array, level: jax.Array) -> jax.Array:
-    """Posterizes, solarizes, spreads each channel over the whole range or evens it out."""
+    """Posterizes, solarizes, stretches each channel over the whole range or equalizes it."""
     step = per_image(2.0 ** jnp.round(level))
     posterized = jnp.floor(images / step) * step
     solarized = jnp.where(images < 255 - per_image(level), images, 255 - images)
     least = jnp.min(images, (1, 2), keepdims=True)
     greatest = jnp.max(images, (1, 2), keepdims=True)
-    # The small number keeps what is whole from falling below; others are farther from it.
+    # The small number keeps whole numbers from falling below themselves by rounding errors.
     spread = jnp.floor((images - least) * 255 / jnp.maximum(greatest - least, 1) + 1e-3)
     stretched = jnp.where(greatest > least, spread, images)
     for name, changed in (
@@ -156,12 +150,12 @@ def _map_tones(images: jax.Array, operation: jax.Array, level: jax.Array) -> jax
 
 
 def _equalized(images: jax.Array) -> jax.Array:
-    """Each channel with a histogram that is as flat as can be, as Pillow's `equalize`."""
+    """Each channel with a histogram as flat as possible, as Pillow's `equalize`."""
     batch, height, width, channels = images.shape
     tones = images.astype(jnp.int32).transpose(0, 3, 1, 2).reshape(batch * channels, -1)
     rows = jnp.arange(len(tones))[:, None]
     counts = jnp.zeros((len(tones), 256), jnp.int32).at[rows, tones].add(1)
-    # The step leaves out the pixels of the greatest tone that there is.
+    # The step leaves out the pixels of the greatest tone in the image.
     in_last = jnp.take_along_axis(counts, jnp.max(tones, 1, keepdims=True), axis=1)
     step = (height * width - in_last) // 255
     below = jnp.cumsum(counts, 1) - counts
@@ -172,7 +166,7 @@ def _equalized(images: jax.Array) -> jax.Array:
 
 
 def _blend(images: jax.Array, operation: jax.Array, level: jax.Array) -> jax.Array:
-    """Goes from black, grey, the mean or a smooth image to the image and beyond it."""
+    """Blends the image with black, grey, its mean or a smooth image, also beyond the image."""
     grey = images
     if images.shape[-1] == 3:
         weights = jnp.asarray(_LUMA, jnp.float32).reshape(1, 1, 1, 3)
@@ -192,7 +186,7 @@ def _blend(images: jax.Array, operation: jax.Array, level: jax.Array) -> jax.Arr
 
 
 def _smooth(images: jax.Array) -> jax.Array:
-    """Pillow's SMOOTH: the 3x3 neighbours, the middle one five times; borders stay."""
+    """Pillow's SMOOTH: the mean of 3x3 pixels, the middle one five times; borders stay."""
     height, width = images.shape[1:3]
     if height < 3 or width < 3:
         return images

@@ -1,4 +1,4 @@
-"""Resizing as TensorFlow 1 does it with `align_corners=False`, in NumPy.
+"""Resizing as in TensorFlow 1 with `align_corners=False`, in NumPy.
 
 Output pixel `i` samples the input at `i * in_size / out_size`, anchored at the corner, not the
 centre. Networks trained with TF-Slim expect this; `jax.image.resize` gives other pixels.
@@ -14,7 +14,7 @@ def _sample_points(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each output pixel in the window: the two input pixels, and the weight of the second."""
     scale = np.float32(in_size) / np.float32(out_size)
-    # Of the window alone: of a long and narrow image the whole line may not fit into memory.
+    # Only the window: the whole line of a long and narrow image may not fit into memory.
     points = np.arange(*window.indices(out_size)).astype(np.float32) * scale
     lower = np.minimum(points.astype(np.int64), in_size - 1)
     return lower, np.minimum(lower + 1, in_size - 1), points - np.floor(points)
@@ -31,19 +31,21 @@ def resize_bilinear(
     """Resizes as TF1's `resize_bilinear(align_corners=False)`.
 
     Output pixel `i` samples the input at `i * in_size / out_size`: pixels are anchored at the
-    corner, not the centre, and nothing is averaged when an image shrinks. `[0, 2]` becomes
-    `[0, 1, 2, 2]` at width 4. Networks trained with TF-Slim expect this; `jax.image.resize` gives
-    other pixels.
+    corner, not the centre, and nothing is averaged when an image shrinks. Networks trained with
+    TF-Slim expect this; `jax.image.resize` gives other pixels.
 
     Args:
       image: `[height, width, channels]`.
       height: The height to resize to.
       width: The width to resize to.
-      rows: Which rows of the result to compute; all by default.
-      columns: Which columns of the result to compute; all by default.
+      rows: The rows of the result to compute; all by default.
+      columns: The columns of the result to compute; all by default.
 
     Returns:
       float32 `[height, width, channels]`, or the asked rows and columns of it.
+
+    >>> resize_bilinear(np.array([[[0], [2]]]), 1, 4).ravel().tolist()
+    [0.0, 1.0, 2.0, 2.0]
     """
     num_channels = image.shape[2]
     left, right, x_weight = _sample_points(image.shape[1], width, columns)
@@ -52,7 +54,7 @@ def resize_bilinear(
     if end - first <= 2 * len(upper):
         used = image[first:end]
         upper, lower = upper - first, lower - first
-    else:  # most rows are passed over
+    else:  # most rows are not used
         rows_used, places = np.unique(np.concatenate([upper, lower]), return_inverse=True)
         used = image[rows_used]
         upper, lower = np.split(places, 2)
@@ -66,7 +68,7 @@ def resize_bilinear(
 
 
 def _take_pixels(source: np.ndarray, pixels: np.ndarray, num_channels: int) -> np.ndarray:
-    """Those columns of an image in float32; `[height, width * channels]`, as the image is given.
+    """The columns `pixels` of an image `[height, width * channels]`, in float32.
 
     Columns and channels are one axis, since NumPy is slow with a last axis of three.
     """
@@ -82,7 +84,7 @@ def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> n
     return second
 
 
-# What stands at an output pixel along one axis: input pixels `[out, taps]`, and their weights.
+# The input pixels of each output pixel along one axis, `[out, taps]`, and their weights.
 Taps = tuple[np.ndarray, np.ndarray]
 
 _TABLE_SIZE = 1024  # steps of the table in which TensorFlow looks up the bicubic weights
@@ -95,7 +97,7 @@ def _nearest_taps(in_size: int, out_size: int) -> Taps:
 
 
 def _cubic_taps(in_size: int, out_size: int) -> Taps:
-    """Keys' cubic convolution with a = -0.75, at places rounded to those of the table."""
+    """Keys' cubic convolution with a = -0.75, at points rounded to those of the table."""
     lower, _, fraction = _sample_points(in_size, out_size, slice(None))
     place = np.rint(fraction * _TABLE_SIZE) / _TABLE_SIZE
     distances = np.abs(place[:, None] - np.arange(-1, 3))
@@ -107,7 +109,7 @@ def _cubic_taps(in_size: int, out_size: int) -> Taps:
 
 
 def _area_taps(in_size: int, out_size: int) -> Taps:
-    """The mean of all that an output pixel covers, parts of pixels by their part."""
+    """The mean of the input pixels that an output pixel covers, weighted by the covered part."""
     scale = in_size / out_size
     starts = np.arange(out_size) * scale
     pixels = np.floor(starts).astype(np.int64)[:, None] + np.arange(int(np.ceil(scale)) + 1)
@@ -138,15 +140,18 @@ def resize(
       image: `[height, width, channels]`.
       height: The height to resize to.
       width: The width to resize to.
-      method: `'bilinear'`, `'nearest'`, `'bicubic'` (may go beyond the range of the image) or
-        `'area'` (means; the only one that does not pass over pixels when an image shrinks).
-      scale: What to multiply the pixels by before, in float32; None leaves them.
+      method: `'bilinear'`, `'nearest'`, `'bicubic'` (values may leave the range of the image) or
+        `'area'` (means, the only method that uses all pixels when an image shrinks).
+      scale: A factor for the pixels, applied first, in float32; None leaves them.
 
     Returns:
       float32 `[height, width, channels]`.
 
     Raises:
       ValueError: There is no such method.
+
+    >>> resize(np.array([[[0], [2], [4], [6]]]), 1, 2, "area").ravel().tolist()
+    [1.0, 5.0]
     """
     if scale is not None:
         image = image.astype(np.float32) * np.float32(scale)

@@ -5,7 +5,7 @@ import numpy as np
 from jslim.preprocessing import images, resizing
 from jslim.preprocessing.images import Array
 
-# Of red, green and blue over ImageNet's training images.
+# The means of red, green and blue over ImageNet's training images.
 CHANNEL_MEANS = (123.68, 116.78, 103.94)
 
 
@@ -21,9 +21,9 @@ def preprocess_image(
 ) -> np.ndarray:
     """Resizes with the aspect ratio kept, crops, and subtracts ImageNet's mean colour.
 
-    Training: the shorter side becomes `resize_side_min` to `resize_side_max`, every length equally
-    likely; a random crop; a random flip. Evaluation: `resize_side_min` and the centre. Only what is
-    cropped is computed, which changes no number.
+    Training: the shorter side gets a random length from `resize_side_min` to `resize_side_max`,
+    every length equally likely; a random crop; a random flip. Evaluation: `resize_side_min` and a
+    crop from the centre. Only the pixels of the crop are computed, which changes no number.
 
     Args:
       image: `[height, width, 3]` in `[0, 255]`.
@@ -32,7 +32,7 @@ def preprocess_image(
       is_training: Whether to distort.
       resize_side_min: The least length of the shorter side, in pixels; that of evaluation.
       resize_side_max: The greatest length of the shorter side, in pixels.
-      rng: Where the distortions are drawn from; needed in training.
+      rng: The generator of the distortions; needed in training.
 
     Returns:
       float32 `[output_height, output_width, 3]`, from -124 to 151.
@@ -67,21 +67,22 @@ def crop_and_resize(
 ) -> np.ndarray:
     """The first half of `preprocess_image`: float32 in the range of the image's values."""
     images.check_image(image)
-    if image.shape[2] != len(CHANNEL_MEANS):
+    in_height, in_width, num_channels = image.shape
+    if num_channels != len(CHANNEL_MEANS):
         raise ValueError(
-            f"vgg preprocessing needs images of 3 channels, got {image.shape[2]}; convert them to "
+            f"vgg preprocessing needs images of 3 channels, got {num_channels}; convert them to "
             "RGB, or choose another preprocessing."
         )
-    generator = images.require_generator(rng, "vgg preprocessing") if is_training else None
-    side = resize_side_min
-    if generator is not None:
-        side = int(generator.integers(resize_side_min, resize_side_max, endpoint=True))
-    height, width = _smallest_size_at_least(image.shape[0], image.shape[1], side)
-    if generator is None:
-        rows, columns = images.central_window(height, width, output_height, output_width)
+    if is_training:
+        rng = images.require_generator(rng, "vgg preprocessing")
+        side = int(rng.integers(resize_side_min, resize_side_max, endpoint=True))
+        height, width = _smallest_size_at_least(in_height, in_width, side)
+        rows, columns = images.random_window(rng, height, width, output_height, output_width)
+        pixels = images.in_size(image, height, width)
     else:
-        rows, columns = images.random_window(generator, height, width, output_height, output_width)
-    pixels = images.in_size(image, height, width) if is_training else np.asarray(image)
+        height, width = _smallest_size_at_least(in_height, in_width, resize_side_min)
+        rows, columns = images.central_window(height, width, output_height, output_width)
+        pixels = np.asarray(image)
     return resizing.resize_bilinear(pixels, height, width, rows=rows, columns=columns)
 
 
@@ -91,6 +92,6 @@ def normalize(images: Array) -> Array:
 
 
 def _smallest_size_at_least(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width once the shorter of them is `side`, rounded as TF-Slim's float32 does."""
+    """Height and width with the shorter of them resized to `side`, rounded as in TF-Slim."""
     scale = np.float32(side) / np.float32(min(height, width))
     return int(np.rint(np.float32(height) * scale)), int(np.rint(np.float32(width) * scale))

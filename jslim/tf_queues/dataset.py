@@ -1,4 +1,4 @@
-"""TF-Slim's `Dataset`: where records come from and how they are decoded."""
+"""TF-Slim's `Dataset`: the files of a data set, and how they are read and decoded."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,16 +7,16 @@ from jslim.data.tfrecord import DataSources, Records
 
 
 class Dataset:
-    """The files of a data set, how they are read and what they hold.
+    """The files of a data set, and how they are read and decoded.
 
     Args:
-      data_sources: The files, as `jslim.data.get_data_files` takes them.
-      reader: Makes a sequence of serialized records with `record_key(index)` of `data_sources`;
-        None means `TFRecordFiles`.
-      decoder: A `DataDecoder`. Where its `decode` takes `record_key` too, it is given what errors
-        call the record.
-      num_samples: The number of records; None means those that the files have.
-      items_to_descriptions: What each item is.
+      data_sources: The files; see `jslim.data.get_data_files`.
+      reader: Takes `data_sources` and returns a sequence of serialized records with
+        `record_key(index)`; None for `TFRecordFiles`.
+      decoder: A `DataDecoder`. If its `decode` has an argument `record_key`, it gets the name of
+        the record for errors.
+      num_samples: The number of records; None for the number in the files.
+      items_to_descriptions: A description of each item.
       **kwargs: Further attributes, such as `num_classes` and `labels_to_names`.
     """
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from jslim.core import checks
 from jslim.data.order import Order
-from jslim.data.tfexample_decoder import check_items
 from jslim.data.tfrecord import TFRecordFiles
 from jslim.tf_queues.dataset import Dataset
 from jslim.tf_queues.queues import OutOfRangeError
@@ -24,24 +23,24 @@ from jslim.tf_queues.queues import OutOfRangeError
 class DatasetDataProvider:
     """Gives the items of one record at each `get`.
 
-    Differs from TF-Slim: values are NumPy arrays, and each `get` is a new record; shuffling is over
-    the whole data set, anew in every epoch, from the seed alone; an end of the epochs is an
-    `OutOfRangeError`, or the end of the loop where the provider is iterated over.
+    Differs from TF-Slim: values are NumPy arrays, and each `get` reads a new record. Each epoch
+    shuffles the whole data set anew, by the seed alone. After the last epoch `get` raises an
+    `OutOfRangeError`; a loop over the provider ends.
 
     Args:
       dataset: A `Dataset`.
-      num_readers: Ignored, as the capacities are: a record is read when it is asked for.
+      num_readers: Ignored, like the capacities: a record is read when it is asked for.
       reader_kwargs: Keyword arguments of the reader.
       shuffle: Whether each epoch has an order of its own.
-      num_epochs: After how many epochs to end; None means never.
+      num_epochs: The number of epochs; None for no end.
       common_queue_capacity: Ignored.
       common_queue_min: Ignored.
-      record_key: Name of the item that says which record it is.
-      seed: Of the order; None draws one.
+      record_key: The name of the item that identifies the record.
+      seed: The seed of the order; None draws one.
       scope: Ignored, since there is no graph.
 
     Raises:
-      ValueError: The data set has an item named as `record_key`, or `num_epochs` is below 1.
+      ValueError: The data set has an item of the name `record_key`, or `num_epochs` is below 1.
       DataError: A file or a record is broken.
     """
 
@@ -70,7 +69,7 @@ class DatasetDataProvider:
             dataset.data_sources, **(reader_kwargs or {})
         )
         self._decoder = dataset.decoder
-        # A decoder as TF-Slim has them takes the record and the items alone.
+        # Decoders of TF-Slim's kind take only the record and the items.
         parameters = inspect.signature(dataset.decoder.decode).parameters
         self._is_told_keys = "record_key" in parameters or len(parameters) > 2
         self._record_key = record_key
@@ -82,21 +81,24 @@ class DatasetDataProvider:
         self._indices = map(order, ends)
 
     def list_items(self) -> list[str]:
-        """The names of the items, that of the record's key last."""
+        """The names of the items, the record's key last."""
         return list(self._items)
 
     def num_samples(self) -> int:
-        """The number of records, as the data set declares it, or else of the files."""
+        """The number of records that the data set declares, or else the number in the files."""
         return len(self._records) if self._num_samples is None else self._num_samples
 
     def get(self, items: Sequence[str]) -> list[Any]:
-        """Those items of the next record, in their order.
+        """The asked items of the next record, in this order.
 
         Raises:
-          ValueError: `items` is no list or tuple, or there is no such item.
+          ValueError: `items` is not a list or tuple, or there is no such item.
           OutOfRangeError: All epochs have been read.
         """
-        self._check(items)
+        if not isinstance(items, (list, tuple)):
+            raise checks.refusal("", "items", "a list or tuple of names", repr(items))
+        for item in items:
+            checks.known("", "item", item, self._items)
         for index in self._indices:
             return self._decode(index, items)
         raise OutOfRangeError("all epochs of the data set have been read.")
@@ -105,11 +107,6 @@ class DatasetDataProvider:
         """All items of every record that is left, by name."""
         for index in self._indices:
             yield dict(zip(self._items, self._decode(index, self._items), strict=True))
-
-    def _check(self, items: Sequence[str]) -> None:
-        if not isinstance(items, (list, tuple)):
-            raise ValueError(f"items must be a list or tuple of names, got {items!r}.")
-        check_items(items, self._items)
 
     def _decode(self, index: int, items: Sequence[str]) -> list[Any]:
         key = self._records.record_key(index)

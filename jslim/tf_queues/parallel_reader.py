@@ -1,10 +1,10 @@
-"""TF-Slim's `parallel_reader`: several threads that read records of several files.
+"""TF-Slim's `parallel_reader`: several threads read the records of several files.
 
     reader = slim.parallel_reader.parallel_read('flowers_train_*.tfrecord', TFRecordFile, seed=0)
     with slim.queues.QueueRunners([reader]):
         key, value = reader.read()
 
-The order depends on the threads. That of `slim.data.batches` does not.
+The order depends on the threads; that of `slim.data.batches` does not.
 """
 
 import collections
@@ -19,24 +19,24 @@ from jslim.data.tfrecord import DataSources, Records, TFRecordFile, get_data_fil
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
 
 Record = tuple[str, bytes]
-# Opens one file: a sequence of records with `record_key(index)`.
+# Takes the path of a file, and returns its records with `record_key(index)`.
 ReaderClass = Callable[..., Records]
 
 
 class ParallelReader(QueueRunner[Record]):
-    """Readers in threads of their own, each with a file at a time, that fill one queue.
+    """Threads that fill one queue with records, each thread from one file at a time.
 
-    Differs from TF-Slim: it is given the files when it is made, and it is its own queue runner.
+    Differs from TF-Slim: it takes the files, and it is its own queue runner.
 
     Args:
-      reader_class: Opens a file by its path: a sequence of records, such as `TFRecordFile`.
-      common_queue: Where the records go, a `FIFOQueue` or a `RandomShuffleQueue`.
+      reader_class: Takes the path of a file and returns its records, such as `TFRecordFile`.
+      common_queue: The queue of the records, a `FIFOQueue` or a `RandomShuffleQueue`.
       files: The paths.
-      num_readers: How many threads.
+      num_readers: The number of threads.
       reader_kwargs: Keyword arguments of `reader_class`.
-      num_epochs: How often each file is read; None means for ever.
+      num_epochs: The number of times that each file is read; None for no end.
       shuffle: Whether the files come in another order in every epoch.
-      seed: Of those orders; None draws one.
+      seed: The seed of these orders; None draws one.
 
     Raises:
       ValueError: `num_readers` or `num_epochs` is below 1.
@@ -67,7 +67,7 @@ class ParallelReader(QueueRunner[Record]):
 
     @property
     def common_queue(self) -> FIFOQueue[Record]:
-        """Where the records go."""
+        """The queue of the records."""
         return self.queue
 
     def read(self) -> Record:
@@ -80,7 +80,7 @@ class ParallelReader(QueueRunner[Record]):
         return self.dequeue()
 
     def read_up_to(self, num_records: int) -> list[Record]:
-        """The next `num_records`, or all that are left where these are fewer.
+        """The next `num_records`, or fewer at the end.
 
         Raises:
           OutOfRangeError: All epochs have been read.
@@ -88,11 +88,11 @@ class ParallelReader(QueueRunner[Record]):
         return self.take_up_to(num_records)
 
     def num_records_produced(self) -> int:
-        """How many records all readers have read."""
+        """The number of records that all readers have read."""
         return self._counts["records"]
 
     def num_work_units_completed(self) -> int:
-        """How many files have been read to their end."""
+        """The number of files that have been read to their end."""
         return self._counts["files"]
 
     def _in_epochs(
@@ -104,25 +104,23 @@ class ParallelReader(QueueRunner[Record]):
             yield from generator.sample(files, len(files)) if shuffle else files
 
     def _next_record(self) -> Record:
-        while True:
-            records = getattr(self._of_thread, "records", None)
-            if records is None:
-                with self._files_lock:
-                    path = next(self._files)  # its StopIteration ends this thread
-                records = self._of_thread.records = self._records_of(path)
-            try:
-                record = next(records)
-            except StopIteration:
-                self._of_thread.records = None
-                self._count("files")
-                continue
-            self._count("records")
-            return record
+        if not hasattr(self._of_thread, "records"):
+            self._of_thread.records = self._records()
+        record: Record = next(self._of_thread.records)  # its StopIteration ends this thread
+        self._count("records")
+        return record
 
-    def _records_of(self, path: str) -> Iterator[Record]:
-        file = self._reader_class(path, **self._reader_kwargs)
-        for index in range(len(file)):
-            yield file.record_key(index), file[index]
+    def _records(self) -> Iterator[Record]:
+        """The records of the files that come to this thread."""
+        while True:
+            with self._files_lock:
+                path = next(self._files, None)
+            if path is None:
+                return
+            file = self._reader_class(path, **self._reader_kwargs)
+            for index in range(len(file)):
+                yield file.record_key(index), file[index]
+            self._count("files")
 
     def _count(self, what: str) -> None:
         with self._files_lock:
@@ -144,21 +142,21 @@ def parallel_read(
 ) -> ParallelReader:
     """Reads files in several threads, in a random order.
 
-    Differs from TF-Slim: it gives the reader, whose `read()` gives key and value. There is no
-    summary of how full the queue is; `reader.size()` says it.
+    Differs from TF-Slim: it returns the reader, whose `read()` gives key and value. There is no
+    summary of the size of the queue; `reader.size()` gives it.
 
     Args:
-      data_sources: The files, as `get_data_files` takes them.
+      data_sources: The files; see `slim.data.get_data_files`.
       reader_class: See `ParallelReader`.
-      num_epochs: How often each file is read; None means for ever.
-      num_readers: How many threads.
+      num_epochs: The number of times that each file is read; None for no end.
+      num_readers: The number of threads.
       reader_kwargs: Keyword arguments of `reader_class`.
       shuffle: Whether the files come in another order in every epoch, and records through a
         `RandomShuffleQueue`.
       dtypes: Ignored: keys are text, values bytes.
-      capacity: The most records that are read ahead.
-      min_after_dequeue: Among how many more records each is drawn.
-      seed: Of the order; None draws one.
+      capacity: The number of records that are read ahead.
+      min_after_dequeue: See `RandomShuffleQueue`.
+      seed: The seed of the order; None draws one.
       scope: Ignored, since there is no graph.
 
     Returns:
@@ -197,5 +195,4 @@ def single_pass_read(
         num_readers=1,
         reader_kwargs=reader_kwargs,
         shuffle=False,
-        scope=scope,
     )

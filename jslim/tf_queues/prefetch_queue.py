@@ -4,7 +4,8 @@
     with slim.queues.QueueRunners([queue]):
         images, labels = queue.dequeue_many(32)
 
-For training, `slim.data.batches` and `slim.data.prefetch_to_device` are faster and keep a position.
+For training, `slim.data.batches` and `slim.data.prefetch_to_device` are faster, and their position
+can be saved.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,26 +20,26 @@ Item = Sequence[ArrayLike] | Mapping[str, ArrayLike]
 
 
 class PrefetchQueue(QueueRunner[Any]):
-    """What `prefetch_queue` gives: a runner with `dequeue`, and whole batches of items."""
+    """The result of `prefetch_queue`: a queue runner that also gives batches of items."""
 
     def __init__(self, make: Callable[[], Item], capacity: int, num_threads: int, pad: bool):
         super().__init__(FIFOQueue(capacity), make, num_threads, "jslim-prefetch-queue")
         self._pad = pad
 
     def dequeue_many(self, n: int) -> Any:
-        """The next `n` items, each of their arrays stacked along a new first axis.
+        """The next `n` items, their arrays stacked along a new first axis.
 
         Raises:
-          OutOfRangeError: Fewer are left; they are lost, as in TensorFlow.
-          ValueError: The arrays of one name have other shapes, and `dynamic_pad` is off.
+          OutOfRangeError: Fewer items are left; they are lost, as in TensorFlow.
+          ValueError: The arrays of one name differ in shape, and `dynamic_pad` is off.
         """
         return self._stack([self.dequeue() for _ in range(_at_least_one(n))])
 
     def dequeue_up_to(self, n: int) -> Any:
-        """`dequeue_many` of what is left, where that is less than `n`.
+        """`dequeue_many`, or a smaller batch at the end.
 
         Raises:
-          OutOfRangeError: Nothing is left.
+          OutOfRangeError: No item is left.
         """
         return self._stack(self.take_up_to(_at_least_one(n)))
 
@@ -86,11 +87,11 @@ def prefetch_queue(
     Differs from TF-Slim: the threads run within `slim.queues.QueueRunners([queue])`.
 
     Args:
-      tensors: Makes one item, a list or dict of arrays, each time that it is called; or an iterable
-        of items. In TF-Slim, tensors.
-      capacity: The most items that are made ahead.
-      num_threads: How many threads make items. An iterable has one.
-      dynamic_pad: Whether `dequeue_many` fills up arrays of other shapes with zeros at their ends.
+      tensors: A function that returns one item, a list or dict of arrays, or an iterable of items.
+        In TF-Slim, tensors.
+      capacity: The number of items that are made ahead.
+      num_threads: The number of threads that make items; 1 for an iterable.
+      dynamic_pad: Whether `dequeue_many` pads arrays to one shape, with zeros at their ends.
       shared_name: Ignored: there are no sessions.
       name: Ignored.
 
@@ -99,7 +100,13 @@ def prefetch_queue(
       gives the items up to the end.
 
     Raises:
-      ValueError: `capacity` or `num_threads` is below 1, or an iterable is to have several threads.
+      ValueError: `capacity` or `num_threads` is below 1, or an iterable has several threads.
+
+    >>> from jslim.tf_queues.queues import QueueRunners
+    >>> queue = prefetch_queue([[1, 10], [2, 20]])
+    >>> with QueueRunners([queue]):
+    ...     [array.tolist() for array in queue.dequeue_many(2)]
+    [[1, 2], [10, 20]]
     """
     if not callable(tensors):
         if num_threads > 1:

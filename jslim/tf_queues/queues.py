@@ -1,14 +1,16 @@
-"""Background work: threads that fill a queue, with a clean start and a clean end.
+"""Queues that threads fill in the background, with a clean start and end.
 
     runner = slim.queues.QueueRunner(slim.queues.FIFOQueue(8), make_batch, num_threads=2)
     with slim.queues.QueueRunners([runner]):
         for batch in runner:
             ...
 
-What a thread raises reaches whoever asks for the next item, with the thread's own traceback. When
-the `with` statement ends no thread is left.
+An error in a thread is raised by the next `dequeue`, with the thread's own traceback. When the
+`with` statement ends, all threads have ended.
 """
 
+import contextlib
+import itertools
 import queue
 import random
 import threading
@@ -25,11 +27,11 @@ class OutOfRangeError(EOFError):
 
 
 class QueueClosedError(RuntimeError):
-    """Something was to be put into a queue that takes nothing any more."""
+    """An item was put into a closed queue."""
 
 
 class NestedQueueRunnerError(RuntimeError):
-    """A runner was started that is running."""
+    """A queue runner was started a second time."""
 
 
 class FIFOQueue(queue.Queue[T]):
@@ -38,10 +40,16 @@ class FIFOQueue(queue.Queue[T]):
     Python's own can be closed from 3.13 on.
 
     Args:
-      capacity: How many items it holds; `enqueue` waits while it is full.
+      capacity: The number of items that it holds; `enqueue` waits while it is full.
 
     Raises:
       ValueError: `capacity` is below 1.
+
+    >>> queue = FIFOQueue(2)
+    >>> queue.enqueue("a")
+    >>> queue.enqueue("b")
+    >>> queue.dequeue(), queue.size()
+    ('a', 1)
     """
 
     def __init__(self, capacity: int):
@@ -51,10 +59,10 @@ class FIFOQueue(queue.Queue[T]):
         self._least = 0  # items that stay in the queue until it is closed
 
     def enqueue(self, item: T) -> None:
-        """Puts an item in, and waits for room.
+        """Puts an item in; waits while the queue is full.
 
         Raises:
-          QueueClosedError: The queue is closed, or was closed meanwhile.
+          QueueClosedError: The queue is closed, or was closed while this waited.
         """
         with self.not_full:
             self.not_full.wait_for(lambda: self._end or self._qsize() < self.capacity)
@@ -64,11 +72,11 @@ class FIFOQueue(queue.Queue[T]):
             self.not_empty.notify()
 
     def dequeue(self) -> T:
-        """Waits for the next item and takes it out.
+        """Takes out the next item; waits for one.
 
         Raises:
           OutOfRangeError: The queue is closed and empty.
-          BaseException: What the queue was closed with.
+          BaseException: The queue is empty, and was closed with this error.
         """
         with self.not_empty:
             self.not_empty.wait_for(lambda: self._end or self._qsize() > self._least)
@@ -80,11 +88,12 @@ class FIFOQueue(queue.Queue[T]):
     size = queue.Queue.qsize
 
     def close(self, error: BaseException | None = None, *, drop: bool = False) -> None:
-        """Ends `enqueue`; `dequeue` still gives what is in the queue. A second call changes no end.
+        """Ends `enqueue`; `dequeue` still gives the items that are in the queue.
 
         Args:
-          error: What `dequeue` raises when no item is left; default an `OutOfRangeError`.
-          drop: Whether to throw away what is in it.
+          error: Raised by `dequeue` when no item is left; default an `OutOfRangeError`. The error
+            of the first call counts.
+          drop: Whether to throw away the items in the queue.
         """
         with self.mutex:
             if self._end is None:
@@ -100,11 +109,18 @@ class RandomShuffleQueue(FIFOQueue[T]):
 
     Args:
       capacity: As of `FIFOQueue`.
-      min_after_dequeue: How many items stay in it to choose among, until it is closed.
-      seed: Of the choice; None draws one. With several threads the order depends on them too.
+      min_after_dequeue: The number of items that stay in it to choose from, until it is closed.
+      seed: The seed of the choice; None draws one. With several threads the order also depends on
+        their timing.
 
     Raises:
       ValueError: `min_after_dequeue` is not in `[0, capacity)`.
+
+    >>> queue = RandomShuffleQueue(4, seed=0)
+    >>> for item in "abcd":
+    ...     queue.enqueue(item)
+    >>> [queue.dequeue() for _ in range(4)]
+    ['d', 'b', 'a', 'c']
     """
 
     def __init__(self, capacity: int, min_after_dequeue: int = 0, seed: int | None = None):
@@ -124,22 +140,28 @@ class RandomShuffleQueue(FIFOQueue[T]):
 
 
 class QueueRunner(Generic[T]):
-    """Threads that put what a function makes into a queue.
+    """Threads that call a function and put the items it returns into a queue.
 
     Args:
-      queue: Where the items go. It ends with the runner.
-      make: Makes one item; with several threads, called in all of them at once. A `StopIteration`
-        or an `OutOfRangeError` from it ends its thread, and the queue when all have ended; anything
-        else that it raises ends all, and comes out of `dequeue` after the items before it.
-      num_threads: How many threads.
-      name: What they are called.
+      queue: The queue, which is closed when the runner ends.
+      make: Returns one item; with several threads, called in all of them at once. A `StopIteration`
+        or an `OutOfRangeError` from it ends its thread, and closes the queue when all threads have
+        ended. Every other error ends all threads; `dequeue` raises it after the items before it.
+      num_threads: The number of threads.
+      name: The name of the threads.
 
     Attributes:
       queue: As given.
-      error: What a thread failed with, if one did.
+      error: The first error of a thread, or None.
 
     Raises:
       ValueError: `num_threads` is below 1.
+
+    >>> items = iter("abc")
+    >>> runner = QueueRunner(FIFOQueue(8), lambda: next(items))
+    >>> with QueueRunners([runner]):
+    ...     print(list(runner))
+    ['a', 'b', 'c']
     """
 
     def __init__(
@@ -157,7 +179,7 @@ class QueueRunner(Generic[T]):
             threading.Thread(target=self._run, name=name, daemon=True)
             for _ in range(self._num_running)
         ]
-        self._lock = threading.Lock()  # of the two that follow, and of `_num_running`
+        self._lock = threading.Lock()  # for the two below and `_num_running`
         self._has_started = False
         self._has_stopped = False
 
@@ -170,15 +192,15 @@ class QueueRunner(Generic[T]):
         with self._lock:
             if self._has_started:
                 raise NestedQueueRunnerError(
-                    "a queue runner can be started once; leave its `with` statement to whoever "
-                    "opened it, or make a new runner."
+                    "a queue runner can be started once; use it in one `with` statement only, or "
+                    "make a new runner."
                 )
             self._has_started = True
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Closes the queue, drops what is in it, and waits for the threads to end."""
+        """Closes the queue, drops its items, and waits for the threads to end."""
         self._has_stopped = True
         self.queue.close(drop=True)
         for thread in self._threads if self._has_started else ():
@@ -188,7 +210,7 @@ class QueueRunner(Generic[T]):
         """The next item; see `FIFOQueue.dequeue`.
 
         Raises:
-          RuntimeError: The threads do not run: there would never be an item.
+          RuntimeError: The threads do not run, so there would never be an item.
         """
         if self._has_stopped or not self._has_started:
             state = "have ended" if self._has_stopped else "have not been started"
@@ -199,31 +221,22 @@ class QueueRunner(Generic[T]):
         return self.queue.dequeue()
 
     def take_up_to(self, n: int) -> list[T]:
-        """The next `n` items, or all that are left where these are fewer.
+        """The next `n` items, or fewer at the end.
 
         Raises:
-          OutOfRangeError: Nothing is left.
+          OutOfRangeError: No item is left.
         """
-        items = [self.dequeue()]
-        while len(items) < n:
-            try:
-                items.append(self.dequeue())
-            except OutOfRangeError:
-                break
-        return items
+        return [self.dequeue(), *itertools.islice(self, max(n - 1, 0))]
 
     def size(self) -> int:
-        """How many items are ready."""
+        """The number of items that are ready."""
         return self.queue.size()
 
     def __iter__(self) -> Iterator[T]:
         """The items up to the end."""
-        while True:
-            try:
-                item = self.dequeue()
-            except OutOfRangeError:
-                return
-            yield item
+        with contextlib.suppress(OutOfRangeError):
+            while True:
+                yield self.dequeue()
 
     def _run(self) -> None:
         try:
@@ -231,7 +244,7 @@ class QueueRunner(Generic[T]):
                 self.queue.enqueue(self._make())
         except (StopIteration, OutOfRangeError, QueueClosedError):
             pass
-        except BaseException as error:  # whoever asks for the next item gets it
+        except BaseException as error:  # `dequeue` raises it
             self.error = self.error or error
             self.queue.close(error)
         with self._lock:
@@ -250,31 +263,27 @@ class _Runner(Protocol):
 
 
 class QueueRunners:
-    """Runs queue runners for the time of a `with` statement.
+    """Runs queue runners for the duration of a `with` statement.
 
-    Differs from TF-Slim: it takes the runners, where TF-Slim took those of the session's graph.
-    When the statement ends without an error and a thread has failed, that error is raised.
+    Differs from TF-Slim: it takes the runners, not those of a session's graph. At the end of a
+    statement without an error, it raises the error of a thread that has failed.
 
     Args:
-      runners: `QueueRunner`s, and what `prefetch_queue` and `parallel_read` give.
+      runners: `QueueRunner`s, and the results of `prefetch_queue` and `parallel_read`.
 
     Raises:
-      NestedQueueRunnerError: On entry, one of them runs already.
+      NestedQueueRunnerError: On entry, one of them was started before.
     """
 
     def __init__(self, runners: Iterable[_Runner]):
         self._runners = list(runners)
 
     def __enter__(self) -> "QueueRunners":
-        started: list[_Runner] = []
-        try:
+        with contextlib.ExitStack() as stack:  # an error stops the runners that were started
             for runner in self._runners:
                 runner.start()
-                started.append(runner)
-        except BaseException:
-            for runner in started:
-                runner.stop()
-            raise
+                stack.callback(runner.stop)
+            stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

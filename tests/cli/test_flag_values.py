@@ -110,7 +110,7 @@ def test_inputs_and_caches_are_paths_too(capfd):
         ("train", "--end_learning_rate=0", "goes with --learning_rate_decay_type=polynomial or "
          "cosine, and does nothing with --learning_rate_decay_type=exponential; drop it"),
         ("train", "--heartbeat_timeout_secs=3", "--heartbeat_timeout_secs goes with --distributed"),
-        ("convert", "--name=../other", "name must be what files can be called, without '/', got"),
+        ("convert", "--name=../other", "name must be the name of a file, without '/', got"),
         ("eval", "--timeout_secs=3", "--timeout_secs goes with --eval_interval_secs, which is not"),
     ],
 )  # fmt: skip

@@ -266,9 +266,9 @@ def test_an_error_leaves_no_array_record_file(tmp_path):
 
 
 def test_sources_that_are_unknown_or_empty(tmp_path, capsys):
-    with pytest.raises(ValueError, match=r"dataset_name must be one of .*'minst'.*mnist"):
+    with pytest.raises(ValueError, match=r"dataset_name must be .*'mnist'.*, got 'minst'"):
         convert_dataset(tmp_path, tmp_path, dataset_name="minst")
-    with pytest.raises(ValueError, match=r"file_format must be one of tfrecord, array_record"):
+    with pytest.raises(ValueError, match=r"file_format must be 'tfrecord' or 'array_record'"):
         convert_dataset(tmp_path, tmp_path, file_format="zip")
     flags = [f"--dataset_dir={tmp_path}", f"--output_dir={tmp_path}", "--dataset_name=mnist"]
     assert run(*flags) == 2

@@ -276,7 +276,7 @@ def test_what_is_no_example_is_named():
         ),
         (
             lambda: TFExampleDecoder({}, {"image": ImageLike()}).decode(b"", ["imago"]),
-            "there is no item 'imago'; there are image; did you mean 'image'",
+            r"there is no item 'imago'; did you mean 'image'\? \(there are image\)",
         ),
         (
             lambda: parse_example(make_example({"a": 1}), {"a": VarLenFeature(np.float64)}),

@@ -13,7 +13,6 @@ import pytest
 from jslim.core.errors import DataError
 from jslim.data import tfrecord
 from jslim.data.tfrecord import TFRecordFile, TFRecordWriter, get_data_files, read_records
-from jslim.host.crc32c import crc32c, mask
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "tfrecords"
 
@@ -68,12 +67,6 @@ def test_lengths_that_look_like_compression_are_no_compression(tmp_path):
         record = bytes(length)
         path = write(tmp_path / str(length), [record])
         assert list(read_records(path)) == [record]
-
-
-def test_checksums_of_lengths_all_at_once():
-    lengths = np.array([0, 1, 255, 256, 2**40 + 12345], np.uint64)
-    wanted = [mask(crc32c(int(length).to_bytes(8, "little"))) for length in lengths]
-    assert tfrecord._length_checksums(lengths).tolist() == wanted
 
 
 def test_empty_file_has_no_records(tmp_path):

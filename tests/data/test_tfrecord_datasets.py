@@ -92,7 +92,7 @@ def test_any_files_with_a_labels_file(tmp_path):
     write_split(tmp_path / "mine-train-0", images, [0, 1])
     write_split(tmp_path / "mine-train-1", images, [1, 0])
     write_split(tmp_path / "trained-test", images, [1, 0])
-    with pytest.raises(DataError, match=r"labels.txt' is missing: it says which classes there are"):
+    with pytest.raises(DataError, match=r"labels.txt' is missing: it names the classes, in a line"):
         data.get_dataset("tfrecord", "train", tmp_path)
     write_label_file({0: "a", 1: "b: c"}, tmp_path)
     dataset = data.get_dataset("tfrecord", "train", tmp_path)

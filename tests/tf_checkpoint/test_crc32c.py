@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jslim.host import crc32c as _crc32c
-from jslim.host.crc32c import crc32c, mask, unmask
+from jslim.host.crc32c import crc32c, crc32c_of_rows, mask, unmask
 
 LARGE = 4 * 6777 * 16  # above this the message is folded in two steps, above a 16th in one
 
@@ -90,6 +90,12 @@ def test_long_messages_equal_their_parts(size):
 def test_takes_arrays_and_memory():
     array = np.arange(100, dtype=np.float32)
     assert crc32c(array) == crc32c(array.tobytes()) == crc32c(array.view(np.uint8).data)
+
+
+def test_many_checksums_at_once():
+    lengths = np.array([0, 1, 255, 256, 2**40 + 12345], "<u8")
+    wanted = [mask(crc32c(int(length).to_bytes(8, "little"))) for length in lengths]
+    assert mask(crc32c_of_rows(lengths.view(np.uint8).reshape(-1, 8))).tolist() == wanted
 
 
 def test_mask_can_be_undone():
