@@ -53,7 +53,21 @@ def _scaled_sum(array: jax.Array, scale: float) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class l1_regularizer:
+class _Scaled:
+    scale: float
+    scope: dataclasses.InitVar[str | None] = None
+
+    def __post_init__(self, scope: str | None) -> None:
+        _check_scale(type(self).__name__, "scale", self.scale)
+
+    def __call__(self, weights: jax.Array) -> jax.Array | None:
+        return None if self.scale == 0 else self._penalty(_at_least_float32(weights))
+
+    def _penalty(self, weights: jax.Array) -> jax.Array:
+        raise NotImplementedError
+
+
+class l1_regularizer(_Scaled):
     """The penalty `scale * sum(|weights|)`, which drives weights to exactly zero.
 
     Args:
@@ -68,22 +82,12 @@ class l1_regularizer:
     1.5
     """
 
-    scale: float
-    scope: dataclasses.InitVar[str | None] = None
-
-    def __post_init__(self, scope: str | None) -> None:
-        _check_scale("l1_regularizer", "scale", self.scale)
-
-    def __call__(self, weights: jax.Array) -> jax.Array | None:
-        if self.scale == 0:
-            return None
-        weights = _at_least_float32(weights)
+    def _penalty(self, weights: jax.Array) -> jax.Array:
         # The derivative of jnp.abs at 0 is 1, but a weight that has become zero must stay there.
         return _scaled_sum(lax.mul(weights, lax.sign(weights)), self.scale)
 
 
-@dataclasses.dataclass(frozen=True)
-class l2_regularizer:
+class l2_regularizer(_Scaled):
     """The penalty `scale * sum(weights ** 2) / 2`, which is weight decay of `scale` under SGD.
 
     Args:
@@ -98,16 +102,8 @@ class l2_regularizer:
     1.25
     """
 
-    scale: float
-    scope: dataclasses.InitVar[str | None] = None
-
-    def __post_init__(self, scope: str | None) -> None:
-        _check_scale("l2_regularizer", "scale", self.scale)
-
-    def __call__(self, weights: jax.Array) -> jax.Array | None:
-        if self.scale == 0:
-            return None
-        return _scaled_sum(lax.square(_at_least_float32(weights)), self.scale / 2)
+    def _penalty(self, weights: jax.Array) -> jax.Array:
+        return _scaled_sum(lax.square(weights), self.scale / 2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,10 +107,17 @@ def variable(
     """
     del caching_device, use_resource, synchronization, aggregation
     refuse("variable", partitioner=partitioner, custom_getter=custom_getter)
-    tags = {GLOBAL} if collections is None else _tags(collections)
-    is_new = name is None
-    name = _UNNAMED if name is None else name
-    return _make(name, shape, dtype, initializer, regularizer, trainable, tags, device, is_new)
+    return _make(
+        _UNNAMED if name is None else name,
+        tags={GLOBAL} if collections is None else _tags(collections),
+        is_new=name is None,
+        initializer=initializer,
+        shape=shape,
+        dtype=dtype,
+        regularizer=regularizer,
+        trainable=trainable,
+        device=device,
+    )
 
 
 @add_arg_scope
@@ -176,10 +183,7 @@ def local_variable(
     2.5
     """
     del validate_shape, use_resource
-    value = jnp.asarray(initial_value)
-    return _make(
-        name or _UNNAMED, None, value.dtype, value, None, False, {LOCAL_VARIABLES}, None, True
-    )
+    return _untrained(initial_value, name, {LOCAL_VARIABLES})
 
 
 def global_variable(
@@ -193,9 +197,12 @@ def global_variable(
     Arguments, result and errors are those of `local_variable`; it is in 'batch_stats'.
     """
     del validate_shape, use_resource
-    value = jnp.asarray(initial_value)
-    tags = {GLOBAL, BATCH_STATS}
-    return _make(name or _UNNAMED, None, value.dtype, value, None, False, tags, None, True)
+    return _untrained(initial_value, name, {GLOBAL, BATCH_STATS})
+
+
+def _untrained(initial_value: ArrayLike, name: str | None, tags: set[str]) -> jax.Array:
+    value, name = jnp.asarray(initial_value), name or _UNNAMED
+    return _make(name, tags, is_new=True, initializer=value, dtype=value.dtype)
 
 
 def _tags(collections: str | Sequence[str]) -> set[str]:
@@ -204,16 +211,19 @@ def _tags(collections: str | Sequence[str]) -> set[str]:
 
 def _make(
     name: str,
-    shape: Sequence[int] | int | None,
-    dtype: DTypeLike | None,
-    initializer: Initializer | ArrayLike | None,
-    regularizer: Regularizer | None,
-    trainable: bool,
     tags: set[str],
-    device: object,
-    is_new: bool = False,
+    *,
+    is_new: bool,
+    initializer: Initializer | ArrayLike | None,
+    shape: Sequence[int] | int | None = None,
+    dtype: DTypeLike | None = None,
+    regularizer: Regularizer | None = None,
+    trainable: bool = False,
+    device: object = None,
 ) -> jax.Array:
-    around = frame(f"variable {name!r}")
+    """Makes or reads a variable; one that is new is numbered, and has no defaults of its scope."""
+    where = f"variable {name!r}"
+    around = frame(where)
     run, scope, _ = around
     if not is_new:
         initializer = scope.initializer if initializer is None else initializer
@@ -228,7 +238,6 @@ def _make(
     else:
         start = jnp.asarray(initializer, dtype)
         shape = start.shape if shape is None else shape
-    where = f"variable {name!r}"
     hint = "give shape=[...], or a number or array as initializer"
     shape = _checked_shape(where, checks.given(where, "shape", shape, hint))
     # NumPy's issubdtype does not know bfloat16.

@@ -85,9 +85,7 @@ class VariableDeviceChooser:
         device_index: int | None = 0,
         replica: int | None = None,
     ):
-        if num_tasks < 0:
-            where, accepted = "VariableDeviceChooser", "an integer from 0"
-            raise checks.refusal(where, "num_tasks", accepted, checks.shown(num_tasks))
+        checks.count("VariableDeviceChooser", "num_tasks", num_tasks, least=0)
         index = "*" if device_index is None else device_index
         self._device = f"/device:{device_type.upper()}:{index}"
         self._replica = "" if replica is None else f"/replica:{replica}"

@@ -4,9 +4,10 @@
 """
 
 import collections
+import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import jax
@@ -65,6 +66,12 @@ def join(prefix: str, name: str) -> str:
     return f"{prefix}/{name}" if prefix else name
 
 
+def numbered(name: str) -> Iterator[str]:
+    """`name`, `name_1`, `name_2`, and so on."""
+    yield name
+    yield from (f"{name}_{index}" for index in itertools.count(1))
+
+
 @dataclass
 class Numbering:
     """How often one run has used each scope name and each op name."""
@@ -74,13 +81,7 @@ class Numbering:
 
     def unique_scope(self, around: VariableScope, name: str) -> str:
         """`name`, or `name_1` and so on if the scope around has used it already."""
-        full = around.full_name(name)
-        if not self.scopes[full]:
-            return name
-        index = 1
-        while self.scopes[f"{full}_{index}"]:
-            index += 1
-        return f"{name}_{index}"
+        return next(n for n in numbered(name) if not self.scopes[around.full_name(n)])
 
     def unique_op(self, full: str) -> str:
         """`full`, or `full_1` and so on if it was used before; TF's names ignore the case."""

@@ -7,7 +7,6 @@ call alone sees it.
 
 import collections
 import dataclasses
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +33,7 @@ from jslim.core.names import (
     Regularizer,
     Reuse,
     VariableScope,
+    numbered,
     user_site,
 )
 from jslim.core.store import Held, Store, unboxed
@@ -250,8 +250,7 @@ class Run:
     def collect(self, collection: str, name: str, value: object) -> None:
         """Adds a value to a collection; its name is numbered if it was given before."""
         held = self.collections[collection]
-        names = itertools.chain([name], (f"{name}_{index}" for index in itertools.count(1)))
-        held[next(unused for unused in names if unused not in held)] = value
+        held[next(n for n in numbered(name) if n not in held)] = value
 
     def collected(self, collection: str) -> dict[str, Any]:
         """`{name: value}` for all that was added to a collection so far."""
@@ -265,11 +264,11 @@ class Run:
         under a lifted transformation counts like any other.
         """
         self.settle()
-        losses = {}
-        for name, regularizer in self.regularizers.items():
-            loss = regularizer(self.stored(name))
-            if loss is not None:
-                losses[f"{name}/Regularizer"] = loss
+        losses = {
+            f"{name}/Regularizer": loss
+            for name, regularizer in self.regularizers.items()
+            if (loss := regularizer(self.stored(name))) is not None
+        }
         return losses | self.collections.get(REGULARIZATION_LOSSES, {})
 
     def settle(self) -> None:

@@ -81,7 +81,7 @@ def test_variables_on_devices_that_a_chooser_gives():
 
 
 def test_errors_of_choosers():
-    with pytest.raises(ValueError, match="num_tasks must be an integer from 0, got -1"):
+    with pytest.raises(ValueError, match="num_tasks must be 0 or more, got -1"):
         slim.VariableDeviceChooser(-1)
     gpu = slim.VariableDeviceChooser(device_type="GPU")
     with pytest.raises(ValueError, match="weights: there is no device '/device:GPU:0' here"):
