@@ -316,20 +316,29 @@ def _channels(shapes: Variables, reader: checkpoints.CheckpointReader, assumed: 
 def _completed(
     contract: _contract.Values, reader: checkpoints.CheckpointReader
 ) -> _contract.Values:
-    """The contract, completed from the network and the shapes of its head."""
+    """The contract, completed from the network and the biases of its head."""
     if "model_name" not in contract:
         raise ValueError(
             f"load: checkpoint {reader.path} does not say which network it is of; give "
             "model_name, one of slim.nets.list_networks()"
         )
     network = nets_factory.get_network(contract["model_name"])
-    if "num_classes" not in contract:
-        contract["num_classes"] = _classes_of_head(network, reader)
-    count = contract["num_classes"]
-    held = _lengths_of_head(network, reader)
-    if len(held) == 1 and held != {count}:
+    heads = tuple(f"{scope}/" for scope in network.head if "aux" not in scope.lower())
+    lengths = {
+        shape[0]
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if name.startswith(heads) and name.endswith("/biases") and len(shape) == 1
+    }
+    of_head = lengths.pop() if len(lengths) == 1 else None
+    count = contract.setdefault("num_classes", of_head)
+    if count is None:
         raise RestoreError(
-            f"checkpoint {reader.path} has a head of {held.pop()} classes, and says that it has "
+            f"checkpoint {reader.path} has no head {' or '.join(network.head)} that says how many "
+            "classes there are; is it of another network?"
+        )
+    if of_head not in (None, count):
+        raise RestoreError(
+            f"checkpoint {reader.path} has a head of {of_head} classes, and says that it has "
             f"{count}; it is damaged, or was made by hand"
         )
     if "class_names" not in contract:
@@ -344,26 +353,3 @@ def _completed(
             "background first, 1001"
         )
     return contract
-
-
-def _lengths_of_head(
-    network: nets_factory.Network, reader: checkpoints.CheckpointReader
-) -> set[int]:
-    """The lengths of the biases of the head in the checkpoint."""
-    heads = tuple(f"{scope}/" for scope in network.head if "aux" not in scope.lower())
-    return {
-        shape[0]
-        for name, shape in reader.get_variable_to_shape_map().items()
-        if name.startswith(heads) and name.endswith("/biases") and len(shape) == 1
-    }
-
-
-def _classes_of_head(network: nets_factory.Network, reader: checkpoints.CheckpointReader) -> int:
-    """The number of classes of the checkpoint's head: the length of its last biases."""
-    lengths = _lengths_of_head(network, reader)
-    if len(lengths) != 1:
-        raise RestoreError(
-            f"checkpoint {reader.path} has no head {' or '.join(network.head)} that says how many "
-            "classes there are; is it of another network?"
-        )
-    return lengths.pop()

@@ -137,12 +137,10 @@ def evaluate(config: EvaluateConfig) -> None:
 def _first_checkpoint(config: EvaluateConfig) -> str:
     """The checkpoint that says which network it is; a loop waits for one."""
     path = config.checkpoint_path
-    if config.eval_interval_secs:
-        first = evaluation.wait_for_new_checkpoint(path, timeout=config.timeout_secs)
-        if first is None:
-            raise RestoreError(f"no checkpoint came to {path}; is training writing there?")
-        return path
-    check_is_there(path)
+    if not config.eval_interval_secs:
+        check_is_there(path)
+    elif evaluation.wait_for_new_checkpoint(path, timeout=config.timeout_secs) is None:
+        raise RestoreError(f"no checkpoint came to {path}; is training writing there?")
     return path
 
 
@@ -166,7 +164,13 @@ def _read(config: EvaluateConfig, path: str) -> tuple[checkpoints.Weights, bool]
     reader = checkpoints.open_checkpoint(path)
     if "model_name" in reader.contract:
         # Checked before the variables are read, so that the error speaks of flags.
-        image_classifier.check_contract(reader.contract, _flags_given(config), reader.path)
+        of_flags = without_none(
+            labels_offset=config.labels_offset if "labels_offset" in config.given else None,
+            model_name=config.model_name,
+            preprocessing_name=config.preprocessing_name,
+            has_moving_averages=config.takes_averages or None,
+        )
+        image_classifier.check_contract(reader.contract, of_flags, reader.path)
         return checkpoints.read_weights(path, config.takes_averages), True
     if config.model_name is None:
         raise UsageError(
@@ -199,16 +203,6 @@ def _check_number_of_classes(contract: Contract, dataset: data.ImageDataset, pat
         raise UsageError(
             f"the checkpoint {path} has {theirs} classes, and {dataset.name} has {ours}{hint}"
         )
-
-
-def _flags_given(config: EvaluateConfig) -> Contract:
-    """The flags on the command line that a contract has too."""
-    return without_none(
-        labels_offset=config.labels_offset if "labels_offset" in config.given else None,
-        model_name=config.model_name,
-        preprocessing_name=config.preprocessing_name,
-        has_moving_averages=config.takes_averages or None,
-    )
 
 
 def _metric_map(

@@ -1,12 +1,11 @@
 """`jslim-predict`: the classes of image files by a checkpoint, as CSV or JSON lines."""
 
 import logging
-import math
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from jslim import prediction
 from jslim.cli.flags import UsageError, flag
@@ -68,8 +67,7 @@ def predict(config: PredictConfig) -> None:
         len(files),
     )
     errors: dict[int, str] = {}
-    results = _results(classifier, files, config.batch_size, config.top, errors)
-    rows = map(_as_object if as_json else _as_cells, results)
+    rows = _rows(config, classifier, files, errors, as_json)
     if config.output is None:
         write_rows(sys.stdout, rows, as_json)
     else:
@@ -98,48 +96,42 @@ def _is_json(config: PredictConfig) -> bool:
     return ".jsonl" in (suffix, f".{config.format}")
 
 
-class Result(NamedTuple):
-    """One line: the best classes of a file, or the error in reading it."""
-
-    path: str
-    best: list[tuple[str, float]]
-    error: str = ""
-
-
-def _results(
+def _rows(
+    config: PredictConfig,
     classifier: prediction.Classifier,
     files: list[str],
-    batch_size: int,
-    top: int,
     errors: dict[int, str],
-) -> Iterator[Result]:
+    as_json: bool,
+) -> Iterator[dict[str, object]]:
+    """A row for each file: its best classes, or the error in reading it."""
+    row_of = _as_object if as_json else _as_cells
+    paths = enumerate(files)
     names = unique_names(classifier.class_names)
-    number = 0
-    for found in classifier.predict_batches(files, batch_size, errors=errors):
-        for best in found._replace(all_class_names=names).top(top):
-            error = errors.get(number, "")
-            yield Result(files[number], [("", math.nan)] * len(best) if error else best, error)
-            number += 1
+    for found in classifier.predict_batches(files, config.batch_size, errors=errors):
+        for best, (number, path) in zip(
+            found._replace(all_class_names=names).top(config.top), paths, strict=False
+        ):
+            yield row_of(path, best, errors.get(number, ""))
 
 
-def _as_cells(result: Result) -> dict[str, object]:
+def _as_cells(path: str, best: list[tuple[str, float]], error: str) -> dict[str, object]:
     """The columns file, class_name, probability, class_name_2 and so on, and error."""
-    cells: dict[str, object] = {"file": result.path}
-    for rank, (name, probability) in enumerate(result.best, 1):
+    cells: dict[str, object] = {"file": path}
+    for rank, (name, probability) in enumerate(best, 1):
         suffix = f"_{rank}" if rank > 1 else ""
-        cells[f"class_name{suffix}"] = name
-        cells[f"probability{suffix}"] = "" if result.error else f"{probability:.6f}"
-    return {**cells, "error": result.error}
+        cells[f"class_name{suffix}"] = "" if error else name
+        cells[f"probability{suffix}"] = "" if error else f"{probability:.6f}"
+    return {**cells, "error": error}
 
 
-def _as_object(result: Result) -> dict[str, object]:
+def _as_object(path: str, best: list[tuple[str, float]], error: str) -> dict[str, object]:
     """The keys file, class_name, probability and, by class, the best probabilities; or error."""
-    if result.error:
-        return {"file": result.path, "error": result.error}
-    probabilities = {name: round(probability, 6) for name, probability in result.best}
+    if error:
+        return {"file": path, "error": error}
+    probabilities = {name: round(probability, 6) for name, probability in best}
     class_name, probability = next(iter(probabilities.items()))
     return {
-        "file": result.path,
+        "file": path,
         "class_name": class_name,
         "probability": probability,
         "probabilities": probabilities,

@@ -53,10 +53,6 @@ class Start:
     weights: str | None  # the other checkpoint from which this run started
     contract: Contract  # of the checkpoint of this run
 
-    @property
-    def resumes(self) -> bool:
-        return self.resumed_from is not None
-
     def __str__(self) -> str:
         if self.resumed_from is not None:
             started = f" (which started from {self.weights})" if self.weights else ""

@@ -147,7 +147,7 @@ def train(config: TrainConfig) -> None:
         return
     start = starting.find_start(config, config.optimizer)
     contract.update(started_from=start.weights, optimizer=config.optimizer)
-    if start.resumes:
+    if start.resumed_from:
         classifier.check_contract(start.contract, contract, config.train_dir)
     learning_rate = _learning_rate(config, dataset.num_samples)
     train_op = learning.create_train_op(
@@ -180,7 +180,21 @@ def train(config: TrainConfig) -> None:
         _check_evaluated_split(config, dataset, validation.dataset)
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
     with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
-        _say_what_happens(config, dataset, contract, start)
+        backend = jax.default_backend()
+        logger.info(
+            "%s: %s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s)",
+            start,
+            config.model_name,
+            dataset.name,
+            dataset.num_samples,
+            dataset.num_classes,
+            classifier.global_batch_size(config),
+            config.num_clones * jax.process_count(),
+            jax.device_count(),
+            backend,
+        )
+        for line in distributed.advice(config, config.batch_size, backend):
+            logger.info("%s", line)
         learning.train(
             train_op,
             batches,
@@ -223,25 +237,6 @@ def _draw_preview(
     captions = [f"{label}: {dataset.class_names[label]}" for label in batch["label"]]
     preview.save_contact_sheet(path, np.asarray(images), captions)
     logger.info("drew %s: %d images of %s", path, len(captions), dataset.name)
-
-
-def _say_what_happens(
-    config: TrainConfig, dataset: data.ImageDataset, contract: Contract, start: starting.Start
-) -> None:
-    logger.info(
-        "%s: %s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s)",
-        start,
-        contract["model_name"],
-        dataset.name,
-        dataset.num_samples,
-        contract["num_classes"],
-        classifier.global_batch_size(config),
-        config.num_clones * jax.process_count(),
-        jax.device_count(),
-        jax.default_backend(),
-    )
-    for line in distributed.advice(config, config.batch_size, jax.default_backend()):
-        logger.info("%s", line)
 
 
 def _profile_steps(config: LoopConfig) -> tuple[int, int] | None:

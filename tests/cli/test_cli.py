@@ -359,14 +359,6 @@ def test_a_checkpoint_that_lacks_a_variable_is_refused_unless_that_is_allowed(
     assert code == 0
 
 
-@pytest.mark.parametrize("main", [train.main, evaluate.main])
-def test_help_names_every_flag(main, capfd):
-    assert main(["program.py", "--help"]) == 0
-    text = capfd.readouterr().out
-    assert "--[no]ignore_missing_vars" in text or "--eval_interval_secs" in text
-    assert "--dataset_name" in text
-
-
 @pytest.mark.long
 def test_a_second_start_compiles_nothing_big(tmp_path):
     cache = tmp_path / "cache"

@@ -10,7 +10,7 @@ import pytest
 from absl import flags as absl_flags
 
 from jslim import data, optimizers
-from jslim.cli import flagfiles, tables
+from jslim.cli import evaluate, flagfiles, tables, train
 from jslim.cli.flags import (
     DROPPED,
     Config,
@@ -153,3 +153,11 @@ def test_the_examples_of_the_readme_are_accepted():
         known = [k for k in kinds if {*names} <= {one.name for one in flags_of(k)}]
         assert known, example
         parsed(known[0], *example.split())
+
+
+@pytest.mark.parametrize("main", [train.main, evaluate.main])
+def test_help_names_every_flag(main, capfd):
+    assert main(["program.py", "--help"]) == 0
+    text = capfd.readouterr().out
+    assert "--[no]ignore_missing_vars" in text or "--eval_interval_secs" in text
+    assert "--dataset_name" in text
