@@ -70,9 +70,8 @@ class _UnknownArgument(ScopeError, TypeError):
 
 def _op_of_key(key: str) -> _Op:
     if key not in _OPS:
-        names = [op._arg_scope_op.key for op in _OPS.values()]  # type: ignore[attr-defined]
         raise ScopeError(
-            f"arg_scope: no op has the key {key!r}{did_you_mean(str(key), names)}; a scope that is "
+            f"arg_scope: no op has the key {key!r}{did_you_mean(str(key), _OPS)}; a scope that is "
             "a dict has the keys that slim.arg_scope_func_key(op) gives"
         )
     return _op_of(_OPS[key])

@@ -108,24 +108,6 @@ def function(where: str, name: str, value: object, of: str = "", hint: str = "")
         raise refusal(where, name, accepted, type(value).__name__, hint, TypeError)
 
 
-def pair(where: str, name: str, value: Sequence[T], items: str, hint: str = "") -> tuple[T, T]:
-    """The two items of a list or tuple.
-
-    Args:
-      where, name, value, hint: See the module.
-      items: The two items in words: `'(scale, bias)'`.
-
-    Raises:
-      ValueError: The value is not a list or tuple of two items.
-
-    >>> pair("f", "sizes", [2, 3], "(height, width)")
-    (2, 3)
-    """
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise refusal(where, name, items, shown(value), hint)
-    return value[0], value[1]
-
-
 def choices(values: Iterable[object]) -> str:
     """Choices in words: `'a', 'b' or 'c'`; five and more become `one of 'a', 'b', ...`.
 
@@ -414,15 +396,12 @@ def same_shape(where: str, hint: str = "", **arrays: ArrayLike) -> None:
         raise ValueError(_sentence(where, f"{names} must have the same shape, got {found}", hint))
 
 
-def axis(
-    where: str, name: str, value: int, array: Array, of: str = "inputs", negative: bool = True
-) -> int:
+def axis(where: str, name: str, value: int, array: Array, negative: bool = True) -> int:
     """Returns the number of an axis, counted from the front.
 
     Args:
       where, name, value: See the module; -1 is the last axis.
-      array: The array that must have the axis.
-      of: The name of the array in the error.
+      array: The inputs, which must have the axis.
       negative: Whether an axis may be counted from the end.
 
     Raises:
@@ -433,16 +412,9 @@ def axis(
     """
     least = -array.ndim if negative else 0
     if not least <= value < array.ndim:
-        accepted = f"from {least} to {array.ndim - 1} for {of} of shape {array.shape}"
+        accepted = f"from {least} to {array.ndim - 1} for inputs of shape {array.shape}"
         raise refusal(where, name, accepted, shown(value))
     return value % array.ndim
-
-
-def _of_kind(
-    where: str, name: str, dtype: DTypeLike, kind: DTypeLike, accepted: str, hint: str
-) -> None:
-    if not jnp.issubdtype(dtype, kind):
-        raise refusal(where, name, accepted, jnp.dtype(dtype).name, hint, TypeError)
 
 
 def integers(
@@ -453,26 +425,26 @@ def integers(
     Raises:
       TypeError: The array has another dtype.
     """
-    _of_kind(where, name, array.dtype, jnp.integer, accepted, hint)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise refusal(where, name, accepted, array.dtype.name, hint, TypeError)
 
 
-def floating(
-    where: str, name: str, array: Array, accepted: str = "floating point", hint: str = ""
-) -> None:
+def floating(where: str, name: str, array: Array, hint: str = "") -> None:
     """Refuses an array whose dtype is not a floating point type.
 
     Raises:
       TypeError: The array has another dtype.
     """
-    _of_kind(where, name, array.dtype, jnp.floating, accepted, hint)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise refusal(where, name, "floating point", array.dtype.name, hint, TypeError)
 
 
-def floating_dtype(
-    where: str, name: str, dtype: DTypeLike, accepted: str = "a floating point type", hint: str = ""
-) -> None:
+def floating_dtype(where: str, name: str, dtype: DTypeLike) -> None:
     """Refuses a dtype that is not a floating point type.
 
     Raises:
       TypeError: It is another type.
     """
-    _of_kind(where, name, dtype, jnp.floating, accepted, hint)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        accepted = "a floating point type"
+        raise refusal(where, name, accepted, jnp.dtype(dtype).name, kind=TypeError)

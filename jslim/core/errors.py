@@ -20,16 +20,16 @@ class DataError(ValueError):
     """A data set, a record or an image cannot be read, or its contents are wrong."""
 
 
-def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
-    """The candidates most like `name`, best first; those that contain it count as near.
+def nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    """The three candidates most like `name`, best first; those that contain it count as near.
 
     >>> nearest("strid", ["padding", "stride", "strides"])
     ['stride', 'strides']
     """
     candidates = list(dict.fromkeys(candidates))
-    close = difflib.get_close_matches(name, candidates, n=count, cutoff=0.5)
+    close = difflib.get_close_matches(name, candidates, cutoff=0.5)
     containing = [c for c in candidates if name and name in c and c not in close]
-    return (close + containing)[:count]
+    return (close + containing)[:3]
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -60,6 +60,9 @@ def initial_value(
 class NamedInitializer:
     """Takes `(key, shape, dtype)`, or as TensorFlow's do `(shape, dtype, partition_info)`."""
 
+    seed: int | None = None
+    dtype: DTypeLike | None = None
+
     def __call__(
         self, key: Any = None, shape: Any = None, dtype: Any = None, partition_info: Any = None
     ) -> jax.Array:
@@ -68,16 +71,13 @@ class NamedInitializer:
             key, shape, dtype = None, key, dtype if shape is None else shape
         if shape is None:
             raise TypeError(f"{name}: shape is missing; call it as initializer(key, shape, dtype)")
+        if self.seed is not None:
+            key = key_of(self.seed)
+        elif key is None:
+            key = _KEY.get()
         if dtype is None:
-            dtype = getattr(self, "dtype", None)
-        seed = getattr(self, "seed", None)
-        key = _KEY.get() if key is None else key
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        return self._values(
-            key if seed is None else key_of(seed),
-            shape,
-            jnp.float32 if dtype is None else dtype,
-        )
+            dtype = jnp.float32 if self.dtype is None else self.dtype
+        return self._values(key, (shape,) if isinstance(shape, int) else tuple(shape), dtype)
 
     def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         raise NotImplementedError

@@ -22,48 +22,44 @@ MODULES = {
     "jslim.data.prefetch_queue": "jslim.tf_queues.prefetch_queue",
 }
 
+
+def _from(module: str, *names: str) -> dict[str, str]:
+    return {name: f"{module}:{name}" for name in names}
+
+
 # By module, TF-Slim's names, and their places in jslim: `module` or `module:attribute`.
 ELSEWHERE: dict[str, dict[str, str]] = {
     "jslim": {
         "arg_scope_lib": "jslim",
-        "bucketization_op": "jslim.layers",
         "data_decoder": "jslim.data.data_decoder",
-        "normalization": "jslim.layers",
-        "rev_block_lib": "jslim.layers",
         "train_eval": "jslim.evaluation",
+        **dict.fromkeys(("bucketization_op", "normalization", "rev_block_lib"), "jslim.layers"),
     },
     "jslim.data": {
-        "Dataset": "jslim.tf_queues.dataset:Dataset",
-        "DatasetDataProvider": "jslim.tf_queues.dataset_data_provider:DatasetDataProvider",
+        **_from("jslim.tf_queues.dataset", "Dataset"),
+        **_from("jslim.tf_queues.dataset_data_provider", "DatasetDataProvider"),
     },
     "jslim.evaluation": {
         "evaluate_repeatedly": "jslim.evaluation:evaluation_loop",
         "evaluation": "jslim.evaluation",
     },
     "jslim.layers": {
-        "add_arg_scope": "jslim:add_arg_scope",
         "arg_scope_lib": "jslim",
         "initializers": "jslim.initializers",
         "variables": "jslim.variables",
+        **_from("jslim", "add_arg_scope"),
     },
     "jslim.learning": {"training": "jslim.training"},
-    "jslim.metrics": {
-        "classification": "jslim.metrics",
-        "histogram_ops": "jslim.metrics",
-        "metric_ops": "jslim.metrics",
-    },
-    "jslim.optimizers": {
-        "OPTIMIZER_SUMMARIES": "jslim.learning:OPTIMIZER_SUMMARIES",
-        "adaptive_clipping_fn": "jslim.learning:adaptive_clipping_fn",
-        "optimize_loss": "jslim.learning:optimize_loss",
-    },
+    "jslim.metrics": dict.fromkeys(
+        ("classification", "histogram_ops", "metric_ops"), "jslim.metrics"
+    ),
+    "jslim.optimizers": _from(
+        "jslim.learning", "OPTIMIZER_SUMMARIES", "adaptive_clipping_fn", "optimize_loss"
+    ),
     "jslim.variables": {
-        "VariableDeviceChooser": "jslim:VariableDeviceChooser",
-        "arg_scope": "jslim:arg_scope",
-        "assign_from_checkpoint": "jslim.checkpoints:assign_from_checkpoint",
-        "assign_from_checkpoint_fn": "jslim.checkpoints:assign_from_checkpoint_fn",
-        "assign_from_values": "jslim.checkpoints:assign_from_values",
-        "assign_from_values_fn": "jslim.checkpoints:assign_from_values_fn",
+        **_from("jslim", "VariableDeviceChooser", "arg_scope"),
+        **_from("jslim.checkpoints", "assign_from_checkpoint", "assign_from_checkpoint_fn"),
+        **_from("jslim.checkpoints", "assign_from_values", "assign_from_values_fn"),
     },
 }
 

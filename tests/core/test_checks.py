@@ -108,10 +108,6 @@ IMAGES = "[batch, height, width, channels]"
          "f: fn must be a function of arrays, got dict"),
         (lambda: checks.function("", "fn", None), TypeError,
          "fn must be a function, got NoneType"),
-        (lambda: checks.pair("f", "shard", (1, 2, 3), "(index, count)"), ValueError,
-         "f: shard must be (index, count), got (1, 2, 3)"),
-        (lambda: checks.pair("f", "shard", "ab", "(index, count)"), ValueError,
-         "f: shard must be (index, count), got 'ab'"),
         (lambda: checks.one_of("f", "mode", "NHCW", ["NHWC", "NCHW"]), ValueError,
          "f: mode must be 'NHWC' or 'NCHW', got 'NHCW'"),
         (lambda: checks.one_of("f", "stride", 4, (None, 8, 16, 32)), ValueError,
@@ -157,8 +153,8 @@ IMAGES = "[batch, height, width, channels]"
          "f: a and b must have the same shape, got (3,) and (); reshape it"),
         (lambda: checks.axis("f", "dim", 1, ROW), ValueError,
          "f: dim must be from -1 to 0 for inputs of shape (3,), got 1"),
-        (lambda: checks.axis("f", "dim", -1, ROW, "logits", negative=False), ValueError,
-         "f: dim must be from 0 to 0 for logits of shape (3,), got -1"),
+        (lambda: checks.axis("f", "dim", -1, ROW, negative=False), ValueError,
+         "f: dim must be from 0 to 0 for inputs of shape (3,), got -1"),
         (lambda: checks.integers("f", "labels", ROW, "integers, the classes"), TypeError,
          "f: labels must be integers, the classes, got float32"),
         (lambda: checks.floating("f", "x", np.arange(2, dtype=np.int32)), TypeError,
@@ -177,7 +173,6 @@ def test_what_a_check_accepts():
     assert checks.given("f", "name", 0) == 0
     assert checks.instance("f", "op", "a", (str, int), "a text") == "a"
     checks.function("f", "fn", len)
-    assert checks.pair("f", "shard", [0, 2], "(index, count)") == (0, 2)
     checks.one_of("f", "stride", np.int64(8), (None, 8))
     checks.known("f", "end point", "a", {"a": 1})
     checks.number("f", "rate", 1, at_least=0, at_most=1)
