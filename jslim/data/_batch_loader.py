@@ -81,7 +81,7 @@ class BatchLoader:
                 raise DataError(
                     f"the images of a batch must have one shape: {self._key(position)!r} has "
                     f"{row[0].shape}, {self._key(first)!r} has {good[0][0].shape}; pass a "
-                    "preprocessing_fn that gives all of them one size."
+                    "preprocessing_fn that gives all of them one size"
                 )
         rows = loaded + [None] * (num_rows - len(loaded))
         weights = np.array([row is not None for row in rows], np.float32)
@@ -105,7 +105,7 @@ class BatchLoader:
         """The first record at or after a position that can be read."""
         found = (self.load_or_skip(start + k, {}) for k in range(self.order.num_records))
         if (row := next(filter(None, found), None)) is None:
-            raise DataError(f"no record of {self.dataset.name!r} can be read.")
+            raise DataError(f"no record of {self.dataset.name!r} can be read")
         return row
 
     def _load_example(self, position: int) -> tuple[np.ndarray, int]:
@@ -118,7 +118,7 @@ class BatchLoader:
             raise DataError(
                 f"record {key!r} of {self.dataset.name!r} has label {label}, outside 0 to "
                 f"{self.dataset.num_classes - 1}, the labels of its {self.dataset.num_classes} "
-                "classes; correct the label or num_classes."
+                "classes; correct the label or num_classes"
             )
         if self.preprocessing_fn is not None:
             options = {}

@@ -11,7 +11,7 @@ from jslim.core.text import some_of
 def reading(
     what: str, advice: str = "", kinds: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[None]:
-    """Turns what reading raises into `WHAT cannot be read (REASON)ADVICE.`
+    """Turns what reading raises into `WHAT cannot be read (REASON)ADVICE`.
 
     Args:
       what: What is read: `repr(path)`.
@@ -27,7 +27,7 @@ def reading(
         raise
     except kinds as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{what} cannot be read ({reason}){advice}.") from error
+        raise DataError(f"{what} cannot be read ({reason}){advice}") from error
 
 
 def check_split(

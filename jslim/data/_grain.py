@@ -98,7 +98,7 @@ class ReadAhead(Iterator[T]):
             if self._num_workers and "exit code" in str(error):
                 raise RuntimeError(
                     f"a process that reads data has died ({error}); a kill by the system is a sign "
-                    "of too little memory: start again, with fewer num_workers."
+                    "of too little memory: start again, with fewer num_workers"
                 ) from error
             raise
 

@@ -22,23 +22,23 @@ def check_images(images: np.ndarray, where: str, *, in_255: bool) -> None:
     if not is_float and not np.issubdtype(images.dtype, np.integer):
         raise ValueError(
             f"{where}: images must be integers or floats, got {images.dtype}; convert them, as in "
-            "images.astype(np.uint8)."
+            "images.astype(np.uint8)"
         )
     height, width, channels = images.shape[-3:]
     if height in (1, 3) and min(width, channels) > _MOST_CHANNELS:
         raise ValueError(
             f"{where}: images must be [height, width, channels], got {images.shape[-3:]}, where "
-            "the channels seem to come first; move them, as in np.moveaxis(images, -3, -1)."
+            "the channels seem to come first; move them, as in np.moveaxis(images, -3, -1)"
         )
     if images.dtype == np.uint8 or not images.size or not (is_float or in_255):
         return
     low, high = float(images.min()), float(images.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(f"{where}: images have values that are NaN or infinite; correct them.")
+        raise ValueError(f"{where}: images have values that are NaN or infinite; correct them")
     if in_255 and (problem := _range_problem(low, high, is_float)):
         raise ValueError(
             f"{where}: images must have values from 0 to 255, got {low:.4g} to {high:.4g}; "
-            f"{problem}, and give uint8 where these are the values that are meant."
+            f"{problem}, and give uint8 where these are the values that are meant"
         )
 
 

@@ -96,7 +96,7 @@ def _check_set(
     if len(found) < len(shards) or max(found) >= count:
         raise DataError(
             f"the shards {', '.join(repr(name) for name, _ in files[:5])} in {folder!r} are not "
-            f"numbered from 0 to {count - 1}, each once; delete or rename those that do not belong."
+            f"numbered from 0 to {count - 1}, each once; delete or rename those that do not belong"
         )
     name, (start, end) = files[0][0], shards[0].span("index")
     others = (
@@ -111,14 +111,14 @@ def _check_set(
         raise DataError(
             f"of the {count} shards of {base!r} in {folder!r}, {len(found)} are there, and not "
             f"{', '.join(map(repr, missing[:5]))}{more}; copy what is missing, or name the files "
-            "that are to be read."
+            "that are to be read"
         )
 
 
 def _refuse_doubled(folder: str, names: Sequence[str]) -> None:
     raise DataError(
         f"{' and '.join(map(repr, names[:3]))} in {folder!r} look like two copies of the same "
-        "records; delete or move one of them, or name the files that are to be read."
+        "records; delete or move one of them, or name the files that are to be read"
     )
 
 
@@ -149,5 +149,5 @@ def check_count(paths: Sequence[str], num_records: int) -> None:
         raise DataError(
             f"{' and '.join(map(repr, list(plans)[:3]))} says that there are "
             f"{most} records, and the files hold {num_records}; convert the images again, or "
-            "delete it if the files are right."
+            "delete it if the files are right"
         )

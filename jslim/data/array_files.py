@@ -70,11 +70,11 @@ def _find_mnist(directory: pathlib.Path, split_name: str) -> ArrayDataset | None
         if not paths:
             return None
     if len(paths) < 2:
-        raise DataError(f"{paths[0]!r} is there, but its labels are not.")
+        raise DataError(f"{paths[0]!r} is there, but its labels are not")
     images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
     if len(images) != len(labels):
         raise DataError(
-            f"{paths[0]!r} has {len(images)} images for the {len(labels)} labels of {paths[1]!r}."
+            f"{paths[0]!r} has {len(images)} images for the {len(labels)} labels of {paths[1]!r}"
         )
     return ArrayDataset(images[..., None], labels, 10, name=f"mnist/{split_name}")
 
@@ -108,7 +108,7 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
     if content[:4] != bytes([0, 0, _IDX_UINT8, num_axes]) or len(content) < start:
         raise DataError(
             f"{os.fspath(path)!r} is no IDX file of bytes with {num_axes} axes: it starts with "
-            f"{content[:4].hex()}."
+            f"{content[:4].hex()}"
         )
     shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
     if len(content) - start != math.prod(shape):
@@ -161,7 +161,7 @@ def _npz(path: Path) -> Iterator[NpzFile]:
         raise
     except Exception as error:  # zip files, NumPy's headers and dtypes fail in many ways
         raise DataError(
-            f"{path!r} cannot be read as a NumPy .npz file ({str(error)[:300]})."
+            f"{path!r} cannot be read as a NumPy .npz file ({str(error)[:300]})"
         ) from error
 
 

@@ -37,17 +37,17 @@ class ArrayRecordFiles(Sequence[bytes]):
         self.paths = get_data_files(data_sources)
         for path in self.paths:
             if not os.access(path, os.R_OK):
-                raise DataError(f"{path!r} cannot be read; check the path and its permissions.")
+                raise DataError(f"{path!r} cannot be read; check the path and its permissions")
         try:
             self._records = ArrayRecordDataSource(self.paths)
             self._num_records = len(self._records)
         except _BROKEN as error:
             raise DataError(
                 f"one of {self.paths} is no whole ArrayRecord file ({error}); copy or convert it "
-                "again."
+                "again"
             ) from error
         if not self._num_records:
-            raise DataError(f"there is no record in {self.paths}.")
+            raise DataError(f"there is no record in {self.paths}")
 
     def __len__(self) -> int:
         return self._num_records
@@ -58,7 +58,7 @@ class ArrayRecordFiles(Sequence[bytes]):
         except _BROKEN as error:
             raise DataError(
                 f"record {self.record_key(index)} is damaged ({error}); copy or convert the file "
-                "again."
+                "again"
             ) from error
 
     def record_key(self, index: int) -> str:

@@ -63,7 +63,7 @@ class BatchIterator(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         if self._is_closed:
-            raise ValueError(f"the batches of {self.dataset.name!r} are closed; make new ones.")
+            raise ValueError(f"the batches of {self.dataset.name!r} are closed; make new ones")
         end = self.loader.end_of_batch(self._position)
         needed = self.batch_size if self.drop_remainder else 1
         if end - self._position < needed:
@@ -119,19 +119,19 @@ class BatchIterator(Iterator[Batch]):
                     continue
                 raise DataError(
                     f"the saved position of the batches of {self.dataset.name!r} must have "
-                    f"{', '.join(self.get_state())}, got {', '.join(state) or 'nothing'}."
+                    f"{', '.join(self.get_state())}, got {', '.join(state) or 'nothing'}"
                 )
             if key != "position" and state[key] != ours:
                 raise DataError(
                     f"the saved position cannot be used for the batches of {self.dataset.name!r}: "
                     f"it was saved with {key} {state[key]!r}, these have {ours!r}; use the same "
-                    "data and seed, or start anew."
+                    "data and seed, or start anew"
                 )
         position = state["position"]
         if type(position) is not int or not 0 <= position < 1 << 63:
             raise DataError(
                 f"the saved position of the batches of {self.dataset.name!r} must be a number of "
-                f"records, got {position!r}; start anew."
+                f"records, got {position!r}; start anew"
             )
         self._end_threads()
         self._position = position
@@ -263,7 +263,7 @@ def batches(
     if not 0 <= index < count or batch_size % count:
         raise ValueError(
             f"shard must be (index, count) with an index below the count, and the batch_size a "
-            f"multiple of the count; got {shard} and batch_size {batch_size}."
+            f"multiple of the count; got {shard} and batch_size {batch_size}"
         )
     loader = BatchLoader(
         dataset=dataset,

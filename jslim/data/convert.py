@@ -121,7 +121,7 @@ def convert_dataset(
         if split.class_names != class_names:
             raise DataError(
                 f"the classes of {_name(split)} are not those of {_name(splits[0])}: "
-                f"{sorted(set(split.class_names) ^ set(class_names))} in one of the two only."
+                f"{sorted(set(split.class_names) ^ set(class_names))} in one of the two only"
             )
     check_label_names(class_names, str(pathlib.Path(output_dir, LABELS_FILENAME)))
     output = pathlib.Path(output_dir)
@@ -164,10 +164,10 @@ def _features(dataset: ImageDataset, index: int) -> dict[str, object]:
         if image.dtype != np.uint8 or image.shape[2] not in (1, 3, 4):
             raise DataError(
                 f"image {example['record_key']!r} is {image.dtype} of shape {image.shape}; only "
-                "uint8 images of 1, 3 or 4 channels can be written as PNG."
+                "uint8 images of 1, 3 or 4 channels can be written as PNG"
             )
     if not 0 <= label < dataset.num_classes:
-        raise DataError(f"label {label} is outside 0 to {dataset.num_classes - 1}.")
+        raise DataError(f"label {label} is outside 0 to {dataset.num_classes - 1}")
     return {
         "image/encoded": encoded if kind else _as_png(image),
         "image/format": kind or "png",
@@ -240,7 +240,7 @@ def _check_plan(
     if held is None and path.exists() and any(map(os.path.exists, paths)):
         raise DataError(
             f"{str(path)!r} does not say what the files there were made of; delete them and it, "
-            "or give another directory."
+            "or give another directory"
         )
     if held is None:
         write_text(path, json.dumps(plan) + "\n")
@@ -248,7 +248,7 @@ def _check_plan(
         changed = [key for key in {**plan, **held} if held.get(key) != plan.get(key)]
         raise DataError(
             f"{str(path)!r} says that the files there were made with other {', '.join(changed)}"
-            "; delete them, or give another directory."
+            "; delete them, or give another directory"
         )
 
 

@@ -42,7 +42,7 @@ def _published_splits(name: str, path: pathlib.Path) -> list[str]:
     if not found:
         raise DataError(
             f"{str(path)!r} has none of the files that {name!r} was published in; see "
-            "jslim.data.array_files."
+            "jslim.data.array_files"
         )
     return found
 
@@ -126,22 +126,22 @@ def get_dataset(
     row = DATASETS[name]
     pattern = {} if file_pattern is None else {"file_pattern": file_pattern}
     if pattern and name not in SCHEMAS:
-        raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none.")
+        raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none")
     if file_pattern is not None and "%s" not in file_pattern:
         raise ValueError(
             "file_pattern must have %s in place of the split, or every split would be the same "
-            f"files, got {file_pattern!r}."
+            f"files, got {file_pattern!r}"
         )
     if row.directory is None:
         if dataset_dir is not None:
             raise ValueError(
                 f"the data set {name!r} comes with the package and reads no directory, got "
                 f"dataset_dir {os.fspath(dataset_dir)!r}; leave it out, or use the data set "
-                "'folder' to read image files."
+                "'folder' to read image files"
             )
         return row.open(None, split_name)
     if dataset_dir is None:
         raise ValueError(
-            f"the data set {name!r} needs dataset_dir, {row.directory.format(split_name)}."
+            f"the data set {name!r} needs dataset_dir, {row.directory.format(split_name)}"
         )
     return row.open(local_path(dataset_dir, "get_dataset: dataset_dir"), split_name, **pattern)

@@ -173,7 +173,7 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int = 1) ->
     """`decode_image`, with height and width of a JPEG divided by 1, 2, 4 or 8."""
     image = _pillow()
     if channels and channels not in MODES:
-        raise ValueError(f"channels must be 0, 1, 3 or 4, got {channels}.")
+        raise ValueError(f"channels must be 0, 1, 3 or 4, got {channels}")
     most = min(IMAGE_PIXELS(), image.MAX_IMAGE_PIXELS or math.inf)
     try:
         if encoded[:3] == _JPEG and has_too_many_scans(encoded):
@@ -191,7 +191,7 @@ def _decode(encoded: bytes, record_key: str, channels: int, divisor: int = 1) ->
         is_unknown = type(error).__name__ == "UnidentifiedImageError"
         reason = "not a JPEG, PNG, WebP or BMP file" if is_unknown else error
         raise DataError(
-            f"image {record_key!r} cannot be decoded ({reason}); replace or delete the file."
+            f"image {record_key!r} cannot be decoded ({reason}); replace or delete the file"
         ) from error
 
 
@@ -222,7 +222,7 @@ def pixels_of(image: "PillowImage", channels: int = 3) -> np.ndarray:
     mode = image.mode
     wanted = MODES[channels or _num_channels(image)]
     if mode not in _EIGHT_BIT_MODES:
-        raise DataError(f"has more than 8 bits a channel (mode {mode}); convert it to 8 bits.")
+        raise DataError(f"has more than 8 bits a channel (mode {mode}); convert it to 8 bits")
     # Pillow converts a transparent palette correctly only in two steps.
     if mode == "P" and (wanted != "RGB" or "transparency" in image.info):
         image = image.convert("RGBA")

@@ -68,7 +68,7 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
 
     def __next__(self) -> DeviceBatch:
         if self._is_closed:
-            raise ValueError("the prefetched batches are closed; make new ones.")
+            raise ValueError("the prefetched batches are closed; make new ones")
         started = time.perf_counter()
         try:
             batch, self._state = self._ahead[0].result()
@@ -161,6 +161,6 @@ def prefetch_to_device(
         sizes = " or ".join(str(size) for size in (below, below + num_parts) if size)
         raise ValueError(
             f"a batch of {batch_size} rows cannot be split evenly over {num_parts} "
-            f"devices; use a batch_size of {sizes}."
+            f"devices; use a batch_size of {sizes}"
         )
     return DeviceBatchIterator(batches, sharding, depth)

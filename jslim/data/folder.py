@@ -71,12 +71,12 @@ class FolderDataset(ImageDataset):
             raise DataError(
                 f"{_listing(strays)} in the class folders of {where!r} cannot be read: a "
                 f"class folder holds image files only ({', '.join(IMAGE_EXTENSIONS)}); convert, "
-                "move or delete them."
+                "move or delete them"
             )
         if empty:
             raise DataError(
                 f"the class folders {_listing(empty)} of {where!r} have no image; add "
-                "images or delete the folders."
+                "images or delete the folders"
             )
         log_passed_over(passed_over, self.tree.root)
 
@@ -133,7 +133,7 @@ def _find_split(tree: Tree, split_name: str) -> str:
         if not tree.folders():
             raise DataError(
                 f"{root!r} has no class folders; images must lie in one sub-folder a class, "
-                f"{os.path.join(root, 'CLASS')} or {os.path.join(root, split_name, 'CLASS')}."
+                f"{os.path.join(root, 'CLASS')} or {os.path.join(root, split_name, 'CLASS')}"
             )
         if split_name not in (_TRAIN_SPLIT, _ALL):
             raise DataError(
@@ -141,7 +141,7 @@ def _find_split(tree: Tree, split_name: str) -> str:
                 f"are the classes; move some of the images to "
                 f"{os.path.join(root, split_name, 'CLASS')} and the others to "
                 f"{os.path.join(root, _TRAIN_SPLIT, 'CLASS')}, or give the split {_ALL!r} for all "
-                "of them."
+                "of them"
             )
         return ""
     where = f"the folders in {root!r} that hold class folders are"
@@ -152,7 +152,7 @@ def _find_split(tree: Tree, split_name: str) -> str:
             raise DataError(
                 f"the classes of {tree.name_of(split_name)!r} are not those of the split "
                 f"{_TRAIN_SPLIT!r}: {_listing(sorted(ours ^ trained))} in one of the two only; "
-                "labels would not mean the same."
+                "labels would not mean the same"
             )
     return split_name
 

@@ -130,7 +130,7 @@ def _read(path: Path) -> bytes:
     if encoded.startswith((b"\x93NUMPY", b"PK\x03\x04")):
         raise DataError(
             f"image {os.fspath(path)!r} is an archive or a NumPy file, not an image; unpack it, or "
-            "give predict the arrays in it."
+            "give predict the arrays in it"
         )
     return encoded
 
@@ -147,7 +147,7 @@ def list_images(paths: Sequence[Path]) -> list[str]:
     found: list[str] = []
     for path in [pathlib.Path(local_path(path, "an image or folder")) for path in paths]:
         if not os.path.lexists(path):
-            raise DataError(f"there is no image file or folder {str(path)!r}.")
+            raise DataError(f"there is no image file or folder {str(path)!r}")
         if not path.is_dir():
             found.append(str(path))
             continue
@@ -155,7 +155,7 @@ def list_images(paths: Sequence[Path]) -> list[str]:
         images, passed_over = tree.walk()
         if not images:
             raise DataError(
-                f"the folder {str(path)!r} has no image ({', '.join(IMAGE_EXTENSIONS)}) below it."
+                f"the folder {str(path)!r} has no image ({', '.join(IMAGE_EXTENSIONS)}) below it"
             )
         log_passed_over(passed_over, str(path))
         found += map(tree.name_of, images)

@@ -73,6 +73,15 @@ class ItemHandler(abc.ABC):
     def _problem(self, problem: str) -> DataError:
         return DataError(f"feature {self._keys[0]!r} {problem}")
 
+    def _reshaped(self, array: np.ndarray, shape: Sequence[int] | None) -> np.ndarray:
+        """The array in a shape; None leaves it."""
+        try:
+            return array if shape is None else array.reshape(tuple(shape))
+        except ValueError:
+            raise self._problem(
+                f"has {array.size} values, which cannot have shape {list(shape or ())}"
+            ) from None
+
 
 class ItemHandlerCallback(ItemHandler):
     """An item that a function makes.
@@ -144,7 +153,7 @@ class Tensor(ItemHandler):
         default_value: ArrayLike = 0,
     ):
         if shape_keys and shape is not None:
-            raise ValueError("Cannot specify both shape_keys and shape parameters.")
+            raise ValueError("Cannot specify both shape_keys and shape parameters")
         of_shape = [shape_keys] if isinstance(shape_keys, str) else shape_keys or []
         super().__init__([tensor_key, *of_shape])
         self._shape = shape
@@ -157,7 +166,7 @@ class Tensor(ItemHandler):
         shape = self._shape
         if len(self._keys) > 1:
             shape = [int(size) for key in self._keys[1:] for size in np.ravel(keys_to_tensors[key])]
-        return array if shape is None else _reshaped(array, shape, self._keys[0])
+        return self._reshaped(array, shape)
 
 
 class LookupTensor(Tensor):
@@ -333,11 +342,9 @@ class Image(ItemHandler):
         images = [self._decode(data, is_raw) for data in encoded]
         if not self._repeated:
             return images[0]
-        if len({image.shape for image in images}) > 1:
-            raise DataError(
-                f"the images of feature {self._keys[0]!r} must have one shape, got "
-                f"{[image.shape for image in images]}"
-            )
+        shapes = [image.shape for image in images]
+        if len(set(shapes)) > 1:
+            raise self._problem(f"has images that must have one shape, got {shapes}")
         return np.stack(images) if images else np.empty((0, 0, 0, self._channels), self._dtype)
 
     def _decode(self, encoded: bytes, is_raw: bool) -> np.ndarray:
@@ -350,13 +357,4 @@ class Image(ItemHandler):
         else:
             decoded = decode_image(encoded, self._keys[0], channels=self._channels)
             image = decoded.astype(self._dtype, copy=False)
-        return image if self._shape is None else _reshaped(image, self._shape, self._keys[0])
-
-
-def _reshaped(array: np.ndarray, shape: Sequence[int], key: str) -> np.ndarray:
-    try:
-        return array.reshape(tuple(shape))
-    except ValueError:
-        raise DataError(
-            f"feature {key!r} has {array.size} values, which cannot have shape {list(shape)}"
-        ) from None
+        return self._reshaped(image, self._shape)

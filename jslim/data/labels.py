@@ -36,7 +36,7 @@ def read_label_file(path: Path) -> dict[int, str]:
             )
         names[label] = name.strip()
     if len(names) > CLASSES():
-        raise _too_many(f"{where!r} names {len(names)} classes")
+        raise DataError(CLASSES.exceeded(f"{where!r} names {len(names)} classes"))
     return names
 
 
@@ -49,9 +49,9 @@ def read_class_names(path: Path) -> list[str]:
     where = local_path(path, "the path of the labels")
     lines = [line.strip() for line in _lines(where) if line.strip()]
     if not lines:
-        raise DataError(f"{where!r} names no class; give a file with a name in each line.")
+        raise DataError(f"{where!r} names no class; give a file with a name in each line")
     if len(lines) > CLASSES():
-        raise _too_many(f"{where!r} names {len(lines)} classes")
+        raise DataError(CLASSES.exceeded(f"{where!r} names {len(lines)} classes"))
     numbered = [line.partition(":") for line in lines]
     if [number.strip() for number, _, _ in numbered] == [str(i) for i in range(len(lines))]:
         return [name.strip() for _, _, name in numbered]
@@ -88,7 +88,7 @@ def check_label_names(names: Iterable[str], where: str) -> None:
     """
     for name in names:
         if not is_one_line(name):
-            raise DataError(f"{where!r} cannot hold the class {name!r}, which is two lines.")
+            raise DataError(f"{where!r} cannot hold the class {name!r}, which is two lines")
 
 
 def _lines(where: str) -> list[str]:
@@ -98,10 +98,10 @@ def _lines(where: str) -> list[str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{where!r} is not in UTF-8 ({error.reason} at byte {error.start}); convert it."
+            f"{where!r} is not in UTF-8 ({error.reason} at byte {error.start}); convert it"
         ) from None
     if (count := text.count("\n")) > CLASSES():
-        raise _too_many(f"{where!r} has {count} lines")
+        raise DataError(CLASSES.exceeded(f"{where!r} has {count} lines"))
     lines = text.replace("\r\n", "\n").split("\n")
     if len(f"{text}.".splitlines()) == len(lines):
         return lines
@@ -112,7 +112,3 @@ def _lines(where: str) -> list[str]:
                 f"that end a line, got {line[:80]!r}"
             )
     return lines
-
-
-def _too_many(what: str) -> DataError:
-    return DataError(f"{CLASSES.exceeded(what)}.")

@@ -51,7 +51,7 @@ class RandomAccessDataset(ImageDataset):
         self.source = source
         self._keys = (image_key, label_key)
         if not len(source):
-            raise DataError(f"{name!r} has no record.")
+            raise DataError(f"{name!r} has no record")
 
     def __len__(self) -> int:
         return len(self.source)
@@ -65,16 +65,16 @@ class RandomAccessDataset(ImageDataset):
                 raise DataError(
                     f"{where} must be a dict with {key!r}, got "
                     f"{', '.join(held) or type(record).__name__}; say the keys by image_key and "
-                    "label_key."
+                    "label_key"
                 )
         image, label = np.asarray(held[self._keys[0]]), held[self._keys[1]]
         if image.ndim == 2:
             image = image[..., None]
         if image.ndim != 3:
-            raise DataError(f"{where} has an image of shape {image.shape}.")
+            raise DataError(f"{where} has an image of shape {image.shape}")
         numbers = np.asarray(label)
         if numbers.size != 1 or not np.issubdtype(numbers.dtype, np.integer):
-            raise DataError(f"{where} must have one integer as its label, got {label!r}.")
+            raise DataError(f"{where} must have one integer as its label, got {label!r}")
         try:
             check_images(image, where, in_255=False)
         except ValueError as error:
@@ -100,18 +100,18 @@ def open_tfds(directory: Path, split_name: str) -> RandomAccessDataset:
     try:
         builder = tfds.builder_from_directory(where)
     except Exception as error:  # of many kinds
-        raise DataError(f"{where!r} is no data set prepared by TFDS ({error}).") from error
+        raise DataError(f"{where!r} is no data set prepared by TFDS ({error})") from error
     check_split(split_name, builder.info.splits, f"{where!r} has", DataError)
     features = builder.info.features
     names = getattr(dict(features.items()).get("label"), "names", None)
     if "image" not in features or names is None:
-        raise DataError(f"{where!r} has no image and label of classes, got {', '.join(features)}.")
+        raise DataError(f"{where!r} has no image and label of classes, got {', '.join(features)}")
     try:
         source = builder.as_data_source(split=split_name)
     except NotImplementedError as error:
         raise DataError(
             f"{where!r} is not in ArrayRecord files; prepare it with file_format='array_record' "
-            f"({error})."
+            f"({error})"
         ) from error
     name = f"{builder.info.full_name}/{split_name}"
     return RandomAccessDataset(source, names, name=name)

@@ -81,7 +81,7 @@ class NumBoxesSequence(ItemHandler):
 
     def __init__(self, keys: str | Sequence[str] | None = None, check_consistency: bool = True):
         if not keys:
-            raise ValueError("keys must not be empty.")
+            raise ValueError("keys must not be empty")
         super().__init__(keys)
         self._check_consistency = check_consistency
 

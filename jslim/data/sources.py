@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from jslim.core import checks
 from jslim.core.text import as_text
 from jslim.data._errors import check_split
 from jslim.data._image_arrays import check_images
@@ -125,25 +126,23 @@ class ArrayDataset(ImageDataset):
         name: str = "arrays",
     ):
         images, labels = np.asarray(images), np.asarray(labels)
-        if images.ndim != 4:
-            raise ValueError(
-                f"images of {name!r} must be [num_samples, height, width, channels], got shape "
-                f"{images.shape}; add the missing axis, as in images[..., None]."
-            )
+        hint = "add the missing axis, as in images[..., None]"
+        layout = "[num_samples, height, width, channels]"
+        checks.rank("", f"images of {name!r}", images, layout, hint)
         if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(
                 f"labels of {name!r} must be integers of shape {images.shape[:1]}, one an image, "
-                f"got {labels.dtype} of shape {labels.shape}."
+                f"got {labels.dtype} of shape {labels.shape}"
             )
         if not len(images):
-            raise ValueError(f"{name!r} has no image; pass at least one.")
+            raise ValueError(f"{name!r} has no image; pass at least one")
         check_images(images, repr(name), in_255=False)
         if class_names is None:
             class_names = numbers_as_names(num_classes, repr(name))
         if len(class_names) != num_classes:
             raise ValueError(
                 f"class_names of {name!r} must name the {num_classes} classes, got "
-                f"{len(class_names)} names."
+                f"{len(class_names)} names"
             )
         super().__init__(name, class_names)
         self.images = images

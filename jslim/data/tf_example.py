@@ -141,7 +141,7 @@ def make_example(features: Mapping[str, Any]) -> bytes:
             feature.float_list.value.extend(float(v) for v in values)
         else:
             raise TypeError(
-                f"feature {name!r} must be bytes, text, integers or floats, got {value!r}."
+                f"feature {name!r} must be bytes, text, integers or floats, got {value!r}"
             )
     return example.SerializeToString(deterministic=True)
 
@@ -250,7 +250,7 @@ def _step(held: _Message, name: str, feature: Feature, record_key: str) -> np.nd
             accepted = next(text for other, text in _KINDS.values() if other == wanted)
             raise DataError(
                 f"feature {name!r} of {record_key} is {given}, and {accepted} is wanted; correct "
-                "the features that are asked for, or the file."
+                "the features that are asked for, or the file"
             )
         array = np.array(getattr(held, kind).value, dtype)
     if isinstance(feature, VarLenFeature):
@@ -259,7 +259,7 @@ def _step(held: _Message, name: str, feature: Feature, record_key: str) -> np.nd
     if array.size != np.prod(shape, dtype=int):
         raise DataError(
             f"feature {name!r} of {record_key} has {array.size} values, and shape {shape} is "
-            "wanted; use VarLenFeature where their number varies."
+            "wanted; use VarLenFeature where their number varies"
         )
     return array.reshape(shape)
 
@@ -272,7 +272,7 @@ def _dtype(dtype: FeatureType) -> np.dtype:
         return _BYTES
     if found in (np.float32, np.int64):
         return found
-    raise ValueError(f"the dtype of a feature must be bytes, float32 or int64, got {dtype!r}.")
+    raise ValueError(f"the dtype of a feature must be bytes, float32 or int64, got {dtype!r}")
 
 
 def _default(feature: FixedLenFeature, dtype: np.dtype) -> np.ndarray:

@@ -81,7 +81,7 @@ def get_data_files(data_sources: DataSources) -> list[str]:
         return [pattern]
     files = sorted(glob.glob(glob.escape(folder) + rest))
     if not files:
-        raise DataError(f"no file matches the pattern {pattern!r}; check the directory and split.")
+        raise DataError(f"no file matches the pattern {pattern!r}; check the directory and split")
     check_shards(files, pattern)
     return files
 
@@ -141,7 +141,7 @@ class TFRecordFile(Sequence[bytes]):
             reason = getattr(error, "strerror", None) or error
             raise DataError(
                 f"{self.path!r} cannot be decompressed ({compression.lower()}: {reason}); copy or "
-                "convert the file again."
+                "convert the file again"
             ) from error
         return temporary
 
@@ -168,12 +168,12 @@ class TFRecordFile(Sequence[bytes]):
         if len(coded) != length + _FOOTER or has_changed:
             raise DataError(
                 f"{where} is not where it was: the file has changed since it was opened; data must "
-                "stay as it is while it is read."
+                "stay as it is while it is read"
             )
         data = coded[:length]
         if mask(crc32c(data)) != int.from_bytes(coded[length:], "little"):
             raise DataError(
-                f"{where} is damaged: its checksum is wrong; copy or convert the file again."
+                f"{where} is damaged: its checksum is wrong; copy or convert the file again"
             )
         return data
 
@@ -193,7 +193,7 @@ class TFRecordFiles(Sequence[bytes]):
         self.files = [TFRecordFile(path) for path in self.paths]
         self._ends = np.cumsum([len(file) for file in self.files]).tolist()
         if not self._ends or not self._ends[-1]:
-            raise DataError(f"there is no record in {[file.path for file in self.files]}.")
+            raise DataError(f"there is no record in {[file.path for file in self.files]}")
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -250,12 +250,12 @@ def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
         what = "is damaged" if index else "is no TFRecord file"
         raise DataError(
             f"{path!r} {what}: at byte {starts[index]}, where record {index} should start, there "
-            "is no length with a right checksum; copy or convert the file again."
+            "is no length with a right checksum; copy or convert the file again"
         )
     if at > size:
         raise DataError(
             f"{path!r} is cut short: it ends at byte {size} within record {len(starts) - 1}, which "
-            f"starts at byte {starts[-1]}; copy or convert the file again."
+            f"starts at byte {starts[-1]}; copy or convert the file again"
         )
     return np.array(starts, np.int64), lengths.astype(np.int64)
 
@@ -326,7 +326,7 @@ class TFRecordWriter:
     def write(self, record: bytes) -> None:
         """Appends a record."""
         if self._file.closed:
-            raise ValueError(f"the writer of {self._path!r} is closed.")
+            raise ValueError(f"the writer of {self._path!r} is closed")
         length = struct.pack("<Q", len(record))
         for part in (length, record):
             for coded in (part, struct.pack("<I", mask(crc32c(part)))):

@@ -174,7 +174,7 @@ def open_tfrecord_dataset(
         check_split(split_name, schema.splits, f"{name!r} has the splits")
     directory = pathlib.Path(local_path(dataset_dir, "dataset_dir"))
     if not directory.is_dir():
-        raise DataError(f"the data set directory {str(directory)!r} does not exist.")
+        raise DataError(f"the data set directory {str(directory)!r} does not exist")
     names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
     pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
     is_any = name == "tfrecord" and file_pattern is None
@@ -184,7 +184,7 @@ def open_tfrecord_dataset(
     if not files:
         there = [split for split in _USUAL_SPLITS if any(_is_of_split(x, split) for x in found)]
         hint = f"; the splits there are {', '.join(map(repr, there))}" if there else ""
-        raise DataError(f"no file matches the pattern {str(directory / pattern)!r}{hint}.")
+        raise DataError(f"no file matches the pattern {str(directory / pattern)!r}{hint}")
     paths = [str(directory / path) for path in files]
     check_shards(paths, pattern)
     features: dict[str, Feature] = {
@@ -221,7 +221,7 @@ def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
     if not path.exists():
         if num_classes is None:
             raise DataError(
-                f"{str(path)!r} is missing: it names the classes, in a line `0:NAME` for each."
+                f"{str(path)!r} is missing: it names the classes, in a line `0:NAME` for each"
             )
         return numbers_as_names(num_classes, str(path.parent))
     names = read_label_file(path)

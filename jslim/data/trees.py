@@ -325,7 +325,7 @@ def open_tree(path: Path) -> Tree:
     if os.path.isdir(path):
         return _Directory(path)
     if not os.path.exists(path):
-        raise DataError(f"the data set directory {path!r} does not exist.")
+        raise DataError(f"the data set directory {path!r} does not exist")
     with reading(f"the archive {path!r}", kinds=_ANY):  # damage raises errors of many kinds
         open_regular(path).close()
         if zipfile.is_zipfile(path):
@@ -336,9 +336,9 @@ def open_tree(path: Path) -> Tree:
         except tarfile.ReadError as error:
             raise DataError(
                 f"the archive {path!r} is compressed as a whole or damaged ({error}), and files in "
-                "it cannot be reached one by one; unpack it, or pack it as zip or plain tar."
+                "it cannot be reached one by one; unpack it, or pack it as zip or plain tar"
             ) from error
     raise DataError(
         f"the data set directory {path!r} is a file, not a directory, and no zip or tar archive; "
-        "unpack it first."
+        "unpack it first"
     )

@@ -216,7 +216,7 @@ def _shares(where: str, rng: jax.Array, labels: jax.Array, alpha: float) -> jax.
     if labels.ndim != 2 or not jnp.issubdtype(labels.dtype, jnp.floating):
         raise ValueError(
             f"{where}: labels must be floating [batch, num_classes], got {labels.dtype} of shape "
-            f"{labels.shape}; slim.one_hot_encoding makes them."
+            f"{labels.shape}; slim.one_hot_encoding makes them"
         )
     return jax.random.beta(rng, alpha, alpha, (len(labels), 1), jnp.float32)
 

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from numpy.typing import DTypeLike
 
+from jslim.core import checks
+
 # The same code computes on the host and on the device.
 Array = TypeVar("Array", np.ndarray, jax.Array)
 
@@ -14,10 +16,8 @@ Array = TypeVar("Array", np.ndarray, jax.Array)
 def check_image(image: "Image") -> None:
     """Raises ValueError unless the image has three axes."""
     if image.ndim != 3:
-        raise ValueError(
-            f"an image to preprocess must be [height, width, channels], got shape {image.shape}; "
-            "pass one image at a time."
-        )
+        layout, hint = "[height, width, channels]", "pass one image at a time"
+        raise checks.refusal("", "an image to preprocess", layout, f"shape {image.shape}", hint)
 
 
 def require_generator(rng: np.random.Generator | None, where: str) -> np.random.Generator:
@@ -29,7 +29,7 @@ def require_generator(rng: np.random.Generator | None, where: str) -> np.random.
     if rng is None:
         raise ValueError(
             f"{where} with is_training=True draws random numbers; pass rng, a "
-            "numpy.random.Generator."
+            "numpy.random.Generator"
         )
     return rng
 
@@ -231,7 +231,7 @@ def _check_crop(in_height: int, in_width: int, height: int, width: int) -> None:
     if height > in_height or width > in_width:
         raise ValueError(
             f"a crop of {height}x{width} does not fit into an image that is {in_height}x{in_width} "
-            "by then; use a smaller output size, or make the image larger before."
+            "by then; use a smaller output size, or make the image larger before"
         )
 
 

@@ -69,7 +69,7 @@ def get_device_preprocessing(name: str, is_training: bool = False) -> DevicePrep
         if is_training and rng is None:
             raise ValueError(
                 f"the preprocessing of {name!r} with is_training=True draws random numbers; pass "
-                "rng, a key such as slim.make_rng('augmentation') gives."
+                "rng, a key such as slim.make_rng('augmentation') gives"
             )
         images = jnp.asarray(images, jnp.float32)
         return normalize(images if distort is None or rng is None else distort(rng, images))

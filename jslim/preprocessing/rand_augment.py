@@ -57,7 +57,7 @@ def rand_augment(
     """
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(
-            f"rand_augment needs images [batch, height, width, 1 or 3], got {images.shape}."
+            f"rand_augment needs images [batch, height, width, 1 or 3], got {images.shape}"
         )
     most = _GREATEST_MAGNITUDE
     checks.number("rand_augment", "magnitude", magnitude, at_least=0, at_most=most)

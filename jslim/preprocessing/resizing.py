@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jslim.core import checks
+
 
 def _sample_points(
     in_size: int, out_size: int, window: slice
@@ -126,14 +128,7 @@ _TAPS: dict[str, Callable[[int, int], Taps]] = {
 METHODS = ("bilinear", "nearest", "bicubic", "area")  # in TensorFlow's order
 
 
-def resize(
-    image: np.ndarray,
-    height: int,
-    width: int,
-    method: str = "bilinear",
-    *,
-    scale: float | None = None,
-) -> np.ndarray:
+def resize(image: np.ndarray, height: int, width: int, method: str = "bilinear") -> np.ndarray:
     """Resizes by one of the methods of TF1's `tf.image.resize_images`.
 
     Args:
@@ -142,7 +137,6 @@ def resize(
       width: The width to resize to.
       method: `'bilinear'`, `'nearest'`, `'bicubic'` (values may leave the range of the image) or
         `'area'` (means, the only method that uses all pixels when an image shrinks).
-      scale: A factor for the pixels, applied first, in float32; None leaves them.
 
     Returns:
       float32 `[height, width, channels]`.
@@ -153,12 +147,9 @@ def resize(
     >>> resize(np.array([[[0], [2], [4], [6]]]), 1, 2, "area").ravel().tolist()
     [1.0, 5.0]
     """
-    if scale is not None:
-        image = image.astype(np.float32) * np.float32(scale)
     if method == "bilinear":
         return resize_bilinear(image, height, width)
-    if method not in _TAPS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+    checks.one_of("resize", "method", method, METHODS)
     num_channels = image.shape[2]
     pixels, weights = _TAPS[method](image.shape[1], width)
     source = image.reshape(len(image), -1)

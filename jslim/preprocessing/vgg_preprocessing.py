@@ -71,7 +71,7 @@ def crop_and_resize(
     if num_channels != len(CHANNEL_MEANS):
         raise ValueError(
             f"vgg preprocessing needs images of 3 channels, got {num_channels}; convert them to "
-            "RGB, or choose another preprocessing."
+            "RGB, or choose another preprocessing"
         )
     if is_training:
         rng = images.require_generator(rng, "vgg preprocessing")

@@ -101,7 +101,7 @@ class DatasetDataProvider:
             checks.known("", "item", item, self._items)
         for index in self._indices:
             return self._decode(index, items)
-        raise OutOfRangeError("all epochs of the data set have been read.")
+        raise OutOfRangeError("all epochs of the data set have been read")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """All items of every record that is left, by name."""

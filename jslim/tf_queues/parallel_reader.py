@@ -100,7 +100,7 @@ class ParallelReader(QueueRunner[Record]):
     ) -> Iterator[str]:
         for epoch in itertools.count() if num_epochs is None else range(num_epochs):
             if epoch and self._counts["files"] >= len(files) and not self._counts["records"]:
-                raise DataError(f"there is no record in {files}.")
+                raise DataError(f"there is no record in {files}")
             yield from generator.sample(files, len(files)) if shuffle else files
 
     def _next_record(self) -> Record:

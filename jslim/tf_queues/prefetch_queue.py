@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jslim.core import checks
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner
 
 Item = Sequence[ArrayLike] | Mapping[str, ArrayLike]
@@ -33,7 +34,7 @@ class PrefetchQueue(QueueRunner[Any]):
           OutOfRangeError: Fewer items are left; they are lost, as in TensorFlow.
           ValueError: The arrays of one name differ in shape, and `dynamic_pad` is off.
         """
-        return self._stack([self.dequeue() for _ in range(_at_least_one(n))])
+        return self._stack([self.dequeue() for _ in range(checks.count("", "n", n))])
 
     def dequeue_up_to(self, n: int) -> Any:
         """`dequeue_many`, or a smaller batch at the end.
@@ -41,7 +42,7 @@ class PrefetchQueue(QueueRunner[Any]):
         Raises:
           OutOfRangeError: No item is left.
         """
-        return self._stack(self.take_up_to(_at_least_one(n)))
+        return self._stack(self.take_up_to(checks.count("", "n", n)))
 
     def _stack(self, items: list[Any]) -> Any:
         if isinstance(items[0], Mapping):
@@ -60,18 +61,12 @@ class PrefetchQueue(QueueRunner[Any]):
         if not self._pad or len({len(shape) for shape in shapes}) > 1:
             raise ValueError(
                 f"prefetch_queue: {name!r} of a batch has the shapes {sorted(set(shapes))}; give "
-                "all of them one shape, or one rank and dynamic_pad=True."
+                "all of them one shape, or one rank and dynamic_pad=True"
             )
         padded = np.zeros((len(arrays), *np.max(shapes, axis=0)), arrays[0].dtype)
         for row, array in zip(padded, arrays, strict=True):
             row[tuple(map(slice, array.shape))] = array
         return padded
-
-
-def _at_least_one(n: int) -> int:
-    if n < 1:
-        raise ValueError(f"prefetch_queue: at least 1 item must be asked for, got {n}.")
-    return n
 
 
 def prefetch_queue(
@@ -112,7 +107,7 @@ def prefetch_queue(
         if num_threads > 1:
             raise ValueError(
                 f"prefetch_queue: an iterable cannot be read by {num_threads} threads at once; "
-                "give a function that makes an item, or num_threads=1."
+                "give a function that makes an item, or num_threads=1"
             )
         tensors = iter(tensors).__next__
     return PrefetchQueue(tensors, capacity, num_threads, dynamic_pad)

@@ -67,7 +67,7 @@ class FIFOQueue(queue.Queue[T]):
         with self.not_full:
             self.not_full.wait_for(lambda: self._end or self._qsize() < self.capacity)
             if self._end is not None:
-                raise QueueClosedError("the queue is closed and takes no item.")
+                raise QueueClosedError("the queue is closed and takes no item")
             self._put(item)
             self.not_empty.notify()
 
@@ -97,7 +97,7 @@ class FIFOQueue(queue.Queue[T]):
         """
         with self.mutex:
             if self._end is None:
-                self._end = error or OutOfRangeError("the queue is closed and has no more items.")
+                self._end = error or OutOfRangeError("the queue is closed and has no more items")
             if drop:
                 self.queue.clear()
             self.not_empty.notify_all()
@@ -125,11 +125,7 @@ class RandomShuffleQueue(FIFOQueue[T]):
 
     def __init__(self, capacity: int, min_after_dequeue: int = 0, seed: int | None = None):
         super().__init__(capacity)
-        if not 0 <= min_after_dequeue < capacity:
-            raise ValueError(
-                f"min_after_dequeue must be in [0, capacity), got {min_after_dequeue} with a "
-                f"capacity of {capacity}."
-            )
+        checks.number("", "min_after_dequeue", min_after_dequeue, at_least=0, below=capacity)
         self._least = min_after_dequeue
         self._random = random.Random(seed)
 
@@ -193,7 +189,7 @@ class QueueRunner(Generic[T]):
             if self._has_started:
                 raise NestedQueueRunnerError(
                     "a queue runner can be started once; use it in one `with` statement only, or "
-                    "make a new runner."
+                    "make a new runner"
                 )
             self._has_started = True
         for thread in self._threads:
@@ -216,7 +212,7 @@ class QueueRunner(Generic[T]):
             state = "have ended" if self._has_stopped else "have not been started"
             raise RuntimeError(
                 f"the threads that fill this queue {state}; ask for items within "
-                "`with slim.queues.QueueRunners([...]):`."
+                "`with slim.queues.QueueRunners([...]):`"
             )
         return self.queue.dequeue()
 

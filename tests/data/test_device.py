@@ -187,7 +187,7 @@ def test_rows_that_do_not_split_evenly_are_an_error(batch_size, sizes):
     with pytest.raises(
         ValueError,
         match=f"{batch_size} rows cannot be split evenly over 8 devices; use a batch_size of "
-        f"{sizes}\\.",
+        f"{sizes}$",
     ):
         prefetch_to_device(training_batches(batch_size), data_sharding())
 

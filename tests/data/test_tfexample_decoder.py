@@ -232,7 +232,7 @@ WRONG = {
     "image_shapes": (
         {"image/encoded": [b"a", b"bc"], "image/format": b"raw"},
         {"image/encoded": VarLenFeature(bytes), "image/format": FixedLenFeature([], bytes)},
-        Image(repeated=True), r"must have one shape, got \[\(1,\), \(2,\)\]",
+        Image(repeated=True), r"images that must have one shape, got \[\(1,\), \(2,\)\]",
     ),
 }  # fmt: skip
 

@@ -175,7 +175,7 @@ def test_a_runner_that_runs_is_not_started_again():
     ("make", "message"),
     [
         (lambda: FIFOQueue(0), "capacity of a queue must be at least 1, got 0"),
-        (lambda: RandomShuffleQueue(4, 4), r"in \[0, capacity\), got 4 with a capacity of 4"),
+        (lambda: RandomShuffleQueue(4, 4), "must be at least 0 and below 4, got 4"),
         (lambda: QueueRunner(FIFOQueue(1), int, 0), "num_threads must be at least 1, got 0"),
     ],
 )
