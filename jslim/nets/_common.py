@@ -28,6 +28,8 @@ Arguments = dict[str, Any]  # of a layer or a network, by name
 Activation = Callable[[jax.Array], jax.Array] | None
 Scope = str | VariableScope | None
 
+LINEAR: Arguments = {"activation_fn": None, "normalizer_fn": None}  # of a linear layer
+
 
 def with_image_size(size: int, *sources: object) -> Callable[[_F], _F]:
     """Gives a network its `default_image_size` in pixels, and completes its docstring.
@@ -94,8 +96,8 @@ class Head:
 
     def logits(self, net: jax.Array, where: str, scope: str, **arguments: Any) -> jax.Array:
         """The logits, by a 1x1 convolution with these further arguments."""
-        plain: Arguments = {"activation_fn": None, "normalizer_fn": None, **arguments}
-        logits = conv2d(net, self.num_classes or 0, [1, 1], scope=scope, **plain)
+        arguments = {**LINEAR, **arguments}
+        logits = conv2d(net, self.num_classes or 0, [1, 1], scope=scope, **arguments)
         return squeeze_logits(logits, where) if self.spatial_squeeze else logits
 
     def predict(self, logits: jax.Array, end_points: EndPoints) -> Outputs:

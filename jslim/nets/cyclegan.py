@@ -19,7 +19,7 @@ from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import random_normal_initializer
 from jslim.layers import conv2d, conv2d_transpose, instance_norm
-from jslim.nets._common import EndPoints, Function, Outputs, check_images, fixed_padding
+from jslim.nets._common import LINEAR, EndPoints, Function, Outputs, check_images, fixed_padding
 from jslim.nets._generative import enlarge_bilinear, enlarge_nearest, with_border
 from jslim.regularizers import l2_regularizer
 
@@ -182,7 +182,7 @@ def cyclegan_generator_resnet(
                     f"{where}: upsample_fn must make maps twice as large, and after two of them "
                     f"there are {net.shape[1]}x{net.shape[2]} pixels in place of {height}x{width}"
                 )
-            logits = convolve(net, channels, (7, 7), activation_fn=None, normalizer_fn=None)
+            logits = convolve(net, channels, (7, 7), **LINEAR)
             predictions = jnp.tanh(logits) + logits * tanh_linear_slope
             end_points |= {"logits": logits, "predictions": predictions}
     return predictions, end_points

@@ -21,7 +21,7 @@ from jslim.nets._generative import leaky_relu
 
 def _classify(net: jax.Array, num_outputs: int, scope: str | None = None) -> jax.Array:
     """The logits of each pixel, by a 1x1 convolution."""
-    return conv2d(net, num_outputs, [1, 1], activation_fn=None, normalizer_fn=None, scope=scope)
+    return conv2d(net, num_outputs, [1, 1], scope=scope, **_common.LINEAR)
 
 
 def _is_power_of_2(number: int) -> bool:

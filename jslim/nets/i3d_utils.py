@@ -20,7 +20,8 @@ from jslim.core.names import Regularizer
 from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool3d, batch_norm, conv3d, dropout, max_pool3d
 from jslim.layers.utils import n_positive_integers
-from jslim.nets._common import Activation, EndPoints, Function, Head, Outputs, squeeze_logits
+from jslim.nets import _common
+from jslim.nets._common import LINEAR, Activation, EndPoints, Function, Head, Outputs
 from jslim.nets.inception_utils import Layer, Variant, join_branches
 from jslim.regularizers import l2_regularizer
 
@@ -272,16 +273,9 @@ def classify_videos(net: jax.Array, end_points: EndPoints, head: Head, where: st
         if not head.num_classes:
             return net, end_points
         net = dropout(net, head.dropout_keep_prob, scope="Dropout_0b")
-        logits = conv3d(
-            net,
-            head.num_classes,
-            [1, 1, 1],
-            activation_fn=None,
-            normalizer_fn=None,
-            scope="Conv2d_0c_1x1",
-        )
+        logits = conv3d(net, head.num_classes, [1, 1, 1], scope="Conv2d_0c_1x1", **LINEAR)
         logits = jnp.mean(logits, 1)
         if head.spatial_squeeze:
             remedy = "videos of at most 224x224 pixels for one prediction per video"
-            logits = squeeze_logits(logits, where, remedy)
+            logits = _common.squeeze_logits(logits, where, remedy)
         return head.predict(logits, end_points)

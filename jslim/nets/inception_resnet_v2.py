@@ -17,7 +17,7 @@ from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d, fully_connected, repeat, softmax
 from jslim.nets import _common, inception_utils
-from jslim.nets._common import Activation, Arguments, Function, Head, Outputs, Scope
+from jslim.nets._common import LINEAR, Activation, Arguments, Function, Head, Outputs, Scope
 from jslim.nets.inception_utils import Branch, Part, Variant, avg_pool, conv, max_pool, mixed
 from jslim.regularizers import l2_regularizer
 
@@ -88,14 +88,8 @@ def _block(name: str, default_scope: str, *branches: Branch) -> Function:
           An array of the shape of `net`.
         """
         with variable_scope(scope, default_scope, reuse=reuse):
-            added = scale * conv2d(
-                inception_utils.join_branches(net, branches),
-                net.shape[3],
-                [1, 1],
-                normalizer_fn=None,
-                activation_fn=None,
-                scope="Conv2d_1x1",
-            )
+            joined = inception_utils.join_branches(net, branches)
+            added = scale * conv2d(joined, net.shape[3], [1, 1], scope="Conv2d_1x1", **LINEAR)
             if activation_fn is jax.nn.relu6:
                 added = jnp.clip(added, -6.0, 6.0)
             net = net + added

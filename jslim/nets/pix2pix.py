@@ -22,7 +22,7 @@ from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.scopes import variable_scope
 from jslim.initializers import random_normal_initializer
 from jslim.layers import conv2d, conv2d_transpose, dropout, instance_norm
-from jslim.nets._common import Activation, Arguments, EndPoints, Outputs, check_images
+from jslim.nets._common import LINEAR, Activation, Arguments, EndPoints, Outputs, check_images
 from jslim.nets._generative import enlarge_nearest, leaky_relu, with_border
 
 _METHODS = ("nn_upsample_conv", "conv2d_transpose")
@@ -139,7 +139,7 @@ def pix2pix_generator(
                 net = dropout(net, block.decoder_keep_prob, is_training=True)
             end_points[f"decoder{index}"] = net
     with variable_scope("output"):
-        logits = conv2d(net, num_outputs, [4, 4], activation_fn=None, normalizer_fn=None)
+        logits = conv2d(net, num_outputs, [4, 4], **LINEAR)
     end_points |= {"logits": logits, "predictions": jnp.tanh(logits)}
     return logits, end_points
 
@@ -195,6 +195,6 @@ def pix2pix_discriminator(
         stride = 2 if index < last else 1
         net = convolve(net, depth, index, stride, activation_fn=activation_fn, **plain)
         end_points[f"conv{index}"] = net
-    logits = convolve(net, 1, last + 1, 1, activation_fn=None, normalizer_fn=None)
+    logits = convolve(net, 1, last + 1, 1, **LINEAR)
     end_points |= {"logits": logits, "predictions": jax.nn.sigmoid(logits)}
     return logits, end_points

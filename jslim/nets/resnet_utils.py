@@ -212,7 +212,6 @@ class Version:
         """Builds the network in the current variable scope."""
         _common.check_images(inputs, self.name, 1)
         where, collection = opened.name, opened.original_name_scope + "_end_points"
-        plain = {"activation_fn": None, "normalizer_fn": None} if self.is_preactivated else {}
         with arg_scope([conv2d, self.unit_fn, stack_blocks_dense], outputs_collections=collection):
             net, output_stride = inputs, body.output_stride
             if body.include_root_block:
@@ -222,7 +221,7 @@ class Version:
                         got = str(output_stride)
                         raise checks.refusal(where, "output_stride", accepted, got)
                     output_stride //= 4
-                with arg_scope([conv2d], **plain):
+                with arg_scope([conv2d], **(_common.LINEAR if self.is_preactivated else {})):
                     net = conv2d_same(net, 64, 7, stride=2, scope="conv1")
                 net = max_pool2d(net, [3, 3], stride=2, scope="pool1")
             net = stack_blocks_dense(net, blocks, output_stride, body.store_non_strided_activations)

@@ -19,7 +19,7 @@ from jslim.core.scopes import variable_scope
 from jslim.layers import batch_norm, conv2d
 from jslim.layers.utils import collect_named_outputs, last_dimension
 from jslim.nets import resnet_utils
-from jslim.nets._common import Arguments, Head, Outputs, Scope, network_scope, with_image_size
+from jslim.nets._common import LINEAR, Head, Outputs, Scope, network_scope, with_image_size
 from jslim.nets.resnet_utils import Block, Body, conv2d_same, subsample
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
@@ -50,16 +50,15 @@ def bottleneck(
     Returns:
       `[batch, ceil(height / stride), ceil(width / stride), depth]`.
     """
-    plain: Arguments = {"normalizer_fn": None, "activation_fn": None}
     with variable_scope(scope, "bottleneck_v2") as opened:
         preact = batch_norm(inputs, activation_fn=jax.nn.relu, scope="preact")
         if depth == last_dimension(inputs.shape, min_rank=4):
             shortcut = subsample(inputs, stride, "shortcut")
         else:
-            shortcut = conv2d(preact, depth, [1, 1], stride=stride, scope="shortcut", **plain)
+            shortcut = conv2d(preact, depth, [1, 1], stride=stride, scope="shortcut", **LINEAR)
         residual = conv2d(preact, depth_bottleneck, [1, 1], scope="conv1")
         residual = conv2d_same(residual, depth_bottleneck, 3, stride, rate=rate, scope="conv2")
-        residual = conv2d(residual, depth, [1, 1], scope="conv3", **plain)
+        residual = conv2d(residual, depth, [1, 1], scope="conv3", **LINEAR)
         outputs = lax.add(shortcut, residual)
         return collect_named_outputs(outputs_collections, opened.name, outputs)
 

@@ -66,12 +66,11 @@ def self_gating(input_tensor: jax.Array, scope: str, data_format: str = "NDHWC")
         jnp.mean(input_tensor, space, keepdims=True),
         input_tensor.shape[channels],
         [1, 1, 1],
-        activation_fn=None,
-        normalizer_fn=None,
         biases_initializer=None,
         data_format=data_format,
         weights_initializer=truncated_normal_initializer(stddev=0.01),
         scope=f"{scope}/self_gating/transformer_W",
+        **_common.LINEAR,
     )
     return jax.nn.sigmoid(weights) * input_tensor
 
