@@ -40,7 +40,7 @@ def with_border(
         'SYMMETRIC' repeats these pixels too. Upper or lower case.
 
     Raises:
-      ValueError: There is no such mode, or an image is too small for it.
+      ValueError: The mode is unknown, or an image is too small for it.
     """
     if not isinstance(mode, str) or mode.upper() not in _MODES:
         raise checks.refusal(where, "pad_mode", f"one of {', '.join(_MODES)}", repr(mode))

@@ -50,8 +50,10 @@ class center_initializer:
         del key
         shape = tuple(shape)
         if len(shape) != 5 or shape[0] % 2 == 0 or shape[1:3] != (1, 1) or shape[3] != shape[4]:
-            accepted = "[odd, 1, 1, n, n], that of a convolution over time"
-            accepted += " with as many outputs as channels"
+            accepted = (
+                "[odd, 1, 1, n, n], that of a convolution over time with as many outputs as "
+                "channels"
+            )
             raise checks.refusal("center_initializer", "the shape", accepted, str(list(shape)))
         weights = np.zeros(shape, np.float32)
         weights[shape[0] // 2, 0, 0] = np.eye(shape[3])

@@ -119,8 +119,8 @@ def inception_v1(
     """Nine modules of convolutions of several sizes side by side, and a linear classifier.
 
     Args:
-      inputs: Images, `[batch, height, width, channels]`, 193x193 pixels or more; 193 to 224 give
-        one prediction an image.
+      inputs: Images, `[batch, height, width, channels]`, 193x193 pixels or more; up to 224x224
+        give one prediction per image.
       num_classes: Number of logits; None or 0 for the pooled features.
       global_pool: Whether to average over the whole map instead of windows of 7x7, so that images
         of any size give one prediction.

@@ -117,7 +117,7 @@ END_POINTS = {
         "Conv2d_7b_1x1": (8, 1536),
     },
 }
-# What the classifiers add to them: height or the one feature axis, and channels.
+# The end points of the classifiers: height (or the only feature axis) and channels.
 _WITH_AUX = {
     "AuxLogits": (1000, 1000),
     "global_pool": (1, 1536),

@@ -1,4 +1,4 @@
-"""What the tests of the networks share: seeded values, golden files, and their comparison."""
+"""Shared by the tests of the networks: seeded values, golden files, and their comparison."""
 
 import functools
 import hashlib
@@ -18,15 +18,15 @@ import jslim as slim
 
 # Most of the time of a test goes into compiling a network that runs once.
 FAST_COMPILATION = {"xla_backend_optimization_level": 0}
-# Of a network that is made of what others are made of, whose forward values are always compared:
-# its training takes half a minute to compile.
+# For the training of a network of which another test compares the forward values: it takes half a
+# minute to compile.
 if_every_network = pytest.mark.skipif(
     not os.environ.get("JSLIM_EVERY_NETWORK"), reason="JSLIM_EVERY_NETWORK is not set"
 )
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "nets"
-# Standard deviation times root of fan-in that keeps the scale of what goes through relu layers.
+# Standard deviation times root of fan-in of weights that keep the scale of values under relu.
 _GAIN = math.sqrt(2.0)
-# What a normal distribution keeps of its standard deviation when it is cut off at two of them.
+# The standard deviation of a normal distribution that is cut off at 2 standard deviations.
 CUT_OFF = 0.8796
 
 
@@ -116,7 +116,7 @@ def assert_outputs(logits, end_points, golden):
 
 
 def run(model, variables, images, seed=None, **kwargs):
-    """What the compiled model gives, with its end points in their order (jit sorts a dict)."""
+    """The outputs of the compiled model, with end points in their order (jit sorts a dict)."""
     names = []
     rngs = None if seed is None else {"dropout": jax.random.key(seed)}
 

@@ -219,6 +219,6 @@ def test_inception_resnet_v2_block_adds_its_scaled_branches():
     assert (abs(100 * added) > 6).any()
     np.testing.assert_allclose(half, images + 0.5 * added, atol=1e-5)
     np.testing.assert_allclose(cut, np.maximum(half, 0), atol=1e-5)
-    # With relu6 what is added is cut off, too.
+    # With relu6 the summand is clipped too.
     wanted = np.clip(images + np.clip(100 * added, -6, 6), 0, 6)
     np.testing.assert_allclose(bounded, wanted, atol=1e-4)

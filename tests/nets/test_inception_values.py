@@ -1,4 +1,4 @@
-"""The Inception networks compute what those of research/slim compute."""
+"""The Inception networks compute the same values as those of research/slim."""
 
 import jax
 import jax.numpy as jnp

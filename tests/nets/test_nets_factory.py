@@ -150,7 +150,7 @@ def test_each_of_two_calls_of_a_network_has_its_own_end_points(name, reuse):
                 logits, end_points = network(images)
             calls.append({"logits": logits.shape} | {k: v.shape for k, v in end_points.items()})
 
-    # The batch size of an end point says from which call it is.
+    # The batch size of an end point tells its call.
     inputs = [
         jax.ShapeDtypeStruct((count, *frames, size, size, channels), jnp.float32)
         for count in (2, 3)

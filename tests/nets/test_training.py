@@ -93,7 +93,7 @@ def trained_losses(name):
     train_op = slim.learning.create_train_op(
         total_loss, slim.optimizers.sgd(learning_rate), clip_gradient_norm=1.0
     )
-    # Seeded values in place of initial ones, which take as long to compile as the step.
+    # Seeded values instead of initial ones, which take as long to compile as the step.
     state = train_op.init_shapes(jax.random.key(0), batch)
     state = state.replace(
         step=jnp.zeros((), jnp.int32),
