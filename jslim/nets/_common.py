@@ -61,12 +61,19 @@ def without(*names: str) -> Callable[[Network], Network]:
     """Removes arguments from the signature of a network; they keep their defaults."""
 
     def decorate(network: Network) -> Network:
-        parameters = inspect.signature(network).parameters
-        kept = inspect.Signature([p for name, p in parameters.items() if name not in names])
+        if not names:
+            return network
+        signature = inspect.signature(network)
+        parameters = [p for name, p in signature.parameters.items() if name not in names]
+        kept = signature.replace(parameters=parameters)
 
         @functools.wraps(network)
         def narrowed(*args: object, **kwargs: object) -> Outputs:
-            return network(**kept.bind(*args, **kwargs).arguments)
+            try:
+                given = kept.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{network.__name__}() {error}") from None
+            return network(**given.arguments)
 
         narrowed.__signature__ = kept  # type: ignore[attr-defined]
         return narrowed

@@ -144,7 +144,7 @@ NETWORKS: dict[str, Network] = {
         resnet_v1_152=resnet_v1.resnet_v1_152,
         resnet_v1_200=resnet_v1.resnet_v1_200,
     ),
-    # Unlike research/slim's tables say, the published weights are not for VGG's preprocessing.
+    # research/slim's tables name VGG's preprocessing at 224, but the published weights need this.
     **_family(resnet_v2.resnet_arg_scope, ("logits",), size_of_weights=299)(
         resnet_v2_50=resnet_v2.resnet_v2_50,
         resnet_v2_101=resnet_v2.resnet_v2_101,

@@ -4,11 +4,13 @@ import inspect
 import re
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from jslim.layers import softmax
 from jslim.nets import mobilenet_v3, nets_factory, resnet_v1
 
+IMAGES = jnp.ones((1, 8, 8, 3))
 SMALL = {
     "num_classes": 10,
     "is_training": False,
@@ -231,6 +233,13 @@ def test_network_signature_is_that_of_tf_slim(name, first, defaults):
     assert build.__name__ in names
     assert inputs.name == first
     assert [(p.name, p.default) for p in others] == list(defaults.items())
+
+
+def test_arguments_that_a_version_lacks_are_refused_with_its_name():
+    with pytest.raises(TypeError, match=r"^resnet_v2_50\(\) .* argument 'min_base_depth'$"):
+        nets_factory.networks_map["resnet_v2_50"](IMAGES, 10, min_base_depth=8)
+    with pytest.raises(TypeError, match=r"^alexnet_v2\(\) .* argument: 'inputs'$"):
+        nets_factory.networks_map["alexnet_v2"]()
 
 
 @pytest.mark.parametrize("name", nets_factory.list_networks())
