@@ -1,7 +1,7 @@
 """jslim: TF-Slim as it would be written today, on JAX.
 
-What trains, evaluates or holds networks is imported when it is first used: that is most of the time
-that `import jslim` would take beside `import jax, flax`.
+Training, evaluation and networks are imported at their first use. They would take most of the time
+of `import jslim`, apart from jax and flax.
 """
 
 import typing
@@ -143,7 +143,7 @@ __version__ = "0.1.0"
 
 _LATER = _later.names_in("jslim._later")
 
-if not typing.TYPE_CHECKING:  # so that type checkers find what is misspelt
+if not typing.TYPE_CHECKING:  # so that type checkers find misspelt names
 
     def __getattr__(name):
         if name not in _LATER:

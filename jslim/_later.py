@@ -1,7 +1,7 @@
-"""What `jslim` imports when it is first asked for: the one list of it.
+"""The names that `jslim` imports at their first use.
 
-Type checkers read these imports as they stand. At run time the module is not imported:
-`core.later` notes what the imports say, and `jslim` carries out one of them at a time.
+Type checkers read this module as it is. At run time it is not imported: `core.later` notes what
+each import says, and `jslim` carries out one of them at a time.
 """
 
 from jslim import checkpoints as checkpoints

@@ -90,7 +90,7 @@ class constant_initializer(NamedInitializer):
     [[1.0], [2.0]]
     """
 
-    # Bytes compare and hash by value, and Python keeps their hash.
+    # Bytes compare and hash by value, and Python caches their hash.
     _data: bytes
     _dtype: np.dtype
     _shape: tuple[int, ...]
@@ -126,8 +126,8 @@ class constant_initializer(NamedInitializer):
         value = self.value.astype(jax.dtypes.canonicalize_dtype(dtype))
         if self.verify_shape and value.shape != shape:
             raise ValueError(
-                f"constant_initializer: verify_shape is set, and a variable of shape {shape} has "
-                f"not the shape {self._shape} of the value; give it that shape"
+                f"constant_initializer: verify_shape is set, but the variable has shape {shape} "
+                f"and the value has shape {self._shape}; give both the same shape"
             )
         if value.shape == ():
             return jnp.full(shape, value)

@@ -300,6 +300,6 @@ def test_initializers_work_in_linen_and_nnx():
 
 def test_constant_verifies_its_shape_where_it_is_asked_to():
     assert constant_initializer([1.0, 2.0], verify_shape=True)([2]).tolist() == [1.0, 2.0]
-    message = r"verify_shape is set, and a variable of shape \(2, 1\) has not the shape \(2,\)"
+    message = r"the variable has shape \(2, 1\) and the value has shape \(2,\); give both the same"
     with pytest.raises(ValueError, match=message):
         constant_initializer([1.0, 2.0], verify_shape=True)(None, (2, 1))

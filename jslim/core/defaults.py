@@ -38,9 +38,9 @@ def key_of(value: object, what: str) -> Hashable:
     # Arrays are caught by type: a NumPy scalar can be hashed, and a tracer raises too late.
     if isinstance(value, (jax.Array, np.ndarray)):
         raise TypeError(
-            f"arg_scope: {what} is an array, and what stands in a scope must hash and compare "
-            "by value (it becomes part of jit's cache key); pass the array at the call, or set "
-            "an initializer such as constant_initializer instead"
+            f"arg_scope: {what} is an array, and a value in a scope must hash and compare by "
+            "value (it becomes part of jit's cache key); pass the array at the call, or set an "
+            "initializer such as constant_initializer instead"
         )
     # A function that each call of the function around makes anew, though it does the same. One that
     # holds an array or an unhashable value is equal to itself alone (the last line).
@@ -58,9 +58,9 @@ def key_of(value: object, what: str) -> Hashable:
         hash(value)
     except TypeError:
         raise TypeError(
-            f"arg_scope: {what} is an unhashable {type(value).__name__}, and what stands in a "
-            "scope must hash and compare by value (it becomes part of jit's cache key); use a "
-            "tuple, a dict or a frozen dataclass"
+            f"arg_scope: {what} is an unhashable {type(value).__name__}, and a value in a scope "
+            "must hash and compare by value (it becomes part of jit's cache key); use a tuple, a "
+            "dict or a frozen dataclass"
         ) from None
     # 1 == 1.0 == True in Python, but an op may treat them differently.
     return type(value), value

@@ -7,7 +7,7 @@ import jax
 
 from jslim.core import checks
 
-# None, a jax.sharding.Sharding or a jax.memory.Space, which type checkers cannot see.
+# None, a jax.sharding.Sharding or a jax.memory.Space, which has no type for checkers.
 Placement: TypeAlias = Any
 Space = jax.memory.Space
 

@@ -81,7 +81,7 @@ class Tracing:
             if any(const is stand_in for const in closed.consts):
                 raise ScopeError(
                     f"{self.where}: {name!r} of collection {collection!r} is updated by one "
-                    "function and read by a later one, which sees only what there was before; "
+                    "function and read by a later one, which sees only the earlier value; "
                     "give the functions variables of their own"
                 )
         for place, shape in zip(places, shapes[1], strict=True):

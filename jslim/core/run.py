@@ -84,8 +84,8 @@ class Run:
         if self.trace_state != _trace_state():
             raise ScopeError(
                 f"{what}, which happens inside a JAX transformation (grad, remat, scan, vmap, jit) "
-                "that was started within the model function; JAX may keep what it traced and take "
-                "it for other variables; transform a Model instead, as in slim.call_linen("
+                "that was started within the model function; JAX may keep the trace and use it "
+                "with other variables; transform a Model instead, as in slim.call_linen("
                 "flax.linen.remat(slim.Model)(fn), inputs, scope='name')"
             )
 

@@ -35,7 +35,7 @@ def named(variables: object) -> Variables:
     for collection in collections:
         for name, leaf in flax.traverse_util.flatten_dict(_plain(collection), sep="/").items():
             if name in flat:
-                raise ScopeError(f"variable {name!r} stands in two collections of the tree")
+                raise ScopeError(f"variable {name!r} is in two collections of the tree")
             flat[name] = leaf
     return flat
 

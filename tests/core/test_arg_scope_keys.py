@@ -80,7 +80,7 @@ def summed(x, rates=()):
 
 
 def test_array_value_is_refused():
-    message = "arg_scope: a is an array, and what stands in a scope must hash and compare by value"
+    message = "arg_scope: a is an array, and a value in a scope must hash and compare by value"
     for array in (np.zeros(2), jnp.zeros(2)):
         with pytest.raises(TypeError, match=message), slim.arg_scope([seen], a=array):
             pass

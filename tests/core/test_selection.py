@@ -149,7 +149,7 @@ def test_tree_given_inside_a_model_function_is_looked_at_and_not_the_model():
 
 def test_one_name_in_two_collections():
     twice = {"params": {"a": 1.0}, "batch_stats": {"a": 2.0}}
-    with pytest.raises(slim.ScopeError, match="variable 'a' stands in two collections of the tree"):
+    with pytest.raises(slim.ScopeError, match="variable 'a' is in two collections of the tree"):
         named(twice)
 
 
