@@ -115,10 +115,8 @@ def evaluate(config: EvaluateConfig) -> None:
     metric_map = _metric_map(config, contract["num_classes"], len(dataset))
     evaluate_by = image_classifier.make_evaluator(contract, config, metric_map)
     with image_classifier.host_batches(dataset, contract, config, is_training=False) as batches:
-        check_statistics = None
-        if first.variables.get("batch_stats"):
-            network = image_classifier.make_network(contract, config)
-            check_statistics = statistics.StatisticsCheck(network, batches)
+        network = image_classifier.make_network(contract, config)
+        check_statistics = statistics.statistics_check(network, batches)
         for weights in _weights_of_all(config, first):
             made_for = image_classifier.made_for(first.contract)
             image_classifier.check_contract(weights.contract, made_for, weights.path)
@@ -130,7 +128,7 @@ def evaluate(config: EvaluateConfig) -> None:
                 num_evals=config.max_num_batches,
             )
             _report(config, dataset, batches, weights.step, found)
-            if check_statistics is not None:
+            if first.variables.get("batch_stats"):
                 check_statistics(weights)
 
 

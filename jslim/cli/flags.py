@@ -256,9 +256,6 @@ class _Path(flags.ArgumentParser[str]):
     def parse(self, argument: str) -> str:
         return local_path(argument, "it")
 
-    def flag_type(self) -> str:
-        return "a path"
-
 
 class _Number(flags.FloatParser):
     """A number, neither NaN nor infinite; above `above`, if it is given."""

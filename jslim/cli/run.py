@@ -55,13 +55,19 @@ def run(
         cache = config.compilation_cache_dir
         if cache and "compilation_cache_dir" in config.given:
             cache = output_directory(cache, "--compilation_cache_dir")
+    except flags.UnrecognizedFlagError as error:
+        name = str(error.flagname)
+        advice = f"--{name} is TF-Slim's, but not jslim's: {DROPPED.get(name)}"
+        return _fail(argv, advice if name in DROPPED else str(error))
     except (flags.Error, ValueError) as error:
-        return _fail(argv, _explain(error))
+        return _fail(argv, str(error))
     if config.help:
         print(values.get_help())
         return 0
     _log_to_stderr()
-    _use_compilation_cache(cache)
+    if cache:
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     _divide_cpu(getattr(config, "num_clones", 1))
     keep_freed_memory()
     code = _run_program(program, config, argv)
@@ -118,12 +124,6 @@ def _missing_platform() -> str | None:
     return None
 
 
-def _explain(error: Exception) -> str:
-    if isinstance(error, flags.UnrecognizedFlagError) and (advice := DROPPED.get(error.flagname)):
-        return f"--{error.flagname} is TF-Slim's, but not jslim's: {advice}"
-    return str(error)
-
-
 def _fail(argv: Sequence[str], message: str) -> int:
     print(printable(f"{pathlib.Path(argv[0]).name}: {message}", keep="\n\t"), file=sys.stderr)
     return 2
@@ -166,9 +166,3 @@ def _divide_cpu(count: int) -> None:
         # If JAX has started already, `data_mesh` says how many devices there are.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count)
-
-
-def _use_compilation_cache(directory: str | None) -> None:
-    if directory:
-        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(directory))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import logging
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,44 +20,36 @@ _NUM_BATCHES = 4
 _GREAT_DIFFERENCE = 0.1
 
 
-class StatisticsCheck:
-    """Warns if the moving statistics of a checkpoint are still far from those of the data.
+def statistics_check(
+    network: Network, batches: data.BatchIterator
+) -> Callable[[checkpoints.Weights], None]:
+    """Makes a function that warns if the moving statistics of a checkpoint are far from the data's.
 
     Moving statistics start at 0 and 1, and each step moves them by a small part of the way. After a
     short training a network may be good with the statistics of each batch and useless with the
-    moving ones. The check compares both accuracies on the first batches.
+    moving ones. The check compares both accuracies on the first batches, and logs them.
 
     Args:
-      network: On the images of the batches, with an argument `is_training`.
-      batches: Of evaluation; they are rewound.
+      network: A function of the images of the batches, with an argument `is_training`.
+      batches: The batches of evaluation; they are rewound.
     """
+    model = Model(network)
 
-    def __init__(self, network: Network, batches: data.BatchIterator) -> None:
-        model = Model(network)
+    @functools.partial(jax.jit, static_argnums=2)
+    def num_right(variables: Variables, batch: Batch, is_training: bool) -> jax.Array:
+        rngs = {"dropout": jax.random.key(0)}
+        (logits, _), _ = model.apply(
+            variables, batch["image"], is_training=is_training, rngs=rngs, mutable=["batch_stats"]
+        )
+        return jnp.sum(batch["weights"], where=jnp.argmax(logits, -1) == batch["label"])
 
-        @functools.partial(jax.jit, static_argnums=2)
-        def num_right(variables: Variables, batch: Batch, is_training: bool) -> jax.Array:
-            rngs = {"dropout": jax.random.key(0)}
-            (logits, _), _ = model.apply(
-                variables,
-                batch["image"],
-                is_training=is_training,
-                rngs=rngs,
-                mutable=["batch_stats"],
-            )
-            return jnp.sum(batch["weights"], where=jnp.argmax(logits, -1) == batch["label"])
-
-        self._num_right = num_right
-        self._batches = batches
-
-    def __call__(self, weights: checkpoints.Weights) -> None:
-        """Warns, or logs both accuracies if they are close."""
-        self._batches.rewind()
+    def check(weights: checkpoints.Weights) -> None:
+        batches.rewind()
         counts, total = np.zeros(2), 0.0
-        for batch in itertools.islice(self._batches, _NUM_BATCHES):
+        for batch in itertools.islice(batches, _NUM_BATCHES):
             if batch["weights"].min() > 0:  # rows that fill up a batch change its statistics
                 counts += [
-                    float(self._num_right(weights.variables, batch, is_training))
+                    float(num_right(weights.variables, batch, is_training))
                     for is_training in (False, True)
                 ]
                 total += float(batch["weights"].sum())
@@ -80,3 +73,5 @@ class StatisticsCheck:
                 of_batch,
                 total,
             )
+
+    return check

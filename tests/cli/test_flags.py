@@ -10,7 +10,7 @@ import pytest
 from absl import flags as absl_flags
 
 from jslim import data, optimizers
-from jslim.cli import evaluate, flagfiles, tables, train
+from jslim.cli import convert, evaluate, export, flagfiles, predict, tables, train
 from jslim.cli.flags import (
     DROPPED,
     Config,
@@ -110,6 +110,7 @@ def test_flags_that_would_do_nothing_are_refused(words, message):
         refuse_idle(parsed(SizeConfig, *words))
     assert str(error.value) == message
     refuse_idle(parsed(SizeConfig, "--crop=0.5", "--size=3", "--fast"))
+    refuse_idle(parsed(SizeConfig, "--kind=drawing", "--nofast"))
 
 
 def test_every_flag_has_a_help_and_no_dropped_one_is_there():
@@ -161,3 +162,12 @@ def test_help_names_every_flag(main, capfd):
     text = capfd.readouterr().out
     assert "--[no]ignore_missing_vars" in text or "--eval_interval_secs" in text
     assert "--dataset_name" in text
+
+
+@pytest.mark.parametrize("program", [train, evaluate, export, predict, convert])
+def test_every_program_gives_advice_on_flags_of_tf_slim_that_are_dropped(program, capfd):
+    assert program.main(["program.py", "--clone_on_cpu"]) == 2
+    assert capfd.readouterr().err == (
+        "program.py: --clone_on_cpu is TF-Slim's, but not jslim's: set JAX_PLATFORMS=cpu in the "
+        "environment instead\n"
+    )

@@ -63,3 +63,11 @@ def test_recall_at_k_refuses_data_that_does_not_fit():
         metric.update(metric.init(), SCORES, LABELS.astype(jnp.float32))
     with pytest.raises(ValueError, match=r"^streaming_recall_at_k: weights of shape \(3,\) do not"):
         metric.update(metric.init(), SCORES, LABELS, weights=jnp.ones(3))
+
+
+def test_ids_of_different_types_are_compared_without_a_cast_to_the_smaller_one():
+    chosen, labels = jnp.array([[0, 1]], jnp.uint8), jnp.array([[256, 1]])
+    recall = metrics.sparse_recall_at_top_k()
+    assert recall.finalize(recall.update(recall.init(), labels, chosen)) == 0.5
+    precision = metrics.streaming_sparse_precision_at_top_k()
+    assert precision.finalize(precision.update(precision.init(), chosen, labels)) == 0.5
