@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from jslim.cli import reports, run
+from jslim.cli import export, reports, run
 from jslim.core.errors import DataError
 from jslim.core.text import is_one_line, json_line, printable, unique_names
 from jslim.data.tfrecord_datasets import read_label_file, write_label_file
@@ -78,8 +78,14 @@ def test_tables_tell_classes_of_one_name_apart_and_print_no_escapes(tmp_path):
         assert "crane (2)" in text
 
 
-def test_logs_and_errors_print_no_escapes(capsys):
-    record = logging.LogRecord("jslim", 20, "", 0, "read %s\nwell", ("\x1b[2J",), None)
-    assert run._PrintableFormatter("%(message)s").format(record) == "read \\x1b[2J\nwell"
-    assert run._fail(["x.py"], "no \x9b file") == 2
-    assert capsys.readouterr().err == "x.py: no \\x9b file\n"
+def test_logs_and_errors_print_no_escapes(capsys, monkeypatch):
+    logger = logging.getLogger("jslim")
+    for name, value in (("handlers", []), ("propagate", True), ("level", logger.level)):
+        monkeypatch.setattr(logger, name, value)
+
+    def program(config):
+        logger.info("read %s\nwell", "\x1b[2J")
+        raise DataError("no \x9b file")
+
+    assert run.run(program, export.ExportConfig, ["x.py", "--compilation_cache_dir="]) == 2
+    assert capsys.readouterr().err == "read \\x1b[2J\nwell\nx.py: no \\x9b file\n"
