@@ -18,6 +18,7 @@ from jslim.learning.gradients import (
     GradientsFn,
     Multipliers,
     check_multipliers,
+    check_transformed,
     multiply_gradients,
 )
 from jslim.learning.state import PyTree, TrainState
@@ -67,6 +68,16 @@ def by_name(change: GradientsFn) -> Callable[[PyTree], PyTree]:
 def stateless(change: Callable[[PyTree], PyTree]) -> optax.GradientTransformation:
     """The transformation that applies a function to the tree of gradients."""
     return optax.stateless(lambda gradients, params: change(gradients))
+
+
+def transform(where: str, function: GradientsFn) -> optax.GradientTransformation:
+    """A user's function of `{name: gradient}` as a transformation; its results are checked.
+
+    Args:
+      where: The argument of that function, for errors.
+      function: The function.
+    """
+    return stateless(by_name(lambda named: check_transformed(where, function(named), named)))
 
 
 def multiply(multipliers: Multipliers) -> optax.GradientTransformation:

@@ -49,7 +49,7 @@ def multiply_gradients(
       >>> {name: g.tolist() for name, g in multiply_gradients(gradients, {"a": 3.0}).items()}
       {'a/w': [3.0, 3.0], 'b/w': [1.0, 1.0]}
     """
-    gradients = _by_name("multiply_gradients: grads_and_vars", grads_and_vars)
+    gradients = _by_name("multiply_gradients", "grads_and_vars", grads_and_vars)
     if gradient_multipliers is not None and multipliers is not None:
         raise ValueError(
             "multiply_gradients: gradient_multipliers and multipliers are two names of one "
@@ -58,20 +58,17 @@ def multiply_gradients(
     given = gradient_multipliers if multipliers is None else multipliers
     result = dict(gradients)
     for key, multiplier in check_multipliers(given).items():
-        for name in select(gradients, [key], "gradient_multipliers"):
+        for name in select(result, [key], "gradient_multipliers"):
             gradient = result[name]
             result[name] = gradient * jnp.asarray(multiplier, gradient.dtype)
     return result
 
 
-def _by_name(where: str, gradients: Gradients) -> dict[str, jax.Array]:
+def _by_name(where: str, argument: str, gradients: Gradients) -> Gradients:
     """The gradients, which must not be TF-Slim's list of pairs (gradient, variable)."""
-    if not isinstance(gradients, Mapping):
-        raise TypeError(
-            f"{where} must be a dict {{name: gradient}}, got a {type(gradients).__name__}; an "
-            "array has no name, so give it as the key of its gradient"
-        )
-    return dict(gradients)
+    hint = "an array has no name, so give it as the key of its gradient"
+    accepted = "a dict {name: gradient}"
+    return checks.instance(where, argument, gradients, Mapping, accepted, hint)
 
 
 def check_multipliers(multipliers: Multipliers | None) -> Multipliers:
@@ -101,13 +98,8 @@ def clip_gradient_norms(gradients_to_variables: Gradients, max_norm: float) -> d
       >>> clip_gradient_norms({"w": jnp.array([3.0, 4.0])}, 2.5)["w"].tolist()
       [1.5, 2.0]
     """
-    gradients = _by_name("clip_gradient_norms: gradients_to_variables", gradients_to_variables)
-    return clip_each(gradients, max_norm)
-
-
-def clip_each(gradients: PyTree, max_norm: float) -> PyTree:
-    """`clip_gradient_norms` for any tree of gradients."""
-    return jax.tree.map(lambda gradient: _clip(gradient, max_norm), gradients)
+    gradients = _by_name("clip_gradient_norms", "gradients_to_variables", gradients_to_variables)
+    return {name: _clip(gradient, max_norm) for name, gradient in gradients.items()}
 
 
 def clip_gradient_norms_fn(max_norm: float) -> GradientsFn:
@@ -180,20 +172,16 @@ def add_gradients_summaries(grads_and_vars: Gradients) -> Summaries:
     Raises:
       TypeError: `grads_and_vars` is not a dict.
     """
-    return gradient_summaries(_by_name("add_gradients_summaries: grads_and_vars", grads_and_vars))
+    return gradient_summaries(_by_name("add_gradients_summaries", "grads_and_vars", grads_and_vars))
 
 
-def check_transformed(
-    changed: object,
-    gradients: Gradients,
-    where: str = "create_train_op: transform_grads_fn",
-) -> dict[str, jax.Array]:
+def check_transformed(where: str, changed: object, gradients: Gradients) -> dict[str, jax.Array]:
     """The result of a user's function of gradients, which must fit its argument.
 
     Args:
+      where: The function, for errors.
       changed: The result.
       gradients: The argument.
-      where: The function, for errors.
 
     Raises:
       ScopeError: The result is no dict, or has other names, shapes or types.

@@ -19,7 +19,6 @@ from jslim.learning.gradients import (
     Gradients,
     GradientsFn,
     Multipliers,
-    check_transformed,
     clip_by_global_norm,
     global_norm,
 )
@@ -239,10 +238,7 @@ def _as_clipping(given: object) -> optax.GradientTransformation:
         checks.number(_OP, "clip_gradients", max_norm, above=0)
         return chain.stateless(lambda tree: clip_by_global_norm(tree, max_norm))
     if callable(given):
-        where = f"{_OP}: clip_gradients"
-        return chain.stateless(
-            chain.by_name(lambda named: check_transformed(given(named), named, where))
-        )
+        return chain.transform(f"{_OP}: clip_gradients", given)
     accepted = (
         "a number, an optax transformation such as adaptive_clipping_fn(), a function of "
         "{name: gradient} or None"

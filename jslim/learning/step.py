@@ -14,9 +14,8 @@ from jslim.learning.gradients import (
     Gradients,
     GradientsFn,
     Multipliers,
-    check_transformed,
     clip_by_global_norm,
-    clip_each,
+    clip_gradient_norms_fn,
 )
 from jslim.learning.mesh import data_mesh
 from jslim.learning.sharding import DATA_PARALLEL, Rules
@@ -165,11 +164,13 @@ def create_train_op(
     if gradient_multipliers is not None:
         changes.append(chain.multiply(gradient_multipliers))
     if clip_gradient_norm > 0:
-        changes.append(chain.stateless(lambda tree: clip_each(tree, clip_gradient_norm)))
+        clip_each = clip_gradient_norms_fn(clip_gradient_norm)
+        changes.append(chain.stateless(chain.by_name(clip_each)))
     if clip_global_norm > 0:
         changes.append(chain.stateless(lambda tree: clip_by_global_norm(tree, clip_global_norm)))
     if transform_grads_fn is not None:
-        changes.append(chain.stateless(chain.by_name(_checked(transform_grads_fn))))
+        where = "create_train_op: transform_grads_fn"
+        changes.append(chain.transform(where, transform_grads_fn))
     watches: list[chain.Watch] = []
     if summarize_update is not None:
         watches.append(lambda update, grads, _: summarize_update(update.loss, grads, update.state))
@@ -192,7 +193,3 @@ def create_train_op(
         batch_norm_statistics=batch_norm_statistics,
         reduce_dtype=reduce_dtype,
     )
-
-
-def _checked(transform_grads_fn: GradientsFn) -> GradientsFn:
-    return lambda gradients: check_transformed(transform_grads_fn(gradients), gradients)

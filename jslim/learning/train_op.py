@@ -83,9 +83,8 @@ class TrainOp:
                     f"{where}: reduce_dtype needs batch_norm_statistics='replica'; with 'global' "
                     "gradients travel in the dtype that the layers compute in"
                 )
-        decay = self.moving_average_decay
-        if decay is not None and not 0 < decay < 1:
-            raise ValueError(f"{where}: moving_average_decay must lie between 0 and 1, got {decay}")
+        if (decay := self.moving_average_decay) is not None:
+            checks.number(where, "moving_average_decay", decay, above=0, below=1)
         self._update = optax.with_extra_args_support(self.optimizer).update
         self._scope = current_arg_scope()
         self._trained: PyTree = None  # like the params: whether each is trained

@@ -222,11 +222,11 @@ ERRORS = [
      "transform_grads_fn must be a function of .* got 3.0"),
     (lambda: run(training.create_train_op(loss_fn, optax.sgd(0.1), transform_grads_fn=list)),
      slim.ScopeError, "transform_grads_fn must give back .* got list"),
-    (lambda: check_transformed({"a": np.ones(2), "c": ONE}, {"a": np.ones(3), "b": ONE}),
-     slim.ScopeError, r"^create_train_op: transform_grads_fn must give back \{name: gradient\} "
+    (lambda: check_transformed("f: g", {"a": np.ones(2), "c": ONE}, {"a": np.ones(3), "b": ONE}),
+     slim.ScopeError, r"^f: g must give back \{name: gradient\} "
      r"with the names, shapes and types of the 2 gradients that it was given; a is float64 \(2,\) "
      r"and was float64 \(3,\); it lacks 'b'; it has beside them 'c'$"),
-    (lambda: check_transformed({}, {str(i): ONE for i in range(9)}), slim.ScopeError,
+    (lambda: check_transformed("f: g", {}, {str(i): ONE for i in range(9)}), slim.ScopeError,
      "of the 9 gradients that it was given; it lacks '0', '1', '2', and 6 more$"),
     (lambda: training.train(optimize()(), BATCHES, None), ValueError,
      "logdir is None, so save_checkpoint_secs must be None too, got 600.0; give a directory"),

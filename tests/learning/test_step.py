@@ -96,7 +96,7 @@ def test_gradients_as_tf_slims_pairs_are_refused():
         learning.add_gradients_summaries,
     ):
         with pytest.raises(
-            TypeError, match=r"^\w+: \w+ must be a dict \{name: gradient\}, got a list"
+            TypeError, match=r"^\w+: \w+ must be a dict \{name: gradient\}, got list"
         ):
             call([(jnp.ones(1), jnp.ones(1))])
 
@@ -172,7 +172,7 @@ def test_create_train_op_refuses_what_is_neither_function_nor_optimizer(argument
 def test_create_train_op_refuses_numbers_out_of_range():
     with pytest.raises(ValueError, match="clip_gradient_norm must be at least 0"):
         learning.create_train_op(linear_loss, optax.sgd(0.1), clip_gradient_norm=-1.0)
-    with pytest.raises(ValueError, match="moving_average_decay must lie between 0 and 1"):
+    with pytest.raises(ValueError, match=r"moving_average_decay must be in \(0, 1\)"):
         learning.create_train_op(linear_loss, optax.sgd(0.1), moving_average_decay=1.0)
 
 
