@@ -115,7 +115,7 @@ class CheckpointManager:
         return self._lock is not None and self._lock.is_lost()
 
     def reopen(self) -> None:
-        """Makes a lost directory anew. All processes call it together.
+        """Recreates a lost directory. All processes call it together.
 
         Raises:
           OSError: As when the manager was made.

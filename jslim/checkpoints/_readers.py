@@ -114,6 +114,14 @@ def list_variables(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, .
 
     Returns:
       `[(name, shape, dtype)]`, dtype as NumPy spells it; a random key is listed as its data.
+
+    Example:
+      >>> import tempfile
+      >>> from jslim.checkpoints import save_safetensors
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = f"{directory}/model.safetensors"
+      ...     print(list_variables(save_safetensors(path, {"a/w": np.ones(2), "b": np.ones(3)})))
+      [('a/w', (2,), 'float64'), ('b', (3,), 'float64')]
     """
     reader = open_checkpoint(path)
     dtypes = reader.get_variable_to_dtype_map()
@@ -137,6 +145,15 @@ def load_variables(
 
     Raises:
       RestoreError: A name matches nothing, or the checkpoint is missing or broken.
+
+    Example:
+      >>> import tempfile
+      >>> from jslim.checkpoints import save_safetensors
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     path = f"{directory}/model.safetensors"
+      ...     found = load_variables(save_safetensors(path, {"a/w": [1, 2], "b": [3]}), ["a/"])
+      >>> {name: array.tolist() for name, array in found.items()}
+      {'a/w': [1, 2]}
     """
     reader = open_checkpoint(path)
     held = reader.get_variable_to_shape_map()

@@ -59,6 +59,16 @@ def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = No
     Raises:
       RestoreError: There is no checkpoint, it is broken, or it holds another state; the error
         lists the differences, and nothing was read.
+
+    Example:
+      >>> import tempfile
+      >>> from jslim.checkpoints import CheckpointManager
+      >>> with tempfile.TemporaryDirectory() as directory:
+      ...     with CheckpointManager(directory) as checkpoints:
+      ...         checkpoints.save(3, {"w": np.ones(2)}, data_state={"position": 6})
+      ...     restored = restore(directory, {"w": np.zeros(2)})
+      >>> restored.step, restored.data_state, restored.state["w"].tolist()
+      (3, {'position': 6}, [1.0, 1.0])
     """
     return _restore_step(find_step(path), target, shardings)
 

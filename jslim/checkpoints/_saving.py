@@ -54,7 +54,7 @@ def write(
     """Writes a state, each process the parts that it has; an error in one is raised in all.
 
     Args:
-      unfinished: The directory, made anew; removed after an error.
+      unfinished: The directory, created or replaced; removed after an error.
       arrays, described: From `arrays_of`.
       what: What is saved, for errors.
       reads_back: Whether the first process reads everything again and compares.

@@ -35,6 +35,9 @@ def checked(contract: object) -> Values:
 
     Raises:
       Invalid: A key has a value that it cannot have.
+
+    >>> checked({"num_classes": 10, "note": "ours"})
+    {'num_classes': 10, 'note': 'ours'}
     """
     try:
         return _checked(contract)

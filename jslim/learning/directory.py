@@ -18,7 +18,7 @@ _LOOK_SECS = 1.0
 
 
 class RunDirectory(checkpoints.CheckpointManager):
-    """The checkpoints of a run, in a directory that is made anew if it is deleted or renamed.
+    """The checkpoints of a run, in a directory that is recreated if it is deleted or renamed.
 
     Args:
       path: The directory.
@@ -64,7 +64,7 @@ class RunDirectory(checkpoints.CheckpointManager):
         return self.is_lost()
 
     def save_state(self, step: int, state: TrainState, position: object) -> bool:
-        """Saves, in all processes together, and returns whether the directory was made anew."""
+        """Saves, in all processes together, and returns whether the directory was recreated."""
         (is_lost,) = any_of([self.is_lost()])
         if is_lost:
             logger.warning(

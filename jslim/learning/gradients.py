@@ -110,6 +110,10 @@ def clip_gradient_norms_fn(max_norm: float) -> GradientsFn:
 
     Raises:
       ValueError: `max_norm` is not above 0.
+
+    Example:
+      >>> clip_gradient_norms_fn(2.5)({"w": jnp.array([3.0, 4.0])})["w"].tolist()
+      [1.5, 2.0]
     """
     checks.number("clip_gradient_norms_fn", "max_norm", max_norm, above=0)
     return lambda gradients: clip_gradient_norms(gradients, max_norm)
@@ -171,6 +175,10 @@ def add_gradients_summaries(grads_and_vars: Gradients) -> Summaries:
 
     Raises:
       TypeError: `grads_and_vars` is not a dict.
+
+    Example:
+      >>> float(add_gradients_summaries({"w": jnp.array([3.0, 4.0])})["scalar/w/gradient_norm"])
+      5.0
     """
     return gradient_summaries(_by_name("add_gradients_summaries", "grads_and_vars", grads_and_vars))
 

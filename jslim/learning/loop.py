@@ -57,7 +57,7 @@ def train(
     is read back, so that a directory that cannot hold checkpoints is an error at once.
 
     While a run goes on, a second run in the same `logdir` is refused. If the directory is deleted
-    or renamed, it is made anew within a second and saved to. A mark in it says that the run is
+    or renamed, it is recreated within a second and saved to. A mark in it says that the run is
     done: at `number_of_steps`, when `after_step` or `train_step_fn` ends it, and without
     `number_of_steps` at the end of the data. Data that ends early is a warning, and no mark.
 
@@ -106,6 +106,15 @@ def train(
         the error names the first such quantity, the step and the records of its batch. The last
         checkpoint is from before that step.
       RestoreError: `logdir` holds checkpoints of another model.
+
+    Example:
+      >>> import optax, jslim as slim
+      >>> def total_loss(batch):
+      ...     return (slim.model_variable("w", [], initializer=2.0) * batch).mean()
+      >>> train_op = slim.learning.create_train_op(total_loss, optax.sgd(0.1))
+      >>> state = train(train_op, [jax.numpy.ones(3)] * 9, number_of_steps=5)
+      >>> print(f"w = {state.params['w']:.1f} after step {state.step}")
+      w = 1.5 after step 5
     """
     _check_arguments(
         train_op,

@@ -81,6 +81,11 @@ def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
 
     Raises:
       ValueError: The batch cannot be divided among the devices.
+
+    Example:
+      >>> batch = shard_batch({"x": np.ones((4, 3))}, data_mesh(1))
+      >>> batch["x"].shape, tuple(batch["x"].sharding.spec)
+      ((4, 3), ('data',))
     """
 
     def place(path: tuple[object, ...], leaf: PyTree) -> jax.Array:

@@ -106,6 +106,15 @@ def optimize_loss(
       ValueError: A number is out of range, an optimizer or summary is unknown, or the optimizer
         needs a learning rate.
       TypeError: An argument has a wrong type.
+
+    Example:
+      >>> import jslim as slim
+      >>> def total_loss(batch):
+      ...     return (slim.model_variable("w", [], initializer=2.0) * batch).mean()
+      >>> train_op = optimize_loss(total_loss, None, 0.1, "SGD", clip_gradients=0.5)
+      >>> state, outputs = train_op(train_op.init(0, jnp.ones(3)), jnp.ones(3))
+      >>> print(f"loss {outputs['loss']:.1f}, then w = {state.params['w']:.2f}")
+      loss 2.0, then w = 1.95
     """
     for argument, value, default, instead in (
         ("global_step", global_step, None, "the train op counts its steps"),

@@ -90,7 +90,12 @@ def _optimizer(make: Callable[_P, GradientTransformation]) -> Callable[_P, Gradi
 
 @_optimizer
 def sgd(learning_rate: Rate) -> GradientTransformation:
-    """TF's GradientDescentOptimizer: `w -= learning_rate * g`."""
+    """TF's GradientDescentOptimizer: `w -= learning_rate * g`.
+
+    >>> updates, _ = sgd(0.1).update(jnp.array([2.0]), sgd(0.1).init(jnp.array([1.0])))
+    >>> print(updates)
+    [-0.2]
+    """
     return optax.sgd(learning_rate)
 
 
