@@ -1,7 +1,6 @@
 """Optimizers and learning rates: TF1's own traces (tests/golden/optimizers.npz), then dtypes,
 structure of the state, optax's wrappers, and error texts."""
 
-import doctest
 import json
 import pathlib
 
@@ -390,12 +389,6 @@ def test_decay_steps_must_be_a_whole_number(decay_type, decay_steps):
         f"get_learning_rate: decay_steps must be a whole number of at least 1 for {decay_type!r}, "
         f"got {decay_steps!r}; it is epochs per decay * examples / batch size"
     )
-
-
-def test_examples_in_docstrings():
-    results = doctest.testmod(optimizers)
-    assert results.attempted > 0
-    assert results.failed == 0
 
 
 def run_steps(optimizer, weights, gradients):

@@ -1,7 +1,5 @@
 """maxout, spatial_softmax, sequences, sparse entries, legacy layers: uses and errors."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,18 +8,10 @@ from jax.experimental import sparse
 from layer_checks import jit
 
 import jslim as slim
-from jslim.layers import features, sparse_ops
+from jslim.layers import sparse_ops
 
 IMAGES = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 6)), jnp.float32)
 CODES = jnp.array([[7, 0, 5, 0], [0, 0, 0, 0], [0, 3, 0, 1]])
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("module", [features, sparse_ops], ids=lambda module: module.__name__)
-def test_docstring_examples(module):
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 def test_spatial_softmax_finds_the_highest_pixel():

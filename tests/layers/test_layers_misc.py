@@ -1,6 +1,5 @@
 """Dropout, one-hot encoding, pools, repeat and stack beyond TF-Slim's stored numbers."""
 
-import doctest
 import functools
 import math
 
@@ -11,7 +10,7 @@ import pytest
 from layer_checks import jit
 
 import jslim as slim
-from jslim.layers import misc, utils
+from jslim.layers import utils
 from jslim.layers.activations import relu
 
 
@@ -217,13 +216,6 @@ def test_utils(call, expected):
 def test_utils_refuse(call, text):
     with pytest.raises(ValueError, match=text):
         call()
-
-
-def test_doctests():
-    for module in (misc, utils):
-        result = doctest.testmod(module)
-        assert result.attempted > 0
-        assert result.failed == 0
 
 
 def test_whole_floats_are_sizes_and_counts():

@@ -1,7 +1,5 @@
 """Losses of metric learning: TF-Slim's values and gradients, scikit-learn's scores, errors."""
 
-import doctest
-import importlib
 import itertools
 import json
 import pathlib
@@ -250,10 +248,3 @@ ERRORS = [
 def test_errors_say_what_to_do(call, error, text):
     with pytest.raises(error, match=text):
         call()
-
-
-@pytest.mark.parametrize("module", ["metric_learning", "_clustering", "_distances"])
-def test_docstring_numbers(module):
-    result = doctest.testmod(importlib.import_module(f"jslim.losses.{module}"))
-    assert result.attempted
-    assert not result.failed
