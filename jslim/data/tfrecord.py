@@ -164,18 +164,17 @@ class TFRecordFile(Sequence[bytes]):
         with self._opened() as file:
             coded = os.pread(file.fileno(), length + _FOOTER, start + _HEADER)
             has_changed = os.fstat(file.fileno()).st_size != self._size
-        where = f"record {index} of {self.path!r}, at byte {start},"
-        if len(coded) != length + _FOOTER or has_changed:
-            raise DataError(
-                f"{where} is not where it was: the file has changed since it was opened; data must "
-                "stay as it is while it is read"
-            )
         data = coded[:length]
-        if mask(crc32c(data)) != int.from_bytes(coded[length:], "little"):
-            raise DataError(
-                f"{where} is damaged: its checksum is wrong; copy or convert the file again"
+        if len(coded) != length + _FOOTER or has_changed:
+            problem = (
+                "is not where it was: the file has changed since it was opened; data must stay as "
+                "it is while it is read"
             )
-        return data
+        elif mask(crc32c(data)) != int.from_bytes(coded[length:], "little"):
+            problem = "is damaged: its checksum is wrong; copy or convert the file again"
+        else:
+            return data
+        raise DataError(f"record {index} of {self.path!r}, at byte {start}, {problem}")
 
 
 class TFRecordFiles(Sequence[bytes]):

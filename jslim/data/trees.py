@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jslim.core.errors import DataError
 from jslim.core.text import printable
-from jslim.data._errors import reading
+from jslim.data._errors import reading, unreadable
 from jslim.host.files import open_regular, read_member, read_regular
 from jslim.host.limits import IMAGE_BYTES
 from jslim.host.paths import Path, local_path
@@ -28,6 +28,7 @@ _SYSTEM_NAMES = {
     "icon\r", "lost+found", "system volume information", "thumbs.db",
 }  # fmt: skip
 _MAX_DEPTH = 100  # of folders within folders, in an archive
+_DAMAGED = "; the archive is damaged or has changed since it was opened"
 _MAX_LINKS = 40  # of links that lead to links: they may go round in a circle
 
 
@@ -210,22 +211,26 @@ class _Archive(Tree):
         return _listing(self._folders.get(place, ()), self._files.get(place, ()))
 
     def read(self, path: str) -> bytes:
-        what = f"image {self.name_of(path)!r}"
-        with (
-            # An archive can be damaged in many ways, which raise errors of many kinds.
-            reading(what, "; the archive is damaged or has changed since it was opened", _ANY),
-            reading(what, kinds=(NotImplementedError,)),
-        ):
-            if (size := self.size(path)) > IMAGE_BYTES():
+        try:
+            place = self._place(path)
+            if (size := self._size(place)) > IMAGE_BYTES():
                 raise OSError(IMAGE_BYTES.exceeded(f"it has {size} bytes"))
-            return self._read(self._place(path))
+            return self._read(place)
+        except Exception as error:  # damage raises errors of many kinds
+            what = f"image {self.name_of(path)!r}"
+            is_damaged = not isinstance(error, NotImplementedError)
+            raise unreadable(what, error, _DAMAGED if is_damaged else "") from error
+
+    def size(self, path: str) -> int:
+        return self._size(self._place(path))
+
+    @abc.abstractmethod
+    def _size(self, place: str) -> int:
+        """The bytes of the file of that name in the archive."""
 
     @abc.abstractmethod
     def _read(self, place: str) -> bytes:
         """The content of the file of that name in the archive; any error says what is wrong."""
-
-
-_ANY = (Exception,)
 
 
 def _followed(name: str, links: dict[str, str]) -> str:
@@ -263,8 +268,8 @@ class _ZipArchive(_Archive):
     def __reduce__(self) -> tuple[object, ...]:
         return _ZipArchive, (self.root,)
 
-    def size(self, path: str) -> int:
-        return self._members[self._place(path)].file_size
+    def _size(self, place: str) -> int:
+        return self._members[place].file_size
 
     def _read(self, place: str) -> bytes:
         return read_member(self._zip, self._members[place])
@@ -292,8 +297,8 @@ class _TarArchive(_Archive):
         self._file_size = os.path.getsize(path)
         super().__init__(path, members)
 
-    def size(self, path: str) -> int:
-        return self._members[self._place(path)][1]
+    def _size(self, place: str) -> int:
+        return self._members[place][1]
 
     def _read(self, place: str) -> bytes:
         start, size = self._members[place]
@@ -326,7 +331,7 @@ def open_tree(path: Path) -> Tree:
         return _Directory(path)
     if not os.path.exists(path):
         raise DataError(f"the data set directory {path!r} does not exist")
-    with reading(f"the archive {path!r}", kinds=_ANY):  # damage raises errors of many kinds
+    with reading(f"the archive {path!r}", kinds=(Exception,)):  # damage raises many kinds
         open_regular(path).close()
         if zipfile.is_zipfile(path):
             return _ZipArchive(path)
