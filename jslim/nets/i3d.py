@@ -62,7 +62,7 @@ def i3d(
 
     Args:
       inputs: Videos, `[batch, frames, height, width, channels]`. Up to 224x224 pixels give one
-        prediction a video.
+        prediction per video.
       num_classes: Number of logits; None or 0 for the pooled features.
       scope: The variable scope.
 

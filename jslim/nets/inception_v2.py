@@ -149,7 +149,7 @@ def inception_v2(
 
     Args:
       inputs: Images, `[batch, height, width, channels]`; up to 256x256 pixels give one prediction
-        an image.
+        per image.
       num_classes: Number of logits; None or 0 for the pooled features.
       global_pool: Whether to average over the whole map instead of windows of 7x7, so that images
         of any size give one prediction.

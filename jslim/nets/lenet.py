@@ -58,6 +58,12 @@ def lenet(
 
     Raises:
       ValueError: The images are not a batch, or too small.
+
+    >>> import jslim as slim
+    >>> images = jax.numpy.zeros((1, 28, 28, 1))
+    >>> variables = jax.eval_shape(slim.Model(lenet).init, jax.random.key(0), images)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    3274634
     """
     check_images(images, "lenet", 4)
     end_points: EndPoints = {}

@@ -34,7 +34,11 @@ imagenet_config = functools.partial(
 
 
 def cifar_config() -> Config:
-    """The network for images of CIFAR-10."""
+    """The configuration of the network for images of CIFAR-10.
+
+    >>> cifar_config().num_cells
+    18
+    """
     return Config(
         num_cells=18,
         num_conv_filters=32,
@@ -46,7 +50,11 @@ def cifar_config() -> Config:
 
 
 def large_imagenet_config() -> Config:
-    """The large network for ImageNet."""
+    """The configuration of the large network for ImageNet.
+
+    >>> large_imagenet_config().num_cells
+    18
+    """
     return imagenet_config(
         num_cells=18,
         num_conv_filters=168,
@@ -57,7 +65,11 @@ def large_imagenet_config() -> Config:
 
 
 def mobile_imagenet_config() -> Config:
-    """The small network for ImageNet."""
+    """The configuration of the small network for ImageNet.
+
+    >>> mobile_imagenet_config().num_cells
+    12
+    """
     return imagenet_config(
         num_cells=12, num_conv_filters=44, stem_multiplier=1.0, drop_path_keep_prob=1.0
     )

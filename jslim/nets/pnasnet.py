@@ -17,7 +17,11 @@ pnasnet_large_arg_scope = pnasnet_mobile_arg_scope = nasnet.nasnet_mobile_arg_sc
 
 
 def large_imagenet_config() -> Config:
-    """The large network for ImageNet."""
+    """The configuration of the large network for ImageNet.
+
+    >>> large_imagenet_config().num_cells
+    12
+    """
     return nasnet.imagenet_config(
         num_cells=12,
         num_conv_filters=216,
@@ -28,7 +32,11 @@ def large_imagenet_config() -> Config:
 
 
 def mobile_imagenet_config() -> Config:
-    """The small network for ImageNet."""
+    """The configuration of the small network for ImageNet.
+
+    >>> mobile_imagenet_config().num_cells
+    9
+    """
     return nasnet.imagenet_config(
         num_cells=9,
         num_conv_filters=54,

@@ -205,7 +205,7 @@ def s3dg(
 
     Args:
       inputs: Videos, `[batch, frames, height, width, channels]`, or with channels second if
-        NCDHW. Up to 224x224 pixels give one prediction a video.
+        NCDHW. Up to 224x224 pixels give one prediction per video.
       num_classes: Number of logits; None or 0 for the pooled features.
       final_endpoint: The end point of `s3dg_base` that is classified.
       scope: The variable scope.
