@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -113,6 +114,18 @@ def test_the_parser_sees_imports():
 
 def test_every_unit_has_a_level():
     assert {unit_of(path) for path in FILES} == set(LEVELS)
+
+
+def test_the_table_of_the_document_has_the_same_levels():
+    text = (LIBRARY.parent / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", text, re.MULTILINE)
+    levels = {
+        name: int(level)
+        for level, rooms in rows
+        for name in re.findall(r"`(\w+)(?:/|\.py)`", rooms)
+    }
+    scripts = {"train": 5, "eval": 5}
+    assert levels == {n: v for n, v in LEVELS.items() if not n.startswith("_")} | scripts
 
 
 def test_the_library_imports_its_modules_and_not_its_top():
