@@ -25,7 +25,7 @@ from jslim.host.files import read_regular
 from jslim.host.limits import TEXT_BYTES
 
 MAX_DEPTH = 64
-_BYTES_OF_A_VALUE = 16  # a value counts as so many, since shorter ones take more memory than text
+_BYTES_OF_A_VALUE = 16  # at least, since short values take much more memory than text
 
 
 class Invalid(ValueError):

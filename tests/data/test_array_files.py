@@ -1,4 +1,4 @@
-"""MNIST's and CIFAR-10's own files, and NumPy's: what is read is what was written."""
+"""The published files of MNIST and CIFAR-10, and NumPy files: all images and labels are read."""
 
 import gzip
 

@@ -8,7 +8,7 @@ from jslim.data import ArrayDataset, batches
 
 
 def with_bad_records(bad, count=20):
-    """Records of which those have no image that can be read."""
+    """A data set, and a preprocessing that refuses the records in `bad`."""
 
     def refuse(image):
         if image[0, 0, 0] in bad:

@@ -14,7 +14,7 @@ from jslim.preprocessing import preprocessing_factory
 
 
 def numbered(count, num_classes=None):
-    """Images of one pixel that hold their own index; labels count round."""
+    """Images of one pixel with their own index; labels repeat from 0."""
     images = np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
     num_classes = num_classes or count
     return ArrayDataset(images, np.arange(count) % num_classes, num_classes, name="numbers")
@@ -26,7 +26,7 @@ def noisy(image, rng):
 
 @pytest.fixture
 def new_threads():
-    """Gives the threads that were started since the test began."""
+    """Returns the threads that were started since the test began, when it is called."""
     before = set(threading.enumerate())
     return lambda: set(threading.enumerate()) - before
 

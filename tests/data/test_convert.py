@@ -237,7 +237,7 @@ def test_damaged_array_record_files(photos, tmp_path):
     content = bytearray(path.read_bytes())
     assert len(data.ArrayRecordFiles(path)) == 12
     written = np.flatnonzero(np.frombuffer(bytes(content), np.uint8))
-    middle = written[len(written) // 3]  # what is between is padding
+    middle = written[len(written) // 3]  # zeros are padding
     content[middle] ^= 0xFF
     path.write_bytes(content)
     records = data.ArrayRecordFiles(path)

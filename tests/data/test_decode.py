@@ -60,7 +60,7 @@ def test_decode_image_makes_black_and_white_out_of_one_bit():
 
 def test_decode_image_ignores_the_orientation_in_exif():
     exif = Image.Exif()
-    exif[0x0112] = 6  # To be turned by a quarter before it is shown.
+    exif[0x0112] = 6  # EXIF: to be turned by a quarter before it is shown.
     encoded = encode(Image.new("RGB", (8, 4)), format="JPEG", exif=exif)
     assert decode_image(encoded, "x").shape == (4, 8, 3)
 
@@ -221,7 +221,7 @@ def test_a_jpeg_is_decoded_in_the_smallest_size_that_serves(
     image = encoded_image("full_chroma")
     found = image.at_least(*size)
     assert found.shape == (*expected, 3)
-    # It is about the mean of the pixels that became one.
+    # Each pixel is about the mean of the pixels that it replaces.
     whole = np.asarray(image).astype(np.float32)
     divisor = {37: 1, 19: 2, 10: 4, 5: 8}[expected[0]]
     rows, columns = 37 // divisor, 51 // divisor

@@ -16,7 +16,7 @@ from jslim.data import ArrayDataset, batches, digits, prefetch_to_device
 
 @pytest.fixture
 def new_threads():
-    """Gives the threads that were started since the test began."""
+    """Returns the threads that were started since the test began, when it is called."""
     before = set(threading.enumerate())
     return lambda: set(threading.enumerate()) - before
 
@@ -122,7 +122,7 @@ def test_seconds_waited_is_the_time_that_next_took():
         assert iterator.seconds_waited == 0
         for _ in range(6):
             next(iterator)
-        # 0.1 s each, of which the thread may have spent a part before the first `next`.
+        # 0.1 s each; the thread may have spent a part of it before the first `next`.
         before = iterator.seconds_waited
         assert 0.2 < before < 0.9
         time.sleep(0.4)

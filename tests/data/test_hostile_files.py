@@ -1,4 +1,4 @@
-"""Archives, records and arrays of bad will: bombs, depth, links, headers of impossible sizes."""
+"""Malicious archives, records and arrays: bombs, depth, links, headers of impossible sizes."""
 
 import bz2
 import contextlib
@@ -27,10 +27,10 @@ from jslim.data.trees import open_tree
 
 @contextlib.contextmanager
 def within_a_second():
-    """Fails where the body takes longer, or leaves a peak of memory 200 MB above the former."""
+    """Fails if the body takes longer, or raises the peak of memory by 200 MB."""
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     yield
-    assert time.monotonic() - start < 1.5  # one on a machine that does nothing else
+    assert time.monotonic() - start < 1.5  # one on an idle machine
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
 
 
@@ -47,7 +47,7 @@ def zeros_deflated(size):
 
 
 def zip_of(name, packed, declared, method=zipfile.ZIP_DEFLATED):
-    """A zip of one member that is packed already, and says that it has so many bytes."""
+    """A zip of one packed member, whose header says that it has `declared` bytes."""
     sizes = struct.pack("<III", 0, len(packed), declared)
     head = struct.pack("<HHHHH", 20, 0, method, 0, 33) + sizes
     names = struct.pack("<HH", len(name), 0)
@@ -147,7 +147,7 @@ def test_what_is_no_archive_is_refused_at_once(tmp_path):
 
 @pytest.mark.parametrize("wbits", [31, 15])
 def test_records_that_unpack_to_too_much(wbits, tmp_path, monkeypatch):
-    """A single record of 4 GB of zeros, in 4 MB; what was unpacked of it is gone."""
+    """A single record of 4 GB of zeros, in 4 MB; the part that was unpacked is removed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     with TFRecordWriter(tmp_path / "x") as writer:

@@ -1,4 +1,4 @@
-"""Images of bad will: other formats, bombs, things that are no files, files that are cut short."""
+"""Malicious images: other formats, bombs, pipes and devices, files that are cut short."""
 
 import contextlib
 import io
@@ -52,7 +52,7 @@ def shape_or_error(dataset, index):
 
 
 def test_of_all_formats_of_pillow_only_those_named_are_opened(tmp_path, monkeypatch):
-    """One file of each as .jpg, with a `gs` that records its calls in the way of the true one."""
+    """A file of each other format as .jpg, and a program `gs` that records its calls."""
     calls = tmp_path / "calls"
     script = tmp_path / "bin" / "gs"
     script.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Data sets of which files are missing or doubled."""
+"""Data sets with missing or doubled files."""
 
 import json
 
@@ -31,7 +31,7 @@ def write(path, writer=TFRecordWriter):
 
 @pytest.fixture(params=SHARDED)
 def sharded(request, tmp_path):
-    """Opens a data set in whose folder lie three shards; also gives the pattern of its names."""
+    """A folder with three shards, the pattern of their names, and a function that opens them."""
     split, pattern = SHARDED[request.param]
     for index in range(3):
         write(tmp_path / pattern.format(index, 3))

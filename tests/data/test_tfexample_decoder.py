@@ -1,4 +1,4 @@
-"""tf.train.Example: items equal TF-Slim's on files that TensorFlow wrote; what is wrong is said."""
+"""tf.train.Example: items equal TF-Slim's on TensorFlow's files; errors name the example."""
 
 import pathlib
 import sys
@@ -50,7 +50,7 @@ def test_items_equal_those_of_tf_slim(case, number):
         for item, found in zip(items, decoder.decode(EXAMPLES[number]), strict=True):
             wanted = golden[f"{case}/{number}/{item}"]
             assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
-            # A PNG in colours has no brightness of its own: TensorFlow's weights are others.
+            # A PNG in colours has no stored brightness; TensorFlow computes it by other weights.
             atol = 3 if case == "grey" and number == 1 else 0
             np.testing.assert_allclose(
                 found.astype(np.float64), wanted.astype(np.float64), rtol=0, atol=atol

@@ -208,7 +208,7 @@ def test_the_index_of_a_large_file_is_kept_until_the_file_changes(tmp_path, monk
     write([b"b" * 30, b"a" * 80])
     assert list(TFRecordFile(path)) == [b"b" * 30, b"a" * 80]
     assert len(read) == 3
-    # A cache that cannot be written to is done without.
+    # Without a cache that can be written the index is read from the file.
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))
     assert len(TFRecordFile(path)) == 2
     assert len(read) == 4

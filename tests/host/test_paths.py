@@ -1,4 +1,4 @@
-"""What a path may be, for all that take one."""
+"""The rule for paths, which holds wherever a path is taken."""
 
 import os
 import pathlib
@@ -103,7 +103,7 @@ def test_what_cannot_be_written_is_refused_before_it_is_made(tmp_path, monkeypat
             check("file/a/b", "it")
         assert check("new/a/b", "it") == "new/a/b"
     assert output_file("file", "it") == "file"
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # for root all is allowed
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may do anything
     with pytest.raises(ValueError, match=r"it is 'folder/a', but 'folder' cannot be written to; "):
         output_file("folder/a", "it")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

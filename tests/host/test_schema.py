@@ -1,4 +1,4 @@
-"""JSON from elsewhere: limits, and types of what is in it."""
+"""JSON of others: its limits, and the types of its values."""
 
 from typing import Annotated, Any, NamedTuple, TypedDict
 

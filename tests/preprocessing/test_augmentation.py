@@ -1,4 +1,4 @@
-"""Distortions of whole batches: their distributions, and that devices do not matter."""
+"""Distortions of whole batches: their distributions, the same on any number of devices."""
 
 import colorsys
 
@@ -84,7 +84,7 @@ def test_brightness_contrast_and_saturation_are_those_of_one_image_by_uniform_fa
         np.testing.assert_allclose(one, images.adjust_contrast(image, factor), atol=1e-5)
 
     changed = np.asarray(augmentation.random_saturation(KEY, batch, 0.5, 1.5))
-    # Of a pixel that is grey enough not to be clipped.
+    # A pixel that is grey enough not to be clipped.
     places = [colorsys.rgb_to_hsv(*pixel)[1] for pixel in image.reshape(-1, 3)]
     pixel = np.argmin(np.abs(np.array(places) - 0.3))
     before = places[pixel]
@@ -217,7 +217,7 @@ def test_either_of_the_two_for_half_of_the_images():
     own = np.isclose(np.asarray(mixed), np.asarray(batch))
     is_uniform = np.ptp(np.asarray(mixed), axis=(1, 2, 3)) < 1e-4
     assert own.any()
-    # Mixed images have one value; of those that are cut some are wholly their own or the next.
+    # Mixed images have one value; some cut images are entirely themselves or the next image.
     assert count / 2 < is_uniform.sum() < 0.75 * count
 
 

@@ -129,7 +129,7 @@ def test_training_without_fast_mode_draws_method_order_hue_and_contrast(monkeypa
     counts = [used.count(method) for method in ("bilinear", "nearest", "bicubic", "area")]
     assert sum(counts) == 200
     assert min(counts) > 30
-    # Fast mode never turns hues: of a grey ramp with one colour the ratio of its channels' places.
+    # Fast mode never turns the hue, so the order of the channels stays.
     colour = np.full((4, 4, 3), (0.2, 0.3, 0.6), np.float32)
     kept, turned = [
         np.array(

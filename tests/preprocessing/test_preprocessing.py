@@ -32,8 +32,8 @@ def test_cifarnet_evaluation_equals_tensorflow(golden, size):
 
 
 def test_cifarnet_training_crops_and_flips_the_padded_image():
-    # With three equal channels the standardization takes the contrast out again, so what remains
-    # is one of 9 x 9 crops of the padded image, or the mirror image of one.
+    # With three equal channels the standardization removes the contrast again. The result is one
+    # of 9 x 9 crops of the padded image, or the mirror image of one.
     rng = np.random.default_rng(0)
     image = np.repeat(rng.integers(0, 256, (6, 6, 1)), 3, axis=2).astype(np.uint8)
     padded = crop_or_pad(image, 14, 14)
@@ -52,8 +52,8 @@ def test_cifarnet_training_crops_and_flips_the_padded_image():
 
 
 def test_cifarnet_training_contrast_is_uniform_from_a_fifth_to_nine_fifths():
-    # The output size allows one crop alone. The contrast factor is how much larger the variation
-    # within a channel has become against the distance between channels.
+    # The output size allows only one crop. The contrast factor is the growth of the variation
+    # within a channel, relative to the distance between channels.
     rng = np.random.default_rng(0)
     image = rng.integers(0, 100, (8, 8, 3)).astype(np.uint8) + np.array([0, 60, 150], np.uint8)
 

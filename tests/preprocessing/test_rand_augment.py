@@ -15,7 +15,7 @@ GREY = (128, 128, 128)
 
 @pytest.fixture(scope="module")
 def images():
-    """Smooth coloured images, some of which use a part of the range of tones only."""
+    """Smooth coloured images, some with only a part of the range of tones."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
     coarse[1] = coarse[1] // 2 + 40
@@ -33,7 +33,7 @@ def affine(matrix):
     return moved
 
 
-# What torchvision's RandAugment asks of Pillow, at a share of the greatest strength.
+# The calls of Pillow by torchvision's RandAugment, at a share of the greatest strength.
 PILLOW = {
     "identity": lambda s, sign: lambda image: image,
     "shear_x": lambda s, sign: affine((1, sign * 0.3 * s, 0, 0, 1, 0)),

@@ -1,4 +1,4 @@
-"""Queues and the threads that fill them: order, ends, errors, and that nothing is left behind."""
+"""Queues and the threads that fill them: order, ends, errors, and no thread is left."""
 
 import collections
 import itertools
