@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jslim.layers import _common, _lowering
+from jslim.layers import _lowering, _windows
 
 REPETITIONS = 8
 # operation, input shape, shape of the window, stride, and output channels (or none); VALID where
@@ -67,6 +67,16 @@ def shortest(functions: dict[str, Callable[..., Any]], *arguments: jax.Array) ->
     return times
 
 
+def on(platform: str, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """The function, computed as on a platform."""
+
+    def lowered(*arrays: jax.Array) -> jax.Array:
+        with _lowering.lowered_for(platform):
+            return function(*arrays)
+
+    return lowered
+
+
 def with_gradients(function: Callable[..., jax.Array]) -> Callable[..., Any]:
     def pull_back(*arguments: jax.Array) -> Any:
         *arrays, cotangent = arguments
@@ -82,13 +92,9 @@ def main(only: str | None = None) -> None:
         if only not in (None, name):
             continue
         padding = "VALID" if shape[1] == size else "SAME"
-        windows = _common.windows("", shape[1:3], (size,) * 2, (stride,) * 2, padding)
-        functions = {
-            backend: functools.partial(
-                getattr(_lowering, name), windows=windows, channels_first=False, backend=backend
-            )
-            for backend in ("cpu", "xla")
-        }
+        windows = _windows.windows("", shape[1:3], (size,) * 2, (stride,) * 2, padding)
+        function = functools.partial(getattr(_lowering, name), windows=windows)
+        functions = {platform: on(platform, function) for platform in ("cpu", "xla")}
         arrays = [jax.random.normal(jax.random.key(0), shape)]
         if outputs:
             kernel = (size, size, shape[3], outputs)

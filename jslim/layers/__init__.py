@@ -10,13 +10,20 @@ from jslim.layers.combinators import repeat as repeat
 from jslim.layers.combinators import stack as stack
 from jslim.layers.convolutional import conv1d as conv1d
 from jslim.layers.convolutional import conv2d as conv2d
+from jslim.layers.convolutional import conv2d_transpose as conv2d_transpose
 from jslim.layers.convolutional import conv3d as conv3d
+from jslim.layers.convolutional import conv3d_transpose as conv3d_transpose
 from jslim.layers.convolutional import convolution as convolution
 from jslim.layers.convolutional import convolution1d as convolution1d
 from jslim.layers.convolutional import convolution2d as convolution2d
+from jslim.layers.convolutional import convolution2d_transpose as convolution2d_transpose
 from jslim.layers.convolutional import convolution3d as convolution3d
+from jslim.layers.convolutional import convolution3d_transpose as convolution3d_transpose
 from jslim.layers.dense import elu as elu
 from jslim.layers.dense import fully_connected as fully_connected
+from jslim.layers.dense import legacy_fully_connected as legacy_fully_connected
+from jslim.layers.dense import legacy_linear as legacy_linear
+from jslim.layers.dense import legacy_relu as legacy_relu
 from jslim.layers.dense import linear as linear
 from jslim.layers.dense import relu as relu
 from jslim.layers.dense import relu6 as relu6
@@ -31,12 +38,11 @@ from jslim.layers.features import scale_gradient as scale_gradient
 from jslim.layers.features import spatial_softmax as spatial_softmax
 from jslim.layers.generalized_divisive import GDN as GDN
 from jslim.layers.generalized_divisive import gdn as gdn
-from jslim.layers.legacy import legacy_fully_connected as legacy_fully_connected
-from jslim.layers.legacy import legacy_linear as legacy_linear
-from jslim.layers.legacy import legacy_relu as legacy_relu
 from jslim.layers.misc import dropout as dropout
 from jslim.layers.misc import flatten as flatten
+from jslim.layers.misc import images_to_sequence as images_to_sequence
 from jslim.layers.misc import one_hot_encoding as one_hot_encoding
+from jslim.layers.misc import sequence_to_images as sequence_to_images
 from jslim.layers.misc import softmax as softmax
 from jslim.layers.normalization import bias_add as bias_add
 from jslim.layers.normalization import group_norm as group_norm
@@ -48,17 +54,11 @@ from jslim.layers.pooling import avg_pool3d as avg_pool3d
 from jslim.layers.pooling import max_pool2d as max_pool2d
 from jslim.layers.pooling import max_pool3d as max_pool3d
 from jslim.layers.pooling import pool as pool
+from jslim.layers.recomputing import recompute_grad as recompute_grad
 from jslim.layers.recomputing import recompute_scopes as recompute_scopes
 from jslim.layers.reversible import RevBlock as RevBlock
-from jslim.layers.reversible import recompute_grad as recompute_grad
 from jslim.layers.reversible import rev_block as rev_block
-from jslim.layers.sequences import images_to_sequence as images_to_sequence
-from jslim.layers.sequences import sequence_to_images as sequence_to_images
 from jslim.layers.sparse_ops import dense_to_sparse as dense_to_sparse
-from jslim.layers.transposed import conv2d_transpose as conv2d_transpose
-from jslim.layers.transposed import conv3d_transpose as conv3d_transpose
-from jslim.layers.transposed import convolution2d_transpose as convolution2d_transpose
-from jslim.layers.transposed import convolution3d_transpose as convolution3d_transpose
 
 DATA_FORMAT_NCHW = "NCHW"
 DATA_FORMAT_NHWC = "NHWC"

@@ -1,4 +1,4 @@
-"""What batch_norm keeps from step to step: moving statistics, without bias and for renorm."""
+"""The moving statistics of batch_norm: plain, without bias, and for renorm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core.access import assign
 from jslim.core.names import BATCH_STATS
-from jslim.layers._common import ZEROS, Initializer
+from jslim.layers._defaults import ONES, ZEROS
 from jslim.layers._frame import Call
-from jslim.layers._normalizing import ONES, like, scale_and_shift
+from jslim.layers._normalizing import like, scale_and_shift
+from jslim.layers._types import Initializer
 from jslim.variables import model_variable
 
 
@@ -29,7 +30,7 @@ class SquareRoot:
 
 
 class Moving:
-    """The moving mean and variance of one layer, made in the scope that is current."""
+    """The moving mean and variance of one layer, made in the current scope."""
 
     def __init__(self, call: Call, shape: tuple[int, ...], initializers: Mapping[str, Initializer]):
         self.call = call
@@ -52,13 +53,6 @@ class Moving:
             collections=[*own, BATCH_STATS],
         )
 
-    def corrected(
-        self, outputs: jax.Array, mean: jax.Array, variance: jax.Array, axes: Sequence[int]
-    ) -> jax.Array:
-        """What was normalized by the mean and variance of a batch, as training wants it."""
-        del mean, variance, axes
-        return outputs
-
     def update(self, mean: jax.Array, variance: jax.Array, decay: float) -> None:
         """Moves the statistics towards those of a batch."""
         _move("moving_mean", self.mean, mean, decay)
@@ -66,7 +60,7 @@ class Moving:
 
 
 class Debiased(Moving):
-    """With a mean without a share of its initial value, as in Adam: Kingma and Ba (2015)."""
+    """With a mean that has no share of its initial value, as in Adam: Kingma and Ba (2015)."""
 
     def __init__(self, call: Call, shape: tuple[int, ...], initializers: Mapping[str, Initializer]):
         super().__init__(call, shape, initializers)
@@ -79,7 +73,7 @@ class Debiased(Moving):
         one = like(biased, 1.0)
         step = lax.add(self.local_step, one)
         assign(f"{self.name}/local_step", step)
-        # The roundings are TensorFlow's: those of decay count where 1 - decay is small.
+        # Rounds as TensorFlow does: the rounding of decay counts if 1 - decay is small.
         old = lax.pow(lax.full_like(step, one - like(biased, 1.0 - decay)), step)
         share = lax.broadcast(lax.sub(one, old), biased.shape)
         assign("moving_mean", lax.div(biased, share))
@@ -87,7 +81,7 @@ class Debiased(Moving):
 
 
 class Renormalizing(Moving):
-    """With what leads from the statistics of a batch to the moving ones: Ioffe (2017)."""
+    """With a correction from the statistics of a batch to the moving ones: Ioffe (2017)."""
 
     def __init__(
         self,
@@ -108,6 +102,7 @@ class Renormalizing(Moving):
     def corrected(
         self, outputs: jax.Array, mean: jax.Array, variance: jax.Array, axes: Sequence[int]
     ) -> jax.Array:
+        """The array, normalized by the mean and variance of a batch, as if by the moving ones."""
         limits = self.limits
         least = like(variance, self.epsilon**0.5)
         moving_stddev = lax.max(self.renorm_stddev, least)
@@ -138,7 +133,7 @@ class Renormalizing(Moving):
 
 
 def _move(name: str, moving: jax.Array, value: jax.Array, decay: float) -> jax.Array:
-    """Moves a statistic towards `value`, and gives what it is then."""
+    """Moves a statistic towards `value`, and returns its new value."""
     step = lax.mul(lax.sub(moving, value), like(moving, 1.0 - decay))
     moved = lax.sub(moving, step)
     assign(name, moved)

@@ -4,15 +4,16 @@
     def bias_add(call: Call, inputs: jax.Array, activation_fn: Activation = None, ...): ...
 
 makes the op `bias_add(inputs, activation_fn=None, ...)`. The frame opens the scope and makes a
-`Call` of the call. The body computes its result, for which the `Call` checks inputs and makes
-variables. The frame then adds the biases or normalizes, activates, and collects the result. It
-takes what it needs for that from the arguments named in `Shared`, so a body that has them in its
-signature need not use them.
+`Call`. The body computes the result, with checks of inputs and variables from the `Call`. The frame
+then adds biases or normalizes, activates, and collects the result. For these steps it reads the
+arguments named in `Shared`; a body has them in its signature and need not use them.
 """
 
+import contextlib
+import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypedDict, TypeVar, cast
 
@@ -26,25 +27,16 @@ from jslim.core.arg_scope import add_arg_scope
 from jslim.core.context import context
 from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
-from jslim.layers import _common, utils
-from jslim.layers._common import (
-    IMAGES,
-    Activation,
-    Collections,
-    Initializer,
-    Normalizer,
-    Padding,
-    Pair,
-    Rank,
-    Regularizer,
-    Windows,
-)
+from jslim.layers import _common, _windows, utils
+from jslim.layers._ranks import IMAGES, RANKS, Rank
+from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.layers._windows import Padding, Pair, Windows
 from jslim.variables import model_variable
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., object])
 
-# The ops that compute in what their argument `dtype` says.
+# The ops that compute in the dtype of their argument `dtype`.
 COMPUTING_OPS: list[Callable[..., jax.Array]] = []
 
 
@@ -79,17 +71,17 @@ class Call:
         self.channels_first = False
         self.channel_axis = -1
         self._given = given
-        self.dtype: np.dtype  # what it computes in, once it has its inputs
-        self.result_dtype: np.dtype | None = None  # where that is another one
+        self.dtype: np.dtype  # of the computation; known after `floating` or `exact`
+        self.result_dtype: np.dtype | None = None  # if it is another one
 
     def floating(self, inputs: ArrayLike) -> jax.Array:
-        """The inputs in the dtype that the layer computes in: `dtype`, or their own."""
+        """The inputs in the dtype of the computation: `dtype`, or their own."""
         array = _common.as_floating(self.where, inputs, self._given.get("dtype"))
         self.dtype = array.dtype
         return array
 
     def exact(self, inputs: ArrayLike) -> jax.Array:
-        """The inputs in at least float32; the result gets the dtype `dtype`, or theirs."""
+        """The inputs in at least float32. The result gets `dtype`, or the dtype of the inputs."""
         array = _common.as_floating(self.where, inputs)
         wanted = self._given.get("dtype") or array.dtype
         self.result_dtype = _common.floating_dtype(self.where, wanted)
@@ -97,7 +89,7 @@ class Call:
         return _common.cast(array, self.dtype)
 
     def features(self, array: jax.Array, last: str = "features") -> jax.Array:
-        """The array, which has a batch axis and features or channels."""
+        """The array, which must have a batch axis and features or channels."""
         hint = "add a batch axis"
         checks.rank(self.where, "inputs", array, f"[batch, ..., {last}]", hint)
         return array
@@ -111,13 +103,13 @@ class Call:
         return self.channel_axis
 
     def images(self, array: jax.Array, dims: int | None = None) -> jax.Array:
-        """The array, which has as many spatial dimensions as the op, or `dims`."""
+        """The array, which must have the spatial dimensions of the op, or `dims` of them."""
         dims = dims or self.rank.dims or array.ndim - 2
-        if dims not in _common.RANKS:
+        if dims not in RANKS:
             accepted = "[batch, ..., channels] with 1 to 3 spatial dimensions"
             got = f"shape {array.shape}"
             raise checks.refusal(self.where, "inputs", accepted, got, "reshape them")
-        rank = _common.RANKS[dims]
+        rank = RANKS[dims]
         self.find_channels(array, rank)
         axes = f"channels, {rank.space}" if self.channels_first else f"{rank.space}, channels"
         hint = "add a batch axis" if array.ndim == dims + 1 else "reshape them"
@@ -134,7 +126,7 @@ class Call:
         *,
         rate_name: str = "rate",
     ) -> Windows:
-        """Where the windows over the images lie."""
+        """The places of the windows over the images."""
         dims = images.ndim - 2
         size = checks.positive_integers(self.where, "kernel_size", kernel_size, dims)
         steps = checks.positive_integers(self.where, "stride", stride, dims)
@@ -144,11 +136,16 @@ class Call:
                 f"{self.where}: stride and {rate_name} cannot both be above 1, got stride={steps} "
                 f"and {rate_name}={spread}; use one of them"
             )
-        spatial = self.spatial(images)
-        return _common.windows(self.where, spatial, size, steps, padding, rate=spread)
-
-    def spatial(self, images: jax.Array) -> tuple[int, ...]:
-        return images.shape[2:] if self.channels_first else images.shape[1:-1]
+        spatial = images.shape[2:] if self.channels_first else images.shape[1:-1]
+        return _windows.windows(
+            self.where,
+            spatial,
+            size,
+            steps,
+            padding,
+            rate=spread,
+            channels_first=self.channels_first,
+        )
 
     def channels(self, array: jax.Array) -> int:
         return array.shape[self.channel_axis]
@@ -160,7 +157,7 @@ class Call:
         initializer: Initializer,
         regularizer: Regularizer = None,
     ) -> jax.Array:
-        """The variable `name` of the layer, cast to what the layer computes in."""
+        """The variable `name` of the layer, in the dtype of the computation."""
         value = model_variable(
             name,
             shape,
@@ -173,7 +170,7 @@ class Call:
         gather = context().gather
         if gather is None:
             return _common.cast(value, self.dtype)
-        # Narrow first and then whole: half the bytes travel, of the gradient too.
+        # Cast before gathering: half the bytes travel, also of the gradient.
         run, scope, _ = frame(self.where)
         full = scope.full_name(name)
         return gather(full, _common.cast(run.stored(full), self.dtype))
@@ -183,11 +180,11 @@ class Call:
         return utils.get_variable_collections(self._given.get("variables_collections"), name)
 
     def rounded(self, outputs: jax.Array) -> jax.Array:
-        """The result in its own dtype, where that is not what the layer computes in."""
+        """The result in its own dtype, if the computation has another one."""
         return outputs if self.result_dtype is None else _common.cast(outputs, self.result_dtype)
 
     def finished(self, outputs: jax.Array) -> jax.Array:
-        """What follows a body: normalizer or biases, activation, collections."""
+        """The steps after a body: normalizer or biases, activation, collections."""
         given = self._given
         if (normalizer_fn := given.get("normalizer_fn")) is not None:
             outputs = normalizer_fn(outputs, **(given.get("normalizer_params") or {}))
@@ -207,12 +204,14 @@ class Call:
 class layer:
     """Declares an op by its body. Several ops of one body are a family."""
 
-    scope: str | Callable[[Mapping[str, object]], str]  # the default one, or made of the arguments
-    name: str = ""  # of the op, by default that of the body
-    shown: str = ""  # its name in errors, where that is a shorter one
+    scope: (
+        str | Callable[[Mapping[str, object]], str]
+    )  # the default one, or a function of arguments
+    name: str = ""  # of the op; default: the name of the body
+    shown: str = ""  # the op's name in errors, if it is shorter
     rank: Rank = IMAGES
-    member: str = ""  # which of its family it is, for the body
-    # How an op is named that makes no variables, and so opens no scope around its body.
+    member: str = ""  # the op's place in its family, for the body
+    # Names an op without variables, which opens no scope around its body.
     names: Callable[[str | None, str], str] | None = None
     fixed: Mapping[str, object] = field(default_factory=dict)  # arguments of the body, not the op
     words: Mapping[str, str] = field(default_factory=dict)  # for the docstring
@@ -226,40 +225,38 @@ class layer:
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         shown, compute = self.shown or name, _renamed(body, name)
 
-        def run(scope: str, given: Shared, /, *args: P.args, **kwargs: P.kwargs) -> jax.Array:
-            call = Call(self, f"{shown} at {scope!r}", scope, given)
-            return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
-
+        @functools.wraps(compute)
         def op(*args: P.args, **kwargs: P.kwargs) -> jax.Array:
             for argument in self.fixed.keys() & kwargs.keys():
                 raise TypeError(f"{name}() got an unexpected keyword argument {argument!r}")
             given = defaults | dict(zip(by_position, args, strict=False)) | kwargs
             default = self.scope if isinstance(self.scope, str) else self.scope(given)
             shared = cast(Shared, given)
-            scope = shared.get("scope", shared.get("name"))
-            if self.names is not None:
-                return run(self.names(scope, default), shared, *args, **kwargs)
-            with variable_scope(scope, default, reuse=shared.get("reuse")) as opened:
-                return run(opened.name, shared, *args, **kwargs)
+            with self._opened(shared, default) as scope:
+                call = Call(self, f"{shown} at {scope!r}", scope, shared)
+                return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
 
-        described = {
-            "__name__": name,
-            "__qualname__": name,
-            "__module__": body.__module__,
-            "__doc__": self._filled(body.__doc__ or ""),
-            "__signature__": inspect.Signature(parameters, return_annotation=jax.Array),
-            "__wrapped__": body,
-        }
-        for attribute, value in described.items():
-            setattr(op, attribute, value)
+        signature = inspect.Signature(parameters, return_annotation=jax.Array)
+        op.__dict__["__signature__"] = signature
+        op.__doc__ = self._filled(body.__doc__ or "")
         op.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": jax.Array}
         declared = add_arg_scope(op) if self.is_arg_scoped else op
         if self.computes_in_dtype:
             COMPUTING_OPS.append(declared)
         return declared
 
+    @contextlib.contextmanager
+    def _opened(self, given: Shared, default: str) -> Iterator[str]:
+        """The full name of a call, in its scope if it has one."""
+        scope = given.get("scope", given.get("name"))
+        if self.names is not None:
+            yield self.names(scope, default)
+            return
+        with variable_scope(scope, default, reuse=given.get("reuse")) as opened:
+            yield opened.name
+
     def _parameters(self, body: Callable[..., object]) -> list[inspect.Parameter]:
-        """Those of the op: an op for volumes has 'NDHWC' where its body says 'NHWC'."""
+        """The parameters of the op: for volumes 'NDHWC' replaces the body's default 'NHWC'."""
         _, *parameters = inspect.signature(body).parameters.values()
         return [
             p.replace(default=self.rank.last) if p.default == IMAGES.last else p
@@ -273,7 +270,7 @@ class layer:
 
 
 def _renamed(body: F, name: str) -> F:
-    """The body under the name of the op, which Python's errors for wrong arguments then say."""
+    """The body under the name of the op, for Python's own errors about wrong arguments."""
     assert isinstance(body, types.FunctionType)
     renamed = types.FunctionType(
         body.__code__, body.__globals__, name, body.__defaults__, body.__closure__

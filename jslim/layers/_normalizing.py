@@ -1,4 +1,4 @@
-"""What the normalizers share: statistics of an array, and normalizing it by its own ones."""
+"""What the normalizers share: statistics of an array, and its normalization by them."""
 
 import functools
 import math
@@ -10,12 +10,11 @@ import jax
 import numpy as np
 from jax import lax
 
-from jslim.core.errors import did_you_mean
-from jslim.initializers import ones_initializer
-from jslim.layers._common import ZEROS, Initializer, Regularizer
+from jslim.core import checks
+from jslim.layers._defaults import ONES, ZEROS
 from jslim.layers._frame import Call
+from jslim.layers._types import Initializer, Regularizer
 
-ONES = ones_initializer()
 Value = TypeVar("Value")
 Arguments = tuple[jax.Array, jax.Array | None, jax.Array | None]
 Normalized = tuple[jax.Array, jax.Array, jax.Array]
@@ -24,13 +23,9 @@ Normalized = tuple[jax.Array, jax.Array, jax.Array]
 def by_name(
     where: str, argument: str, given: Mapping[str, Value] | None, names: Sequence[str]
 ) -> Mapping[str, Value]:
-    """A dict argument, whose keys have to be among `names`."""
+    """A dict argument, whose keys must be among `names`."""
     for name in given or {}:
-        if name not in names:
-            raise ValueError(
-                f"{where}: {argument} has no parameter {name!r}{did_you_mean(name, names)} (there "
-                f"are {', '.join(names)})"
-            )
+        checks.known(where, f"{argument} for", name, names)
     return given or {}
 
 
@@ -44,13 +39,13 @@ def inverse_deviation(variance: jax.Array, epsilon: float) -> jax.Array:
 
 
 def scale_and_shift(
-    array: jax.Array, scale: jax.Array | None, shift: jax.Array | None, axes: Sequence[int]
+    array: jax.Array, gamma: jax.Array | None, beta: jax.Array | None, axes: Sequence[int]
 ) -> jax.Array:
-    """`array * scale + shift`; `scale` and `shift` have the axes `axes` of the array."""
-    if scale is not None:
-        array = lax.mul(array, lax.broadcast_in_dim(scale, array.shape, axes))
-    if shift is not None:
-        array = lax.add(array, lax.broadcast_in_dim(shift, array.shape, axes))
+    """`array * gamma + beta`, where both have the axes `axes` of the array."""
+    if gamma is not None:
+        array = lax.mul(array, lax.broadcast_in_dim(gamma, array.shape, axes))
+    if beta is not None:
+        array = lax.add(array, lax.broadcast_in_dim(beta, array.shape, axes))
     return array
 
 
@@ -61,7 +56,7 @@ def scale_parameters(
     initializers: Mapping[str, Initializer] | None = None,
     regularizers: Mapping[str, Regularizer] | None = None,
 ) -> dict[str, jax.Array | None]:
-    """Makes those of `gamma` and `beta` that are wanted, in this order, and None for the other."""
+    """The parameters `gamma` and `beta`, made in the order of `wanted`; None if not wanted."""
     initializers, regularizers = initializers or {}, regularizers or {}
     made: dict[str, jax.Array | None] = dict.fromkeys(wanted)
     for name, is_wanted in wanted.items():
@@ -73,7 +68,7 @@ def scale_parameters(
 
 @dataclass(frozen=True)
 class Over:
-    """What statistics are taken over: all axes of an array but some, and mesh axes."""
+    """The axes that statistics are taken over: all of an array but some, and mesh axes."""
 
     kept: tuple[int, ...]  # the axes of the statistics, in order
     axis_name: str | tuple[str, ...] | None = None
@@ -84,7 +79,7 @@ class Over:
         return lax.broadcast_in_dim(values, array.shape, self.kept)
 
     def count(self, array: jax.Array) -> int:
-        """How many elements each statistic is of, on all devices."""
+        """The number of elements that each statistic is taken over, on all devices."""
         devices = lax.axis_size(self.axis_name) if self.axis_name else 1
         return math.prod(array.shape[axis] for axis in self._reduced(array)) * devices
 
@@ -95,14 +90,11 @@ class Over:
     def mean(self, array: jax.Array) -> jax.Array:
         return lax.mul(self.sum(array), like(array, 1 / self.count(array)))
 
-    def moments(self, array: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mean = self.mean(array)
+    def variance(self, array: jax.Array, mean: jax.Array) -> jax.Array:
         if self.has_one_pass:
             variance = lax.sub(self.mean(lax.square(array)), lax.square(mean))
-            # Rounding can make the difference negative.
-            return mean, lax.max(variance, like(variance, 0.0))
-        deviations = lax.sub(array, self.spread(mean, array))
-        return mean, self.mean(lax.square(deviations))
+            return lax.max(variance, like(variance, 0.0))  # rounding can make it negative
+        return self.mean(lax.square(lax.sub(array, self.spread(mean, array))))
 
     def _reduced(self, array: jax.Array) -> list[int]:
         return [axis for axis in range(array.ndim) if axis not in self.kept]
@@ -115,20 +107,23 @@ class Over:
 def normalize(
     over: Over, epsilon: float, array: jax.Array, gamma: jax.Array | None, beta: jax.Array | None
 ) -> Normalized:
-    """The array normalized by its own mean and variance; the mean; the variance.
+    """The array, normalized by its own mean and variance, times gamma plus beta; mean; variance.
 
-    Mean and variance are constants for the gradient.
-    `gamma` and `beta`, which the result is scaled and shifted by, have the shape of the statistics.
+    Mean and variance are constants for the gradient. `gamma` and `beta` have their shape.
     """
-    mean, variance = over.moments(array)
+    mean, variance, _, scale, deviations = _parts(over, epsilon, array, gamma)
+    return scale_and_shift(deviations, scale, beta, over.kept), mean, variance
+
+
+def _parts(
+    over: Over, epsilon: float, array: jax.Array, gamma: jax.Array | None
+) -> tuple[jax.Array, ...]:
+    """Mean, variance, inverse deviation, that times gamma, and differences from the mean."""
+    mean = over.mean(array)
+    variance = over.variance(array, mean)
     inverse = inverse_deviation(variance, epsilon)
-    outputs = scale_and_shift(
-        lax.sub(array, over.spread(mean, array)),
-        inverse if gamma is None else lax.mul(gamma, inverse),
-        beta,
-        over.kept,
-    )
-    return outputs, mean, variance
+    scale = inverse if gamma is None else lax.mul(gamma, inverse)
+    return mean, variance, inverse, scale, lax.sub(array, over.spread(mean, array))
 
 
 @normalize.defjvp
@@ -137,14 +132,11 @@ def _normalize_jvp(
 ) -> tuple[Normalized, Normalized]:
     array, gamma, beta = primals
     array_dot, gamma_dot, beta_dot = tangents
-    mean, variance = over.moments(array)
-    inverse = inverse_deviation(variance, epsilon)
-    scale = inverse if gamma is None else lax.mul(gamma, inverse)
-    deviations = lax.sub(array, over.spread(mean, array))
+    mean, variance, inverse, scale, deviations = _parts(over, epsilon, array, gamma)
     outputs = scale_and_shift(deviations, scale, beta, over.kept)
 
-    # outputs = deviations * scale + beta. What multiplies the deviations goes into one factor,
-    # and what is the same for a whole statistic into one term: the transpose has one sum for each.
+    # outputs = deviations * scale + beta. All that multiplies the deviations goes into one factor,
+    # and all that is constant for a statistic into one term: the transpose has one sum for each.
     share = lax.mul(scale, like(scale, -1 / over.count(array)))
     term = lax.mul(share, over.sum(array_dot))
     factor = lax.mul(lax.mul(share, lax.square(inverse)), over.sum(lax.mul(array_dot, deviations)))
@@ -155,7 +147,7 @@ def _normalize_jvp(
     moved = deviations
     if over.has_one_pass:
         # The transpose then sums products with the array itself: XLA's CPU backend writes the
-        # deviations out for such a sum. What this rounds away is less than in the variance.
+        # deviations out for such a sum. This rounds off less than the variance does.
         moved = array
         term = lax.sub(term, lax.mul(mean, factor))
     outputs_dot = lax.add(
@@ -171,7 +163,7 @@ def normalize_weighted(
 ) -> Normalized:
     """The array normalized by its weighted mean and variance; the mean; the variance.
 
-    `weights` are `[batch]`. Where they are all zero, so are the mean and the variance.
+    `weights` are `[batch]`. If they are all zero, so are the mean and the variance.
     """
     spread = lax.broadcast_in_dim(weights, array.shape, (0,))
     total = over.sum(spread)

@@ -1,68 +1,55 @@
 """Normalizing each example, or groups of its channels, by their own mean and variance.
 
-A group's statistics are made of sums for each channel, and the derivatives of sums of the array
-itself and not of differences to a mean of each example: on XLA's CPU backend a sum over axes around
-one that stays, or of differences to such values, takes three times as long.
+The statistics of a group are made of sums for each channel, and the derivatives of sums of the
+array itself and not of differences from the mean: on XLA's CPU backend a sum over axes around one
+that stays, or of such differences, takes three times as long.
 """
 
+import dataclasses
 import functools
-import math
-from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jslim.layers import _lowering
-from jslim.layers._normalizing import inverse_deviation, like
+from jslim.layers._normalizing import Over, inverse_deviation, like
 
 Moments = tuple[jax.Array, jax.Array]
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Axes that are normalized over, and groups of consecutive channels if there are any."""
+@dataclasses.dataclass(frozen=True)
+class Groups(Over):
+    """Statistics over axes of each example, and over groups of consecutive channels if any."""
 
-    reduced: tuple[int, ...]  # beside the channels of a group
-    epsilon: float
-    number: int | None = None  # of groups
-    channels_axis: int | None = None
-    has_one_pass: bool = False  # the variance as E[x ** 2] - E[x] ** 2, however inexact
+    epsilon: float = 0.0
+    number: int = 1  # of groups
+    channels_axis: int | None = None  # one of those kept
 
-    def kept(self, array: jax.Array) -> list[int]:
-        return [axis for axis in range(array.ndim) if axis not in self.reduced]
+    @property
+    def place(self) -> int:
+        """The axis of the channels in the statistics."""
+        return 0 if self.channels_axis is None else self.kept.index(self.channels_axis)
 
-    def spread(self, values: jax.Array, array: jax.Array) -> jax.Array:
-        """A value for each channel in the shape of `array`."""
-        return lax.broadcast_in_dim(values, array.shape, self.kept(array))
+    def size(self, array: jax.Array) -> int:
+        """The number of channels in a group."""
+        return 1 if self.channels_axis is None else array.shape[self.channels_axis] // self.number
 
     def of_channels(self, values: jax.Array, array: jax.Array) -> jax.Array:
-        """A value for each channel from one for each group."""
-        place, size = self.place_and_size(array)
-        if size == 1:
-            return values
-        shape = list(values.shape)
-        shape.insert(place + 1, size)
-        axes = [axis for axis in range(len(shape)) if axis != place + 1]
-        values = lax.broadcast_in_dim(values, shape, axes)
-        return lax.reshape(values, [array.shape[axis] for axis in self.kept(array)])
+        """A value for each channel, from one for each group or for each channel."""
+        is_of_groups = self.size(array) > 1 and values.shape[self.place] == self.number
+        return jnp.repeat(values, self.size(array), self.place) if is_of_groups else values
+
+    def spread(self, values: jax.Array, array: jax.Array) -> jax.Array:
+        return super().spread(self.of_channels(values, array), array)
 
     def mean(self, array: jax.Array) -> jax.Array:
-        """The mean of each group."""
-        place, size = self.place_and_size(array)
-        total = lax.reduce_sum(array, self.reduced)
+        total, size = self.sum(array), self.size(array)
         if size > 1:
             shape = list(total.shape)
-            shape[place : place + 1] = [shape[place] // size, size]
-            total = lax.reduce_sum(lax.reshape(total, shape), [place + 1])
-        count = size * math.prod(array.shape[axis] for axis in self.reduced)
-        return lax.mul(total, like(total, 1 / count))
-
-    def place_and_size(self, array: jax.Array) -> tuple[int, int]:
-        """Which axis of the sums is that of the channels, and how many make a group."""
-        if self.channels_axis is None or self.number is None:
-            return 0, 1
-        place = self.kept(array).index(self.channels_axis)
-        return place, array.shape[self.channels_axis] // self.number
+            shape[self.place : self.place + 1] = [self.number, size]
+            total = lax.reduce_sum(lax.reshape(total, shape), [self.place + 1])
+        return lax.mul(total, like(total, 1 / (size * self.count(array))))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -70,29 +57,22 @@ def _moments(groups: Groups, array: jax.Array) -> Moments:
     """Mean and variance of each group."""
     mean = groups.mean(array)
 
-    def in_two_passes(array: jax.Array) -> jax.Array:
-        middle = groups.spread(groups.of_channels(mean, array), array)
-        return groups.mean(lax.square(lax.sub(array, middle)))
-
-    def in_one_pass(array: jax.Array) -> tuple[jax.Array, jax.Array]:
-        square = lax.square(mean)
-        variance = lax.sub(groups.mean(lax.square(array)), square)
-        return lax.max(variance, like(variance, 0.0)), square  # rounding can make it negative
+    def variance(array: jax.Array) -> jax.Array:
+        return groups.variance(array, mean)
 
     def in_one_pass_where_exact(array: jax.Array) -> jax.Array:
-        variance, square = in_one_pass(array)
-        # Its rounding errors are those of the mean's square.
-        most = lax.mul(lax.add(variance, like(variance, groups.epsilon)), like(variance, 16.0))
-        is_exact = lax.reduce_and(lax.le(square, most), range(square.ndim))
-        return lax.cond(is_exact, lambda array: variance, in_two_passes, array)
+        in_one_pass = dataclasses.replace(groups, has_one_pass=True).variance(array, mean)
+        # Its rounding errors are of the size of those of the mean's square.
+        most = lax.add(in_one_pass, like(in_one_pass, groups.epsilon))
+        most = lax.mul(most, like(in_one_pass, 16.0))
+        is_exact = lax.reduce_and(lax.le(lax.square(mean), most), range(mean.ndim))
+        return lax.cond(is_exact, lambda array: in_one_pass, variance, array)
 
-    if groups.has_one_pass:
-        return mean, in_one_pass(array)[0]
     # A second pass over the last axes costs less than a branch.
-    if groups.channels_axis is None:
-        return mean, in_two_passes(array)
+    if groups.has_one_pass or groups.channels_axis is None:
+        return mean, variance(array)
     return mean, _lowering.on_platform(
-        "one_pass_for_groups", in_one_pass_where_exact, in_two_passes, array
+        "one_pass_for_groups", in_one_pass_where_exact, variance, array
     )
 
 
@@ -140,16 +120,14 @@ def normalize_groups(
 ) -> jax.Array:
     """The array normalized by the statistics of its groups, times `gamma` plus `beta`.
 
-    These two are of the channels, and may be given if there are groups of such.
+    Both are `[channels]`, and may be given if there are groups of channels.
     """
     mean, variance = _moments(groups, array)
     gain = groups.of_channels(inverse_deviation(variance, groups.epsilon), array)
     mean = groups.of_channels(mean, array)
-    axis = [groups.place_and_size(array)[0]]
+    offset = lax.full_like(mean, 0.0)
     if gamma is not None:
-        gain = lax.mul(gain, lax.broadcast_in_dim(gamma, gain.shape, axis))
-    if beta is None:
-        offset = lax.full_like(mean, 0.0)
-    else:
-        offset = lax.broadcast_in_dim(beta, mean.shape, axis)
+        gain = lax.mul(gain, lax.broadcast_in_dim(gamma, gain.shape, [groups.place]))
+    if beta is not None:
+        offset = lax.broadcast_in_dim(beta, mean.shape, [groups.place])
     return _apply(groups, array, mean, gain, offset)

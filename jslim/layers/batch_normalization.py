@@ -8,17 +8,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core import checks
 from jslim.core.access import is_initializing
 from jslim.core.context import Predicate, changed_context, context
 from jslim.core.names import Reuse
 from jslim.layers import _common
 from jslim.layers._batch_statistics import Debiased, Moving, Renormalizing
-from jslim.layers._common import (
-    Activation,
-    Collections,
-    Initializer,
-    Regularizer,
-)
 from jslim.layers._frame import Call, layer
 from jslim.layers._normalizing import (
     Over,
@@ -30,6 +25,7 @@ from jslim.layers._normalizing import (
     scale_and_shift,
     scale_parameters,
 )
+from jslim.layers._types import Activation, Collections, Initializer, Regularizer
 
 Adjustment = Callable[[tuple[int, ...]], tuple[ArrayLike, ArrayLike]]
 _PARAMETERS = ("gamma", "beta")
@@ -39,13 +35,14 @@ _LIMITS = ("rmax", "rmin", "dmax")
 
 @contextlib.contextmanager
 def frozen_batch_norm(is_frozen: Callable[[str], bool]) -> Iterator[None]:
-    """Within it, the `batch_norm` layers chosen by their full names are not in training.
+    """Within it, the `batch_norm` layers with chosen names are not in training.
 
     They normalize by their moving statistics and do not change them, also with `is_training=True`.
-    A jitted function is traced again where `is_frozen` is another one.
+    A jitted function is traced again for another `is_frozen`.
 
     Args:
-      is_frozen: Of the name of a layer's variable scope: 'resnet_v1_50/conv1/BatchNorm'.
+      is_frozen: A function of the full name of a layer's variable scope, such as
+        'resnet_v1_50/conv1/BatchNorm'.
     """
     chosen = Predicate.of(is_frozen, "is_frozen of frozen_batch_norm")
     with changed_context(freezes_batch_norm=chosen):
@@ -85,29 +82,29 @@ def batch_norm(
 ) -> jax.Array:
     """Makes each channel's mean 0 and variance 1, then multiplies by gamma and adds beta.
 
-    In training the mean and variance are those of the batch, and the moving statistics come
-    closer to them; otherwise the moving statistics are used. All of it is computed in float32 (or
-    float64), also for inputs of half precision.
+    Training uses the mean and variance of the batch and moves the moving statistics towards them.
+    Otherwise the moving statistics are used. The computation is in float32 (or float64), also for
+    inputs of half precision.
 
-    Differs from TF-Slim: there are no update ops that one could forget to run. The new moving
-    statistics come back with `apply(..., mutable=['batch_stats'])`, which the training step does.
+    Differs from TF-Slim: there are no update ops to run. `apply(..., mutable=['batch_stats'])`
+    returns the new moving statistics, and the training step does that.
 
     Ioffe and Szegedy (2015), https://arxiv.org/abs/1502.03167; renorm: Ioffe (2017),
     https://arxiv.org/abs/1702.03275.
 
     Args:
       inputs: `[batch, ..., channels]`, or `[batch, channels, ...]` if NCHW.
-      decay: Weight of the old value in the moving statistics; 0.9 where training is short.
+      decay: Weight of the old value in the moving statistics; 0.9 suits short training.
       center: Whether there is a `beta`.
-      scale: Whether there is a `gamma`. Note the default of False, since what follows often
-        rescales anyway.
+      scale: Whether there is a `gamma`. Note the default of False: the next layer often rescales
+        anyway.
       epsilon: Added to the variance.
       activation_fn: Function of the result; default none.
       param_initializers: For `beta` and `moving_mean` (default zeros), `gamma` and
         `moving_variance` (default ones), by name.
       param_regularizers: Penalties on `beta` and `gamma`, by name.
-      updates_collections: Taken so that TF-Slim's calls read the same. With any but the default
-        it computes what TF-Slim does then: `renorm` is refused, and for rank 5 see `fused`.
+      updates_collections: Accepted for TF-Slim's calls. With a value other than the default,
+        `renorm` is refused as in TF-Slim, and inputs of rank 5 are computed as under `fused`.
       is_training: Whether to use the batch's statistics and update the moving ones. Note the
         default of True. False also freezes them during fine-tuning.
       reuse: True reads the variables that an earlier layer of this `scope` made.
@@ -115,45 +112,51 @@ def batch_norm(
       outputs_collections: Collections to add the result to.
       trainable: Whether `beta` and `gamma` are trained. False also leaves the moving statistics
         as they are (TF-Slim did that for images, and not for rank 2).
-      batch_weights: `[batch]`, not negative: how much each example counts in the statistics. If
-        all are 0, so are the mean and the variance.
-      fused: Which variance goes into the moving one. None or True: for inputs of rank 2, 4 or 5
-        that of the population, `n / (n - 1)` times the batch's; for rank 5 only with neither
-        `zero_debias_moving_mean` nor `updates_collections`. False, another rank, or any of
-        `batch_weights`, `renorm` and `adjustment`: the batch's own.
-        The population's comes from one pass over the inputs, as E[x^2] - E[x]^2 in float32, with
-        a relative error of up to 3e-7 * (1 + (mean / deviation)^2): 3e-5 where a channel's mean
-        is 10 times its deviation. The other takes a second pass and has no such error.
+      batch_weights: `[batch]`, not negative: the weight of each example in the statistics. If all
+        are 0, so are the mean and the variance.
+      fused: Which variance moves the moving variance. None or True: that of the population,
+        `n / (n - 1)` times the batch's, for inputs of rank 2, 4 or 5 (rank 5 only without
+        `zero_debias_moving_mean` and `updates_collections`). The batch's own for False, for
+        another rank, or with `batch_weights`, `renorm` or `adjustment`.
+        The variance of the population takes one pass over the inputs, as E[x^2] - E[x]^2 in
+        float32. Its relative error is up to 3e-7 * (1 + (mean / deviation)^2): 3e-5 for a channel
+        whose mean is 10 times its deviation. The batch's own takes a second pass and has no such
+        error.
       data_format: 'NHWC' or 'NCHW', also for other ranks than 4.
       zero_debias_moving_mean: Whether `moving_mean` is the mean of the batches seen so far,
-        without a share of what it started from. It makes, in training only, the variables `biased`
-        and `local_step`, where TF-Slim has them: for a layer at `net/BatchNorm`
+        without a share of its initial value. In training this makes the variables `biased` and
+        `local_step` at TF-Slim's places: for a layer at `net/BatchNorm`
         `net/BatchNorm/net/BatchNorm/moving_mean/biased`.
       scope: Name of the variable scope, default `BatchNorm`, made unique.
-      renorm: Whether training normalizes by statistics that move by `renorm_decay`, while the
-        gradient is that of the batch's: for small batches. Makes the variables `moving_stddev`,
-        `renorm_mean` and `renorm_stddev`.
-      renorm_clipping: Limits for it by name, numbers or scalar arrays: the batch's deviation may
-        be `rmin` to `rmax` of the moving one, the means may be `dmax` moving deviations apart.
-        Default 0, infinite and infinite. `{'rmin': 1, 'rmax': 1, 'dmax': 0}` is no renorm.
+      renorm: Whether training normalizes by statistics that move by `renorm_decay`, with the
+        gradients of the batch's statistics; for small batches. Makes the variables
+        `moving_stddev`, `renorm_mean` and `renorm_stddev`.
+      renorm_clipping: Limits for renorm by name, numbers or scalar arrays: the batch's deviation
+        may be `rmin` to `rmax` times the moving one, and the means may be `dmax` moving deviations
+        apart. Default 0, infinite and infinite. `{'rmin': 1, 'rmax': 1, 'dmax': 0}` is no renorm.
       renorm_decay: Weight of the old value in `renorm_mean` and `renorm_stddev`.
       adjustment: `f(shape of inputs) -> (scale, bias)`, for the normalized values before gamma and
         beta, in training only. Both are numbers, `[channels]`, or broadcast against the inputs.
-      axis_name: Mesh axes of a `shard_map` or `pmap` to take the statistics over. Under `jit`
-        they are those of the whole batch anyway.
-      dtype: What to return, default the dtype of `inputs`.
-      param_dtype: What `beta` and `gamma` are stored in, default at least float32.
+      axis_name: Mesh axes of a `shard_map` or `pmap` to take the statistics over. Under `jit` the
+        statistics are always those of the whole batch.
+      dtype: Dtype of the result, default that of `inputs`.
+      param_dtype: Dtype of `beta` and `gamma`, default at least float32.
 
     Returns:
       An array of the shape of `inputs`.
 
     Raises:
       TypeError: `inputs` are not floating point, or `is_training` is traced.
-      ValueError: They have no batch axis or, in training, no elements; `data_format` is unknown;
-        a dict names what there is not; `renorm` stands with `batch_weights`,
-        `zero_debias_moving_mean` or `updates_collections`; `batch_weights`, limits or what
-        `adjustment` returned do not fit.
+      ValueError: `inputs` have no batch axis or, in training, no elements; `data_format` is
+        unknown; a dict has an unknown name; `renorm` is given with `batch_weights`,
+        `zero_debias_moving_mean` or `updates_collections`; `batch_weights`, a limit or the result
+        of `adjustment` does not fit.
       ScopeError: In training `batch_stats` is not mutable, so that the update would be lost.
+
+    >>> import jslim as slim
+    >>> images = jnp.array([[1.0, 0.0], [3.0, 8.0]])
+    >>> slim.Model(batch_norm).init_with_output(jax.random.key(0), images)[0].round(3).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
     """
     outputs = call.exact(inputs)
     axis = call.find_channels(outputs)
@@ -164,8 +167,16 @@ def batch_norm(
         is_training = False
     has_updates_collections = updates_collections != "update_ops"
     if renorm:
-        _check_renorm(call.where, batch_weights, zero_debias_moving_mean, has_updates_collections)
-    weights = _checked_weights(call.where, batch_weights, outputs)
+        _check_renorm(
+            call.where,
+            batch_weights=batch_weights is not None,
+            zero_debias_moving_mean=zero_debias_moving_mean,
+            updates_collections=has_updates_collections,
+        )
+    weights = None if batch_weights is None else jnp.asarray(batch_weights, outputs.dtype)
+    if weights is not None:
+        of = ", one weight for each example"
+        checks.shape(call.where, "batch_weights", weights, outputs.shape[:1], of=of)
     limits = _checked_limits(call.where, renorm_clipping)
     names = (*_PARAMETERS, *_STATISTICS)
     initializers = by_name(call.where, "param_initializers", param_initializers, names)
@@ -201,14 +212,14 @@ def batch_norm(
     is_making_variables = is_initializing()
     # There is no mesh axis yet where variables are only being made.
     over = Over((axis,), None if is_making_variables else axis_name, has_one_pass=is_fused)
-    if is_plain:
-        outputs, mean, variance = normalize(over, epsilon, outputs, gamma, beta)
+    if weights is None:
+        factors = (gamma, beta) if is_plain else (None, None)
+        outputs, mean, variance = normalize(over, epsilon, outputs, *factors)
     else:
-        if weights is None:
-            outputs, mean, variance = normalize(over, epsilon, outputs, None, None)
-        else:
-            outputs, mean, variance = normalize_weighted(over, epsilon, outputs, weights)
-        outputs = moving.corrected(outputs, mean, variance, over.kept)
+        outputs, mean, variance = normalize_weighted(over, epsilon, outputs, weights)
+    if not is_plain:
+        if isinstance(moving, Renormalizing):
+            outputs = moving.corrected(outputs, mean, variance, over.kept)
         if adjustment is not None:
             outputs = _adjusted(call.where, adjustment, outputs, axis)
         outputs = scale_and_shift(outputs, gamma, beta, over.kept)
@@ -221,32 +232,12 @@ def batch_norm(
     return outputs
 
 
-def _check_renorm(
-    where: str, batch_weights: ArrayLike | None, zero_debias: bool, has_updates_collections: bool
-) -> None:
-    for argument, is_given in (
-        ("batch_weights", batch_weights is not None),
-        ("zero_debias_moving_mean", zero_debias),
-        ("updates_collections", has_updates_collections),
-    ):
+def _check_renorm(where: str, **are_given: bool) -> None:
+    for argument, is_given in are_given.items():
         if is_given:
             raise ValueError(
-                f"{where}: renorm cannot be had together with {argument}; leave one of them out"
+                f"{where}: renorm and {argument} cannot be used together; leave one of them out"
             )
-
-
-def _checked_weights(
-    where: str, batch_weights: ArrayLike | None, inputs: jax.Array
-) -> jax.Array | None:
-    if batch_weights is None:
-        return None
-    weights = jnp.asarray(batch_weights)
-    if weights.shape != inputs.shape[:1]:
-        raise ValueError(
-            f"{where}: batch_weights must have one weight for each of the {inputs.shape[0]} "
-            f"examples, got shape {weights.shape}"
-        )
-    return _common.cast(weights, inputs.dtype)
 
 
 def _checked_limits(
@@ -272,18 +263,20 @@ def _adjusted(where: str, adjustment: Adjustment, array: jax.Array, channel_axis
     """`array * scale + bias`, as `adjustment` says."""
     returned = adjustment(array.shape)
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise ValueError(f"{where}: adjustment must return (scale, bias), got {returned!r}")
+        raise checks.refusal(where, "the result of adjustment", "(scale, bias)", repr(returned))
     scale, bias = (jnp.asarray(value, array.dtype) for value in returned)
-    spread = []
-    for value in (scale, bias):
-        axes = (channel_axis,) if value.ndim == 1 else range(array.ndim - value.ndim, array.ndim)
-        if value.ndim > array.ndim or any(
-            length not in (1, array.shape[axis])
-            for length, axis in zip(value.shape, axes, strict=True)
-        ):
-            raise ValueError(
-                f"{where}: what adjustment returns must be numbers, [{array.shape[channel_axis]}] "
-                f"or broadcast to {array.shape}, got shapes {scale.shape} and {bias.shape}"
-            )
-        spread.append(lax.broadcast_in_dim(value, array.shape, axes))
-    return lax.add(lax.mul(array, spread[0]), spread[1])
+
+    def spread(value: jax.Array) -> jax.Array:
+        others = [axis for axis in range(array.ndim) if axis != channel_axis]
+        return jnp.broadcast_to(
+            lax.expand_dims(value, others) if value.ndim == 1 else value, array.shape
+        )
+
+    try:
+        return lax.add(lax.mul(array, spread(scale)), spread(bias))
+    except ValueError:
+        channels = array.shape[channel_axis]
+        accepted = f"numbers, [{channels}] or broadcast to {array.shape}"
+        got = f"shapes {scale.shape} and {bias.shape}"
+        name = "the results of adjustment"
+        raise checks.refusal(where, name, accepted, got) from None

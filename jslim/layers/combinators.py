@@ -1,4 +1,4 @@
-"""Applying a layer several times: the same one, or one after another with other arguments."""
+"""Applying a layer several times, with the same arguments or with others each time."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,7 +17,7 @@ def _applied(
     scope: str | None,
     kwargs: Mapping[str, object],
 ) -> jax.Array:
-    """The layer, applied once with each of the arguments, in a scope around them."""
+    """Applies the layer once with each of the arguments, in a scope around all."""
     with variable_scope(scope, default):
         # Without a scope TF-Slim names those within by the function of the layer.
         function = layer if hasattr(layer, "__name__") else getattr(layer, "func", None)
@@ -40,12 +40,12 @@ def repeat(
     `repeat(x, 3, conv2d, 64, [3, 3], scope='conv1')` makes `conv1/conv1_1` to `conv1/conv1_3`.
 
     Args:
-      inputs: What the first one is applied to.
-      repetitions: How many times, from 0.
+      inputs: The inputs of the first one.
+      repetitions: The number of times, from 0.
       layer: A function `layer(inputs, *args, scope=..., **kwargs)`.
       *args: For `layer`.
-      scope: The scope around them. Without it that is `Repeat`, made unique, and the scopes in it
-        have the layer's name: `Repeat/convolution2d_1`.
+      scope: The scope around them. The default is `Repeat`, made unique, in which the scopes have
+        the layer's name: `Repeat/convolution2d_1`.
       **kwargs: For `layer`.
 
     Returns:
@@ -53,6 +53,12 @@ def repeat(
 
     Raises:
       ValueError: `repetitions` is not an integer from 0.
+
+    >>> def double(inputs, scope=None):
+    ...     return 2 * inputs
+    >>> import jslim as slim
+    >>> slim.Model(lambda x: repeat(x, 3, double)).apply({}, 1.0)
+    8.0
     """
     count = checks.whole_number(repetitions)
     if count is None or count < 0:
@@ -74,19 +80,25 @@ def stack(
     `stack(x, fully_connected, [32, 64], scope='fc')` makes `fc/fc_1` and `fc/fc_2`.
 
     Args:
-      inputs: What the first one is applied to.
+      inputs: The inputs of the first one.
       layer: A function `layer(inputs, *args, scope=..., **kwargs)`.
-      stack_args: For each application its positional arguments: a list or tuple of them, or
+      stack_args: The positional arguments of each application: a list or tuple of them, or
         one alone.
-      scope: The scope around them. Without it that is `Stack`, made unique, and the scopes in it
-        have the layer's name.
-      **kwargs: For every one of them.
+      scope: The scope around them. The default is `Stack`, made unique, in which the scopes have
+        the layer's name.
+      **kwargs: For each application.
 
     Returns:
       The output of the last one.
 
     Raises:
       ValueError: `stack_args` is not a list or tuple.
+
+    >>> def add(inputs, number, scope=None):
+    ...     return inputs + number
+    >>> import jslim as slim
+    >>> slim.Model(lambda x: stack(x, add, [20, 1])).apply({}, 0.5)
+    21.5
     """
     if not isinstance(stack_args, (list, tuple)):
         accepted = "a list or tuple with an entry for each layer"

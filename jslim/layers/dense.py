@@ -1,4 +1,4 @@
-"""Fully connected layers."""
+"""Fully connected layers, also those of TF-Slim before 1.0 for old programs and checkpoints."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -6,18 +6,12 @@ from collections.abc import Mapping, Sequence
 import jax
 from jax.typing import DTypeLike
 
-from jslim.core.names import Reuse
-from jslim.layers import _common, _lowering, activations
-from jslim.layers._common import (
-    XAVIER,
-    ZEROS,
-    Activation,
-    Collections,
-    Initializer,
-    Normalizer,
-    Regularizer,
-)
+from jslim.core.names import GLOBAL, Reuse
+from jslim.layers import _common, _defaults, _lowering
+from jslim.layers._defaults import XAVIER, ZEROS
 from jslim.layers._frame import Call, layer
+from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.variables import variable
 
 
 @layer("fully_connected", computes_in_dtype=True)
@@ -25,7 +19,7 @@ def fully_connected(
     call: Call,
     inputs: jax.Array,
     num_outputs: int,
-    activation_fn: Activation = activations.relu,
+    activation_fn: Activation = _defaults.relu,
     normalizer_fn: Normalizer = None,
     normalizer_params: Mapping[str, object] | None = None,
     weights_initializer: Initializer = XAVIER,
@@ -43,7 +37,7 @@ def fully_connected(
 ) -> jax.Array:
     """Multiplies the last axis by a matrix, then normalizer or biases, then activation.
 
-    Inputs of a higher rank than 2 keep their other axes; `flatten` them first to connect all.
+    Inputs of rank 3 and more keep their other axes. `flatten` them first to connect all features.
 
     Args:
       inputs: `[batch, ..., features]`.
@@ -60,15 +54,23 @@ def fully_connected(
       outputs_collections: Collections to add the result to.
       trainable: Whether the variables are trained.
       scope: Name of the variable scope, default `fully_connected`, made unique.
-      dtype: What to compute in, default that of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+      dtype: Dtype of the computation, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       `[batch, ..., num_outputs]`.
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They have no batch axis, or `num_outputs` is not a positive integer.
+      ValueError: `inputs` have no batch axis, or `num_outputs` is not a positive integer.
+
+    >>> import jax.numpy as jnp
+    >>> import jslim as slim
+    >>> model = slim.Model(
+    ...     lambda x: fully_connected(x, 2, weights_initializer=slim.ones_initializer())
+    ... )
+    >>> model.init_with_output(jax.random.key(0), jnp.array([[1.0, 2.0]]))[0].tolist()
+    [[3.0, 3.0]]
     """
     num_outputs = _common.check_num_outputs(call.where, num_outputs)
     features = call.features(call.floating(inputs))
@@ -77,8 +79,79 @@ def fully_connected(
     return _lowering.multiply(features, weights)
 
 
-# As in TF-Slim these are the layer with another default, which an arg_scope on it reaches.
+# As in TF-Slim an arg_scope on fully_connected reaches these too.
 linear = functools.partial(fully_connected, activation_fn=None)
-relu = functools.partial(fully_connected, activation_fn=activations.relu)
+relu = functools.partial(fully_connected, activation_fn=_defaults.relu)
 relu6 = functools.partial(fully_connected, activation_fn=jax.nn.relu6)
 elu = functools.partial(fully_connected, activation_fn=jax.nn.elu)
+
+
+@layer("fully_connected", is_arg_scoped=False)
+def legacy_fully_connected(
+    call: Call,
+    x: jax.Array,
+    num_output_units: int,
+    activation_fn: Activation = None,
+    weight_init: Initializer = XAVIER,
+    bias_init: Initializer = ZEROS,
+    name: str | None = None,
+    weight_collections: Sequence[str] = ("weights",),
+    bias_collections: Sequence[str] = ("biases",),
+    output_collections: Sequence[str] = ("activations",),
+    trainable: bool = True,
+    weight_regularizer: Regularizer = None,
+    bias_regularizer: Regularizer = None,
+) -> jax.Array:
+    """Multiplies the last axis by a matrix, adds `bias`, then the activation.
+
+    Its variables are `weights` and `bias` (not `biases`), and are not model variables. The layer
+    cannot be listed in an `arg_scope`.
+
+    Args:
+      x: `[batch, ..., features]`.
+      num_output_units: Number of output features.
+      activation_fn: Function of the result; default none.
+      weight_init: For `weights`, `[features, num_output_units]`; default Xavier uniform.
+      bias_init: For `bias`, `[num_output_units]`; default zeros. None for no bias.
+      name: Name of the variable scope, default `fully_connected`, made unique.
+      weight_collections: Collections that `weights` is added to.
+      bias_collections: Collections that `bias` is added to.
+      output_collections: Collections that the result is added to.
+      trainable: Whether the variables are trained.
+      weight_regularizer: Penalty on `weights`.
+      bias_regularizer: Penalty on `bias`.
+
+    Returns:
+      `[batch, ..., num_output_units]`.
+
+    Raises:
+      TypeError: `x` is not floating point.
+      ValueError: `x` has no batch axis, or `num_output_units` is not a positive integer.
+    """
+    num_outputs = _common.check_num_outputs(call.where, num_output_units)
+    features = call.features(call.floating(x))
+
+    dtype = features.dtype
+    make = functools.partial(variable, dtype=_common.at_least_float32(dtype), trainable=trainable)
+    weights = make(
+        "weights",
+        (features.shape[-1], num_outputs),
+        initializer=weight_init,
+        regularizer=weight_regularizer,
+        collections=[GLOBAL, *(weight_collections or ())],
+    )
+    outputs = _lowering.multiply(features, _common.cast(weights, dtype))
+    if bias_init is None:
+        return outputs
+    bias = make(
+        "bias",
+        (num_outputs,),
+        initializer=bias_init,
+        regularizer=bias_regularizer,
+        collections=[GLOBAL, *(bias_collections or ())],
+    )
+    return _common.add_biases(outputs, _common.cast(bias, dtype), outputs.ndim - 1)
+
+
+legacy_linear = legacy_fully_connected
+legacy_relu = functools.partial(legacy_fully_connected, activation_fn=_defaults.relu)

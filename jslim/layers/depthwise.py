@@ -1,4 +1,4 @@
-"""Convolutions that keep the channels apart: separable ones, and one filter for all channels."""
+"""Convolutions of each channel by itself: separable ones, and one filter for all channels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,20 +9,10 @@ from jax.typing import DTypeLike
 from jslim.core import checks
 from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
-from jslim.layers._common import (
-    XAVIER,
-    ZEROS,
-    Activation,
-    Collections,
-    Initializer,
-    Normalizer,
-    Padding,
-    Pair,
-    Regularizer,
-    Windows,
-)
+from jslim.layers._defaults import XAVIER, ZEROS, relu
 from jslim.layers._frame import Call, layer
-from jslim.layers.activations import relu
+from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.layers._windows import Padding, Pair
 
 
 @layer("ConvInPlane", shown="conv2d_in_plane", computes_in_dtype=True)
@@ -48,7 +38,7 @@ def convolution2d_in_plane(
     dtype: DTypeLike | None = None,
     param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Convolves every channel with one and the same 2-D filter. Also called `conv2d_in_plane`.
+    """Convolves every channel with the same 2-D filter. Also called `conv2d_in_plane`.
 
     Args:
       inputs: `[batch, height, width, channels]`.
@@ -68,16 +58,24 @@ def convolution2d_in_plane(
       outputs_collections: Collections to add the result to.
       trainable: Whether the variables are trained.
       scope: Name of the variable scope, default `ConvInPlane`, made unique.
-      dtype: What to compute in, default that of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+      dtype: Dtype of the computation, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       `[batch, new_height, new_width, channels]`.
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are not images, an argument is not one of the above, or the window does
-        not fit.
+      ValueError: `inputs` are not images, an argument is not as above, or the window does not fit.
+
+    >>> import jax.numpy as jnp
+    >>> import jslim as slim
+    >>> model = slim.Model(
+    ...     lambda x: conv2d_in_plane(x, 2, weights_initializer=slim.ones_initializer())
+    ... )
+    >>> image = jnp.array([[[[1.0], [2.0]], [[3.0], [4.0]]]])
+    >>> model.init_with_output(jax.random.key(0), image)[0].ravel().tolist()
+    [10.0, 6.0, 7.0, 4.0]
     """
     images = call.images(call.floating(inputs))
     windows = call.windows(images, kernel_size, stride, padding)
@@ -85,7 +83,7 @@ def convolution2d_in_plane(
     weights = call.parameter("weights", shape, weights_initializer, weights_regularizer)
     every_channel = (*windows.size, call.channels(images), 1)
     weights = lax.broadcast_in_dim(weights, every_channel, range(4))
-    return _lowering.convolve_depthwise(images, weights, windows, channels_first=False)
+    return _lowering.convolve_depthwise(images, weights, windows)
 
 
 @layer("SeparableConv2d", shown="separable_conv2d", computes_in_dtype=True)
@@ -118,11 +116,11 @@ def separable_convolution2d(
 ) -> jax.Array:
     """Filters each channel by itself, then mixes the channels by a 1x1 convolution.
 
-    There are no biases, normalizer or activation between the two. Also called `separable_conv2d`.
+    Biases, normalizer and activation follow the second step only. Also called `separable_conv2d`.
 
     Args:
       inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
-      num_outputs: Number of filters of the 1x1 convolution; None leaves that out.
+      num_outputs: Number of filters of the 1x1 convolution; None for no such convolution.
       kernel_size: Height and width of the depthwise kernel, in pixels; one number for both.
       depth_multiplier: Number of depthwise filters for each channel.
       stride: Step from one window to the next, in pixels.
@@ -137,8 +135,8 @@ def separable_convolution2d(
         default Xavier uniform.
       pointwise_initializer: For `pointwise_weights`, `[1, 1, channels * depth_multiplier,
         num_outputs]`; default that of the depthwise weights.
-      weights_regularizer: Penalty on both of these.
-      biases_initializer: For `biases`, one for each output channel; default zeros. None for none.
+      weights_regularizer: Penalty on both kernels.
+      biases_initializer: For `biases`, `[output channels]`; default zeros. None for no biases.
       biases_regularizer: Penalty on `biases`.
       reuse: True reads the variables that an earlier layer of this `scope` made.
       variables_collections: Collections for all variables, or a dict of them by variable name,
@@ -146,8 +144,8 @@ def separable_convolution2d(
       outputs_collections: Collections to add the result to.
       trainable: Whether the variables are trained; the normalizer has its own.
       scope: Name of the variable scope, default `SeparableConv2d`, made unique.
-      dtype: What to compute in, default that of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+      dtype: Dtype of the computation, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       `[batch, new_height, new_width, num_outputs]`, or with channels second if NCHW. Without
@@ -156,8 +154,8 @@ def separable_convolution2d(
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are not images; an argument is not one of the above; the window does not
-        fit; `stride` and `rate` are both above 1.
+      ValueError: `inputs` are not images; an argument is not as above; the window does not fit;
+        `stride` and `rate` are both above 1.
     """
     images = call.images(call.floating(inputs))
     windows = call.windows(images, kernel_size, stride, padding, rate)
@@ -165,15 +163,15 @@ def separable_convolution2d(
     (multiplier,) = checks.positive_integers(call.where, "depth_multiplier", depth_multiplier, 1)
     shape = (*windows.size, channels, multiplier)
     kernel = call.parameter("depthwise_weights", shape, weights_initializer, weights_regularizer)
-    outputs = _lowering.convolve_depthwise(images, kernel, windows, call.channels_first)
+    outputs = _lowering.convolve_depthwise(images, kernel, windows)
     if num_outputs is None:
         return outputs
     num_outputs = _common.check_num_outputs(call.where, num_outputs)
     shape = (1, 1, channels * multiplier, num_outputs)
     initializer = pointwise_initializer or weights_initializer
     weights = call.parameter("pointwise_weights", shape, initializer, weights_regularizer)
-    pixels = Windows((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)), windows.count)
-    return _lowering.convolve(outputs, weights, pixels, call.channels_first)
+    pixels = call.windows(outputs, 1, 1, "VALID")
+    return _lowering.convolve(outputs, weights, pixels)
 
 
 conv2d_in_plane = convolution2d_in_plane

@@ -1,4 +1,4 @@
-"""Layers that rework features: maxima and positions of them, limits, gradients, buckets."""
+"""Layers that rework features: maxima, positions, lengths, gradients and buckets."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,11 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.initializers import constant_initializer
 from jslim.layers import _common
-from jslim.layers._common import Collections
 from jslim.layers._frame import Call, layer
+from jslim.layers._types import Collections
 
 
 @layer("MaxOut", names=_common.scope_name)
@@ -25,7 +26,7 @@ def maxout(
 
     Args:
       inputs: An array with a number of channels that `num_units` divides.
-      num_units: How many groups, and so features, there are.
+      num_units: Number of groups, and of channels in the result.
       axis: The axis of the channels.
       scope: Name of the op, default `MaxOut`.
 
@@ -40,9 +41,7 @@ def maxout(
     [[5.0, 9.0]]
     """
     array = call.floating(inputs)
-    if not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"{call.where}: there is no axis {axis} in inputs of shape {array.shape}")
-    axis %= array.ndim
+    axis = checks.axis(call.where, "axis", axis, array)
     channels = array.shape[axis]
     units = _common.check_num_outputs(call.where, num_units, "num_units")
     if channels % units:
@@ -67,21 +66,21 @@ def spatial_softmax(
     dtype: DTypeLike | None = None,
     param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Where each channel is high: the mean position under a softmax over the image.
+    """The position of high values in each channel: its mean under a softmax over the image.
 
     Finn et al. (2015), https://arxiv.org/abs/1509.06113.
 
     Args:
       features: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
-      temperature: What the features are divided by: the initial value of the variable
-        `temperature`; default 1.
+      temperature: The divisor of the features: the initial value of the variable `temperature`;
+        default 1.
       name: Name of the variable scope, default `spatial_softmax`, made unique.
       variables_collections: Collections for the variable, or a dict of them by variable name.
       trainable: Whether the temperature is trained.
       data_format: 'NHWC' or 'NCHW'.
-      dtype: What to return, default the dtype of `features`; half precision is computed in
+      dtype: Dtype of the result, default that of `features`; half precision is computed in
         float32.
-      param_dtype: What the variable is stored in, default at least float32.
+      param_dtype: Dtype of the variable, default at least float32.
 
     Returns:
       `[batch, 2 * channels]`: for each channel the row and then the column, from -1 at the first
@@ -89,7 +88,12 @@ def spatial_softmax(
 
     Raises:
       TypeError: `features` are not floating point.
-      ValueError: They are not images, or `data_format` is unknown.
+      ValueError: `features` are not images, or `data_format` is unknown.
+
+    >>> import jslim as slim
+    >>> image = jnp.array([[[[0.0], [50.0]], [[0.0], [0.0]]]])  # high at the top right
+    >>> slim.Model(spatial_softmax).init_with_output(jax.random.key(0), image)[0].tolist()
+    [[-1.0, 1.0]]
     """
     array = call.images(call.exact(features))
     initial = constant_initializer(1.0 if temperature is None else temperature)
@@ -114,15 +118,15 @@ def spatial_softmax(
 def poincare_normalize(
     x: jax.Array, axis: int | Sequence[int] = 1, epsilon: float = 1e-5, name: str | None = None
 ) -> jax.Array:
-    """Vectors shortened, where they are longer, to the length `1 - epsilon`.
+    """Shortens vectors that are longer than `1 - epsilon` to that length.
 
-    So they stay within the ball that is the hyperbolic space of Nickel and Kiela (2017),
+    This keeps them inside the Poincare ball of Nickel and Kiela (2017),
     https://arxiv.org/abs/1705.08039.
 
     Args:
       x: Floating point, of any shape.
       axis: The axis or axes along which a vector lies.
-      epsilon: What it must be shorter than 1 by.
+      epsilon: The difference of the greatest length from 1.
       name: Not used; for TF-Slim's signature.
 
     Returns:
@@ -137,19 +141,19 @@ def poincare_normalize(
     del name
     array = _common.as_floating("poincare_normalize", x)
     square = jnp.sum(lax.square(array), axis, keepdims=True)
-    # The length has a least value, so that its gradient is finite at zero, where TF-Slim's is not.
+    # The length has a least value: the gradient is finite at zero, where that of TF-Slim is not.
     length = lax.rsqrt(lax.max(square, lax.full_like(square, epsilon * epsilon)))
     share = lax.min(lax.mul(length, lax.full_like(length, 1 - epsilon)), lax.full_like(length, 1))
     return lax.mul(array, jnp.broadcast_to(share, array.shape))
 
 
 def scale_gradient(inputs: jax.Array, gradient_multiplier: float | jax.Array) -> jax.Array:
-    """The inputs as they are, whose gradient is multiplied on its way back.
+    """Returns the inputs unchanged, and multiplies their gradient.
 
     Args:
       inputs: An array.
-      gradient_multiplier: By how much; a number or a scalar array. 0 stops the gradient, a
-        negative number reverses it.
+      gradient_multiplier: The factor, a number or a scalar array. 0 stops the gradient, a negative
+        number reverses it.
 
     Returns:
       `inputs`.
@@ -178,7 +182,7 @@ def _scale_gradient_jvp(
 def bucketize(
     input_tensor: jax.Array, boundaries: Sequence[float], name: str | None = None
 ) -> jax.Array:
-    """The number of boundaries that are not above each value: which bucket it falls into.
+    """The bucket of each value: the number of boundaries that are not above it.
 
     Args:
       input_tensor: Numbers, of any shape.

@@ -1,6 +1,6 @@
 """Generalized divisive normalization (GDN)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -34,9 +34,9 @@ def gdn(
 ) -> jax.Array:
     """Divides each channel by a norm of all: `x[i] / sqrt(beta[i] + sum_j(gamma[j, i] x[j]^2))`.
 
-    `beta` and `gamma` are trained as their square roots, with a lower bound below which a
-    gradient only passes if it leads up again; so there is no forward-mode derivative. Half
-    precision is computed in float32. As in TF-Slim it takes no `arg_scope`.
+    `beta` and `gamma` are trained as their square roots, which have a lower bound. Below the bound
+    only gradients pass that lead up again; so there is no forward-mode derivative. Half precision
+    is computed in float32. As in TF-Slim no `arg_scope` can set its arguments.
 
     Ballé, Laparra and Simoncelli (2015), https://arxiv.org/abs/1511.06281, and (2016),
     https://arxiv.org/abs/1611.01704.
@@ -44,7 +44,7 @@ def gdn(
     Args:
       inputs: `[batch, ..., channels]` of rank 3 to 5, or `[batch, channels, ...]` if
         channels_first.
-      inverse: True multiplies instead of dividing, which is a step of an iteration that inverts.
+      inverse: True multiplies instead of dividing: a step of an iteration that inverts GDN.
       beta_min: Lower bound of `beta`.
       gamma_init: `gamma` starts as this times the identity; 0 starts with the inputs unchanged.
       reparam_offset: Keeps the gradient of a square root away from zero.
@@ -54,8 +54,8 @@ def gdn(
       trainable: Whether the variables are trained.
       name: Name of the variable scope, default `gdn`, made unique.
       reuse: True reads the variables that an earlier layer of this `name` made.
-      dtype: What to return, default the dtype of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+      dtype: Dtype of the result, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       An array of the shape of `inputs`. The variables are `reparam_beta`, `[channels]`, and
@@ -63,8 +63,14 @@ def gdn(
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are not of rank 3 to 5; `data_format` is unknown; `beta_min`, `gamma_init`
-        or `reparam_offset` is negative.
+      ValueError: `inputs` are not of rank 3 to 5; `data_format` is unknown; `beta_min`,
+        `gamma_init` or `reparam_offset` is negative.
+
+    >>> import jslim as slim
+    >>> model = slim.Model(lambda x: gdn(x, gamma_init=3.0))
+    >>> waves = jnp.array([[[0.0, 1.0]]])
+    >>> model.init_with_output(jax.random.key(0), waves)[0].round(3).tolist()
+    [[[0.0, 0.5]]]
     """
     array = call.exact(inputs)
     formats = ("channels_last", "channels_first")
@@ -78,10 +84,17 @@ def gdn(
     axis = 1 if data_format == "channels_first" else array.ndim - 1
     channels = array.shape[axis]
     pedestal = reparam_offset**2
-    root = call.parameter("reparam_beta", (channels,), _Root(1.0, pedestal))
-    beta = _squared(root, (beta_min + pedestal) ** 0.5, pedestal)
-    root = call.parameter("reparam_gamma", (channels, channels), _Root(gamma_init, pedestal))
-    gamma = _squared(root, reparam_offset, pedestal)
+
+    def beta_roots(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        return jnp.sqrt(jnp.full(shape, 1 + pedestal, dtype))
+
+    def gamma_roots(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        return jnp.sqrt(gamma_init * jnp.eye(shape[0], dtype=dtype) + pedestal)
+
+    roots = call.parameter("reparam_beta", (channels,), beta_roots)
+    beta = _squared(roots, (beta_min + pedestal) ** 0.5, pedestal)
+    roots = call.parameter("reparam_gamma", (channels, channels), gamma_roots)
+    gamma = _squared(roots, reparam_offset, pedestal)
 
     pool = lax.dot_general(lax.square(array), gamma, (((axis,), (0,)), ((), ())))
     if axis == 1:
@@ -97,10 +110,10 @@ def gdn(
 
 @dataclass(frozen=True)
 class GDN:
-    """`gdn` with its arguments, to be called on inputs: where an activation is asked for.
+    """`gdn` with its arguments, to be called on inputs: for example as an `activation_fn`.
 
-    Differs from TF-Slim: it holds no variables. Each call makes those of a layer of its own, so
-    that a second one with the same `name` needs `reuse=True`, as with `gdn`.
+    Differs from TF-Slim: it holds no variables. Each call is a layer with variables of its own, so
+    a second call with the same `name` needs `reuse=True`, as with `gdn`.
 
     Args:
       inverse, beta_min, gamma_init, reparam_offset, data_format, activity_regularizer, trainable,
@@ -123,19 +136,6 @@ class GDN:
         return gdn(inputs, **vars(self))
 
 
-@dataclass(frozen=True)
-class _Root:
-    """Square roots of `value`, in a matrix of `value` times the identity, plus the pedestal."""
-
-    value: float
-    pedestal: float
-
-    def __call__(self, key: jax.Array | None, shape: Sequence[int], dtype: DTypeLike) -> jax.Array:
-        is_matrix = len(shape) == 2
-        ones = jnp.eye(shape[0], dtype=dtype) if is_matrix else jnp.ones(shape, dtype)
-        return jnp.sqrt(self.value * ones + self.pedestal)
-
-
 def _squared(root: jax.Array, bound: float, pedestal: float) -> jax.Array:
     bounded = _lower_bound(root, bound)
     return lax.sub(lax.square(bounded), lax.full_like(bounded, pedestal))
@@ -143,7 +143,7 @@ def _squared(root: jax.Array, bound: float, pedestal: float) -> jax.Array:
 
 @jax.custom_vjp
 def _lower_bound(array: jax.Array, bound: float) -> jax.Array:
-    """The greater of the two; the gradient passes where it leads up, or the bound is kept."""
+    """The greater of both. Below the bound the gradient passes only if it leads up."""
     return lax.max(array, lax.full_like(array, bound))
 
 

@@ -1,4 +1,4 @@
-"""Layers without variables: dropout, flatten, softmax and one-hot encoding.
+"""Layers without variables: dropout, flatten, one-hot encoding, softmax, images as sequences.
 
 They also work outside a model function, except dropout in training, which needs a model's
 random state.
@@ -31,19 +31,19 @@ def dropout(
 ) -> jax.Array:
     """Sets random elements to zero in training and scales the others up by `1 / keep_prob`.
 
-    Differs from TF-Slim: the key is that of the stream 'dropout' that `apply` is given, and differs
-    for each dropout of a model; a `seed` goes into it.
+    Differs from TF-Slim: the key comes from the stream 'dropout' of `apply(..., rngs=)`, and is
+    another one for each dropout of a model; a `seed` is mixed into it.
 
     Args:
       inputs: An array of any shape.
-      keep_prob: Probability that an element is kept, above 0 and at most 1; a scalar array, as
+      keep_prob: Probability that an element is kept, above 0 and at most 1. A scalar array, as
         from a schedule, is not checked.
-      noise_shape: Shape of the random mask, which is broadcast to that of `inputs`: 1 where one
-        draw is to count for the whole axis, None where the axis is to have its own draws.
-      is_training: False gives `inputs` back. Note the default of True.
+      noise_shape: Shape of the random mask, which is broadcast to that of `inputs`: 1 for one draw
+        for the whole axis, None for a draw for each of its elements. Default: all of them.
+      is_training: False returns `inputs`. Note the default of True.
       outputs_collections: Collections to add the result to.
       scope: Name of the op, default `Dropout`.
-      seed: Gives other masks from the same key; those of two steps differ all the same.
+      seed: Another seed gives other masks from the same key. The masks still differ by step.
 
     Returns:
       An array of the shape and dtype of `inputs`.
@@ -52,6 +52,9 @@ def dropout(
       TypeError: `inputs` are not floating point, or `is_training` is traced.
       ValueError: `keep_prob` is out of range, or `noise_shape` does not fit.
       ScopeError: There is no random state: `apply` was not given `rngs={'dropout': key}`.
+
+    >>> dropout(jnp.array([1.0, 2.0]), is_training=False).tolist()
+    [1.0, 2.0]
     """
     outputs = call.floating(inputs)
     is_array = isinstance(keep_prob, jax.Array)
@@ -99,7 +102,7 @@ def flatten(
     outputs_collections: str | Sequence[str] | None = None,
     scope: str | None = None,
 ) -> jax.Array:
-    """Makes one axis of all axes but the first, in row-major order.
+    """Merges all axes but the first into one, in row-major order.
 
     Args:
       inputs: `[batch, ...]`.
@@ -111,10 +114,12 @@ def flatten(
 
     Raises:
       ValueError: `inputs` are a scalar.
+
+    >>> flatten(jnp.ones((2, 3, 4))).shape
+    (2, 12)
     """
-    array = inputs if isinstance(inputs, jax.Array) else jnp.asarray(inputs)
-    if array.ndim < 1:
-        raise ValueError(f"{call.where}: inputs must have a batch axis, got a scalar")
+    array = jnp.asarray(inputs)
+    checks.rank(call.where, "inputs", array, "[batch, ...]", "add a batch axis")
     return lax.reshape(array, (array.shape[0], math.prod(array.shape[1:])))
 
 
@@ -131,8 +136,8 @@ def one_hot_encoding(
     """Turns class numbers into rows that are `on_value` at the class and `off_value` elsewhere.
 
     Args:
-      labels: Integers in `[0, num_classes)`, of any shape. Others give `off_value` throughout, as
-        in TF-Slim.
+      labels: Integers in `[0, num_classes)`, of any shape. As in TF-Slim, the row of another label
+        is `off_value` throughout.
       num_classes: Number of classes.
       on_value: Value at the label.
       off_value: Value elsewhere.
@@ -149,20 +154,11 @@ def one_hot_encoding(
     >>> one_hot_encoding(jnp.array([1, 0]), 3).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
-    classes = labels if isinstance(labels, jax.Array) else jnp.asarray(labels)
+    classes = jnp.asarray(labels)
     checks.integers(call.where, "labels", classes)
     count = checks.positive_integer(call.where, "num_classes", num_classes)
-    shape = (*classes.shape, count)
-    numbers = lax.convert_element_type(classes, jnp.int32)
-    is_label = lax.eq(
-        lax.broadcast_in_dim(numbers, shape, range(classes.ndim)),
-        lax.broadcasted_iota(jnp.int32, shape, classes.ndim),
-    )
-    return lax.select(
-        is_label,
-        lax.full(shape, on_value, jnp.float32),
-        lax.full(shape, off_value, jnp.float32),
-    )
+    is_label = jax.nn.one_hot(classes.astype(jnp.int32), count, dtype=bool)
+    return jnp.where(is_label, jnp.float32(on_value), jnp.float32(off_value))
 
 
 @layer("softmax", names=_common.scope_name)
@@ -180,8 +176,86 @@ def softmax(call: Call, logits: jax.Array, scope: str | None = None) -> jax.Arra
 
     Raises:
       TypeError: `logits` are not floating point.
-      ValueError: They have no batch axis.
+      ValueError: `logits` have no batch axis.
+
+    >>> softmax(jnp.array([[2.0, 2.0, 2.0, 2.0]])).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
     """
     array = call.exact(logits)
     checks.rank(call.where, "logits", array, "[batch, ..., num_classes]", "add a batch axis")
     return jax.nn.softmax(array)
+
+
+@layer("ImagesToSequence", names=_common.op_name)
+def images_to_sequence(
+    call: Call,
+    inputs: jax.Array,
+    data_format: str = "NHWC",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """Each row of an image as a sequence over its columns, time first.
+
+    Args:
+      inputs: `[batch, height, width, channels]`, or `[batch, channels, height, width]` if NCHW.
+      data_format: 'NHWC' or 'NCHW'.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `ImagesToSequence`.
+
+    Returns:
+      `[width, batch * height, channels]`.
+
+    Raises:
+      ValueError: The inputs are not images, or `data_format` is unknown.
+
+    >>> images_to_sequence(jnp.array([[[[1], [2], [3]], [[4], [5], [6]]]]))[..., 0].tolist()
+    [[1, 4], [2, 5], [3, 6]]
+    """
+    images = call.images(jnp.asarray(inputs))
+    columns = lax.transpose(images, (3, 0, 2, 1) if call.channels_first else (2, 0, 1, 3))
+    width, batch, height, channels = columns.shape
+    return lax.reshape(columns, (width, batch * height, channels))
+
+
+@layer("SequenceToImages", names=_common.op_name)
+def sequence_to_images(
+    call: Call,
+    inputs: jax.Array,
+    height: int,
+    output_data_format: str = "channels_last",
+    outputs_collections: str | Sequence[str] | None = None,
+    scope: str | None = None,
+) -> jax.Array:
+    """The inverse of `images_to_sequence`.
+
+    Args:
+      inputs: `[width, batch * height, channels]`.
+      height: The height of the images.
+      output_data_format: 'channels_last' or 'channels_first'.
+      outputs_collections: Collections to add the result to.
+      scope: Name of the op, default `SequenceToImages`.
+
+    Returns:
+      `[batch, height, width, channels]`, or `[batch, channels, height, width]`.
+
+    Raises:
+      ValueError: The inputs have another rank, `height` does not divide their second axis, or the
+        format is unknown.
+
+    >>> sequence_to_images(jnp.array([[[1], [4]], [[2], [5]], [[3], [6]]]), 2)[0, ..., 0].tolist()
+    [[1, 2, 3], [4, 5, 6]]
+    """
+    columns = jnp.asarray(inputs)
+    checks.rank(call.where, "inputs", columns, "[width, batch * height, channels]")
+    formats = ("channels_last", "channels_first")
+    checks.one_of(call.where, "output_data_format", output_data_format, formats)
+    height = _common.check_num_outputs(call.where, height, "height")
+    width, rows, channels = columns.shape
+    if rows % height:
+        raise ValueError(
+            f"{call.where}: height must divide the second axis of the inputs, got {height} and "
+            f"shape {columns.shape}"
+        )
+    columns = lax.reshape(columns, (width, rows // height, height, channels))
+    axes = (1, 2, 0, 3) if output_data_format == "channels_last" else (1, 3, 2, 0)
+    return lax.transpose(columns, axes)

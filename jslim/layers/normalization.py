@@ -11,10 +11,11 @@ from jax.typing import DTypeLike
 from jslim.core import checks
 from jslim.core.names import Reuse
 from jslim.layers import _common
-from jslim.layers._common import ZEROS, Activation, Collections, Initializer, Regularizer
+from jslim.layers._defaults import ZEROS
 from jslim.layers._frame import Call, layer
 from jslim.layers._normalizing import by_name, scale_and_shift, scale_parameters
 from jslim.layers._normalizing_groups import Groups, normalize_groups
+from jslim.layers._types import Activation, Collections, Initializer, Regularizer
 
 
 @layer("BiasAdd", computes_in_dtype=True)
@@ -34,7 +35,7 @@ def bias_add(
     dtype: DTypeLike | None = None,
     param_dtype: DTypeLike | None = None,
 ) -> jax.Array:
-    """Adds a bias to each channel; can stand as a `normalizer_fn`.
+    """Adds a bias to each channel; also works as a `normalizer_fn`.
 
     Args:
       inputs: `[batch, ..., channels]`, or `[batch, channels, height, width]` if NCHW.
@@ -47,15 +48,20 @@ def bias_add(
       trainable: Whether `biases` are trained.
       data_format: 'NHWC' or 'NCHW'.
       scope: Name of the variable scope, default `BiasAdd`, made unique.
-      dtype: What to compute in, default that of `inputs`.
-      param_dtype: What `biases` are stored in, default at least float32.
+      dtype: Dtype of the computation, default that of `inputs`.
+      param_dtype: Dtype of `biases`, default at least float32.
 
     Returns:
       An array of the shape of `inputs`.
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They have no channels, or are not of rank 4 if NCHW.
+      ValueError: `inputs` have no channels, or are not of rank 4 if NCHW.
+
+    >>> import jslim as slim
+    >>> model = slim.Model(lambda x: bias_add(x, initializer=slim.constant_initializer([1, 2])))
+    >>> model.init_with_output(jax.random.key(0), jnp.zeros((1, 2)))[0].tolist()
+    [[1.0, 2.0]]
     """
     outputs = call.floating(inputs)
     axis = call.find_channels(outputs)
@@ -86,8 +92,8 @@ def layer_norm(
 ) -> jax.Array:
     """Makes the mean of each example 0 and its variance 1, then scales and shifts.
 
-    By default over all axes but the first, with parameters for the last one alone. 1e-12 is added
-    to the variance, 1e-3 if the result is float16. Half precision is computed in float32.
+    The default is over all axes but the first, with parameters for the last axis alone. 1e-12 is
+    added to the variance, 1e-3 if the result is float16. Half precision is computed in float32.
 
     Ba, Kiros and Hinton (2016), https://arxiv.org/abs/1607.06450.
 
@@ -100,33 +106,35 @@ def layer_norm(
       variables_collections: Collections for all variables, or a dict of them by variable name.
       outputs_collections: Collections to add the result to.
       trainable: Whether the variables are trained.
-      begin_norm_axis: The first axis that the mean is taken over, with all that follow; may be
-        negative.
+      begin_norm_axis: The first axis that the mean is taken over, together with all axes after
+        it; may be negative.
       begin_params_axis: The first axis of `beta` and `gamma`, `inputs.shape[begin_params_axis:]`;
         may be negative.
       scope: Name of the variable scope, default `LayerNorm`, made unique.
-      dtype: What to return, default the dtype of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+      dtype: Dtype of the result, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       An array of the shape of `inputs`.
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They have no axis that `begin_norm_axis` or `begin_params_axis` names, or no
-        elements to normalize.
+      ValueError: `inputs` have no axis `begin_norm_axis` or `begin_params_axis`, or no elements
+        to normalize.
+
+    >>> import jslim as slim
+    >>> rows = jnp.array([[1.0, 3.0], [0.0, 8.0]])
+    >>> slim.Model(layer_norm).init_with_output(jax.random.key(0), rows)[0].round(3).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
     """
     outputs = call.exact(inputs)
     first = checks.axis(call.where, "begin_norm_axis", begin_norm_axis, outputs)
     first_of_params = checks.axis(call.where, "begin_params_axis", begin_params_axis, outputs)
-    reduced = tuple(range(first, outputs.ndim))
-    _check_not_empty(call, reduced, outputs)
     epsilon = 1e-3 if call.result_dtype == jnp.float16 else 1e-12
-    outputs = normalize_groups(Groups(reduced, epsilon), outputs)
+    outputs = _normalized(call, Groups(tuple(range(first)), epsilon=epsilon), outputs)
     shape = outputs.shape[first_of_params:]
     made = scale_parameters(call, shape, {"beta": center, "gamma": scale})
-    axes = range(first_of_params, outputs.ndim)
-    return scale_and_shift(outputs, made["gamma"], made["beta"], axes)
+    return scale_and_shift(outputs, **made, axes=range(first_of_params, outputs.ndim))
 
 
 @layer("InstanceNorm")
@@ -152,8 +160,8 @@ def instance_norm(
 
     Half precision is computed in float32.
 
-    Differs from TF-Slim: inputs without an axis between batch and channels are refused. There the
-    result was always `beta`.
+    Differs from TF-Slim: inputs without an axis between batch and channels are refused. Their
+    result in TF-Slim is always `beta`.
 
     Ulyanov, Vedaldi and Lempitsky (2016), https://arxiv.org/abs/1607.08022.
 
@@ -170,16 +178,21 @@ def instance_norm(
       trainable: Whether the variables are trained.
       data_format: 'NHWC' or 'NCHW', also for other ranks than 4.
       scope: Name of the variable scope, default `InstanceNorm`, made unique.
-      dtype: What to return, default the dtype of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+      dtype: Dtype of the result, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       An array of the shape of `inputs`.
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are of a rank below 3 or have no elements to normalize; `data_format` is
-        unknown; `param_initializers` names a parameter that there is not.
+      ValueError: `inputs` are of a rank below 3 or have no elements to normalize; `data_format`
+        or a name in `param_initializers` is unknown.
+
+    >>> import jslim as slim
+    >>> waves = jnp.array([[[0.0, 4.0], [2.0, 8.0]]])
+    >>> slim.Model(instance_norm).init_with_output(jax.random.key(0), waves)[0].round(3).tolist()
+    [[[-1.0, -1.0], [1.0, 1.0]]]
     """
     outputs = call.exact(inputs)
     axis = call.find_channels(outputs)
@@ -187,10 +200,10 @@ def instance_norm(
         accepted = "[batch, ..., channels] with an axis to normalize over"
         hint = "use layer_norm or batch_norm for rows"
         raise checks.refusal(call.where, "inputs", accepted, f"shape {outputs.shape}", hint)
-    reduced = tuple(i for i in range(1, outputs.ndim) if i != axis)
-    each = Groups(reduced, epsilon, call.channels(outputs), axis)
+    channels = call.channels(outputs)
+    groups = Groups((0, axis), epsilon=epsilon, number=channels, channels_axis=axis)
     wanted = {"beta": center, "gamma": scale}
-    return _normalized_groups(call, each, outputs, wanted, param_initializers)
+    return _normalized(call, groups, outputs, wanted, param_initializers)
 
 
 @layer("GroupNorm")
@@ -223,7 +236,7 @@ def group_norm(
 
     Args:
       inputs: `[batch, height, width, channels]`, or any other order of axes.
-      groups: How many groups the channels are divided into, each of consecutive ones.
+      groups: The number of groups; the channels of a group are consecutive.
       channels_axis: The axis of the channels: -1 for NHWC, -3 for NCHW.
       reduction_axes: The other axes that the mean is taken over: (-3, -2) for NHWC, (-2, -1) for
         NCHW.
@@ -238,18 +251,23 @@ def group_norm(
       trainable: Whether the variables are trained.
       scope: Name of the variable scope, default `GroupNorm`, made unique.
       mean_close_to_zero: Whether to compute the variance in one pass, as E[x^2] - E[x]^2. That is
-        faster, and inexact where a mean is many times the deviation.
-      dtype: What to return, default the dtype of `inputs`.
-      param_dtype: What the variables are stored in, default at least float32.
+        faster, and inexact if a mean is many times the deviation.
+      dtype: Dtype of the result, default that of `inputs`.
+      param_dtype: Dtype of the variables, default at least float32.
 
     Returns:
       An array of the shape of `inputs`.
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: An axis is out of range or stands twice; the channels cannot be divided into
-        `groups`; there are no elements to normalize; `param_initializers` names a parameter that
-        there is not.
+      ValueError: An axis is out of range or given twice; `groups` does not divide the number of
+        channels; there are no elements to normalize; a name in `param_initializers` is unknown.
+
+    >>> import jslim as slim
+    >>> model = slim.Model(lambda x: group_norm(x, groups=2))
+    >>> image = jnp.array([[[[0.0, 2.0, 5.0, 9.0]]]])
+    >>> model.init_with_output(jax.random.key(0), image)[0].round(3).tolist()
+    [[[[-1.0, 1.0, -1.0, 1.0]]]]
     """
     outputs = call.exact(inputs)
     axis = checks.axis(call.where, "channels_axis", channels_axis, outputs)
@@ -263,34 +281,34 @@ def group_norm(
     if not isinstance(groups, Integral) or groups < 1 or channels % groups:
         accepted = f"a positive integer that divides the {channels} channels"
         raise checks.refusal(call.where, "groups", accepted, repr(groups))
-    over = tuple(sorted(reduced))
-    each = Groups(over, epsilon, int(groups), axis, bool(mean_close_to_zero))
+    over = Groups(
+        tuple(i for i in range(outputs.ndim) if i not in reduced),
+        has_one_pass=bool(mean_close_to_zero),
+        epsilon=epsilon,
+        number=int(groups),
+        channels_axis=axis,
+    )
     wanted = {"beta": center, "gamma": scale}
-    return _normalized_groups(call, each, outputs, wanted, param_initializers)
+    return _normalized(call, over, outputs, wanted, param_initializers)
 
 
-def _normalized_groups(
+def _normalized(
     call: Call,
     groups: Groups,
     array: jax.Array,
-    wanted: Mapping[str, bool],
-    param_initializers: Mapping[str, Initializer] | None,
+    wanted: Mapping[str, bool] | None = None,
+    param_initializers: Mapping[str, Initializer] | None = None,
 ) -> jax.Array:
-    """The array normalized by its groups of channels, scaled and shifted."""
+    """The array normalized by its groups, and its channels then scaled and shifted as wanted."""
     names = ("beta", "gamma")
     initializers = by_name(call.where, "param_initializers", param_initializers, names)
-    axis = groups.channels_axis
-    assert axis is not None
-    _check_not_empty(call, (axis, *groups.reduced), array)
-    made = scale_parameters(call, (array.shape[axis],), wanted, initializers)
-    return normalize_groups(groups, array, **made)
-
-
-def _check_not_empty(call: Call, axes: Sequence[int], array: jax.Array) -> None:
-    if not all(array.shape[axis] for axis in axes):
+    channels = () if groups.channels_axis is None else (array.shape[groups.channels_axis],)
+    if not groups.count(array) or 0 in channels:
         raise ValueError(
             f"{call.where}: there is nothing to take statistics of in inputs of shape {array.shape}"
         )
+    made = scale_parameters(call, channels, wanted or {}, initializers)
+    return normalize_groups(groups, array, **made)
 
 
 @layer("UnitNorm", names=_common.scope_name)
@@ -302,17 +320,20 @@ def unit_norm(
     Half precision is computed in float32.
 
     Args:
-      inputs: An array of known rank.
-      dim: The axis, from 0 up to the rank.
+      inputs: An array of any shape.
+      dim: The axis, counted from 0.
       epsilon: Added to the sum of squares.
       scope: Name of the op, default `UnitNorm`.
 
     Returns:
-      An array of the shape and dtype of `inputs`; zeros where they are all zero.
+      An array of the shape and dtype of `inputs`; zeros for vectors of zeros.
 
     Raises:
       TypeError: `inputs` are not floating point.
       ValueError: `dim` is negative or not below the rank.
+
+    >>> unit_norm(jnp.array([[0.0, -4.0]]), 1).round(3).tolist()
+    [[0.0, -1.0]]
     """
     array = call.exact(inputs)
     checks.axis(call.where, "dim", dim, array, negative=False)

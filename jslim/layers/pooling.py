@@ -9,8 +9,9 @@ from jax import lax
 
 from jslim.core import checks
 from jslim.layers import _common, _lowering
-from jslim.layers._common import ANY_RANK, IMAGES, VOLUMES, Padding, Pair, Rank, Windows
 from jslim.layers._frame import Call, layer
+from jslim.layers._ranks import ANY_RANK, IMAGES, VOLUMES, Rank
+from jslim.layers._windows import Padding, Pair, Windows
 
 
 def _pool(
@@ -29,8 +30,8 @@ def _pool(
       inputs: `[batch, {space}, channels]`, or `[batch, channels, {space}]`
         if {first}.
       kernel_size: Size of the window in pixels: {space}; one number for all.
-      stride: Step from window to window in pixels, in the same form. Note the default of 2.
-      padding: 'VALID' (default), 'SAME', or how many pixels to add: a list of one pair `(before,
+      stride: Step from one window to the next in pixels, in the same form. Note the default of 2.
+      padding: 'VALID' (default), 'SAME', or how many pixels to add: a list with a pair `(before,
         after)` for each spatial dimension. {of_padding}
       data_format: {last} (default) or {first}.
       outputs_collections: Collections to add the result to.
@@ -41,17 +42,17 @@ def _pool(
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: They are not {things}, an argument is not one of the above, the window does not
-        fit, or a window lies in the padding alone.
+      ValueError: `inputs` are not {things}, an argument is not as above, the window does not fit,
+        or a window lies in the padding alone.{example}
     """
     images = call.images(call.floating(inputs))
-    windows = call.windows(images, kernel_size, stride, padding, rate_name="dilation_rate")
+    windows = call.windows(images, kernel_size, stride, padding)
     return _pooled(call, call.member, images, windows)
 
 
 def _pooled(call: Call, pooling_type: str, images: jax.Array, windows: Windows) -> jax.Array:
-    """What all pools compute."""
-    spatial = call.spatial(images)
+    """The result of any pool."""
+    spatial = tuple(images.shape[axis] for axis in windows.axes)
     counts = _window_counts(windows, spatial)
     if not counts.all():
         raise ValueError(
@@ -60,16 +61,15 @@ def _pooled(call: Call, pooling_type: str, images: jax.Array, windows: Windows) 
             "or a larger window"
         )
     if pooling_type == "MAX":
-        return _lowering.pool_max(images, windows, call.channels_first)
-    total = _lowering.pool_sum(call.exact(images), windows, call.channels_first)
-    axes = range(2, images.ndim) if call.channels_first else range(1, images.ndim - 1)
-    divisor = lax.broadcast_in_dim(np.asarray(counts, total.dtype), total.shape, axes)
-    return lax.div(total, divisor)
+        return _lowering.pool_max(images, windows)
+    total = _lowering.pool_sum(call.exact(images), windows)
+    counts = np.asarray(counts, total.dtype)
+    return lax.div(total, lax.broadcast_in_dim(counts, total.shape, windows.axes))
 
 
 @functools.lru_cache(maxsize=128)  # a model is traced several times, with the same pools
 def _window_counts(windows: Windows, spatial: tuple[int, ...]) -> np.ndarray:
-    """How many real pixels each window holds, in the spatial shape of the output."""
+    """The number of pixels, without padding, in each window: of the spatial shape of the output."""
     lines = []
     for i, length in enumerate(spatial):
         starts = np.arange(windows.count[i]) * windows.stride[i] - windows.padding[i][0]
@@ -79,24 +79,40 @@ def _window_counts(windows: Windows, spatial: tuple[int, ...]) -> np.ndarray:
 
 
 _RESULTS = {
-    "MAX": ("The largest value of each window", "Padding never wins."),
+    "MAX": (
+        "The largest value of each window",
+        "Padding never wins.",
+        """
+
+    >>> max_pool2d(np.arange(8.0).reshape(1, 2, 4, 1), 2).ravel().tolist()
+    [5.0, 7.0]""",
+    ),
     "AVG": (
         "The mean of each window",
-        "Padding does not\n        count: neither in the sum nor in what it is divided by.",
+        "Padding does not\n        count, neither in the sum nor in its divisor.",
+        """
+
+    >>> avg_pool2d(np.arange(8.0).reshape(1, 2, 4, 1), 2).ravel().tolist()
+    [2.5, 4.5]""",
     ),
 }
 
 
 def _op(pooling_type: str, rank: Rank) -> layer:
-    result, of_padding = _RESULTS[pooling_type]
+    result, of_padding, example = _RESULTS[pooling_type]
     scope = f"{pooling_type.capitalize()}Pool{rank.dims}D"
     return layer(
         scope,
         f"{pooling_type.lower()}_pool{rank.dims}d",
         rank=rank,
-        member=pooling_type,
         names=_common.op_name,
-        words={"result": result, "of_padding": of_padding, "default_scope": scope},
+        member=pooling_type,
+        words={
+            "result": result,
+            "of_padding": of_padding,
+            "default_scope": scope,
+            "example": example if rank is IMAGES else "",
+        },
     )
 
 
@@ -130,15 +146,15 @@ def pool(
     Differs from TF-Slim: 'SAME' and `dilation_rate` go together.
 
     Args:
-      inputs: `[batch, *spatial, channels]`, or `[batch, channels, *spatial]` if `data_format`
-        says so; the spatial dimensions are width; height and width; or depth, height and width.
+      inputs: `[batch, *spatial, channels]`, or `[batch, channels, *spatial]` by `data_format`;
+        the spatial dimensions are width; height and width; or depth, height and width.
       kernel_size: Size of the window in each spatial dimension, in pixels; one number for all.
-      pooling_type: 'MAX', or 'AVG' for the mean of the pixels that are there.
+      pooling_type: 'MAX', or 'AVG' for the mean without padding.
       padding: 'VALID' (default), 'SAME', or how many pixels to add: a pair `(before, after)` for
         each spatial dimension. Padding never wins, and does not count.
       data_format: 'NWC', 'NHWC', 'NDHWC' (default) or 'NCW', 'NCHW', 'NCDHW', by rank.
       dilation_rate: Step between the pixels of a window; not together with `stride`.
-      stride: Step from window to window in pixels. Note the default of 1.
+      stride: Step from one window to the next in pixels. Note the default of 1.
       outputs_collections: Collections to add the result to.
       scope: Name of the op, default `max_pool` or `avg_pool`.
 
@@ -147,8 +163,11 @@ def pool(
 
     Raises:
       TypeError: `inputs` are not floating point.
-      ValueError: Their rank is wrong; an argument is not one of the above; the window does not
-        fit; a window sees padding alone; `stride` and `dilation_rate` are both above 1.
+      ValueError: `inputs` have a wrong rank; an argument is not as above; the window does not fit;
+        a window lies in the padding alone; `stride` and `dilation_rate` are both above 1.
+
+    >>> pool(np.array([[[1.0], [2.0], [3.0], [9.0]]]), 2, "AVG", stride=2).ravel().tolist()
+    [1.5, 6.0]
     """
     images = call.images(call.floating(inputs))
     windows = call.windows(

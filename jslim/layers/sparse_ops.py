@@ -1,9 +1,9 @@
-"""Arrays as lists of their entries: what TF-Slim makes `SparseTensor`s for.
+"""Arrays as lists of their entries, in place of TF-Slim's `SparseTensor`s.
 
-Here such a list is a `jax.experimental.sparse.BCOO`, whose `indices` are `[entries, rank]` and
-`data` `[entries]`. Under `jit` the number of entries must be known before their values, so there is
-room for one entry per element, or for `nse` of them: the entries come first, in row-major order,
-and what is left has an index beyond the shape, which all of JAX's sparse operations pass over.
+Such a list is a `jax.experimental.sparse.BCOO`, with `indices` `[entries, rank]` and `data`
+`[entries]`. Under `jit` the number of entries must be known before their values, so there is room
+for one entry per element, or for `nse` of them. The entries come first, in row-major order. The
+rest has an index beyond the shape, which all of JAX's sparse operations pass over.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core import checks
 from jslim.core.arg_scope import add_arg_scope
 from jslim.layers import _common, utils
 
@@ -33,13 +34,17 @@ def dense_to_sparse(
 
     Args:
       tensor: An array of any shape.
-      eos_token: The element that is left out, such as the one that sequences are filled up with.
+      eos_token: The element that is left out, such as the padding of sequences.
       outputs_collections: Collections to add the result to.
       scope: Name of the op, default `dense_to_sparse`.
-      nse: Room for how many entries; default one per element. What does not fit is left out.
+      nse: The number of entries that there is room for, default one per element. Entries beyond
+        it are left out.
 
     Returns:
       A BCOO of the shape and dtype of `tensor`.
+
+    Raises:
+      ValueError: `nse` is negative.
 
     >>> dense_to_sparse(jnp.array([[7, 0], [0, 9]]), nse=3).indices.tolist()
     [[0, 0], [1, 1], [2, 2]]
@@ -57,10 +62,17 @@ def dense_to_sparse_tensor(
     Args:
       dense_tensor: An array of any shape.
       ignore_value: The element that is left out.
-      nse: Room for how many entries; default one per element. What does not fit is left out.
+      nse: The number of entries that there is room for, default one per element. Entries beyond
+        it are left out.
 
     Returns:
       A BCOO of the shape and dtype of `dense_tensor`.
+
+    Raises:
+      ValueError: `nse` is negative.
+
+    >>> dense_to_sparse_tensor(jnp.array([[7, 0], [0, 9]]), nse=2).data.tolist()
+    [7, 9]
     """
     array = jnp.asarray(dense_tensor)
     ignored = jnp.asarray(0 if ignore_value is None else ignore_value, array.dtype)
@@ -69,11 +81,10 @@ def dense_to_sparse_tensor(
 
 def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> "sparse.BCOO":
     room = array.size if nse is None else nse
-    if room < 0:
-        raise ValueError(f"nse must be None or a number of entries from 0, got {nse}")
+    checks.not_negative("dense_to_sparse", "nse", room)
     places = jnp.nonzero(is_entry.reshape(-1), size=room, fill_value=array.size)[0]
     data = jnp.take(array.reshape(-1), places, mode="fill", fill_value=0)
-    # The places beyond the last become the shape itself, which is how BCOO marks them.
+    # BCOO marks places beyond the last entry by the shape itself.
     indices = jnp.stack(jnp.unravel_index(places, array.shape), -1).astype(jnp.int32)
     beyond = jnp.asarray(array.shape, jnp.int32)
     indices = jnp.where((places < array.size)[:, None], indices, beyond[None, :])
@@ -86,18 +97,19 @@ def _entries(array: jax.Array, is_entry: jax.Array, nse: int | None) -> "sparse.
 def indicators_to_sparse_ids(
     indicators: jax.Array, ignore_value: ArrayLike | None = None, dtype: DTypeLike = jnp.int32
 ) -> "sparse.BCOO":
-    """For each row the numbers of the columns that are set, one after another.
+    """The numbers of the columns that are set, for each row one after another.
 
     Differs from TF-Slim: the last axis of the result stays as long as that of `indicators`, where
     TF-Slim makes it as long as the longest row, and the default type is int32.
 
     Args:
       indicators: `[..., num_ids]`.
-      ignore_value: The element of a column that is not set, by default 0 or False.
+      ignore_value: The element of columns that are not set, default 0 or False.
       dtype: The type of the numbers, an integer one.
 
     Returns:
-      A BCOO of the shape of `indicators`: entry `[..., j]` is the number of the j-th column set.
+      A BCOO of the shape of `indicators`: entry `[..., j]` is the number of the column that is the
+      j-th one set.
 
     Raises:
       ValueError: `dtype` is not an integer type; `indicators` are a scalar.
@@ -122,7 +134,7 @@ def indicators_to_sparse_ids(
 def sparse_row_envelope(
     sparse_input: "sparse.BCOO", row_axis: int = 0, col_axis: int = 1, name: str | None = None
 ) -> jax.Array:
-    """How far each row reaches: the number of its last column that has an entry, plus one.
+    """The length of each row: the number of its last column that has an entry, plus one.
 
     Args:
       sparse_input: A BCOO without batch or dense dimensions.

@@ -1,4 +1,4 @@
-"""Small helpers around layers: output collections, and arguments that may be one number or two."""
+"""Small helpers for layers: collections, arguments with one number or several, conditions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -27,12 +27,12 @@ def collect_named_outputs(
 ) -> _Outputs:
     """Adds `outputs` under the name `alias` to each of the collections, and returns it.
 
-    What a collection holds under that name gives way, and its place in the order stays.
+    A value that a collection holds under that name is replaced, at its place in the order.
 
     Args:
       collections: The name of a collection, several names, or None for none.
-      alias: The name, as a rule the full name of the layer's scope.
-      outputs: What to collect.
+      alias: The name, commonly the full name of the layer's scope.
+      outputs: The value to collect.
     """
     if collections:
         for name in (collections,) if isinstance(collections, str) else collections:
@@ -63,6 +63,9 @@ def get_variable_collections(
     Args:
       variables_collections: A list for every variable, or a dict of lists by variable name.
       name: `weights`, `biases`, `beta`, ...
+
+    >>> get_variable_collections({"weights": ["decayed"]}, "weights")
+    ['decayed']
     """
     if isinstance(variables_collections, Mapping):
         variables_collections = variables_collections.get(name)
@@ -90,6 +93,9 @@ def two_element_tuple(int_or_tuple: int | Sequence[int]) -> tuple[int, int]:
 
     Raises:
       ValueError: A value is below 1, or there are not two.
+
+    >>> two_element_tuple([3, 5])
+    (3, 5)
     """
     first, second = n_positive_integers(2, int_or_tuple)
     return first, second
@@ -105,6 +111,9 @@ def channel_dimension(shape: Sequence[int], data_format: str, min_rank: int = 1)
 
     Raises:
       ValueError: The rank is below `min_rank`.
+
+    >>> channel_dimension((8, 3, 32, 32), "NCHW")
+    3
     """
     if len(shape) < min_rank:
         raise ValueError(f"rank must be at least {min_rank}, got shape {tuple(shape)}")
@@ -116,6 +125,9 @@ def last_dimension(shape: Sequence[int], min_rank: int = 1) -> int:
 
     Raises:
       ValueError: The rank is below `min_rank`.
+
+    >>> last_dimension((8, 32, 32, 3))
+    3
     """
     return channel_dimension(shape, "channels_last", min_rank)
 
@@ -125,10 +137,13 @@ def constant_value(value_or_tensor_or_var: Value, dtype: DTypeLike | None = None
 
     Args:
       value_or_tensor_or_var: A number or an array.
-      dtype: What the type of an array must be.
+      dtype: The type that an array must have.
 
     Raises:
       ValueError: It is None, or an array of another type.
+
+    >>> constant_value(2.5)
+    2.5
     """
     value = value_or_tensor_or_var
     if value is None:
@@ -144,10 +159,13 @@ def constant_value(value_or_tensor_or_var: Value, dtype: DTypeLike | None = None
 
 
 def static_cond(pred: object, fn1: Callable[[], _Outputs], fn2: Callable[[], _Outputs]) -> _Outputs:
-    """`fn1()` if `pred` is true, otherwise `fn2()`; `pred` has a value while the model is traced.
+    """`fn1()` if `pred` is true, otherwise `fn2()`. `pred` is a value, and not a traced array.
 
     Raises:
       TypeError: `fn1` or `fn2` is not a function.
+
+    >>> static_cond(0 > 1, lambda: "yes", lambda: "no")
+    'no'
     """
     for name, function in (("fn1", fn1), ("fn2", fn2)):
         checks.function("static_cond", name, function, "without arguments")
@@ -160,7 +178,7 @@ def smart_cond(
     fn2: Callable[[], _Outputs],
     name: str | None = None,
 ) -> _Outputs:
-    """`static_cond` where `pred` has a value, otherwise `jax.lax.cond`.
+    """`static_cond` if `pred` has a value, `jax.lax.cond` if it is being traced.
 
     With `jax.lax.cond` both functions give arrays of the same shapes and types, and make or read no
     variables, as JAX requires inside a model function.
@@ -173,6 +191,9 @@ def smart_cond(
 
     Raises:
       TypeError: `fn1` or `fn2` is not a function.
+
+    >>> smart_cond(True, lambda: "yes", lambda: "no")
+    'yes'
     """
     del name
     known = constant_value(pred)

@@ -5,16 +5,16 @@
     total = slim.losses.get_total_loss()        # both, and the regularization losses
 
 Predictions or logits come first and labels second. Inside a model function each loss is added to
-the collection 'losses' of that model under TF-Slim's name (`softmax_cross_entropy_loss/value`);
-anywhere else a loss function just returns its value. All are computed and returned in float32,
-whatever they are given.
+the collection 'losses' of that model under TF-Slim's name (`softmax_cross_entropy_loss/value`).
+Elsewhere a loss function only returns its value. All losses are computed and returned in float32,
+for arguments of any dtype.
 
-Weights are a scalar or line up with the first axes of the losses: of losses `[batch, height,
+Weights are a scalar or line up with the first axes of the losses: for losses `[batch, height,
 width]` weights `[batch]` weigh whole examples, weights `[batch, height]` whole rows. The weighted
 losses are summed and divided by the number of elements whose weight is not zero (not by the sum
-of the weights); with nothing to count the loss is 0. Differs from TF-Slim: a weight counts for
-all the elements that it is broadcast to, also along axes of size 1 (there weights of shape `[1]`
-counted as one example).
+of the weights). If there is none the loss is 0. Differs from TF-Slim: a weight counts for all the
+elements that it is broadcast to, also along axes of size 1 (in TF-Slim weights of shape `[1]` count
+as one example).
 """
 
 from jslim.losses import metric_learning as metric_learning

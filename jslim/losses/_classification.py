@@ -10,10 +10,12 @@ from jslim.losses._weighting import (
     as_array,
     as_pair,
     as_weights,
-    elementwise,
     known,
+    mean_loss,
     weighted_mean,
 )
+
+_LAYOUT = "[batch, ..., num_classes]"
 
 
 def softmax_cross_entropy(
@@ -45,15 +47,15 @@ def softmax_cross_entropy(
     0.753109
     """
     op = "softmax_cross_entropy"
-    logits, labels = as_pair(op, "logits", logits, "onehot_labels", onehot_labels)
-    _check_has_classes(op, logits)
-    scope = scope or "softmax_cross_entropy_loss"
-    with jax.named_scope(scope):
-        labels = _smooth(op, labels, label_smoothing, towards=1 / logits.shape[-1])
-        labels = jax.lax.stop_gradient(labels)
+
+    def cross_entropy(x: jax.Array, z: jax.Array) -> jax.Array:
+        checks.rank(op, "logits", x, _LAYOUT, "add a batch axis")
+        z = jax.lax.stop_gradient(_smooth(op, z, label_smoothing, towards=1 / x.shape[-1]))
         # A class without mass adds nothing, also where it is ruled out: 0 * -inf would be nan.
-        products = jnp.where(labels == 0, 0, labels * jax.nn.log_softmax(logits))
-        return weighted_mean(op, -jnp.sum(products, axis=-1), weights, scope)
+        return -jnp.sum(jnp.where(z == 0, 0, z * jax.nn.log_softmax(x)), axis=-1)
+
+    pair = {"logits": logits, "onehot_labels": onehot_labels}
+    return mean_loss(op, cross_entropy, weights, scope or f"{op}_loss", **pair)
 
 
 def sparse_softmax_cross_entropy(
@@ -61,9 +63,9 @@ def sparse_softmax_cross_entropy(
 ) -> jax.Array:
     """The mean cross entropy between softmax(logits) and class numbers.
 
-    A label outside [0, num_classes) raises where its value is known; inside `jit` nothing can
-    raise, and it makes the loss NaN. Differs from TF-Slim: such a label is allowed where its
-    weight is 0, so that `weights=labels != 255` leaves out what 255 marks.
+    A label outside [0, num_classes) raises if its value is known, and makes the loss NaN inside
+    `jit`, where nothing can raise. Differs from TF-Slim: such a label is allowed if its weight is
+    0, so that `weights=labels != 255` leaves out the examples with label 255.
 
     Args:
       logits: `[batch, num_classes]`, or with more axes before the last.
@@ -75,35 +77,33 @@ def sparse_softmax_cross_entropy(
       A float32 scalar.
 
     Raises:
-      ValueError: Shapes do not fit, or a label that is known is out of range.
+      ValueError: Shapes do not fit, or a known label is out of range.
       TypeError: Labels are not integers, or logits are a tuple.
 
     >>> round(float(sparse_softmax_cross_entropy([[1., 2., 3.], [0., 0., 0.]], [2, 0])), 6)
     0.753109
     """
     op = "sparse_softmax_cross_entropy"
-    logits = as_array(op, "logits", logits)
-    _check_has_classes(op, logits)
-    given, labels = labels, as_array(op, "labels", labels, dtype=None)
-    if labels.dtype != bool:
+    x, numbers = as_array(op, "logits", logits), as_array(op, "labels", labels, dtype=None)
+    checks.rank(op, "logits", x, _LAYOUT, "add a batch axis")
+    if numbers.dtype != bool:
         accepted = "integers, the numbers of the classes"
         hint = "one-hot or soft labels go to softmax_cross_entropy"
-        checks.integers(op, "labels", labels, accepted, hint)
-    rows, num_classes = logits.shape[:-1], logits.shape[-1]
-    of = f" for logits of shape {logits.shape}"
-    hint = "one-hot labels go to softmax_cross_entropy"
-    checks.shape(op, "labels", labels, rows, (*rows, 1), of=of, hint=hint)
-    labels = labels.reshape(rows).astype(jnp.int32)
-    row_weights = as_weights(op, weights, rows)
-    counted, weighed = known(given), known(weights)
+        checks.integers(op, "labels", numbers, accepted, hint)
+    *rows, num_classes = x.shape
+    of, hint = f" for logits of shape {x.shape}", "one-hot labels go to softmax_cross_entropy"
+    checks.shape(op, "labels", numbers, tuple(rows), (*rows, 1), of=of, hint=hint)
+    numbers = numbers.reshape(rows).astype(jnp.int32)
+    row_weights = as_weights(op, weights, tuple(rows))
+    counted, weighed = known(labels), known(weights)
     if counted is not None and weighed is not None:
         counts = weighed.reshape(row_weights.shape) != 0
         _check_labels(op, counted.reshape(rows), counts, num_classes)
-    scope = scope or "sparse_softmax_cross_entropy_loss"
+    scope = scope or f"{op}_loss"
     with jax.named_scope(scope):
-        is_label = jax.nn.one_hot(labels, num_classes, dtype=bool)
-        losses = -jnp.sum(jax.nn.log_softmax(logits), axis=-1, where=is_label)
-        is_valid = (labels >= 0) & (labels < num_classes)
+        is_label = jax.nn.one_hot(numbers, num_classes, dtype=bool)
+        losses = -jnp.sum(jax.nn.log_softmax(x), axis=-1, where=is_label)
+        is_valid = (numbers >= 0) & (numbers < num_classes)
         losses = jnp.where(is_valid | (row_weights == 0), losses, jnp.nan)
         return weighted_mean(op, losses, row_weights, scope)
 
@@ -135,7 +135,6 @@ def sigmoid_cross_entropy(
     1.410038
     """
     op = "sigmoid_cross_entropy"
-    arrays = as_pair(op, "logits", logits, "multi_class_labels", multi_class_labels)
 
     def cross_entropy(x: jax.Array, z: jax.Array) -> jax.Array:
         z = _smooth(op, z, label_smoothing, towards=0.5)
@@ -143,7 +142,8 @@ def sigmoid_cross_entropy(
         # JAX's derivative of |x| at 0 is 1, that of min(x, -x) is 0, as the gradient needs there.
         return jnp.maximum(x, 0) - x * z + jnp.log1p(jnp.exp(jnp.minimum(x, -x)))
 
-    return elementwise(op, cross_entropy, arrays, weights, scope or "sigmoid_cross_entropy_loss")
+    pair = {"logits": logits, "multi_class_labels": multi_class_labels}
+    return mean_loss(op, cross_entropy, weights, scope or f"{op}_loss", **pair)
 
 
 def log_loss(
@@ -155,13 +155,13 @@ def log_loss(
 ) -> jax.Array:
     """The mean cross entropy of yes-or-no decisions whose probabilities are given.
 
-    Given logits use `sigmoid_cross_entropy`, which is exact where probabilities saturate.
+    For logits use `sigmoid_cross_entropy`, which is exact for probabilities near 0 and 1.
 
     Args:
       predictions: Probabilities in [0, 1], any shape.
       labels: The same shape, in [0, 1].
       weights: Scalar, `[batch]` or up to the full shape: see `jslim.losses`.
-      epsilon: Added to what goes into a logarithm, so that 0 is allowed.
+      epsilon: Added to the arguments of logarithms, so that 0 is allowed.
       scope: Name for `get_losses`; default `log_loss`.
 
     Returns:
@@ -174,22 +174,21 @@ def log_loss(
     >>> round(float(log_loss([0.9, 0.1], [1, 0])), 6)
     0.10536
     """
-    arrays = as_pair("log_loss", "predictions", predictions, "labels", labels)
 
     def cross_entropy(p: jax.Array, z: jax.Array) -> jax.Array:
         return -z * jnp.log(p + epsilon) - (1 - z) * jnp.log(1 - p + epsilon)
 
-    return elementwise("log_loss", cross_entropy, arrays, weights, scope or "log_loss")
+    pair = {"predictions": predictions, "labels": labels}
+    return mean_loss("log_loss", cross_entropy, weights, scope or "log_loss", **pair)
 
 
 def hinge_loss(logits: Values, labels: Values = None, scope: str | None = None) -> jax.Array:
     """The hinge losses `max(0, 1 - logits * (2 * labels - 1))`, element by element.
 
-    As in TF-Slim they are neither averaged nor collected: for that give them to
-    `compute_weighted_loss`.
+    As in TF-Slim they are neither averaged nor collected; `compute_weighted_loss` does both.
 
     Args:
-      logits: Any shape; above 0 means yes.
+      logits: Of any shape; above 0 means yes.
       labels: The same shape, 0 or 1.
       scope: Names the operations in a profile; default `hinge_loss`.
 
@@ -203,16 +202,9 @@ def hinge_loss(logits: Values, labels: Values = None, scope: str | None = None) 
     >>> hinge_loss([2., 0.5, -1.], [1, 1, 0]).tolist()
     [0.0, 0.5, 0.0]
     """
-    logits, labels = as_pair("hinge_loss", "logits", logits, "labels", labels)
+    x, z = as_pair("hinge_loss", logits=logits, labels=labels)
     with jax.named_scope(scope or "hinge_loss"):
-        return jax.nn.relu(1 - (2 * labels - 1) * logits)
-
-
-def _check_has_classes(op: str, logits: jax.Array) -> None:
-    if logits.ndim < 2:
-        raise ValueError(
-            f"{op}: logits must be [batch, num_classes], got shape {logits.shape}; add a batch axis"
-        )
+        return jax.nn.relu(1 - (2 * z - 1) * x)
 
 
 def _smooth(op: str, labels: jax.Array, label_smoothing: float, towards: float) -> jax.Array:

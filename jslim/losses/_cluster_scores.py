@@ -1,8 +1,8 @@
-"""How far two clusterings of the same examples agree, from a contingency table of fixed size.
+"""Scores of the agreement of two clusterings, from a contingency table of fixed size.
 
-The tables are `[n, n]` for n examples, with rows and columns of zeros where there are fewer
-clusters, so that everything here is jit-able whatever the clusters are. The scores are those of
-scikit-learn, whose functions are named beside each.
+The tables are `[n, n]` for n examples, with rows and columns of zeros for fewer clusters, so that
+`jit` works for any clusters. The scores are those of scikit-learn; the docstrings name its
+functions.
 """
 
 import functools
@@ -14,7 +14,7 @@ from jax import lax
 
 
 def contingency_table(first: jax.Array, second: jax.Array) -> jax.Array:
-    """`[n, n]` float32: how many examples are in cluster i of `first` and j of `second`.
+    """`[n, n]` float32: the number of examples in cluster i of `first` and j of `second`.
 
     Args:
       first: `[n]` int32, cluster numbers in [0, n).
@@ -40,10 +40,10 @@ def adjusted_mutual_information(table: jax.Array) -> jax.Array:
     mutual, entropies, is_trivial, (rows, columns) = _information(table)
     expected = jnp.sum(jnp.asarray(_expected_information(len(table)))[rows[:, None], columns])
     above, most = mutual - expected, entropies - expected
-    # Where each example is a cluster of its own, both are 0 but for the rounding of float32.
+    # If each example is a cluster of its own, both are 0 but for rounding.
     is_degenerate = most <= 1e-6 * jnp.maximum(entropies, 1.0)
     score = above / jnp.where(is_degenerate, 1.0, most)
-    # Then all information is expected: the score is 1 if the two clusterings are the same.
+    # All information is then expected: the score is 1 for equal clusterings.
     same = jnp.where(entropies - mutual <= 1e-6 * jnp.maximum(entropies, 1.0), 1.0, 0.0)
     return jnp.where(is_trivial, 1.0, jnp.where(is_degenerate, same, score))
 
@@ -68,10 +68,10 @@ def adjusted_rand_index(table: jax.Array) -> jax.Array:
 def _information(
     table: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array, tuple[jax.Array, jax.Array]]:
-    """Mutual information and mean entropy (nats), whether both are one cluster, and the sums."""
+    """Mutual information, mean entropy (nats), whether both have one cluster, and the sizes."""
     n = len(table)
     counts = np.arange(n + 1)
-    # k log k of each number of examples, from float64: all logarithms that there are.
+    # k log k of each possible number of examples, computed in float64.
     terms = jnp.asarray((counts * np.log(np.maximum(counts, 1)) / max(n, 1)).astype(np.float32))
     cells = table.astype(jnp.int32)
     rows, columns = jnp.sum(cells, axis=1), jnp.sum(cells, axis=0)
@@ -86,11 +86,11 @@ def _information(
 
 @functools.lru_cache(maxsize=8)
 def _expected_information(n: int) -> np.ndarray:
-    """`[n + 1, n + 1]`: what clusters of sizes a and b add to the expected mutual information.
+    """`[n + 1, n + 1]`: the part of clusters of sizes a and b in the expected mutual information.
 
-    It is the sum over k, the number of examples that both hold, of `k / n * log(n * k / (a * b))`
-    times the hypergeometric probability of k. Only sizes count, so one table, in float64, serves
-    all clusterings of n examples.
+    It is the sum over k, the number of shared examples, of `k / n * log(n * k / (a * b))` times the
+    hypergeometric probability of k. It depends on the sizes only, so one table serves all
+    clusterings of n examples.
     """
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     b, k = np.arange(1, n + 1)[:, None], np.arange(1, n + 1)[None]

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jslim.losses._weighting import Values
 
 _PAM_ITERATIONS = 5
 
-# Each gives a score from the labels, the labels numbered from 0, and the predicted clusters.
+# A score of the labels, the labels numbered from 0, and the predicted clusters.
 Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 Agreement = Callable[[jax.Array], jax.Array]  # the score of predicted clusters
 
@@ -44,25 +45,25 @@ def cluster_loss(
     margin_type: str = "nmi",
     print_losses: bool = False,
 ) -> jax.Array:
-    """How much better than the labels another clustering of the embeddings is (Song et al., 2017).
+    """The clustering loss by facility location (Song et al., 2017).
 
-    `max(F(S) + margin_multiplier * (1 - score(S)) - F(labels), 0)`: F is minus the sum of the
-    distances to the nearest centroid, S the centroids that are found greedily to make the first
-    two terms large, as many as there are classes, then moved within their clusters in 5 rounds
-    (PAM). Gradients flow through both F, not through the choice of centroids nor the scores, as in
-    TF-Slim. Differs from TF-Slim: scikit-learn is not needed; it is jit-able.
+    `max(F(S) + margin_multiplier * (1 - score(S)) - F(labels), 0)`. F is minus the sum of the
+    distances to the nearest centroid. S are as many centroids as there are classes, chosen greedily
+    to make the first two terms large, then moved within their clusters in 5 rounds (PAM). As in
+    TF-Slim gradients flow through both F, and not through the choice of centroids or the scores.
+    Differs from TF-Slim: scikit-learn is not needed, and `jit` works.
 
-    In a model function it also records the scalars that TF-Slim does: `losses/score_pred`,
-    `losses/score_gt` and `losses/<margin_type>`.
+    In a model function it also records TF-Slim's scalars: `losses/score_pred`, `losses/score_gt`
+    and `losses/<margin_type>`.
 
     Args:
       labels: `[batch]` or `[batch, 1]` integers, the classes.
       embeddings: `[batch, size]`, of length 1.
       margin_multiplier: Weight of the structured margin (section 3.2 of the paper).
-      enable_pam_finetuning: Whether centroids are moved after they were found (section 3.4).
-      margin_type: Which score: 'nmi', normalized, or 'ami', adjusted mutual information; 'ari',
-        adjusted Rand index; 'vmeasure', V-measure; or 'const', 1 where the labels are the numbers
-        of the clusters themselves, in the order in which centroids are found.
+      enable_pam_finetuning: Whether the centroids are moved in the end (section 3.4).
+      margin_type: The score: 'nmi', normalized, or 'ami', adjusted mutual information; 'ari',
+        adjusted Rand index; 'vmeasure', V-measure; or 'const', 1 if the labels are the numbers of
+        the clusters themselves, in the order in which centroids are found.
       print_losses: Whether to print the loss at each call.
 
     Returns:
@@ -82,27 +83,24 @@ def cluster_loss(
     labels = as_classes(op, labels, len(embeddings), may_be_column=True).astype(jnp.int32)
     with jax.named_scope(op):
         distances = pairwise_distance(embeddings)
-        fixed = lax.stop_gradient(distances)
         is_same = labels[:, None] == labels[None, :]
         # The number of a class: its first example.
         numbers = jnp.argmax(is_same, axis=1).astype(jnp.int32)
         is_first = numbers == jnp.arange(len(labels), dtype=jnp.int32)
         num_classes = jnp.sum(is_first, dtype=jnp.int32)
         score = functools.partial(_SCORES[margin_type], labels, numbers)
-        centroids = _find_centroids(fixed, num_classes, score, margin_multiplier)
+        search = _Search(lax.stop_gradient(distances), score, margin_multiplier)
+        centroids = search.find(num_classes)
         if enable_pam_finetuning:
             centroids = lax.fori_loop(
-                0,
-                _PAM_ITERATIONS,
-                lambda _, c: _move_centroids(fixed, num_classes, c, score, margin_multiplier),
-                centroids,
+                0, _PAM_ITERATIONS, lambda _, c: search.move(c, num_classes), centroids
             )
-        is_used = jnp.arange(len(labels), dtype=jnp.int32) < num_classes
+        is_used = search.numbers < num_classes
         to_centroids = jnp.where(is_used[:, None], distances[centroids], jnp.inf)
         score_pred = -jnp.sum(jnp.min(to_centroids, axis=0))
-        agreement = score(_assign(fixed, centroids, num_classes))
+        agreement = score(search.assign(centroids, num_classes))
         within = jnp.sum(jnp.where(is_same, distances, 0.0), axis=0)
-        # One class a row: the sums of its members, whose least is that of its medoid.
+        # A row for each class: the sums of its members. The least is that of its medoid.
         of_class = jnp.where(is_same & is_first[:, None], within[None, :], jnp.inf)
         score_gt = -jnp.sum(jnp.where(is_first, jnp.min(of_class, axis=1), 0.0))
         loss = score_pred + margin_multiplier * (1.0 - agreement) - score_gt
@@ -110,77 +108,77 @@ def cluster_loss(
     if print_losses:
         jax.debug.print("cluster_loss: {}", loss)
     if is_running():
-        for name, value in (("score_pred", score_pred), (margin_type, agreement)):
+        recorded = {"score_pred": score_pred, margin_type: agreement, "score_gt": score_gt}
+        for name, value in recorded.items():
             summaries.scalar(f"losses/{name}", value)
-        summaries.scalar("losses/score_gt", score_gt)
     return loss
 
 
-def _assign(distances: jax.Array, centroids: jax.Array, count: jax.Array) -> jax.Array:
-    """The number of the nearest of the first `count` centroids; a centroid has its own."""
-    numbers = jnp.arange(len(centroids), dtype=jnp.int32)
-    is_used = (numbers < count)[:, None]
-    nearest = jnp.argmin(jnp.where(is_used, distances[centroids], jnp.inf), axis=0)
-    is_itself = is_used & (centroids[:, None] == numbers[None, :])
-    own = jnp.argmax(is_itself, axis=0)
-    return jnp.where(jnp.any(is_itself, axis=0), own, nearest).astype(jnp.int32)
-
-
-# How many there are, which, how near each example is to the nearest, and which are chosen.
+# The number of centroids, the centroids, the distance of each example to the nearest centroid, and
+# whether it is a centroid.
 _State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
-def _find_centroids(
-    distances: jax.Array, num_classes: jax.Array, score: Agreement, margin_multiplier: float
-) -> jax.Array:
-    """`[batch]`; the first `num_classes` are the examples chosen, the best one first."""
-    batch = len(distances)
-    candidates = jnp.arange(batch, dtype=jnp.int32)
+@dataclass(frozen=True)
+class _Search:
+    """The search for centroids, `[batch]`, of which the first `count` are in use."""
 
-    def add_one(state: _State) -> _State:
-        count, centroids, nearest, is_chosen = state
-        energies = -jnp.sum(jnp.minimum(nearest[None, :], distances), axis=1)
-        agreements = lax.map(
-            lambda c: score(_assign(distances, centroids.at[count].set(c), count + 1)), candidates
+    distances: jax.Array
+    score: Agreement
+    margin_multiplier: float
+
+    @property
+    def numbers(self) -> jax.Array:
+        return jnp.arange(len(self.distances), dtype=jnp.int32)
+
+    def assign(self, centroids: jax.Array, count: jax.Array) -> jax.Array:
+        """The number of the nearest centroid of each example; a centroid has its own."""
+        is_used = (self.numbers < count)[:, None]
+        nearest = jnp.argmin(jnp.where(is_used, self.distances[centroids], jnp.inf), axis=0)
+        is_itself = is_used & (centroids[:, None] == self.numbers[None, :])
+        own = jnp.argmax(is_itself, axis=0)
+        return jnp.where(jnp.any(is_itself, axis=0), own, nearest).astype(jnp.int32)
+
+    def scores(self, centroids: jax.Array, place: jax.Array, count: jax.Array) -> jax.Array:
+        """The score with each of the examples as centroid number `place`."""
+        return lax.map(
+            lambda c: self.score(self.assign(centroids.at[place].set(c), count)), self.numbers
         )
-        values = energies + margin_multiplier * (1.0 - agreements)
-        best = jnp.argmax(jnp.where(is_chosen, -jnp.inf, values)).astype(jnp.int32)
-        return (
-            count + 1,
-            centroids.at[count].set(best),
-            jnp.minimum(nearest, distances[best]),
-            is_chosen.at[best].set(True),
-        )
 
-    start = (
-        jnp.zeros((), jnp.int32),
-        jnp.zeros(batch, jnp.int32),
-        jnp.full(batch, jnp.inf, jnp.float32),
-        jnp.zeros(batch, bool),
-    )
-    return lax.while_loop(lambda state: state[0] < num_classes, add_one, start)[1]
+    def best(
+        self, energies: jax.Array, agreements: jax.Array, is_candidate: jax.Array
+    ) -> jax.Array:
+        values = energies + self.margin_multiplier * (1.0 - agreements)
+        return jnp.argmax(jnp.where(is_candidate, values, -jnp.inf)).astype(jnp.int32)
 
+    def find(self, num_classes: jax.Array) -> jax.Array:
+        """Centroids, chosen greedily: the best one first."""
 
-def _move_centroids(
-    distances: jax.Array,
-    num_classes: jax.Array,
-    centroids: jax.Array,
-    score: Agreement,
-    margin_multiplier: float,
-) -> jax.Array:
-    """One round of PAM: each centroid in turn moves to the best member of its cluster."""
-    clusters = _assign(distances, centroids, num_classes)
-    candidates = jnp.arange(len(distances), dtype=jnp.int32)
+        def add_one(state: _State) -> _State:
+            count, centroids, nearest, is_chosen = state
+            energies = -jnp.sum(jnp.minimum(nearest[None, :], self.distances), axis=1)
+            agreements = self.scores(centroids, count, count + 1)
+            best = self.best(energies, agreements, ~is_chosen)
+            return (
+                count + 1,
+                centroids.at[count].set(best),
+                jnp.minimum(nearest, self.distances[best]),
+                is_chosen.at[best].set(True),
+            )
 
-    def move_one(number: jax.Array, centroids: jax.Array) -> jax.Array:
-        is_member = clusters == number
-        energies = -jnp.sum(jnp.where(is_member[:, None], distances, 0.0), axis=0)
-        agreements = lax.map(
-            lambda c: score(_assign(distances, centroids.at[number].set(c), num_classes)),
-            candidates,
-        )
-        values = energies + margin_multiplier * (1.0 - agreements)
-        best = jnp.argmax(jnp.where(is_member, values, -jnp.inf)).astype(jnp.int32)
-        return centroids.at[number].set(best)
+        nearest = jnp.full(len(self.distances), jnp.inf, jnp.float32)
+        zeros = jnp.zeros_like(self.numbers)
+        start = (jnp.zeros((), jnp.int32), zeros, nearest, zeros.astype(bool))
+        return lax.while_loop(lambda state: state[0] < num_classes, add_one, start)[1]
 
-    return lax.fori_loop(0, num_classes, move_one, centroids)
+    def move(self, centroids: jax.Array, num_classes: jax.Array) -> jax.Array:
+        """One round of PAM: each centroid in turn moves to the best member of its cluster."""
+        clusters = self.assign(centroids, num_classes)
+
+        def move_one(number: jax.Array, centroids: jax.Array) -> jax.Array:
+            is_member = clusters == number
+            energies = -jnp.sum(jnp.where(is_member[:, None], self.distances, 0.0), axis=0)
+            agreements = self.scores(centroids, number, num_classes)
+            return centroids.at[number].set(self.best(energies, agreements, is_member))
+
+        return lax.fori_loop(0, num_classes, move_one, centroids)

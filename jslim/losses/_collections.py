@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def _with_collections_first(function: Callable[..., T]) -> Callable[..., T]:
-    """Lets the first argument be left out: collections are a dict, which no other argument is."""
+    """Makes the first argument optional: of all arguments only the collections are a dict."""
     what = function.__name__
     names = list(inspect.signature(function).parameters)[1:]
 
@@ -59,8 +59,8 @@ def add_loss(
 ) -> None:
     """Adds a loss that was computed elsewhere to the losses of the running model.
 
-    All losses pass through here, so `arg_scope([add_loss], loss_collection='other')` diverts
-    those of the loss functions too, and `loss_collection=None` keeps them out of any collection.
+    The loss functions call it too: `arg_scope([add_loss], loss_collection='other')` diverts their
+    losses to another collection, and `loss_collection=None` keeps them out of any.
 
     Args:
       loss: A scalar.
@@ -90,15 +90,20 @@ def apply_regularization(regularizer: Regularizer, weights_list: object = None) 
 
     Args:
       regularizer: `f(array) -> scalar or None`, None counting as 0.
-      weights_list: The variables: a list, or a dict or tree of them. Default: those that were
-        made with `variables_collections=['weights']`.
+      weights_list: The variables: a list, or a dict or tree of them. Default: those made with
+        `variables_collections=['weights']`.
 
     Returns:
       A float32 scalar.
 
     Raises:
       ScopeError: Outside a model function without `weights_list`.
-      ValueError: There are no variables, or the regularizer gives something that is not a scalar.
+      ValueError: There are no variables, or the regularizer returns something that is not a
+        scalar.
+
+    >>> import jslim as slim
+    >>> float(apply_regularization(slim.l2_regularizer(0.5), [jnp.array([1.0, 3.0])]))
+    2.5
     """
     if weights_list is None:
         weights_list = get_variables(collection=_WEIGHTS)
@@ -124,12 +129,12 @@ def named_losses(
 def get_losses(
     collections: Collections = None, scope: Scope = None, loss_collection: str = LOSSES
 ) -> list[jax.Array]:
-    """`get_losses([collections,] scope=None, loss_collection='losses')`: what was collected.
+    """`get_losses([collections,] scope=None, loss_collection='losses')`: the collected losses.
 
     Args:
-      collections: Where no model function is running, what
-        `apply(..., mutable=['losses', 'regularization_losses'])` returned. It is left out inside
-        one, where the next argument comes first.
+      collections: Outside a model function, the result of
+        `apply(..., mutable=['losses', 'regularization_losses'])`. Inside a model function it is
+        left out, and the next argument comes first.
       scope: A regular expression that the name starts with ('aux', 'task_b/'), or a
         `VariableScope`.
       loss_collection: The collection that `add_loss` was given.
@@ -139,6 +144,9 @@ def get_losses(
 
     Raises:
       ScopeError: Outside a model function without collections.
+
+    >>> [float(loss) for loss in get_losses({"losses": {"a/value": 1.0, "b/value": 2.0}}, "b")]
+    [2.0]
     """
     return list(_select("get_losses", collections, loss_collection, scope).values())
 
@@ -149,7 +157,7 @@ def get_regularization_losses(
 ) -> list[jax.Array]:
     """`get_regularization_losses([collections,] scope=None)`: one for each regularized variable.
 
-    They are named after the variable (`conv1/weights/Regularizer`), and one variable counts once
+    They are named after the variable (`conv1/weights/Regularizer`). A variable counts once,
     however often it is used. Arguments, result and errors are those of `get_losses`.
     """
     what = "get_regularization_losses"
@@ -168,7 +176,7 @@ def get_regularization_loss(
     profile.
 
     Returns:
-      A float32 scalar; 0 where nothing is regularized.
+      A float32 scalar; 0 if nothing is regularized.
     """
     what = "get_regularization_loss"
     return _sum(_select(what, collections, REGULARIZATION_LOSSES, scope).values(), name)
@@ -183,9 +191,9 @@ def get_total_loss(
     """`get_total_loss([collections,] add_regularization_losses=True)`: the sum of all losses.
 
     Args:
-      collections: Where no model function is running, what
-        `apply(..., mutable=['losses', 'regularization_losses'])` returned. It is left out inside
-        one, where the next argument comes first.
+      collections: Outside a model function, the result of
+        `apply(..., mutable=['losses', 'regularization_losses'])`. Inside a model function it is
+        left out, and the next argument comes first.
       add_regularization_losses: Whether the regularization losses count.
       name: Names the sum in a profile.
 
@@ -195,6 +203,10 @@ def get_total_loss(
     Raises:
       ScopeError: Outside a model function without collections.
       ValueError: Nothing was collected.
+
+    >>> collections = {"losses": {"task": jnp.float32(2)}, "regularization_losses": {"w": 0.5}}
+    >>> float(get_total_loss(collections))
+    2.5
     """
     what = "get_total_loss"
     losses = list(_select(what, collections, LOSSES, None).values())

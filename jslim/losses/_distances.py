@@ -15,7 +15,7 @@ def pairwise_distance(feature: Values, squared: bool = False) -> jax.Array:
 
     Args:
       feature: `[batch, size]`.
-      squared: Whether to give the squares of the distances.
+      squared: Whether to return the squares of the distances.
 
     Returns:
       `[batch, batch]`, float32.
@@ -40,13 +40,13 @@ def pairwise_distance(feature: Values, squared: bool = False) -> jax.Array:
 
 
 def row_distance(first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The Euclidean distance of each row of one array to that of the other, and its square."""
+    """The Euclidean distance between the rows of two arrays, and its square."""
     squares = lax.reduce_sum(lax.square(first - second), [1])
     return _root(squares, squares > 0), squares
 
 
 def _root(squares: jax.Array, is_positive: jax.Array) -> jax.Array:
-    """The square root where it has a derivative, 0 with gradient 0 elsewhere."""
+    """The square root if `is_positive`, else 0 with gradient 0."""
     return jnp.where(is_positive, lax.sqrt(jnp.where(is_positive, squares, 1.0)), 0.0)
 
 

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jslim.losses._weighting import Values, as_pair, as_weights, collect, elementwise
+from jslim.core import checks
+from jslim.losses._weighting import Values, as_pair, as_weights, collect, mean_loss
 
 
 def mean_squared_error(
@@ -12,7 +13,7 @@ def mean_squared_error(
     """The mean of `(predictions - labels) ** 2`; `sum_of_squares` is another name for it.
 
     Args:
-      predictions: Any shape.
+      predictions: Of any shape.
       labels: The same shape.
       weights: Scalar, `[batch]` or up to the full shape: see `jslim.losses`.
       scope: Name for `get_losses`; default `mean_squared_error`.
@@ -28,8 +29,8 @@ def mean_squared_error(
     2.0
     """
     op = "mean_squared_error"
-    arrays = as_pair(op, "predictions", predictions, "labels", labels)
-    return elementwise(op, lambda p, z: jnp.square(p - z), arrays, weights, scope or op)
+    pair = {"predictions": predictions, "labels": labels}
+    return mean_loss(op, lambda p, z: jnp.square(p - z), weights, scope or op, **pair)
 
 
 sum_of_squares = mean_squared_error
@@ -38,15 +39,18 @@ sum_of_squares = mean_squared_error
 def absolute_difference(
     predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
-    """The mean of `|predictions - labels|`, whose gradient is 0 where the two are equal.
+    """The mean of `|predictions - labels|`, with gradient 0 where both are equal.
 
-    Arguments, result and errors are those of `mean_squared_error`; `scope` is by default
+    Arguments, result and errors are those of `mean_squared_error`; the default of `scope` is
     `absolute_difference`.
+
+    >>> float(absolute_difference([[1., 2.]], [[1., 0.]]))
+    1.0
     """
     op = "absolute_difference"
-    arrays = as_pair(op, "predictions", predictions, "labels", labels)
-    # Not jnp.abs: its derivative at 0 is 1, where TF's is 0.
-    return elementwise(op, lambda p, z: jnp.maximum(p - z, z - p), arrays, weights, scope or op)
+    pair = {"predictions": predictions, "labels": labels}
+    # Not jnp.abs: its derivative at 0 is 1, and that of TF is 0.
+    return mean_loss(op, lambda p, z: jnp.maximum(p - z, z - p), weights, scope or op, **pair)
 
 
 def cosine_distance(
@@ -60,9 +64,9 @@ def cosine_distance(
     """The mean of `1 - sum(predictions * labels, axis)`, for vectors of length 1.
 
     Args:
-      predictions: Any shape, of length 1 along `axis` (see `slim.unit_norm`).
+      predictions: Of any shape, of length 1 along `axis` (see `slim.unit_norm`).
       labels: The same shape, also of length 1.
-      axis: Where the vectors lie; it must be given.
+      axis: The axis along which the vectors lie; required.
       weights: Scalar, or up to the shape without `axis`: see `jslim.losses`.
       scope: Name for `get_losses`; default `cosine_distance_loss`.
       dim: TF's old name for `axis`.
@@ -78,35 +82,28 @@ def cosine_distance(
     0.4
     """
     op = "cosine_distance"
-    arrays = as_pair(op, "predictions", predictions, "labels", labels)
-    if (axis is None) == (dim is None):
+    along = dim if axis is None else axis
+    if along is None or (axis is not None and dim is not None):
         raise ValueError(
             f"{op}: give axis, along which the vectors lie, or its old name dim (one of the two), "
             f"got axis={axis} and dim={dim}"
         )
-    along = dim if axis is None else axis
-    ndim = arrays[0].ndim
-    if not (isinstance(along, int) and -ndim <= along < ndim):
-        raise ValueError(
-            f"{op}: axis must be an axis of the predictions, whose shape is {arrays[0].shape}, "
-            f"got {along!r}"
-        )
-    return elementwise(
-        op,
-        lambda p, z: 1 - jnp.sum(p * z, axis=along),
-        arrays,
-        weights,
-        scope or "cosine_distance_loss",
-    )
+
+    def distance(p: jax.Array, z: jax.Array) -> jax.Array:
+        return 1 - jnp.sum(p * z, axis=checks.axis(op, "axis", along, p))
+
+    pair = {"predictions": predictions, "labels": labels}
+    return mean_loss(op, distance, weights, scope or "cosine_distance_loss", **pair)
 
 
 def mean_pairwise_squared_error(
     predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
-    """How far the differences between elements of an example are from those of its labels.
+    """The squared error of the differences between elements of an example.
 
-    For each example the mean of `((p[i] - p[j]) - (z[i] - z[j])) ** 2` over all i and j, which is
-    twice the variance of `p - z`. As in TF-Slim the examples are summed, not averaged.
+    For each example p with labels z the mean of `((p[i] - p[j]) - (z[i] - z[j])) ** 2` over all i
+    and j, which is twice the variance of `p - z`. As in TF-Slim the examples are summed, not
+    averaged.
 
     Args:
       predictions: `[batch, ...]`.
@@ -125,11 +122,10 @@ def mean_pairwise_squared_error(
     1.333333
     """
     op = "mean_pairwise_squared_error"
-    predictions, labels = as_pair(op, "predictions", predictions, "labels", labels)
-    if predictions.ndim == 0:
-        raise ValueError(f"{op}: predictions must be [batch, ...], got a scalar; add axes")
-    weights = as_weights(op, weights, predictions.shape[:1])
+    first, second = as_pair(op, predictions=predictions, labels=labels)
+    checks.rank(op, "predictions", first, "[batch, ...]", "add axes")
+    row_weights = as_weights(op, weights, first.shape[:1])
     with jax.named_scope(scope or op):
-        differences = (predictions - labels).reshape(predictions.shape[0], -1)
-        losses = 2 * jnp.var(differences, axis=1)
-        return collect(jnp.sum(weights * jnp.where(weights == 0, 0, losses)), scope or op)
+        losses = 2 * jnp.var((first - second).reshape(len(first), -1), axis=1)
+        losses = jnp.where(row_weights == 0, 0, losses)
+        return collect(jnp.sum(row_weights * losses), scope or op)

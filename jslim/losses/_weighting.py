@@ -1,51 +1,47 @@
 """What all losses share: checking their arguments, and the weighted mean."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core.access import is_running
 from jslim.losses._collections import add_loss
 
-Values: TypeAlias = Any  # what `jnp.asarray` takes: an array, a number, lists of numbers
+Values: TypeAlias = ArrayLike | Sequence[object] | None  # also (nested) lists of numbers
 
 
 def as_array(op: str, name: str, value: Values, dtype: DTypeLike | None = jnp.float32) -> jax.Array:
-    """`value` as an array of `dtype` (its own if None), or an error that says what it is."""
-    if value is None:
-        raise ValueError(f"{op}: {name} is missing; give an array")
+    """`value` as an array of `dtype` (its own if None). Refuses the outputs of a network."""
     if isinstance(value, (tuple, dict)):
         raise TypeError(
             f"{op}: {name} must be one array, got a {type(value).__name__}; a network function "
             "returns (logits, end_points), so unpack it: logits, end_points = "
             "vgg.vgg_16(images)"
         )
-    return jnp.asarray(value, dtype)
+    return jnp.asarray(checks.given(op, name, value, "give an array"), dtype)
 
 
-def as_pair(
-    op: str, name: str, value: Values, labels_name: str, labels: Values
-) -> tuple[jax.Array, jax.Array]:
-    """Predictions and labels as float32 arrays of one shape."""
-    first, second = as_array(op, name, value), as_array(op, labels_name, labels)
+def as_pair(op: str, **arguments: Values) -> tuple[jax.Array, jax.Array]:
+    """Two arguments, predictions and labels, as float32 arrays of one shape."""
+    arrays = {name: as_array(op, name, value) for name, value in arguments.items()}
+    first, second = arrays.values()
     hint = "reshape one of them"
     if op == "softmax_cross_entropy" and second.ndim < first.ndim:
         hint = "class numbers go to sparse_softmax_cross_entropy, or through one_hot_encoding"
-    checks.same_shape(op, hint, **{name: first, labels_name: second})
+    checks.same_shape(op, hint, **arrays)
     return first, second
 
 
 def as_weights(op: str, weights: Values, shape: tuple[int, ...]) -> jax.Array:
     """Weights in float32 with as many axes as `shape`, each of that length or of length 1."""
-    if weights is None:
-        raise ValueError(f"{op}: weights is None; give 1.0 to weigh every element alike")
-    weights = jnp.asarray(weights, jnp.float32)
+    hint = "give 1.0 to weigh every element alike"
+    weights = jnp.asarray(checks.given(op, "weights", weights, hint), jnp.float32)
     given = weights.shape
     while len(given) > len(shape) and given[-1] == 1:
         given = given[:-1]
@@ -62,21 +58,22 @@ def as_weights(op: str, weights: Values, shape: tuple[int, ...]) -> jax.Array:
 
 
 def known(value: Values) -> np.ndarray | None:
-    """`value` as a NumPy array, or None where a trace or another process has it."""
+    """`value` as a NumPy array, or None if it is traced or in another process."""
     try:
         return np.asarray(value) if getattr(value, "is_fully_addressable", True) else None
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         return None
 
 
-def elementwise(
+def mean_loss(
     op: str,
     formula: Callable[[jax.Array, jax.Array], jax.Array],
-    arrays: tuple[jax.Array, jax.Array],
     weights: Values,
     scope: str,
+    **arguments: Values,
 ) -> jax.Array:
     """The weighted mean of `formula(predictions, labels)`, collected."""
+    arrays = as_pair(op, **arguments)
     with jax.named_scope(scope):
         return weighted_mean(op, formula(*arrays), weights, scope)
 
@@ -84,7 +81,7 @@ def elementwise(
 def weighted_mean(op: str, losses: jax.Array, weights: Values, scope: str) -> jax.Array:
     """The mean of `losses` over the elements whose weight is not 0, collected."""
     if isinstance(weights, (int, float)) and weights == 1:
-        # The usual case, without the dozen traced operations whose result is known.
+        # The usual case, without a dozen operations whose result is known.
         total = lax.reduce_sum(losses, range(losses.ndim))
         return collect(lax.div(total, np.float32(max(losses.size, 1))), scope)
     weights = as_weights(op, weights, losses.shape)
@@ -95,7 +92,7 @@ def weighted_mean(op: str, losses: jax.Array, weights: Values, scope: str) -> ja
 
 
 def collect(loss: jax.Array, scope: str) -> jax.Array:
-    """`loss`, which the running model collects if there is one."""
+    """`loss`, which the running model, if any, collects."""
     if is_running():
         add_loss(loss, scope=scope)
     return loss
@@ -107,7 +104,7 @@ def compute_weighted_loss(
     """The weighted mean of element-wise losses, collected like any other loss.
 
     Args:
-      losses: Any shape, `[batch, ...]`.
+      losses: Of any shape, `[batch, ...]`.
       weights: Scalar, `[batch]` or up to the full shape: see `jslim.losses`.
       scope: Name for `get_losses`; default `weighted_loss`.
 

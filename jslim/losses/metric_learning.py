@@ -1,14 +1,17 @@
 """Losses of metric learning: embeddings of like examples near, of unlike ones apart.
 
-As in TF-Slim their values are only returned, and not collected: give what is to count to
-`add_loss`. All are computed in float32. Differs from TF-Slim: where a batch has no pair that a loss
-could learn from, it is 0 with gradient 0 (there NaN).
+As in TF-Slim their values are returned and not collected; `add_loss` collects them. All are
+computed in float32. Differs from TF-Slim: for a batch without a pair to learn from, a loss is 0
+with gradient 0 (NaN in TF-Slim).
 """
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
@@ -24,13 +27,13 @@ def contrastive_loss(
     """The mean of `d ** 2` over like pairs and `max(margin - d, 0) ** 2` over unlike ones.
 
     d is the Euclidean distance of a pair (Hadsell, Chopra and LeCun, 2006). Differs from TF-Slim:
-    where d is 0 the gradient is 0, and not NaN.
+    the gradient at d = 0 is 0, and not NaN.
 
     Args:
       labels: `[batch]`: 1 for a like pair, 0 for an unlike one.
       embeddings_anchor: `[batch, size]`, of length 1.
       embeddings_positive: The same shape, the other halves of the pairs.
-      margin: How far apart unlike pairs are to be.
+      margin: The least distance that unlike pairs are to have.
 
     Returns:
       A float32 scalar.
@@ -55,14 +58,14 @@ def contrastive_loss(
 def triplet_semihard_loss(labels: Values, embeddings: Values, margin: float = 1.0) -> jax.Array:
     """The triplet loss with semi-hard negatives (Schroff et al., 2015).
 
-    For each ordered pair of the same class, the mean of `max(margin + D_ap - D_an, 0)` with
-    squared distances D, where n is the nearest example of another class that is further away than
-    p; if there is none, the furthest of another class.
+    The mean of `max(margin + D_ap - D_an, 0)` over all ordered pairs (a, p) of the same class, with
+    squared distances D. Here n is the nearest example of another class that is further from a than
+    p is; if there is none, the furthest of another class.
 
     Args:
       labels: `[batch]` integers, the classes.
       embeddings: `[batch, size]`, of length 1.
-      margin: By how much the negative is to be further away.
+      margin: The least difference that the squared distances are to have.
 
     Returns:
       A float32 scalar.
@@ -99,10 +102,11 @@ def npairs_loss(
     reg_lambda: float = 0.002,
     print_losses: bool = False,
 ) -> jax.Array:
-    """The N-pairs loss (Sohn, 2016): which positive belongs to which anchor.
+    """The N-pairs loss (Sohn, 2016), which learns to find the positive of each anchor.
 
-    The softmax cross entropy of the products of all anchors with all positives, against those of
-    the same class, and `0.25 * reg_lambda` times the mean squared lengths of both.
+    The softmax cross entropy of the products of all anchors with all positives, whose targets are
+    the positives of the anchor's class; plus `0.25 * reg_lambda` times the mean squared lengths of
+    both.
 
     Args:
       labels: `[batch]` integers, the classes of the pairs.
@@ -135,10 +139,10 @@ def npairs_loss_multilabel(
     reg_lambda: float = 0.002,
     print_losses: bool = False,
 ) -> jax.Array:
-    """The N-pairs loss of examples with several classes each: targets go by how many are shared.
+    """The N-pairs loss of examples with several classes each.
 
-    A pair without any class has no target: an error where the labels are known, and under `jit`
-    a loss of NaN.
+    The targets are in proportion to the number of shared classes. A pair without a class has no
+    target: this is an error if the labels are known, and makes the loss NaN under `jit`.
 
     Args:
       sparse_labels: A multi-hot array `[batch, num_classes]` of 0 and 1; or a list of `batch` 1-D
@@ -179,7 +183,7 @@ def lifted_struct_loss(labels: Values, embeddings: Values, margin: float = 1.0) 
     Args:
       labels: `[batch]` integers, the classes.
       embeddings: `[batch, size]`, not normalized.
-      margin: By how much other classes are to be further away.
+      margin: The least difference that the distances of pairs of two classes are to have.
 
     Returns:
       A float32 scalar.
@@ -232,40 +236,37 @@ def _npairs(
 
 
 def _shared_classes(op: str, labels: Values, batch: int) -> jax.Array:
-    """From multi-hot labels, how many classes each two pairs share."""
-    if not hasattr(labels, "ndim") or not hasattr(labels, "dtype"):
-        raise TypeError(
-            f"{op}: sparse_labels must be a multi-hot array [batch, num_classes] or a list of 1-D "
-            f"integer arrays of class numbers, got {type(labels).__name__}; make one of those"
-        )
-    if labels.ndim != 2 or len(labels) != batch:
-        raise ValueError(
-            f"{op}: multi-hot labels must be [batch, num_classes] with a batch of {batch}, got "
-            f"shape {labels.shape}; class numbers go into a list, one array for each pair"
-        )
+    """The number of classes that each two pairs share, from multi-hot labels."""
+    accepted = (
+        "a multi-hot array [batch, num_classes] or a list of 1-D integer arrays of class numbers"
+    )
+    arrays = (jax.Array, np.ndarray)
+    checks.instance(op, "sparse_labels", labels, arrays, accepted, "make one of those")
+    array = jnp.asarray(labels)
+    hint = "class numbers go into a list, one array for each pair"
+    if array.ndim != 2 or len(array) != batch:
+        accepted = f"[batch, num_classes] with a batch of {batch}"
+        raise checks.refusal(op, "multi-hot labels", accepted, f"shape {array.shape}", hint)
     values = known(labels)
-    if values is not None and not np.isin(values, (0, 1)).all():
-        raise ValueError(
-            f"{op}: multi-hot labels must be 0 or 1, got {values[~np.isin(values, (0, 1))][0]}; "
-            "class numbers go into a list, one array for each pair"
-        )
     if values is not None:
-        _check_labelled(op, np.any(values, axis=1, keepdims=True))
-    is_class = jnp.asarray(labels).astype(bool).astype(jnp.float32)
+        is_wrong = ~np.isin(values, (0, 1))
+        if is_wrong.any():
+            got = str(values[is_wrong][0])
+            raise checks.refusal(op, "multi-hot labels", "0 or 1", got, hint)
+        _check_labelled(op, values.any(axis=1))
+    is_class = array.astype(bool).astype(jnp.float32)
     return lax.dot(is_class, is_class.T, precision=lax.Precision.HIGHEST)
 
 
-def _shared_ids(op: str, labels: Values, batch: int) -> jax.Array:
-    """From lists of class numbers, how many classes each two pairs share."""
+def _shared_ids(op: str, labels: Sequence[ArrayLike], batch: int) -> jax.Array:
+    """The number of classes that each two pairs share, from lists of class numbers."""
     if len(labels) != batch:
-        raise ValueError(
-            f"{op}: sparse_labels must be one array of class numbers for each of the {batch} "
-            f"pairs, got {len(labels)}"
-        )
+        accepted = f"one array of class numbers for each of the {batch} pairs"
+        raise checks.refusal(op, "sparse_labels", accepted, str(len(labels)))
     rows = []
     for index, given in enumerate(labels):
-        is_empty_list = isinstance(given, (list, tuple)) and not given
-        row = jnp.zeros([0], jnp.int32) if is_empty_list else jnp.asarray(given)
+        is_empty = isinstance(given, (list, tuple)) and not given
+        row = jnp.asarray(given, jnp.int32 if is_empty else None)
         if row.ndim != 1 or not jnp.issubdtype(row.dtype, jnp.integer):
             raise TypeError(
                 f"{op}: a list of sparse_labels must hold 1-D integer arrays of class numbers, got "
@@ -277,7 +278,7 @@ def _shared_ids(op: str, labels: Values, batch: int) -> jax.Array:
     longest = max((len(row) for row in rows), default=0)
     ids = jnp.stack([jnp.pad(row, (0, longest - len(row))) for row in rows])
     is_given = np.stack([np.arange(longest) < len(row) for row in rows])
-    # A number that stands twice counts once.
+    # A repeated number counts once.
     is_earlier = np.tri(longest, k=-1, dtype=bool) & is_given[:, None, :]
     is_repeated = jnp.any((ids[:, :, None] == ids[:, None, :]) & is_earlier, axis=2)
     counts = is_given & ~is_repeated
@@ -303,7 +304,7 @@ def _pair(op: str, anchor: Values, positive: Values) -> tuple[jax.Array, jax.Arr
 
 
 def _classes(op: str, labels: Values, embeddings: Values) -> tuple[jax.Array, jax.Array]:
-    """The embeddings, and whether two of them are of the same class."""
+    """The embeddings, and which of them are of the same class."""
     embeddings = as_rows(op, "embeddings", embeddings)
     return embeddings, _same_class(op, labels, len(embeddings))
 

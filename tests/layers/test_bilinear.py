@@ -1,5 +1,6 @@
 """Convolutions with derivatives of their own on the CPU: they are XLA's in every use."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,34 +9,38 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from layer_checks import jit
+from lowering_checks import windows_over
 
-from jslim.layers import _common, _lowering
-from jslim.layers._lowering import _winograd
+from jslim.layers import _lowering
+from jslim.layers._lowering import _winograd, lowered_for
 
 RNG = np.random.default_rng(3)
-WINDOWS = _common.windows("test", (7, 6), (3, 2), (2, 1), "SAME")
+WINDOWS = windows_over((7, 6), (3, 2), (2, 1), "SAME")
 IMAGES = jnp.asarray(RNG.uniform(-1, 1, (8, 7, 6, 3)), jnp.float32)
 KERNEL = jnp.asarray(RNG.uniform(-1, 1, (3, 2, 3, 2)), jnp.float32)
 
 
-def depthwise(backend, images, kernel, channels_first=False):
+def depthwise(platform, images, kernel, channels_first=False):
     """A number that depends on images and kernel in a curved way."""
-    outputs = _lowering.convolve_depthwise(images, kernel, WINDOWS, channels_first, backend)
-    return jnp.sum(jnp.sin(outputs))
+    windows = dataclasses.replace(WINDOWS, channels_first=channels_first)
+    with lowered_for(platform):
+        return jnp.sum(jnp.sin(_lowering.convolve_depthwise(images, kernel, windows)))
 
 
-def transposed(backend, images, kernel, channels_first=False):
+def transposed(platform, images, kernel, channels_first=False):
     """The same of the transposed convolution, whose kernel is `[3, 2, out, in]`."""
     kernel = jnp.moveaxis(kernel, -2, -1)
-    outputs = _lowering.convolve_transposed(images, kernel, (2, 1), True, channels_first, backend)
-    return jnp.sum(jnp.sin(outputs))
+    with lowered_for(platform):
+        outputs = _lowering.convolve_transposed(images, kernel, (2, 1), True, channels_first)
+        return jnp.sum(jnp.sin(outputs))
 
 
-def by_tiles(backend, images, kernel, channels_first=False):
+def by_tiles(platform, images, kernel, channels_first=False):
     """The same of an ordinary convolution by 3x3."""
     kernel = jnp.concatenate([kernel, jnp.cos(kernel[:, :1])], 1)
-    windows = _common.windows("test", (7, 6), (3, 3), (1, 1), "SAME")
-    return jnp.sum(jnp.sin(_lowering.convolve(images, kernel, windows, channels_first, backend)))
+    windows = windows_over((7, 6), (3, 3), (1, 1), "SAME", channels_first=channels_first)
+    with lowered_for(platform):
+        return jnp.sum(jnp.sin(_lowering.convolve(images, kernel, windows)))
 
 
 BOTH = pytest.mark.parametrize("objective", [depthwise, transposed, by_tiles])
@@ -50,8 +55,8 @@ def _tiles_of_any_size(monkeypatch):
 def assert_equal_on_both_ways(objective, function, *arguments):
     """`function(objective)(*arguments)` is what it is by XLA's operations and JAX's derivatives."""
     ours, xlas = (
-        jit(function(functools.partial(objective, backend)))(*arguments)
-        for backend in ("cpu", "gpu")
+        jit(function(functools.partial(objective, platform)))(*arguments)
+        for platform in ("cpu", "gpu")
     )
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(xlas), strict=True):
         scale = np.abs(other).max()
@@ -143,14 +148,14 @@ def test_outside_of_jit_and_exported_with_a_free_batch_size(objective):
 
 
 def test_a_map_of_a_prime_number_of_rows_and_no_examples_at_all():
-    windows = _common.windows("test", (13, 5), (5, 5), (1, 1), "SAME", (2, 1))
+    windows = windows_over((13, 5), (5, 5), (1, 1), "SAME", (2, 1))
     kernel = jnp.asarray(RNG.uniform(-1, 1, (5, 5, 2, 1)), jnp.float32)
     images = jnp.asarray(RNG.uniform(-1, 1, (2, 13, 5, 2)), jnp.float32)
 
-    def gradient(backend, images):
+    def gradient(platform, images):
         def square(kernel):
-            out = _lowering.convolve_depthwise(images, kernel, windows, False, backend)
-            return jnp.sum(out**2)
+            with lowered_for(platform):
+                return jnp.sum(_lowering.convolve_depthwise(images, kernel, windows) ** 2)
 
         return jit(jax.grad(square))(kernel)
 

@@ -115,7 +115,7 @@ def in_model(function):
         (
             lambda: slim.maxout(IMAGES, 2, 4),
             ValueError,
-            "maxout at 'MaxOut': there is no axis 4 in inputs of shape (2, 3, 4, 6)",
+            "maxout at 'MaxOut': axis must be from -4 to 3 for inputs of shape (2, 3, 4, 6), got 4",
         ),
         (
             lambda: slim.maxout(IMAGES, 0, scope="m"),
@@ -178,7 +178,7 @@ def in_model(function):
         (
             lambda: slim.dense_to_sparse(CODES, nse=-1),
             ValueError,
-            "nse must be None or a number of entries from 0, got -1",
+            "dense_to_sparse: nse must not be negative, got -1",
         ),
         (
             lambda: sparse_ops.indicators_to_sparse_ids(CODES, dtype=float),

@@ -156,7 +156,7 @@ def test_computing_ops_are_those_whose_dtype_is_what_they_compute_in():
         for value in vars(slim.layers).values()
         if isinstance(value, types.FunctionType)
         and slim.has_arg_scope(value)
-        and "dtype: What to compute in" in value.__doc__
+        and "dtype: Dtype of the computation" in value.__doc__
     }
     assert set(COMPUTING_OPS) == of_help
     assert len(COMPUTING_OPS) == len(of_help) == 10

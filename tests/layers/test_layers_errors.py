@@ -172,10 +172,10 @@ ERRORS = [
     (lambda: slim.batch_norm(ROWS, data_format="CN"), ValueError,
      "batch_norm at 'net/BatchNorm': data_format must be 'NHWC' or 'NCHW', got 'CN'"),
     (lambda: slim.batch_norm(ROWS, param_initializers={"gama": None}), ValueError,
-     "batch_norm at 'net/BatchNorm': param_initializers has no parameter 'gama'; did you mean "
+     "batch_norm at 'net/BatchNorm': there is no param_initializers for 'gama'; did you mean "
      "'gamma'? (there are gamma, beta, moving_mean, moving_variance)"),
     (lambda: slim.batch_norm(ROWS, param_regularizers={"moving_mean": None}), ValueError,
-     "batch_norm at 'net/BatchNorm': param_regularizers has no parameter 'moving_mean' (there are "
+     "batch_norm at 'net/BatchNorm': there is no param_regularizers for 'moving_mean' (there are "
      "gamma, beta)"),
     (lambda: jax.jit(lambda t: slim.batch_norm(ROWS, is_training=t))(True), TypeError,
      "batch_norm at 'net/BatchNorm': is_training must be a Python bool, got a traced array; mark "
@@ -211,22 +211,22 @@ ERRORS = [
     (lambda: jax.jit(lambda t: slim.dropout(ROWS, is_training=t))(True), TypeError,
      "dropout at 'net/Dropout': is_training must be a Python bool, got a traced array"),
     (lambda: slim.flatten(jnp.ones(())), ValueError,
-     "flatten at 'net/Flatten': inputs must have a batch axis, got a scalar"),
+     "flatten at 'net/Flatten': inputs must be [batch, ...], got shape (); add a batch axis"),
     (lambda: slim.softmax(ROWS[0]), ValueError,
      "softmax at 'net/softmax': logits must be [batch, ..., num_classes], got shape (3,); add a "
      "batch axis"),
     (lambda: slim.batch_norm(ROWS, renorm=True, batch_weights=jnp.ones(4)), ValueError,
-     "batch_norm at 'net/BatchNorm': renorm cannot be had together with batch_weights; leave one "
-     "of them out"),
+     "batch_norm at 'net/BatchNorm': renorm and batch_weights cannot be used together; leave "
+     "one of them out"),
     (lambda: slim.batch_norm(ROWS, renorm=True, zero_debias_moving_mean=True), ValueError,
-     "batch_norm at 'net/BatchNorm': renorm cannot be had together with zero_debias_moving_mean"),
+     "batch_norm at 'net/BatchNorm': renorm and zero_debias_moving_mean cannot be used together"),
     (lambda: slim.batch_norm(ROWS, renorm=True, updates_collections=None), ValueError,
-     "batch_norm at 'net/BatchNorm': renorm cannot be had together with updates_collections"),
+     "batch_norm at 'net/BatchNorm': renorm and updates_collections cannot be used together"),
     (lambda: slim.batch_norm(ROWS, batch_weights=jnp.ones((4, 1))), ValueError,
-     "batch_norm at 'net/BatchNorm': batch_weights must have one weight for each of the 4 "
-     "examples, got shape (4, 1)"),
+     "batch_norm at 'net/BatchNorm': batch_weights must have shape (4,), one weight for each "
+     "example, got (4, 1)"),
     (lambda: slim.batch_norm(ROWS, renorm=True, renorm_clipping={"rmx": 2.0}), ValueError,
-     "batch_norm at 'net/BatchNorm': renorm_clipping has no parameter 'rmx'; did you mean 'rmax'"),
+     "batch_norm at 'net/BatchNorm': there is no renorm_clipping for 'rmx'; did you mean 'rmax'"),
     (lambda: slim.batch_norm(ROWS, renorm=True, renorm_clipping={"dmax": jnp.ones(3)}), ValueError,
      "batch_norm at 'net/BatchNorm': the dmax of renorm_clipping must be a number or a scalar "
      "array, got shape (3,)"),
@@ -236,13 +236,13 @@ ERRORS = [
     (lambda: slim.batch_norm(ROWS, renorm_clipping={"dmax": -1}), ValueError,
      "batch_norm at 'net/BatchNorm': renorm_clipping must have rmin <= rmax and dmax >= 0"),
     (lambda: slim.batch_norm(ROWS, adjustment=lambda shape: 2.0), ValueError,
-     "batch_norm at 'net/BatchNorm': adjustment must return (scale, bias), got 2.0"),
+     "batch_norm at 'net/BatchNorm': the result of adjustment must be (scale, bias), got 2.0"),
     (lambda: slim.batch_norm(ROWS, adjustment=lambda shape: (jnp.ones(4), 0.0)), ValueError,
-     "batch_norm at 'net/BatchNorm': what adjustment returns must be numbers, [3] or broadcast to "
-     "(4, 3), got shapes (4,) and ()"),
+     "batch_norm at 'net/BatchNorm': the results of adjustment must be numbers, [3] or broadcast "
+     "to (4, 3), got shapes (4,) and ()"),
     (lambda: slim.batch_norm(ROWS, adjustment=lambda s: (1.0, jnp.ones((1, 4, 3)))), ValueError,
-     "batch_norm at 'net/BatchNorm': what adjustment returns must be numbers, [3] or broadcast to "
-     "(4, 3), got shapes () and (1, 4, 3)"),
+     "batch_norm at 'net/BatchNorm': the results of adjustment must be numbers, [3] or broadcast "
+     "to (4, 3), got shapes () and (1, 4, 3)"),
     (lambda: slim.layer_norm(ROWS, begin_norm_axis=2), ValueError,
      "layer_norm at 'net/LayerNorm': begin_norm_axis must be from -2 to 1 for inputs of shape (4, "
      "3), got 2"),
@@ -263,7 +263,7 @@ ERRORS = [
     (lambda: slim.instance_norm(IMAGES, data_format="CN"), ValueError,
      "instance_norm at 'net/InstanceNorm': data_format must be 'NHWC' or 'NCHW', got 'CN'"),
     (lambda: slim.instance_norm(IMAGES, param_initializers={"bta": None}), ValueError,
-     "instance_norm at 'net/InstanceNorm': param_initializers has no parameter 'bta'; did you mean "
+     "instance_norm at 'net/InstanceNorm': there is no param_initializers for 'bta'; did you mean "
      "'beta'? (there are beta, gamma)"),
     (lambda: slim.group_norm(IMAGES), ValueError,
      "group_norm at 'net/GroupNorm': groups must be a positive integer that divides the 3 "
@@ -287,7 +287,7 @@ ERRORS = [
      "group_norm at 'net/GroupNorm': channels_axis and reduction_axes must all be different axes, "
      "got -1 and (1, -3)"),
     (lambda: slim.group_norm(IMAGES, 3, param_initializers={"moving_mean": None}), ValueError,
-     "group_norm at 'net/GroupNorm': param_initializers has no parameter 'moving_mean' (there are "
+     "group_norm at 'net/GroupNorm': there is no param_initializers for 'moving_mean' (there are "
      "beta, gamma)"),
     (lambda: slim.group_norm(IMAGES[:, :0], 3), ValueError,
      "group_norm at 'net/GroupNorm': there is nothing to take statistics of in inputs of shape "),

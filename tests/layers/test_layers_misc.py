@@ -11,7 +11,7 @@ from layer_checks import jit
 
 import jslim as slim
 from jslim.layers import utils
-from jslim.layers.activations import relu
+from jslim.layers._defaults import relu
 
 
 def drop(x, key=0, **kwargs):

@@ -1,4 +1,4 @@
-"""The ways of computing a convolution or a pool give the same values and gradients."""
+"""The ways of computing a convolution give the same values and gradients."""
 
 import dataclasses
 
@@ -7,46 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
-from layer_checks import jit
+from lowering_checks import CASES, RNG, both, images, windows_over
 
-from jslim.layers import _common, _lowering
-from jslim.layers._lowering import _choices, _kernel_gradient, _row_products, _winograd
+from jslim.layers import _lowering
+from jslim.layers._lowering import _choices, _products, _winograd
 from jslim.learning import data_mesh
-
-RNG = np.random.default_rng(5)
-
-
-def both(function, windows, channels_first, *arrays):
-    """Value and gradients of a weighted sum, as on a CPU and as elsewhere."""
-    shape = jax.eval_shape(lambda *a: function(*a, windows, channels_first), *arrays).shape
-    weights = jnp.asarray(RNG.uniform(-1, 1, shape), arrays[0].dtype)
-
-    def value_and_gradients(backend):
-        def weighted(*arrays):
-            output = function(*arrays, windows, channels_first, backend)
-            return jnp.sum(output * weights), output
-
-        every = tuple(range(len(arrays)))
-        return jit(jax.value_and_grad(weighted, every, has_aux=True))(*arrays)
-
-    (_, output), gradients = value_and_gradients("cpu")
-    (_, other_output), other_gradients = value_and_gradients("gpu")
-    return [output, *gradients], [other_output, *other_gradients]
-
-
-def images(channels_first, channels=3, dtype=jnp.float32):
-    shape = (2, channels, 7, 6) if channels_first else (2, 7, 6, channels)
-    return jnp.asarray(RNG.uniform(-1, 1, shape), dtype)
-
-
-CASES = [
-    # size, stride, padding, rate
-    ((3, 3), (1, 1), "SAME", (1, 1)),
-    ((3, 2), (2, 2), "SAME", (1, 1)),
-    ((2, 3), (1, 2), "VALID", (1, 1)),
-    ((3, 3), (1, 1), "SAME", (2, 2)),
-    ((1, 1), (2, 3), "SAME", (1, 1)),
-]
 
 
 @pytest.mark.long
@@ -55,11 +20,9 @@ CASES = [
 @pytest.mark.parametrize("multiplier", [1, 2])
 def test_depthwise_by_shifts_equals_a_grouped_convolution(case, multiplier, channels_first):
     size, stride, padding, rate = case
-    windows = _common.windows("test", (7, 6), size, stride, padding, rate)
+    windows = windows_over((7, 6), size, stride, padding, rate, channels_first)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, 3, multiplier)), jnp.float32)
-    ours, xlas = both(
-        _lowering.convolve_depthwise, windows, channels_first, images(channels_first), kernel
-    )
+    ours, xlas = both(_lowering.convolve_depthwise, windows, images(channels_first), kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -68,10 +31,10 @@ def test_depthwise_by_shifts_equals_a_grouped_convolution(case, multiplier, chan
 @pytest.mark.parametrize("multiplier", [1, 2])
 def test_depthwise_by_shifts_in_one_and_three_dimensions(multiplier, spatial):
     dims = len(spatial)
-    windows = _common.windows("test", spatial, (2,) * dims, (2,) * dims, [(1, 0)] * dims)
+    windows = windows_over(spatial, (2,) * dims, (2,) * dims, [(1, 0)] * dims)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (*windows.size, 3, multiplier)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
-    ours, xlas = both(_lowering.convolve_depthwise, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve_depthwise, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -82,13 +45,13 @@ def test_windows_side_by_side_in_any_number_of_dimensions_and_with_padding(spati
     dims = len(spatial)
     padding = [(1, 2)] * dims if padding == 1 else padding
     size = (2, 3, 2)[:dims]
-    windows = _common.windows("test", spatial, size, size, padding)
+    windows = windows_over(spatial, size, size, padding)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, 3, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-    program = jax.jit(lambda x: _lowering.convolve(x, kernel, windows, False)).lower(x).as_text()
+    program = jax.jit(lambda x: _lowering.convolve(x, kernel, windows)).lower(x).as_text()
     assert "dot_general" in program
     assert "convolution" not in program
 
@@ -98,10 +61,10 @@ def test_windows_side_by_side_in_any_number_of_dimensions_and_with_padding(spati
 def test_1x1_in_any_number_of_dimensions_and_with_padding(spatial, padding):
     dims = len(spatial)
     padding = [(1, 2)] * dims if padding == 1 else padding
-    windows = _common.windows("test", spatial, (1,) * dims, (2,) * dims, padding)
+    windows = windows_over(spatial, (1,) * dims, (2,) * dims, padding)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (*windows.size, 3, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -119,13 +82,11 @@ def test_1x1_in_any_number_of_dimensions_and_with_padding(spatial, padding):
     ],
 )
 def test_window_as_large_as_the_map_as_a_product(spatial, size, stride, padding, rate):
-    windows = _common.windows("test", spatial, size, stride, padding, rate)
+    windows = windows_over(spatial, size, stride, padding, rate)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, 3, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
-    assert "conv" not in str(
-        jax.make_jaxpr(lambda *a: _lowering.convolve(*a, windows, False, "cpu"))(x, kernel)
-    )
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    assert "conv" not in str(jax.make_jaxpr(lambda *a: _lowering.convolve(*a, windows))(x, kernel))
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -146,11 +107,11 @@ def test_window_as_large_as_the_map_as_a_product(spatial, size, stride, padding,
 def test_the_gradient_by_the_kernel_is_a_sum_of_products(
     spatial, size, stride, padding, rate, channels, pixels_at_once, monkeypatch
 ):
-    monkeypatch.setattr(_kernel_gradient, "_PIXELS_AT_ONCE", pixels_at_once)
-    windows = _common.windows("test", spatial, size, stride, padding, rate)
+    monkeypatch.setattr(_products, "_PIXELS_AT_ONCE", pixels_at_once)
+    windows = windows_over(spatial, size, stride, padding, rate)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, channels, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (4, *spatial, channels)), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -158,8 +119,8 @@ def test_the_gradient_by_the_kernel_is_a_sum_of_products(
 @pytest.mark.parametrize("batch", [8, 12, 3])
 @pytest.mark.parametrize("num_devices", [2, 4])
 def test_the_gradient_by_the_kernel_is_the_same_on_several_devices(batch, num_devices, monkeypatch):
-    monkeypatch.setattr(_kernel_gradient, "_PIXELS_AT_ONCE", 42)
-    windows = _common.windows("test", (7, 6), (3, 2), (1, 1), "SAME")
+    monkeypatch.setattr(_products, "_PIXELS_AT_ONCE", 42)
+    windows = windows_over((7, 6), (3, 2), (1, 1), "SAME")
     kernel = jnp.asarray(RNG.uniform(-1, 1, (3, 2, 3, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (batch, 7, 6, 3)), jnp.float32)
 
@@ -175,17 +136,15 @@ def test_the_gradient_by_the_kernel_is_the_same_on_several_devices(batch, num_de
 
 
 def _squared(x, kernel, windows):
-    return _lowering.convolve(x, kernel, windows, False) ** 2
+    return _lowering.convolve(x, kernel, windows) ** 2
 
 
 def convolutions(shape, kernel, padding="SAME", dtype=jnp.float32, stride=1, rate=1):
     """How many of XLA's the CPU has, forward and for the gradient by the inputs: two or none."""
-    windows = _common.windows("test", shape[1:3], kernel[:2], (stride,) * 2, padding, (rate,) * 2)
+    windows = windows_over(shape[1:3], kernel[:2], (stride,) * 2, padding, (rate,) * 2)
 
     def gradient(x, w):
-        return jax.value_and_grad(lambda x: jnp.sum(_lowering.convolve(x, w, windows, False) ** 2))(
-            x
-        )
+        return jax.value_and_grad(lambda x: jnp.sum(_lowering.convolve(x, w, windows) ** 2))(x)
 
     arrays = (jax.ShapeDtypeStruct(shape, dtype), jax.ShapeDtypeStruct(kernel, dtype))
     text = jax.jit(gradient).trace(*arrays).lower(lowering_platforms=("cpu",)).as_text()
@@ -205,10 +164,10 @@ def test_3x3_by_tiles_equals_a_convolution(spatial, padding, monkeypatch):
     monkeypatch.setattr(_winograd, "_LEAST_CHANNELS", 1)
     monkeypatch.setattr(_winograd, "_LEAST_TILES", 1)
     assert convolutions((2, *spatial, 3), (3, 3, 3, 4), padding) == 0
-    windows = _common.windows("test", spatial, (3, 3), (1, 1), padding)
+    windows = windows_over(spatial, (3, 3), (1, 1), padding)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (3, 3, 3, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (2, *spatial, 3)), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -216,10 +175,10 @@ def test_3x3_by_tiles_equals_a_convolution(spatial, padding, monkeypatch):
 def test_3x3_by_tiles_is_exact_with_many_channels():
     shape, kernel_shape = (2, 8, 8, 256), (3, 3, 256, 64)
     assert convolutions(shape, kernel_shape) == 0
-    windows = _common.windows("test", (8, 8), (3, 3), (1, 1), "SAME")
+    windows = windows_over((8, 8), (3, 3), (1, 1), "SAME")
     x = RNG.normal(size=shape).astype(np.float32)
     kernel = RNG.normal(size=kernel_shape).astype(np.float32)
-    found = _lowering.convolve(jnp.asarray(x), jnp.asarray(kernel), windows, False, "cpu")
+    found = _lowering.convolve(jnp.asarray(x), jnp.asarray(kernel), windows)
     padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     exact = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
     assert np.abs(found - exact).max() < 3e-6 * np.abs(exact).max()
@@ -243,52 +202,40 @@ def test_other_convolutions_are_not_by_tiles(shape, kernel, options):
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", [(3, 0), (1, 2)]])
 def test_few_outputs_by_rows_equal_a_convolution(padding, monkeypatch):
-    monkeypatch.setattr(_row_products, "_LEAST_NUMBERS", 1)
-    monkeypatch.setattr(_row_products, "_LEAST_OUTPUTS", 1)
-    monkeypatch.setattr(_row_products, "_PIXELS_AT_ONCE", 90)
+    monkeypatch.setattr(_products, "_LEAST_NUMBERS", 1)
+    monkeypatch.setattr(_products, "_LEAST_OUTPUTS", 1)
+    monkeypatch.setattr(_products, "_PIXELS_AT_ONCE", 90)
     choices = dataclasses.replace(_choices.CHOICES["cpu"], products_for_few_outputs=True)
     monkeypatch.setitem(_choices.CHOICES, "cpu", choices)
     assert convolutions((8, 7, 6, 3), (5, 3, 3, 4), padding) == 0
-    windows = _common.windows("test", (7, 6), (5, 3), (1, 1), padding)
+    windows = windows_over((7, 6), (5, 3), (1, 1), padding)
     kernel = jnp.asarray(RNG.uniform(-1, 1, (5, 3, 3, 4)), jnp.float32)
     x = jnp.asarray(RNG.uniform(-1, 1, (8, 7, 6, 3)), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-
-
-def test_the_largest_of_windows_side_by_side_by_xlas_operation(monkeypatch):
-    choices = dataclasses.replace(_choices.CHOICES["cpu"], window_for_blocks=True)
-    monkeypatch.setitem(_choices.CHOICES, "cpu", choices)
-    windows = _common.windows("test", (7, 6), (2, 3), (2, 3), "SAME")
-    x = images(False)
-    ours, xlas = both(_lowering.pool_max, windows, False, x)
-    for one, other in zip(ours, xlas, strict=True):
-        np.testing.assert_array_equal(one, other)
-    pooled = jit(lambda x: _lowering.pool_max(x, windows, False))(x.at[0, 0, 0, 0].set(jnp.nan))
-    assert int(jnp.sum(jnp.isnan(pooled))) == 1
 
 
 @pytest.mark.parametrize(("stride", "images"), [(1, 8), (2, 8)])
 def test_a_large_kernel_on_few_pixels_is_a_product(stride, images):
     shape, kernel_shape = (images, 4, 4, 256), (3, 3, 256, 512)
     assert convolutions(shape, kernel_shape, stride=stride) == 0
-    windows = _common.windows("test", (4, 4), (3, 3), (stride,) * 2, "SAME")
+    windows = windows_over((4, 4), (3, 3), (stride,) * 2, "SAME")
     x = jnp.asarray(RNG.uniform(-1, 1, shape), jnp.float32)
     kernel = jnp.asarray(RNG.uniform(-1, 1, kernel_shape), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, x, kernel)
+    ours, xlas = both(_lowering.convolve, windows, x, kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_the_gradient_by_the_kernel_is_summed_in_float32(dtype):
-    windows = _common.windows("test", (40, 40), (3, 3), (1, 1), "SAME")
+    windows = windows_over((40, 40), (3, 3), (1, 1), "SAME")
     kernel = jnp.zeros((3, 3, 3, 4), dtype)
     x = jnp.asarray(RNG.uniform(0, 1, (4, 40, 40, 3)), dtype)
 
     def total(kernel, x):
-        return jnp.sum(_lowering.convolve(x, kernel, windows, False, "cpu"))
+        return jnp.sum(_lowering.convolve(x, kernel, windows))
 
     found = jax.grad(total)(kernel, x)
     exact = jax.grad(total)(kernel.astype(jnp.float32), x.astype(jnp.float32))
@@ -298,111 +245,28 @@ def test_the_gradient_by_the_kernel_is_summed_in_float32(dtype):
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
 def test_1x1_as_a_matrix_product_equals_a_convolution(stride):
-    windows = _common.windows("test", (7, 6), (1, 1), stride, "SAME")
+    windows = windows_over((7, 6), (1, 1), stride, "SAME")
     kernel = jnp.asarray(RNG.uniform(-1, 1, (1, 1, 3, 4)), jnp.float32)
-    ours, xlas = both(_lowering.convolve, windows, False, images(False), kernel)
+    ours, xlas = both(_lowering.convolve, windows, images(False), kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("channels_first", [False, True])
-@pytest.mark.parametrize("case", CASES[:3], ids=str)
-@pytest.mark.parametrize("pool", [_lowering.pool_max, _lowering.pool_sum])
-def test_pool_by_shifts_equals_a_window_reduction(pool, case, channels_first):
-    size, stride, padding, _ = case
-    windows = _common.windows("test", (7, 6), size, stride, padding)
-    # Few different values, so that most windows have several largest ones.
-    x = jnp.asarray(RNG.integers(0, 3, images(channels_first).shape), jnp.float32)
-    ours, xlas = both(pool, windows, channels_first, x)
-    for one, other in zip(ours, xlas, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("channels_first", [False, True])
-@pytest.mark.parametrize(
-    ("spatial", "size", "stride", "padding"),
-    [
-        ((7,), (3,), (2,), "SAME"),
-        ((7,), (2,), (1,), [(1, 0)]),
-        ((4, 3, 5), (2, 2, 2), (1, 2, 1), "SAME"),
-        ((4, 3, 5), (2, 1, 3), (2, 1, 2), [(1, 0), (0, 0), (1, 2)]),
-    ],
-)
-@pytest.mark.parametrize("pool", [_lowering.pool_max, _lowering.pool_sum])
-def test_pool_by_shifts_in_one_and_three_dimensions(
-    pool, spatial, size, stride, padding, channels_first
-):
-    windows = _common.windows("test", spatial, size, stride, padding)
-    shape = (2, 3, *spatial) if channels_first else (2, *spatial, 3)
-    x = jnp.asarray(RNG.integers(0, 3, shape), jnp.float32)
-    ours, xlas = both(pool, windows, channels_first, x)
-    for one, other in zip(ours, xlas, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-@pytest.mark.parametrize(
-    ("pool", "value", "reduce"),
-    [(_lowering.pool_max, -jnp.inf, jnp.max), (_lowering.pool_sum, 0.0, jnp.sum)],
-)
-def test_pools_with_a_rate(pool, value, reduce, backend):
-    """Each way against the windows taken out by hand, with gradients."""
-    windows = _common.windows("test", (7, 6), (3, 2), (1, 1), "SAME", (2, 3))
-    x = jnp.asarray(RNG.permutation(7 * 6 * 2).reshape(1, 7, 6, 2), jnp.float32)
-
-    def by_hand(x):
-        padded = jnp.pad(x, ((0, 0), (2, 2), (1, 2), (0, 0)), constant_values=value)
-        seen = [padded[:, i : i + 7, j : j + 6] for i in (0, 2, 4) for j in (0, 3)]
-        return jnp.sum(reduce(jnp.stack(seen), 0) ** 2)
-
-    ours = jit(jax.value_and_grad(lambda x: jnp.sum(pool(x, windows, False, backend) ** 2)))
-    for one, other in zip(ours(x), jit(jax.value_and_grad(by_hand))(x), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
-
-
-def test_max_pool_by_shifts_keeps_nan_and_the_first_of_equals_in_large_windows():
-    windows = _common.windows("test", (7, 6), (5, 4), (2, 1), "SAME")
-    x = jnp.asarray(RNG.integers(0, 3, (2, 7, 6, 3)), jnp.float32)
-    ours, xlas = both(_lowering.pool_max, windows, False, x)
-    for one, other in zip(ours, xlas, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
-    x = x.at[0, 3, 3, 0].set(jnp.nan)
-    ours, xlas = (_lowering.pool_max(x, windows, False, backend) for backend in ("cpu", "gpu"))
-    assert jnp.isnan(ours).sum() > 0
-    np.testing.assert_array_equal(ours, xlas)
-
-
-def test_max_pool_by_shifts_has_second_derivatives_where_values_are_equal():
-    windows = _common.windows("test", (2, 2), (2, 2), (1, 1), "VALID")
-
-    def cube(x):
-        return jnp.sum(_lowering.pool_max(x, windows, False, "cpu") ** 3)
-
-    hessian = jax.hessian(cube)(jnp.full((1, 2, 2, 1), 2.0)).reshape(4, 4)
-    np.testing.assert_array_equal(hessian, np.diag([12.0, 0.0, 0.0, 0.0]))
-
-
-def test_large_pools_are_window_reductions_everywhere():
-    windows = _common.windows("test", (7, 6), (7, 6), (1, 1), "VALID")
-    text = jax.jit(lambda x: _lowering.pool_sum(x, windows, False, "cpu")).lower(images(False))
-    assert "reduce_window" in text.as_text()
 
 
 def test_depthwise_keeps_half_precision_sums_in_float32():
     # 25 products of 1 + 2**-7: a bfloat16 sum loses the last bits from 2 on.
     x = jnp.full((1, 5, 5, 1), 1 + 2**-7, jnp.bfloat16)
-    windows = _common.windows("test", (5, 5), (5, 5), (1, 1), "VALID")
-    output = _lowering.convolve_depthwise(x, jnp.ones((5, 5, 1, 1), jnp.bfloat16), windows, False)
+    windows = windows_over((5, 5), (5, 5), (1, 1), "VALID")
+    output = _lowering.convolve_depthwise(x, jnp.ones((5, 5, 1, 1), jnp.bfloat16), windows)
     assert output.dtype == jnp.bfloat16
     assert output.item() == jnp.asarray(25 * (1 + 2**-7), jnp.bfloat16).item()
 
 
 def test_depthwise_by_shifts_has_its_gradients_in_float64():
-    windows = _common.windows("test", (7, 6), (3, 3), (2, 2), "SAME")
+    windows = windows_over((7, 6), (3, 3), (2, 2), "SAME")
     kernel = RNG.uniform(-1, 1, (3, 3, 3, 2))
     with jax.enable_x64(True):
         pixels = images(False, dtype=jnp.float64)
-        ours, xlas = both(_lowering.convolve_depthwise, windows, False, pixels, jnp.asarray(kernel))
+        ours, xlas = both(_lowering.convolve_depthwise, windows, pixels, jnp.asarray(kernel))
     for one, other in zip(ours, xlas, strict=True):
         assert one.dtype == jnp.float64
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)

@@ -1,59 +1,56 @@
-"""Operations whose way of being computed is chosen when they are lowered, for each platform."""
+"""Operations that are computed in another way on each platform, chosen when they are lowered."""
 
-import contextlib
 import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import Primitive
+from jax.extend.core import Jaxpr, Primitive
 from jax.interpreters import mlir
 
-from jslim.layers._lowering._choices import CHOICES, Choices, choices, forced_platform
+from jslim.core.context import context
+from jslim.layers._lowering._choices import CHOICES, choices
 
 Shape = tuple[int, ...]
 Operation = Callable[..., jax.Array]
+
+_COMPUTED: dict[Primitive, Operation] = {}
 
 
 def by_platform(name: str, compute: Operation, output_shape: Callable[..., Shape]) -> Primitive:
     """Makes a primitive that is lowered as `compute(choices, *arrays, **static)`.
 
-    It has no derivatives and cannot be vectorized, which is up to the caller.
+    Its derivatives and its rule for `vmap` are up to the caller.
 
     Args:
       name: Its name in a jaxpr.
-      compute: What it computes, as a function that JAX can trace, of arrays of one dtype.
-      output_shape: The shape of that, of the arrays' shapes and the static arguments.
+      compute: A function that JAX can trace, of arrays of one dtype.
+      output_shape: The shape of the result, from the arrays' shapes and the static arguments.
     """
     primitive = Primitive(name)
 
     def on(platform: str | None) -> Operation:
         def computed(
-            *arrays: jax.Array, backend: str | None, precision: Any, **static: Any
+            *arrays: jax.Array, forced: str | None, precision: str | None, **static: object
         ) -> jax.Array:
-            # Of products, as it was where they were traced.
-            around: Any = contextlib.nullcontext()
-            if precision is not None:
-                around = jax.default_matmul_precision(precision)
-            with around:
-                return compute(choices(backend or platform), *arrays, **static)
+            with jax.default_matmul_precision(precision):
+                return compute(choices(forced or platform), *arrays, **static)
 
         return computed
 
-    for platform, chosen in CHOICES.items():
-        if chosen != Choices():
-            rule = mlir.lower_fun(on(platform), multiple_results=False)
-            mlir.register_lowering(primitive, rule, platform)
-    mlir.register_lowering(primitive, mlir.lower_fun(on(None), multiple_results=False))
+    for platform in (None, *CHOICES):
+        rule = mlir.lower_fun(on(platform), multiple_results=False)
+        mlir.register_lowering(primitive, rule, platform)
     # Compiled once for each set of static arguments where it is called outside of jit.
     compiled = functools.cache(
         lambda static: jax.jit(lambda *arrays: primitive.bind(*arrays, **dict(static)))
     )
     primitive.def_impl(lambda *arrays, **static: compiled(tuple(static.items()))(*arrays))
 
-    def result(*avals: Any, backend: Any, precision: Any, **static: Any) -> Any:
+    def result(*avals: Any, forced: object, precision: object, **static: object) -> Any:
         shape = output_shape(*(aval.shape for aval in avals), **static)
         return avals[-1].update(shape=shape, weak_type=False)
 
@@ -62,34 +59,35 @@ def by_platform(name: str, compute: Operation, output_shape: Callable[..., Shape
     return primitive
 
 
-_COMPUTED: dict[Primitive, Operation] = {}
+def settings() -> dict[str, str | None]:
+    """The static arguments of all these primitives: what is in force where they are traced.
 
-
-def settings(backend: str | None) -> dict[str, Any]:
-    """The static arguments that all of these primitives have.
-
-    Args:
-      backend: As which platform to compute, whatever the lowering is for.
+    The platform that `lowered_for` forces, and the precision of products of matrices.
     """
-    config: Any = jax.config
-    precision = config.jax_default_matmul_precision
-    return {"backend": backend or forced_platform(), "precision": precision}
+    return {"forced": context().platform, "precision": jax.config.jax_default_matmul_precision}
 
 
-def xlas_operations(equation: Any) -> Any:
-    """The jaxpr of an equation of such a primitive by XLA's operations; else None."""
+def bind(primitive: Primitive, *arrays: jax.Array, **static: object) -> jax.Array:
+    """The primitive's result."""
+    output: jax.Array = primitive.bind(*vary_alike(*arrays), **static)
+    return output
+
+
+def xlas_operations(equation: Any) -> Jaxpr | None:
+    """The jaxpr of an equation of such a primitive by XLA's operations; None for another one."""
     compute = _COMPUTED.get(equation.primitive)
     if compute is None:
         return None
     arrays = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
-    static = {**equation.params, "backend": None}
+    static = {**equation.params, "forced": None}
     return jax.make_jaxpr(functools.partial(compute, **static))(*arrays).jaxpr
 
 
 def vary_alike(*arrays: jax.Array) -> list[jax.Array]:
-    """The arrays, each said to differ between those devices of a `shard_map` that any does.
+    """The arrays, each marked as different on all those devices where one of them is.
 
-    JAX's own operations see to that themselves; the transpose of it sums over the devices.
+    The devices are those of a `shard_map`. JAX's own operations do the same themselves. The
+    transpose of the mark sums over the devices.
     """
     names = [_varying(array) for array in arrays]
     every = frozenset().union(*names)
@@ -105,10 +103,15 @@ def _varying(array: jax.Array) -> frozenset[str]:
 
 
 def num_devices(array: jax.Array) -> int:
-    """How many devices the compiler may split the array among: those of its mesh."""
+    """The number of devices in the array's mesh, among which the compiler may split it."""
     mesh: Any = jax.typeof(array).sharding.mesh
     axes = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
     return math.prod(size for size, kind in axes if kind == jax.sharding.AxisType.Auto)
+
+
+def is_known(shape: Shape) -> bool:
+    """Whether all lengths are numbers; an exported program may have a free batch size."""
+    return all(isinstance(length, int) for length in shape)
 
 
 def transpose(
@@ -121,10 +124,10 @@ def transpose(
 
 
 def merged(array: jax.Array, axis: int | None, at: int, size: int) -> jax.Array:
-    """The examples of a `vmap` along `axis` as examples of the batch that is at axis `at`."""
+    """The array with the examples of a `vmap` along `axis` added to the batch at axis `at`."""
     if axis is None:
         array = lax.broadcast(array, (size,))
-    array = jax.numpy.moveaxis(array, axis or 0, at)
+    array = jnp.moveaxis(array, axis or 0, at)
     shape = (*array.shape[:at], size * array.shape[at + 1], *array.shape[at + 2 :])
     return lax.reshape(array, shape)
 

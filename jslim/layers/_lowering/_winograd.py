@@ -7,21 +7,24 @@ Two outputs of a window of three numbers, from four inputs, take four products:
 and so they do along rows and along columns: 16 products for a tile of 2x2 outputs, not 36. With
 channels, each of the 16 is a product of two matrices. https://arxiv.org/abs/1509.09308
 
-All outputs of a tile depend on all of its inputs: one that is infinite or NaN makes NaN of outputs
-up to two pixels away from it.
+All outputs of a tile depend on all of its inputs: an infinite or NaN input makes NaN of outputs up
+to two pixels away from it.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jslim.layers._common import Windows
-from jslim.layers._lowering._primitives import Shape
+from jslim.layers._lowering._primitives import Shape, is_known
+from jslim.layers._lowering._windows import as_matrix, pad, shifts
+from jslim.layers._windows import Windows
 
-Square = list[list[jax.Array]]
+Square = Sequence[Sequence[jax.Array]]
 
 _OF_INPUTS = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, -1, 0, 1))
 _OF_KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
@@ -38,10 +41,11 @@ _MOST_BYTES = 2**26
 
 
 def is_by_tiles(inputs: Shape, kernel: Shape, windows: Windows, dtype: np.dtype) -> bool:
-    """Whether the tiles are faster, and as exact as sums in float32 are."""
-    if windows.size != (3, 3) or windows.stride != (1, 1) or windows.rate != (1, 1):
+    """Whether the tiles are faster, and as exact as sums in float32."""
+    is_plain = windows.size == (3, 3) and windows.are_dense and not windows.channels_first
+    if not is_plain or not is_known(inputs):
         return False
-    tiles = inputs[0] * _tiles_along(windows, 0) * _tiles_along(windows, 1)
+    tiles = inputs[0] * math.prod(_tiles(windows).count)
     return (
         dtype == np.float32
         and min(kernel[-2:]) >= _LEAST_CHANNELS
@@ -55,53 +59,49 @@ def convolve_by_tiles(
 ) -> jax.Array:
     """The convolution of `[batch, height, width, in]` by a kernel `[3, 3, in, out]`.
 
-    Or, turned, by the mirror image along rows and columns of one of `[3, 3, out, in]`. That is the
-    gradient by the inputs.
+    With `is_turned` the kernel is `[3, 3, out, in]`, and is mirrored along rows and columns. This
+    gives the gradient by the inputs.
     """
-    batch, *_, channels = inputs.shape
-    outputs = kernel.shape[2 if is_turned else 3]
-    count = [_tiles_along(windows, axis) for axis in (0, 1)]
-    padding = [
-        (before, after + tiles * _STEP - pixels, 0)
-        for (before, after), tiles, pixels in zip(
-            windows.padding, count, windows.count, strict=True
-        )
-    ]
-    padded = lax.pad(inputs, np.zeros((), inputs.dtype), [(0, 0, 0), *padding, (0, 0, 0)])
-
-    def seen(row: int, column: int) -> jax.Array:
-        """What all tiles have at one of their positions, `[tiles, in]`."""
-        last = (row + (count[0] - 1) * _STEP, column + (count[1] - 1) * _STEP)
-        end = (batch, last[0] + 1, last[1] + 1, channels)
-        part = lax.slice(padded, (0, row, column, 0), end, (1, _STEP, _STEP, 1))
-        return lax.reshape(part, (batch * count[0] * count[1], channels))
-
-    def tap(row: int, column: int) -> jax.Array:
-        if is_turned:
-            row, column = 2 - row, 2 - column
-        part = lax.slice(kernel, (row, column, 0, 0), (row + 1, column + 1, *kernel.shape[2:]))
-        return lax.reshape(part, kernel.shape[2:])
-
+    batch, tiles = inputs.shape[0], _tiles(windows)
+    seen = [as_matrix(part) for part in shifts(pad(inputs, tiles), tiles)]
+    taps = lax.reshape(kernel, (9, *kernel.shape[2:]))
+    order = reversed(range(9)) if is_turned else range(9)
+    matrices = [lax.index_in_dim(taps, index, keepdims=False) for index in order]
     contracted = ((1,), (1 if is_turned else 0,))
     products = [
         [lax.dot_general(*pair, (contracted, ((), ()))) for pair in zip(*rows, strict=True)]
         for rows in zip(
-            _both_ways(_OF_INPUTS, _square(seen, _SIZE)),
-            _both_ways(_OF_KERNEL, _square(tap, 3)),
+            _both_ways(_OF_INPUTS, _square(seen)),
+            _both_ways(_OF_KERNEL, _square(matrices)),
             strict=True,
         )
     ]
-    shape = (batch, *count, outputs)
+    outputs = kernel.shape[2 if is_turned else 3]
+    shape = tiles.output_shape(batch, outputs)
     rows = [
-        _interleaved([lax.reshape(part, shape) for part in row], 3)
+        jnp.stack([lax.reshape(part, shape) for part in row], 3)
         for row in _both_ways(_TO_OUTPUTS, products)
     ]
-    whole = lax.reshape(_interleaved(rows, 2), (batch, count[0] * _STEP, count[1] * _STEP, outputs))
-    return lax.slice(whole, (0, 0, 0, 0), (batch, *windows.count, outputs))
+    size = (count * _STEP for count in tiles.count)
+    whole = lax.reshape(jnp.stack(rows, 2), (batch, *size, outputs))
+    return lax.slice(whole, (0, 0, 0, 0), windows.output_shape(batch, outputs))
 
 
-def _square(element: Callable[[int, int], jax.Array], size: int) -> Square:
-    return [[element(row, column) for column in range(size)] for row in range(size)]
+def _tiles(windows: Windows) -> Windows:
+    """The inputs of all tiles; the last tiles may reach beyond the outputs."""
+    count = tuple(-(-pixels // _STEP) for pixels in windows.count)
+    padding = tuple(
+        (before, after + tiles * _STEP - pixels)
+        for (before, after), tiles, pixels in zip(
+            windows.padding, count, windows.count, strict=True
+        )
+    )
+    return Windows((_SIZE, _SIZE), (_STEP, _STEP), (1, 1), padding, count)
+
+
+def _square(arrays: Sequence[jax.Array]) -> Square:
+    side = math.isqrt(len(arrays))
+    return [arrays[start : start + side] for start in range(0, len(arrays), side)]
 
 
 def _both_ways(matrix: Sequence[Sequence[float]], square: Square) -> Square:
@@ -112,19 +112,12 @@ def _both_ways(matrix: Sequence[Sequence[float]], square: Square) -> Square:
 
 def _weighted(weights: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
     """The sum of the arrays, each by its weight. One weight at least is positive."""
-    pairs = [(weight, array) for weight, array in zip(weights, arrays, strict=True) if weight]
-    terms = [
-        array if abs(weight) == 1 else lax.mul(array, array.dtype.type(abs(weight)))
-        for weight, array in pairs
-    ]
-    added = [term for term, (weight, _) in zip(terms, pairs, strict=True) if weight > 0]
-    subtracted = [term for term, (weight, _) in zip(terms, pairs, strict=True) if weight < 0]
+    added: list[jax.Array] = []
+    subtracted: list[jax.Array] = []
+    for weight, array in zip(weights, arrays, strict=True):
+        terms = added if weight > 0 else subtracted
+        if abs(weight) == 1:
+            terms.append(array)
+        elif weight:
+            terms.append(lax.mul(array, array.dtype.type(abs(weight))))
     return functools.reduce(lax.sub, subtracted, functools.reduce(lax.add, added))
-
-
-def _interleaved(arrays: Sequence[jax.Array], axis: int) -> jax.Array:
-    return lax.concatenate([lax.expand_dims(array, (axis,)) for array in arrays], axis)
-
-
-def _tiles_along(windows: Windows, axis: int) -> int:
-    return -(-windows.count[axis] // _STEP)

@@ -1,43 +1,27 @@
 """Ordinary and transposed convolutions."""
 
 import dataclasses
+import itertools
 import math
-from typing import Any
+from collections.abc import Callable
 
 import jax
-import numpy as np
 from jax import lax
 
-from jslim.layers._common import Windows
-from jslim.layers._lowering._bilinear import bilinear
 from jslim.layers._lowering._choices import Choices
-from jslim.layers._lowering._kernel_gradient import kernel_gradient
-from jslim.layers._lowering._primitives import Shape
-from jslim.layers._lowering._row_products import convolve_by_rows, is_by_rows
-from jslim.layers._lowering._windows import (
-    are_side_by_side,
-    output_shape,
-    pad,
-    shifts,
-    spatial_axes,
-    spec,
-)
+from jslim.layers._lowering._linear import bilinear
+from jslim.layers._lowering._primitives import Shape, is_known
+from jslim.layers._lowering._products import convolve_by_rows, is_by_rows, kernel_gradient
+from jslim.layers._lowering._windows import as_matrix, convolve_by_xla, only, pad, shifts
 from jslim.layers._lowering._winograd import convolve_by_tiles, is_by_tiles
+from jslim.layers._windows import Windows
 
 _LARGE_KERNEL = 2**20  # numbers
 
 
-def convolve(
-    inputs: jax.Array,
-    kernel: jax.Array,
-    windows: Windows,
-    channels_first: bool,
-    backend: str | None = None,
-) -> jax.Array:
+def convolve(inputs: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
     """Cross-correlation with a kernel `[*window, in, out]`."""
-    return _convolve.forward(
-        inputs, kernel, backend, windows=windows, channels_first=channels_first
-    )
+    return _convolve.forward(inputs, kernel, windows=windows)
 
 
 def convolve_transposed(
@@ -46,128 +30,81 @@ def convolve_transposed(
     stride: tuple[int, ...],
     is_same: bool,
     channels_first: bool,
-    backend: str | None = None,
 ) -> jax.Array:
     """The gradient of a convolution by its inputs, kernel `[*window, out, in]`."""
-    dims = len(stride)
-    size = kernel.shape[:dims]
-    count = tuple(inputs.shape[axis] for axis in spatial_axes(dims, channels_first))
+    *size, channels, _ = kernel.shape
+    count = inputs.shape[2:] if channels_first else inputs.shape[1:-1]
     spatial, padding = [], []
     for length, taps, step in zip(count, size, stride, strict=True):
-        # What the convolution would have padded before and after, SAME at length * step.
+        # The padding that the convolution of length * step pixels has, if SAME.
         overlap = max(taps - step, 0)
         spatial.append(length * step + (0 if is_same else overlap))
         padding.append((overlap // 2, overlap - overlap // 2) if is_same else (0, 0))
-    windows = Windows(size, stride, (1,) * dims, tuple(padding), count)
-    channels = kernel.shape[dims]
-    # What JAX derives from the way this is computed is a convolution that takes XLA's CPU backend
-    # 50 times as long as the gradient of the convolution that this is the transpose of.
-    return _convolve.by_first(
-        inputs,
-        kernel,
-        backend,
-        shape=(channels, *spatial) if channels_first else (*spatial, channels),
-        windows=windows,
-        channels_first=channels_first,
-    )
+    rate = (1,) * len(size)
+    windows = Windows(tuple(size), stride, rate, tuple(padding), count, channels_first)
+    shape = (channels, *spatial) if channels_first else (*spatial, channels)
+    # Left to JAX, the gradient would be a convolution that takes XLA's CPU backend 50 times as long
+    # as the gradient of the convolution whose transpose this is.
+    return _convolve.by_first(inputs, kernel, shape=shape, windows=windows)
 
 
-def multiply(features: jax.Array, matrix: jax.Array, backend: str | None = None) -> jax.Array:
+def multiply(features: jax.Array, matrix: jax.Array) -> jax.Array:
     """The last axis of `features` by a matrix `[in, out]`."""
-    return _multiply.forward(features, matrix, backend)
+    return _multiply.forward(features, matrix)
 
 
-def _is_of_pixels(choices: Choices, windows: Windows, channels_first: bool) -> bool:
-    return choices.product_for_1x1 and not channels_first and max(windows.size) == 1
-
-
-def _is_of_maps(choices: Choices, inputs: Shape, windows: Windows, channels_first: bool) -> bool:
-    if channels_first or not choices.product_for_whole_maps:
-        return False
-    extents = [(n - 1) * rate + 1 for n, rate in zip(windows.size, windows.rate, strict=True)]
-    return all(extent >= length for extent, length in zip(extents, inputs[1:-1], strict=True))
-
-
-def _is_of_blocks(choices: Choices, windows: Windows, channels_first: bool) -> bool:
-    return choices.product_for_blocks and not channels_first and are_side_by_side(windows)
-
-
-def _is_of_few_pixels(
-    choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
-) -> bool:
-    """Whether what takes the time is to read the kernel, which a product does once."""
-    return (
-        not channels_first
-        and _is_known(inputs)
+def _rows_of_product(
+    choices: Choices, inputs: Shape, kernel: Shape, windows: Windows
+) -> Callable[[jax.Array, Windows], jax.Array] | None:
+    """How to make the rows that the kernel, as a matrix, multiplies; None for other ways."""
+    if windows.channels_first:
+        return None
+    if choices.product_for_1x1 and max(windows.size) == 1:
+        return only
+    if choices.product_for_blocks and windows.are_side_by_side:
+        return _blocks
+    is_of_whole_maps = choices.product_for_whole_maps and all(
+        extent >= length for extent, length in zip(windows.extent, inputs[1:-1], strict=True)
+    )
+    # Most of the time then goes into reading the large kernel, which a product does once.
+    is_of_few_pixels = (
+        is_known(inputs)
         and inputs[0] * math.prod(windows.count) <= choices.most_pixels_for_product
         and math.prod(kernel) >= _LARGE_KERNEL
     )
+    return _patches if is_of_whole_maps or is_of_few_pixels else None
 
 
-def _is_product(
-    choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
-) -> bool:
-    return (
-        _is_of_pixels(choices, windows, channels_first)
-        or _is_of_blocks(choices, windows, channels_first)
-        or _is_of_maps(choices, inputs, windows, channels_first)
-        or _is_of_few_pixels(choices, inputs, kernel, windows, channels_first)
-    )
+def _is_xlas(choices: Choices, inputs: Shape, kernel: Shape, windows: Windows) -> bool:
+    has_own_gradient = choices.products_for_kernel_gradient and not windows.channels_first
+    return not has_own_gradient and _rows_of_product(choices, inputs, kernel, windows) is None
 
 
-def _is_of_tiles(
-    choices: Choices,
-    inputs: Shape,
-    kernel: Shape,
-    windows: Windows,
-    channels_first: bool,
-    dtype: np.dtype,
-) -> bool:
-    return (
-        choices.tiles_for_3x3
-        and not channels_first
-        and _is_known(inputs)
-        and not _is_product(choices, inputs, kernel, windows, channels_first)
-        and is_by_tiles(inputs, kernel, windows, dtype)
-    )
+def _compute(choices: Choices, inputs: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
+    rows = _rows_of_product(choices, inputs.shape, kernel.shape, windows)
+    if rows is not None:
+        return _multiply_rows(rows(inputs, windows), as_matrix(kernel))
+    if choices.tiles_for_3x3 and is_by_tiles(inputs.shape, kernel.shape, windows, inputs.dtype):
+        return convolve_by_tiles(inputs, kernel, windows)
+    return _convolve_by_rows_or_xla(choices, inputs, kernel, windows)
 
 
-def _is_of_rows(
-    choices: Choices, inputs: jax.Array, kernel: Shape, windows: Windows, channels_first: bool
-) -> bool:
-    return (
-        choices.products_for_few_outputs
-        and not channels_first
-        and _is_known(inputs.shape)
-        and is_by_rows(inputs, kernel, windows)
-    )
-
-
-def _is_known(shape: Shape) -> bool:
-    """Whether no length is free, as that of a batch may be in an export."""
-    return all(isinstance(length, int) for length in shape)
-
-
-def _is_xlas(
-    choices: Choices, inputs: Shape, kernel: Shape, windows: Windows, channels_first: bool
-) -> bool:
-    has_own_gradient = choices.products_for_kernel_gradient and not channels_first
-    return not (has_own_gradient or _is_product(choices, inputs, kernel, windows, channels_first))
+def _convolve_by_rows_or_xla(
+    choices: Choices, inputs: jax.Array, kernel: jax.Array, windows: Windows
+) -> jax.Array:
+    is_of_rows = choices.products_for_few_outputs and is_by_rows(inputs, kernel.shape, windows)
+    return (convolve_by_rows if is_of_rows else convolve_by_xla)(inputs, kernel, windows)
 
 
 def _inputs_gradient(
-    choices: Choices,
-    cotangent: jax.Array,
-    kernel: jax.Array,
-    shape: Shape,
-    windows: Windows,
-    channels_first: bool,
+    choices: Choices, cotangent: jax.Array, kernel: jax.Array, shape: Shape, windows: Windows
 ) -> jax.Array | None:
     """The convolution of the cotangent by the kernel's mirror image, where that is by products.
 
     What JAX would derive from the way by tiles or rows adds up arrays that are mostly zeros.
     """
-    if max(windows.stride) > 1 or max(windows.rate) > 1:
+    is_plain = windows.are_dense and not windows.channels_first
+    if not is_plain or _rows_of_product(choices, shape, kernel.shape, windows) is not None:
         return None
     padding = tuple(
         (taps - 1 - before, length + before - count)
@@ -176,94 +113,49 @@ def _inputs_gradient(
         )
     )
     turned = dataclasses.replace(windows, padding=padding, count=shape[1:-1])
-    case = (choices, shape, kernel.shape, windows, channels_first)
-    if _is_of_tiles(*case, cotangent.dtype):
+    if choices.tiles_for_3x3 and is_by_tiles(shape, kernel.shape, windows, cotangent.dtype):
         return convolve_by_tiles(cotangent, kernel, turned, is_turned=True)
-    if not choices.products_for_few_outputs or channels_first or _is_product(*case):
+    if not choices.products_for_few_outputs:
         return None
-    axes = range(len(windows.size))
-    mirrored = lax.rev(kernel, tuple(axes))
-    mirrored = lax.transpose(mirrored, (*axes, len(axes) + 1, len(axes)))
-    if _is_of_rows(choices, cotangent, mirrored.shape, turned, channels_first):
-        return convolve_by_rows(cotangent, mirrored, turned)
-    return _xlas(cotangent, mirrored, turned, channels_first)
+    *axes, ins, outs = range(kernel.ndim)
+    mirrored = lax.transpose(lax.rev(kernel, axes), (*axes, outs, ins))
+    return _convolve_by_rows_or_xla(choices, cotangent, mirrored, turned)
 
 
 def _kernel_gradient(
-    choices: Choices,
-    inputs: jax.Array,
-    cotangent: jax.Array,
-    shape: Shape,
-    windows: Windows,
-    channels_first: bool,
+    choices: Choices, inputs: jax.Array, cotangent: jax.Array, shape: Shape, windows: Windows
 ) -> jax.Array | None:
-    case = (choices, inputs.shape, shape, windows, channels_first)
-    if not _is_known(inputs.shape) or _is_product(*case):
+    is_own = choices.products_for_kernel_gradient and not windows.channels_first
+    if not is_own or not is_known(inputs.shape):
+        return None
+    if _rows_of_product(choices, inputs.shape, shape, windows) is not None:
         return None
     return kernel_gradient(inputs, cotangent, shape, windows)
 
 
-def _compute(
-    choices: Choices, inputs: jax.Array, kernel: jax.Array, windows: Windows, channels_first: bool
-) -> jax.Array:
-    if _is_of_pixels(choices, windows, channels_first):
-        # What such a window sees is one pixel, so a stride only leaves pixels out.
-        (pixels,) = shifts(pad(inputs, windows, channels_first, 0), windows, channels_first)
-        return _multiply_rows(pixels, lax.reshape(kernel, kernel.shape[-2:]))
-    case = (choices, inputs.shape, kernel.shape, windows, channels_first)
-    if _is_product(*case):
-        matrix = lax.reshape(kernel, (math.prod(kernel.shape[:-1]), kernel.shape[-1]))
-        is_of_blocks = _is_of_blocks(choices, windows, channels_first)
-        patches = _blocks(inputs, windows) if is_of_blocks else _patches(inputs, windows)
-        return _multiply_rows(patches, matrix)
-    if _is_of_tiles(*case, inputs.dtype):
-        return convolve_by_tiles(inputs, kernel, windows)
-    if _is_of_rows(choices, inputs, kernel.shape, windows, channels_first):
-        return convolve_by_rows(inputs, kernel, windows)
-    return _xlas(inputs, kernel, windows, channels_first)
-
-
-def _xlas(
-    inputs: jax.Array, kernel: jax.Array, windows: Windows, channels_first: bool
-) -> jax.Array:
-    return lax.conv_general_dilated(
-        inputs,
-        kernel,
-        windows.stride,
-        windows.padding,
-        rhs_dilation=windows.rate,
-        dimension_numbers=spec(len(windows.size), channels_first),
-    )
-
-
 def _patches(inputs: jax.Array, windows: Windows) -> jax.Array:
-    """What each window sees as one row, `[batch, *count, product of window and channels]`."""
-    shape = (inputs.shape[0], *windows.count, math.prod(windows.size) * inputs.shape[-1])
+    """The contents of each window as a row, `[batch, *count, size of window * channels]`."""
+    shape = windows.output_shape(inputs.shape[0], math.prod(windows.size) * inputs.shape[-1])
     if inputs.size == math.prod(shape) and not any(map(any, windows.padding)):
         return lax.reshape(inputs, shape)  # one window, the whole map
-    seen = list(shifts(pad(inputs, windows, False, 0), windows, False))
-    return lax.concatenate(seen, inputs.ndim - 1)
+    return lax.concatenate(list(shifts(pad(inputs, windows), windows)), inputs.ndim - 1)
 
 
 def _blocks(inputs: jax.Array, windows: Windows) -> jax.Array:
-    """`_patches` of windows that lie side by side: all numbers, in another order."""
-    dims = len(windows.size)
-    images = pad(inputs, windows, False, 0)
-    seen = [n * size for n, size in zip(windows.count, windows.size, strict=True)]
-    images = lax.slice(images, [0] * images.ndim, [images.shape[0], *seen, images.shape[-1]])
-    pairs = zip(windows.count, windows.size, strict=True)
-    sides = [length for pair in pairs for length in pair]
-    images = lax.reshape(images, (images.shape[0], *sides, images.shape[-1]))
-    counts, sizes = range(1, 2 * dims + 1, 2), range(2, 2 * dims + 1, 2)
-    images = lax.transpose(images, (0, *counts, *sizes, 2 * dims + 1))
-    numbers = math.prod(windows.size) * images.shape[-1]
-    return lax.reshape(images, (images.shape[0], *windows.count, numbers))
+    """`_patches` of windows side by side: all pixels, in another order."""
+    batch, *_, channels = inputs.shape
+    sides = list(zip(windows.count, windows.size, strict=True))
+    end = (batch, *(count * size for count, size in sides), channels)
+    images = lax.slice(pad(inputs, windows), [0] * inputs.ndim, end)
+    images = lax.reshape(images, (batch, *itertools.chain(*sides), channels))
+    last = images.ndim - 1
+    images = lax.transpose(images, (0, *range(1, last, 2), *range(2, last, 2), last))
+    return lax.reshape(images, windows.output_shape(batch, math.prod(windows.size) * channels))
 
 
 def _multiply_rows(features: jax.Array, matrix: jax.Array) -> jax.Array:
-    # Of arrays with more axes XLA would make transposed copies for the gradient of the matrix.
-    rows = lax.reshape(features, (math.prod(features.shape[:-1]), features.shape[-1]))
-    outputs = lax.dot(rows, matrix)
+    # XLA would transpose copies of arrays with more axes for the gradient of the matrix.
+    outputs = lax.dot(as_matrix(features), matrix)
     return lax.reshape(outputs, (*features.shape[:-1], matrix.shape[1]))
 
 
@@ -273,12 +165,13 @@ def _compute_product(choices: Choices, features: jax.Array, matrix: jax.Array) -
     return lax.dot_general(features, matrix, (((features.ndim - 1,), (0,)), ((), ())))
 
 
-def _convolved_shape(inputs: Shape, kernel: Shape, **static: Any) -> Shape:
-    return output_shape(inputs, kernel[-1], **static)
-
-
 _convolve = bilinear(
-    "correlate", _compute, _convolved_shape, _is_xlas, _inputs_gradient, _kernel_gradient
+    "correlate",
+    _compute,
+    lambda inputs, kernel, windows: windows.output_shape(inputs[0], kernel[-1]),
+    _is_xlas,
+    _inputs_gradient,
+    _kernel_gradient,
 )
 _multiply = bilinear(
     "multiply",

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,62 +9,33 @@ import numpy as np
 from jax import lax
 from jax.interpreters import ad
 
-from jslim.layers._common import Windows
 from jslim.layers._lowering._choices import Choices
-from jslim.layers._lowering._linear import bind, linear, vectorize_batch, zero_like
-from jslim.layers._lowering._primitives import Shape, by_platform, settings, transpose
-from jslim.layers._lowering._windows import (
-    are_side_by_side,
-    output_shape,
-    pad,
-    shifts,
-    spatial_axes,
-)
+from jslim.layers._lowering._linear import linear, vectorize_batch
+from jslim.layers._lowering._primitives import Shape, bind, by_platform, settings, transpose
+from jslim.layers._lowering._windows import along, only, pad, shifts
+from jslim.layers._windows import Windows
 
 
-def pool_max(
-    inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
-) -> jax.Array:
+def pool_max(inputs: jax.Array, windows: Windows) -> jax.Array:
     """The largest value of each window; padding never wins."""
     if max(windows.size) == 1:
-        return _only(inputs, windows, channels_first, -np.inf)
-    return bind(_MAX, inputs, windows=windows, channels_first=channels_first, **settings(backend))
+        return only(inputs, windows, -np.inf)
+    return bind(_MAX, inputs, windows=windows, **settings())
 
 
-def pool_sum(
-    inputs: jax.Array, windows: Windows, channels_first: bool, backend: str | None = None
-) -> jax.Array:
+def pool_sum(inputs: jax.Array, windows: Windows) -> jax.Array:
     """The sum of each window."""
     if max(windows.size) == 1:
-        return _only(inputs, windows, channels_first, 0)
-    return bind(_SUM, inputs, windows=windows, channels_first=channels_first, **settings(backend))
+        return only(inputs, windows)
+    return bind(_SUM, inputs, windows=windows, **settings())
 
 
-def _only(inputs: jax.Array, windows: Windows, channels_first: bool, padding: float) -> jax.Array:
-    """What windows of one pixel see: a slice, where XLA would scatter a pool's gradient."""
-    (pixels,) = shifts(pad(inputs, windows, channels_first, padding), windows, channels_first)
-    return pixels
-
-
-def _in_xlas_words(rank: int, windows: Windows, channels_first: bool) -> dict[str, Any]:
-    size, stride, padding = [1] * rank, [1] * rank, [(0, 0)] * rank
-    for i, axis in enumerate(spatial_axes(rank - 2, channels_first)):
-        size[axis], stride[axis] = windows.size[i], windows.stride[i]
-        padding[axis] = windows.padding[i]
+def _in_xlas_words(windows: Windows) -> dict[str, Any]:
     return {
-        "window_dimensions": tuple(size),
-        "window_strides": tuple(stride),
-        "padding": tuple(padding),
+        "window_dimensions": windows.on_all_axes(windows.size, 1),
+        "window_strides": windows.on_all_axes(windows.stride, 1),
+        "padding": windows.on_all_axes(windows.padding, (0, 0)),
     }
-
-
-def _line_shifts(inputs: jax.Array, windows: Windows, i: int, axis: int) -> list[jax.Array]:
-    """What all windows see along the spatial dimension `i`, for each position in the window."""
-    extent = (windows.count[i] - 1) * windows.stride[i] + 1
-    starts = range(0, windows.size[i] * windows.rate[i], windows.rate[i])
-    return [
-        lax.slice_in_dim(inputs, start, start + extent, windows.stride[i], axis) for start in starts
-    ]
 
 
 def _is_by_shifts(choices: Choices, windows: Windows) -> bool:
@@ -73,40 +43,32 @@ def _is_by_shifts(choices: Choices, windows: Windows) -> bool:
     return max(windows.rate) > 1 or sum(windows.size) <= choices.most_shifts_for_max
 
 
-def _largest(
-    choices: Choices, inputs: jax.Array, windows: Windows, channels_first: bool
-) -> jax.Array:
-    is_of_blocks = choices.window_for_blocks and are_side_by_side(windows)
+def _largest(choices: Choices, inputs: jax.Array, windows: Windows) -> jax.Array:
+    is_of_blocks = choices.window_for_blocks and windows.are_side_by_side
     if is_of_blocks or not _is_by_shifts(choices, windows):
-        words = _in_xlas_words(inputs.ndim, windows, channels_first)
-        return lax.reduce_window(inputs, np.asarray(-np.inf, inputs.dtype)[()], lax.max, **words)
+        least = np.asarray(-np.inf, inputs.dtype)[()]
+        return lax.reduce_window(inputs, least, lax.max, **_in_xlas_words(windows))
     # The largest along the last dimension, of those the largest along the next, and so on.
-    best = pad(inputs, windows, channels_first, -np.inf)
-    axes = spatial_axes(inputs.ndim - 2, channels_first)
-    for i in reversed(range(len(axes))):
-        best = functools.reduce(lax.max, _line_shifts(best, windows, i, axes[i]))
+    best = pad(inputs, windows, -np.inf)
+    for dimension in reversed(range(len(windows.size))):
+        best = functools.reduce(lax.max, shifts(best, along(windows, [dimension], best.shape)))
     return best
 
 
 def _at_largest(
-    choices: Choices, inputs: jax.Array, vector: jax.Array, windows: Windows, channels_first: bool
+    choices: Choices, inputs: jax.Array, vector: jax.Array, windows: Windows
 ) -> jax.Array:
-    """What the vector has where each window has its largest value, at the first of equals."""
+    """The vector's value at the place of each window's largest value, the first of equal ones."""
     if not _is_by_shifts(choices, windows):
-        shape = output_shape(
-            inputs.shape, inputs.shape[1 if channels_first else -1], windows, channels_first
-        )
-        outputs = jax.ShapeDtypeStruct(shape, vector.dtype)
-        to_largest = functools.partial(_scatter, inputs, windows, channels_first)
-        return transpose(to_largest, outputs, vector)
-    best = pad(inputs, windows, channels_first, -np.inf)
-    chosen = pad(vector, windows, channels_first, 0)
-    axes = spatial_axes(inputs.ndim - 2, channels_first)
-    for i in reversed(range(len(axes))):
-        best, *others = _line_shifts(best, windows, i, axes[i])
-        chosen, *theirs = _line_shifts(chosen, windows, i, axes[i])
+        outputs = jax.ShapeDtypeStruct(_pooled_shape(inputs.shape, windows=windows), vector.dtype)
+        return transpose(functools.partial(_scatter, inputs, windows), outputs, vector)
+    best, chosen = pad(inputs, windows, -np.inf), pad(vector, windows)
+    for dimension in reversed(range(len(windows.size))):
+        line = along(windows, [dimension], best.shape)
+        best, *others = shifts(best, line)
+        chosen, *theirs = shifts(chosen, line)
         for other, its in zip(others, theirs, strict=True):
-            # `other != other` is its NaN, which must win too.
+            # `other != other` holds for NaN, which must win too.
             is_larger = lax.bitwise_or(lax.gt(other, best), lax.ne(other, other))
             chosen = lax.select(is_larger, its, chosen)
             best = lax.max(other, best)
@@ -114,67 +76,37 @@ def _at_largest(
 
 
 def _to_largest(
-    choices: Choices,
-    inputs: jax.Array,
-    cotangent: jax.Array,
-    shape: Shape,
-    windows: Windows,
-    channels_first: bool,
+    choices: Choices, inputs: jax.Array, cotangent: jax.Array, shape: Shape, windows: Windows
 ) -> jax.Array:
     """The transpose of `_at_largest`: in row-major order, as in TensorFlow."""
     if not _is_by_shifts(choices, windows):
-        return _scatter(inputs, windows, channels_first, cotangent)
+        return _scatter(inputs, windows, cotangent)
     vector = jax.ShapeDtypeStruct(shape, cotangent.dtype)
-    return transpose(
-        lambda vector: _at_largest(choices, inputs, vector, windows, channels_first),
-        vector,
-        cotangent,
-    )
+    return transpose(lambda x: _at_largest(choices, inputs, x, windows), vector, cotangent)
 
 
-def _scatter(
-    inputs: jax.Array, windows: Windows, channels_first: bool, cotangent: jax.Array
-) -> jax.Array:
-    words = _in_xlas_words(inputs.ndim, windows, channels_first)
+def _scatter(inputs: jax.Array, windows: Windows, cotangent: jax.Array) -> jax.Array:
     scattered: jax.Array = lax.select_and_scatter_add_p.bind(
-        cotangent, inputs, select_prim=lax.ge_p, **words
+        cotangent, inputs, select_prim=lax.ge_p, **_in_xlas_words(windows)
     )
     return scattered
 
 
-def _total(
-    choices: Choices, inputs: jax.Array, windows: Windows, channels_first: bool
-) -> jax.Array:
+def _total(choices: Choices, inputs: jax.Array, windows: Windows) -> jax.Array:
     if math.prod(windows.size) <= choices.most_shifts_for_sum:
-        padded = pad(inputs, windows, channels_first, 0.0)
-        return functools.reduce(lax.add, shifts(padded, windows, channels_first))
-    words = _in_xlas_words(inputs.ndim, windows, channels_first)
-    rate = [1] * inputs.ndim
-    for axis, its in zip(spatial_axes(inputs.ndim - 2, channels_first), windows.rate, strict=True):
-        rate[axis] = its
+        return functools.reduce(lax.add, shifts(pad(inputs, windows), windows))
     zero = np.asarray(0, inputs.dtype)[()]
+    rate = windows.on_all_axes(windows.rate, 1)
+    words = _in_xlas_words(windows)
     return lax.reduce_window(inputs, zero, lax.add, window_dilation=rate, **words)
 
 
-def _pooled_shape(*shapes: Shape, windows: Windows, channels_first: bool) -> Shape:
-    inputs = shapes[0]
-    return output_shape(inputs, inputs[1 if channels_first else -1], windows, channels_first)
+def _pooled_shape(inputs: Shape, *others: Shape, windows: Windows) -> Shape:
+    return windows.output_shape(inputs[0], inputs[windows.channel_axis])
 
 
 _SUM = linear("pool_sum", _total, _pooled_shape)
+_AT_LARGEST = linear("at_largest", _at_largest, _pooled_shape, _to_largest, num_facts=1)
 _MAX = by_platform("pool_max", _largest, _pooled_shape)
-_AT_LARGEST = linear("at_largest", _at_largest, _pooled_shape, _to_largest)
 vectorize_batch(_MAX)
-
-
-def _derivative_of_max(
-    primals: Sequence[jax.Array], tangents: Sequence[Any], **static: Any
-) -> tuple[jax.Array, Any]:
-    (inputs,), (tangent,) = primals, tangents
-    output = bind(_MAX, inputs, **static)
-    if isinstance(tangent, ad.Zero):
-        return output, zero_like(output)
-    return output, bind(_AT_LARGEST, inputs, tangent, **static)
-
-
-ad.primitive_jvps[_MAX] = _derivative_of_max
+ad.defjvp(_MAX, lambda dot, inputs, **static: bind(_AT_LARGEST, inputs, dot, **static))

@@ -1,0 +1,11 @@
+"""Types of the arguments that layers share."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+
+Activation = Callable[[jax.Array], jax.Array] | None
+Normalizer = Callable[..., jax.Array] | None
+Initializer = Callable[..., jax.Array] | None
+Regularizer = Callable[[jax.Array], jax.Array | None] | None
+Collections = Sequence[str] | Mapping[str, str | Sequence[str]] | None
