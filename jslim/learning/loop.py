@@ -116,20 +116,16 @@ def train(
       >>> print(f"w = {state.params['w']:.1f} after step {state.step}")
       w = 1.5 after step 5
     """
-    _check_arguments(
-        train_op,
-        batches,
-        number_of_steps=number_of_steps,
-        log_every_n_steps=log_every_n_steps,
-        max_to_keep=max_to_keep,
-        save_summaries_steps=save_summaries_steps,
-    )
-    number_of_steps = number_of_steps and checks.count("train", "number_of_steps", number_of_steps)
-    if number_of_steps is not None and number_of_steps > MAX_STEPS:
-        raise ValueError(
-            f"train: number_of_steps must be at most {MAX_STEPS}, where the step's int32 ends, got "
-            f"{number_of_steps}"
-        )
+    _check_types(train_op, batches)
+    if number_of_steps is not None:
+        number_of_steps = checks.count("train", "number_of_steps", number_of_steps)
+        if number_of_steps > MAX_STEPS:
+            accepted = f"at most {MAX_STEPS}, where the step's int32 ends"
+            raise checks.refusal("train", "number_of_steps", accepted, str(number_of_steps))
+    checks.count("train", "log_every_n_steps", log_every_n_steps)
+    checks.count("train", "max_to_keep", max_to_keep)
+    if save_summaries_steps is not None:
+        checks.count("train", "save_summaries_steps", save_summaries_steps)
     checks.seconds("train", "save_interval_secs", save_interval_secs)
     checks.seconds("train", "save_summaries_secs", save_summaries_secs)
     if logdir is not None:
@@ -177,7 +173,7 @@ def train(
         return run.run()
 
 
-def _check_arguments(train_op: object, batches: object, **counts: float | None) -> None:
+def _check_types(train_op: object, batches: object) -> None:
     if not isinstance(train_op, TrainOp):
         raise TypeError(
             "train: train_op must come from slim.learning.create_train_op, got "
@@ -193,9 +189,6 @@ def _check_arguments(train_op: object, batches: object, **counts: float | None) 
             f"train: the batches come second, before the directory: train(train_op, batches, "
             f"{os.fspath(batches)!r}); TF-Slim had them in the graph"
         )
-    for name, count in counts.items():
-        if count is not None:
-            checks.count("train", name, count)
 
 
 def _initialize(

@@ -1,13 +1,15 @@
 """The shardings of a training state, from rules on the names of variables."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim.core.errors import ScopeError
+from jslim.core.run import VariableInfo
 from jslim.core.trees import named
 from jslim.learning.state import TrainState
 
@@ -99,6 +101,17 @@ class Gathering:
         if shape == value.shape:  # and no slice of it, as under a lifted scan
             value = jax.lax.with_sharding_constraint(value, sharding)
         return jax.lax.with_sharding_constraint(value, self._whole)
+
+    def rest(self, state: TrainState, infos: Mapping[str, VariableInfo]) -> TrainState:
+        """The state, with the variables that no layer gathers itself whole on every device."""
+        variables = {"batch_stats": state.batch_stats, "extra": state.extra}
+        gathered = jax.lax.with_sharding_constraint(variables, self._whole)
+        params = flatten_dict(state.params)
+        for path, leaf in params.items():
+            info = infos.get("/".join(path))
+            if info is None or info.is_linens:
+                params[path] = jax.lax.with_sharding_constraint(leaf, self._whole)
+        return state.replace(params=unflatten_dict(params), **gathered)
 
 
 def _spec_of(name: str, shape: tuple[int, ...], rules: Rules, mesh: Mesh) -> PartitionSpec:

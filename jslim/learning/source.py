@@ -2,11 +2,20 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import jax
 
 from jslim.core.trees import PyTree
+
+
+@runtime_checkable
+class Positioned(Protocol):
+    """An iterator, or an iterable, with a position."""
+
+    def get_state(self) -> object: ...
+
+    def set_state(self, state: object) -> object: ...
 
 
 class Source(Iterator[PyTree]):
@@ -32,12 +41,12 @@ class Source(Iterator[PyTree]):
     def __init__(self, batches: Iterable[PyTree]):
         self._batches = batches
         self._iterator = iter(batches)
-        owners = (owner for owner in (self._iterator, batches) if _has_position(owner))
-        self._owner: Any = next(owners, None)
+        owners = (owner for owner in (self._iterator, batches) if isinstance(owner, Positioned))
+        self._owner: Positioned | None = next(owners, None)
         self.has_position = self._owner is not None
-        self.record_keys: Callable[[object], Sequence[str]] | None = None
-        if self.has_position:
-            self.record_keys = getattr(self._owner, "record_keys", None)
+        self.record_keys: Callable[[object], Sequence[str]] | None = getattr(
+            self._owner, "record_keys", None
+        )
         self._drawn: list[PyTree] = []
         self._position_before: object = None
         self.example = _shapes(self._iterator)
@@ -56,18 +65,15 @@ class Source(Iterator[PyTree]):
         """The position after the batches so far, or None."""
         if self._drawn:
             return self._position_before
-        return self._owner.get_state() if self.has_position else None
+        return None if self._owner is None else self._owner.get_state()
 
     def go_to(self, position: object) -> None:
-        """Continues from a saved position."""
+        """Continues from a saved position of batches that have one."""
+        assert self._owner is not None
         self._owner.set_state(position)
         self._drawn = []
-        if self._owner is not self._iterator:
+        if not isinstance(self._iterator, Positioned):
             self._iterator = iter(self._batches)
-
-
-def _has_position(owner: object) -> bool:
-    return hasattr(owner, "get_state") and hasattr(owner, "set_state")
 
 
 def _shapes(iterator: object) -> PyTree:

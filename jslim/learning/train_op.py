@@ -296,7 +296,7 @@ class TrainOp:
         rng = jax.random.fold_in(state.rng, state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
-        held = self._gathered(state)
+        held = state if self._gather is None else self._gather.rest(state, self._infos)
         trained = part(held.params, self._trained)
         if axis_name is not None:
             # Each device differentiates its own copy: otherwise shard_map sums the gradients,
@@ -308,7 +308,9 @@ class TrainOp:
             if axis_name is not None:
                 loss, outputs, updated = meshes.mean_over((loss, outputs, updated), axis_name)
                 gradients = meshes.mean_over(gradients, axis_name, self.reduce_dtype)
-            gradients = self._scattered(gradients)
+            if self._gather is not None:
+                shardings = part(self.state_sharding.params, self._trained)
+                gradients = jax.lax.with_sharding_constraint(gradients, shardings)
             update = Update(loss, state, dict(updated.get(SUMMARIES, {})))
             new = self._updated(state, gradients, updated, update if with_summaries else None)
         if self.report_norms:
@@ -348,26 +350,6 @@ class TrainOp:
         if self.gradient_accumulation_steps > 1:
             gradients_of = accumulate(gradients_of, self.gradient_accumulation_steps)
         return gradients_of(trained, held, batch, rng)
-
-    def _gathered(self, state: TrainState) -> TrainState:
-        """The state, with whole on every device the variables that no layer gathers itself."""
-        if self._gather is None:
-            return state
-        variables = {name: getattr(state, name) for name in ("batch_stats", "extra")}
-        gathered = jax.lax.with_sharding_constraint(variables, self._whole)
-        params = flatten_dict(state.params)
-        for path, leaf in params.items():
-            info = self._infos.get("/".join(path))
-            if info is None or info.is_linens:
-                params[path] = jax.lax.with_sharding_constraint(leaf, self._whole)
-        return state.replace(params=unflatten_dict(params), **gathered)
-
-    def _scattered(self, gradients: PyTree) -> PyTree:
-        """The gradients with the shardings of their variables."""
-        if self._gather is None:
-            return gradients
-        shardings = part(self.state_sharding.params, self._trained)
-        return jax.lax.with_sharding_constraint(gradients, shardings)
 
     def _updated(
         self,
