@@ -9,7 +9,7 @@ import copy
 import functools
 import types
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -66,7 +66,10 @@ def key_of(value: object, what: str) -> Hashable:
     return type(value), value
 
 
-class _ReadOnly(dict[str, Any]):
+_Value = TypeVar("_Value")
+
+
+class _ReadOnly(dict[str, _Value]):
     """A read-only dict; its copies are plain dicts."""
 
     __slots__ = ()
@@ -81,10 +84,10 @@ class _ReadOnly(dict[str, Any]):
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse
     __ior__ = _refuse
 
-    def __copy__(self) -> dict[str, Any]:
+    def __copy__(self) -> dict[str, _Value]:
         return dict(self)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> dict[str, Any]:
+    def __deepcopy__(self, memo: dict[int, object]) -> dict[str, _Value]:
         return {name: copy.deepcopy(value, memo) for name, value in self.items()}
 
     def __reduce__(self) -> NoReturn:
@@ -94,7 +97,7 @@ class _ReadOnly(dict[str, Any]):
         )
 
 
-class Defaults(_ReadOnly):
+class Defaults(_ReadOnly[object]):
     """The defaults of one op, `{argument: value}`, with their keys and the places that set them."""
 
     __slots__ = ("keys_of", "sites")
@@ -109,7 +112,7 @@ class Defaults(_ReadOnly):
         }
 
 
-class ArgScope(_ReadOnly):
+class ArgScope(_ReadOnly[Defaults]):
     """A set of defaults that cannot be changed: `{arg_scope_func_key(op): {argument: value}}`.
 
     `with arg_scope(...) as scope` gives one; `arg_scope(scope)` enters it again. It reads as a

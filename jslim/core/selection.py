@@ -17,7 +17,7 @@ from jslim.core.errors import ScopeError, given_more_than_once, nearest
 from jslim.core.model import Model, recorded
 from jslim.core.names import GLOBAL, LOCAL_VARIABLES, MODEL, PARAMS, TRAINABLE, VariableScope
 from jslim.core.run import VariableInfo
-from jslim.core.trees import Variables, as_mapping, has_collections, is_tree, named
+from jslim.core.trees import PyTree, Variables, as_mapping, has_collections, is_tree, named
 
 Scope = str | VariableScope | None
 
@@ -78,7 +78,7 @@ def _infos_of(what: str, model: object, inputs: Sequence[object]) -> Mapping[str
     return infos
 
 
-def _tagged(what: str, tree: Mapping[str, Any], tag: str) -> object:
+def _tagged(what: str, tree: Mapping[str, object], tag: str) -> object:
     """The part of a variables tree that holds the variables with `tag`."""
     if tag in (GLOBAL, MODEL):
         return tree
@@ -369,7 +369,7 @@ def select(held: Variables, chosen: Iterable[str], what: str) -> list[str]:
     return list(names)
 
 
-def mask(tree: Any, chosen: Iterable[str], what: str = "variables") -> Any:
+def mask(tree: PyTree, chosen: Iterable[str], what: str = "variables") -> PyTree:
     """A tree of bools shaped like `tree`, True for chosen variables: a mask for optax.
 
     Args:
