@@ -280,13 +280,25 @@ def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
     return sorted(steps, key=lambda path: int(path.name))
 
 
+def whole_meta(step_dir: pathlib.Path, *, verifies: bool = False) -> Meta | None:
+    """The meta of a step, or None if it is broken.
+
+    Args:
+      step_dir: The step.
+      verifies: Whether to compare the checksums of its files, and not only their lengths.
+    """
+    try:
+        meta = read_meta(step_dir)
+        if verifies:
+            verify_files(step_dir, meta)
+    except BrokenCheckpoint:
+        return None
+    return meta
+
+
 def is_whole(step_dir: pathlib.Path) -> bool:
     """Whether every file of the step has its full length."""
-    try:
-        read_meta(step_dir)
-    except BrokenCheckpoint:
-        return False
-    return True
+    return whole_meta(step_dir) is not None
 
 
 @contextlib.contextmanager
@@ -326,32 +338,37 @@ def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _directory(path: str | os.PathLike[str]) -> pathlib.Path:
+def directory_of(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path of a directory of checkpoints.
+
+    Raises:
+      TypeError, ValueError: As `local_path`.
+    """
     return pathlib.Path(local_path(path, "the directory of checkpoints"))
 
 
 def mark_done(directory: str | os.PathLike[str], step: int) -> None:
     """Notes in `directory` that training is done at `step`; this ends evaluation loops."""
-    _directory(directory).mkdir(parents=True, exist_ok=True)
-    write_json(_directory(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
+    directory_of(directory).mkdir(parents=True, exist_ok=True)
+    write_json(directory_of(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
 
 
 def mark_stopped(directory: str | os.PathLike[str], step: int) -> None:
     """Notes in `directory` that training stopped at `step` because its data ended."""
-    write_json(_directory(directory) / _STOPPED_FILE, {"step": step, "stopped_at": time.time()})
+    write_json(directory_of(directory) / _STOPPED_FILE, {"step": step, "stopped_at": time.time()})
 
 
 def is_done(directory: str | os.PathLike[str]) -> bool:
     """Whether training in `directory` is done."""
-    return (_directory(directory) / _DONE_FILE).is_file()
+    return (directory_of(directory) / _DONE_FILE).is_file()
 
 
 def has_ended(directory: str | os.PathLike[str]) -> bool:
     """Whether training in `directory` is done or has run out of data."""
-    return is_done(directory) or (_directory(directory) / _STOPPED_FILE).is_file()
+    return is_done(directory) or (directory_of(directory) / _STOPPED_FILE).is_file()
 
 
 def clear_done(directory: str | os.PathLike[str]) -> None:
     """Removes the marks of `mark_done` and `mark_stopped`, because training goes on."""
     for name in (_DONE_FILE, _STOPPED_FILE):
-        (_directory(directory) / name).unlink(missing_ok=True)
+        (directory_of(directory) / name).unlink(missing_ok=True)

@@ -139,9 +139,8 @@ def all_checkpoints(directory: Path) -> list[str]:
     Whole means that every file has its full length; its numbers are verified when they are read.
     For TensorFlow, the prefixes of all checkpoints, sorted by the number in the name.
     """
-    directory = local_path(directory, "the directory of checkpoints")
-    steps = step_directories(pathlib.Path(directory))
-    whole = [str(path) for path in steps if is_whole(path)]
+    directory = _format.directory_of(directory)
+    whole = [str(path) for path in step_directories(directory) if is_whole(path)]
     return whole or tf_checkpoint.all_checkpoints(directory)
 
 
@@ -151,8 +150,8 @@ def step_to_resume(directory: Path) -> str | None:
     Raises:
       RestoreError: TensorFlow trains in the directory, according to its file `checkpoint`.
     """
-    directory = local_path(directory, "the directory of checkpoints")
-    steps = step_directories(pathlib.Path(directory))
+    directory = _format.directory_of(directory)
+    steps = step_directories(directory)
     theirs = None if steps else tf_checkpoint.latest_checkpoint(directory)
     if theirs is not None:
         raise RestoreError(

@@ -98,10 +98,8 @@ class CheckpointManager:
             )
         raise_together(error)
         for step_dir in _format.step_directories(self.directory):
-            try:
-                self._saved_at[int(step_dir.name)] = _format.read_meta(step_dir).saved_at
-            except _format.BrokenCheckpoint:
-                continue
+            if (meta := _format.whole_meta(step_dir)) is not None:
+                self._saved_at[int(step_dir.name)] = meta.saved_at
 
     def _take_directory(self) -> None:
         if self.directory.is_file():
@@ -232,7 +230,7 @@ class CheckpointManager:
         final = self.directory / str(meta.step)
         if jax.process_count() == 1 and final.exists():
             new = meta._replace(leaves=_saving.with_checksums(meta.leaves, arrays))
-            standing = _saving.read_whole(final)
+            standing = _format.whole_meta(final, verifies=True)
             if standing is not None and standing._replace(saved_at=0.0, files={}) == new:
                 return
         _saving.write(
@@ -250,7 +248,7 @@ class CheckpointManager:
         unfinished, replaced = final.with_suffix(_UNFINISHED), final.with_suffix(_REPLACED)
         meta = meta._replace(saved_at=time.time(), files=_format.list_files(unfinished))
         _format.write_meta(unfinished, meta)
-        if final.exists() and _saving.read_whole(final) is not None:
+        if final.exists() and _format.whole_meta(final, verifies=True) is not None:
             final.rename(replaced)
         elif final.exists():
             aside = _saving.unused_name(final.with_suffix(".broken"))

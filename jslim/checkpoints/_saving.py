@@ -104,16 +104,6 @@ def write(
         ) from error
 
 
-def read_whole(step_dir: pathlib.Path) -> _format.Meta | None:
-    """The meta of a step if all its files are as written, else None."""
-    try:
-        meta = _format.read_meta(step_dir)
-        _format.verify_files(step_dir, meta)
-    except BrokenCheckpoint:
-        return None
-    return meta
-
-
 def unused_name(path: pathlib.Path) -> pathlib.Path:
     """`path`, or with a number appended if it exists."""
     names = (path.with_suffix(f"{path.suffix}-{number}") for number in itertools.count(2))
