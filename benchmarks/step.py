@@ -153,7 +153,7 @@ class Sides:
 
         Of the CPU's own ways it would count the body of a loop once.
         """
-        with lowered_for("tpu"):
+        with lowered_for("xla"):
             compiled = _compiled(self.train_op.step, self.slim_state, self.batch)
         ours, theirs = compiled.cost_analysis(), self.linen_compiled.cost_analysis()
         return float(ours["flops"]), float(theirs["flops"])

@@ -149,10 +149,12 @@ def test_a_gpus_convolutions_are_counted_forward_and_back():
 OURS = aot.Measured(
     Program("lenet", "h100:1x1x1"),
     Compiled("", num_leaves=3, temporaries=100, seconds=0.0),
-    Costs(flops=100.0, num_bytes=90, num_donated=3),
+    Costs(flops=100.0, num_bytes=90, touched_bytes=200, num_donated=3),
 )
 FLAX = dataclasses.replace(
-    OURS, program=Program("lenet", "h100:1x1x1", "flax"), costs=Costs(flops=100.0, num_bytes=100)
+    OURS,
+    program=Program("lenet", "h100:1x1x1", "flax"),
+    costs=Costs(flops=100.0, num_bytes=100, touched_bytes=200),
 )
 
 
@@ -172,8 +174,13 @@ def worse(**changes):
         (OURS, []),
         (worse(flops=102.0), ["FLOPs are 1.020 of Flax's, not within 1%"]),
         (worse(num_donated=2), ["2 of 3 leaves are donated"]),
-        (worse(num_bytes=94), ["bytes are 0.9400 of Flax's, not at most 0.93"]),
+        (worse(num_bytes=94), ["bytes are 0.9400 of Flax's, not at most 0.93, and touched 1.0000"]),
         (worse(num_bytes=100, target="v5e:1x1"), []),
+        (worse(num_bytes=101, target="v5e:1x1"), []),  # of which less lies on the chip
+        (
+            worse(num_bytes=101, touched_bytes=201, target="v5e:1x1"),
+            ["bytes are 1.0100 of Flax's, not at most 1.0, and touched 1.0050"],
+        ),
         (worse(temporaries=101), ["temporaries are 1.0100 of Flax's"]),
         (worse(operations=Counter(scatter=1)), ["1 scatters"]),
     ],

@@ -25,6 +25,7 @@ class Costs:
     flops: float = 0.0  # of convolutions and products
     num_bytes: int = 0  # read and written in the device's memory, with padding
     unpadded_bytes: int = 0
+    touched_bytes: int = 0  # `num_bytes`, wherever the compiler keeps the arrays
     seconds: float = 0.0  # a roofline for each operation, added up
     bytes_seconds: float = 0.0  # of those operations that bytes bound
     operations: Counter[str] = dataclasses.field(default_factory=Counter)  # by kind
@@ -76,6 +77,8 @@ def costs_of(program: Program, chip: Chip) -> Costs:
         costs.flops += flops
         costs.num_bytes += padded
         costs.unpadded_bytes += unpadded
+        if operation.opcode not in (*_STARTS, "custom-call") or flops:
+            costs.touched_bytes += sum(array.padded_bytes for array in touched)
         costs.seconds += secs
         costs.bytes_seconds += secs if padded / chip.bandwidth >= flops / chip.peak else 0.0
         costs.operations[kind] += 1

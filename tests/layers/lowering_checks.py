@@ -22,8 +22,8 @@ CASES = [
 ]
 
 
-def both(function, windows, *arrays):
-    """Value and gradients of a weighted sum, as on a CPU and as elsewhere."""
+def both(function, windows, *arrays, platform="cpu"):
+    """Value and gradients of a weighted sum, as on a platform and by XLA's operations."""
     shape = jax.eval_shape(lambda *a: function(*a, windows), *arrays).shape
     weights = jnp.asarray(RNG.uniform(-1, 1, shape), arrays[0].dtype)
 
@@ -37,7 +37,7 @@ def both(function, windows, *arrays):
             (_, output), gradients = jit(jax.value_and_grad(weighted, every, has_aux=True))(*arrays)
         return [output, *gradients]
 
-    return value_and_gradients("cpu"), value_and_gradients("tpu")
+    return value_and_gradients(platform), value_and_gradients("xla")
 
 
 def images(channels_first, channels=3, dtype=jnp.float32):

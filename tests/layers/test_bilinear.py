@@ -56,7 +56,7 @@ def assert_equal_on_both_ways(objective, function, *arguments):
     """`function(objective)(*arguments)` is what it is by XLA's operations and JAX's derivatives."""
     ours, xlas = (
         jit(function(functools.partial(objective, platform)))(*arguments)
-        for platform in ("cpu", "gpu")
+        for platform in ("cpu", "xla")
     )
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(xlas), strict=True):
         scale = np.abs(other).max()
@@ -118,7 +118,7 @@ def test_gradients_inside_shard_map(objective, check_vma):
         return jax.grad(total, (0, 1))
 
     ours = assert_equal_on_both_ways(objective, divided, IMAGES, KERNEL)
-    whole = jit(jax.grad(functools.partial(objective, "gpu"), (0, 1)))(IMAGES, KERNEL)
+    whole = jit(jax.grad(functools.partial(objective, "xla"), (0, 1)))(IMAGES, KERNEL)
     for one, other in zip(ours, whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
@@ -159,5 +159,5 @@ def test_a_map_of_a_prime_number_of_rows_and_no_examples_at_all():
 
         return jit(jax.grad(square))(kernel)
 
-    np.testing.assert_allclose(gradient("cpu", images), gradient("gpu", images), rtol=1e-4)
+    np.testing.assert_allclose(gradient("cpu", images), gradient("xla", images), rtol=1e-4)
     np.testing.assert_array_equal(gradient("cpu", images[:0]), jnp.zeros_like(kernel))

@@ -1,6 +1,7 @@
 """The ways of computing a convolution give the same values and gradients."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,23 @@ def test_depthwise_by_shifts_equals_a_grouped_convolution(case, multiplier, chan
     ours, xlas = both(_lowering.convolve_depthwise, windows, images(channels_first), kernel)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("channels", "multiplier"), [(8, 1), (24, 1), (128, 1), (8, 2), (12, 1)])
+def test_depthwise_by_blocks_equals_a_grouped_convolution(case, channels, multiplier):
+    size, stride, padding, rate = case
+    windows = windows_over((7, 6), size, stride, padding, rate)
+    kernel = jnp.asarray(RNG.uniform(-1, 1, (*size, channels, multiplier)), jnp.float32)
+    arrays = images(False, channels), kernel
+    ours, xlas = both(_lowering.convolve_depthwise, windows, *arrays, platform="tpu")
+    for one, other in zip(ours, xlas, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    traced = jax.jit(lambda x, k: _lowering.convolve_depthwise(x, k, windows)).trace(*arrays)
+    text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    is_of_blocks = channels in (8, 24) and multiplier == 1
+    groups = re.findall(r"feature_group_count = (\d+)", text)
+    assert groups == [str(channels // 8 if is_of_blocks else channels)]
 
 
 @pytest.mark.parametrize("spatial", [(7,), (4, 3, 5)])

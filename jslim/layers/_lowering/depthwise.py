@@ -20,6 +20,7 @@ from jslim.layers._lowering._windows import convolve_by_xla, pad, shifts, transp
 from jslim.layers._windows import Windows
 
 _ROWS_AT_ONCE = 4
+_LANES = 128  # channels that a TPU computes at once
 
 
 def convolve_depthwise(inputs: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
@@ -35,9 +36,36 @@ def _compute(choices: Choices, inputs: jax.Array, kernel: jax.Array, windows: Wi
         seen = _seen(inputs, kernel.shape, windows)
         products = _products(shifts(seen, windows), kernel, windows)
         return cast(functools.reduce(lax.add, products), inputs.dtype)
+    if _is_of_blocks(choices, kernel.shape, windows):
+        return _convolve_blocks(inputs, kernel, windows, choices.block_for_depthwise)
     *size, channels, multiplier = kernel.shape
     kernel = lax.reshape(kernel, (*size, 1, channels * multiplier))
     return convolve_by_xla(inputs, kernel, windows, groups=channels)
+
+
+def _is_of_blocks(choices: Choices, kernel: Shape, windows: Windows) -> bool:
+    *_, channels, multiplier = kernel
+    block = choices.block_for_depthwise
+    fits = block > 0 and channels % block == 0 and channels % _LANES > 0
+    return fits and multiplier == 1 and not windows.channels_first
+
+
+def _is_xlas(choices: Choices, inputs: Shape, kernel: Shape, windows: Windows) -> bool:
+    return not (choices.shifts_for_depthwise or _is_of_blocks(choices, kernel, windows))
+
+
+def _convolve_blocks(
+    inputs: jax.Array, kernel: jax.Array, windows: Windows, block: int
+) -> jax.Array:
+    """By a kernel `[*window, block, channels]`, whose blocks are zero beside the diagonal."""
+    *size, channels, _ = kernel.shape
+    dims, groups = len(size), channels // block
+    shape = (*size, block, groups, block)
+    rows = lax.reshape(kernel, (*size, groups, block))
+    rows = lax.broadcast_in_dim(rows, shape, (*range(dims), dims + 1, dims + 2))
+    row, column = (lax.broadcasted_iota(np.int32, shape, axis) for axis in (dims, dims + 2))
+    blocks = lax.select(lax.eq(row, column), rows, lax.full_like(rows, 0))
+    return convolve_by_xla(inputs, lax.reshape(blocks, (*size, block, channels)), windows, groups)
 
 
 def _exact(array: jax.Array) -> jax.Array:
@@ -95,8 +123,12 @@ def _correlate(
     for each position. So a loop takes a few rows of the map at once and adds up, for all positions,
     one row of sums; its body is compiled to vector instructions. The rows are summed in the end.
     """
-    if not choices.shifts_for_depthwise:
-        return None
+    if not choices.shifts_for_depthwise:  # XLA's own, which needs no blocks
+        return transpose(
+            lambda kernel: _compute(Choices(), inputs, kernel, windows),
+            jax.ShapeDtypeStruct(shape, inputs.dtype),
+            cotangent,
+        )
     seen, cotangent = _seen(inputs, shape, windows), _exact(cotangent)
     top, count, step = windows.axes[0], windows.count[0], windows.stride[0]
     at_once = max(n for n in range(1, _ROWS_AT_ONCE + 1) if count % n == 0)
@@ -131,7 +163,7 @@ _convolve = bilinear(
     "depthwise",
     _compute,
     lambda inputs, kernel, windows: windows.output_shape(inputs[0], kernel[-2] * kernel[-1]),
-    is_xlas=lambda choices, *shapes, **static: not choices.shifts_for_depthwise,
+    is_xlas=_is_xlas,
     by_first=_spread_to_inputs,
     by_second=_correlate,
 )
