@@ -99,6 +99,15 @@ def from_float(total: jax.Array) -> Sum:
     return Sum(total, jnp.zeros_like(total))
 
 
+def count_of(
+    shape: tuple[int, ...],
+    weights: jax.Array | None = None,
+    axis: int | tuple[int, ...] | None = None,
+) -> Sum:
+    """The sum of the weights of an array of this shape; arguments as of `sum_of`."""
+    return sum_of(jnp.broadcast_to(True if weights is None else weights, shape), axis=axis)
+
+
 def merge(a: Tree, b: Tree) -> Tree:
     """Adds two equal trees of sums, sum by sum."""
     return jax.tree.map(add, a, b, is_leaf=lambda node: isinstance(node, Sum))

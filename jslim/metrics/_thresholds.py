@@ -1,6 +1,6 @@
 """Metrics of scores of two classes, from counts of decisions at many thresholds at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,31 +17,39 @@ from jslim.metrics._inputs import to_pair, to_statistics, to_weights
 EPSILON = 1e-7
 
 
-class DecisionState(NamedTuple):
-    """The weights of true and false positives and negatives, and how many examples did not fit."""
+_KINDS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "tp": lambda is_positive, truth: is_positive & truth,
+    "fn": lambda is_positive, truth: ~is_positive & truth,
+    "tn": lambda is_positive, truth: ~is_positive & ~truth,
+    "fp": lambda is_positive, truth: is_positive & ~truth,
+}
 
-    tp: accumulators.Sum
-    fn: accumulators.Sum
-    tn: accumulators.Sum
-    fp: accumulators.Sum
+
+class DecisionState(NamedTuple):
+    """The weights of some kinds of decisions, and how many examples did not fit."""
+
+    counts: tuple[accumulators.Sum, ...]
     rejected: accumulators.Sum
 
+    @classmethod
+    def empty(cls, num_kinds: int, shape: tuple[int, ...] = ()) -> "DecisionState":
+        """The state before any data, with counts of this shape."""
+        return cls(tuple(accumulators.zero(shape) for _ in range(num_kinds)), accumulators.zero())
 
-def counted(
-    is_positive: jax.Array,
-    truth: jax.Array,
-    fits: jax.Array,
-    weights: jax.Array | None,
-    axis: int | None = None,
-) -> DecisionState:
-    """The state of one batch of decisions; its sums run over `axis`, by default over all axes."""
-    return DecisionState(
-        accumulators.sum_of(is_positive & truth, weights, axis),
-        accumulators.sum_of(~is_positive & truth, weights, axis),
-        accumulators.sum_of(~is_positive & ~truth, weights, axis),
-        accumulators.sum_of(is_positive & ~truth, weights, axis),
-        count_rejected(fits, weights),
-    )
+    @classmethod
+    def of(
+        cls,
+        is_positive: jax.Array,
+        truth: jax.Array,
+        fits: jax.Array,
+        weights: jax.Array | None,
+        kinds: Iterable[str] = _KINDS,
+        axis: int | None = None,
+    ) -> "DecisionState":
+        """The state of one batch; counts are sums over `axis`, by default over all axes."""
+        decisions = (_KINDS[kind](is_positive, truth) for kind in kinds)
+        counts = tuple(accumulators.sum_of(which, weights, axis) for which in decisions)
+        return cls(counts, count_rejected(fits, weights))
 
 
 class Counts(NamedTuple):
@@ -119,12 +127,12 @@ def threshold_metric(
             weights = jnp.broadcast_to(weights, truth.shape).reshape(1, -1)
         scores, truth, fits = (array.reshape(1, -1) for array in (scores, truth, fits))
         is_positive = scores > jnp.asarray(limits, scores.dtype)[:, None]
-        return counted(is_positive, truth, fits, weights, axis=1)
+        return DecisionState.of(is_positive, truth, fits, weights, axis=1)
 
     return scored_metric(
         where,
-        accumulators.zeros(DecisionState, *[limits.shape] * 4, ()),
+        lambda: DecisionState.empty(len(_KINDS), limits.shape),
         batch,
-        lambda state: value(Counts(*map(accumulators.value, state[:4]))),
+        lambda state: value(Counts(*map(accumulators.value, state.counts))),
         are_probabilities=are_probabilities,
     )

@@ -1,5 +1,6 @@
 """Counts of right and wrong binary decisions, and shares of them; also at given thresholds."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -10,7 +11,7 @@ from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, metric, pair_metric
 from jslim.metrics._decisions import NO_DECISION, to_decisions
 from jslim.metrics._inputs import to_pair, to_weights
-from jslim.metrics._thresholds import EPSILON, Counts, DecisionState, counted, threshold_metric
+from jslim.metrics._thresholds import EPSILON, Counts, DecisionState, threshold_metric
 
 
 class _Kind(NamedTuple):
@@ -79,16 +80,18 @@ def _of_decisions(name: str) -> Callable[[], Metric]:
             predicted, predictions_fit = to_decisions(where, "predictions", predictions)
             truth, labels_fit = to_decisions(where, "labels", labels)
             aligned = to_weights(where, weights, truth.shape)
-            return counted(predicted, truth, predictions_fit & labels_fit, aligned)
+            fits = predictions_fit & labels_fit
+            return DecisionState.of(predicted, truth, fits, aligned, kinds)
 
         def value(state: DecisionState) -> jax.Array:
-            total = getattr(state, kind.counted)
-            if not kind.other:
+            total, *others = state.counts
+            if not others:
                 return accumulators.value(total)
-            return accumulators.ratio(total, accumulators.add(total, getattr(state, kind.other)))
+            return accumulators.ratio(total, accumulators.add(total, *others))
 
-        init = accumulators.zeros(DecisionState, *[()] * 5)
-        return pair_metric(where, init, batch, value, rejects=NO_DECISION)
+        kinds = [kind.counted, kind.other] if kind.other else [kind.counted]
+        empty = functools.partial(DecisionState.empty, len(kinds))
+        return pair_metric(where, empty, batch, value, rejects=NO_DECISION)
 
     return metric(
         constructor, f"streaming_{name}", **kind.words("predicted true", "predicted false")

@@ -48,7 +48,7 @@ def _metric(where: str, value: Callable[[jax.Array, jax.Array], jax.Array]) -> M
         each = weight_of_each(aligned, shape).reshape(1, -1)
         # Where the weight is 0, values may be NaN.
         both = jnp.where(each == 0, 0, jnp.stack([to_statistics(a).reshape(-1) for a in pair]))
-        weight = accumulators.sum_of(jnp.ones(shape, bool), aligned)
+        weight = accumulators.count_of(shape, aligned)
         means = accumulators.ratio(accumulators.sum_of(both, each, axis=1), weight)
         distances = both - means[:, None]
         products = distances[:, None] * distances[None]

@@ -286,8 +286,8 @@ def count(where: str) -> Metric:
     """
 
     def batch(values: ArrayLike, weights: ArrayLike | None) -> accumulators.Sum:
-        ones = jnp.ones(np.shape(values), bool)
-        return accumulators.sum_of(ones, to_weights(where, weights, ones.shape))
+        shape = np.shape(values)
+        return accumulators.count_of(shape, to_weights(where, weights, shape))
 
     return value_metric(accumulators.zero, batch, accumulators.value)
 
@@ -304,8 +304,10 @@ def mean_state(where: str, values: ArrayLike, weights: ArrayLike | None) -> Mean
 def _sums(
     values: jax.Array, weights: jax.Array | None, axis: int | tuple[int, ...] | None = None
 ) -> MeanState:
-    ones = jnp.ones(values.shape, bool)
-    return MeanState(*(accumulators.sum_of(terms, weights, axis) for terms in (values, ones)))
+    return MeanState(
+        accumulators.sum_of(values, weights, axis),
+        accumulators.count_of(values.shape, weights, axis),
+    )
 
 
 def mean(state: MeanState) -> jax.Array:

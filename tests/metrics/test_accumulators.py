@@ -58,7 +58,7 @@ def test_counts_of_large_weights_are_exact():
     state = recall.init()
     for weight in (2.0**30, 1.0, 2.0**24, 3.0):
         state = recall.update(state, jnp.array([1]), jnp.array([1]), weights=weight)
-    assert exactly(state.tp) == 2**30 + 2**24 + 4
+    assert exactly(state.counts[0]) == 2**30 + 2**24 + 4
 
 
 def test_counts_of_one_batch_above_two_to_the_24_are_exact():
