@@ -1,4 +1,4 @@
-"""Links of the documents: `python tests/links.py` names those that lead nowhere.
+"""Links and paths in the documents: `python tests/links.py` names those that lead nowhere.
 
 It looks at files of the repository and at their headings, and leaves the network alone.
 """
@@ -15,6 +15,8 @@ DOCUMENTS = [path for pattern in ("*.md", "docs/*.md", "*/NOTES.md") for path in
 # `[text](target)`, `[text](target "title")`, and `[name]: target` on a line of its own.
 LINK = re.compile(r"\]\(<?([^)\s>]*)|^\[[^\]]+\]: +(\S+)")
 ELSEWHERE = re.compile(r"[a-z]+:")
+# A file or folder of the repository in backticks; NAME stands for any name.
+PATH = re.compile(r"`((?:benchmarks|docs|jslim|tests)/[\w./-]*)`")
 
 
 def prose(document: pathlib.Path) -> Iterator[tuple[int, str]]:
@@ -40,9 +42,14 @@ def anchors(document: pathlib.Path) -> set[str]:
 
 
 def broken_links(document: pathlib.Path) -> list[str]:
-    """`file:line: what is missing`, for each link of a document that leads nowhere."""
+    """`file:line: what is missing`, for each link or path of a document that leads nowhere."""
     broken = []
     for number, line in prose(document):
+        broken += [
+            f"{document.relative_to(ROOT)}:{number}: there is no {path!r}"
+            for path in PATH.findall(line)
+            if "NAME" not in path and not (ROOT / path).exists()
+        ]
         for link in LINK.finditer(re.sub(r"`[^`]*`", "", line)):
             target = link[1] or link[2] or ""
             if ELSEWHERE.match(target):

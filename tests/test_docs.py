@@ -219,11 +219,13 @@ def test_links_that_lead_nowhere_are_named(tmp_path, monkeypatch):
         "```\n[e](none.md)\n```\n"
         "[f](none.md) [g](#twice-2)\n"
         "[h]: gone.md\n"
+        "`docs/`, `tests/test_NAME.py`\n"
     )
     assert links.broken_links(document) == [
         "page.md:8: there is no 'none.md'",
         "page.md:8: page.md has no heading for #twice-2",
         "page.md:9: there is no 'gone.md'",
+        "page.md:10: there is no 'docs/'",
     ]
 
 
