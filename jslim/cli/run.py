@@ -160,7 +160,8 @@ def _log_to_stderr() -> None:
 def _divide_cpu(count: int) -> None:
     """Makes a CPU as many devices as `--num_clones` says, unless the environment says how many."""
     is_given = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if is_given or jax.config.jax_num_cpu_devices >= 0:
+    num_devices = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined,unused-ignore]
+    if is_given or num_devices >= 0:
         return
     if 1 < count <= _MOST_CPU_DEVICES:
         # If JAX has started already, `data_mesh` says how many devices there are.

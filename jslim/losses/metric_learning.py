@@ -253,7 +253,7 @@ def _shared_classes(op: str, labels: Values, batch: int) -> jax.Array:
         if is_wrong.any():
             got = str(values[is_wrong][0])
             raise checks.refusal(op, "multi-hot labels", "0 or 1", got, hint)
-        _check_labelled(op, values.any(axis=1))
+        _check_labelled(op, np.asarray(values.any(axis=1)))
     is_class = array.astype(bool).astype(jnp.float32)
     return lax.dot(is_class, is_class.T, precision=lax.Precision.HIGHEST)
 

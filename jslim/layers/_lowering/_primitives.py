@@ -64,7 +64,8 @@ def settings() -> dict[str, str | None]:
 
     The platform that `lowered_for` forces, and the precision of products of matrices.
     """
-    return {"forced": context().platform, "precision": jax.config.jax_default_matmul_precision}
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined,unused-ignore]
+    return {"forced": context().platform, "precision": precision}
 
 
 def bind(primitive: Primitive, *arrays: jax.Array, **static: object) -> jax.Array:
