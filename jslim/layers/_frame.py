@@ -29,7 +29,7 @@ from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import _common, _windows, utils
 from jslim.layers._ranks import IMAGES, RANKS, Rank
-from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.layers._types import Activation, Collections, Initializer, Names, Normalizer, Regularizer
 from jslim.layers._windows import Padding, Pair, Windows
 from jslim.variables import model_variable
 
@@ -48,8 +48,8 @@ class Shared(TypedDict, total=False):
     reuse: Reuse
     trainable: bool
     variables_collections: Collections
-    outputs_collections: str | Sequence[str] | None
-    output_collections: str | Sequence[str] | None
+    outputs_collections: Names
+    output_collections: Names
     data_format: str | None
     dtype: DTypeLike | None
     param_dtype: DTypeLike | None
@@ -238,7 +238,8 @@ class layer:
 
         signature = inspect.Signature(parameters, return_annotation=jax.Array)
         op.__dict__["__signature__"] = signature
-        op.__doc__ = self._filled(body.__doc__ or "")
+        text = body.__doc__ or ""
+        op.__doc__ = text.format(**vars(self.rank), **self.words) if self.name else text
         op.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": jax.Array}
         declared = add_arg_scope(op) if self.is_arg_scoped else op
         if self.computes_in_dtype:
@@ -263,10 +264,6 @@ class layer:
             for p in parameters
             if p.name not in self.fixed
         ]
-
-    def _filled(self, text: str) -> str:
-        """The docstring of an op of a family, in the words of its rank."""
-        return text.format(**vars(self.rank), **self.words) if self.name else text
 
 
 def _renamed(body: F, name: str) -> F:

@@ -8,4 +8,5 @@ Activation = Callable[[jax.Array], jax.Array] | None
 Normalizer = Callable[..., jax.Array] | None
 Initializer = Callable[..., jax.Array] | None
 Regularizer = Callable[[jax.Array], jax.Array | None] | None
-Collections = Sequence[str] | Mapping[str, str | Sequence[str]] | None
+Names = str | Sequence[str] | None
+Collections = str | Sequence[str] | Mapping[str, str | Sequence[str]] | None

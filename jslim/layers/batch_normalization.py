@@ -1,7 +1,7 @@
 """Batch normalization."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +25,10 @@ from jslim.layers._normalizing import (
     scale_and_shift,
     scale_parameters,
 )
-from jslim.layers._types import Activation, Collections, Initializer, Regularizer
+from jslim.layers._types import Activation, Collections, Initializer, Names, Regularizer
 
 Adjustment = Callable[[tuple[int, ...]], tuple[ArrayLike, ArrayLike]]
 _PARAMETERS = ("gamma", "beta")
-_STATISTICS = ("moving_mean", "moving_variance")
 _LIMITS = ("rmax", "rmin", "dmax")
 
 
@@ -64,7 +63,7 @@ def batch_norm(
     is_training: bool = True,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     batch_weights: jax.Array | None = None,
     fused: bool | None = None,
@@ -178,7 +177,7 @@ def batch_norm(
         of = ", one weight for each example"
         checks.shape(call.where, "batch_weights", weights, outputs.shape[:1], of=of)
     limits = _checked_limits(call.where, renorm_clipping)
-    names = (*_PARAMETERS, *_STATISTICS)
+    names = (*_PARAMETERS, "moving_mean", "moving_variance")
     initializers = by_name(call.where, "param_initializers", param_initializers, names)
     regularizers = by_name(call.where, "param_regularizers", param_regularizers, _PARAMETERS)
 

@@ -1,6 +1,6 @@
 """Convolutions of sequences, images and volumes, and their transposes: an op for each rank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 from jax.typing import DTypeLike
@@ -11,7 +11,7 @@ from jslim.layers import _common, _lowering
 from jslim.layers._defaults import XAVIER, ZEROS, relu
 from jslim.layers._frame import Call, layer
 from jslim.layers._ranks import ANY_RANK, IMAGES, VOLUMES, WAVES, Rank
-from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.layers._types import Activation, Collections, Initializer, Names, Normalizer, Regularizer
 from jslim.layers._windows import Padding, Pair, is_same
 
 
@@ -33,7 +33,7 @@ def _convolve(
     biases_regularizer: Regularizer = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     scope: str | None = None,
     conv_dims: int | None = None,
@@ -132,7 +132,7 @@ def _convolve_transposed(
     biases_regularizer: Regularizer = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     scope: str | None = None,
     *,

@@ -10,7 +10,7 @@ from jslim.core.names import GLOBAL, Reuse
 from jslim.layers import _common, _defaults, _lowering
 from jslim.layers._defaults import XAVIER, ZEROS
 from jslim.layers._frame import Call, layer
-from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.layers._types import Activation, Collections, Initializer, Names, Normalizer, Regularizer
 from jslim.variables import variable
 
 
@@ -28,7 +28,7 @@ def fully_connected(
     biases_regularizer: Regularizer = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     scope: str | None = None,
     *,

@@ -1,6 +1,6 @@
 """Convolutions of each channel by itself: separable ones, and one filter for all channels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 from jax import lax
@@ -11,7 +11,7 @@ from jslim.core.names import Reuse
 from jslim.layers import _common, _lowering
 from jslim.layers._defaults import XAVIER, ZEROS, relu
 from jslim.layers._frame import Call, layer
-from jslim.layers._types import Activation, Collections, Initializer, Normalizer, Regularizer
+from jslim.layers._types import Activation, Collections, Initializer, Names, Normalizer, Regularizer
 from jslim.layers._windows import Padding, Pair
 
 
@@ -31,7 +31,7 @@ def convolution2d_in_plane(
     biases_regularizer: Regularizer = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     scope: str | None = None,
     *,
@@ -107,7 +107,7 @@ def separable_convolution2d(
     biases_regularizer: Regularizer = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     scope: str | None = None,
     *,

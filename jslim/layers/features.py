@@ -103,15 +103,9 @@ def spatial_softmax(
     batch, channels, height, width = array.shape
     pixels = lax.reshape(array, (batch, channels, height * width))
     shares = jax.nn.softmax(lax.div(pixels, lax.broadcast(divisor, pixels.shape)))
-    positions = np.stack(
-        np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"), -1
-    ).reshape(-1, 2)
-    means = lax.dot_general(
-        shares,
-        jnp.asarray(positions, array.dtype),
-        (((2,), (0,)), ((), ())),
-        precision="highest",
-    )
+    sides = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    positions = np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, 2)
+    means = jnp.dot(shares, jnp.asarray(positions, array.dtype), precision="highest")
     return lax.reshape(means, (batch, channels * 2))
 
 

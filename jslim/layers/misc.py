@@ -16,6 +16,7 @@ from jslim.core.access import make_rng
 from jslim.core.seeds import mixed_into
 from jslim.layers import _common
 from jslim.layers._frame import Call, layer
+from jslim.layers._types import Names
 
 
 @layer("Dropout", names=_common.scope_name)
@@ -25,7 +26,7 @@ def dropout(
     keep_prob: float | jax.Array = 0.5,
     noise_shape: Sequence[int | None] | None = None,
     is_training: bool = True,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
     seed: int | None = None,
 ) -> jax.Array:
@@ -99,7 +100,7 @@ def _mask_shape(
 def flatten(
     call: Call,
     inputs: jax.Array,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
 ) -> jax.Array:
     """Merges all axes but the first into one, in row-major order.
@@ -130,7 +131,7 @@ def one_hot_encoding(
     num_classes: int,
     on_value: float = 1.0,
     off_value: float = 0.0,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
 ) -> jax.Array:
     """Turns class numbers into rows that are `on_value` at the class and `off_value` elsewhere.
@@ -191,7 +192,7 @@ def images_to_sequence(
     call: Call,
     inputs: jax.Array,
     data_format: str = "NHWC",
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
 ) -> jax.Array:
     """Each row of an image as a sequence over its columns, time first.
@@ -223,7 +224,7 @@ def sequence_to_images(
     inputs: jax.Array,
     height: int,
     output_data_format: str = "channels_last",
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
 ) -> jax.Array:
     """The inverse of `images_to_sequence`.

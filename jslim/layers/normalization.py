@@ -15,7 +15,7 @@ from jslim.layers._defaults import ZEROS
 from jslim.layers._frame import Call, layer
 from jslim.layers._normalizing import by_name, scale_and_shift, scale_parameters
 from jslim.layers._normalizing_groups import Groups, normalize_groups
-from jslim.layers._types import Activation, Collections, Initializer, Regularizer
+from jslim.layers._types import Activation, Collections, Initializer, Names, Regularizer
 
 
 @layer("BiasAdd", computes_in_dtype=True)
@@ -27,7 +27,7 @@ def bias_add(
     regularizer: Regularizer = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     data_format: str = "NHWC",
     scope: str | None = None,
@@ -81,7 +81,7 @@ def layer_norm(
     activation_fn: Activation = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     begin_norm_axis: int = 1,
     begin_params_axis: int = -1,
@@ -148,7 +148,7 @@ def instance_norm(
     param_initializers: Mapping[str, Initializer] | None = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     data_format: str = "NHWC",
     scope: str | None = None,
@@ -220,7 +220,7 @@ def group_norm(
     param_initializers: Mapping[str, Initializer] | None = None,
     reuse: Reuse = None,
     variables_collections: Collections = None,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     trainable: bool = True,
     scope: str | None = None,
     mean_close_to_zero: bool = False,

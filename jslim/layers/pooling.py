@@ -1,7 +1,7 @@
 """Pools: the largest value or the mean of each window."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jslim.core import checks
 from jslim.layers import _common, _lowering
 from jslim.layers._frame import Call, layer
 from jslim.layers._ranks import ANY_RANK, IMAGES, VOLUMES, Rank
+from jslim.layers._types import Names
 from jslim.layers._windows import Padding, Pair, Windows
 
 
@@ -21,7 +22,7 @@ def _pool(
     stride: Pair = 2,
     padding: Padding = "VALID",
     data_format: str = "NHWC",
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
 ) -> jax.Array:
     """{result} of {things}.
@@ -138,7 +139,7 @@ def pool(
     data_format: str | None = None,
     dilation_rate: Pair = 1,
     stride: Pair = 1,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
 ) -> jax.Array:
     """The largest value or the mean of each window, over 1, 2 or 3 spatial dimensions.

@@ -164,9 +164,9 @@ class RevBlock:
             array = jnp.asarray(function(inputs, side) if side else function(inputs))
         if (array.shape, array.dtype) != (like.shape, like.dtype):
             raise ValueError(
-                f"rev_block: the result of {which} at {scope.name!r} is added to an array of shape "
-                f"{like.shape} and dtype {like.dtype.name}, and must have these, got "
-                f"{array.shape} and {array.dtype.name}"
+                f"rev_block: the result of {which} at {scope.name!r} must have shape {like.shape} "
+                f"and dtype {like.dtype.name} of the array that it is added to, got {array.shape} "
+                f"and {array.dtype.name}"
             )
         return array
 

@@ -6,7 +6,6 @@ for one entry per element, or for `nse` of them. The entries come first, in row-
 rest has an index beyond the shape, which all of JAX's sparse operations pass over.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import jax
@@ -16,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jslim.core import checks
 from jslim.core.arg_scope import add_arg_scope
 from jslim.layers import _common, utils
+from jslim.layers._types import Names
 
 if TYPE_CHECKING:
     from jax.experimental import sparse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def dense_to_sparse(
     tensor: jax.Array,
     eos_token: float = 0,
-    outputs_collections: str | Sequence[str] | None = None,
+    outputs_collections: Names = None,
     scope: str | None = None,
     *,
     nse: int | None = None,

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.access import collect, collected, frame
+from jslim.layers._types import Collections, Names
 
 _Outputs = TypeVar("_Outputs")
 Value = TypeVar("Value", bound=object)
@@ -22,9 +23,7 @@ class NamedOutputs(NamedTuple):
     outputs: object
 
 
-def collect_named_outputs(
-    collections: str | Sequence[str] | None, alias: str, outputs: _Outputs
-) -> _Outputs:
+def collect_named_outputs(collections: Names, alias: str, outputs: _Outputs) -> _Outputs:
     """Adds `outputs` under the name `alias` to each of the collections, and returns it.
 
     A value that a collection holds under that name is replaced, at its place in the order.
@@ -55,9 +54,7 @@ def convert_collection_to_dict(
     return outputs
 
 
-def get_variable_collections(
-    variables_collections: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None, name: str
-) -> list[str]:
+def get_variable_collections(variables_collections: Collections, name: str) -> list[str]:
     """The collections that the variable `name` is to be added to.
 
     Args:

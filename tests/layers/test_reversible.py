@@ -296,7 +296,7 @@ def call(net):
         ({"f_side_input": HALVES[0]}, ValueError, r"must be a list of arrays, got .*\[array\]"),
         ({"is_training": 1}, TypeError, "is_training .* must be True or False, got int"),
         ({"f": lambda x: x[:1]}, ValueError, r"result of f at 'revblock/revlayer_0/f' .* shape"),
-        ({"g": lambda x: x.astype(jnp.bfloat16)}, ValueError, "float32, and must .* bfloat16"),
+        ({"g": lambda x: x.astype(jnp.bfloat16)}, ValueError, "must .* float32 of .* bfloat16"),
     ],
 )
 def test_bad_arguments_of_rev_block(arguments, error, message):
