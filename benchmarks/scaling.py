@@ -17,11 +17,10 @@ import jax
 import jax.numpy as jnp
 
 import jslim as slim
+from benchmarks.aot.costs import COLLECTIVES
+from benchmarks.aot.hlo import arrays
 from jslim import learning, optimizers
 from jslim.nets import nets_factory
-
-_SIZES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1, "s64": 8, "f64": 8}
-_COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 
 
 def collectives(text: str) -> tuple[Counter[str], Counter[str]]:
@@ -29,13 +28,9 @@ def collectives(text: str) -> tuple[Counter[str], Counter[str]]:
     numbers: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for line in text.splitlines():
-        found = re.search(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(-start)?\(", line)
-        if not found:
-            continue
-        numbers[found[2]] += 1
-        for kind, shape in re.findall(r"(\w+)\[([\d,]*)\]", found[1]):
-            count = math.prod(int(size) for size in shape.split(",") if size)
-            sizes[found[2]] += _SIZES[kind] * count
+        if found := re.search(rf"= (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(", line):
+            numbers[found[2]] += 1
+            sizes[found[2]] += sum(array.num_bytes for array in arrays(found[1]))
     return numbers, sizes
 
 

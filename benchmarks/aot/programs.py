@@ -36,6 +36,7 @@ class Program:
     rules: str = "replicated"  # the state: on every chip, or each holds a part ('sharded')
     statistics: str = "global"  # of batch norm
     accumulation: int = 1  # parts of the batch, computed one after the other
+    reduce_dtype: str | None = None  # of gradients, with statistics of replicas
     choices: str = ""  # of the lowering, to try: 'most_shifts_for_max=32'
 
     @property
@@ -145,6 +146,7 @@ def _lowered(program: Program) -> tuple[Any, Any]:
             sharding_rules=rules or slim.learning.DATA_PARALLEL,
             batch_norm_statistics=program.statistics,
             gradient_accumulation_steps=program.accumulation,
+            reduce_dtype=program.reduce_dtype,
         )
         state = train_op.init_shapes(jax.random.key(0), batch)
         return train_op.lower(state, batch), state
