@@ -6,7 +6,7 @@
         [--bars]
 
 No device is needed, only the compilers: `pip install -r requirements-aot.txt`, or `make aot`, which
-also compares all networks of the README's table with Flax (`--bars`) and fails where one is behind.
+also compares all networks with Flax (`--bars`) and fails where one is behind.
 Nothing runs. Each line tells of a step on one chip: FLOPs of convolutions and products, bytes read
 and written in the chip's memory (and without a TPU's padding), a roofline in milliseconds and which
 share of it bytes bound, temporaries, leaves of the state that are donated, and its collectives.

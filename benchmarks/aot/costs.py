@@ -39,7 +39,7 @@ class Costs:
 
 
 def costs_of(program: Program, chip: Chip) -> Costs:
-    """Counts.
+    """The costs of a program on such a chip.
 
     Bytes are those of the operands and results of each operation that runs by itself, each operand
     once. Those on the chip count nothing. FLOPs are two for each product of numbers that exist, not
@@ -47,9 +47,8 @@ def costs_of(program: Program, chip: Chip) -> Costs:
     """
     costs = Costs(num_donated=program.num_donated)
     for computation, operation in program.run():
-        costs.cycles += int(
-            re.search(r'"estimated_cycles":"(\d+)"|$', operation.attributes)[1] or 0
-        )  # type: ignore[index]
+        if estimate := re.search(r'"estimated_cycles":"(\d+)"', operation.attributes):
+            costs.cycles += int(estimate[1])
         if operation.opcode in _FREE or operation.opcode.endswith("-done"):
             continue
         base = operation.opcode.removesuffix("-start")

@@ -57,7 +57,10 @@ def _is_xlas(choices: Choices, inputs: Shape, kernel: Shape, windows: Windows) -
 def _convolve_blocks(
     inputs: jax.Array, kernel: jax.Array, windows: Windows, block: int
 ) -> jax.Array:
-    """By a kernel `[*window, block, channels]`, whose blocks are zero beside the diagonal."""
+    """By a kernel `[*window, block, channels]`, whose blocks are zero beside the diagonal.
+
+    An infinite or NaN input makes NaN of that output in all channels of its block.
+    """
     *size, channels, _ = kernel.shape
     dims, groups = len(size), channels // block
     shape = (*size, block, groups, block)
