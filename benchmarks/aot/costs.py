@@ -59,27 +59,25 @@ def costs_of(program: Program, chip: Chip) -> Costs:
         operands = {name: computation[name] for name in operation.operands if name in computation}
         read = [array for each in operands.values() for array in each.results]
         touched = [*operation.results, *read]
-        if operation.opcode in _STARTS:
-            # The result lists source and destination: the part that moves is the smaller.
-            there, here = (_sizes(operation.results, is_there) for is_there in (True, False))
-            padded = unpadded = min(max(there, default=0), max(here, default=0) or max(there))
+        is_move = operation.opcode in _STARTS
+        if is_move:
+            padded = unpadded = _moved_bytes(operation)
         else:
             padded = sum(array.padded_bytes for array in touched if array.space == 0)
             unpadded = sum(array.num_bytes for array in touched if array.space == 0)
-        found = list(_multiplications(program, computation, operation))
+        found = _multiplications(program, computation, operation)
         flops = sum(number for number, _ in found)
         costs.convolutions.update(kind for _, kind in found if kind)
         kind = _kind(program, operation, bool(found))
-        secs = max(padded / chip.bandwidth, flops / chip.peak)
-        if operation.opcode in _STARTS:
-            secs = 0.0  # beside other operations
+        bytes_secs, flops_secs = padded / chip.bandwidth, flops / chip.peak
+        secs = 0.0 if is_move else max(bytes_secs, flops_secs)  # moves run beside other operations
         costs.flops += flops
         costs.num_bytes += padded
         costs.unpadded_bytes += unpadded
-        if operation.opcode not in (*_STARTS, "custom-call") or flops:
+        if flops or not (is_move or operation.opcode == "custom-call"):
             costs.touched_bytes += sum(array.padded_bytes for array in touched)
         costs.seconds += secs
-        costs.bytes_seconds += secs if padded / chip.bandwidth >= flops / chip.peak else 0.0
+        costs.bytes_seconds += secs if bytes_secs >= flops_secs else 0.0
         costs.operations[kind] += 1
         costs.bytes_of[kind] += padded
         named = re.search(r'op_name="([^"]*)"', operation.attributes)
@@ -89,8 +87,12 @@ def costs_of(program: Program, chip: Chip) -> Costs:
     return costs
 
 
-def _sizes(arrays: tuple[Array, ...], is_in_memory: bool) -> list[int]:
-    return [a.padded_bytes for a in arrays if (a.space == 0) == is_in_memory and a.shape]
+def _moved_bytes(operation: Operation) -> int:
+    """Of a move, whose results are source and destination; the smaller is the part that moves."""
+    arrays = [array for array in operation.results if array.shape]
+    in_memory = max((a.padded_bytes for a in arrays if a.space == 0), default=0)
+    on_chip = max((a.padded_bytes for a in arrays if a.space != 0), default=in_memory)
+    return min(in_memory, on_chip)
 
 
 def _send(costs: Costs, kind: str, operation: Operation) -> None:

@@ -208,8 +208,8 @@ def assign_from_values(
 ) -> tuple[Assign, dict[str, np.ndarray]]:
     """Prepares values of variables, for `state = assign(state, values)`.
 
-    Differs from TF-Slim: there `session.run(assign_op, feed_dict)` assigns, and a name may be the
-    start of several names; here it is that of one variable.
+    Differs from TF-Slim: there `session.run(assign_op, feed_dict)` assigns, and a name may be a
+    prefix of several variables. Here each name is the full name of one variable.
 
     Args:
       var_names_to_values: `{variable name: array}`; an array takes the dtype and the shape of the

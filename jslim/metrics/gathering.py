@@ -134,7 +134,7 @@ def streaming_concat(
             "values there will be at the most"
         )
     init = _empty(where, max_size, values=jax.ShapeDtypeStruct(shape, dtype))
-    hint = f"shape={shape} is that of one value, without the axis along which they are joined"
+    hint = f"shape={shape} is the shape of one value; leave out the axis that joins the values"
     checks.number(where, "axis", axis, at_least=0, at_most=len(shape), hint=hint)
     layout = (*shape[:axis], "batch", *shape[axis:])
 

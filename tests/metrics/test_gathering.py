@@ -212,7 +212,7 @@ def test_what_is_no_example_is_an_error(labels, predictions):
         (lambda: metrics.streaming_concat(0), "streaming_concat: max_size must be at least 1, got "
          "0"),
         (lambda: metrics.streaming_concat(4, (2,), axis=2), "streaming_concat: axis must be in "
-         "[0, 1], got 2; shape=(2,) is that of one value"),
+         "[0, 1], got 2; shape=(2,) is the shape of one value"),
         (lambda: metrics.streaming_dynamic_auc(curve="PRC"), "streaming_dynamic_auc: curve must be "
          "'ROC' or 'PR', got 'PRC'"),
         (lambda: metrics.auc_with_confidence_intervals(alpha=1), "auc_with_confidence_intervals: "
