@@ -11,19 +11,24 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
 
-.PHONY: install train test test-all check bench aot clean
+.PHONY: install train test test-all test-newest check bench aot clean
 
 install: $(VENV)/.installed
 
 # CONSTRAINTS holds the tested versions; empty means the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: jslim needs Python 3.11 or later with its modules venv \
 	and ensurepip, and none was found; install one, or give it: make $(MAKECMDGOALS) PYTHON=PATH"; \
 	exit 2; } >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[dev]'
+	$(INSTALL) '.[dev]'
+	touch $@
+
+$(VENV)/.installed-full: $(VENV)/.installed
+	$(INSTALL) '.[full]'
 	touch $@
 
 train: install
@@ -37,8 +42,15 @@ train: install
 test: install
 	$(BIN)/python -m pytest -m "not long"
 
-test-all: install
+test-all: $(VENV)/.installed-full
 	$(BIN)/python -m pytest
+
+# The quick tests with the newest versions that pyproject.toml allows, on each Python found.
+test-newest:
+	@for name in python3.11 python3.12 python3.13; do \
+	  $$name -c "$(CAN_INSTALL)" >/dev/null 2>&1 || { echo "no $$name here"; continue; }; \
+	  $(MAKE) test PYTHON=$$name VENV=$(VENV)-newest-$$name CONSTRAINTS= || exit; \
+	done
 
 check: install
 	$(BIN)/ruff check .
@@ -60,4 +72,4 @@ aot: $(VENV)-aot/.installed
 	$(VENV)-aot/bin/python -m benchmarks.aot --bars
 
 clean:
-	rm -rf $(VENV) $(VENV)-aot $(RUNS) dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-* $(RUNS) dist .pytest_cache .ruff_cache .mypy_cache
