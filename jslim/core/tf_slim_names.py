@@ -2,7 +2,7 @@
 
 `answer_in(__name__)` at the end of a module makes it answer them. A name that is elsewhere gives
 the object from there; another one raises an AttributeError that names the replacement. Modules that
-are elsewhere can also be imported by their names in TF-Slim.
+are elsewhere can also be imported by their names in TF-Slim, or by their former names in jslim.
 """
 
 import importlib
@@ -13,13 +13,20 @@ import types
 
 from jslim.core.errors import did_you_mean
 
-# TF-Slim's names of modules, and their places in jslim.
+# TF-Slim's and former names of modules, and their places in jslim.
 MODULES = {
+    "jslim.model": "jslim.core.model",
     "jslim.queues": "jslim.tf_queues.queues",
     "jslim.data.dataset": "jslim.tf_queues.dataset",
     "jslim.data.dataset_data_provider": "jslim.tf_queues.dataset_data_provider",
     "jslim.data.parallel_reader": "jslim.tf_queues.parallel_reader",
     "jslim.data.prefetch_queue": "jslim.tf_queues.prefetch_queue",
+    "jslim.layers.activations": "jslim.layers.dense",
+    "jslim.layers.legacy": "jslim.layers.dense",
+    "jslim.layers.sequences": "jslim.layers.misc",
+    "jslim.layers.transposed": "jslim.layers.convolutional",
+    "jslim.metrics.confusion": "jslim.metrics.binary",
+    "jslim.metrics.thresholds": "jslim.metrics.binary",
 }
 
 

@@ -3,17 +3,15 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.typing import DTypeLike
+from jax.sharding import NamedSharding, PartitionSpec
 
-from jslim.core import checks
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
@@ -27,20 +25,22 @@ from jslim.learning import numerics, sharding
 from jslim.learning.accumulation import LossAndGradients, Outputs, accumulate, scalar_loss
 from jslim.learning.chain import Update, merged, part
 from jslim.learning.gradients import check_trainable, global_norm
+from jslim.learning.options import StepOptions
 from jslim.learning.state import PyTree, TrainState, moving_averages
 from jslim.summaries import SUMMARIES, Summaries, summaries_due
 from jslim.variables import global_step_is
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
-class TrainOp:
-    """The training step that `create_train_op` makes, whose arguments are its fields.
+class TrainOp(StepOptions):
+    """The training step that `create_train_op` makes.
 
     Attributes:
       model: The `Model` that computes the loss.
       mesh: The devices it runs on.
       counts_steps: Whether a step increases `state.step`.
       updates_statistics: Whether a step carries the moving statistics on.
+      records_summaries: Whether the model recorded summaries in `init` or in the first step.
       state_sharding: The sharding of a state: one for all leaves, or from `init` or `init_shapes`
         on a tree of them.
       quantities: The names that `outputs['first_nonfinite']` counts, from the first step on.
@@ -51,44 +51,14 @@ class TrainOp:
 
     model: Model
     optimizer: optax.GradientTransformation
-    mesh: Mesh
-    counts_steps: bool
-    updates_statistics: bool
-    variables_to_train: Iterable[str] | None
-    check_numerics: bool | str
-    moving_average_decay: float | None
-    freeze_batch_norm: bool
-    gradient_accumulation_steps: int
-    report_norms: bool
-    sharding_rules: sharding.Rules
-    batch_norm_statistics: str
-    reduce_dtype: DTypeLike | None
 
     def __post_init__(self) -> None:
-        where = "create_train_op"
-        numerics_choices = (True, False, numerics.EVERYTHING)
-        checks.one_of(where, "check_numerics", self.check_numerics, numerics_choices)
-        checks.count(where, "gradient_accumulation_steps", self.gradient_accumulation_steps)
-        statistics = self.batch_norm_statistics
-        checks.one_of(where, "batch_norm_statistics", statistics, ("global", "replica"))
-        if statistics == "replica" and self.sharding_rules is not sharding.DATA_PARALLEL:
-            raise ValueError(
-                f"{where}: batch_norm_statistics='replica' needs the whole state on every device; "
-                "leave sharding_rules out"
-            )
-        if self.reduce_dtype is not None:
-            checks.floating_dtype(where, "reduce_dtype", self.reduce_dtype)
-            if statistics != "replica":
-                raise ValueError(
-                    f"{where}: reduce_dtype needs batch_norm_statistics='replica'; with 'global' "
-                    "gradients travel in the dtype that the layers compute in"
-                )
-        if (decay := self.moving_average_decay) is not None:
-            checks.number(where, "moving_average_decay", decay, above=0, below=1)
+        super().__post_init__()
         self._update = optax.with_extra_args_support(self.optimizer).update
         self._scope = current_arg_scope()
         self._trained: PyTree = None  # like the params: whether each is trained
         self._whole = NamedSharding(self.mesh, PartitionSpec())
+        self.records_summaries = False
         self.quantities: list[str] = []
         self.state_sharding: PyTree = self._whole
         self._gather: sharding.Gathering | None = None  # if the state lies in parts
@@ -159,6 +129,7 @@ class TrainOp:
         if not runs:
             raise ScopeError("create_train_op: the loss function ran no model")
         self._infos = {info.name: info for run in runs for info in run.variables.values()}
+        self.records_summaries |= any(run.collections.get(SUMMARIES) for run in runs)
         params = variables.pop(PARAMS, {})
         batch_stats = variables.pop(BATCH_STATS, {})
         trainable = frozenset(name for name, info in self._infos.items() if info.trainable)
@@ -320,6 +291,7 @@ class TrainOp:
             found = numerics.quantities_of_step(loss, gradients, new.params, new.batch_stats)
             self.quantities = list(found)
             outputs[numerics.FIRST_NONFINITE] = numerics.first_nonfinite(found)
+        self.records_summaries |= bool(update.summaries)
         return new, {"loss": loss, **outputs}, update.summaries
 
     def _differentiate(

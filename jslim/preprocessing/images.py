@@ -66,20 +66,23 @@ def _centred(in_size: int, out_size: int) -> tuple[slice, slice]:
     return slice(in_start, in_start + size), slice(out_start, out_start + size)
 
 
-def per_image_standardization(images: Array) -> Array:
-    """`(x - mean) / max(stddev, 1 / sqrt(number of values))` over all values of each image.
+def per_image_standardization(image: Array) -> Array:
+    """`(x - mean) / max(stddev, 1 / sqrt(number of values))` over all values of the image.
 
     An image of one colour becomes zeros.
 
     Args:
-      images: Floating, `[..., height, width, channels]`.
+      image: `[..., height, width, channels]`: one image, or several, each by itself.
+
+    Returns:
+      float32, of the same shape.
 
     >>> per_image_standardization(np.array([[[1.0], [3.0]]])).ravel().tolist()
     [-1.0, 1.0]
     """
-    axes = (-3, -2, -1)
-    mean, deviation = images.mean(axes, keepdims=True), images.std(axes, keepdims=True)
-    return (images - mean) / deviation.clip(min=math.prod(images.shape[-3:]) ** -0.5)
+    image, axes = image.astype(np.float32, copy=False), (-3, -2, -1)
+    mean, deviation = image.mean(axes, keepdims=True), image.std(axes, keepdims=True)
+    return (image - mean) / deviation.clip(min=math.prod(image.shape[-3:]) ** -0.5)
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:

@@ -91,18 +91,20 @@ def crop_and_resize(
     crop_image: bool = True,
     fast_mode: bool = True,
     rng: np.random.Generator | None = None,
+    scale: float | None = None,
 ) -> np.ndarray:
     """The first half of `preprocess_image`, with its arguments.
 
     Returns:
-      float32 `[output_height, output_width, channels]` in the range of the image's values.
+      float32 `[output_height, output_width, channels]` in the range of the image's values, times
+      `scale` if it is given.
     """
     images.check_image(image)
     if not is_training:
         pixels = np.asarray(image)
         if crop_image:
             pixels = central_crop(pixels, central_fraction)
-        return resizing.resize_bilinear(pixels, output_height, output_width)
+        return resizing.resize_bilinear(pixels, output_height, output_width, scale=scale)
     generator = images.require_generator(rng, "inception preprocessing")
     if image.shape[2] != 3:
         raise ValueError(
@@ -112,10 +114,10 @@ def crop_and_resize(
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
     if fast_mode:
         pixels = images.cut(image, (rows, columns), output_height, output_width)
-        return resizing.resize_bilinear(pixels, output_height, output_width)
+        return resizing.resize_bilinear(pixels, output_height, output_width, scale=scale)
     method = str(generator.choice(resizing.METHODS))
     pixels = np.asarray(image)[rows, columns]
-    return resizing.resize(pixels, output_height, output_width, method)
+    return resizing.resize(pixels, output_height, output_width, method, scale=scale)
 
 
 def normalize(images: Array) -> Array:

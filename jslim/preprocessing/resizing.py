@@ -29,6 +29,7 @@ def resize_bilinear(
     *,
     rows: slice = slice(None),
     columns: slice = slice(None),
+    scale: float | None = None,
 ) -> np.ndarray:
     """Resizes as TF1's `resize_bilinear(align_corners=False)`.
 
@@ -42,6 +43,7 @@ def resize_bilinear(
       width: The width to resize to.
       rows: The rows of the result to compute; all by default.
       columns: The columns of the result to compute; all by default.
+      scale: A factor for the pixels, in float32.
 
     Returns:
       float32 `[height, width, channels]`, or the asked rows and columns of it.
@@ -62,20 +64,23 @@ def resize_bilinear(
         upper, lower = np.split(places, 2)
     source = used.reshape(len(used), -1)
     first_columns, second_columns = (
-        _take_pixels(source, pixels, num_channels) for pixels in (left, right)
+        _take_pixels(source, pixels, num_channels, scale) for pixels in (left, right)
     )
     lines = _interpolate(first_columns, second_columns, np.repeat(x_weight, num_channels))
     resized = _interpolate(lines.take(upper, axis=0), lines.take(lower, axis=0), y_weight[:, None])
     return resized.reshape(len(upper), len(left), num_channels)
 
 
-def _take_pixels(source: np.ndarray, pixels: np.ndarray, num_channels: int) -> np.ndarray:
+def _take_pixels(
+    source: np.ndarray, pixels: np.ndarray, num_channels: int, scale: float | None = None
+) -> np.ndarray:
     """The columns `pixels` of an image `[height, width * channels]`, in float32.
 
     Columns and channels are one axis, since NumPy is slow with a last axis of three.
     """
     places = (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
-    return source.take(places, axis=1).astype(np.float32)
+    taken = source.take(places, axis=1).astype(np.float32)
+    return taken if scale is None else taken * np.float32(scale)
 
 
 def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -128,7 +133,14 @@ _TAPS: dict[str, Callable[[int, int], Taps]] = {
 METHODS = ("bilinear", "nearest", "bicubic", "area")  # in TensorFlow's order
 
 
-def resize(image: np.ndarray, height: int, width: int, method: str = "bilinear") -> np.ndarray:
+def resize(
+    image: np.ndarray,
+    height: int,
+    width: int,
+    method: str = "bilinear",
+    *,
+    scale: float | None = None,
+) -> np.ndarray:
     """Resizes by one of the methods of TF1's `tf.image.resize_images`.
 
     Args:
@@ -137,6 +149,7 @@ def resize(image: np.ndarray, height: int, width: int, method: str = "bilinear")
       width: The width to resize to.
       method: `'bilinear'`, `'nearest'`, `'bicubic'` (values may leave the range of the image) or
         `'area'` (means, the only method that uses all pixels when an image shrinks).
+      scale: A factor for the pixels, in float32.
 
     Returns:
       float32 `[height, width, channels]`.
@@ -148,7 +161,7 @@ def resize(image: np.ndarray, height: int, width: int, method: str = "bilinear")
     [1.0, 5.0]
     """
     if method == "bilinear":
-        return resize_bilinear(image, height, width)
+        return resize_bilinear(image, height, width, scale=scale)
     checks.one_of("resize", "method", method, METHODS)
     num_channels = image.shape[2]
     pixels, weights = _TAPS[method](image.shape[1], width)
@@ -160,4 +173,6 @@ def resize(image: np.ndarray, height: int, width: int, method: str = "bilinear")
     resized = np.zeros((height, width * num_channels), np.float32)
     for row, weight in zip(pixels.T, weights.T, strict=True):
         resized += lines[row] * weight[:, None]
+    if scale is not None:
+        resized *= np.float32(scale)
     return resized.reshape(height, width, num_channels)

@@ -1,6 +1,7 @@
 """Every public name of TF-Slim is there, or says what takes its place."""
 
 import functools
+import importlib
 import json
 import pathlib
 
@@ -63,6 +64,32 @@ def test_names_that_lie_elsewhere_are_the_same_objects():
     assert slim.rev_block_lib.arg_scope_lib.arg_scope is slim.arg_scope
     assert slim.learning.training is slim.training
     assert slim.optimizers.optimize_loss is slim.optimize_loss
+
+
+@pytest.mark.parametrize("name", _tf_slim_names.MODULES)
+def test_a_module_is_the_same_by_every_name(name):
+    module = importlib.import_module(_tf_slim_names.MODULES[name])
+    parent, _, last = name.rpartition(".")
+    assert importlib.import_module(name) is module
+    assert getattr(importlib.import_module(parent), last) is module
+    assert module.__name__ == module.__spec__.name == _tf_slim_names.MODULES[name]
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    {
+        "jslim.model": "Model call_linen",
+        "jslim.layers.activations": "relu",
+        "jslim.layers.legacy": "legacy_fully_connected legacy_linear legacy_relu",
+        "jslim.layers.sequences": "images_to_sequence sequence_to_images",
+        "jslim.layers.transposed": "conv2d_transpose conv3d_transpose convolution2d_transpose",
+        "jslim.metrics.confusion": "precision streaming_recall streaming_false_negatives",
+        "jslim.metrics.thresholds": "EPSILON streaming_precision_at_thresholds",
+    }.items(),
+)
+def test_former_modules_have_their_names(module, names):
+    held = importlib.import_module(module)
+    assert [name for name in names.split() if not hasattr(held, name)] == []
 
 
 def test_data_formats_are_those_that_layers_take():

@@ -124,6 +124,23 @@ def test_a_loss_that_is_no_scalar_is_refused(bad, given):
         train_op(state, BATCH)
 
 
+@pytest.mark.parametrize("where", ["nowhere", "loss", "gradients"])
+def test_a_train_op_knows_whether_summaries_are_recorded(where):
+    def loss_fn(batch):
+        loss = linear_loss(batch)
+        if where == "loss":
+            slim.summary.scalar("loss", loss)
+        return loss
+
+    options = {"summarize_gradients": where == "gradients"}
+    train_op = learning.create_train_op(loss_fn, optax.sgd(0.1), **options)
+    assert not train_op.records_summaries
+    state = start(train_op)
+    assert train_op.records_summaries == (where == "loss")
+    train_op(state, BATCH)
+    assert train_op.records_summaries == (where != "nowhere")
+
+
 def test_the_loss_is_traced_under_the_scope_around_create_train_op():
     @slim.add_arg_scope
     def scale(x, factor=1.0):

@@ -1,5 +1,6 @@
 """Options of the step: accumulation, norms, statistics of replicas, profiles."""
 
+import dataclasses
 import gzip
 import json
 
@@ -13,6 +14,7 @@ from small_classifier import BATCH, assert_same, loss_of, train
 import jslim as slim
 from jslim import learning
 from jslim.learning.accumulation import split_batch
+from jslim.learning.options import StepOptions
 
 
 @pytest.mark.long
@@ -109,6 +111,15 @@ def test_norms_are_reported_before_clipping():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         learning.create_train_op(loss_of(False), optax.sgd(0.1), **options)
+
+
+def test_options_are_those_of_a_train_op():
+    train_op = learning.create_train_op(loss_of(False), optax.sgd(0.1))
+    given = dataclasses.asdict(StepOptions())
+    assert given["mesh"] == learning.data_mesh(1)
+    assert given == {name: getattr(train_op, name) for name in given}
+    with pytest.raises(ValueError, match="gradient_accumulation_steps must be at least 1"):
+        StepOptions(gradient_accumulation_steps=0)
 
 
 def test_norms_and_profile_of_a_run(tmp_path, caplog):

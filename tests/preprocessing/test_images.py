@@ -40,6 +40,15 @@ def test_resize_equals_tensorflow(golden, method, size):
     np.testing.assert_allclose(scaled, wanted / 255, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", resizing.METHODS)
+def test_resize_scales_the_pixels(golden, method):
+    image = golden("preprocessing.npz")["small"]
+    found = resizing.resize(image, 5, 7, method, scale=1 / 255)
+    assert found.dtype == np.float32
+    wanted = resizing.resize(image, 5, 7, method) / 255
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_resize_by_an_unknown_method_is_an_error():
     with pytest.raises(
         ValueError, match=r"method must be 'bilinear', 'nearest', 'bicubic' or 'area'"
@@ -72,6 +81,16 @@ def test_per_image_standardization_equals_tensorflow(golden):
     np.testing.assert_allclose(
         images.per_image_standardization(dim), stored["standardization/dim"], rtol=1e-5, atol=1e-7
     )
+
+
+def test_per_image_standardization_is_float32_and_each_image_by_itself():
+    batch = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
+    found = images.per_image_standardization(image=batch)
+    assert found.dtype == np.float32
+    for image, one in zip(batch, found, strict=True):
+        floating = image.astype(np.float32)
+        wanted = (floating - floating.mean()) / floating.std()
+        np.testing.assert_allclose(one, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [0.2, 1.0, 1.8])

@@ -112,6 +112,18 @@ def test_training_flips_and_changes_colours_in_their_limits():
     assert abs(np.quantile(saturations, [0.02, 0.5, 0.98]) - [0.52, 1, 1.48]).max() < 0.08
 
 
+@pytest.mark.parametrize("options", [{}, {"is_training": True}, {"fast_mode": False}])
+def test_crops_are_scaled(options):
+    image = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    options = {"is_training": "fast_mode" in options, **options}
+
+    def crop(**scale):
+        rng = np.random.default_rng(0)
+        return inception_preprocessing.crop_and_resize(image, 8, 8, rng=rng, **options, **scale)
+
+    np.testing.assert_allclose(crop(scale=1 / 255), crop() / 255, rtol=1e-5, atol=1e-6)
+
+
 def test_training_without_fast_mode_draws_method_order_hue_and_contrast(monkeypatch):
     used = []
     resize = inception_preprocessing.resizing.resize

@@ -10,14 +10,9 @@ import jslim as slim
 from jslim.core.tf_slim_names import MODULES
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_is_the_same_by_every_name(name):
-    module = importlib.import_module(MODULES[name])
-    parent, _, last = name.rpartition(".")
-    assert importlib.import_module(name) is module
-    assert getattr(importlib.import_module(parent), last) is module
-    assert getattr(slim, last) is module
-    assert module.__name__ == module.__spec__.name == MODULES[name]
+@pytest.mark.parametrize("name", [name for name, to in MODULES.items() if ".tf_queues." in to])
+def test_a_module_is_in_slim_too(name):
+    assert getattr(slim, name.rpartition(".")[-1]) is importlib.import_module(name)
 
 
 def test_classes_are_in_the_package_of_data_too():
