@@ -14,6 +14,8 @@ The step of `learning.train` always computes scalars, and histograms and images 
 are due. A tag is the name under the current variable scope, with a number if it is taken.
 """
 
+from jslim.summaries._protocol import MultiWriter as MultiWriter
+from jslim.summaries._protocol import NullWriter as NullWriter
 from jslim.summaries._recording import SUMMARIES as SUMMARIES
 from jslim.summaries._recording import Histogram as Histogram
 from jslim.summaries._recording import Summaries as Summaries
@@ -26,6 +28,8 @@ from jslim.summaries._recording import scalar as scalar
 from jslim.summaries._recording import scalar_summary as scalar_summary
 from jslim.summaries._recording import summaries_due as summaries_due
 from jslim.summaries._recording import when_due as when_due
+from jslim.summaries._services import MlflowWriter as MlflowWriter
+from jslim.summaries._services import WandbWriter as WandbWriter
 from jslim.summaries._slim import add_histogram_summaries as add_histogram_summaries
 from jslim.summaries._slim import add_histogram_summary as add_histogram_summary
 from jslim.summaries._slim import add_image_summaries as add_image_summaries
@@ -34,6 +38,8 @@ from jslim.summaries._slim import add_scalar_summaries as add_scalar_summaries
 from jslim.summaries._slim import add_scalar_summary as add_scalar_summary
 from jslim.summaries._slim import add_zero_fraction_summaries as add_zero_fraction_summaries
 from jslim.summaries._slim import add_zero_fraction_summary as add_zero_fraction_summary
+from jslim.summaries._tables import MetricsWriter as MetricsWriter
+from jslim.summaries._tables import read_rows as read_rows
 from jslim.summaries._tensors import summarize_activation as summarize_activation
 from jslim.summaries._tensors import summarize_activations as summarize_activations
 from jslim.summaries._tensors import summarize_biases as summarize_biases
@@ -42,5 +48,4 @@ from jslim.summaries._tensors import summarize_tensor as summarize_tensor
 from jslim.summaries._tensors import summarize_tensors as summarize_tensors
 from jslim.summaries._tensors import summarize_variables as summarize_variables
 from jslim.summaries._tensors import summarize_weights as summarize_weights
-from jslim.summaries._writer import NullWriter as NullWriter
 from jslim.summaries._writer import SummaryWriter as SummaryWriter

@@ -203,10 +203,13 @@ def test_writing_errors_say_what_to_do(given, text, tmp_path):
     [
         (
             "tensorboard.summary.writer.record_writer",
-            r"SummaryWriter needs tensorboard, which is not installed; run pip install "
+            r"SummaryWriter needs tensorboard, which is not installed; run: pip install "
             r"'jslim\[cli\]'",
         ),
-        ("PIL", r"image summary 'x/image/0' needs pillow, which is not installed; run pip install"),
+        (
+            "PIL",
+            r"image summary 'x/image/0' needs pillow, which is not installed; run: pip install",
+        ),
     ],
 )
 def test_missing_package_names_the_extra_to_install(module, text, tmp_path, monkeypatch):
