@@ -13,10 +13,11 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import data, layers, learning, losses, optimizers, summaries
-from jslim.cli import classifier, distributed, flags, preview, scoring, starting
+from jslim.cli import classifier, distributed, flags, length, preview, scoring, starting
 from jslim.cli.augmentation import AugmentationConfig, make_augmentation
-from jslim.cli.classifier import Batch, ClassifierConfig, Contract
-from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.classifier import Batch, Contract
+from jslim.cli.flags import UsageError, flag
+from jslim.cli.length import LengthConfig
 from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer
 from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
@@ -31,11 +32,10 @@ logger = logging.getLogger("jslim")
 
 
 @dataclass(frozen=True)
-class LoopConfig(Config):
-    """The length of training, and what is written when.
+class LoopConfig(LengthConfig):
+    """The seed, and what is written when.
 
     Attributes:
-      max_number_of_steps: The step at which to stop. Default: never.
       seed: Seed of variables, order of the data, augmentation and dropout.
       log_every_n_steps: Steps from one progress line to the next.
       save_summaries_secs: Seconds between summaries; 0: none.
@@ -45,7 +45,6 @@ class LoopConfig(Config):
         PNG file; nothing is trained.
     """
 
-    max_number_of_steps: int | None = flag(None, least=1)
     seed: int = flag(0, least=0, most=MAX_SEED)
     log_every_n_steps: int = flag(10, least=1)
     save_summaries_secs: float = flag(600.0, least=0)
@@ -58,12 +57,12 @@ _DECAY_TYPE = "learning_rate_decay_type"
 
 
 @dataclass(frozen=True)
-class LearningRateConfig(LoopConfig, ClassifierConfig):
+class LearningRateConfig(LoopConfig):
     """The learning rate.
 
     Attributes:
       learning_rate_decay_type: fixed, exponential, polynomial, step or cosine (over
-        --max_number_of_steps).
+        --max_number_of_steps or --num_epochs).
       learning_rate_boundaries: Comma-separated epochs at which step decay multiplies by
         --learning_rate_decay_factor.
       learning_rate: The learning rate to start with.
@@ -131,6 +130,7 @@ def train(config: TrainConfig) -> None:
             "images; choose another network, or train this one with slim.learning.train"
         )
     dataset = classifier.open_dataset(config, config.labels_offset)
+    last_step = length.number_of_steps(config, dataset.num_samples)
     mesh = classifier.device_mesh(config)
     contract: dict[str, object] = {
         "model_name": config.model_name,
@@ -199,7 +199,7 @@ def train(config: TrainConfig) -> None:
             train_op,
             batches,
             config.train_dir,
-            number_of_steps=config.max_number_of_steps,
+            number_of_steps=last_step,
             log_every_n_steps=config.log_every_n_steps,
             rng=config.seed,
             init_fn=starting.make_init_fn(config, network, dataset.class_names),
@@ -253,12 +253,13 @@ def _learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedu
     decay_steps = int(num_samples / config.batch_size * config.num_epochs_per_decay)
     steps_per_epoch = num_samples / classifier.global_batch_size(config)
     if config.learning_rate_decay_type == "cosine":
-        if config.max_number_of_steps is None:
+        last_step = length.number_of_steps(config, num_samples)
+        if last_step is None:
             raise UsageError(
                 "--learning_rate_decay_type=cosine: --max_number_of_steps, at which it ends, is "
-                "not given"
+                "not given; give it, or --num_epochs"
             )
-        decay_steps = config.max_number_of_steps
+        decay_steps = last_step
     epochs = flags.scopes_of(config.learning_rate_boundaries)
     try:
         boundaries = [float(epoch) * steps_per_epoch for epoch in epochs]

@@ -26,6 +26,7 @@ from jslim.data.decode import decode_image as decode_image
 from jslim.data.device import DeviceBatchIterator as DeviceBatchIterator
 from jslim.data.device import prefetch_to_device as prefetch_to_device
 from jslim.data.folder import FolderDataset as FolderDataset
+from jslim.data.order import steps_of_epochs as steps_of_epochs
 from jslim.data.random_access import RandomAccessDataset as RandomAccessDataset
 from jslim.data.sources import ArrayDataset as ArrayDataset
 from jslim.data.sources import Example as Example

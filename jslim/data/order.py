@@ -7,10 +7,13 @@ So they are the same for every batch size and every number of threads and device
 resumed from one integer.
 """
 
+import fractions
 import functools
+import math
 
 import numpy as np
 
+from jslim.core import checks
 from jslim.core.seeds import check_seed
 
 _SHUFFLE_STREAM = 0
@@ -42,6 +45,30 @@ def epoch_permutation(seed: int, epoch: int, num_records: int) -> np.ndarray:
     """
     keys = _philox(seed, _SHUFFLE_STREAM, epoch).random_raw(num_records)
     return np.argsort(keys, kind="stable")
+
+
+def steps_of_epochs(num_epochs: float, num_samples: int, batch_size: int) -> int:
+    """The steps in which a data set is gone over so often, rounded up.
+
+    Epochs follow each other without a gap, so only the last batch of all can have images of one
+    epoch more than asked for. A number such as 0.1 counts as the decimal number that it is written
+    as, not as the nearest binary one.
+
+    Args:
+      num_epochs: How often, above 0; 0.5 is half of the images.
+      num_samples: The number of records in the data set.
+      batch_size: The rows of a batch, over all devices and processes.
+
+    Raises:
+      ValueError: An argument is out of range.
+
+    >>> steps_of_epochs(3, num_samples=1437, batch_size=64)  # 67.36
+    68
+    """
+    checks.number("steps_of_epochs", "num_epochs", num_epochs, above=0, below=math.inf)
+    num_samples = checks.count("steps_of_epochs", "num_samples", num_samples)
+    batch_size = checks.count("steps_of_epochs", "batch_size", batch_size)
+    return math.ceil(fractions.Fraction(str(num_epochs)) * num_samples / batch_size)
 
 
 class Order:

@@ -2,7 +2,7 @@ import collections
 
 import pytest
 
-from jslim.data.order import Order, epoch_permutation, example_generator
+from jslim.data.order import Order, epoch_permutation, example_generator, steps_of_epochs
 
 
 def test_epoch_permutation_is_the_same_for_ever():
@@ -54,3 +54,45 @@ def test_example_generators_differ_by_seed_and_position():
 def test_order_refuses_a_seed_out_of_range(seed):
     with pytest.raises(ValueError, match=rf"seed must be in \[0, 2\*\*64\), got {seed}"):
         Order(seed, 3, shuffle=True)
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "num_samples", "batch_size", "steps"),
+    [
+        (1, 10, 10, 1),
+        (1, 11, 10, 2),
+        (3, 11, 10, 4),  # 33 records: epochs share batches
+        (0.5, 11, 10, 1),
+        (1.1, 100, 10, 11),  # 1.1 * 100 / 10 is a little more than 11 in binary
+        (2.3, 100, 10, 23),  # and this a little less than 23
+        (1e-5, 10**6, 10, 1),
+        (90, 1281167, 256, 450411),
+    ],
+)
+def test_steps_of_epochs_are_rounded_up_from_the_exact_number(
+    num_epochs, num_samples, batch_size, steps
+):
+    assert steps_of_epochs(num_epochs, num_samples, batch_size) == steps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 10, 2), "steps_of_epochs: num_epochs must be in (0, inf), got 0"),
+        ((float("inf"), 10, 2), "steps_of_epochs: num_epochs must be in (0, inf), got inf"),
+        ((1, 0, 2), "steps_of_epochs: num_samples must be at least 1, got 0"),
+        ((1, 10, 0), "steps_of_epochs: batch_size must be at least 1, got 0"),
+    ],
+)
+def test_steps_of_epochs_refuses_what_makes_no_sense(arguments, message):
+    with pytest.raises(ValueError) as error:
+        steps_of_epochs(*arguments)
+    assert str(error.value) == message
+
+
+def test_the_batches_of_whole_epochs_hold_each_record_so_often():
+    order = Order(seed=3, num_records=11, shuffle=True)
+    steps = steps_of_epochs(3, 11, batch_size=4)
+    seen = collections.Counter(order(position) for position in range(steps * 4))
+    assert (steps, steps * 4 - 33) == (9, 3)
+    assert sorted(seen.values()) == [3] * 8 + [4] * 3
