@@ -33,10 +33,11 @@ CUT_OFF = 0.8796
 def uniform(seed, name, shape, low, high):
     """Float32 values in [low, high) that depend on the seed and the name alone."""
     key = np.frombuffer(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "<u4")
-    values = np.random.RandomState(key).random_sample(math.prod(shape))
-    values *= high - low
-    values += low
-    return values.astype(np.float32).reshape(shape)
+    random = np.random.RandomState(key)
+    result = np.empty(math.prod(shape), np.float32)
+    for part in np.array_split(result, 1 + result.size // 1_000_000):  # spares a copy in float64
+        part[:] = random.random_sample(part.size) * (high - low) + low
+    return result.reshape(shape)
 
 
 def seeded_value(seed, name, shape):
