@@ -29,6 +29,11 @@ from jslim.core.devices import VariableDeviceChooser as VariableDeviceChooser
 from jslim.core.errors import DataError as DataError
 from jslim.core.errors import RestoreError as RestoreError
 from jslim.core.errors import ScopeError as ScopeError
+from jslim.core.global_step import assert_global_step as assert_global_step
+from jslim.core.global_step import assert_or_get_global_step as assert_or_get_global_step
+from jslim.core.global_step import create_global_step as create_global_step
+from jslim.core.global_step import get_global_step as get_global_step
+from jslim.core.global_step import get_or_create_global_step as get_or_create_global_step
 from jslim.core.model import Model as Model
 from jslim.core.model import call_linen as call_linen
 from jslim.core.names import AUTO_REUSE as AUTO_REUSE
@@ -124,11 +129,6 @@ from jslim.summaries import summarize_tensors as summarize_tensors
 from jslim.summaries import summarize_variables as summarize_variables
 from jslim.summaries import summarize_weights as summarize_weights
 from jslim.variables import add_model_variable as add_model_variable
-from jslim.variables import assert_global_step as assert_global_step
-from jslim.variables import assert_or_get_global_step as assert_or_get_global_step
-from jslim.variables import create_global_step as create_global_step
-from jslim.variables import get_global_step as get_global_step
-from jslim.variables import get_or_create_global_step as get_or_create_global_step
 from jslim.variables import get_variable_full_name as get_variable_full_name
 from jslim.variables import global_variable as global_variable
 from jslim.variables import local_variable as local_variable

@@ -23,10 +23,10 @@ from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
 from jslim.cli.validation import ValidatedConfig, Validation
 from jslim.core.access import make_rng
+from jslim.core.global_step import get_or_create_global_step
 from jslim.core.seeds import MAX_SEED, key_of
 from jslim.host.paths import output_file
 from jslim.nets import nets_factory
-from jslim.variables import get_or_create_global_step
 
 logger = logging.getLogger("jslim")
 

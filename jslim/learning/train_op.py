@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
+from jslim.core.global_step import global_step_is
 from jslim.core.model import Model, recorded
 from jslim.core.names import BATCH_STATS, PARAMS
 from jslim.core.run import VariableInfo
@@ -28,7 +29,6 @@ from jslim.learning.gradients import check_trainable, global_norm
 from jslim.learning.options import StepOptions
 from jslim.learning.state import PyTree, TrainState, moving_averages
 from jslim.summaries import SUMMARIES, Summaries, summaries_due
-from jslim.variables import global_step_is
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)

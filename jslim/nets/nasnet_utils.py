@@ -14,9 +14,9 @@ from jax import lax
 from jslim.core import checks
 from jslim.core.access import make_rng
 from jslim.core.arg_scope import add_arg_scope
+from jslim.core.global_step import get_or_create_global_step
 from jslim.core.scopes import variable_scope
 from jslim.layers import avg_pool2d, batch_norm, conv2d, max_pool2d, separable_conv2d
-from jslim.variables import get_or_create_global_step
 
 _CAP = 6.0
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import jslim as slim
-from jslim.variables import get_or_create_global_step, global_step_is
+from jslim.core.global_step import get_or_create_global_step, global_step_is
 
 
 def test_global_step_is_that_of_the_training_step():

@@ -1,0 +1,124 @@
+"""Checks of arrays: axes, shapes, types."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike, DTypeLike
+
+from jslim.core.checks._wording import refusal, sentence, shown
+
+Array = jax.Array | np.ndarray
+
+
+def rank(where: str, name: str, array: ArrayLike, layout: str, hint: str = "") -> None:
+    """Refuses an array whose number of axes does not fit a layout.
+
+    Args:
+      where, name, hint: See the package.
+      array: The argument.
+      layout: The names of the axes, `'[batch, height, width, channels]'`; `...` stands for any
+        number of axes, also for zero.
+
+    Raises:
+      ValueError: The array has more or fewer axes.
+
+    >>> rank("conv2d", "inputs", np.zeros([3, 3]), "[batch, height, width, channels]")
+    Traceback (most recent call last):
+    ValueError: conv2d: inputs must be [batch, height, width, channels], got shape (3, 3)
+    """
+    axes = layout.partition("[")[2].partition("]")[0].split(",")
+    is_open = any(axis.strip() == "..." for axis in axes)
+    ndim = np.ndim(array)
+    if ndim < len(axes) - 1 if is_open else ndim != len(axes):
+        raise refusal(where, name, layout, f"shape {np.shape(array)}", hint)
+
+
+def shape(
+    where: str,
+    name: str,
+    array: ArrayLike,
+    *accepted: tuple[int, ...],
+    of: str = "",
+    hint: str = "",
+) -> None:
+    """Refuses an array that has another shape than the accepted ones.
+
+    Args:
+      where, name, hint: See the package.
+      array: The argument.
+      *accepted: The accepted shapes.
+      of: What the error says about them: `', one for each row of the embeddings'`.
+
+    Raises:
+      ValueError: The array has another shape.
+    """
+    if np.shape(array) not in accepted:
+        words = " or ".join(map(str, accepted))
+        text = f"{name} must have shape {words}{of}, got {np.shape(array)}"
+        raise ValueError(sentence(where, text, hint))
+
+
+def same_shape(where: str, hint: str = "", **arrays: ArrayLike) -> None:
+    """Refuses arrays of different shapes, which are given as `name=array`.
+
+    Raises:
+      ValueError: The shapes differ.
+    """
+    shapes = [np.shape(array) for array in arrays.values()]
+    if len(set(shapes)) > 1:
+        names, found = (" and ".join(map(str, items)) for items in (arrays, shapes))
+        raise ValueError(sentence(where, f"{names} must have the same shape, got {found}", hint))
+
+
+def axis(where: str, name: str, value: int, array: Array, negative: bool = True) -> int:
+    """Returns the number of an axis, counted from the front.
+
+    Args:
+      where, name, value: See the package; -1 is the last axis.
+      array: The inputs, which must have the axis.
+      negative: Whether an axis may be counted from the end.
+
+    Raises:
+      ValueError: The array has no such axis.
+
+    >>> axis("f", "axis", -1, np.zeros([2, 3]))
+    1
+    """
+    least = -array.ndim if negative else 0
+    if not least <= value < array.ndim:
+        accepted = f"from {least} to {array.ndim - 1} for inputs of shape {array.shape}"
+        raise refusal(where, name, accepted, shown(value))
+    return value % array.ndim
+
+
+def integers(
+    where: str, name: str, array: Array, accepted: str = "integers", hint: str = ""
+) -> None:
+    """Refuses an array whose dtype is not an integer type; bool is not one.
+
+    Raises:
+      TypeError: The array has another dtype.
+    """
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise refusal(where, name, accepted, array.dtype.name, hint, TypeError)
+
+
+def floating(where: str, name: str, array: Array, hint: str = "") -> None:
+    """Refuses an array whose dtype is not a floating point type.
+
+    Raises:
+      TypeError: The array has another dtype.
+    """
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise refusal(where, name, "floating point", array.dtype.name, hint, TypeError)
+
+
+def floating_dtype(where: str, name: str, dtype: DTypeLike) -> None:
+    """Refuses a dtype that is not a floating point type.
+
+    Raises:
+      TypeError: It is another type.
+    """
+    if not jnp.issubdtype(dtype, jnp.floating):
+        accepted = "a floating point type"
+        raise refusal(where, name, accepted, jnp.dtype(dtype).name, kind=TypeError)
