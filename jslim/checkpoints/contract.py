@@ -26,6 +26,9 @@ class Contract(TypedDict, total=False):
     num_channels: _Size
     preprocessing_name: str
     has_moving_averages: bool
+    dataset_split_name: str
+    validation_fraction: Annotated[float, Between(0, 1)]
+    validation_seed: Annotated[int, Between(0, 1 << 63)]
     started_from: str | None
     jax_version: str
 

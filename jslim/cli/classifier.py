@@ -13,12 +13,14 @@ from jax.sharding import Mesh
 from jslim import data, evaluation, layers, metrics
 from jslim.cli.distributed import DevicesConfig
 from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.held_back import HeldBackConfig
 from jslim.core.arg_scope import arg_scope
 from jslim.core.errors import DataError
 from jslim.core.model import Model
 from jslim.core.text import quoted, some_of
 from jslim.data import Example, ImageDataset
 from jslim.data.dataset_factory import DATASETS
+from jslim.data.subset import View
 from jslim.host.paths import local_path
 from jslim.learning import data_mesh
 from jslim.nets import nets_factory
@@ -40,6 +42,9 @@ _MADE_FOR = (
     "image_size",
     "num_channels",
     "preprocessing_name",
+    "dataset_split_name",
+    "validation_fraction",
+    "validation_seed",
 )
 
 
@@ -83,36 +88,22 @@ class DataConfig(Config):
 
 
 @dataclass(frozen=True)
-class ClassifierConfig(DataConfig, DevicesConfig):
+class ClassifierConfig(DataConfig, HeldBackConfig, DevicesConfig):
     """What `train.py` and `eval.py` both have."""
 
 
-class _OffsetDataset(ImageDataset):
+class _OffsetDataset(View):
     """A data set without its first classes: label 0 is the first class that is left."""
 
     def __init__(self, dataset: ImageDataset, labels_offset: int):
-        super().__init__(dataset.name, dataset.class_names[labels_offset:])
-        self.is_in_memory = dataset.is_in_memory
-        self._dataset = dataset
+        super().__init__(dataset, dataset.name)
+        self.class_names = dataset.class_names[labels_offset:]
         self._labels_offset = labels_offset
 
-    def __len__(self) -> int:
-        return len(self._dataset)
+    def label(self, index: int) -> int:
+        return self.base.label(index) - self._labels_offset
 
-    def record_key(self, index: int) -> str:
-        return self._dataset.record_key(index)
-
-    @property
-    def fingerprint(self) -> str | None:
-        return self._dataset.fingerprint
-
-    def undecoded(self, index: int) -> Example:
-        return self._offset(self._dataset.undecoded(index))
-
-    def __getitem__(self, index: int) -> Example:
-        return self._offset(self._dataset[index])
-
-    def _offset(self, example: Example) -> Example:
+    def changed(self, example: Example) -> Example:
         return {**example, "label": example["label"] - self._labels_offset}
 
 

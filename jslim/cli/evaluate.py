@@ -14,7 +14,7 @@ import numpy as np
 from jslim import checkpoints, data, evaluation, metrics, prediction
 from jslim.checkpoints import contract as _contract
 from jslim.cli import classifier as image_classifier
-from jslim.cli import flags, reports, scoring, statistics
+from jslim.cli import flags, held_back, reports, scoring, statistics
 from jslim.cli.classifier import ClassifierConfig, Contract
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import CheckpointConfig, check_is_there, without_none
@@ -102,7 +102,10 @@ def evaluate(config: EvaluateConfig) -> None:
     first, describes_itself = _read(config, _first_checkpoint(config))
     contract = dict(first.contract)
     _contract.require(contract, _NEEDED, first.path)
-    dataset = image_classifier.open_dataset(config, contract["labels_offset"])
+    images = held_back.evaluated(config, config.dataset_split_name, contract)
+    dataset = images.of(
+        image_classifier.open_dataset(config, contract["labels_offset"], images.split_name)
+    )
     if not describes_itself:
         _check_number_of_classes(contract, dataset, first.path)
     data_of = without_none(
@@ -167,6 +170,8 @@ def _read(config: EvaluateConfig, path: str) -> tuple[checkpoints.Weights, bool]
             model_name=config.model_name,
             preprocessing_name=config.preprocessing_name,
             has_moving_averages=config.takes_averages or None,
+            validation_fraction=config.validation_fraction or None,
+            validation_seed=config.validation_seed if "validation_seed" in config.given else None,
         )
         image_classifier.check_contract(reader.contract, of_flags, reader.path)
         return checkpoints.read_weights(path, config.takes_averages), True

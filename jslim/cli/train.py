@@ -13,7 +13,16 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jslim import data, layers, learning, losses, optimizers, summaries
-from jslim.cli import classifier, distributed, flags, length, preview, scoring, starting
+from jslim.cli import (
+    classifier,
+    distributed,
+    flags,
+    held_back,
+    length,
+    preview,
+    scoring,
+    starting,
+)
 from jslim.cli.augmentation import AugmentationConfig, make_augmentation
 from jslim.cli.classifier import Batch, Contract
 from jslim.cli.flags import UsageError, flag
@@ -25,6 +34,7 @@ from jslim.cli.validation import ValidatedConfig, Validation
 from jslim.core.access import make_rng
 from jslim.core.global_step import get_or_create_global_step
 from jslim.core.seeds import MAX_SEED, key_of
+from jslim.data.subset import whole_of
 from jslim.host.paths import output_file
 from jslim.nets import nets_factory
 
@@ -129,7 +139,8 @@ def train(config: TrainConfig) -> None:
             f"--model_name: {config.model_name!r} takes videos, and every data set here is one of "
             "images; choose another network, or train this one with slim.learning.train"
         )
-    dataset = classifier.open_dataset(config, config.labels_offset)
+    whole = classifier.open_dataset(config, config.labels_offset)
+    dataset, validated = held_back.split(config, whole)
     last_step = length.number_of_steps(config, dataset.num_samples)
     mesh = classifier.device_mesh(config)
     contract: dict[str, object] = {
@@ -141,6 +152,9 @@ def train(config: TrainConfig) -> None:
         "num_channels": classifier.num_channels(dataset, config.skip_bad_records),
         "preprocessing_name": config.preprocessing_name or network.preprocessing,
         "has_moving_averages": config.moving_average_decay is not None,
+        "dataset_split_name": config.dataset_split_name,
+        "validation_fraction": config.validation_fraction,
+        "validation_seed": config.validation_seed,
     }
     if config.preview_file:
         _draw_preview(config, config.preview_file, dataset, contract)
@@ -148,7 +162,8 @@ def train(config: TrainConfig) -> None:
     start = starting.find_start(config, config.optimizer)
     contract.update(started_from=start.weights, optimizer=config.optimizer)
     if start.resumed_from:
-        classifier.check_contract(start.contract, contract, config.train_dir)
+        held = {"validation_fraction": 0.0, **start.contract}  # of earlier versions
+        classifier.check_contract(held, contract, config.train_dir)
     learning_rate = _learning_rate(config, dataset.num_samples)
     train_op = learning.create_train_op(
         _loss_function(config, contract, learning_rate),
@@ -176,8 +191,9 @@ def train(config: TrainConfig) -> None:
         )
     validation = None
     if config.eval_every:
-        validation = Validation(config, contract)
-        _check_evaluated_split(config, dataset, validation.dataset)
+        validation = Validation(config, contract, validated)
+        if validation.dataset is not validated:
+            _check_evaluated_split(config, dataset, validation.dataset)
     batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
     with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
         backend = jax.default_backend()
@@ -216,7 +232,8 @@ def _check_evaluated_split(
     config: TrainConfig, trained: data.ImageDataset, evaluated: data.ImageDataset
 ) -> None:
     """Refuses to evaluate the images of training, unless a flag asks for it."""
-    is_same = trained.fingerprint is not None and trained.fingerprint == evaluated.fingerprint
+    ours, theirs = (whole_of(dataset).fingerprint for dataset in (trained, evaluated))
+    is_same = ours is not None and ours == theirs
     if not is_same and config.eval_split_name != config.dataset_split_name:
         return
     what = f"--eval_split_name={config.eval_split_name}: these are the images that are trained on"

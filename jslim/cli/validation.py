@@ -17,6 +17,7 @@ from jslim.cli.flags import UsageError, flag
 from jslim.cli.scoring import MetricsConfig
 from jslim.cli.starting import StartConfig
 from jslim.core.errors import DataError
+from jslim.data import ImageDataset
 from jslim.host.files import read_regular, write_text
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.processes import any_of
@@ -36,7 +37,8 @@ class ValidationConfig(MetricsConfig):
     Attributes:
       eval_every: Steps from one evaluation to the next; 0: none. Their metrics are written to
         TRAIN_DIR/evaluations.jsonl, and the best state is kept in TRAIN_DIR/best.
-      eval_split_name: The split that --eval_every evaluates.
+      eval_split_name: The split that --eval_every evaluates. Default: test, or the images that
+        --validation_fraction holds back.
       best_metric: Whose best checkpoint is kept: one of --metrics.
       early_stopping_evaluations: Evaluations in a row without a better --best_metric after which
         training ends; 0: none.
@@ -97,17 +99,28 @@ class Validation:
     A run that is resumed reads `evaluations.jsonl`, and so remembers the best. The file is written
     whole each time, so that a kill leaves no half of a line.
 
+    Args:
+      config: The flags.
+      contract: Of the run.
+      held_back: The images that are held back from training; they are evaluated if
+        `--eval_split_name` is not given.
+
     Raises:
       UsageError: Flags that make no sense, or a split of other classes.
       DataError: The split cannot be read.
     """
 
-    def __init__(self, config: ValidatedConfig, contract: Contract) -> None:
+    def __init__(
+        self, config: ValidatedConfig, contract: Contract, held_back: ImageDataset | None = None
+    ) -> None:
         self.every = Every(steps=config.eval_every)  # when the loop calls it
         self._patience = config.early_stopping_evaluations
         self._delta = config.early_stopping_delta
-        dataset = classifier.open_dataset(config, contract["labels_offset"], config.eval_split_name)
-        self.dataset = dataset
+        if held_back is None or "eval_split_name" in config.given:
+            held_back = classifier.open_dataset(
+                config, contract["labels_offset"], config.eval_split_name
+            )
+        self.dataset = dataset = held_back
         if dataset.class_names != contract["class_names"]:
             raise UsageError(
                 f"--eval_split_name: the classes of {dataset.name} are not those that are trained: "

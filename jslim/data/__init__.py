@@ -32,6 +32,9 @@ from jslim.data.sources import ArrayDataset as ArrayDataset
 from jslim.data.sources import Example as Example
 from jslim.data.sources import ImageDataset as ImageDataset
 from jslim.data.sources import digits as digits
+from jslim.data.subset import Split as Split
+from jslim.data.subset import Subset as Subset
+from jslim.data.subset import split as split
 from jslim.data.tfrecord import TFRecordFile as TFRecordFile
 from jslim.data.tfrecord import TFRecordFiles as TFRecordFiles
 from jslim.data.tfrecord import TFRecordWriter as TFRecordWriter

@@ -17,6 +17,7 @@ from jslim.data._grain import ReadAhead
 from jslim.data._image_arrays import check_images
 from jslim.data.order import Order
 from jslim.data.sources import ArrayDataset, ImageDataset
+from jslim.data.subset import whole_of
 
 logger = logging.getLogger("jslim")
 
@@ -257,8 +258,9 @@ def batches(
         num_epochs = 1
     if num_threads is None:
         num_threads = 0 if dataset.is_in_memory else min(_MAX_THREADS, os.cpu_count() or 1)
-    if isinstance(dataset, ArrayDataset) and _is_of_slim(preprocessing_fn):
-        check_images(dataset.images, repr(dataset.name), in_255=True)
+    whole = whole_of(dataset)
+    if isinstance(whole, ArrayDataset) and _is_of_slim(preprocessing_fn):
+        check_images(whole.images, repr(whole.name), in_255=True)
     index, count = shard
     if not 0 <= index < count or batch_size % count:
         raise ValueError(

@@ -44,6 +44,8 @@ class FolderDataset(ImageDataset):
         image or holds another file, or the classes differ from those of the split `train`.
     """
 
+    has_labels = True
+
     def __init__(self, dataset_dir: Path, split_name: str):
         self.tree = open_tree(dataset_dir)
         directory = _find_split(self.tree, split_name)
@@ -96,8 +98,11 @@ class FolderDataset(ImageDataset):
         """The path of the file in `tree`."""
         return self._paths[index]
 
+    def stable_key(self, index: int) -> str:
+        """The path of the file in the folder or archive."""
+        return self._paths[index]
+
     def label(self, index: int) -> int:
-        """The label of the record, without reading it."""
         return self._labels[index]
 
     def undecoded(self, index: int) -> Example:
@@ -141,7 +146,8 @@ def _find_split(tree: Tree, split_name: str) -> str:
                 f"are the classes; move some of the images to "
                 f"{os.path.join(root, split_name, 'CLASS')} and the others to "
                 f"{os.path.join(root, _TRAIN_SPLIT, 'CLASS')}, or give the split {_ALL!r} for all "
-                "of them"
+                "of them; to hold some back while training, give --validation_fraction or use "
+                "slim.data.split"
             )
         return ""
     where = f"the folders in {root!r} that hold class folders are"

@@ -56,30 +56,47 @@ class RandomAccessDataset(ImageDataset):
     def __len__(self) -> int:
         return len(self.source)
 
+    def label(self, index: int) -> int:
+        return self._label(self._record(index), index)
+
     def __getitem__(self, index: int) -> Example:
-        record = self.source[index]
-        held = record if isinstance(record, Mapping) else {}
-        where = f"record {self.record_key(index)!r}"
-        for key in self._keys:
-            if key not in held:
-                raise DataError(
-                    f"{where} must be a dict with {key!r}, got "
-                    f"{', '.join(held) or type(record).__name__}; say the keys by image_key and "
-                    "label_key"
-                )
-        image, label = np.asarray(held[self._keys[0]]), held[self._keys[1]]
+        record, where = self._record(index), self._where(index)
+        image = np.asarray(record[self._keys[0]])
         if image.ndim == 2:
             image = image[..., None]
         if image.ndim != 3:
             raise DataError(f"{where} has an image of shape {image.shape}")
-        numbers = np.asarray(label)
-        if numbers.size != 1 or not np.issubdtype(numbers.dtype, np.integer):
-            raise DataError(f"{where} must have one integer as its label, got {label!r}")
+        label = self._label(record, index)
         try:
             check_images(image, where, in_255=False)
         except ValueError as error:
             raise DataError(str(error)) from error
-        return {"image": image, "label": int(numbers.item()), "record_key": self.record_key(index)}
+        return {"image": image, "label": label, "record_key": self.record_key(index)}
+
+    def _where(self, index: int) -> str:
+        return f"record {self.record_key(index)!r}"
+
+    def _record(self, index: int) -> Mapping[str, object]:
+        """The dict at an index, which has both keys."""
+        record = self.source[index]
+        held = record if isinstance(record, Mapping) else {}
+        for key in self._keys:
+            if key not in held:
+                raise DataError(
+                    f"{self._where(index)} must be a dict with {key!r}, got "
+                    f"{', '.join(held) or type(record).__name__}; say the keys by image_key and "
+                    "label_key"
+                )
+        return held
+
+    def _label(self, record: Mapping[str, object], index: int) -> int:
+        label = record[self._keys[1]]
+        numbers = np.asarray(label)
+        if numbers.size != 1 or not np.issubdtype(numbers.dtype, np.integer):
+            raise DataError(
+                f"{self._where(index)} must have one integer as its label, got {label!r}"
+            )
+        return int(numbers.item())
 
 
 def open_tfds(directory: Path, split_name: str) -> RandomAccessDataset:

@@ -46,9 +46,11 @@ class ImageDataset(abc.ABC):
       class_names: The name of each class, by label.
       is_in_memory: Whether reading a record costs almost nothing, so that threads that read ahead
         gain nothing.
+      has_labels: Whether `label` reads no record.
     """
 
     is_in_memory = False
+    has_labels = False
 
     def __init__(self, name: str, class_names: Sequence[str]):
         self.name = name
@@ -77,6 +79,18 @@ class ImageDataset(abc.ABC):
     def record_key(self, index: int) -> str:
         """What errors and lists of predictions call the record, without reading it."""
         return f"{self.name}:{index}"
+
+    def stable_key(self, index: int) -> str:
+        """What the record is called wherever the data set lies; `split` goes by it."""
+        return self.record_key(index)
+
+    def label(self, index: int) -> int:
+        """The label of the record; its image is not decoded.
+
+        Raises:
+          DataError: The record cannot be read.
+        """
+        return self.undecoded(index)["label"]
 
     @property
     def num_samples(self) -> int:
@@ -115,6 +129,7 @@ class ArrayDataset(ImageDataset):
     """
 
     is_in_memory = True
+    has_labels = True
 
     def __init__(
         self,
@@ -151,10 +166,13 @@ class ArrayDataset(ImageDataset):
     def __len__(self) -> int:
         return len(self.images)
 
+    def label(self, index: int) -> int:
+        return int(self.labels[index])
+
     def __getitem__(self, index: int) -> Example:
         return {
             "image": self.images[index],
-            "label": int(self.labels[index]),
+            "label": self.label(index),
             "record_key": self.record_key(index),
         }
 

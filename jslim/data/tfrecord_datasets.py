@@ -148,6 +148,10 @@ class TFRecordDataset(ImageDataset):
             image.record_key = key
         return {"image": image, "label": int(label), "record_key": key}
 
+    def label(self, index: int) -> int:
+        (label,) = self.decode(index, ["label"])
+        return int(label)
+
     def __getitem__(self, index: int) -> Example:
         image, label = self.decode(index, ["image", "label"])
         return {"image": image, "label": int(label), "record_key": self.record_key(index)}
