@@ -192,11 +192,12 @@ def host_batches(
     *,
     is_training: bool,
     seed: int = 0,
+    balanced_sampling: bool = False,
 ) -> data.BatchIterator:
     """Batches of the data set, with images in the size of the contract.
 
     The second half of the preprocessing runs on the device: in `make_network`, and in training in
-    `augmentation`.
+    `augmentation`. The other arguments are those of `slim.data.batches`.
     """
     preprocess = preprocessing_factory.get_host_preprocessing(
         contract["preprocessing_name"], is_training=is_training
@@ -217,6 +218,7 @@ def host_batches(
         skip_bad_records=config.skip_bad_records,
         decode_images=False,
         shard=(jax.process_index(), jax.process_count()),
+        balanced_sampling=balanced_sampling,
     )
 
 

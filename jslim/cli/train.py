@@ -24,6 +24,7 @@ from jslim.cli import (
     starting,
 )
 from jslim.cli.augmentation import AugmentationConfig, make_augmentation
+from jslim.cli.balance import BalanceConfig, class_weights
 from jslim.cli.classifier import Batch, Contract
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.length import LengthConfig
@@ -105,7 +106,12 @@ class LearningRateConfig(LoopConfig):
 
 @dataclass(frozen=True)
 class TrainConfig(
-    LearningRateConfig, OptimizerConfig, StepConfig, AugmentationConfig, ValidatedConfig
+    LearningRateConfig,
+    OptimizerConfig,
+    StepConfig,
+    AugmentationConfig,
+    BalanceConfig,
+    ValidatedConfig,
 ):
     """The network that is trained.
 
@@ -165,8 +171,9 @@ def train(config: TrainConfig) -> None:
         held = {"validation_fraction": 0.0, **start.contract}  # of earlier versions
         classifier.check_contract(held, contract, config.train_dir)
     learning_rate = _learning_rate(config, dataset.num_samples)
+    weights = class_weights(config, dataset, config.skip_bad_records)
     train_op = learning.create_train_op(
-        _loss_function(config, contract, learning_rate),
+        _loss_function(config, contract, learning_rate, weights),
         make_optimizer(config, learning_rate),
         variables_to_train=flags.scopes_of(config.trainable_scopes) or None,
         clip_gradient_norm=config.clip_gradient_norm,
@@ -181,7 +188,7 @@ def train(config: TrainConfig) -> None:
         freeze_batch_norm=config.freeze_batch_norm,
         mesh=mesh,
     )
-    host = classifier.host_batches(dataset, contract, config, is_training=True, seed=config.seed)
+    host = _host_batches(config, dataset, contract)
     if dataset.num_classes == 1:
         logger.warning(
             "%s has one class only, %r: there is nothing to learn from it; give a folder with one "
@@ -228,6 +235,19 @@ def train(config: TrainConfig) -> None:
         )
 
 
+def _host_batches(
+    config: TrainConfig, dataset: data.ImageDataset, contract: Contract
+) -> data.BatchIterator:
+    return classifier.host_batches(
+        dataset,
+        contract,
+        config,
+        is_training=True,
+        seed=config.seed,
+        balanced_sampling=config.balanced_sampling,
+    )
+
+
 def _check_evaluated_split(
     config: TrainConfig, trained: data.ImageDataset, evaluated: data.ImageDataset
 ) -> None:
@@ -245,8 +265,7 @@ def _check_evaluated_split(
 def _draw_preview(
     config: TrainConfig, path: str, dataset: data.ImageDataset, contract: Contract
 ) -> None:
-    host = classifier.host_batches(dataset, contract, config, is_training=True, seed=config.seed)
-    with host:
+    with _host_batches(config, dataset, contract) as host:
         batch = next(host)
     augment = make_augmentation(config, contract["preprocessing_name"])
     one_hot = layers.one_hot_encoding(jnp.asarray(batch["label"]), dataset.num_classes)
@@ -297,7 +316,10 @@ def _learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedu
 
 
 def _loss_function(
-    config: TrainConfig, contract: Contract, learning_rate: optax.Schedule
+    config: TrainConfig,
+    contract: Contract,
+    learning_rate: optax.Schedule,
+    weights_of_classes: np.ndarray | None = None,
 ) -> Callable[[Batch], tuple[jax.Array, dict[str, jax.Array]]]:
     num_classes = contract["num_classes"]
     network = classifier.network_fn(contract, config, config.weight_decay, is_training=True)
@@ -311,6 +333,9 @@ def _loss_function(
         with layers.recompute_scopes(*flags.scopes_of(config.recompute_scopes)):
             logits, end_points = network(images)
         weights, smoothing = batch["weights"], config.label_smoothing
+        if weights_of_classes is not None:
+            # Mixed labels have a mixed weight. Not by a matrix product, which rounds on a TPU.
+            weights = weights * jnp.sum(one_hot * weights_of_classes[None], axis=-1)
         if "AuxLogits" in end_points:
             losses.softmax_cross_entropy(
                 end_points["AuxLogits"].astype(jnp.float32),

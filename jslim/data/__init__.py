@@ -16,6 +16,8 @@ from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.data._batch_loader import BadRecordError as BadRecordError
 from jslim.data.array_record import ArrayRecordFiles as ArrayRecordFiles
 from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter
+from jslim.data.balance import balanced_class_weights as balanced_class_weights
+from jslim.data.balance import labels_of as labels_of
 from jslim.data.batching import BatchIterator as BatchIterator
 from jslim.data.batching import batches as batches
 from jslim.data.data_decoder import DataDecoder as DataDecoder

@@ -9,7 +9,7 @@ import numpy as np
 from jslim.core.errors import DataError
 from jslim.data.decode import EncodedImage
 from jslim.data.order import Order, example_generator
-from jslim.data.sources import ImageDataset
+from jslim.data.sources import ImageDataset, check_label
 
 Batch = dict[str, np.ndarray]
 Preprocessing = Callable[..., np.ndarray]
@@ -113,13 +113,8 @@ class BatchLoader:
         index = self.order(position)
         example = self.dataset[index] if self.decode_images else self.dataset.undecoded(index)
         image: np.ndarray | EncodedImage = example["image"]
-        label, key = example["label"], example["record_key"]
-        if not 0 <= label < self.dataset.num_classes:
-            raise DataError(
-                f"record {key!r} of {self.dataset.name!r} has label {label}, outside 0 to "
-                f"{self.dataset.num_classes - 1}, the labels of its {self.dataset.num_classes} "
-                "classes; correct the label or num_classes"
-            )
+        key = example["record_key"]
+        label = check_label(self.dataset, example["label"], key)
         if self.preprocessing_fn is not None:
             options = {}
             if self._draws_random_numbers:

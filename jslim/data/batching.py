@@ -15,6 +15,7 @@ from jslim.core.errors import DataError
 from jslim.data._batch_loader import BadRecordError, Batch, BatchLoader, Loaded
 from jslim.data._grain import ReadAhead
 from jslim.data._image_arrays import check_images
+from jslim.data.balance import BalancedOrder, labels_of
 from jslim.data.order import Order
 from jslim.data.sources import ArrayDataset, ImageDataset
 from jslim.data.subset import whole_of
@@ -96,6 +97,7 @@ class BatchIterator(Iterator[Batch]):
             "num_samples": self.loader.order.num_records,
             "files": self.dataset.fingerprint,
             "is_shuffled": self.loader.order.shuffle,
+            "is_balanced": isinstance(self.loader.order, BalancedOrder),
             "seed": self.loader.order.seed,
             "position": self._position,
         }
@@ -114,18 +116,19 @@ class BatchIterator(Iterator[Batch]):
         Raises:
           DataError: The position was saved with other data, or in another order.
         """
+        # What positions of earlier versions do not say.
+        unsaid = {"files": self.dataset.fingerprint, "is_balanced": False}
         for key, ours in self.get_state().items():
-            if key not in state:
-                if key == "files":  # earlier versions saved none
-                    continue
+            if key not in {**state, **unsaid}:
                 raise DataError(
                     f"the saved position of the batches of {self.dataset.name!r} must have "
                     f"{', '.join(self.get_state())}, got {', '.join(state) or 'nothing'}"
                 )
-            if key != "position" and state[key] != ours:
+            saved = state.get(key, unsaid.get(key))
+            if key != "position" and saved != ours:
                 raise DataError(
                     f"the saved position cannot be used for the batches of {self.dataset.name!r}: "
-                    f"it was saved with {key} {state[key]!r}, these have {ours!r}; use the same "
+                    f"it was saved with {key} {saved!r}, these have {ours!r}; use the same "
                     "data and seed, or start anew"
                 )
         position = state["position"]
@@ -198,6 +201,7 @@ def batches(
     skip_bad_records: int = 0,
     decode_images: bool = True,
     shard: tuple[int, int] = (0, 1),
+    balanced_sampling: bool = False,
 ) -> BatchIterator:
     """Iterates over batches of a data set, in an order that depends on the seed alone.
 
@@ -231,6 +235,9 @@ def batches(
         a file. In training, `slim.preprocessing` then decodes large JPEGs in a smaller size.
       shard: `(index, count)`. With several hosts, give `(jax.process_index(),
         jax.process_count())`: each host makes its `batch_size // count` rows of every batch.
+      balanced_sampling: Whether in training each class comes equally often: every round of the
+        classes has one record of each; see `jslim.data.balance.BalancedOrder`. An epoch has as many
+        records as the data set all the same. The labels of all records are read for it.
 
     Returns:
       An iterator over `{'image': [batch_size, height, width, channels], 'label': int32
@@ -254,6 +261,10 @@ def batches(
     checks.number("", "num_threads", num_threads or 0, at_least=0)
     checks.number("", "num_workers", num_workers, at_least=0)
     checks.number("", "skip_bad_records", skip_bad_records, at_least=0)
+    if balanced_sampling and not is_training:
+        raise ValueError(
+            "balanced_sampling is for training: in evaluation each record comes once; leave it out"
+        )
     if num_epochs is None and not is_training:
         num_epochs = 1
     if num_threads is None:
@@ -267,10 +278,13 @@ def batches(
             f"shard must be (index, count) with an index below the count, and the batch_size a "
             f"multiple of the count; got {shard} and batch_size {batch_size}"
         )
+    order = Order(seed, len(dataset), shuffle=is_training)
+    if balanced_sampling:
+        order = BalancedOrder(order.seed, labels_of(dataset, skip_bad_records))
     loader = BatchLoader(
         dataset=dataset,
         batch_size=batch_size,
-        order=Order(seed, len(dataset), shuffle=is_training),
+        order=order,
         stop=None if num_epochs is None else num_epochs * len(dataset),
         preprocessing_fn=preprocessing_fn,
         decode_images=decode_images or preprocessing_fn is None,

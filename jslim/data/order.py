@@ -2,7 +2,8 @@
 
 A run reads an endless stream of records, epoch after epoch. Position 0 is the first record of the
 first epoch; position `p` lies in epoch `p // num_records`. All random numbers of the input are
-drawn from `(seed, epoch)` (the shuffle) or `(seed, position)` (the augmentation of one example).
+drawn from `(seed, epoch)` (the shuffle) or `(seed, position)` (the augmentation of one example);
+`balance.BalancedOrder` draws from `(seed, round of the classes)` and `(seed, class, epoch of it)`.
 So they are the same for every batch size and every number of threads and devices, and a run is
 resumed from one integer.
 """
@@ -18,6 +19,8 @@ from jslim.core.seeds import check_seed
 
 _SHUFFLE_STREAM = 0
 _EXAMPLE_STREAM = 1
+ORDER_OF_CLASSES_STREAM = 2
+CLASS_STREAM = 3  # of class 0; the others follow
 
 
 def _philox(seed: int, stream: int, number: int) -> np.random.Philox:
@@ -34,17 +37,22 @@ def example_generator(seed: int, position: int) -> np.random.Generator:
     return np.random.Generator(_philox(seed, _EXAMPLE_STREAM, position))
 
 
-def epoch_permutation(seed: int, epoch: int, num_records: int) -> np.ndarray:
-    """The indices of the records in the order of one epoch, int64 `[num_records]`.
+def permutation(seed: int, stream: int, number: int, count: int) -> np.ndarray:
+    """The numbers from 0 to `count - 1` in the random order of that number of a stream.
 
     Sorting raw 64-bit numbers gives the same order with every version of NumPy, which keeps the bit
     stream of a generator but not the results of `Generator.permutation`.
+    """
+    return np.argsort(_philox(seed, stream, number).random_raw(count), kind="stable")
+
+
+def epoch_permutation(seed: int, epoch: int, num_records: int) -> np.ndarray:
+    """The indices of the records in the order of one epoch, int64 `[num_records]`.
 
     >>> epoch_permutation(seed=0, epoch=0, num_records=5).tolist()
     [0, 2, 1, 4, 3]
     """
-    keys = _philox(seed, _SHUFFLE_STREAM, epoch).random_raw(num_records)
-    return np.argsort(keys, kind="stable")
+    return permutation(seed, _SHUFFLE_STREAM, epoch, num_records)
 
 
 def steps_of_epochs(num_epochs: float, num_samples: int, batch_size: int) -> int:

@@ -10,6 +10,7 @@ from typing import TypedDict
 import numpy as np
 
 from jslim.core import checks
+from jslim.core.errors import DataError
 from jslim.core.text import as_text
 from jslim.data._errors import check_split
 from jslim.data._image_arrays import check_images
@@ -106,6 +107,21 @@ class ImageDataset(abc.ABC):
     def labels_to_names(self) -> dict[int, str]:
         """The class names by label, as in TF-Slim's data sets."""
         return dict(enumerate(self.class_names))
+
+
+def check_label(dataset: ImageDataset, label: int, record_key: str) -> int:
+    """The label, which must be one of the classes of the data set.
+
+    Raises:
+      DataError: It is out of range.
+    """
+    if not 0 <= label < dataset.num_classes:
+        raise DataError(
+            f"record {record_key!r} of {dataset.name!r} has label {label}, outside 0 to "
+            f"{dataset.num_classes - 1}, the labels of its {dataset.num_classes} classes; correct "
+            "the label or num_classes"
+        )
+    return label
 
 
 class ArrayDataset(ImageDataset):
