@@ -4,6 +4,7 @@ Silent broadcasting and silent dtype promotion are how wrong numbers get past a 
 are errors here; a library function that relies on either fails its own tests.
 """
 
+import ctypes
 import gc
 import importlib.metadata
 import os
@@ -30,6 +31,9 @@ import pytest
 # What JAX keeps is looked through at every full collection, of which there were too many.
 gc.set_threshold(100_000, 50, 100)
 
+# Of the GNU C library: gives memory that was freed in small pieces back to the system.
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
 _CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache" / "tests"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -43,6 +47,8 @@ def _compiled_programs_are_dropped():
     """A worker that keeps those of all modules grows to 5 GB."""
     yield
     jax.clear_caches()
+    if _trim is not None:
+        _trim(0)
 
 
 @pytest.fixture
