@@ -1,6 +1,7 @@
 # On a bare machine with Python 3.11 or later and make:
 #   make train   installs, trains a LeNet on the embedded digits, evaluates it
 #   make test    runs the tests that are quick; make test-all runs all
+#   make docs    builds the site of the documents, with the reference of all names
 #
 # PYTHON is the newest Python here that runs and can make environments. Each name is tried by
 # running it: a name on the PATH may belong to a version manager that only prints an error.
@@ -11,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
 
-.PHONY: install train test test-all test-newest check bench aot clean
+.PHONY: install train test test-all test-newest check docs bench aot clean
 
 install: $(VENV)/.installed
 
@@ -27,8 +28,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(INSTALL) '.[dev]'
 	touch $@
 
-$(VENV)/.installed-full: $(VENV)/.installed
-	$(INSTALL) '.[full]'
+$(VENV)/.installed-docs $(VENV)/.installed-full: $(VENV)/.installed-%: $(VENV)/.installed
+	$(INSTALL) '.[$*]'
 	touch $@
 
 train: install
@@ -58,6 +59,12 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/python tests/links.py
 
+# The site; a warning is an error. Material tells of its successor unless the variable is set.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict \
+	  --config-file docs/site/mkdocs.yml
+	@echo "built build/site/index.html"
+
 bench: install
 	$(BIN)/python -m benchmarks
 
@@ -72,4 +79,4 @@ aot: $(VENV)-aot/.installed
 	$(VENV)-aot/bin/python -m benchmarks.aot --bars
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(RUNS) dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV)-* $(RUNS) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -32,11 +32,11 @@ from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
 
-Batch = PyTree
+Batch = PyTree  # a tree of arrays
 Variables = Mapping[str, PyTree]  # {'params': ..., 'batch_stats': ...}
 Values = PyTree  # from `metrics.finalize`
-EvalFn = Callable[[Variables, Batch], object]
-Batches = Iterable[Batch] | Callable[[], Iterable[Batch]]
+EvalFn = Callable[[Variables, Batch], object]  # gives the arguments of `metrics.update`
+Batches = Iterable[Batch] | Callable[[], Iterable[Batch]]  # or a function that makes them
 
 
 class Evaluate(Protocol):

@@ -39,7 +39,9 @@ from jslim.host.schema import Invalid, parse_json
 if TYPE_CHECKING:
     from jax.export import Exported
 
+# What an inference graph can run on.
 PLATFORMS = ("cpu", "cuda", "tpu")
+# What is written, by the end of the name of its file.
 GRAPH = {".zip": "an inference graph"}
 VARIABLES = {
     ".safetensors": "the variables",

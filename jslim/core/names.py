@@ -30,6 +30,7 @@ GLOBAL = "variables"
 TRAINABLE = "trainable_variables"
 MODEL = "model_variables"
 
+# For `reuse`: reads a variable that exists, and makes one that does not.
 AUTO_REUSE = "AUTO_REUSE"
 Reuse = bool | str | None
 

@@ -13,6 +13,8 @@ protobuf when the first example is parsed.
 """
 
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.data import tf_example as tf_example
+from jslim.data import tfexample_decoder as tfexample_decoder
 from jslim.data._batch_loader import BadRecordError as BadRecordError
 from jslim.data.array_record import ArrayRecordFiles as ArrayRecordFiles
 from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter

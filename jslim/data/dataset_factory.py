@@ -86,6 +86,7 @@ DATASETS = {
     "tfrecord": _of_records("tfrecord", " of others, with a labels.txt; also ArrayRecord files"),
     "visualwakewords": _of_records("visualwakewords"),
 }
+# The names for `get_dataset`.
 DATASET_NAMES = tuple(DATASETS)
 
 

@@ -104,6 +104,7 @@ class Rows(list[np.ndarray]):
         return array
 
 
+# What `parse_example` and `parse_sequence_example` take for each feature.
 Feature = FixedLenFeature | VarLenFeature
 SequenceFeature = FixedLenSequenceFeature | VarLenFeature
 

@@ -60,6 +60,7 @@ from jslim.layers.reversible import RevBlock as RevBlock
 from jslim.layers.reversible import rev_block as rev_block
 from jslim.layers.sparse_ops import dense_to_sparse as dense_to_sparse
 
+# TF-Slim's names of the orders of axes, for `data_format`.
 DATA_FORMAT_NCHW = "NCHW"
 DATA_FORMAT_NHWC = "NHWC"
 DATA_FORMAT_NCDHW = "NCDHW"

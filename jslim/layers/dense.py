@@ -79,7 +79,7 @@ def fully_connected(
     return _lowering.multiply(features, weights)
 
 
-# As in TF-Slim an arg_scope on fully_connected reaches these too.
+# `fully_connected` with another activation or none. As in TF-Slim its arg_scope reaches these.
 linear = functools.partial(fully_connected, activation_fn=None)
 relu = functools.partial(fully_connected, activation_fn=_defaults.relu)
 relu6 = functools.partial(fully_connected, activation_fn=jax.nn.relu6)
@@ -154,4 +154,5 @@ def legacy_fully_connected(
 
 
 legacy_linear = legacy_fully_connected
+# `legacy_fully_connected` with ReLU.
 legacy_relu = functools.partial(legacy_fully_connected, activation_fn=_defaults.relu)

@@ -31,6 +31,7 @@ from jslim.summaries import Summaries, histogram_summary, scalar_summary
 Rate = float | jax.Array | Callable[..., ArrayLike]
 DecayFn = Callable[[jax.Array, jax.Array], ArrayLike]
 
+# What `optimize_loss` can record.
 OPTIMIZER_SUMMARIES = [
     "learning_rate",
     "loss",

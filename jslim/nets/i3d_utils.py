@@ -80,7 +80,10 @@ def conv3d_spatiotemporal(
     The convolution in time has the scope 'SCOPE/temporal', biases and no normalizer, and starts as
     the identity.
 
-    Args: those of `conv3d` with other defaults, and
+    Args:
+      inputs, num_outputs, kernel_size, stride, padding, activation_fn, normalizer_fn,
+        normalizer_params, weights_regularizer, data_format, scope: As of `conv3d`, which has other
+        defaults.
       separable: Whether to separate space and time. A kernel of size 1 in time is not separated.
 
     Returns:

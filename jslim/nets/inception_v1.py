@@ -60,6 +60,7 @@ _ROOT: dict[str, Part] = {
     "Conv2d_2c_3x3": conv(192, 3),
     "MaxPool_3a_3x3": max_pool(3, stride=2),
 }
+# The parts of the network by end point, in order.
 PARTS: dict[str, Part] = {
     **_ROOT,
     **_modules("Mixed_3"),

@@ -35,10 +35,12 @@ from jslim.regularizers import l2_regularizer
 
 safe_arg_scope = _common.safe_arg_scope
 
+# The layers for which `training_scope` sets initializer, regularizer and normalizer.
 LAYERS = (conv2d, layers.fully_connected, separable_conv2d)
 # The collection in which the blocks of a layer put its end points.
 _OUTPUTS = "mobilenet_outputs"
 
+# A definition of a network, as in TF-Slim: {'spec': operations, 'defaults': arguments}.
 ConvDefs = Mapping[str, Any]
 Definition = dict[str, Any]  # a `ConvDefs` of this library
 Defaults = dict[tuple[Callable[..., object], ...], dict[str, object]]  # arguments by layers

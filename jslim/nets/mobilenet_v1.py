@@ -40,7 +40,9 @@ class DepthSepConv(NamedTuple):
     depth: int
 
 
+# The layers of a network, in order.
 ConvDefs = Sequence[Conv | DepthSepConv]
+# The layers of the paper.
 MOBILENETV1_CONV_DEFS: ConvDefs = [
     Conv([3, 3], 2, 32),
     DepthSepConv([3, 3], 1, 64),

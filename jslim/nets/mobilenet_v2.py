@@ -46,6 +46,7 @@ def _defaults(normalizer_fn: Function) -> lib.Defaults:
 
 
 _ROWS = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+# The network of the paper.
 V2_DEF: lib.Definition = {
     "defaults": {(batch_norm,): {"center": True, "scale": True}, **_defaults(batch_norm)},
     "spec": [
@@ -55,6 +56,7 @@ V2_DEF: lib.Definition = {
         op(conv2d, num_outputs=1280, kernel_size=[1, 1]),
     ],
 }
+# The same with group normalization.
 V2_DEF_GROUP_NORM: lib.Definition = {**V2_DEF, "defaults": _defaults(group_norm)}
 
 

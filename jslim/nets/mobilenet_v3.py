@@ -41,6 +41,7 @@ def hard_sigmoid(x: jax.Array) -> jax.Array:
     return jax.nn.relu6(x + 3.0) * 0.16667
 
 
+# `conv_blocks.squeeze_excite` as the paper has it.
 squeeze_excite = functools.partial(
     conv_blocks.squeeze_excite, squeeze_factor=4, gating_fn=hard_sigmoid
 )
@@ -121,6 +122,7 @@ def mbv3_op(
     )
 
 
+# `mbv3_op` with squeeze and excitation.
 mbv3_op_se = functools.partial(mbv3_op, se=_squeeze_expansion)
 
 
@@ -172,6 +174,7 @@ def _defaults(normalizer_fn: Function, **arguments: Any) -> lib.Defaults:
     }
 
 
+# The arguments of the layers, by layer, with batch and with group normalization.
 DEFAULTS = _defaults(batch_norm, center=True, scale=True)
 DEFAULTS_GROUP_NORM = _defaults(group_norm, groups=8)
 
@@ -227,6 +230,7 @@ def _small(k: int, act: Function, block_se: Callable[..., lib.Op]) -> lib.Defini
     return {"defaults": DEFAULTS, "spec": spec}
 
 
+# The networks of the paper.
 V3_LARGE = _large(5, hard_swish, mbv3_op_se)
 V3_SMALL = _small(5, hard_swish, mbv3_op_se)
 # Without squeeze and excitation, hard swish and 5x5 convolutions, which are slow on some hardware.
@@ -264,6 +268,7 @@ def _half_as_wide(conv_defs: lib.ConvDefs, layers: slice) -> lib.Definition:
     return {**conv_defs, "spec": spec}
 
 
+# With the last layers half as wide, for the detection of objects.
 V3_LARGE_DETECTION = _half_as_wide(V3_LARGE, slice(13, 17))
 V3_SMALL_DETECTION = _half_as_wide(V3_SMALL, slice(9, 13))
 

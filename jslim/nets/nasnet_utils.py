@@ -207,6 +207,7 @@ class CellSpec:
     used_hiddenstates: tuple[bool, ...]  # whether an operation uses this input or sum
 
 
+# NASNet-A's cell that keeps the size of its input.
 NASNET_A_NORMAL = CellSpec(
     operations=(
         *("separable_5x5_2", "separable_3x3_2"),
@@ -218,6 +219,7 @@ NASNET_A_NORMAL = CellSpec(
     hiddenstate_indices=(0, 1, 1, 1, 0, 1, 1, 1, 0, 0),
     used_hiddenstates=(True, False, False, False, False, False, False),
 )
+# NASNet-A's cell that halves it.
 NASNET_A_REDUCTION = CellSpec(
     operations=(
         *("separable_5x5_2", "separable_7x7_2"),
@@ -229,6 +231,7 @@ NASNET_A_REDUCTION = CellSpec(
     hiddenstate_indices=(0, 1, 0, 1, 0, 1, 3, 2, 2, 0),
     used_hiddenstates=(True, True, True, False, False, False, False),
 )
+# PNASNet-5's cell, which does both.
 PNASNET_5 = CellSpec(
     operations=(
         *("separable_5x5_2", "max_pool_3x3"),

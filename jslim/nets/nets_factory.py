@@ -90,6 +90,7 @@ def _family(
 
 _LOGITS = ("Logits",)
 _WITH_AUX = ("AuxLogits", "Logits")
+# All networks, by the names for `get_network_fn`.
 NETWORKS: dict[str, Network] = {
     **_family(alexnet.alexnet_v2_arg_scope, ("fc8",), "vgg", 1)(alexnet_v2=alexnet.alexnet_v2),
     **_family(cifarnet.cifarnet_arg_scope, ("logits",), "cifarnet")(cifarnet=cifarnet.cifarnet),
@@ -157,6 +158,7 @@ NETWORKS: dict[str, Network] = {
     ),
 }
 
+# TF-Slim's tables of the same: the functions, and the functions of their arg_scopes.
 networks_map = {name: network.build for name, network in NETWORKS.items()}
 arg_scopes_map = {name: network.arg_scope for name, network in NETWORKS.items()}
 

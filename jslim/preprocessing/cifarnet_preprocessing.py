@@ -7,6 +7,7 @@ from jslim.preprocessing import images
 normalize = images.per_image_standardization
 
 _PADDING = 4
+# The range of the random factor of contrast.
 CONTRAST = (0.2, 1.8)
 
 

@@ -14,7 +14,9 @@ _ASPECT_RATIOS = (0.75, 1.33)
 _AREAS = (0.05, 1.0)
 _LEAST_OBJECT = 0.1
 _ATTEMPTS = 100
+# The greatest change of brightness, of pixels in [0, 1].
 BRIGHTNESS = 32 / 255
+# The range of the random factor of saturation.
 SATURATION = (0.5, 1.5)
 _HUE = 0.2
 _CONTRAST = (0.5, 1.5)

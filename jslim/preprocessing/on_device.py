@@ -18,6 +18,7 @@ from jslim.preprocessing.cifarnet_preprocessing import CONTRAST
 from jslim.preprocessing.inception_preprocessing import BRIGHTNESS, SATURATION
 from jslim.preprocessing.preprocessing_factory import kind_of, module_of
 
+# See `get_device_preprocessing`.
 DevicePreprocessing = Callable[..., jax.Array]
 
 

@@ -32,6 +32,7 @@ _OPERATIONS = {
     "autocontrast": (0, False),
     "equalize": (0, False),
 }
+# The names for `apply_operation`.
 OPERATIONS = tuple(_OPERATIONS)
 
 

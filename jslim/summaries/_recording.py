@@ -19,6 +19,7 @@ from jslim.core import checks
 from jslim.core.access import collect, frame
 from jslim.core.scopes import unique_op_name
 
+# The collection of what is recorded.
 SUMMARIES = "summaries"
 
 

@@ -41,7 +41,7 @@ class WandbWriter(RowWriter):
         found: dict[str, object] = {self._prefix + tag: value for tag, value in row.items()}
         for kind, tag, value in others:
             if kind == "histogram":
-                made = self._wandb.Histogram(np_histogram=_bins(value, _WANDB_BINS))
+                made: object = self._wandb.Histogram(np_histogram=_bins(value, _WANDB_BINS))
             else:
                 made = self._wandb.Image(to_uint8(value).squeeze())
             found[self._prefix + tag] = made

@@ -18,6 +18,7 @@ from jslim.core.errors import DataError
 from jslim.data.tfrecord import DataSources, Records, TFRecordFile, get_data_files
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
 
+# The key of a record, and its content.
 Record = tuple[str, bytes]
 # Takes the path of a file, and returns its records with `record_key(index)`.
 ReaderClass = Callable[..., Records]

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from jslim.core import checks
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner
 
+# The arrays of one item, by place or by name.
 Item = Sequence[ArrayLike] | Mapping[str, ArrayLike]
 
 
