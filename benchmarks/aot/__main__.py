@@ -2,8 +2,8 @@
 
     python -m benchmarks.aot [NETWORK ...] [--target=v5e:1x1,h100:1x1x1] [--batch-size=128]
         [--side=jslim,flax] [--rules=replicated|sharded] [--statistics=global|replica]
-        [--accumulation=N] [--reduce-dtype=DTYPE] [--choices=NAME=VALUE,...] [--full] [--largest=N]
-        [--bars]
+        [--accumulation=N] [--reduce-dtype=DTYPE] [--momentum-dtype=DTYPE]
+        [--choices=NAME=VALUE,...] [--full] [--largest=N] [--bars]
 
 No device is needed, only the compilers: `pip install -r requirements-aot.txt`, or `make aot`, which
 also compares all networks with Flax (`--bars`) and fails where one is behind.
@@ -57,6 +57,7 @@ BY_BLOCKS = {
     "mobilenet_v1": Leeway(flops=0.05),
     "mobilenet_v2": Leeway(flops=0.28, touched=0.005, temporaries=0.16),
 }
+OF_BOTH_SIDES = ("network", "target", "side", "batch_size", "image_size", "dtype")
 COLUMNS = (
     f"{'':34}{'TFLOP':>7}{'GB':>8}{'unpadded':>9}{'roofline':>9} {'bytes':>5}{'temp GB':>8}"
     f"{'donated':>9}{'secs':>6}"
@@ -84,6 +85,8 @@ def label(program: Program) -> str:
         text += f" {program.statistics}"
     if program.reduce_dtype:
         text += f" {program.reduce_dtype}"
+    if program.momentum_dtype:
+        text += f" momentum {program.momentum_dtype}"
     if program.accumulation > 1:
         text += f" {program.accumulation} parts"
     return text
@@ -175,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--statistics", default="global", choices=("global", "replica"))
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--reduce-dtype", help="of gradients, with statistics of replicas")
+    parser.add_argument("--momentum-dtype", help="of jslim's optimizer")
     parser.add_argument("--choices", default="", help="of jslim's lowering, to try")
     parser.add_argument("--full", action="store_true", help="a TPU's estimated cycles; minutes")
     parser.add_argument("--largest", type=int, default=0, help="operations to list")
@@ -196,10 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
             "install requirements-aot.txt, or run `make aot`"
         )
         return 0
-    of_jslim = {
-        name: getattr(flags, name)
-        for name in ("rules", "statistics", "accumulation", "reduce_dtype", "choices")
-    }
+    own = {field.name for field in dataclasses.fields(Program)} - set(OF_BOTH_SIDES)
+    of_jslim = {name: getattr(flags, name) for name in own}
     programs = [
         Program(
             network,

@@ -37,6 +37,7 @@ class Program:
     statistics: str = "global"  # of batch norm
     accumulation: int = 1  # parts of the batch, computed one after the other
     reduce_dtype: str | None = None  # of gradients, with statistics of replicas
+    momentum_dtype: str | None = None
     choices: str = ""  # of the lowering, to try: 'most_shifts_for_max=32'
 
     @property
@@ -141,7 +142,7 @@ def _lowered(program: Program) -> tuple[Any, Any]:
         rules = slim.learning.FULLY_SHARDED if program.rules == "sharded" else None
         train_op = slim.learning.create_train_op(
             nets.loss_fn(program.network, dtype, 1000),
-            nets.OPTIMIZER(),
+            slim.optimizers.momentum(1e-3, momentum_dtype=program.momentum_dtype),
             mesh=mesh,
             sharding_rules=rules or slim.learning.DATA_PARALLEL,
             batch_norm_statistics=program.statistics,

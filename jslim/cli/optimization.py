@@ -22,6 +22,10 @@ _ARGUMENTS = {
     "l2": ("L2 strength of {}.", Rules(least=0)),
     "learning_rate_power": ("Learning rate power of {}.", Rules(most=0)),
     "momentum": ("Momentum of the optimizer {}.", _DECAY),
+    "momentum_dtype": (
+        "In what {} keep momentum, or the first moment; bfloat16 is half its bytes.",
+        Rules(choices=("float32", "bfloat16")),
+    ),
     "rho": ("Decay of {}.", _DECAY),
     "use_nesterov": ("Whether {} is Nesterov's.", Rules()),
     "weight_decay": ("Decay of kernels by {}; see --weight_decay.", Rules(least=0)),
@@ -69,6 +73,12 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """The optimizer that the flags name."""
     return optimizers.get_optimizer(config.optimizer, learning_rate, **config.optimizer_arguments)
+
+
+def state_flags(config: OptimizerConfig) -> dict[str, str]:
+    """The flags that the optimizer's state depends on, by name."""
+    momentum_dtype = config.optimizer_arguments["momentum_dtype"] or "float32"
+    return {"optimizer": config.optimizer, "momentum_dtype": momentum_dtype}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jslim import checkpoints
@@ -62,12 +62,12 @@ class Start:
         return "starting from scratch"
 
 
-def find_start(config: StartConfig, optimizer: str) -> Start:
+def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
     """Finds the start by the flags and by what is in `--train_dir`.
 
     Args:
       config: The flags.
-      optimizer: The name of the optimizer.
+      of_optimizer: The flags that its state depends on, by name.
 
     Raises:
       UsageError: They contradict each other: another start than `--start_from` would happen, or
@@ -98,13 +98,14 @@ def find_start(config: StartConfig, optimizer: str) -> Start:
             "--start_from=resume"
         )
     contract = checkpoints.read_contract(resumed_from)
-    used = contract.get("optimizer", optimizer)
-    if used != optimizer:
-        raise UsageError(
-            f"the run in --train_dir, at {resumed_from}, used --optimizer={used}, and this start "
-            f"asks for {optimizer}; give --optimizer={used} to resume, or another "
-            "--train_dir to start anew"
-        )
+    for name, asked in of_optimizer.items():
+        used = contract.get(name, asked)
+        if used != asked:
+            raise UsageError(
+                f"the run in --train_dir, at {resumed_from}, used --{name}={used}, and this start "
+                f"asks for {asked}; give --{name}={used} to resume, or another --train_dir to "
+                "start anew"
+            )
     weights = contract.get("started_from")
     if given not in (None, weights):
         raise UsageError(

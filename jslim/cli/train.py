@@ -28,7 +28,7 @@ from jslim.cli.balance import BalanceConfig, class_weights
 from jslim.cli.classifier import Batch, Contract
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.length import LengthConfig
-from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer
+from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer, state_flags
 from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
 from jslim.cli.validation import ValidatedConfig, Validation
@@ -165,8 +165,9 @@ def train(config: TrainConfig) -> None:
     if config.preview_file:
         _draw_preview(config, config.preview_file, dataset, contract)
         return
-    start = starting.find_start(config, config.optimizer)
-    contract.update(started_from=start.weights, optimizer=config.optimizer)
+    of_optimizer = state_flags(config)
+    start = starting.find_start(config, of_optimizer)
+    contract.update(of_optimizer, started_from=start.weights)
     if start.resumed_from:
         held = {"validation_fraction": 0.0, **start.contract}  # of earlier versions
         classifier.check_contract(held, contract, config.train_dir)

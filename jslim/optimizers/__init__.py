@@ -6,67 +6,45 @@ gradient and w the variable. A learning rate is a number of at least 0.0 or a sc
 of the step, which starts at 0. An argument out of range is a ValueError.
 
 The state is float32, also for half-precision variables: in bfloat16, averages that move by a
-thousandth per step stand still. Updates have the dtype of their gradients.
+thousandth per step stand still. Updates have the dtype of their gradients. What moves by a tenth
+per step, momentum and Adam's first moment m, may be kept in bfloat16 (`momentum_dtype`): half its
+bytes, rounded once a step to 8 bits. All is computed in float32.
 """
 
 import functools
 import inspect
-import math
-import numbers
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from typing import ParamSpec
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
+from jax.typing import DTypeLike
 from optax import GradientTransformation
 from optax import ScalarOrSchedule as Rate
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
-from jslim.core.errors import did_you_mean
 from jslim.core.trees import PyTree
+from jslim.optimizers._arguments import check, check_known
+from jslim.optimizers._rates import get_learning_rate as get_learning_rate
 from jslim.optimizers._updates import FtrlState as FtrlState
 from jslim.optimizers._updates import Updated, decoupled, scale_by_adam, scale_by_ftrl
 
 _P = ParamSpec("_P")
-_Accepted = tuple[str, Callable[[float], bool]]
-_POSITIVE: _Accepted = ("above 0.0", lambda value: value > 0)
-_FRACTION: _Accepted = ("at least 0.0 and below 1.0", lambda value: 0 <= value < 1)
-# The range of arguments by name, in every function; others must be at least 0.0.
-_ACCEPTED: dict[str, _Accepted] = {
-    "learning_rate_power": ("at most 0.0", lambda value: value <= 0),
-    **dict.fromkeys(("decay_factor", "epsilon"), _POSITIVE),
-    **dict.fromkeys(("beta1", "beta2", "decay", "momentum", "rho"), _FRACTION),
-}
-_DECAY_TYPES = ("cosine", "exponential", "fixed", "polynomial", "step")
 _OPTIMIZERS: dict[str, Callable[..., GradientTransformation]] = {}
-
-
-def _check(where: str, **arguments: object) -> None:
-    for name, value in arguments.items():
-        words, holds = _ACCEPTED.get(name, ("at least 0.0", lambda value: value >= 0))
-        if not isinstance(value, numbers.Real):
-            raise TypeError(f"{where}: {name} must be a number {words}, got {value!r}")
-        if not (math.isfinite(value) and holds(float(value))):
-            raise ValueError(f"{where}: {name} must be {words}, got {value!r}")
-
-
-def _check_known(where: str, argument: str, name: str, known: Collection[str]) -> None:
-    hint = did_you_mean(str(name).lower(), known).removeprefix("; ")
-    checks.one_of(where, argument, name, sorted(known), hint=hint)
 
 
 def _widen(tree: PyTree) -> PyTree:
     def widen(x: jax.Array) -> jax.Array:
-        return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+        is_half = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+        return x.astype(jnp.float32) if is_half else x
 
     return jax.tree.map(widen, tree)
 
 
 def _optimizer(make: Callable[_P, GradientTransformation]) -> Callable[_P, GradientTransformation]:
-    """Checks the arguments of `make`, widens its state to float32, and lists it by its name."""
+    """Checks the arguments of `make`, has it compute in float32, and lists it by its name."""
     signature = inspect.signature(make)
 
     @functools.wraps(make)
@@ -75,11 +53,13 @@ def _optimizer(make: Callable[_P, GradientTransformation]) -> Callable[_P, Gradi
         # A schedule, or an array of optax.inject_hyperparams, has no value yet.
         if callable(given["learning_rate"]):
             del given["learning_rate"]
-        _check(make.__name__, **{k: v for k, v in given.items() if not isinstance(v, jax.Array)})
+        if (dtype := given.pop("momentum_dtype", None)) is not None:
+            checks.floating_dtype(make.__name__, "momentum_dtype", dtype)
+        check(make.__name__, **{k: v for k, v in given.items() if not isinstance(v, jax.Array)})
         inner = make(*args, **kwargs)
 
         def update(gradients: PyTree, state: PyTree, params: PyTree = None) -> Updated:
-            updates, state = inner.update(_widen(gradients), state, _widen(params))
+            updates, state = inner.update(*map(_widen, (gradients, state, params)))
             return jax.tree.map(lambda u, g: u.astype(g.dtype), updates, gradients), state
 
         return GradientTransformation(lambda params: inner.init(_widen(params)), update)
@@ -101,43 +81,62 @@ def sgd(learning_rate: Rate) -> GradientTransformation:
 
 @_optimizer
 def momentum(
-    learning_rate: Rate, momentum: float = 0.9, *, use_nesterov: bool = False
+    learning_rate: Rate,
+    momentum: float = 0.9,
+    *,
+    use_nesterov: bool = False,
+    momentum_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """TF's MomentumOptimizer: `a = momentum * a + g; w -= learning_rate * a`, a from 0.
 
-    With `use_nesterov`, `w -= learning_rate * (g + momentum * a)`.
+    With `use_nesterov`, `w -= learning_rate * (g + momentum * a)`. `momentum_dtype` is that in
+    which a is kept.
     """
-    return optax.sgd(learning_rate, momentum, nesterov=use_nesterov)
+    return optax.sgd(learning_rate, momentum, use_nesterov, momentum_dtype)
 
 
 @_optimizer
 def rmsprop(
-    learning_rate: Rate, *, decay: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-10
+    learning_rate: Rate,
+    *,
+    decay: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-10,
+    momentum_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """TF's RMSPropOptimizer: the mean of squares s starts at 1; in optax it starts at 0.
 
     `s = decay * s + (1 - decay) * g^2; a = momentum * a + learning_rate * g / sqrt(s + epsilon);
-    w -= a`.
+    w -= a`. `momentum_dtype` is that in which a is kept.
     """
-    # initial_scale=1.0, eps_in_sqrt=True
-    return optax.rmsprop(learning_rate, decay, epsilon, 1.0, True, momentum=momentum)
+    return optax.chain(  # optax.rmsprop, whose momentum has no dtype
+        optax.scale_by_rms(decay, epsilon, initial_scale=1.0, eps_in_sqrt=True),
+        optax.scale_by_learning_rate(learning_rate),
+        optax.trace(momentum, accumulator_dtype=momentum_dtype),
+    )
 
 
 @_optimizer
 def adam(
-    learning_rate: Rate, *, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    learning_rate: Rate,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    momentum_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """TF's AdamOptimizer; its epsilon is the "epsilon hat" of Kingma and Ba, 2015, section 2.
 
     `m = beta1 * m + (1 - beta1) * g; v = beta2 * v + (1 - beta2) * g^2;
     w -= learning_rate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon)`, t from 1.
     In optax.adam, epsilon is added after the bias correction of v and weighs less.
+    `momentum_dtype` is that in which m is kept.
     """
 
     def update_of(m: jax.Array, v: jax.Array, bias1: jax.Array, bias2: jax.Array) -> jax.Array:
         return jnp.sqrt(bias2) / bias1 * m / (jnp.sqrt(v) + epsilon)
 
-    rescale = scale_by_adam(beta1, beta2, update_of)
+    rescale = scale_by_adam(beta1, beta2, update_of, momentum_dtype)
     return optax.chain(rescale, optax.scale_by_learning_rate(learning_rate))
 
 
@@ -170,6 +169,7 @@ def adamw(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
     weight_decay: float = 0.01,
+    momentum_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), which TF-Slim lacks.
 
@@ -177,7 +177,7 @@ def adamw(
     where `m' = m / (1 - beta1^t)` and `v' = v / (1 - beta2^t)`. Only variables with two or more
     axes decay: kernels, but not biases or variables of normalization.
     """
-    return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay)
+    return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay, momentum_dtype)
 
 
 @_optimizer
@@ -188,6 +188,7 @@ def lamb(
     beta2: float = 0.999,
     epsilon: float = 1e-6,
     weight_decay: float = 0.01,
+    momentum_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """LAMB (You et al., 2020, https://arxiv.org/abs/1904.00962), for large batches.
 
@@ -196,7 +197,7 @@ def lamb(
     kernels decay, as in `adamw`.
     """
     ratio = optax.scale_by_trust_ratio()
-    return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay, ratio)
+    return decoupled(learning_rate, beta1, beta2, epsilon, weight_decay, momentum_dtype, ratio)
 
 
 @_optimizer
@@ -247,6 +248,7 @@ def get_optimizer(
     adamw_weight_decay: float = 0.01,
     lamb_epsilon: float = 1e-6,
     lamb_weight_decay: float = 0.01,
+    momentum_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """The optimizer of TF-Slim's training script, by its flags.
 
@@ -258,11 +260,14 @@ def get_optimizer(
       opt_epsilon: Epsilon of adadelta, adam and rmsprop. The script's default, 1.0, is not the
         default of these functions.
       momentum: Of momentum only.
+      momentum_dtype: In what momentum and rmsprop keep their momentum, and adam, adamw and lamb the
+        first moment; None is float32. TF-Slim lacks it.
 
     Returns:
       An optax transformation.
 
     Raises:
+      TypeError: An argument is no number, or `momentum_dtype` is not floating point.
       ValueError: There is no such optimizer, or a number is out of range.
 
     >>> weights = jnp.array([1.0, 2.0])
@@ -272,7 +277,7 @@ def get_optimizer(
     [0.98 1.96]
     """
     given = dict(locals())
-    _check_known("get_optimizer", "name", name, _OPTIMIZERS)
+    check_known("get_optimizer", "name", name, _OPTIMIZERS)
     arguments = {argument: given[flag] for argument, flag in flags_of_optimizer(name).items()}
     return _OPTIMIZERS[name](learning_rate, **arguments)
 
@@ -299,86 +304,6 @@ def flags_of_optimizer(name: str) -> dict[str, str]:
         names = (f"{name}_{argument}", f"adam_{argument}", f"opt_{argument}", argument)
         found[argument] = next(flag for flag in names if flag in flags)
     return found
-
-
-def get_learning_rate(
-    decay_type: str,
-    learning_rate: float,
-    *,
-    decay_steps: int | None = None,
-    decay_factor: float = 0.94,
-    end_learning_rate: float = 0.0001,
-    warmup_steps: float = 0,
-    boundaries: Sequence[float] = (),
-) -> optax.Schedule:
-    """The learning rate of TF-Slim's training script.
-
-    Differs from TF-Slim: the rate drops exactly at multiples of `decay_steps`. TF divides floats,
-    so that some drops are one step late (24 of the first 59 multiples of 41).
-
-    Args:
-      decay_type: "exponential" is `learning_rate * decay_factor ** (step // decay_steps)`;
-        "polynomial" is a line from `learning_rate` at step 0 to `end_learning_rate` at
-        `decay_steps` and after; "fixed" is `learning_rate`. TF-Slim lacks "cosine", half a cosine
-        wave in place of the line (Loshchilov and Hutter, 2017), and "step",
-        `learning_rate * decay_factor ** n` after n of the `boundaries`.
-      learning_rate: At least 0.0.
-      decay_steps: A whole number of at least 1; not needed for "fixed" and "step".
-      decay_factor: Above 0.0.
-      end_learning_rate: At least 0.0.
-      warmup_steps: Until this step the rate is at most `learning_rate * step / warmup_steps`. A
-        number of at least 0, not always whole: warm-up epochs * examples / batch size.
-      boundaries: For "step", at least one step, in rising order.
-
-    Returns:
-      A function of the step, an integer or an array of them, to float32 of its shape.
-
-    Raises:
-      TypeError: An argument is not a number.
-      ValueError: A number is out of range, or `decay_type` is unknown.
-
-    >>> print(get_learning_rate("exponential", 0.01, decay_steps=100)(jnp.array([99, 100])))
-    [0.01   0.0094]
-    """
-    where = "get_learning_rate"
-    _check_known(where, "decay_type", decay_type, _DECAY_TYPES)
-    _check(where, learning_rate=learning_rate, end_learning_rate=end_learning_rate)
-    _check(where, decay_factor=decay_factor, warmup_steps=warmup_steps)
-    if (decay_type == "step") != bool(boundaries) or list(boundaries) != sorted(boundaries):
-        raise ValueError(
-            f"{where}: boundaries must be steps in rising order, and go with the decay_type 'step' "
-            f"alone; got {list(boundaries)} for {decay_type!r}"
-        )
-    period = 1 if decay_type in ("fixed", "step") else decay_steps
-    if not (isinstance(period, int) and period > 0):
-        raise ValueError(
-            f"{where}: decay_steps must be a whole number of at least 1 for {decay_type!r}, got "
-            f"{decay_steps!r}; it is epochs per decay * examples / batch size"
-        )
-
-    def from_start_to_end(share_left: jax.Array) -> jax.Array:
-        return (learning_rate - end_learning_rate) * share_left + end_learning_rate
-
-    def schedule(step: ArrayLike) -> jax.Array:
-        step = jnp.asarray(step)
-        # optax's schedules divide floats as TF's do; with integers the boundaries are exact.
-        if decay_type == "exponential":
-            rate = learning_rate * decay_factor ** jnp.float32(step // period)
-        elif decay_type == "step":
-            passed = [jnp.float32(jnp.float32(step) >= boundary) for boundary in boundaries]
-            rate = learning_rate * decay_factor ** sum(passed, jnp.float32(0))
-        elif decay_type == "cosine":
-            share = jnp.float32(jnp.minimum(step, period)) / period
-            rate = from_start_to_end(0.5 * (1.0 + jnp.cos(jnp.pi * share)))
-        elif decay_type == "polynomial":
-            rate = from_start_to_end(jnp.float32(period - jnp.minimum(step, period)) / period)
-        else:
-            rate = jnp.full_like(step, learning_rate, jnp.float32)
-        if warmup_steps:
-            rate = jnp.minimum(learning_rate * jnp.float32(step) / warmup_steps, rate)
-        return rate
-
-    return schedule
 
 
 _tf_slim_names.answer_in(__name__)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 from optax import GradientTransformation
 from optax import ScalarOrSchedule as Rate
 
@@ -15,7 +16,10 @@ Updated = tuple[PyTree, PyTree]  # the updates and the next state
 
 
 def scale_by_adam(
-    beta1: float, beta2: float, update_of: Callable[..., jax.Array]
+    beta1: float,
+    beta2: float,
+    update_of: Callable[..., jax.Array],
+    momentum_dtype: DTypeLike | None,
 ) -> GradientTransformation:
     """Adam's m and v; the update is `update_of(m, v, 1 - beta1^t, 1 - beta2^t)`."""
 
@@ -29,9 +33,11 @@ def scale_by_adam(
         def update_one(m: jax.Array, v: jax.Array) -> jax.Array:
             return update_of(m, v, *(bias.astype(m.dtype) for bias in biases))
 
-        return jax.tree.map(update_one, mu, nu), optax.ScaleByAdamState(count, mu, nu)
+        updates = jax.tree.map(update_one, mu, nu)
+        kept = optax.tree.cast(mu, momentum_dtype)
+        return updates, optax.ScaleByAdamState(count, kept, nu)
 
-    return GradientTransformation(optax.scale_by_adam().init, update)
+    return GradientTransformation(optax.scale_by_adam(mu_dtype=momentum_dtype).init, update)
 
 
 def decoupled(
@@ -40,6 +46,7 @@ def decoupled(
     beta2: float,
     epsilon: float,
     weight_decay: float,
+    momentum_dtype: DTypeLike | None,
     *more: GradientTransformation,
 ) -> GradientTransformation:
     """Adam's update plus the decay of kernels, then `more`.
@@ -47,9 +54,11 @@ def decoupled(
     optax.adamw and optax.lamb subtract powers of the betas from 1 in float32, so that their first
     updates have relative errors of 1e-5.
     """
-    rescale = scale_by_adam(
-        beta1, beta2, lambda m, v, bias1, bias2: m / bias1 / (jnp.sqrt(v / bias2) + epsilon)
-    )
+
+    def update_of(m: jax.Array, v: jax.Array, bias1: jax.Array, bias2: jax.Array) -> jax.Array:
+        return m / bias1 / (jnp.sqrt(v / bias2) + epsilon)
+
+    rescale = scale_by_adam(beta1, beta2, update_of, momentum_dtype)
 
     def is_kernel(params: PyTree) -> PyTree:
         return jax.tree.map(lambda x: x.ndim > 1, params)

@@ -97,13 +97,16 @@ def test_the_same_command_again_goes_on_where_it_stopped(trained, tmp_path, capf
     )
 
 
-def test_another_optimizer_does_not_resume(trained, capfd):
-    flags = ["train.py", *DIGITS, f"--train_dir={trained}", "--max_number_of_steps=7"]
-    assert train.main([*flags, "--optimizer=adam"]) == 2
+@pytest.mark.parametrize(
+    ("flag", "used", "asked"),
+    [("optimizer", "momentum", "adam"), ("momentum_dtype", "float32", "bfloat16")],
+)
+def test_another_state_of_the_optimizer_does_not_resume(flag, used, asked, trained, capfd):
+    flags = ["train.py", *DIGITS, *QUICK, f"--train_dir={trained}", "--max_number_of_steps=7"]
+    assert train.main([*flags, f"--{flag}={asked}"]) == 2
     assert capfd.readouterr().err.splitlines()[-1] == (
-        f"train.py: the run in --train_dir, at {trained}/6, used --optimizer=momentum, and this "
-        "start asks for adam; give --optimizer=momentum to resume, or another --train_dir to start "
-        "anew"
+        f"train.py: the run in --train_dir, at {trained}/6, used --{flag}={used}, and this start "
+        f"asks for {asked}; give --{flag}={used} to resume, or another --train_dir to start anew"
     )
 
 

@@ -130,6 +130,8 @@ def test_the_flags_of_the_optimizers_are_the_arguments_of_get_optimizer():
     assert list(rules["adam_beta2"]["counts_with"][1]) == ["adam", "adamw", "lamb"]
     assert list(rules["opt_epsilon"]["counts_with"][1]) == ["adadelta", "adam", "rmsprop"]
     assert list(rules["use_nesterov"]["counts_with"][1]) == ["momentum"]
+    of_momentum = ["adam", "adamw", "lamb", "momentum", "rmsprop"]
+    assert list(rules["momentum_dtype"]["counts_with"][1]) == of_momentum
 
 
 def test_the_help_of_dataset_name_names_every_data_set():

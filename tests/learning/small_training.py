@@ -43,11 +43,10 @@ def loss_fn(batch):
     return -jnp.mean(jnp.take_along_axis(log_p, batch["label"][:, None], 1))
 
 
-def run(logdir, number_of_steps=NUMBER_OF_STEPS, **options):
+def run(logdir, number_of_steps=NUMBER_OF_STEPS, momentum_dtype=None, **options):
     """Trains and gives the final state; a second call with the same logdir goes on."""
-    train_op = learning.create_train_op(
-        loss_fn, optimizers.momentum(0.1, 0.9), moving_average_decay=0.9
-    )
+    optimizer = optimizers.momentum(0.1, 0.9, momentum_dtype=momentum_dtype)
+    train_op = learning.create_train_op(loss_fn, optimizer, moving_average_decay=0.9)
     with data.batches(dataset(), 8, is_training=True, preprocessing_fn=preprocess, seed=3) as b:
         return learning.train(
             train_op,
