@@ -10,25 +10,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jslim import data, layers, learning, losses, optimizers, summaries
+from jslim import data, layers, learning, losses, summaries
 from jslim.cli import (
+    balance,
     classifier,
     distributed,
+    finding,
     flags,
     held_back,
     length,
     preview,
+    rates,
     scoring,
     starting,
 )
 from jslim.cli.augmentation import AugmentationConfig, make_augmentation
-from jslim.cli.balance import BalanceConfig, class_weights
+from jslim.cli.balance import BalanceConfig
 from jslim.cli.classifier import Batch, Contract
-from jslim.cli.flags import UsageError, flag
-from jslim.cli.length import LengthConfig
+from jslim.cli.finding import FindConfig
+from jslim.cli.flags import Config, UsageError, flag
 from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer, state_flags
+from jslim.cli.rates import LearningRateConfig
 from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
 from jslim.cli.validation import ValidatedConfig, Validation
@@ -43,7 +47,7 @@ logger = logging.getLogger("jslim")
 
 
 @dataclass(frozen=True)
-class LoopConfig(LengthConfig):
+class LoopConfig(Config):
     """The seed, and what is written when.
 
     Attributes:
@@ -64,53 +68,15 @@ class LoopConfig(LengthConfig):
     preview_file: str | None = flag(None, path=partial(output_file, formats=PICTURE))
 
 
-_DECAY_TYPE = "learning_rate_decay_type"
-
-
-@dataclass(frozen=True)
-class LearningRateConfig(LoopConfig):
-    """The learning rate.
-
-    Attributes:
-      learning_rate_decay_type: fixed, exponential, polynomial, step or cosine (over
-        --max_number_of_steps or --num_epochs).
-      learning_rate_boundaries: Comma-separated epochs at which step decay multiplies by
-        --learning_rate_decay_factor.
-      learning_rate: The learning rate to start with.
-      end_learning_rate: Where polynomial and cosine decay end.
-      learning_rate_decay_factor: Factor of each exponential decay.
-      num_epochs_per_decay: Epochs after which the learning rate decays, counted with --batch_size,
-        as in TF-Slim.
-      warmup_epochs: Epochs of linear warm-up from 0, counted with the images of all clones.
-    """
-
-    learning_rate_decay_type: str = flag("exponential", differs="also cosine and step")
-    learning_rate_boundaries: str | None = flag(None, counts_with=(_DECAY_TYPE, ("step",)))
-    learning_rate: float = flag(0.01, least=0)
-    end_learning_rate: float = flag(
-        0.0001, least=0, counts_with=(_DECAY_TYPE, ("polynomial", "cosine"))
-    )
-    learning_rate_decay_factor: float = flag(
-        0.94, above=0, counts_with=(_DECAY_TYPE, ("exponential", "step"))
-    )
-    num_epochs_per_decay: float = flag(
-        2.0,
-        above=0,
-        counts_with=(_DECAY_TYPE, ("exponential", "polynomial")),
-        differs="counts epochs with `--batch_size`, as in TF-Slim: with several clones each goes "
-        "over so many epochs. What is new, `--warmup_epochs` and `--learning_rate_boundaries`, "
-        "counts with the images of all clones",
-    )
-    warmup_epochs: float = flag(0.0, least=0)
-
-
 @dataclass(frozen=True)
 class TrainConfig(
     LearningRateConfig,
+    LoopConfig,
     OptimizerConfig,
     StepConfig,
     AugmentationConfig,
     BalanceConfig,
+    FindConfig,
     ValidatedConfig,
 ):
     """The network that is trained.
@@ -165,30 +131,25 @@ def train(config: TrainConfig) -> None:
     if config.preview_file:
         _draw_preview(config, config.preview_file, dataset, contract)
         return
+    class_weights = balance.class_weights(config, dataset, config.skip_bad_records)
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    if config.find_learning_rate:
+        finding.find(
+            config,
+            partial(_train_op, config, contract, mesh, class_weights),
+            data.prefetch_to_device(_host_batches(config, dataset, contract), sharding),
+            config.seed,
+            starting.make_init_fn(config, network, dataset.class_names),
+        )
+        return
     of_optimizer = state_flags(config)
     start = starting.find_start(config, of_optimizer)
     contract.update(of_optimizer, started_from=start.weights)
     if start.resumed_from:
         held = {"validation_fraction": 0.0, **start.contract}  # of earlier versions
         classifier.check_contract(held, contract, config.train_dir)
-    learning_rate = _learning_rate(config, dataset.num_samples)
-    weights = class_weights(config, dataset, config.skip_bad_records)
-    train_op = learning.create_train_op(
-        _loss_function(config, contract, learning_rate, weights),
-        make_optimizer(config, learning_rate),
-        variables_to_train=flags.scopes_of(config.trainable_scopes) or None,
-        clip_gradient_norm=config.clip_gradient_norm,
-        clip_global_norm=config.clip_global_norm,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        report_norms=config.report_norms,
-        check_numerics=config.check_numerics == "loss" or config.check_numerics,
-        sharding_rules=learning.FULLY_SHARDED if config.shard_state else learning.DATA_PARALLEL,
-        batch_norm_statistics=config.batch_norm_statistics,
-        reduce_dtype=config.reduce_dtype,
-        moving_average_decay=config.moving_average_decay,
-        freeze_batch_norm=config.freeze_batch_norm,
-        mesh=mesh,
-    )
+    learning_rate = rates.make_learning_rate(config, dataset.num_samples)
+    train_op = _train_op(config, contract, mesh, class_weights, learning_rate)
     host = _host_batches(config, dataset, contract)
     if dataset.num_classes == 1:
         logger.warning(
@@ -202,7 +163,7 @@ def train(config: TrainConfig) -> None:
         validation = Validation(config, contract, validated)
         if validation.dataset is not validated:
             _check_evaluated_split(config, dataset, validation.dataset)
-    batches = data.prefetch_to_device(host, NamedSharding(mesh, PartitionSpec("data")))
+    batches = data.prefetch_to_device(host, sharding)
     with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
         backend = jax.default_backend()
         logger.info(
@@ -234,6 +195,31 @@ def train(config: TrainConfig) -> None:
             after_step=validation,
             profile_steps=_profile_steps(config),
         )
+
+
+def _train_op(
+    config: TrainConfig,
+    contract: Contract,
+    mesh: Mesh,
+    class_weights: np.ndarray | None,
+    learning_rate: optax.Schedule,
+) -> learning.TrainOp:
+    return learning.create_train_op(
+        _loss_function(config, contract, learning_rate, class_weights),
+        make_optimizer(config, learning_rate),
+        variables_to_train=flags.scopes_of(config.trainable_scopes) or None,
+        clip_gradient_norm=config.clip_gradient_norm,
+        clip_global_norm=config.clip_global_norm,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        report_norms=config.report_norms,
+        check_numerics=config.check_numerics == "loss" or config.check_numerics,
+        sharding_rules=learning.FULLY_SHARDED if config.shard_state else learning.DATA_PARALLEL,
+        batch_norm_statistics=config.batch_norm_statistics,
+        reduce_dtype=config.reduce_dtype,
+        moving_average_decay=config.moving_average_decay,
+        freeze_batch_norm=config.freeze_batch_norm,
+        mesh=mesh,
+    )
 
 
 def _host_batches(
@@ -285,42 +271,11 @@ def _profile_steps(config: LoopConfig) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
-def _learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedule:
-    # The decay counts epochs of one clone, as in TF-Slim; warm-up and boundaries those of all.
-    decay_steps = int(num_samples / config.batch_size * config.num_epochs_per_decay)
-    steps_per_epoch = num_samples / classifier.global_batch_size(config)
-    if config.learning_rate_decay_type == "cosine":
-        last_step = length.number_of_steps(config, num_samples)
-        if last_step is None:
-            raise UsageError(
-                "--learning_rate_decay_type=cosine: --max_number_of_steps, at which it ends, is "
-                "not given; give it, or --num_epochs"
-            )
-        decay_steps = last_step
-    epochs = flags.scopes_of(config.learning_rate_boundaries)
-    try:
-        boundaries = [float(epoch) * steps_per_epoch for epoch in epochs]
-    except ValueError:
-        raise UsageError(
-            "--learning_rate_boundaries must be numbers of epochs with commas between, got "
-            f"{config.learning_rate_boundaries!r}"
-        ) from None
-    return optimizers.get_learning_rate(
-        config.learning_rate_decay_type,
-        config.learning_rate,
-        boundaries=boundaries,
-        decay_steps=decay_steps,
-        decay_factor=config.learning_rate_decay_factor,
-        end_learning_rate=config.end_learning_rate,
-        warmup_steps=steps_per_epoch * config.warmup_epochs,
-    )
-
-
 def _loss_function(
     config: TrainConfig,
     contract: Contract,
     learning_rate: optax.Schedule,
-    weights_of_classes: np.ndarray | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> Callable[[Batch], tuple[jax.Array, dict[str, jax.Array]]]:
     num_classes = contract["num_classes"]
     network = classifier.network_fn(contract, config, config.weight_decay, is_training=True)
@@ -334,9 +289,9 @@ def _loss_function(
         with layers.recompute_scopes(*flags.scopes_of(config.recompute_scopes)):
             logits, end_points = network(images)
         weights, smoothing = batch["weights"], config.label_smoothing
-        if weights_of_classes is not None:
+        if class_weights is not None:
             # Mixed labels have a mixed weight. Not by a matrix product, which rounds on a TPU.
-            weights = weights * jnp.sum(one_hot * weights_of_classes[None], axis=-1)
+            weights = weights * jnp.sum(one_hot * class_weights[None], axis=-1)
         if "AuxLogits" in end_points:
             losses.softmax_cross_entropy(
                 end_points["AuxLogits"].astype(jnp.float32),

@@ -23,6 +23,8 @@ from jslim.learning.mesh import data_mesh as data_mesh
 from jslim.learning.mesh import shard_batch as shard_batch
 from jslim.learning.optimizing import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
 from jslim.learning.optimizing import optimize_loss as optimize_loss
+from jslim.learning.rate_finder import LearningRateTest as LearningRateTest
+from jslim.learning.rate_finder import find_learning_rate as find_learning_rate
 from jslim.learning.sharding import DATA_PARALLEL as DATA_PARALLEL
 from jslim.learning.sharding import FULLY_SHARDED as FULLY_SHARDED
 from jslim.learning.sharding import largest_axis as largest_axis

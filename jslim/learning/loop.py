@@ -143,7 +143,7 @@ def train(
             opened.enter_context(directory)
             restored = directory.restore(train_op.init_shapes(rng, source.example))
         if restored is None:
-            state = _initialize(train_op, rng, source.example, init_fn)
+            state = initialized(train_op, rng, source.example, init_fn)
         else:
             state = restored.state
             logger.info("going on from step %d of %s", restored.step, logdir)
@@ -191,9 +191,10 @@ def _check_types(train_op: object, batches: object) -> None:
         )
 
 
-def _initialize(
+def initialized(
     train_op: TrainOp, rng: jax.Array | int, example: PyTree, init_fn: InitFn | None
 ) -> TrainState:
+    """The state that training starts from; the arguments are those of `train`."""
     state = train_op.init(rng, example)
     if init_fn is None:
         return state

@@ -27,6 +27,7 @@ class Source(Iterator[PyTree]):
 
     Args:
       batches: The argument of `train`.
+      where: The function, for errors.
 
     Attributes:
       example: A batch, or the shapes of one.
@@ -38,7 +39,7 @@ class Source(Iterator[PyTree]):
       ValueError: There is no batch.
     """
 
-    def __init__(self, batches: Iterable[PyTree]):
+    def __init__(self, batches: Iterable[PyTree], where: str = "train"):
         self._batches = batches
         self._iterator = iter(batches)
         owners = (owner for owner in (self._iterator, batches) if isinstance(owner, Positioned))
@@ -55,7 +56,7 @@ class Source(Iterator[PyTree]):
             self._position_before = copy.deepcopy(self.position())
             self.example = next(self._iterator, None)
             if self.example is None:
-                raise ValueError("train: the batches are empty; there is nothing to train on")
+                raise ValueError(f"{where}: the batches are empty; there is nothing to train on")
             self._drawn = [self.example]
 
     def __next__(self) -> PyTree:

@@ -6,8 +6,9 @@ import types
 import numpy as np
 import pytest
 
-from jslim.cli import length, train
+from jslim.cli import length
 from jslim.cli.flags import UsageError
+from jslim.cli.rates import make_learning_rate
 
 FLAGS = {
     "batch_size": 10,
@@ -28,7 +29,7 @@ EXPONENTIAL = {**FIXED, "learning_rate_decay_type": "exponential"}
 
 
 def rates(steps, num_samples=400, **flags):
-    schedule = train._learning_rate(types.SimpleNamespace(**{**FLAGS, **flags}), num_samples)
+    schedule = make_learning_rate(types.SimpleNamespace(**{**FLAGS, **flags}), num_samples)
     return [float(schedule(np.int32(step))) for step in steps]
 
 
