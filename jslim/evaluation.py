@@ -23,7 +23,7 @@ from jslim import checkpoints
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError
-from jslim.core.trees import PyTree
+from jslim.core.trees import PyTree, check_kept
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
 from jslim.learning import mesh as meshes
@@ -90,6 +90,12 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
       `evaluate(variables, batches, num_evals=None)`, which returns the values of
       `metrics.finalize`.
     """
+    hint = "make one of several by slim.metrics.aggregate_metric_map({name: metric})"
+    if callable(metrics):
+        hint = f"call it, {getattr(metrics, '__name__', 'it')}()"
+    accepted = "a metric such as slim.metrics.streaming_accuracy()"
+    checks.instance("evaluation", "metrics", metrics, Metric, accepted, hint)
+    checks.function("evaluation", "eval_fn", eval_fn, "of variables and a batch")
     mesh = mesh or meshes.data_mesh(1)
     whole = NamedSharding(mesh, PartitionSpec())
 
@@ -97,14 +103,21 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
     def update(variables: Variables, state: PyTree, batch: Batch) -> PyTree:
         data = eval_fn(variables, batch)
         weights = batch.get("weights") if isinstance(batch, Mapping) else None
-        if isinstance(data, Mapping):
-            return metrics.update(state, **{"weights": weights, **data})
-        data = data if isinstance(data, tuple) else (data,)
-        return metrics.update(state, *data, weights=weights)
+        try:
+            if isinstance(data, Mapping):
+                return metrics.update(state, **{"weights": weights, **data})
+            data = data if isinstance(data, tuple) else (data,)
+            return metrics.update(state, *data, weights=weights)
+        except TypeError as error:
+            raise TypeError(
+                "evaluation: eval_fn must return what metrics.update takes after the state, such "
+                f"as (predictions, labels), but it returned {_shown(data)}; {error}"
+            ) from error
 
     def evaluate(variables: Variables, batches: Batches, num_evals: int | None = None) -> Values:
         if num_evals is not None:
             checks.count("evaluation", "num_evals", num_evals)
+        check_kept("evaluation", variables)
         variables, state = jax.tree.map(lambda leaf: put(leaf, whole), (variables, metrics.init()))
         if hasattr(batches, "rewind"):
             batches.rewind()
@@ -129,6 +142,18 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
         return jax.tree.map(np.asarray, values)
 
     return evaluate
+
+
+def _shown(data: object) -> str:
+    """What an `eval_fn` returned, by its shapes: `[2, 5]`, `([2, 5], dict)`."""
+    if isinstance(data, tuple) and len(data) == 1:
+        return _shown(data[0])
+    if isinstance(data, tuple):
+        return f"({', '.join(map(_shown, data))})"
+    if isinstance(data, Mapping):
+        return f"a dict of {', '.join(map(repr, data))}"
+    shape = getattr(data, "shape", None)
+    return type(data).__name__ if shape is None else f"an array of shape {shape}"
 
 
 def evaluate_once(

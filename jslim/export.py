@@ -27,6 +27,7 @@ import numpy as np
 
 from jslim import checkpoints, prediction, tf_checkpoint
 from jslim.checkpoints import contract as _contract
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.selection import get_variables
 from jslim.data.given_images import Image
@@ -318,3 +319,6 @@ def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
             f"{jax.__version__} cannot read it; install that version or a newer one"
         ) from error
     return ExportedClassifier(exported, contract, os.fspath(path))
+
+
+_tf_slim_names.answer_in(__name__)

@@ -21,6 +21,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.initial_values import NamedInitializer
 
 __all__ = [
@@ -334,3 +335,6 @@ def glorot_uniform_initializer(
 ) -> variance_scaling_initializer:
     """TensorFlow's default for a floating variable: the values of `xavier_initializer()`."""
     return xavier_initializer(True, seed, dtype)
+
+
+_tf_slim_names.answer_in(__name__)

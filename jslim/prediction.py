@@ -22,6 +22,7 @@ import numpy as np
 from jslim import checkpoints
 from jslim.checkpoints import contract as _contract
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.model import Model
 from jslim.core.selection import get_variables
@@ -353,3 +354,6 @@ def _completed(
             "background first, 1001"
         )
     return contract
+
+
+_tf_slim_names.answer_in(__name__)

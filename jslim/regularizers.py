@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.names import Regularizer
 
 __all__ = [
@@ -169,6 +170,9 @@ def sum_regularizer(
     >>> float(sum_regularizer([l1_regularizer(0.5), None, l2_regularizer(1.0)])(jnp.ones([2])))
     2.0
     """
+    for index, regularizer in enumerate(regularizer_list):
+        where = "sum_regularizer"
+        checks.function_of(where, f"regularizer_list[{index}]", regularizer, checks.REGULARIZER)
     present = tuple(regularizer for regularizer in regularizer_list if regularizer is not None)
     return _SumRegularizer(present) if present else None
 
@@ -189,6 +193,7 @@ def apply_regularization(regularizer: Regularizer, weights_list: object) -> jax.
     >>> float(apply_regularization(l2_regularizer(1.0), [jnp.ones([2]), jnp.ones([4])]))
     3.0
     """
+    checks.function_of("apply_regularization", "regularizer", regularizer, checks.REGULARIZER)
     weights = jax.tree.leaves(weights_list)
     if not weights:
         raise ValueError(
@@ -206,3 +211,6 @@ def apply_regularization(regularizer: Regularizer, weights_list: object) -> jax.
             )
         total = total + jnp.asarray(penalty, jnp.float32)
     return total
+
+
+_tf_slim_names.answer_in(__name__)

@@ -15,6 +15,7 @@ import optax
 from jax.sharding import Mesh
 
 from jslim import learning as _learning
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.model import Model
 from jslim.learning.gradients import GradientsFn
 from jslim.learning.gradients import add_gradients_summaries as add_gradients_summaries
@@ -137,3 +138,6 @@ def train(
         save_interval_secs=float("inf") if save_checkpoint_secs is None else save_checkpoint_secs,
         contract=contract,
     )
+
+
+_tf_slim_names.answer_in(__name__)

@@ -229,6 +229,8 @@ def _make(
     where = f"variable {name!r}"
     around = frame(where)
     run, scope, _ = around
+    checks.function_of(where, "initializer", initializer, checks.INITIALIZER)
+    checks.function_of(where, "regularizer", regularizer, checks.REGULARIZER)
     if not is_new:
         initializer = scope.initializer if initializer is None else initializer
         regularizer = scope.regularizer if regularizer is None else regularizer

@@ -44,3 +44,6 @@ from jslim.checkpoints._weights import moving_averages as moving_averages
 from jslim.checkpoints._weights import read_weights as read_weights
 from jslim.checkpoints._weights import restore_variables as restore_variables
 from jslim.checkpoints._weights import takes_averages as takes_averages
+from jslim.core import tf_slim_names as _tf_slim_names
+
+_tf_slim_names.answer_in(__name__)

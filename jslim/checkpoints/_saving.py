@@ -10,7 +10,7 @@ import numpy as np
 
 from jslim.checkpoints import _arrays, _format, _trees
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf
-from jslim.core.trees import PyTree, Variables
+from jslim.core.trees import PyTree, Variables, check_kept
 from jslim.host.processes import run_together
 
 Leaves = dict[str, Leaf]
@@ -23,8 +23,9 @@ def arrays_of(state: PyTree) -> tuple[Variables, Leaves]:
 
     Raises:
       TypeError: A leaf cannot be saved.
-      ValueError: There are no leaves, or two have the same name.
+      ValueError: There are no leaves, or two of one name, or a training step has used them up.
     """
+    check_kept("CheckpointManager.save", state)
     leaves = _trees.named_leaves(state)
     if not leaves:
         raise ValueError("CheckpointManager.save: the state holds no arrays.")

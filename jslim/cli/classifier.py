@@ -140,7 +140,7 @@ def num_channels(dataset: ImageDataset, skip_bad_records: int) -> int:
             return int(dataset[index]["image"].shape[-1])
         except DataError as error:
             if index >= skip_bad_records:
-                raise data.BadRecordError(str(error)) from error
+                raise data.BadRecordError.of(error) from error
     raise DataError(f"no record of {dataset.name!r} can be read.")
 
 

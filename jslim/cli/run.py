@@ -88,10 +88,10 @@ def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -
     except _USER_ERRORS as error:
         if os.environ.get("JSLIM_TRACEBACK"):
             raise
-        hint = ""
-        if isinstance(error, BadRecordError) and hasattr(config, "skip_bad_records"):
-            hint = "; give --skip_bad_records=N to leave out as many as N records like it"
-        return _fail(argv, str(error) + hint)
+        text = str(error)
+        if isinstance(error, BadRecordError):
+            text = text.replace("skip_bad_records=", "--skip_bad_records=")
+        return _fail(argv, text)
     return 0
 
 

@@ -4,8 +4,10 @@ A `Frame` holds the current run of a model function and the current variable sco
 """
 
 import contextvars
+import sys
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 
 from jslim.core.errors import ScopeError
@@ -39,11 +41,25 @@ def frame(what: str) -> Frame:
     """
     current = FRAME.get()
     if current is None:
-        raise ScopeError(
-            f"{what} only works inside a model function; wrap the function that calls it in "
-            "slim.Model(fn) and call .init and .apply"
-        )
+        remedy = "wrap the function that calls it in slim.Model(fn) and call .init and .apply"
+        if (module := _linen_module()) is not None:
+            remedy = (
+                f"{module} is a Linen module: write a model function fn, and call "
+                "slim.Model(fn)(inputs) in the module's @nn.compact method"
+            )
+        raise ScopeError(f"{what} only works inside a model function; {remedy}")
     return current
+
+
+def _linen_module() -> str | None:
+    """The class of the Linen module whose method is running; None outside of any."""
+    at = sys._getframe(1)
+    while at.f_back is not None:
+        at = at.f_back
+        running = at.f_locals.get("self")
+        if isinstance(running, nn.Module) and not at.f_globals["__name__"].startswith("jslim."):
+            return type(running).__name__
+    return None
 
 
 def is_running() -> bool:

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from jslim.core import checks
+from jslim.core.arguments import has_no_argument, misfit
 from jslim.core.context import changed_context, context
 from jslim.core.defaults import ArgScope as ArgScope
 from jslim.core.defaults import Defaults
@@ -103,7 +104,7 @@ def add_arg_scope(func: _F) -> _F:
     parameters = signature.parameters.values()
     op = _Op(
         key=f"{func.__module__}.{func.__qualname__}#{next(_NUMBERS)}",
-        name=func.__name__,
+        name=getattr(func, "_shown_name", func.__name__),
         signature=signature,
         parameters=tuple(p.name for p in parameters if p.kind in by_name),
         positional=tuple(p.name for p in parameters if p.kind in by_position),
@@ -119,7 +120,12 @@ def add_arg_scope(func: _F) -> _F:
                 if name not in kwargs and name not in given:
                     kwargs[name] = value
         around = current.around_ops
-        return func(*args, **kwargs) if around is None else around(func, args, kwargs)
+        try:
+            return func(*args, **kwargs) if around is None else around(func, args, kwargs)
+        except TypeError:
+            if (error := misfit(op.name, signature, args, kwargs)) is not None:
+                raise error from None
+            raise
 
     with_scope._arg_scope_op = op  # type: ignore[attr-defined]
     with_scope._key_op = op.key  # type: ignore[attr-defined]  # TF-Slim's name of it
@@ -210,10 +216,8 @@ class arg_scope(contextlib.ContextDecorator):
         )
         for name in values:
             if name not in op.parameters and not op.takes_any:
-                raise _UnknownArgument(
-                    f"arg_scope: {op.name} has no argument {name!r}"
-                    f"{did_you_mean(name, op.parameters)} (it has {', '.join(op.parameters)})"
-                )
+                problem = has_no_argument(op.name, name, op.parameters)
+                raise _UnknownArgument(f"arg_scope: {problem}")
         return Defaults(values, self._site, within)
 
     def _recreate_cm(self) -> "arg_scope":

@@ -5,6 +5,7 @@ are `ValueError`s, so that a program can catch any bad argument by that class.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -23,13 +24,26 @@ class DataError(ValueError):
 def nearest(name: str, candidates: Iterable[str]) -> list[str]:
     """The three candidates most like `name`, best first; those that contain it count as near.
 
+    Case does not count, and a capital within a name is like an underscore.
+
     >>> nearest("strid", ["padding", "stride", "strides"])
     ['stride', 'strides']
+    >>> nearest("SoftmaxCrossEntropy", ["softmax_cross_entropy", "log_loss"])
+    ['softmax_cross_entropy']
     """
-    candidates = list(dict.fromkeys(candidates))
-    close = difflib.get_close_matches(name, candidates, cutoff=0.5)
-    containing = [c for c in candidates if name and name in c and c not in close]
-    return (close + containing)[:3]
+    looks: dict[str, list[str]] = {}
+    for candidate in dict.fromkeys(candidates):
+        looks.setdefault(_look(candidate), []).append(candidate)
+    look = _look(name)
+    close = difflib.get_close_matches(look, looks, cutoff=0.6)
+    containing = [other for other in looks if look and look in other and other not in close]
+    found = close + containing or difflib.get_close_matches(look, looks, cutoff=0.5)
+    return [candidate for other in found for candidate in looks[other]][:3]
+
+
+def _look(name: str) -> str:
+    """The name as it is compared: `BatchNorm` as `batch_norm`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

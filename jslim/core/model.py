@@ -3,11 +3,14 @@
 import contextlib
 import contextvars
 import dataclasses
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from jslim.core import checks
 from jslim.core.access import FRAME, Frame, frame
@@ -16,6 +19,7 @@ from jslim.core.names import VariableScope, user_site
 from jslim.core.run import Run
 from jslim.core.scopes import variable_scope
 from jslim.core.store import Store
+from jslim.core.trees import check_kept
 
 _RECORDS: contextvars.ContextVar[list[Run] | None] = contextvars.ContextVar("records", default=None)
 
@@ -54,10 +58,59 @@ class Model(nn.Module):
 
     fn: Callable[..., Any]
 
-    @nn.compact
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __post_init__(self) -> None:
         hint = "give the function itself, and its arguments to init and apply"
         checks.function("Model", "fn", self.fn, "of arrays", hint)
+        super().__post_init__()
+
+    @nn.nowrap
+    def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function with variables; `mutable` and `rngs` are those of Linen's `apply`.
+
+        Args:
+          variables: The tree that `init` returned.
+          *args, **kwargs: The arguments of the function. `mutable=['batch_stats']` also returns
+            that collection; `rngs={'dropout': key}` gives random keys.
+
+        Raises:
+          TypeError: `variables` is something else.
+          ValueError: They were given to a training step, which has used up their memory.
+        """
+        if not isinstance(variables, Mapping):
+            accepted = "the tree {'params': ..., 'batch_stats': ...} that init returned"
+            hint = "call it as model.apply(variables, inputs)"
+            if hasattr(variables, "variables"):
+                hint = "give state.variables"
+            got = _shown(variables)
+            raise checks.refusal("Model.apply", "variables", accepted, got, hint, TypeError)
+        try:
+            return super().apply(variables, *args, **kwargs)
+        except RuntimeError:
+            check_kept("Model.apply", variables)
+            raise
+
+    @nn.nowrap
+    def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Makes the variables: `{'params': ..., 'batch_stats': ...}`, plain nested dicts.
+
+        Args:
+          rngs: A random key, or keys by stream, `{'params': key, 'dropout': key}`.
+          *args, **kwargs: The arguments of the function.
+
+        Raises:
+          TypeError: `rngs` is no key.
+        """
+        _check_key("Model.init", rngs)
+        return super().init(rngs, *args, **kwargs)
+
+    @nn.nowrap
+    def init_with_output(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
+        """`init` with the result of the function before the variables."""
+        _check_key("Model.init_with_output", rngs)
+        return super().init_with_output(rngs, *args, **kwargs)
+
+    @nn.compact
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         scope = self.scope
         assert scope is not None
         run = Run(Store(scope))
@@ -84,6 +137,42 @@ class Model(nn.Module):
             run.variables = {info.name: info for info in infos}
             records.append(run)
         return output
+
+
+def _refusing_unbound(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def checked(self: Model, *args: Any, **kwargs: Any) -> Any:
+        if self.scope is None:
+            raise ScopeError(
+                "Model: a model is called with arrays, but it holds no variables; make them by "
+                "variables = model.init(jax.random.key(0), inputs), and compute by "
+                "model.apply(variables, inputs)"
+            )
+        return call(self, *args, **kwargs)
+
+    return checked
+
+
+# Around Linen's own wrapper of the method, which would refuse such a call in its own words.
+setattr(Model, "__call__", _refusing_unbound(Model.__call__))  # noqa: B010 (it is a method)
+
+
+def _check_key(where: str, rngs: object) -> None:
+    """Refuses what is no random key in the place of one."""
+    if isinstance(rngs, Mapping):
+        return
+    dtype = getattr(rngs, "dtype", None)
+    if dtype is not None and (jnp.issubdtype(dtype, jax.dtypes.prng_key) or dtype == jnp.uint32):
+        return
+    hint = "call it as model.init(jax.random.key(0), inputs)"
+    raise checks.refusal(where, "rngs", "a random key", _shown(rngs), hint, TypeError)
+
+
+def _shown(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"an array of shape {shape}"
+    return repr(value) if isinstance(value, (int, float, str)) else type(value).__name__
 
 
 @contextlib.contextmanager
@@ -129,6 +218,13 @@ def call_linen(module: nn.Module, *args: Any, scope: str | None = None, **kwargs
     {'params': {'fc': {'bias': (2,), 'kernel': (3, 2)}}}
     """
     run = frame("call_linen").run
+    if not isinstance(module, nn.Module):
+        name = getattr(module, "__name__", type(module).__name__)
+        got, hint = name, "a function of arrays becomes one by slim.Model(fn)"
+        if isinstance(module, type):
+            got, hint = f"the class {name}", f"give an object of it, {name}(...)"
+        accepted = "a Linen module such as nn.Dense(7)"
+        raise checks.refusal("call_linen", "module", accepted, got, hint, TypeError)
     kind = type(module).__name__
     # Linen itself numbers the modules that are made within another: `Dense_7` is not a given name.
     given = module.name and not re.fullmatch(rf"{kind}_\d+", module.name)

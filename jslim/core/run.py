@@ -137,6 +137,12 @@ class Run:
             path = wanted.name.rpartition("/")[0]
             key = self.store.make_rng(path, PARAMS) if self.store.has_rng(PARAMS) else None
             held = initial_value(initializer, key, wanted.shape, wanted.dtype)
+            if callable(held):
+                name = getattr(initializer, "__name__", "it")
+                raise ScopeError(
+                    f"variable {wanted.name!r}: its initializer {name} gave a function and not an "
+                    f"array; give the function that it makes, {name}()"
+                )
             source = f"initializer {initializer!r}"
         else:
             held = initializer if initializer.ndim else jnp.broadcast_to(initializer, wanted.shape)

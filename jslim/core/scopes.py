@@ -96,7 +96,7 @@ def variable_scope(
     ('net/fc', ['net/fc/weights'])
     """
     del values, caching_device, use_resource
-    run, around, name_scope = frame("variable_scope")
+    run, around, name_scope = frame(f"variable_scope {name_or_scope or default_name!r}")
     among, accepted = (True, False, None, AUTO_REUSE), "True, False, None or slim.AUTO_REUSE"
     checks.one_of("variable_scope", "reuse", reuse, among, accepted)
     refuse(
@@ -105,6 +105,8 @@ def variable_scope(
         custom_getter=custom_getter,
         constraint=constraint,
     )
+    checks.function_of("variable_scope", "initializer", initializer, checks.INITIALIZER)
+    checks.function_of("variable_scope", "regularizer", regularizer, checks.REGULARIZER)
     numbering = run.numbering
     kept = None
     if isinstance(name_or_scope, VariableScope):

@@ -5,13 +5,14 @@ the object from there; another one raises an AttributeError that names the repla
 are elsewhere can also be imported by their names in TF-Slim, or by their former names in jslim.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
 import types
 
-from jslim.core.errors import did_you_mean
+from jslim.core.missing_names import offered
 
 # TF-Slim's and former names of modules, and their places in jslim.
 MODULES = {
@@ -137,14 +138,18 @@ def look_up(module: str, name: str) -> object:
         return getattr(found, attribute) if attribute else found
     if instead := INSTEAD.get(module, {}).get(name):
         raise AttributeError(f"module {module!r} has no {name!r} of TF-Slim's: {instead}")
-    # Python itself often asks for names with underscores.
-    near = "" if name.startswith("_") else did_you_mean(name, dir(sys.modules[module]))
-    raise AttributeError(f"module {module!r} has no attribute {name!r}{near}")
+    raise AttributeError(f"module {module!r} has no attribute {name!r}{offered(module, name)}")
 
 
 def answer_in(module: str) -> None:
-    """Makes a module answer TF-Slim's names; type checkers still find what is misspelt."""
-    sys.modules[module].__dict__["__getattr__"] = lambda name: look_up(module, name)
+    """Makes a module, and those that it holds, answer TF-Slim's names and offer the nearest.
+
+    Type checkers still find what is misspelt.
+    """
+    held = vars(sys.modules[module])
+    parts = [part.__name__ for part in held.values() if isinstance(part, types.ModuleType)]
+    for name in (module, *(part for part in parts if part.startswith(f"{module}."))):
+        vars(sys.modules[name]).setdefault("__getattr__", functools.partial(look_up, name))
 
 
 class _Elsewhere(importlib.abc.MetaPathFinder, importlib.abc.Loader):

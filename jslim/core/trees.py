@@ -1,9 +1,11 @@
 """Trees of variables as users give them, and the names of their leaves."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
+import jax
 
 from jslim.core.errors import ScopeError
 from jslim.core.names import BATCH_STATS, LOCAL_VARIABLES, PARAMS
@@ -38,6 +40,26 @@ def named(variables: object) -> Variables:
                 raise ScopeError(f"variable {name!r} is in two collections of the tree")
             flat[name] = leaf
     return flat
+
+
+def check_kept(where: str, tree: PyTree) -> None:
+    """Refuses arrays that a step of training has used up: it makes the new state in their memory.
+
+    Raises:
+      ValueError: An array of the tree was donated, so that it has no value any more.
+    """
+    if any(map(is_used_up, jax.tree.leaves(tree))):
+        raise ValueError(
+            f"{where}: the state was given to a step before, which makes the new one in its "
+            "memory; use the state that the step returned: state, outputs = train_op(state, batch)"
+        )
+
+
+def is_used_up(leaf: object) -> bool:
+    """Whether a leaf is an array that was donated; a traced one is not."""
+    with contextlib.suppress(AttributeError, jax.errors.ConcretizationTypeError):
+        return bool(leaf.is_deleted())  # type: ignore[attr-defined]
+    return False
 
 
 def is_tree(value: object) -> bool:

@@ -21,6 +21,12 @@ Loaded = tuple[Batch, dict[int, str]]
 class BadRecordError(DataError):
     """A record cannot be read, or its label is out of range: `skip_bad_records` leaves it out."""
 
+    @classmethod
+    def of(cls, error: DataError) -> "BadRecordError":
+        """The error of a record, with what to do."""
+        remedy = "give skip_bad_records=N to leave out as many as N records like it"
+        return cls(f"{error}; or {remedy}")
+
 
 @dataclasses.dataclass(kw_only=True)
 class BatchLoader:
@@ -97,7 +103,7 @@ class BatchLoader:
             return self._load_example(position)
         except DataError as error:
             if not self.skips_bad_records:
-                raise BadRecordError(str(error)) from error
+                raise BadRecordError.of(error) from error
             bad[self.order(position)] = str(error)
             return None
 

@@ -161,10 +161,16 @@ class ArrayDataset(ImageDataset):
         layout = "[num_samples, height, width, channels]"
         checks.rank("", f"images of {name!r}", images, layout, hint)
         if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(
-                f"labels of {name!r} must be integers of shape {images.shape[:1]}, one an image, "
-                f"got {labels.dtype} of shape {labels.shape}"
-            )
+            accepted = f"integers of shape {images.shape[:1]}, one an image"
+            got, hint = f"{labels.dtype} of shape {labels.shape}", ""
+            if labels.dtype.kind in "US":
+                hint = "number the classes: class_names, labels = np.unique(labels, "
+                hint += "return_inverse=True)"
+            elif labels.shape == (len(images), num_classes):
+                hint = "give the numbers of the classes, labels.argmax(axis=1)"
+            elif labels.shape == images.shape[:1]:
+                hint = "convert them with labels.astype('int32')"
+            raise checks.refusal("", f"labels of {name!r}", accepted, got, hint)
         if not len(images):
             raise ValueError(f"{name!r} has no image; pass at least one")
         check_images(images, repr(name), in_255=False)

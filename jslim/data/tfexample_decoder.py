@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import DataError, did_you_mean
 from jslim.data.data_decoder import DataDecoder as DataDecoder
 from jslim.data.item_handlers import Arrays
@@ -149,3 +150,6 @@ class TFSequenceExampleDecoder(_Decoder):
 
 def _of(features: dict[str, Any], needed: set[str]) -> dict[str, Any]:
     return {key: feature for key, feature in features.items() if key in needed}
+
+
+_tf_slim_names.answer_in(__name__)

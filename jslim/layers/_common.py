@@ -27,7 +27,10 @@ def scope_name(scope: str | None, default: str) -> str:
 
 def as_floating(where: str, inputs: ArrayLike, dtype: DTypeLike | None = None) -> jax.Array:
     """The inputs as a floating array, in `dtype` if that is given."""
-    array = inputs if isinstance(inputs, jax.Array) else jnp.asarray(inputs)
+    if isinstance(inputs, int):
+        hint = "they are the first argument"
+        raise checks.refusal(where, "inputs", "an array", repr(inputs), hint, TypeError)
+    array = inputs if isinstance(inputs, jax.Array) else checks.numbers_in(where, "inputs", inputs)
     hint = "convert them first, images for example by inputs.astype('float32') / 255"
     checks.floating(where, "inputs", array, hint=hint)
     return array if dtype is None else cast(array, floating_dtype(where, dtype))
@@ -49,6 +52,8 @@ def cast(array: jax.Array, dtype: DTypeLike) -> jax.Array:
 
 def static_bool(where: str, name: str, value: object) -> bool:
     """`value` as a bool, which must not depend on traced values."""
+    if isinstance(value, str):
+        raise checks.refusal(where, name, "True or False", repr(value), kind=TypeError)
     try:
         return bool(value)
     except jax.errors.TracerBoolConversionError:

@@ -23,8 +23,10 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core.access import frame
-from jslim.core.arg_scope import add_arg_scope
+from jslim.core.arg_scope import add_arg_scope, arg_scope_func_key
+from jslim.core.arguments import explained
 from jslim.core.context import context
+from jslim.core.defaults import Defaults
 from jslim.core.names import Reuse
 from jslim.core.scopes import variable_scope
 from jslim.layers import _common, _windows, utils
@@ -74,6 +76,23 @@ class Call:
         self.dtype: np.dtype  # of the computation; known after `floating` or `exact`
         self.result_dtype: np.dtype | None = None  # if it is another one
 
+    def check(self, functions: Mapping[str, checks.Kind], defaults: Defaults | None) -> None:
+        """Refuses arguments of a wrong type.
+
+        Args:
+          functions: Those that are functions.
+          defaults: Those that an arg_scope may have set.
+        """
+        for argument, kind in functions.items():
+            value, name = self._given.get(argument), argument
+            if defaults and argument in defaults and defaults[argument] is value:
+                name = f"{argument}, set by the arg_scope at {defaults.sites[argument]},"
+            checks.function_of(self.where, name, value, kind)
+        if (params := self._given.get("normalizer_params")) is not None:
+            accepted = "a dict {argument: value}"
+            checks.instance(self.where, "normalizer_params", params, Mapping, accepted)
+        _common.static_bool(self.where, "trainable", self._given.get("trainable", True))
+
     def floating(self, inputs: ArrayLike) -> jax.Array:
         """The inputs in the dtype of the computation: `dtype`, or their own."""
         array = _common.as_floating(self.where, inputs, self._given.get("dtype"))
@@ -97,7 +116,10 @@ class Call:
     def find_channels(self, array: jax.Array, rank: Rank = IMAGES) -> int:
         """The axis of the channels, by `data_format`."""
         if (data_format := self._given.get("data_format")) is not None:
-            checks.one_of(self.where, "data_format", data_format, (rank.last, rank.first))
+            keras = {"channels_last": rank.last, "channels_first": rank.first}.get(data_format)
+            hint = f"Keras's {data_format!r} is {keras!r}" if keras else ""
+            formats = (rank.last, rank.first)
+            checks.one_of(self.where, "data_format", data_format, formats, hint=hint)
         self.channels_first = data_format == rank.first
         self.channel_axis = 1 if self.channels_first else array.ndim - 1
         return self.channel_axis
@@ -224,6 +246,7 @@ class layer:
         by_position = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         shown, compute = self.shown or name, _renamed(body, name)
+        functions = checks.kinds_of(p.name for p in parameters)
 
         @functools.wraps(compute)
         def op(*args: P.args, **kwargs: P.kwargs) -> jax.Array:
@@ -232,16 +255,20 @@ class layer:
             given = defaults | dict(zip(by_position, args, strict=False)) | kwargs
             default = self.scope if isinstance(self.scope, str) else self.scope(given)
             shared = cast(Shared, given)
+            if self.names is None:
+                frame(shown)  # for its error, which names the layer
             with self._opened(shared, default) as scope:
                 call = Call(self, f"{shown} at {scope!r}", scope, shared)
+                call.check(functions, context().arg_scope.get(key))
                 return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
 
         signature = inspect.Signature(parameters, return_annotation=jax.Array)
-        op.__dict__["__signature__"] = signature
+        op.__dict__.update(__signature__=signature, _shown_name=shown)
         text = body.__doc__ or ""
         op.__doc__ = text.format(**vars(self.rank), **self.words) if self.name else text
         op.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": jax.Array}
-        declared = add_arg_scope(op) if self.is_arg_scoped else op
+        declared = add_arg_scope(op) if self.is_arg_scoped else explained(op, shown)
+        key = arg_scope_func_key(declared) if self.is_arg_scoped else ""
         if self.computes_in_dtype:
             COMPUTING_OPS.append(declared)
         return declared

@@ -24,9 +24,15 @@ def by_name(
     where: str, argument: str, given: Mapping[str, Value] | None, names: Sequence[str]
 ) -> Mapping[str, Value]:
     """A dict argument, whose keys must be among `names`."""
-    for name in given or {}:
+    if given is None:
+        return {}
+    checks.instance(where, argument, given, Mapping, f"a dict by name ({', '.join(names)})")
+    kinds = checks.kinds_of([argument.removesuffix("s")])
+    for name, value in given.items():
         checks.known(where, f"{argument} for", name, names)
-    return given or {}
+        for kind in kinds.values():
+            checks.function_of(where, f"{argument}[{name!r}]", value, kind)
+    return given
 
 
 def like(array: jax.Array, value: float) -> np.ndarray:

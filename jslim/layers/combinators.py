@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 
 from jslim.core import checks
+from jslim.core.access import frame
 from jslim.core.scopes import variable_scope
 
 
 def _applied(
-    default: str,
+    where: str,
     inputs: jax.Array,
     layer: Callable[..., jax.Array],
     arguments: Sequence[Sequence[object]],
@@ -18,6 +19,9 @@ def _applied(
     kwargs: Mapping[str, object],
 ) -> jax.Array:
     """Applies the layer once with each of the arguments, in a scope around all."""
+    checks.function(where, "layer", layer, "such as slim.conv2d", "give the function itself")
+    frame(where)  # for its error
+    default = where.capitalize()
     with variable_scope(scope, default):
         # Without a scope TF-Slim names those within by the function of the layer.
         function = layer if hasattr(layer, "__name__") else getattr(layer, "func", None)
@@ -64,7 +68,7 @@ def repeat(
     if count is None or count < 0:
         raise checks.refusal("repeat", "repetitions", "an integer from 0", repr(repetitions))
     arguments = [args] * count
-    return _applied("Repeat", inputs, layer, arguments, scope=scope, kwargs=kwargs)
+    return _applied("repeat", inputs, layer, arguments, scope=scope, kwargs=kwargs)
 
 
 def stack(
@@ -104,4 +108,4 @@ def stack(
         accepted = "a list or tuple with an entry for each layer"
         raise checks.refusal("stack", "stack_args", accepted, repr(stack_args))
     arguments = [each if isinstance(each, (list, tuple)) else (each,) for each in stack_args]
-    return _applied("Stack", inputs, layer, arguments, scope=scope, kwargs=kwargs)
+    return _applied("stack", inputs, layer, arguments, scope=scope, kwargs=kwargs)

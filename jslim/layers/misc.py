@@ -119,7 +119,7 @@ def flatten(
     >>> flatten(jnp.ones((2, 3, 4))).shape
     (2, 12)
     """
-    array = jnp.asarray(inputs)
+    array = checks.numbers_in(call.where, "inputs", inputs)
     checks.rank(call.where, "inputs", array, "[batch, ...]", "add a batch axis")
     return lax.reshape(array, (array.shape[0], math.prod(array.shape[1:])))
 
@@ -155,8 +155,9 @@ def one_hot_encoding(
     >>> one_hot_encoding(jnp.array([1, 0]), 3).tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     """
-    classes = jnp.asarray(labels)
-    checks.integers(call.where, "labels", classes)
+    classes = checks.numbers_in(call.where, "labels", labels)
+    hint = "they are the numbers of the classes: convert them with labels.astype('int32')"
+    checks.integers(call.where, "labels", classes, hint=hint)
     count = checks.positive_integer(call.where, "num_classes", num_classes)
     is_label = jax.nn.one_hot(classes.astype(jnp.int32), count, dtype=bool)
     return jnp.where(is_label, jnp.float32(on_value), jnp.float32(off_value))
@@ -212,7 +213,7 @@ def images_to_sequence(
     >>> images_to_sequence(jnp.array([[[[1], [2], [3]], [[4], [5], [6]]]]))[..., 0].tolist()
     [[1, 4], [2, 5], [3, 6]]
     """
-    images = call.images(jnp.asarray(inputs))
+    images = call.images(checks.numbers_in(call.where, "inputs", inputs))
     columns = lax.transpose(images, (3, 0, 2, 1) if call.channels_first else (2, 0, 1, 3))
     width, batch, height, channels = columns.shape
     return lax.reshape(columns, (width, batch * height, channels))
@@ -246,7 +247,7 @@ def sequence_to_images(
     >>> sequence_to_images(jnp.array([[[1], [4]], [[2], [5]], [[3], [6]]]), 2)[0, ..., 0].tolist()
     [[1, 2, 3], [4, 5, 6]]
     """
-    columns = jnp.asarray(inputs)
+    columns = checks.numbers_in(call.where, "inputs", inputs)
     checks.rank(call.where, "inputs", columns, "[width, batch * height, channels]")
     formats = ("channels_last", "channels_first")
     checks.one_of(call.where, "output_data_format", output_data_format, formats)

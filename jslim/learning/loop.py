@@ -9,6 +9,7 @@ import jax
 
 from jslim.core import checks
 from jslim.core.errors import ScopeError
+from jslim.core.trees import check_kept
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
 from jslim.learning.directory import RunDirectory
@@ -206,6 +207,7 @@ def initialized(
             "train: init_fn must give back a TrainState or a variables tree {'params': ..., "
             f"'batch_stats': ...}}, got {type(given).__name__}"
         )
+    check_kept("train: init_fn", given)
     # The averages start from the values that training starts from.
     given = given.with_averages_since(state)
     # A copy: two leaves that share a buffer could not both be donated.

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 
+from jslim.core import checks
 from jslim.core.trees import PyTree
 from jslim.host.processes import put, put_rows
 
@@ -89,6 +90,7 @@ def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
     """
 
     def place(path: tuple[object, ...], leaf: PyTree) -> jax.Array:
+        check_numbers(path, leaf)
         sharding = NamedSharding(mesh, batch_spec(leaf))
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf
@@ -104,6 +106,21 @@ def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
         return put_rows(leaf, sharding)
 
     return jax.tree_util.tree_map_with_path(place, batch)
+
+
+def check_numbers(path: tuple[object, ...], leaf: PyTree) -> None:
+    """Refuses a leaf of a batch that cannot be on a device: texts, objects.
+
+    Args:
+      path: Its place in the batch, as of `jax.tree_util.tree_map_with_path`.
+      leaf: An array, a number, or the shape of one.
+
+    Raises:
+      TypeError: It holds something else than numbers.
+    """
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None or getattr(dtype, "kind", "") in "OSUT":
+        checks.numbers_in("", f"batch{jax.tree_util.keystr(path)}", leaf)
 
 
 def to_varying(tree: PyTree, axis_name: str) -> PyTree:

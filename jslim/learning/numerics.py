@@ -1,9 +1,10 @@
-"""Finding the first quantity of a training step that is NaN or infinite."""
+"""Finding the first quantity of a training step that is NaN or infinite, and why it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jslim.core.trees import named
 from jslim.learning.state import PyTree
@@ -41,3 +42,54 @@ def first_nonfinite(quantities: Mapping[str, jax.Array]) -> jax.Array:
     """
     bad = jnp.stack([jnp.logical_not(jnp.all(jnp.isfinite(x))) for x in quantities.values()])
     return jnp.where(jnp.any(bad), jnp.argmax(bad), -1).astype(jnp.int32)
+
+
+def labels_of(batch: PyTree) -> PyTree:
+    """A batch whose arrays with more than one number an example are replaced by their shapes.
+
+    What is left are labels and weights, which take little memory.
+    """
+
+    def kept(leaf: PyTree) -> PyTree:
+        shape = np.shape(leaf)
+        return leaf if shape[1:] in ((), (1,)) else jax.ShapeDtypeStruct(shape, leaf.dtype)
+
+    return jax.tree.map(kept, batch)
+
+
+def fault_of_labels(function: Callable[[PyTree], object], labels: PyTree) -> str:
+    """The error that a loss function has for the labels of a batch; `''` for none.
+
+    A compiled step can raise nothing for a label that is out of range: its loss is NaN. So the
+    function is traced once more with the labels as known values, and nothing is computed.
+
+    Args:
+      function: The loss function.
+      labels: From `labels_of`.
+
+    >>> import jslim as slim
+    >>> def loss(batch):
+    ...     return slim.losses.sparse_softmax_cross_entropy(batch["logits"], batch["label"])
+    >>> labels = labels_of({"logits": np.zeros((2, 3), np.float32), "label": np.array([0, 3])})
+    >>> print(fault_of_labels(loss, labels)[:60])
+    sparse_softmax_cross_entropy: labels must be in [0, 3), got
+    """
+    leaves, structure = jax.tree.flatten(labels)
+    values = [None if isinstance(leaf, jax.ShapeDtypeStruct) else _value(leaf) for leaf in leaves]
+    described = [leaf for leaf, value in zip(leaves, values, strict=True) if value is None]
+
+    def with_values(traced: list[jax.Array]) -> object:
+        rest = iter(traced)
+        whole = [next(rest) if value is None else value for value in values]
+        return function(jax.tree.unflatten(structure, whole))
+
+    try:
+        jax.eval_shape(with_values, described)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _value(leaf: PyTree) -> np.ndarray | None:
+    """The values of an array that is whole in this process."""
+    return np.asarray(leaf) if getattr(leaf, "is_fully_addressable", True) else None

@@ -46,12 +46,14 @@ class _Taken(NamedTuple):
       loss: Its loss.
       first_nonfinite: See `learning.numerics`; None if not all quantities are checked.
       position: The position of the data after its batch.
+      labels: Its batch, see `numerics.labels_of`.
     """
 
     step: int
     loss: jax.Array
     first_nonfinite: jax.Array | None
     position: object
+    labels: PyTree
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -238,6 +240,7 @@ class Run:
                 self.outputs.get(numerics.FIRST_NONFINITE),
                 # The state of an iterator may be large; it is read only if it names records.
                 None if self.source.record_keys is None else self.source.position(),
+                numerics.labels_of(batch),
             )
         )
         if len(self.taken) > STEPS_IN_FLIGHT:
@@ -321,10 +324,10 @@ class Run:
             keys = self.source.record_keys(taken.position)
             more = f" and {len(keys) - _RECORDS_NAMED} more" if len(keys) > _RECORDS_NAMED else ""
             records = f"; its batch had the records {', '.join(keys[:_RECORDS_NAMED])}{more}"
-        raise FloatingPointError(
-            f"train: {what}; training stopped, {kept}; lower the learning rate, or clip gradients "
-            f"with clip_gradient_norm{records}"
+        advice = self.train_op.fault_of(self.state, taken.labels) or (
+            "lower the learning rate, or clip gradients with clip_gradient_norm"
         )
+        raise FloatingPointError(f"train: {what}; training stopped, {kept}; {advice}{records}")
 
     def _show_line(self, step: int, outputs: Outputs, lap: progress.Lap) -> None:
         self._check_losses(unread=self.step - step)

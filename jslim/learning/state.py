@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core.trees import PyTree as PyTree
+from jslim.core.trees import check_kept
 
 # The step is an int32, which would become negative after this one.
 MAX_STEPS = 2**31 - 1
@@ -33,7 +34,12 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, PyTree]:
-        """The variables, for `Model.apply`."""
+        """The variables, for `Model.apply`.
+
+        Raises:
+          ValueError: The state was given to a step, which has used up its memory.
+        """
+        check_kept("TrainState.variables", self.step)
         return {"params": self.params, "batch_stats": self.batch_stats, **self.extra}
 
     def replace_variables(self, variables: dict[str, PyTree]) -> "TrainState":

@@ -12,6 +12,7 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jslim.core import checks
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
@@ -20,6 +21,7 @@ from jslim.core.model import Model, recorded
 from jslim.core.names import BATCH_STATS, PARAMS
 from jslim.core.run import VariableInfo
 from jslim.core.seeds import key_of
+from jslim.core.trees import check_kept
 from jslim.layers import frozen_batch_norm
 from jslim.learning import mesh as meshes
 from jslim.learning import numerics, sharding
@@ -105,7 +107,7 @@ class TrainOp(StepOptions):
             `sharding_rules` do not fit.
         """
         with self._in_scope():
-            rng, batch = _as_key(rng), jax.tree.map(_as_array, batch)
+            rng, batch = _as_key(rng), jax.tree_util.tree_map_with_path(_as_array, batch)
             self._shard(rng, batch)
             return self._jitted_init(rng, batch)
 
@@ -171,6 +173,8 @@ class TrainOp(StepOptions):
     def _run(
         self, state: TrainState, batch: PyTree, *, is_due: bool
     ) -> tuple[TrainState, Outputs, Summaries]:
+        checks.instance("train_op", "state", state, TrainState, "a TrainState, as init returns")
+        check_kept("train_op", state.step)
         with self._in_scope():
             batch = meshes.shard_batch(batch, self.mesh)
             results = self._jitted_step(state, batch, np.bool_(is_due))
@@ -204,6 +208,22 @@ class TrainOp(StepOptions):
                 "create_train_op: call train_op.init(rng, batch), or init_shapes, before the "
                 "first step; it finds out which variables are trained"
             )
+
+    def fault_of(self, state: TrainState, labels: PyTree) -> str:
+        """Why the loss of a batch is NaN, if its labels are the reason; else `''`.
+
+        Args:
+          state: Any state.
+          labels: The batch, by `numerics.labels_of`.
+        """
+
+        def loss_of(batch: PyTree) -> object:
+            with global_step_is(jnp.zeros((), jnp.int32)):
+                held = [BATCH_STATS, *state.extra]
+                return self.model.apply(state.variables, batch, rngs=state.rng, mutable=held)
+
+        with self._in_scope():
+            return numerics.fault_of_labels(loss_of, labels)
 
     def _in_scope(self) -> contextlib.AbstractContextManager[object]:
         # Like TF-Slim's graph, the loss is traced under the scope around create_train_op.
@@ -357,5 +377,6 @@ def _as_key(rng: PyTree) -> jax.Array:
     return rng if is_typed or jnp.ndim(rng) else key_of(rng, "rng")
 
 
-def _as_array(leaf: PyTree) -> PyTree:
+def _as_array(path: tuple[object, ...], leaf: PyTree) -> PyTree:
+    meshes.check_numbers(path, leaf)
     return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf

@@ -17,6 +17,7 @@ elements that it is broadcast to, also along axes of size 1 (in TF-Slim weights 
 as one example).
 """
 
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.losses import metric_learning as metric_learning
 from jslim.losses._classification import hinge_loss as hinge_loss
 from jslim.losses._classification import log_loss as log_loss
@@ -45,3 +46,5 @@ from jslim.losses.metric_learning import npairs_loss as npairs_loss
 from jslim.losses.metric_learning import npairs_loss_multilabel as npairs_loss_multilabel
 from jslim.losses.metric_learning import pairwise_distance as pairwise_distance
 from jslim.losses.metric_learning import triplet_semihard_loss as triplet_semihard_loss
+
+_tf_slim_names.answer_in(__name__)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim.core import checks
+from jslim.core.arguments import explained
 from jslim.losses._weighting import (
     Values,
     as_array,
@@ -18,6 +19,7 @@ from jslim.losses._weighting import (
 _LAYOUT = "[batch, ..., num_classes]"
 
 
+@explained
 def softmax_cross_entropy(
     logits: Values,
     onehot_labels: Values,
@@ -58,6 +60,7 @@ def softmax_cross_entropy(
     return mean_loss(op, cross_entropy, weights, scope or f"{op}_loss", **pair)
 
 
+@explained
 def sparse_softmax_cross_entropy(
     logits: Values, labels: Values, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
@@ -89,6 +92,8 @@ def sparse_softmax_cross_entropy(
     if numbers.dtype != bool:
         accepted = "integers, the numbers of the classes"
         hint = "one-hot or soft labels go to softmax_cross_entropy"
+        if numbers.ndim < x.ndim:
+            hint = "convert them with labels.astype('int32')"
         checks.integers(op, "labels", numbers, accepted, hint)
     *rows, num_classes = x.shape
     of, hint = f" for logits of shape {x.shape}", "one-hot labels go to softmax_cross_entropy"
@@ -108,6 +113,7 @@ def sparse_softmax_cross_entropy(
         return weighted_mean(op, losses, row_weights, scope)
 
 
+@explained
 def sigmoid_cross_entropy(
     logits: Values,
     multi_class_labels: Values,
@@ -146,6 +152,7 @@ def sigmoid_cross_entropy(
     return mean_loss(op, cross_entropy, weights, scope or f"{op}_loss", **pair)
 
 
+@explained
 def log_loss(
     predictions: Values,
     labels: Values = None,
@@ -182,6 +189,7 @@ def log_loss(
     return mean_loss("log_loss", cross_entropy, weights, scope or "log_loss", **pair)
 
 
+@explained
 def hinge_loss(logits: Values, labels: Values = None, scope: str | None = None) -> jax.Array:
     """The hinge losses `max(0, 1 - logits * (2 * labels - 1))`, element by element.
 

@@ -11,6 +11,7 @@ from jax import lax
 from jslim import summaries
 from jslim.core import checks
 from jslim.core.access import is_running
+from jslim.core.arguments import explained
 from jslim.losses import _cluster_scores as scores
 from jslim.losses._distances import as_classes, as_rows, pairwise_distance
 from jslim.losses._weighting import Values
@@ -37,6 +38,7 @@ _SCORES: dict[str, Score] = {
 }
 
 
+@explained
 def cluster_loss(
     labels: Values,
     embeddings: Values,

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jslim import regularizers as _regularizers
 from jslim.core.access import collect, collected, frame, is_running, regularization_losses
 from jslim.core.arg_scope import add_arg_scope
+from jslim.core.arguments import explained, has_no_argument
 from jslim.core.errors import ScopeError, given_more_than_once
 from jslim.core.names import LOSSES, REGULARIZATION_LOSSES, Regularizer, VariableScope
 from jslim.core.scopes import unique_op_name
@@ -45,6 +46,9 @@ def _with_collections_first(function: Callable[..., T]) -> Callable[..., T]:
                 f"{what} takes at most {len(names)} positional arguments after the collections, "
                 f"got {len(rest)}"
             )
+        for name in keywords:
+            if name not in names:
+                raise TypeError(has_no_argument(what, name, ["collections", *names]))
         twice = [name for name in names[: len(rest)] if name in keywords]
         if twice:
             raise given_more_than_once(what, "collections", names, len(rest), twice)
@@ -83,6 +87,7 @@ def add_loss(
     collect(loss_collection, name, jnp.asarray(loss, jnp.float32))
 
 
+@explained
 def apply_regularization(regularizer: Regularizer, weights_list: object = None) -> jax.Array:
     """The sum of `regularizer` over several variables; the running model collects it.
 

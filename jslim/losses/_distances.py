@@ -5,9 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jslim.core import checks
+from jslim.core.arguments import explained
 from jslim.losses._weighting import Values, as_array
 
 
+@explained
 def pairwise_distance(feature: Values, squared: bool = False) -> jax.Array:
     """The Euclidean distances between all rows.
 

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core import checks
+from jslim.core.arguments import explained
 from jslim.losses._weighting import Values, as_pair, as_weights, collect, mean_loss
 
 
+@explained
 def mean_squared_error(
     predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
@@ -36,6 +38,7 @@ def mean_squared_error(
 sum_of_squares = mean_squared_error
 
 
+@explained
 def absolute_difference(
     predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:
@@ -53,6 +56,7 @@ def absolute_difference(
     return mean_loss(op, lambda p, z: jnp.maximum(p - z, z - p), weights, scope or op, **pair)
 
 
+@explained
 def cosine_distance(
     predictions: Values,
     labels: Values = None,
@@ -96,6 +100,7 @@ def cosine_distance(
     return mean_loss(op, distance, weights, scope or "cosine_distance_loss", **pair)
 
 
+@explained
 def mean_pairwise_squared_error(
     predictions: Values, labels: Values = None, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core.access import is_running
+from jslim.core.arguments import explained
 from jslim.losses._collections import add_loss
 
 Values: TypeAlias = ArrayLike | Sequence[object] | None  # also (nested) lists of numbers
@@ -24,7 +25,7 @@ def as_array(op: str, name: str, value: Values, dtype: DTypeLike | None = jnp.fl
             "returns (logits, end_points), so unpack it: logits, end_points = "
             "vgg.vgg_16(images)"
         )
-    return jnp.asarray(checks.given(op, name, value, "give an array"), dtype)
+    return checks.numbers_in(op, name, checks.given(op, name, value, "give an array"), dtype)
 
 
 def as_pair(op: str, **arguments: Values) -> tuple[jax.Array, jax.Array]:
@@ -98,6 +99,7 @@ def collect(loss: jax.Array, scope: str) -> jax.Array:
     return loss
 
 
+@explained
 def compute_weighted_loss(
     losses: Values, weights: Values = 1.0, scope: str | None = None
 ) -> jax.Array:

@@ -15,12 +15,14 @@ from jax.typing import ArrayLike
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.arguments import explained
 from jslim.losses._clustering import cluster_loss as cluster_loss
 from jslim.losses._distances import as_classes, as_rows, check_batch, row_distance
 from jslim.losses._distances import pairwise_distance as pairwise_distance
 from jslim.losses._weighting import Values, as_array, known
 
 
+@explained
 def contrastive_loss(
     labels: Values, embeddings_anchor: Values, embeddings_positive: Values, margin: float = 1.0
 ) -> jax.Array:
@@ -55,6 +57,7 @@ def contrastive_loss(
         return jnp.mean(labels * squares + (1.0 - labels) * apart)
 
 
+@explained
 def triplet_semihard_loss(labels: Values, embeddings: Values, margin: float = 1.0) -> jax.Array:
     """The triplet loss with semi-hard negatives (Schroff et al., 2015).
 
@@ -95,6 +98,7 @@ def triplet_semihard_loss(labels: Values, embeddings: Values, margin: float = 1.
         return total / _count(is_pair)
 
 
+@explained
 def npairs_loss(
     labels: Values,
     embeddings_anchor: Values,
@@ -132,6 +136,7 @@ def npairs_loss(
     return _npairs(op, is_same.astype(jnp.float32), (anchor, positive), reg_lambda, print_losses)
 
 
+@explained
 def npairs_loss_multilabel(
     sparse_labels: Values,
     embeddings_anchor: Values,
@@ -173,6 +178,7 @@ def npairs_loss_multilabel(
     return _npairs(op, shared, (anchor, positive), reg_lambda, print_losses)
 
 
+@explained
 def lifted_struct_loss(labels: Values, embeddings: Values, margin: float = 1.0) -> jax.Array:
     """The lifted structured loss (Song et al., 2016).
 

@@ -7,9 +7,12 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
+from jslim.core import checks
+from jslim.core.arguments import misfit
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._decisions import unless_rejected
 from jslim.metrics._inputs import multiply_weights
@@ -53,6 +56,10 @@ class Metric(NamedTuple):
     finalize: Callable[[State], Value]
     merge: Callable[[State, State], State]
 
+    def __repr__(self) -> str:
+        name: str = getattr(self.update, "metric", "")
+        return name or f"Metric(update={getattr(self.update, '__qualname__', self.update)})"
+
     def on(self, select: Callable[..., object]) -> "Metric":
         """The same metric on other data, selected from the arguments of `update`.
 
@@ -95,7 +102,8 @@ class Metric(NamedTuple):
                 selected = (selected,)
             return self.update(state, *selected, weights=weights)
 
-        return self._replace(update=update)
+        name = getattr(select, "__name__", type(select).__name__)
+        return _named(self._replace(update=update), f"{self!r}.on({name})")
 
     def psum(self, state: State, axis_name: Hashable) -> State:
         """Merges the states of all devices along a mapped axis, as `lax.psum` adds numbers.
@@ -144,7 +152,7 @@ def aggregate_metrics(*metrics: Metric) -> Metric:
     """
     if not metrics:
         raise ValueError("aggregate_metrics: no metrics were given; give one or more")
-    by_position = _aggregate(dict(enumerate(metrics)))
+    by_position = _aggregate("aggregate_metrics", dict(enumerate(metrics)))
     return by_position._replace(finalize=lambda states: list(by_position.finalize(states).values()))
 
 
@@ -174,7 +182,10 @@ def aggregate_metric_map(names_to_tuples: Mapping[str, Metric]) -> Metric:
     """
     if not names_to_tuples:
         raise ValueError("aggregate_metric_map: the dict holds no metrics; give one or more")
-    return _aggregate(dict(names_to_tuples))
+    checks.instance(
+        "aggregate_metric_map", "names_to_tuples", names_to_tuples, Mapping, "a dict {name: metric}"
+    )
+    return _aggregate("aggregate_metric_map", dict(names_to_tuples))
 
 
 def metric(
@@ -195,27 +206,53 @@ def metric(
     _, *parameters = signature.parameters.values()
     signature = signature.replace(parameters=parameters)
 
+    def data_given(what: str) -> TypeError:
+        return TypeError(
+            f"{name}() was given data, {what}, but takes configuration only; give the data to "
+            f"update(): metric = {name}(...), state = metric.update(metric.init(), ...), "
+            "value = metric.finalize(state)"
+        )
+
     @functools.wraps(constructor)
     def declared(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
         for argument in (*args, *kwargs.values()):
             shape = getattr(argument, "shape", ())
             if shape:
-                raise TypeError(
-                    f"{name}() was given data, an array of shape {shape}, but takes "
-                    f"configuration only; give the data to update(): metric = {name}(...), "
-                    "state = metric.update(metric.init(), ...), value = metric.finalize(state)"
-                )
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:  # Python's own would count the name too
-            raise TypeError(f"{name}: {error}") from None
-        return constructor(name, *args, **kwargs)
+                raise data_given(f"an array of shape {shape}")
+        if (error := misfit(name, signature, args, kwargs)) is not None:
+            are_lists = any(isinstance(argument, (list, tuple)) for argument in args)
+            raise data_given("a list") if are_lists else error
+        given = signature.bind(*args, **kwargs).arguments
+        shown = ", ".join(f"{argument}={value!r:.40}" for argument, value in given.items())
+        return _named(constructor(name, *args, **kwargs), f"{name}({shown})")
 
     declared.__signature__ = signature  # type: ignore[attr-defined]
     declared.__name__ = declared.__qualname__ = name
     if words and declared.__doc__:  # which python -OO leaves out
         declared.__doc__ = declared.__doc__.format(name=name, **words)
     return declared
+
+
+def _named(metric: Metric, name: str) -> Metric:
+    """The metric with a name, for its `repr` and for errors about what `update` is given."""
+    function, where = metric.update, f"{name}.update"
+    signature = inspect.signature(function)
+    _, *names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    @functools.wraps(function)
+    def update(state: State, *data: Any, **named: Any) -> State:
+        try:
+            return function(state, *data, **named)
+        except (TypeError, ValueError):
+            if (error := misfit(where, signature, (state, *data), named)) is not None:
+                raise error from None
+            for argument, value in (*zip(names, data, strict=False), *named.items()):
+                if isinstance(value, (np.ndarray, list, dict)):
+                    checks.numbers_in(where, argument, value)
+            raise
+
+    update.metric = name  # type: ignore[attr-defined]
+    return metric._replace(update=update)
 
 
 def value_metric(
@@ -278,8 +315,14 @@ def labels_first(labels: ArrayLike, predictions: ArrayLike) -> tuple[ArrayLike, 
     return predictions, labels
 
 
-def _aggregate(metrics: Mapping[Key, Metric]) -> Metric:
+def _aggregate(where: str, metrics: Mapping[Key, Metric]) -> Metric:
     """The aggregate of metrics by key; its state and its value are dicts."""
+    for key, one in metrics.items():
+        name = getattr(one, "__name__", "")
+        hint = f"call it, {name}()" if name else ""
+        got = f"the function {name}" if name else type(one).__name__
+        if not isinstance(one, Metric):
+            raise checks.refusal(where, repr(key), "a metric", got, hint, TypeError)
 
     def init() -> dict[Key, State]:
         return {key: metric.init() for key, metric in metrics.items()}
@@ -308,4 +351,5 @@ def _aggregate(metrics: Mapping[Key, Metric]) -> Metric:
     def merge(a: dict[Key, State], b: dict[Key, State]) -> dict[Key, State]:
         return {key: metric.merge(a[key], b[key]) for key, metric in metrics.items()}
 
-    return Metric(init, update, finalize, merge)
+    parts = ", ".join(f"{key!r}: {one!r}" for key, one in metrics.items())
+    return _named(Metric(init, update, finalize, merge), f"{where}({{{parts}}})")

@@ -3,6 +3,7 @@
 Modules and not functions: the module `alexnet` holds the function `alexnet_v2`.
 """
 
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.nets import alexnet as alexnet
 from jslim.nets import cifarnet as cifarnet
 from jslim.nets import conv_blocks as conv_blocks
@@ -33,3 +34,5 @@ from jslim.nets import resnet_v2 as resnet_v2
 from jslim.nets import s3dg as s3dg
 from jslim.nets import vgg as vgg
 from jslim.nets.nets_factory import list_networks as list_networks
+
+_tf_slim_names.answer_in(__name__)

@@ -6,6 +6,7 @@ image at a time, and the rest on the device (`on_device`). `augmentation` and `r
 the device too.
 """
 
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.preprocessing import augmentation as augmentation
 from jslim.preprocessing import cifarnet_preprocessing as cifarnet_preprocessing
 from jslim.preprocessing import inception_preprocessing as inception_preprocessing
@@ -14,3 +15,5 @@ from jslim.preprocessing import on_device as on_device
 from jslim.preprocessing import preprocessing_factory as preprocessing_factory
 from jslim.preprocessing import rand_augment as rand_augment
 from jslim.preprocessing import vgg_preprocessing as vgg_preprocessing
+
+_tf_slim_names.answer_in(__name__)

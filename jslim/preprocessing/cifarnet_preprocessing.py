@@ -57,6 +57,7 @@ def crop_and_resize(
 ) -> np.ndarray:
     """The first half of `preprocess_image`: crops and pads, and leaves the values."""
     images.check_image(image)
+    images.warn_of_crop("cifarnet", image, output_height, output_width)
     if not is_training:
         return images.crop_or_pad(np.asarray(image), output_height, output_width)
     rng = images.require_generator(rng, "cifarnet preprocessing")

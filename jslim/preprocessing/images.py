@@ -1,5 +1,6 @@
 """Operations on one image `[height, width, channels]`, with the numbers of TensorFlow 1."""
 
+import logging
 import math
 from typing import Protocol, TypeVar
 
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from jslim.core import checks
+
+logger = logging.getLogger("jslim")
 
 # The same code computes on the host and on the device.
 Array = TypeVar("Array", np.ndarray, jax.Array)
@@ -32,6 +35,30 @@ def require_generator(rng: np.random.Generator | None, where: str) -> np.random.
             "numpy.random.Generator"
         )
     return rng
+
+
+_LEAST_KEPT = 0.5  # of the pixels; a crop that keeps less is logged
+_CROPPED: dict[str, object] = {}  # by preprocessing, the first image of which one was logged
+
+
+def warn_of_crop(name: str, image: "Image", height: int, width: int) -> None:
+    """Logs, once for a preprocessing, that it cuts away most of an image.
+
+    Args:
+      name: The preprocessing.
+      image: The image before cropping.
+      height, width: Of the result.
+    """
+    rows, columns = image.shape[:2]
+    kept = min(height, rows) * min(width, columns) / max(rows * columns, 1)
+    if kept < _LEAST_KEPT and _CROPPED.setdefault(name, image) is image:
+        logger.warning(
+            "the preprocessing of %s crops images and does not resize them: %d x %d of %d x %d "
+            "pixels are left, %.1f %%; make the images smaller before, or choose another "
+            "preprocessing, such as inception",
+            name, min(width, columns), min(height, rows), columns, rows, 100 * kept,
+        )  # fmt: skip
+        _CROPPED[name] = True
 
 
 def crop_or_pad(image: np.ndarray, height: int, width: int) -> np.ndarray:

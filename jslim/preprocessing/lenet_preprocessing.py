@@ -44,6 +44,7 @@ def crop_and_resize(
 ) -> np.ndarray:
     """The first half of `preprocess_image`: crops or pads, and leaves the values."""
     images.check_image(image)
+    images.warn_of_crop("lenet", image, output_height, output_width)
     return images.crop_or_pad(np.asarray(image), output_height, output_width)
 
 

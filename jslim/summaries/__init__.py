@@ -14,6 +14,7 @@ The step of `learning.train` always computes scalars, and histograms and images 
 are due. A tag is the name under the current variable scope, with a number if it is taken.
 """
 
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.summaries._protocol import MultiWriter as MultiWriter
 from jslim.summaries._protocol import NullWriter as NullWriter
 from jslim.summaries._recording import SUMMARIES as SUMMARIES
@@ -49,3 +50,5 @@ from jslim.summaries._tensors import summarize_tensors as summarize_tensors
 from jslim.summaries._tensors import summarize_variables as summarize_variables
 from jslim.summaries._tensors import summarize_weights as summarize_weights
 from jslim.summaries._writer import SummaryWriter as SummaryWriter
+
+_tf_slim_names.answer_in(__name__)

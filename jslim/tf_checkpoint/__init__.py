@@ -11,6 +11,7 @@ compared, and only the tensors that are asked for are read. `_locate` finds the 
 `_v2` read the versions, and `_table`, `_tensors` and `_wire` are the formats inside them.
 """
 
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.tf_checkpoint._reading import CheckpointReader as CheckpointReader
 from jslim.tf_checkpoint._reading import all_checkpoints as all_checkpoints
 from jslim.tf_checkpoint._reading import find_checkpoint as find_checkpoint
@@ -20,3 +21,5 @@ from jslim.tf_checkpoint._reading import list_variables as list_variables
 from jslim.tf_checkpoint._reading import load_checkpoint as load_checkpoint
 from jslim.tf_checkpoint._reading import load_variable as load_variable
 from jslim.tf_checkpoint._writing import save_checkpoint as save_checkpoint
+
+_tf_slim_names.answer_in(__name__)

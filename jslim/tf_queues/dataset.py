@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.data.data_decoder import DataDecoder
 from jslim.data.tfrecord import DataSources, Records
 
@@ -35,3 +36,6 @@ class Dataset:
         self.num_samples = num_samples
         self.items_to_descriptions = items_to_descriptions
         vars(self).update(kwargs)
+
+
+_tf_slim_names.answer_in(__name__)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.data.order import Order
 from jslim.data.tfrecord import TFRecordFiles
 from jslim.tf_queues.dataset import Dataset
@@ -115,3 +116,6 @@ class DatasetDataProvider:
         values = self._decoder.decode(self._records[index], decoded, *keys)
         found = dict(zip(decoded, values, strict=True)) | {self._record_key: key}
         return [found[item] for item in items]
+
+
+_tf_slim_names.answer_in(__name__)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import DataError
 from jslim.data.tfrecord import DataSources, Records, TFRecordFile, get_data_files
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner, RandomShuffleQueue
@@ -197,3 +198,6 @@ def single_pass_read(
         reader_kwargs=reader_kwargs,
         shuffle=False,
     )
+
+
+_tf_slim_names.answer_in(__name__)

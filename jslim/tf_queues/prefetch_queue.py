@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.tf_queues.queues import FIFOQueue, QueueRunner
 
 # The arrays of one item, by place or by name.
@@ -112,3 +113,6 @@ def prefetch_queue(
             )
         tensors = iter(tensors).__next__
     return PrefetchQueue(tensors, capacity, num_threads, dynamic_pad)
+
+
+_tf_slim_names.answer_in(__name__)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from jslim.core import checks
+from jslim.core import tf_slim_names as _tf_slim_names
 
 T = TypeVar("T")
 
@@ -288,3 +289,6 @@ class QueueRunners:
         errors = [runner.error for runner in self._runners if runner.error is not None]
         if kind is None and errors:
             raise errors[0]
+
+
+_tf_slim_names.answer_in(__name__)

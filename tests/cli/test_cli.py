@@ -306,7 +306,7 @@ def test_an_unreadable_image_is_named(photos, tmp_path, capfd):
     assert train.main(["train.py", *flags]) == 2
     messages = capfd.readouterr().err
     assert "3.jpg" in messages
-    assert "; give --skip_bad_records=N to leave out as many as N records like it" in messages
+    assert "; or give --skip_bad_records=N to leave out as many as N records like it" in messages
     assert re.search(r"the data failed after step \d, which is saved", messages)
     assert "Traceback" not in messages
     flags += ["--skip_bad_records=1", "--batch_size=2", "--max_number_of_steps=20"]

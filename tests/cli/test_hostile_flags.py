@@ -97,6 +97,18 @@ def test_a_terminal_without_the_letters_gets_escapes(monkeypatch):
     assert written.getvalue() == b"k\\xe4se \\udcff\n"
 
 
+def test_a_fault_of_the_input_is_one_sentence_or_a_traceback(tmp_path, monkeypatch, capsys):
+    flags = ["train.py", "--dataset_name=folder", f"--dataset_dir={tmp_path / 'none'}"]
+    flags += ["--model_name=lenet", f"--train_dir={tmp_path / 'run'}"]
+    assert train.main(flags) == 2
+    said = capsys.readouterr().err
+    assert "none' does not exist" in said
+    assert "Traceback" not in said
+    monkeypatch.setenv("JSLIM_TRACEBACK", "1")
+    with pytest.raises(DataError, match="does not exist"):
+        train.main(flags)
+
+
 @pytest.mark.long
 def test_a_platform_that_is_not_there_is_said(tmp_path):
     flags = ["--dataset_name=digits", "--model_name=lenet", "--train_image_size=8"]

@@ -171,7 +171,7 @@ def test_variable_that_has_a_scopes_name():
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda: slim.variable_scope("a").__enter__(), "variable_scope"),
+        (lambda: slim.variable_scope("a").__enter__(), "variable_scope 'a'"),
         (slim.get_variable_scope, "get_variable_scope"),
         (make, "variable 'w'"),
         (lambda: slim.model_variable("v", shape=[1]), "variable 'v'"),

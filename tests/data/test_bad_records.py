@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jslim.core.errors import DataError
-from jslim.data import ArrayDataset, batches
+from jslim.data import ArrayDataset, BadRecordError, batches, get_dataset
 
 
 def with_bad_records(bad, count=20):
@@ -72,3 +73,21 @@ def test_a_record_that_is_bad_in_every_epoch_counts_once(caplog):
     with batches(dataset, 2, **options, num_epochs=5, skip_bad_records=1) as given:
         assert sum(batch["weights"].sum() for batch in given) == 15
     assert len([message for message in caplog.messages if "is left out" in message]) == 1
+
+
+def test_one_broken_image_says_what_to_do(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.jpg")
+    broken = tmp_path / "dog" / "1.jpg"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    message = (
+        rf"^image '{broken}' cannot be decoded \(.*\); replace or delete the file; or give "
+        "skip_bad_records=N to leave out as many as N records like it$"
+    )
+    options = {"is_training": False, "num_threads": 0}
+    dataset = get_dataset("folder", "train", tmp_path)
+    with batches(dataset, 2, **options) as given, pytest.raises(BadRecordError, match=message):
+        next(given)
+    with batches(dataset, 2, **options, skip_bad_records=1) as given:
+        assert next(given)["weights"].tolist() == [1, 0]

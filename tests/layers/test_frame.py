@@ -79,7 +79,7 @@ def test_each_op_of_a_family_has_a_key_of_its_own():
         assert slim.arg_scope_explain(slim.max_pool3d)["padding"].value == "SAME"
         assert slim.arg_scope_explain(slim.max_pool2d)["padding"].set_by == "default"
         assert slim.arg_scope_explain(slim.max_pool3d)["data_format"].value == "NDHWC"
-    assert str(slim.arg_scope_explain(slim.conv1d)).startswith("convolution1d\n")
+    assert str(slim.arg_scope_explain(slim.conv1d)).startswith("conv1d\n")
 
 
 IMAGES = jnp.ones((1, 4, 4, 3))
@@ -89,18 +89,33 @@ EVERY_POSITION = (IMAGES, 4, 3, 1, "SAME", None, 1, *[None] * 10, True, None)
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: slim.conv2d(IMAGES, 4), r"convolution2d\(\) missing 1 .* 'kernel_size'"),
-        (lambda: slim.conv3d_transpose(), r"convolution3d_transpose\(\) missing 3 .* 'inputs'"),
-        (lambda: slim.max_pool2d(IMAGES, 2, strides=1), r"max_pool2d\(\) .*argument 'strides'"),
-        (lambda: slim.pool(IMAGES, 2), r"pool\(\) missing 1 .* 'pooling_type'"),
-        (lambda: slim.conv2d(IMAGES, 4, 3, num_outputs=4), "multiple values .*'num_outputs'"),
-        (lambda: slim.conv2d(IMAGES, 4, 3, conv_dims=2), "unexpected keyword argument 'conv_dims'"),
-        (lambda: slim.conv2d(*EVERY_POSITION, 2), "'conv_dims'"),
-        (lambda: slim.convolution(*EVERY_POSITION, 2, 5), "positional arguments"),
+        (lambda: slim.conv2d(IMAGES, 4), "conv2d: kernel_size is missing"),
+        (
+            lambda: slim.conv3d_transpose(),
+            "conv3d_transpose: inputs and num_outputs and kernel_size are missing",
+        ),
+        (
+            lambda: slim.max_pool2d(IMAGES, 2, strides=1),
+            r"max_pool2d has no argument 'strides'; did you mean 'stride'\? \(it has inputs, ",
+        ),
+        (lambda: slim.pool(IMAGES, 2), "pool: pooling_type is missing"),
+        (
+            lambda: slim.conv2d(IMAGES, 4, 3, num_outputs=4),
+            "conv2d: num_outputs was given by position and again by name",
+        ),
+        (lambda: slim.conv2d(IMAGES, 4, 3, conv_dims=2), "conv2d has no argument 'conv_dims' "),
+        (
+            lambda: slim.conv2d(*EVERY_POSITION, 2),
+            r"conv2d takes at most 19 arguments by position \(inputs, .*, scope\), got 20",
+        ),
+        (
+            lambda: slim.convolution(*EVERY_POSITION, 2, 5),
+            r"convolution takes at most 20 arguments by position .*, conv_dims\), got 21",
+        ),
     ],
 )
 def test_wrong_call_is_a_type_error_under_the_name_of_the_op(call, text):
-    with pytest.raises(TypeError, match=text):
+    with pytest.raises(TypeError, match=f"^{text}"):
         slim.Model(call).init(jax.random.key(0))
 
 

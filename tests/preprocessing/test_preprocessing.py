@@ -3,6 +3,7 @@ import pytest
 
 from jslim.preprocessing import (
     cifarnet_preprocessing,
+    images,
     lenet_preprocessing,
     preprocessing_factory,
     vgg_preprocessing,
@@ -178,3 +179,18 @@ def test_factory_offers_the_nearest_name():
         match=r"Preprocessing name \[cifar\] was not .*did you mean 'cifarnet'",
     ):
         preprocessing_factory.get_preprocessing("cifar")
+
+
+@pytest.mark.parametrize("name", ["lenet", "cifarnet"])
+def test_a_crop_that_leaves_little_is_said_once(name, caplog, monkeypatch):
+    monkeypatch.setattr(images, "_CROPPED", {})
+    preprocess = preprocessing_factory.get_preprocessing(name)
+    preprocess(np.zeros((40, 32, 3), np.uint8), 28, 28)
+    assert caplog.messages == []
+    for _ in range(2):
+        preprocess(np.zeros((375, 500, 3), np.uint8), 28, 28)
+    assert caplog.messages == [
+        f"the preprocessing of {name} crops images and does not resize them: 28 x 28 of 500 x 375 "
+        "pixels are left, 0.4 %; make the images smaller before, or choose another preprocessing, "
+        "such as inception"
+    ]

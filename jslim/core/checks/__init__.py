@@ -14,9 +14,15 @@ from jslim.core.checks._arrays import axis as axis
 from jslim.core.checks._arrays import floating as floating
 from jslim.core.checks._arrays import floating_dtype as floating_dtype
 from jslim.core.checks._arrays import integers as integers
+from jslim.core.checks._arrays import numbers_in as numbers_in
 from jslim.core.checks._arrays import rank as rank
 from jslim.core.checks._arrays import same_shape as same_shape
 from jslim.core.checks._arrays import shape as shape
+from jslim.core.checks._functions import INITIALIZER as INITIALIZER
+from jslim.core.checks._functions import REGULARIZER as REGULARIZER
+from jslim.core.checks._functions import Kind as Kind
+from jslim.core.checks._functions import function_of as function_of
+from jslim.core.checks._functions import kinds_of as kinds_of
 from jslim.core.checks._numbers import count as count
 from jslim.core.checks._numbers import not_negative as not_negative
 from jslim.core.checks._numbers import number as number

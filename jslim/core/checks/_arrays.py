@@ -91,6 +91,50 @@ def axis(where: str, name: str, value: int, array: Array, negative: bool = True)
     return value % array.ndim
 
 
+_UNPACK = "a network function returns (logits, end_points), so unpack it: logits, end_points = ..."
+
+
+def numbers_in(where: str, name: str, value: object, dtype: DTypeLike | None = None) -> jax.Array:
+    """Returns the numbers of an array or a list as an array of JAX.
+
+    Args:
+      where, name: See the package.
+      value: The argument.
+      dtype: The type of the result; None for that of the numbers.
+
+    Raises:
+      TypeError: It holds texts or other things that are no numbers, or is what a network returned.
+
+    >>> numbers_in("f", "labels", ["cat"])
+    Traceback (most recent call last):
+    TypeError: f: labels must be an array of numbers, got the text 'cat'; give a class by its \
+number, class_names.index('cat')
+    """
+    if isinstance(value, dict) or (isinstance(value, tuple) and any(map(_is_dict, value))):
+        got = f"a {type(value).__name__}"
+        raise refusal(where, name, "one array", got, _UNPACK, TypeError)
+    try:
+        return jnp.asarray(value, dtype)
+    except (TypeError, ValueError) as error:
+        held = value
+        while isinstance(held, (list, tuple)) and held:
+            held = held[0]
+        if isinstance(held, np.ndarray) and held.size:
+            held = held.item(0)
+        got, hint = type(value).__name__, ""
+        if isinstance(held, (str, bytes)):
+            got = f"the text {held!r:.40}"
+            if "label" in name:
+                hint = f"give a class by its number, class_names.index({held!r:.40})"
+        elif isinstance(value, np.ndarray):
+            got = f"an array of {value.dtype}"
+        raise refusal(where, name, "an array of numbers", got, hint, TypeError) from error
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, dict)
+
+
 def integers(
     where: str, name: str, array: Array, accepted: str = "integers", hint: str = ""
 ) -> None:
@@ -119,6 +163,10 @@ def floating_dtype(where: str, name: str, dtype: DTypeLike) -> None:
     Raises:
       TypeError: It is another type.
     """
-    if not jnp.issubdtype(dtype, jnp.floating):
-        accepted = "a floating point type"
-        raise refusal(where, name, accepted, jnp.dtype(dtype).name, kind=TypeError)
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        accepted = "a floating point type such as jnp.bfloat16"
+        raise refusal(where, name, accepted, repr(dtype), kind=TypeError) from None
+    if not jnp.issubdtype(found, jnp.floating):
+        raise refusal(where, name, "a floating point type", found.name, kind=TypeError)
