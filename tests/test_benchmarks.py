@@ -12,7 +12,7 @@ import pytest
 
 import jslim as slim
 from benchmarks import __main__ as runner
-from benchmarks import layers, loop, nets, step
+from benchmarks import data, layers, loop, nets, step
 from benchmarks._layer_cases import CASES
 
 PAIRS = step.pairs(units=(1,), repeats=(2,), width=16, dense=16, batch_size=2)
@@ -32,6 +32,17 @@ def test_loop_takes_the_same_steps_with_and_without_train(capsys):
     assert min(loops.slim() + loops.bare()) > 0
     loop.run(loop.smallest_loss, batch_size=2, steps=3, pairs=1)
     assert "3 steps of smallest_loss" in capsys.readouterr().out
+
+
+def test_data_has_a_line_for_every_row(monkeypatch, capsys):
+    monkeypatch.setattr(data, "SMALL_RECORDS", 40)
+    monkeypatch.setattr(data, "PHOTOS", 33)
+    data.main(["--pairs=1"])
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line[:32].rstrip() for line in lines] == [row.title for row in data.ROWS]
+    assert all(int(line[32:]) > 0 for line in lines)
+    data.main(["--pairs=1", "--only=^records"])
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @pytest.mark.long

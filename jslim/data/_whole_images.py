@@ -46,24 +46,38 @@ def _inflated_size(parts: Iterator[bytes], enough: int) -> int:
     return size
 
 
+def _jpeg_markers(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG, as libjpeg finds them, and their places."""
+    at = 2
+    # Between markers there is the data of a scan, or something that does not belong there.
+    while 0 <= (at := encoded.find(b"\xff", at)) < len(encoded) - 1:
+        marker = encoded[at + 1]
+        if marker in (0, 0xFF):
+            at += 1
+            continue
+        yield marker, at
+        has_length = marker != 0x01 and not 0xD0 <= marker <= 0xD9
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big") if has_length else 2
+
+
 def jpeg_end(encoded: bytes) -> int:
     r"""The index of the marker that ends a JPEG; its length where there is no such marker.
 
     >>> jpeg_end(b"\xff\xd8 data \xff\xd9")
     8
     """
-    at = 2
-    # Between markers there is the data of a scan, or something that does not belong there.
-    while 0 <= (at := encoded.find(b"\xff", at)) < len(encoded) - 1:
-        marker = encoded[at + 1]
-        if marker == 0xD9:
-            return at
-        has_length = marker not in (0, 0xFF) and not 0xD0 <= marker <= 0xD8
-        at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big") if has_length else 1
-    return len(encoded)
+    return next((at for marker, at in _jpeg_markers(encoded) if marker == 0xD9), len(encoded))
 
 
 def has_too_many_scans(encoded: bytes) -> bool:
     """Whether a small JPEG could take minutes: each of its scans goes over all pixels."""
+    num_channels = None
+    for marker, at in _jpeg_markers(encoded):
+        if marker in (0xC0, 0xC1):  # not progressive
+            num_channels = encoded[at + 9 : at + 10]
+        if marker == 0xDA:
+            if encoded[at + 4 : at + 5] == num_channels:
+                return False  # of all channels, so libjpeg reads no other one
+            break
     scan = b"\xff\xda"
     return encoded.count(scan) > _MAX_SCANS < encoded.count(scan, 0, jpeg_end(encoded))

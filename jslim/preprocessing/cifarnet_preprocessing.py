@@ -42,8 +42,9 @@ def preprocess_image(
     image = crop_and_resize(image, output_height, output_width, is_training, rng=rng)
     if is_training:
         rng = images.require_generator(rng, "cifarnet preprocessing")
-        image = images.random_flip_left_right(rng, image)
-        image = images.adjust_contrast(image.astype(np.float32), rng.uniform(*CONTRAST))
+        image = images.by_planes(images.random_flip_left_right(rng, image.astype(np.float32)))
+        image = images.adjust_contrast(image, rng.uniform(*CONTRAST))
+        return images.by_pixels(normalize(image))
     return normalize(image.astype(np.float32, copy=False))
 
 

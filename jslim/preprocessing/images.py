@@ -134,14 +134,12 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """
     image = image.astype(np.float32, copy=False)
     value, spread = _value_and_spread(image)
-    # Saturation is spread / value; that of black, and of values below 0, is 0.
-    is_coloured = (spread > 0) & (value > 0)
-    most = np.divide(value, spread, out=np.zeros_like(value), where=is_coloured)
-    ratio = np.minimum(most, np.float32(factor))  # no saturation above 1
+    # Saturation is spread / value, at most 1; that of black, and of values below 0, is 0.
+    ratio = _divide(value, spread)
+    np.clip(ratio, 0, np.float32(factor), out=ratio)
     result = value[..., None] - image
-    result *= -ratio[..., None]
-    result += value[..., None]
-    return result
+    result *= ratio[..., None]
+    return np.subtract(value[..., None], result, out=result)
 
 
 def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
@@ -160,17 +158,19 @@ def adjust_hue(image: np.ndarray, delta: float) -> np.ndarray:
     value, spread = _value_and_spread(image)
     red, green, blue = (image[..., channel] for channel in range(3))
     # The hue counts the six sectors between primary and secondary colours.
-    distance = np.select(
-        [red == value, green == value], [green - blue, blue - red], default=red - green
-    )
-    sector = np.select([red == value, green == value], [0, 2], default=4).astype(np.float32)
-    hue = sector + np.divide(distance, spread, out=np.zeros_like(value), where=spread > 0)
-    hue += np.float32(6 * delta)
-    channels = []
-    for offset in (5, 3, 1):
-        place = np.mod(hue + np.float32(offset), np.float32(6))
-        channels.append(value - spread * np.clip(np.minimum(place, 4 - place), 0, 1))
-    return np.stack(channels, axis=-1)
+    is_red, is_green = red == value, green == value
+    hue = np.where(is_red, green - blue, np.where(is_green, blue - red, red - green))
+    hue = _divide(hue, spread)
+    hue += np.where(is_red, np.float32(0), np.where(is_green, np.float32(2), np.float32(4)))
+    result = np.empty_like(image)
+    for channel, middle in enumerate((0, 2, 4)):
+        # A channel is greatest for a sector on either side of its own colour, and falls for one.
+        distance = hue + np.float32(6 * delta - middle)
+        distance -= 6 * np.rint(distance / 6)
+        share = np.clip(np.abs(distance, out=distance) - 1, 0, 1, out=distance)
+        share *= spread
+        np.subtract(value, share, out=result[..., channel])
+    return result
 
 
 def _value_and_spread(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,6 +179,32 @@ def _value_and_spread(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Channel by channel: NumPy reduces an axis of three at a tenth of the speed.
     value = np.maximum(np.maximum(red, green), blue)
     return value, value - np.minimum(np.minimum(red, green), blue)
+
+
+def _divide(dividend: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """`dividend / spread`; finite where the spread, and with it every difference, is 0."""
+    return dividend / np.maximum(spread, np.float32(1e-30))
+
+
+def by_planes(image: np.ndarray) -> np.ndarray:
+    """A copy with each channel in one piece, on which colours take NumPy a fifth of the time.
+
+    >>> by_planes(np.zeros((2, 3, 4), np.float32)).strides
+    (12, 4, 24)
+    """
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(image, -1, 0)), 0, -1)
+
+
+def by_pixels(image: np.ndarray) -> np.ndarray:
+    """A copy with each pixel in one piece, as networks take it.
+
+    >>> by_pixels(by_planes(np.zeros((2, 3, 4), np.float32))).strides
+    (48, 16, 4)
+    """
+    result = np.empty(image.shape, image.dtype)
+    for channel in range(image.shape[-1]):  # in a quarter of the time of `np.ascontiguousarray`
+        result[..., channel] = image[..., channel]
+    return result
 
 
 class ScalableImage(Protocol):

@@ -77,8 +77,9 @@ def preprocess_image(
         rng=rng,
     )
     if rng is not None and is_training:
+        image *= np.float32(1 / 255)
         image = images.random_flip_left_right(rng, image)
-        return _to_signed(distort_color(rng, image * np.float32(1 / 255), fast_mode=fast_mode))
+        return images.by_pixels(_to_signed(distort_color(rng, image, fast_mode=fast_mode)))
     return normalize(image)
 
 
@@ -150,10 +151,11 @@ def distort_color(
         "hue": lambda x: images.adjust_hue(x, rng.uniform(-_HUE, _HUE)),
         "saturation": lambda x: images.adjust_saturation(x, rng.uniform(*SATURATION)),
     }
+    image = images.by_planes(image)
     order = _FAST_ORDER if fast_mode else _ORDERS[rng.integers(len(_ORDERS))]
     for name in order:
         image = steps[name](image)
-    return np.clip(image, 0, 1)
+    return np.clip(image, 0, 1, out=image)
 
 
 def central_crop(image: np.ndarray, central_fraction: float) -> np.ndarray:

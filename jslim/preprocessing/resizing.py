@@ -51,9 +51,11 @@ def resize_bilinear(
     >>> resize_bilinear(np.array([[[0], [2]]]), 1, 4).ravel().tolist()
     [0.0, 1.0, 2.0, 2.0]
     """
-    num_channels = image.shape[2]
-    left, right, x_weight = _sample_points(image.shape[1], width, columns)
-    upper, lower, y_weight = _sample_points(image.shape[0], height, rows)
+    in_height, in_width, num_channels = image.shape
+    left, right, x_weight = _sample_points(in_width, width, columns)
+    upper, lower, y_weight = _sample_points(in_height, height, rows)
+    image = image[:, left[0] : right[-1] + 1]
+    left, right = left - left[0], right - left[0]
     first, end = int(upper[0]), int(lower[-1]) + 1
     if end - first <= 2 * len(upper):
         used = image[first:end]
@@ -62,29 +64,47 @@ def resize_bilinear(
         rows_used, places = np.unique(np.concatenate([upper, lower]), return_inverse=True)
         used = image[rows_used]
         upper, lower = np.split(places, 2)
-    source = used.reshape(len(used), -1)
-    first_columns, second_columns = (
-        _take_pixels(source, pixels, num_channels, scale) for pixels in (left, right)
-    )
-    lines = _interpolate(first_columns, second_columns, np.repeat(x_weight, num_channels))
-    resized = _interpolate(lines.take(upper, axis=0), lines.take(lower, axis=0), y_weight[:, None])
-    return resized.reshape(len(upper), len(left), num_channels)
+    # Columns and channels are one axis, since NumPy is slow with a last axis of three.
+    left, right = _places(left, num_channels), _places(right, num_channels)
+    x_weight = np.repeat(x_weight, num_channels)
+
+    def between_columns(lines: np.ndarray) -> np.ndarray:
+        # The mode: floats are taken in two thirds of the time where no place is checked.
+        first, second = (lines.take(at, axis=1, mode="clip") for at in (left, right))
+        return _interpolate(first, second, x_weight)
+
+    def between_rows(lines: np.ndarray) -> np.ndarray:
+        first, second = (lines.take(at, axis=0) for at in (upper, lower))
+        return _interpolate(first, second, y_weight[:, None])
+
+    lines = used.reshape(len(used), -1)
+    if _is_less_work_by_rows(in_height, in_width, height, width):
+        resized = between_columns(between_rows(lines))
+    else:
+        resized = between_rows(between_columns(lines))
+    if scale is not None:
+        resized *= np.float32(scale)
+    return resized.reshape(len(upper), -1, num_channels)
 
 
-def _take_pixels(
-    source: np.ndarray, pixels: np.ndarray, num_channels: int, scale: float | None = None
-) -> np.ndarray:
-    """The columns `pixels` of an image `[height, width * channels]`, in float32.
+def _is_less_work_by_rows(in_height: int, in_width: int, height: int, width: int) -> bool:
+    """Whether to interpolate between rows first; the same for every window of an image.
 
-    Columns and channels are one axis, since NumPy is slow with a last axis of three.
+    Then columns are taken from no more rows than the result has, but the rows are still as long as
+    the image is wide. Taking a pixel from a row costs as much as computing one.
     """
-    places = (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
-    taken = source.take(places, axis=1).astype(np.float32)
-    return taken if scale is None else taken * np.float32(scale)
+    num_rows = min(in_height, 2 * height)
+    return height * (in_width + 2 * width) < num_rows * 3 * width
+
+
+def _places(pixels: np.ndarray, num_channels: int) -> np.ndarray:
+    """The places of pixels in a row whose columns and channels are one axis."""
+    return (pixels[:, None] * num_channels + np.arange(num_channels)).ravel()
 
 
 def _interpolate(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """`first + (second - first) * weight` as TensorFlow rounds it; overwrites `second`."""
+    """`first + (second - first) * weight`, rounded as TensorFlow does; overwrites `second`."""
+    first, second = first.astype(np.float32, copy=False), second.astype(np.float32, copy=False)
     second -= first
     second *= weight
     second += first
@@ -168,7 +188,8 @@ def resize(
     source = image.reshape(len(image), -1)
     lines = np.zeros((len(image), width * num_channels), np.float32)
     for column, weight in zip(pixels.T, weights.T, strict=True):
-        lines += _take_pixels(source, column, num_channels) * np.repeat(weight, num_channels)
+        taken = source.take(_places(column, num_channels), axis=1).astype(np.float32)
+        lines += taken * np.repeat(weight, num_channels)
     pixels, weights = _TAPS[method](image.shape[0], height)
     resized = np.zeros((height, width * num_channels), np.float32)
     for row, weight in zip(pixels.T, weights.T, strict=True):

@@ -52,7 +52,7 @@ def preprocess_image(
     )
     if rng is not None and is_training:
         image = images.random_flip_left_right(rng, image)
-    return normalize(image)
+    return images.by_pixels(normalize(images.by_planes(image)))
 
 
 def crop_and_resize(

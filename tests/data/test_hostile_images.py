@@ -16,7 +16,7 @@ from PIL import Image
 
 from jslim.core.errors import DataError
 from jslim.data import FolderDataset, decode
-from jslim.data._whole_images import jpeg_end
+from jslim.data._whole_images import has_too_many_scans, jpeg_end
 from jslim.data.decode import EncodedImage, decode_image
 from jslim.host import limits as _limits
 from jslim.host.files import open_regular, read_regular
@@ -235,3 +235,23 @@ def test_a_jpeg_of_hundreds_of_scans_is_refused():
     with pytest.raises(DataError, match="it has hundreds of scans"):
         decode_image(bomb, "x")
     assert decode_image(encoded + b"\xff\xda" * 200, "x").shape == PIXELS.shape
+
+
+def test_scans_are_counted_unless_the_first_one_has_all_channels():
+    def frame(kind):
+        return bytes([0xFF, kind, 0, 11, 8, 0, 16, 0, 16, 3, 0, 0, 0])
+
+    def scan(num_channels):
+        return bytes([0xFF, 0xDA, 0, 8, num_channels, 1, 0, 0, 63, 0]) + b"data"
+
+    baseline, extended, progressive = 0xC0, 0xC1, 0xC2
+    for kind in (baseline, extended):
+        assert not has_too_many_scans(b"\xff\xd8" + frame(kind) + scan(3) * 101)
+        assert has_too_many_scans(b"\xff\xd8" + frame(kind) + scan(1) * 101)
+    assert has_too_many_scans(b"\xff\xd8" + frame(progressive) + scan(3) * 101)
+    # The first marker has no length. Whoever takes one for it goes on in the comment.
+    start = b"\xff\xd8\xff\x01" + frame(progressive)
+    decoy = bytes(0xFFC2 + 4 - len(start) - 4) + frame(baseline) + scan(3)
+    comment = b"\xff\xfe\xff\xff" + decoy.ljust(0xFFFF - 2, b"\0")
+    assert has_too_many_scans(start + comment + scan(3) * 101)
+    assert not has_too_many_scans(b"\xff\xd8\xff\xc0\x00")

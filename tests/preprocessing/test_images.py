@@ -19,12 +19,56 @@ def test_resize_bilinear_is_anchored_at_the_corner():
     np.testing.assert_array_equal(doubled[0], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3])
 
 
-def test_resize_bilinear_window_equals_slice_of_the_whole():
+@pytest.mark.parametrize("size", [(20, 31), (8, 31), (9, 12)])
+def test_resize_bilinear_window_equals_slice_of_the_whole(size):
     image = np.random.default_rng(0).integers(0, 256, (13, 17, 3)).astype(np.uint8)
-    whole = resizing.resize_bilinear(image, 20, 31)
-    rows, columns = slice(3, 14), slice(11, 31)
-    window = resizing.resize_bilinear(image, 20, 31, rows=rows, columns=columns)
+    whole = resizing.resize_bilinear(image, *size)
+    rows, columns = slice(3, size[0] - 1), slice(4, size[1])
+    window = resizing.resize_bilinear(image, *size, rows=rows, columns=columns)
     np.testing.assert_array_equal(window, whole[rows, columns])
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((20, 6, 3), (7, 5)), ((9, 30, 3), (4, 3)), ((9, 8, 3), (9, 9)), ((40, 12, 1), (5, 30))],
+)
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_resize_bilinear_is_the_same_by_rows_and_by_columns(shape, size, by_rows, monkeypatch):
+    monkeypatch.setattr(resizing, "_is_less_work_by_rows", lambda *_: by_rows)
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    given = image.copy()
+    found = resizing.resize_bilinear(image, *size)
+    np.testing.assert_array_equal(image, given)
+    # TensorFlow rounds the places to float32.
+    y, x = (
+        np.arange(out, dtype=np.float32) * np.float32(full / out)
+        for out, full in zip(size, shape[:2], strict=True)
+    )
+    rows = np.minimum(np.floor(y).astype(int) + np.arange(2)[:, None], shape[0] - 1)
+    columns = np.minimum(np.floor(x).astype(int) + np.arange(2)[:, None], shape[1] - 1)
+    y, x = (y % 1)[:, None, None], (x % 1)[:, None]
+    above, below = (
+        image[row][:, columns[0]] * (1 - x) + image[row][:, columns[1]] * x for row in rows
+    )
+    np.testing.assert_allclose(found, above * (1 - y) + below * y, rtol=1e-6, atol=3e-5)
+
+
+def test_resize_bilinear_of_a_high_image_begins_with_the_rows():
+    assert resizing._is_less_work_by_rows(440, 420, 224, 224)
+    assert not resizing._is_less_work_by_rows(100, 110, 224, 224)
+    assert not resizing._is_less_work_by_rows(2000, 2000, 224, 224)
+
+
+def test_colours_of_an_image_by_planes_are_those_of_one_by_pixels():
+    image = np.random.default_rng(0).uniform(-0.1, 1.1, (5, 6, 3)).astype(np.float32)
+    planes = images.by_planes(image)
+    assert planes[..., 0].flags.c_contiguous
+    for change in (images.adjust_saturation, images.adjust_hue, images.adjust_contrast):
+        found = change(planes, 0.7)
+        assert found[..., 0].flags.c_contiguous
+        np.testing.assert_allclose(images.by_pixels(found), change(image, 0.7), rtol=1e-6)
+        assert images.by_pixels(found).flags.c_contiguous
+    np.testing.assert_array_equal(planes, image)
 
 
 @pytest.mark.parametrize("size", [(5, 7), (16, 11), (40, 33)])
