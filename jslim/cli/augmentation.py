@@ -27,11 +27,11 @@ class AugmentationConfig(Config):
         not.
     """
 
-    rand_augment_layers: int = flag(0, least=0)
-    rand_augment_magnitude: float = flag(9.0, least=0, most=30)
-    random_erasing: float = flag(0.0, least=0, most=1)
-    mixup_alpha: float = flag(0.0, least=0)
-    cutmix_alpha: float = flag(0.0, least=0)
+    rand_augment_layers: int = flag(0, least=0, on_resume="may_change")
+    rand_augment_magnitude: float = flag(9.0, least=0, most=30, on_resume="may_change")
+    random_erasing: float = flag(0.0, least=0, most=1, on_resume="may_change")
+    mixup_alpha: float = flag(0.0, least=0, on_resume="may_change")
+    cutmix_alpha: float = flag(0.0, least=0, on_resume="may_change")
 
 
 def make_augmentation(config: AugmentationConfig, preprocessing_name: str) -> Augmentation:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jslim import data
-from jslim.cli.flags import Config, UsageError
+from jslim.cli.flags import Config, UsageError, flag
 from jslim.core import checks
 from jslim.core.text import some_of, unique_names
 from jslim.data import ImageDataset
@@ -33,7 +33,7 @@ class BalanceConfig(Config):
         without it: those of small classes come several times, and not all of the large ones.
     """
 
-    class_weights: str | None = None
+    class_weights: str | None = flag(None, on_resume="may_change")
     balanced_sampling: bool = False
 
 

@@ -72,19 +72,28 @@ class DataConfig(Config):
         help="; ".join(f"{name}: {row.help}" for name, row in DATASETS.items()) + ".",
         differs="TF-Slim's, `digits`, `folder`, `npz`, `tfds` or `tfrecord`; no default (TF-Slim's "
         "is imagenet)",
+        on_resume="may_change",
     )
     dataset_split_name: str = "train"
-    dataset_dir: str | None = flag(None, path=local_path, differs="not for `digits`")
+    dataset_dir: str | None = flag(
+        None, path=local_path, on_resume="may_change", differs="not for `digits`"
+    )
     preprocessing_name: str | None = None
     labels_offset: int = 0
-    batch_size: int = flag(32, least=1, differs="for each of `--num_clones` devices, as in TF-Slim")
+    batch_size: int = flag(
+        32,
+        least=1,
+        on_resume="may_change",
+        differs="for each of `--num_clones` devices, as in TF-Slim",
+    )
     num_preprocessing_threads: int | None = flag(
         None,
         least=1,
         differs="default: as many as there are cores, up to 16; also what `--num_readers` was",
+        on_resume="may_change",
     )
-    num_workers: int = flag(0, least=0)
-    skip_bad_records: int = flag(0, least=0)
+    num_workers: int = flag(0, least=0, on_resume="may_change")
+    skip_bad_records: int = flag(0, least=0, on_resume="may_change")
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,7 @@ def host_batches(
     is_training: bool,
     seed: int = 0,
     balanced_sampling: bool = False,
+    takes_other_data: bool = False,
 ) -> data.BatchIterator:
     """Batches of the data set, with images in the size of the contract.
 
@@ -219,6 +229,7 @@ def host_batches(
         decode_images=False,
         shard=(jax.process_index(), jax.process_count()),
         balanced_sampling=balanced_sampling,
+        takes_other_data=takes_other_data,
     )
 
 

@@ -46,13 +46,15 @@ class DevicesConfig(Config):
         others end.
     """
 
-    num_clones: int = flag(1, least=1, differs="devices of each process; a CPU is made so many")
-    dtype: str = flag("float32", choices=("float32", "bfloat16"))
-    distributed: bool = False
-    coordinator_address: str | None = None
-    num_processes: int | None = flag(None, least=1)
-    process_id: int | None = flag(None, least=0)
-    heartbeat_timeout_secs: int = flag(10, least=1)
+    num_clones: int = flag(
+        1, least=1, on_resume="may_change", differs="devices of each process; a CPU is made so many"
+    )
+    dtype: str = flag("float32", choices=("float32", "bfloat16"), on_resume="may_change")
+    distributed: bool = flag(False, on_resume="not_kept")
+    coordinator_address: str | None = flag(None, on_resume="not_kept")
+    num_processes: int | None = flag(None, least=1, on_resume="not_kept")
+    process_id: int | None = flag(None, least=0, on_resume="not_kept")
+    heartbeat_timeout_secs: int = flag(10, least=1, on_resume="not_kept")
 
 
 @contextlib.contextmanager

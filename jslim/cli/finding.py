@@ -38,10 +38,15 @@ class FindConfig(Config):
       find_learning_rate_plot: Where to draw the losses, a PNG file.
     """
 
-    find_learning_rate: bool = False
-    find_learning_rate_steps: int = flag(100, least=10, goes_with="find_learning_rate")
+    find_learning_rate: bool = flag(False, on_resume="not_kept")
+    find_learning_rate_steps: int = flag(
+        100, least=10, goes_with="find_learning_rate", on_resume="not_kept"
+    )
     find_learning_rate_plot: str | None = flag(
-        None, path=partial(output_file, formats=PICTURE), goes_with="find_learning_rate"
+        None,
+        path=partial(output_file, formats=PICTURE),
+        goes_with="find_learning_rate",
+        on_resume="not_kept",
     )
 
 

@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from typing import (
     Any,
     ClassVar,
+    Literal,
     NamedTuple,
+    Self,
     TypedDict,
     TypeVar,
     Unpack,
@@ -79,6 +81,10 @@ class Rules(TypedDict, total=False):
     goes_with: str  # the flag without which it does nothing
     counts_with: tuple[str, Collection[str]]  # a flag, and the values of it with which it counts
     differs: str  # how it differs from TF-Slim's flag of this name, for docs/migration.md
+    instead_of: str  # the flag that says the same in another way; one of them can be given
+    # What a run that is started again does with another value. may_change: takes it; not_kept: the
+    # flag is of one start and not of the run. Without this rule it refuses the value.
+    on_resume: Literal["may_change", "not_kept"]
 
 
 class Flag(NamedTuple):
@@ -96,6 +102,11 @@ class Flag(NamedTuple):
 def flag(default: T, **rules: Unpack[Rules]) -> T:
     """A field of a config that is a flag with rules; without rules a plain default will do."""
     return dataclasses.field(default=default, metadata=rules)
+
+
+def not_a_flag(default: T) -> T:
+    """A field of a config that no flag sets."""
+    return dataclasses.field(default=default, metadata={"is_flag": False})
 
 
 def several_flags(rows: Mapping[str, tuple[Any, Rules]]) -> Mapping[str, Any]:
@@ -117,13 +128,18 @@ class Config:
     """
 
     takes_arguments: ClassVar[bool] = False
-    given: frozenset[str] = frozenset()
-    arguments: tuple[str, ...] = ()
-    compilation_cache_dir: str | None = _CACHE
-    help: bool = flag(False, short_name="h")
+    given: frozenset[str] = not_a_flag(frozenset())
+    arguments: tuple[str, ...] = not_a_flag(())
+    compilation_cache_dir: str | None = flag(_CACHE, on_resume="not_kept")
+    help: bool = flag(False, short_name="h", on_resume="not_kept")
 
+    def completed(self, parse: Callable[[Sequence[str]], Self]) -> Self:
+        """The config with the flags that it takes from files.
 
-_NO_FLAGS = ("given", "arguments")
+        Args:
+          parse: The config of these words and those of the command line, which win.
+        """
+        return self
 
 
 def flags_of(config: type[Config]) -> Iterator[Flag]:
@@ -142,14 +158,15 @@ def flags_of(config: type[Config]) -> Iterator[Flag]:
     for field in dataclasses.fields(config):
         kind = kinds[field.name]
         kind = next(iter(get_args(kind)), kind)  # of `int | None`
+        if not field.metadata.get("is_flag", True):
+            continue
         rows = {field.name: (field.default, rules[field.name])}
         if several := field.metadata.get("several"):
             rows = several
         for name, (default, own) in rows.items():
-            if name not in _NO_FLAGS:
-                help = own.get("help", helps.get(name, ""))
-                kind = type(default) if several else kind
-                yield Flag(name, kind, default, help, own, field.name, groups[field.name])
+            help = own.get("help", helps.get(name, ""))
+            kind = type(default) if several else kind
+            yield Flag(name, kind, default, help, own, field.name, groups[field.name])
 
 
 def _docs(config: type[Config]) -> tuple[str, dict[str, str]]:
@@ -183,6 +200,12 @@ def config_of(config: type[C], values: flags.FlagValues, arguments: Sequence[str
             found.setdefault(one.field, {})[one.name] = value
     given = frozenset(name for name in values if values[name].present)
     return config(given=given, arguments=tuple(arguments), **found)
+
+
+def value_of(config: Config, one: Flag) -> Any:
+    """The value of a flag in a config."""
+    value = getattr(config, one.field)
+    return value if one.name == one.field else value[one.name]
 
 
 def refuse_idle(config: Config) -> None:

@@ -18,8 +18,10 @@ class LengthConfig(ClassifierConfig):
         them; its batch is filled up with the first images of the next epoch.
     """
 
-    max_number_of_steps: int | None = flag(None, least=1)
-    num_epochs: float | None = flag(None, above=0)
+    max_number_of_steps: int | None = flag(None, least=1, on_resume="may_change")
+    num_epochs: float | None = flag(
+        None, above=0, on_resume="may_change", instead_of="max_number_of_steps"
+    )
 
 
 def number_of_steps(config: LengthConfig, num_samples: int) -> int | None:

@@ -106,15 +106,17 @@ class StepConfig(Config):
       moving_average_decay: Keeps moving averages of the variables.
     """
 
-    weight_decay: float = flag(0.00004, least=0)
-    label_smoothing: float = flag(0.0, least=0, most=1)
-    clip_gradient_norm: float = flag(0.0, least=0)
-    clip_global_norm: float = flag(0.0, least=0)
-    gradient_accumulation_steps: int = flag(1, least=1)
-    recompute_scopes: str | None = None
-    check_numerics: str = flag("loss", choices=("loss", "everything"))
-    report_norms: bool = False
-    shard_state: bool = False
-    batch_norm_statistics: str = flag("global", choices=("global", "replica"))
-    reduce_dtype: str | None = flag(None, choices=("float32", "bfloat16"))
+    weight_decay: float = flag(0.00004, least=0, on_resume="may_change")
+    label_smoothing: float = flag(0.0, least=0, most=1, on_resume="may_change")
+    clip_gradient_norm: float = flag(0.0, least=0, on_resume="may_change")
+    clip_global_norm: float = flag(0.0, least=0, on_resume="may_change")
+    gradient_accumulation_steps: int = flag(1, least=1, on_resume="may_change")
+    recompute_scopes: str | None = flag(None, on_resume="may_change")
+    check_numerics: str = flag("loss", choices=("loss", "everything"), on_resume="may_change")
+    report_norms: bool = flag(False, on_resume="may_change")
+    shard_state: bool = flag(False, on_resume="may_change")
+    batch_norm_statistics: str = flag(
+        "global", choices=("global", "replica"), on_resume="may_change"
+    )
+    reduce_dtype: str | None = flag(None, choices=("float32", "bfloat16"), on_resume="may_change")
     moving_average_decay: float | None = flag(None, least=0, most=1)

@@ -29,24 +29,29 @@ class LearningRateConfig(LengthConfig):
       warmup_epochs: Epochs of linear warm-up from 0, counted with the images of all clones.
     """
 
-    learning_rate_decay_type: str = flag("exponential", differs="also cosine and step")
-    learning_rate_boundaries: str | None = flag(None, counts_with=(_DECAY_TYPE, ("step",)))
-    learning_rate: float = flag(0.01, least=0)
+    learning_rate_decay_type: str = flag(
+        "exponential", on_resume="may_change", differs="also cosine and step"
+    )
+    learning_rate_boundaries: str | None = flag(
+        None, counts_with=(_DECAY_TYPE, ("step",)), on_resume="may_change"
+    )
+    learning_rate: float = flag(0.01, least=0, on_resume="may_change")
     end_learning_rate: float = flag(
-        0.0001, least=0, counts_with=(_DECAY_TYPE, ("polynomial", "cosine"))
+        0.0001, least=0, counts_with=(_DECAY_TYPE, ("polynomial", "cosine")), on_resume="may_change"
     )
     learning_rate_decay_factor: float = flag(
-        0.94, above=0, counts_with=(_DECAY_TYPE, ("exponential", "step"))
+        0.94, above=0, counts_with=(_DECAY_TYPE, ("exponential", "step")), on_resume="may_change"
     )
     num_epochs_per_decay: float = flag(
         2.0,
         above=0,
         counts_with=(_DECAY_TYPE, ("exponential", "polynomial")),
+        on_resume="may_change",
         differs="counts epochs with `--batch_size`, as in TF-Slim: with several clones each goes "
         "over so many epochs. What is new, `--warmup_epochs` and `--learning_rate_boundaries`, "
         "counts with the images of all clones",
     )
-    warmup_epochs: float = flag(0.0, least=0)
+    warmup_epochs: float = flag(0.0, least=0, on_resume="may_change")
 
 
 def make_learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedule:

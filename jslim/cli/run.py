@@ -14,9 +14,9 @@ import jax
 from absl import flags
 
 from jslim.cli import distributed, flagfiles
-from jslim.cli.flags import DROPPED, C, UsageError, config_of, flag_values
+from jslim.cli.flags import DROPPED, C, Config, UsageError, config_of, flag_values
 from jslim.core.text import printable
-from jslim.data import BadRecordError
+from jslim.data import BadRecordError, OtherDataError
 from jslim.host.paths import output_directory
 from jslim.learning import keep_freed_memory
 
@@ -45,13 +45,10 @@ def run(
     """
     argv = list(sys.argv if argv is None else argv)
     print_whatever_the_encoding()
-    values = flag_values(kind)
     try:
-        _, *rest = flagfiles.parse(values, argv)
-        config = config_of(kind, values, rest)
-        _check_integers(values)
-        if rest and not kind.takes_arguments:
-            raise UsageError(f"unexpected argument {rest[0]!r}; flags start with --")
+        config = _parsed(kind, argv)
+        if not config.help:
+            config = config.completed(lambda words: _parsed(kind, [argv[0], *words, *argv[1:]]))
         cache = config.compilation_cache_dir
         if cache and "compilation_cache_dir" in config.given:
             cache = output_directory(cache, "--compilation_cache_dir")
@@ -62,7 +59,7 @@ def run(
     except (flags.Error, ValueError) as error:
         return _fail(argv, str(error))
     if config.help:
-        print(values.get_help())
+        print(flag_values(kind).get_help())
         return 0
     _log_to_stderr()
     if cache:
@@ -73,6 +70,16 @@ def run(
     code = _run_program(program, config, argv)
     distributed.leave(code)
     return code
+
+
+def _parsed(kind: type[C], argv: Sequence[str]) -> C:
+    """The config of a command line."""
+    values = flag_values(kind)
+    _, *rest = flagfiles.parse(values, argv)
+    _check_integers(values)
+    if rest and not kind.takes_arguments:
+        raise UsageError(f"unexpected argument {rest[0]!r}; flags start with --")
+    return config_of(kind, values, rest)
 
 
 def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -> int:
@@ -88,11 +95,18 @@ def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -
     except _USER_ERRORS as error:
         if os.environ.get("JSLIM_TRACEBACK"):
             raise
-        text = str(error)
-        if isinstance(error, BadRecordError):
-            text = text.replace("skip_bad_records=", "--skip_bad_records=")
-        return _fail(argv, text)
+        return _fail(argv, _in_flags(error, config))
     return 0
+
+
+def _in_flags(error: Exception, config: Config) -> str:
+    """The text of an error, with flags in place of what the library has."""
+    text = str(error)
+    if isinstance(error, BadRecordError):
+        text = text.replace("skip_bad_records=", "--skip_bad_records=")
+    if isinstance(error, OtherDataError) and hasattr(config, "data_changed"):
+        text += "; if images were added or removed on purpose, go on with --data_changed"
+    return text
 
 
 def print_whatever_the_encoding() -> None:

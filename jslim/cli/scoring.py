@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim import evaluation, metrics
-from jslim.cli.flags import Config, UsageError, scopes_of
+from jslim.cli.flags import Config, UsageError, flag, scopes_of
 from jslim.core.errors import did_you_mean
 from jslim.metrics import Metric
 
@@ -29,7 +29,7 @@ class MetricsConfig(Config):
         Recall_5.
     """
 
-    metrics: str | None = None
+    metrics: str | None = flag(None, on_resume="may_change")
 
 
 # Selects the data of a metric from the logits and labels of a batch.

@@ -4,11 +4,12 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from jslim import checkpoints
-from jslim.cli import loading
+from jslim.cli import loading, run_config
 from jslim.cli.classifier import Contract
-from jslim.cli.flags import Config, UsageError, flag, scopes_of
+from jslim.cli.flags import UsageError, flag, scopes_of
 from jslim.core.selection import get_variables_to_restore, match
 from jslim.core.text import as_text, name_differences, printable
 from jslim.host.paths import local_path, output_directory
@@ -19,14 +20,19 @@ logger = logging.getLogger("jslim")
 
 
 @dataclass(frozen=True)
-class StartConfig(Config):
+class StartConfig(run_config.RememberedConfig):
     """What training starts from, and fine-tuning.
 
     Attributes:
-      train_dir: Where checkpoints and event files go.
+      train_dir: Where checkpoints and event files go. If there is a run, it goes on with its own
+        flags, which are in config.json there; flags that are given change what may change.
+      config: The config.json of another run, or its directory: a new run has its flags, where the
+        command line has none.
       start_from: resume: the checkpoint in --train_dir, with its step and optimizer; checkpoint:
         the variables of --checkpoint_path; scratch: initial values. auto is the first of these that
         is there. The others are refused where they are not what happens.
+      data_changed: Whether the run goes on where images were added to the data set, or removed. A
+        new epoch starts with them.
       checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory of them, to start from.
       checkpoint_exclude_scopes: Comma-separated scopes of variables that are not taken from
         --checkpoint_path. Default: the head of the network, where the checkpoint has other classes.
@@ -36,13 +42,20 @@ class StartConfig(Config):
       ignore_missing_vars: Whether variables that the checkpoint lacks keep their initial values.
     """
 
-    train_dir: str = flag("/tmp/tfmodel/", path=output_directory)
-    start_from: str = flag("auto", choices=("auto", "resume", "checkpoint", "scratch"))
+    train_dir: str = flag("/tmp/tfmodel/", path=output_directory, on_resume="not_kept")
+    config: str | None = flag(None, path=local_path, on_resume="not_kept")
+    start_from: str = flag(
+        "auto", choices=("auto", "resume", "checkpoint", "scratch"), on_resume="not_kept"
+    )
+    data_changed: bool = flag(False, on_resume="not_kept")
     checkpoint_path: str | None = flag(None, path=local_path)
     checkpoint_exclude_scopes: str | None = flag(None, goes_with="checkpoint_path")
     trainable_scopes: str | None = None
     freeze_batch_norm: bool = flag(False, goes_with="trainable_scopes")
     ignore_missing_vars: bool = flag(False, goes_with="checkpoint_path")
+
+    def completed(self, parse: Callable[[Sequence[str]], Self]) -> Self:
+        return run_config.completed(self, parse, self.train_dir, self.config)
 
 
 @dataclass(frozen=True)
@@ -76,10 +89,6 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
     """
     given = None
     if path := config.checkpoint_path:
-        if config.start_from == "scratch":
-            raise UsageError("--start_from=scratch contradicts --checkpoint_path; drop one of them")
-        loading.check_is_there(path)
-        checkpoints.resolve(path)
         given = as_text(os.path.abspath(path))
     elif config.start_from == "checkpoint":
         raise UsageError("--start_from=checkpoint goes with --checkpoint_path, which is not given")
@@ -90,6 +99,13 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
                 f"--start_from=resume: there is no checkpoint in --train_dir={config.train_dir}; "
                 "give the directory of the run to resume"
             )
+        if config.checkpoint_path:
+            if config.start_from == "scratch":
+                raise UsageError(
+                    "--start_from=scratch contradicts --checkpoint_path; drop one of them"
+                )
+            loading.check_is_there(config.checkpoint_path)
+            checkpoints.resolve(config.checkpoint_path)
         return Start(None, given, {})
     if config.start_from not in ("auto", "resume"):
         raise UsageError(

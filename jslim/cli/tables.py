@@ -15,7 +15,7 @@ from jslim.cli.flags import DROPPED, Config, Flag, flags_of
 from jslim.cli.predict import PredictConfig
 from jslim.cli.train import TrainConfig
 
-DOCUMENTS = ("README.md", "docs/migration.md")
+DOCUMENTS = ("README.md", "docs/migration.md", "docs/tutorial.md")
 # The programs that TF-Slim has too, and those that are new.
 _FROM_TF_SLIM = {
     "train.py": TrainConfig,
@@ -58,6 +58,7 @@ def with_tables(text: str) -> str:
         "different": _table("Flag", "jslim", ((f"`--{name}`", text) for name, text in different)),
         "new": _of_flags("Flag", "jslim", new),
         "dropped": _of_flags("Dropped", "In place of it", DROPPED.items()),
+        "resume": _table("When a run goes on", "Flags", _on_resume(flags_of(TrainConfig))),
     }
     return re.sub(
         r"(<!-- flags: (\w+) -->\n).*?(?=<!-- end -->)",
@@ -65,6 +66,18 @@ def with_tables(text: str) -> str:
         text,
         flags=re.DOTALL,
     )
+
+
+def _on_resume(flags: Iterable[Flag]) -> Iterable[tuple[str, str]]:
+    about = {
+        None: "the run keeps its own; another value is refused",
+        "may_change": "another value is taken, and named in the log",
+        "not_kept": "the flag is of one start",
+    }
+    by_rule: dict[str | None, list[str]] = {rule: [] for rule in about}
+    for one in flags:
+        by_rule[one.rules.get("on_resume")].append(f"`--{one.name}`")
+    return ((about[rule], ", ".join(names)) for rule, names in by_rule.items())
 
 
 def _flags(programs: Mapping[str, type[Config]]) -> Iterable[Flag]:

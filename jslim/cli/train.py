@@ -23,12 +23,14 @@ from jslim.cli import (
     length,
     preview,
     rates,
+    run_config,
     scoring,
     starting,
 )
 from jslim.cli.augmentation import AugmentationConfig, make_augmentation
 from jslim.cli.balance import BalanceConfig
 from jslim.cli.classifier import Batch, Contract
+from jslim.cli.dry_run import dry_run
 from jslim.cli.finding import FindConfig
 from jslim.cli.flags import Config, UsageError, flag
 from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer, state_flags
@@ -58,14 +60,19 @@ class LoopConfig(Config):
       profile_steps: FIRST,LAST: steps of which a profile is written for TensorBoard.
       preview_file: Where to draw the images of the first batch, augmented, with their labels, as a
         PNG file; nothing is trained.
+      dry_run: Builds all that training needs, reads a batch of images, compiles and takes one step,
+        and says what was found. Nothing is written.
     """
 
     seed: int = flag(0, least=0, most=MAX_SEED)
-    log_every_n_steps: int = flag(10, least=1)
-    save_summaries_secs: float = flag(600.0, least=0)
-    save_interval_secs: float = flag(600.0, least=0)
-    profile_steps: str | None = None
-    preview_file: str | None = flag(None, path=partial(output_file, formats=PICTURE))
+    log_every_n_steps: int = flag(10, least=1, on_resume="may_change")
+    save_summaries_secs: float = flag(600.0, least=0, on_resume="may_change")
+    save_interval_secs: float = flag(600.0, least=0, on_resume="may_change")
+    profile_steps: str | None = flag(None, on_resume="not_kept")
+    preview_file: str | None = flag(
+        None, path=partial(output_file, formats=PICTURE), on_resume="not_kept"
+    )
+    dry_run: bool = flag(False, on_resume="not_kept")
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,21 @@ def train(config: TrainConfig) -> None:
         )
         for line in distributed.advice(config, config.batch_size, backend):
             logger.info("%s", line)
+        if change := run_config.changes(config):
+            logger.info("%s", change)
+        init_fn = None
+        if start.resumed_from is None:
+            init_fn = starting.make_init_fn(config, network, dataset.class_names)
+        if config.dry_run:
+            dry_run(
+                train_op,
+                batches,
+                seed=config.seed,
+                init_fn=init_fn,
+                resumed_from=start.resumed_from,
+                validation=validation,
+            )
+            return
         learning.train(
             train_op,
             batches,
@@ -187,11 +209,11 @@ def train(config: TrainConfig) -> None:
             number_of_steps=last_step,
             log_every_n_steps=config.log_every_n_steps,
             rng=config.seed,
-            init_fn=starting.make_init_fn(config, network, dataset.class_names),
+            init_fn=init_fn,
             save_summaries_secs=config.save_summaries_secs,
             save_interval_secs=config.save_interval_secs,
             contract=contract,
-            on_start=validation and validation.start,
+            on_start=partial(_begin, config, validation, last_step),
             after_step=validation,
             profile_steps=_profile_steps(config),
         )
@@ -232,7 +254,22 @@ def _host_batches(
         is_training=True,
         seed=config.seed,
         balanced_sampling=config.balanced_sampling,
+        takes_other_data=config.data_changed,
     )
+
+
+def _begin(
+    config: TrainConfig,
+    validation: Validation | None,
+    last_step: int | None,
+    step: int,
+    state: learning.TrainState,
+) -> bool:
+    """Writes what the run is to remember; whether it is to end at once."""
+    is_done = last_step is not None and step >= last_step
+    if jax.process_index() == 0 and not (is_done and config.run):
+        run_config.write(config, config.train_dir, step)
+    return validation is not None and validation.start(step, state)
 
 
 def _check_evaluated_split(
@@ -244,7 +281,7 @@ def _check_evaluated_split(
     if not is_same and config.eval_split_name != config.dataset_split_name:
         return
     what = f"--eval_split_name={config.eval_split_name}: these are the images that are trained on"
-    if "eval_split_name" not in config.given:
+    if "eval_split_name" not in config.given | config.given_before:
         raise UsageError(f"{what}; give another split, or this one to evaluate them all the same")
     logger.warning("%s; their metrics do not show how good the network is", what)
 

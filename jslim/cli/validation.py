@@ -17,6 +17,7 @@ from jslim.cli.flags import UsageError, flag
 from jslim.cli.scoring import MetricsConfig
 from jslim.cli.starting import StartConfig
 from jslim.core.errors import DataError
+from jslim.core.trees import Variables
 from jslim.data import ImageDataset
 from jslim.host.files import read_regular, write_text
 from jslim.host.limits import TEXT_BYTES
@@ -45,12 +46,16 @@ class ValidationConfig(MetricsConfig):
       early_stopping_delta: By how much an evaluation must be better to count as that.
     """
 
-    metrics: str | None = flag(None, goes_with="eval_every")
-    eval_every: int = flag(0, least=0)
-    eval_split_name: str = flag("test", goes_with="eval_every")
-    best_metric: str = flag("Accuracy", goes_with="eval_every")
-    early_stopping_evaluations: int = flag(0, least=0, goes_with="eval_every")
-    early_stopping_delta: float = flag(0.0, least=0, goes_with="early_stopping_evaluations")
+    metrics: str | None = flag(None, goes_with="eval_every", on_resume="may_change")
+    eval_every: int = flag(0, least=0, on_resume="may_change")
+    eval_split_name: str = flag("test", goes_with="eval_every", on_resume="may_change")
+    best_metric: str = flag("Accuracy", goes_with="eval_every", on_resume="may_change")
+    early_stopping_evaluations: int = flag(
+        0, least=0, goes_with="eval_every", on_resume="may_change"
+    )
+    early_stopping_delta: float = flag(
+        0.0, least=0, goes_with="early_stopping_evaluations", on_resume="may_change"
+    )
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Validation:
         self.every = Every(steps=config.eval_every)  # when the loop calls it
         self._patience = config.early_stopping_evaluations
         self._delta = config.early_stopping_delta
-        if held_back is None or "eval_split_name" in config.given:
+        if held_back is None or "eval_split_name" in config.given | config.given_before:
             held_back = classifier.open_dataset(
                 config, contract["labels_offset"], config.eval_split_name
             )
@@ -176,8 +181,7 @@ class Validation:
 
     def __call__(self, step: int, state: TrainState) -> bool:
         """Evaluates; whether training is to end."""
-        variables = state.variables if state.ema_params is None else state.ema_params
-        found = evaluation.scalars(self._evaluate(variables, self._batches))
+        found = evaluation.scalars(self._evaluate(_evaluated(state), self._batches))
         print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
         self._found[step] = {"step": step, **found}
         if jax.process_index() == 0:
@@ -189,6 +193,10 @@ class Validation:
         if self._note(self._found[step]):
             self._keep_best(step, state)
         return self._is_to_end(step)
+
+    def rehearse(self, state: TrainState) -> None:
+        """Evaluates one batch, and keeps nothing."""
+        self._evaluate(_evaluated(state), self._batches, 1)
 
     def _note(self, line: Line) -> bool:
         """Counts an evaluation; whether it is the best, by more than the delta."""
@@ -231,3 +239,7 @@ class Validation:
         self._batches.close()
         if self._manager is not None:
             self._manager.close()
+
+
+def _evaluated(state: TrainState) -> Variables:
+    return state.variables if state.ema_params is None else state.ema_params

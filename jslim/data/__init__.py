@@ -21,6 +21,7 @@ from jslim.data.array_record import ArrayRecordWriter as ArrayRecordWriter
 from jslim.data.balance import balanced_class_weights as balanced_class_weights
 from jslim.data.balance import labels_of as labels_of
 from jslim.data.batching import BatchIterator as BatchIterator
+from jslim.data.batching import OtherDataError as OtherDataError
 from jslim.data.batching import batches as batches
 from jslim.data.data_decoder import DataDecoder as DataDecoder
 from jslim.data.dataset_factory import DATASET_NAMES as DATASET_NAMES

@@ -26,6 +26,12 @@ _MAX_THREADS = 16
 
 State = dict[str, Any]  # a position, in values of JSON
 
+_OF_RECORDS = ("dataset", "num_samples", "files")  # what a position says of its data
+
+
+class OtherDataError(DataError):
+    """A position was saved with other records: `takes_other_data` starts a new epoch there."""
+
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BatchIterator(Iterator[Batch]):
@@ -35,7 +41,7 @@ class BatchIterator(Iterator[Batch]):
 
     Attributes:
       loader: Makes the batches.
-      skip_bad_records, drop_remainder, num_threads, num_workers: As of `batches`.
+      skip_bad_records, drop_remainder, num_threads, num_workers, takes_other_data: As of `batches`.
       bad_records: The errors of the records that were left out so far, by their index in the data
         set.
     """
@@ -46,6 +52,7 @@ class BatchIterator(Iterator[Batch]):
     drop_remainder: bool
     num_threads: int
     num_workers: int
+    takes_other_data: bool
     bad_records: dict[int, str] = dataclasses.field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -111,31 +118,46 @@ class BatchIterator(Iterator[Batch]):
     def set_state(self, state: State) -> None:
         """Goes on from a saved position: the next batch starts with the record at that position.
 
-        The position counts records, so it may come from batches of another size.
+        The position counts records, so it may come from batches of another size. With
+        `takes_other_data` it may also come from other records, such as before images were added:
+        the next batch then starts the epoch after the one that the position is in.
 
         Raises:
           DataError: The position was saved with other data, or in another order.
         """
+        ours = self.get_state()
         # What positions of earlier versions do not say.
         unsaid = {"files": self.dataset.fingerprint, "is_balanced": False}
-        for key, ours in self.get_state().items():
+        is_other = False
+        for key, value in ours.items():
             if key not in {**state, **unsaid}:
                 raise DataError(
                     f"the saved position of the batches of {self.dataset.name!r} must have "
-                    f"{', '.join(self.get_state())}, got {', '.join(state) or 'nothing'}"
+                    f"{', '.join(ours)}, got {', '.join(state) or 'nothing'}"
                 )
             saved = state.get(key, unsaid.get(key))
-            if key != "position" and saved != ours:
-                raise DataError(
+            if key == "position" or saved == value:
+                continue
+            is_other = True
+            if not (self.takes_other_data and key in _OF_RECORDS):
+                kind = OtherDataError if key in _OF_RECORDS else DataError
+                raise kind(
                     f"the saved position cannot be used for the batches of {self.dataset.name!r}: "
-                    f"it was saved with {key} {saved!r}, these have {ours!r}; use the same "
+                    f"it was saved with {key} {saved!r}, these have {value!r}; use the same "
                     "data and seed, or start anew"
                 )
-        position = state["position"]
-        if type(position) is not int or not 0 <= position < 1 << 63:
-            raise DataError(
-                f"the saved position of the batches of {self.dataset.name!r} must be a number of "
-                f"records, got {position!r}; start anew"
+        position = _number_of_records(state["position"], self.dataset.name)
+        if is_other:
+            count = _number_of_records(state["num_samples"], self.dataset.name)
+            epoch = -(-position // max(1, count))
+            position = _number_of_records(epoch * self.loader.order.num_records, self.dataset.name)
+            logger.warning(
+                "the records of %r are not those of the saved position (%d then, %d now): epoch %d "
+                "starts with them",
+                self.dataset.name,
+                count,
+                self.loader.order.num_records,
+                epoch + 1,
             )
         self._end_threads()
         self._position = position
@@ -202,6 +224,7 @@ def batches(
     decode_images: bool = True,
     shard: tuple[int, int] = (0, 1),
     balanced_sampling: bool = False,
+    takes_other_data: bool = False,
 ) -> BatchIterator:
     """Iterates over batches of a data set, in an order that depends on the seed alone.
 
@@ -238,6 +261,8 @@ def batches(
       balanced_sampling: Whether in training each class comes equally often: every round of the
         classes has one record of each; see `jslim.data.balance.BalancedOrder`. An epoch has as many
         records as the data set all the same. The labels of all records are read for it.
+      takes_other_data: Whether `set_state` takes a position of other records, such as before images
+        were added, and starts a new epoch there. Otherwise it is an error.
 
     Returns:
       An iterator over `{'image': [batch_size, height, width, channels], 'label': int32
@@ -297,7 +322,17 @@ def batches(
         drop_remainder=drop_remainder,
         num_threads=num_threads,
         num_workers=num_workers,
+        takes_other_data=takes_other_data,
     )
+
+
+def _number_of_records(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise DataError(
+            f"the saved position of the batches of {name!r} must be a number of records, got "
+            f"{value!r}; start anew"
+        )
+    return value
 
 
 def _is_of_slim(preprocessing_fn: Callable[..., np.ndarray] | None) -> bool:

@@ -233,13 +233,19 @@ def test_the_same_command_again_resumes_and_says_what_it_started_from(
     contradictions = {
         "--start_from=scratch": "--train_dir has the checkpoint .*/run/2, which a new run would "
         "mix with its own; give another directory, or --start_from=resume",
-        f"--checkpoint_path={tmp_path}/run": "--checkpoint_path is .*, but the run in --train_dir, "
-        "at .*/2, started from .*; give another --train_dir to start anew, or leave "
-        "--checkpoint_path out to resume",
+        f"--checkpoint_path={tmp_path}/run": "the run in --train_dir, at .*/2, keeps "
+        r"--checkpoint_path=.* \(.*/run is given\); drop this flag to resume it, or give another",
     }
     for flag, message in contradictions.items():
         assert train.main([*flags, "--max_number_of_steps=3", flag]) == 2
         assert re.search(message, capfd.readouterr().err)
+    (tmp_path / "run" / "config.json").unlink()
+    assert train.main([*flags, f"--checkpoint_path={tmp_path}/run"]) == 2
+    assert re.search(
+        "--checkpoint_path is .*, but the run in --train_dir, at .*/2, started from .*; give "
+        "another --train_dir to start anew, or leave --checkpoint_path out to resume",
+        capfd.readouterr().err,
+    )
     assert checkpoints.checkpoint_step(tmp_path / "run") == 2
 
 

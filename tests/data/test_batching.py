@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jslim.core.errors import DataError
-from jslim.data import ArrayDataset, FolderDataset, batches
+from jslim.data import ArrayDataset, FolderDataset, OtherDataError, batches
 from jslim.preprocessing import preprocessing_factory
 
 
@@ -360,6 +360,51 @@ def test_a_position_of_other_files_is_refused(folder, tmp_path):
         del state["files"]  # as those of earlier versions
         made.set_state(state)
         assert made.get_state()["position"] == 2
+
+
+@pytest.mark.parametrize(("taken", "first"), [(0, 0), (2, 14), (4, 14), (5, 14), (6, 28)])
+def test_where_other_records_are_taken_a_new_epoch_starts_with_them(taken, first, caplog):
+    """Batches of two of ten records, then of the fourteen that the data set has grown to."""
+    before = batches(numbered(10), 2, is_training=True)
+    take(before, taken)
+    grown = numbered(14)
+    with pytest.raises(OtherDataError, match="saved with num_samples 10, these have 14"):
+        batches(grown, 2, is_training=True).set_state(before.get_state())
+    after = batches(grown, 2, is_training=True, takes_other_data=True)
+    after.set_state(before.get_state())
+    assert after.get_state()["position"] == first
+    assert caplog.messages == [
+        "the records of 'numbers' are not those of the saved position (10 then, 14 now): epoch "
+        f"{first // 14 + 1} starts with them"
+    ]
+    assert sorted(rows(take(after, 7))) == list(range(14))
+    whole = batches(grown, 2, is_training=True)
+    take(whole, first // 2 + 7)
+    assert_same(take(whole, 3), take(after, 3))
+
+
+def test_where_other_records_are_taken_the_same_ones_go_on_exactly(caplog):
+    before = batches(numbered(10), 2, is_training=True)
+    take(before, 3)
+    after = batches(numbered(10), 2, is_training=True, takes_other_data=True)
+    after.set_state(before.get_state())
+    assert caplog.messages == []
+    assert_same(take(before, 4), take(after, 4))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1}, "saved with seed 1, these have 0"),
+        ({"is_shuffled": False}, "saved with is_shuffled False, these have True"),
+        ({"num_samples": "9"}, "must be a number of records, got '9'; start anew"),
+        ({"num_samples": 1, "position": 1 << 62}, "must be a number of records, got 46116860184"),
+    ],
+)
+def test_where_other_records_are_taken_the_rest_must_fit(other, message):
+    iterator = batches(numbered(10), 4, is_training=True, takes_other_data=True)
+    with pytest.raises(DataError, match=message):
+        iterator.set_state(iterator.get_state() | other)
 
 
 def test_images_in_another_range_are_refused_for_the_preprocessing_of_slim():

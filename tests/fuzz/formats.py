@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import containers
@@ -19,9 +19,10 @@ import numpy as np
 from mutating import Mutate, mutate_bytes, mutate_json, mutate_message
 
 from jslim import data
-from jslim.cli import flagfiles
-from jslim.cli.flags import flag_values
+from jslim.cli import flagfiles, run_config
+from jslim.cli.flags import config_of, flag_values
 from jslim.cli.predict import PredictConfig
+from jslim.cli.train import TrainConfig
 from jslim.cli.validation import read_evaluations
 from jslim.data import decode_image, labels
 from jslim.data.array_record import ArrayRecordWriter
@@ -273,6 +274,22 @@ def _read_flagfile(directory: pathlib.Path) -> None:
     flagfiles.parse(flag_values(PredictConfig), flags)
 
 
+def _configs() -> list[Files]:
+    with tempfile.TemporaryDirectory() as directory:
+        config = TrainConfig(model_name="lenet", given=frozenset({"model_name"}))
+        run_config.write(config, directory, 3)
+        return [{"config.json": pathlib.Path(directory, "config.json").read_bytes()}]
+
+
+def _read_config(directory: pathlib.Path) -> None:
+    def parse(words: Sequence[str]) -> TrainConfig:
+        values = flag_values(TrainConfig)
+        flagfiles.parse(values, ["train", *words])
+        return config_of(TrainConfig, values)
+
+    run_config.completed(TrainConfig(), parse, str(directory / "new"), str(directory))
+
+
 def _position() -> list[Files]:
     with data.batches(data.get_dataset("digits", "test"), 2, is_training=False) as batches:
         return [{"state.json": json.dumps(batches.get_state()).encode()}]
@@ -336,5 +353,6 @@ DATA: dict[str, Format] = {
         _evaluations, _read_evaluations, {".jsonl": (mutate_bytes, _a_line(mutate_json))}
     ),
     "flagfile": Format(_flagfiles, _read_flagfile, {"flags": (mutate_bytes,)}),
+    "config": Format(_configs, _read_config, {".json": (mutate_bytes, mutate_json)}, 0.3),
     "position": Format(_position, _read_position, {".json": (mutate_json,)}, 0.3),
 }
