@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [path for pattern in ("*.md", "docs/*.md", "*/NOTES.md") for path in ROOT.glob(pattern)]
+PATTERNS = ("*.md", "docs/**/*.md", "*/NOTES.md")
+DOCUMENTS = [path for pattern in PATTERNS for path in ROOT.glob(pattern)]
 
 # `[text](target)`, `[text](target "title")`, and `[name]: target` on a line of its own.
 LINK = re.compile(r"\]\(<?([^)\s>]*)|^\[[^\]]+\]: +(\S+)")

@@ -6,12 +6,16 @@ import doctest
 import inspect
 import io
 import itertools
+import os
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import links
 import pytest
 
@@ -25,6 +29,7 @@ from jslim.cli.train import TrainConfig
 
 ROOT = pathlib.Path(__file__).parent.parent
 TUTORIAL, MIGRATION, README = "docs/tutorial.md", "docs/migration.md", "README.md"
+HOW_TO = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/howto/*.md"))
 
 
 class Block(NamedTuple):
@@ -54,21 +59,41 @@ def blocks(document: str) -> list[Block]:
     return found
 
 
+def printed_by_commands(text: str) -> str:
+    """What the commands of a block print. The programs are those of this environment."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-e"], input=text, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{text}{done.stderr}"
+    return done.stdout
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION])
+@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION, *HOW_TO])
 def test_document_code_prints_what_the_document_says(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # JAX's defaults, which users have; those of the other tests are stricter.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        run(document)
+
+
+def run(document: str) -> None:
+    """Runs the code of a document from top to bottom, and compares what it prints."""
     namespace: dict = {}
     found = blocks(document)
     outputs = [block for block in found if block.language == "text"]
     for block, following in itertools.pairwise([*found, Block("", "", 0, 0)]):
-        if block.language != "python":
-            continue
-        # Blank lines before it give the code the line numbers of the document.
-        source = "\n" * (block.first_line - 1) + block.text
         printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(source, document, "exec"), namespace)
+        if block.language == "python":
+            # Blank lines before it give the code the line numbers of the document.
+            source = "\n" * (block.first_line - 1) + block.text
+            with contextlib.redirect_stdout(printed):
+                exec(compile(source, document, "exec"), namespace)
+        elif block.language == "console" and document in HOW_TO:
+            printed.write(printed_by_commands(block.text))
+        else:
+            continue
         # The output is the text block that follows with one empty line between.
         expected = ""
         if following.language == "text" and following.first_line == block.last_line + 4:
@@ -131,7 +156,7 @@ def find(name: str) -> object:
     return found
 
 
-@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION])
+@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION, *HOW_TO])
 def test_documents_name_what_exists(document):
     names = {
         name
@@ -140,7 +165,7 @@ def test_documents_name_what_exists(document):
             rf"(?<![\w/])(?:slim|{'|'.join(INSTANCES)})(?:\.[A-Za-z_]\w*)+", code
         )
     }
-    assert len(names) > 10
+    assert len(names) > (0 if document in HOW_TO else 10)
     missing = []
     for name in sorted(names):
         try:
