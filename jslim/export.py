@@ -31,6 +31,7 @@ from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.selection import get_variables
 from jslim.data.given_images import Image
+from jslim.data.orientation import UnappliedOrientations
 from jslim.host.files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import format_of, local_path
@@ -191,15 +192,19 @@ class ExportedClassifier:
         self.class_names: list[str] = contract["class_names"]
         self.logits: Callable[[np.ndarray], jax.Array] = exported.call
 
-    def preprocess(self, image: Image) -> np.ndarray:
+    def preprocess(self, image: Image, unapplied: list[str] | None = None) -> np.ndarray:
         """One image in the network's size, of the kinds that `slim.load(...)` takes, as uint8.
+
+        Args:
+          image: The image.
+          unapplied: A list that gets the name of an image whose EXIF orientation is not applied.
 
         Raises:
           DataError, ValueError: As `Classifier.preprocess`.
           RestoreError: The contract does not say which preprocessing the network has.
         """
         _contract.require(self.contract, ("preprocessing_name",), self._path)
-        pixels = prediction.network_image(image, self.contract)
+        pixels = prediction.network_image(image, self.contract, unapplied)
         return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
     def predict(self, images: np.ndarray | bytes | Sequence[bytes]) -> prediction.Predictions:
@@ -215,7 +220,9 @@ class ExportedClassifier:
         """
         encoded = [images] if isinstance(images, bytes) else images
         if not isinstance(encoded, np.ndarray) and all(isinstance(one, bytes) for one in encoded):
-            images = np.stack([self.preprocess(one) for one in encoded])
+            unapplied: list[str] = []
+            images = np.stack([self.preprocess(one, unapplied) for one in encoded])
+            UnappliedOrientations("predict").note(unapplied, len(images))
         size, channels = self.contract["image_size"], self.contract["num_channels"]
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != (size, size, channels):

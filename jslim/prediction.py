@@ -9,6 +9,7 @@ applied here, so that nothing of it has to be known or repeated.
 """
 
 import concurrent.futures
+import functools
 import itertools
 import logging
 import os
@@ -29,6 +30,7 @@ from jslim.core.selection import get_variables
 from jslim.core.trees import Variables
 from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.data.given_images import list_images as list_images
+from jslim.data.orientation import UnappliedOrientations
 from jslim.host.limits import numbers_as_names
 from jslim.host.schema import Invalid
 from jslim.nets import nets_factory
@@ -38,7 +40,14 @@ from jslim.preprocessing.on_device import get_device_preprocessing
 logger = logging.getLogger("jslim")
 
 # The keys of a contract that can be given for a checkpoint without them.
-_GIVEN = ("model_name", "class_names", "image_size", "preprocessing_name", "num_channels")
+_GIVEN = (
+    "model_name",
+    "class_names",
+    "image_size",
+    "preprocessing_name",
+    "num_channels",
+    "apply_exif_orientation",
+)
 
 
 class Predictions(NamedTuple):
@@ -77,21 +86,31 @@ class Predictions(NamedTuple):
         ]
 
 
-def network_image(image: Image, contract: _contract.Values) -> np.ndarray:
+def network_image(
+    image: Image, contract: _contract.Values, unapplied: list[str] | None = None
+) -> np.ndarray:
     """One image in the size of a network, with values in `[0, 255]`, as in batches of a data set.
 
     The rest of the preprocessing, `on_device.get_device_preprocessing`, belongs to the network.
 
     Args:
         image: As for `Classifier.preprocess`.
-        contract: Has `num_channels`, `image_size` and `preprocessing_name`.
+        contract: Has `num_channels`, `image_size` and `preprocessing_name`, and may have
+            `apply_exif_orientation`.
+        unapplied: A list that gets the name of an image whose EXIF orientation is not applied.
 
     Raises:
         DataError, ValueError: As for `Classifier.preprocess`.
     """
     size = contract["image_size"]
     crop_and_resize = preprocessing_factory.get_host_preprocessing(contract["preprocessing_name"])
-    return crop_and_resize(pixels_of_image(image, contract["num_channels"]), size, size)
+    pixels = pixels_of_image(
+        image,
+        contract["num_channels"],
+        apply_exif_orientation=contract.get("apply_exif_orientation", False),
+        unapplied=unapplied,
+    )
+    return crop_and_resize(pixels, size, size)
 
 
 class Classifier:
@@ -188,11 +207,14 @@ class Classifier:
         batch_size = checks.count("predict", "batch_size", batch_size)
         size, start = self.contract["image_size"], 0
         shape = (size, size, self.contract["num_channels"])
+        orientations = UnappliedOrientations("predict")
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for batch in _batched(several_images(images), batch_size):
                 inputs = np.zeros((batch_size, *shape), np.float32)
-                bad = []
-                for place, row in enumerate(pool.map(self._attempt, batch)):
+                bad: list[int] = []
+                unapplied: list[str] = []
+                attempt = functools.partial(self._attempt, unapplied=unapplied)
+                for place, row in enumerate(pool.map(attempt, batch)):
                     if isinstance(row, np.ndarray):
                         inputs[place] = row
                     elif errors is None:
@@ -201,14 +223,15 @@ class Classifier:
                         bad.append(place)
                         errors[start + place] = str(row)
                 start += len(batch)
+                orientations.note(sorted(unapplied), len(batch))
                 found = np.array(self._jitted(self.variables, inputs))[: len(batch)]
                 found[bad] = np.nan
                 yield Predictions.of(found, self.class_names)
 
-    def _attempt(self, image: Image) -> np.ndarray | ValueError:
+    def _attempt(self, image: Image, unapplied: list[str]) -> np.ndarray | ValueError:
         """The image in the network's size, or the error in reading it."""
         try:
-            return network_image(image, self.contract)
+            return network_image(image, self.contract, unapplied)
         except ValueError as error:
             return error
 
@@ -234,7 +257,7 @@ def load(
         use_moving_averages: Whether to take the moving averages of the variables; None takes them
             if jslim kept them. If there is a choice, the log says which are taken.
         **contract: Keys that the checkpoint lacks: `model_name`, `class_names`, `image_size`,
-            `preprocessing_name`, `num_channels`.
+            `preprocessing_name`, `num_channels`, `apply_exif_orientation`.
 
     Raises:
         RestoreError: There is no such checkpoint; it is broken; it lacks variables of the network,

@@ -25,6 +25,7 @@ class Contract(TypedDict, total=False):
     image_size: _Size
     num_channels: _Size
     preprocessing_name: str
+    apply_exif_orientation: bool
     has_moving_averages: bool
     dataset_split_name: str
     validation_fraction: Annotated[float, Between(0, 1)]

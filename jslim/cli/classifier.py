@@ -42,6 +42,7 @@ _MADE_FOR = (
     "image_size",
     "num_channels",
     "preprocessing_name",
+    "apply_exif_orientation",
     "dataset_split_name",
     "validation_fraction",
     "validation_seed",
@@ -59,6 +60,8 @@ class DataConfig(Config):
       dataset_split_name: The split of the data set.
       dataset_dir: The folder or file of the data set; digits come with jslim.
       preprocessing_name: The preprocessing of the images. Default: that of the network.
+      apply_exif_orientation: Whether to turn photographs upright by their EXIF data. A checkpoint
+        remembers it, so that evaluation and prediction do the same.
       labels_offset: Is subtracted from the labels (1 to drop a background class).
       batch_size: Images in each batch of each clone.
       num_preprocessing_threads: Threads that decode images. Default: the number of cores, up to 16.
@@ -79,6 +82,7 @@ class DataConfig(Config):
         None, path=local_path, on_resume="may_change", differs="not for `digits`"
     )
     preprocessing_name: str | None = None
+    apply_exif_orientation: bool = False
     labels_offset: int = 0
     batch_size: int = flag(
         32,
@@ -122,8 +126,17 @@ def open_dataset(
     """The split of the data set that the flags name, with labels lowered by `labels_offset`."""
     if config.dataset_name is None:
         raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
-    split_name = split_name or config.dataset_split_name
-    dataset = data.get_dataset(config.dataset_name, split_name, config.dataset_dir)
+    flag = "apply_exif_orientation"
+    # A checkpoint may ask for it of photographs, the user only where there are some.
+    applies = getattr(config, flag) and (
+        flag in config.given or DATASETS[config.dataset_name].has_photographs
+    )
+    dataset = data.get_dataset(
+        config.dataset_name,
+        split_name or config.dataset_split_name,
+        config.dataset_dir,
+        apply_exif_orientation=applies,
+    )
     if not 0 <= labels_offset < dataset.num_classes:
         raise UsageError(
             f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "

@@ -1,5 +1,6 @@
 """`eval.py`: evaluates an image classifier's checkpoints with TF-Slim's flags."""
 
+import dataclasses
 import itertools
 import logging
 import os
@@ -27,6 +28,8 @@ logger = logging.getLogger("jslim")
 
 # The keys of the contract that evaluation needs.
 _NEEDED = ("num_classes", "class_names", "labels_offset", "image_size", "preprocessing_name")
+# Flags that must say what the contract says, if they are given.
+_COMPARED = ("labels_offset", "apply_exif_orientation", "validation_seed")
 # Names of metrics that are not numbers; no metric of a user has such a name.
 _MATRIX, _LOGITS, _LABELS = "confusion matrix", "logits of all", "labels of all"
 
@@ -102,6 +105,8 @@ def evaluate(config: EvaluateConfig) -> None:
     first, describes_itself = _read(config, _first_checkpoint(config))
     contract = dict(first.contract)
     _contract.require(contract, _NEEDED, first.path)
+    orientation = contract.get("apply_exif_orientation", config.apply_exif_orientation)
+    config = dataclasses.replace(config, apply_exif_orientation=orientation)
     images = held_back.evaluated(config, config.dataset_split_name, contract)
     dataset = images.of(
         image_classifier.open_dataset(config, contract["labels_offset"], images.split_name)
@@ -165,13 +170,13 @@ def _read(config: EvaluateConfig, path: str) -> tuple[checkpoints.Weights, bool]
     reader = checkpoints.open_checkpoint(path)
     if "model_name" in reader.contract:
         # Checked before the variables are read, so that the error speaks of flags.
+        compared = config.given.intersection(_COMPARED)
         of_flags = without_none(
-            labels_offset=config.labels_offset if "labels_offset" in config.given else None,
             model_name=config.model_name,
             preprocessing_name=config.preprocessing_name,
             has_moving_averages=config.takes_averages or None,
             validation_fraction=config.validation_fraction or None,
-            validation_seed=config.validation_seed if "validation_seed" in config.given else None,
+            **{name: getattr(config, name) for name in compared},
         )
         image_classifier.check_contract(reader.contract, of_flags, reader.path)
         return checkpoints.read_weights(path, config.takes_averages), True

@@ -36,11 +36,14 @@ class LoadConfig(CheckpointConfig):
         network.
       labels_file: The class names, one a line, if the checkpoint has none.
       image_size: Image side in pixels. Default: the checkpoint's.
+      apply_exif_orientation: Whether to turn photographs upright by their EXIF data. Default: as
+        in training.
     """
 
     preprocessing_name: str | None = None
     labels_file: str | None = flag(None, path=local_path)
     image_size: int | None = flag(None, least=1)
+    apply_exif_orientation: bool | None = None
 
 
 def arguments_of(config: LoadConfig) -> dict[str, Any]:
@@ -50,6 +53,7 @@ def arguments_of(config: LoadConfig) -> dict[str, Any]:
         model_name=config.model_name,
         preprocessing_name=config.preprocessing_name,
         image_size=config.image_size,
+        apply_exif_orientation=config.apply_exif_orientation,
         class_names=names or None,
     )
     return {"use_moving_averages": config.use_moving_averages, **said}

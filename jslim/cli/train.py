@@ -130,6 +130,7 @@ def train(config: TrainConfig) -> None:
         "image_size": config.train_image_size or network.image_size,
         "num_channels": classifier.num_channels(dataset, config.skip_bad_records),
         "preprocessing_name": config.preprocessing_name or network.preprocessing,
+        "apply_exif_orientation": config.apply_exif_orientation,
         "has_moving_averages": config.moving_average_decay is not None,
         "dataset_split_name": config.dataset_split_name,
         "validation_fraction": config.validation_fraction,
@@ -153,7 +154,8 @@ def train(config: TrainConfig) -> None:
     start = starting.find_start(config, of_optimizer)
     contract.update(of_optimizer, started_from=start.weights)
     if start.resumed_from:
-        held = {"validation_fraction": 0.0, **start.contract}  # of earlier versions
+        # What contracts of earlier versions do not say.
+        held = {"validation_fraction": 0.0, "apply_exif_orientation": False, **start.contract}
         classifier.check_contract(held, contract, config.train_dir)
     learning_rate = rates.make_learning_rate(config, dataset.num_samples)
     train_op = _train_op(config, contract, mesh, class_weights, learning_rate)

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,19 @@ from jslim.data.sources import ImageDataset, check_label
 Batch = dict[str, np.ndarray]
 Preprocessing = Callable[..., np.ndarray]
 
-# A batch, and the errors of its bad records by their index in the data set.
-Loaded = tuple[Batch, dict[int, str]]
+
+class Loaded(NamedTuple):
+    """What the loader makes.
+
+    Attributes:
+      batch: The batch.
+      bad: The errors of its bad records, by their index in the data set.
+      unapplied: The record keys of images with an EXIF orientation that is not applied.
+    """
+
+    batch: Batch
+    bad: dict[int, str]
+    unapplied: list[str]
 
 
 class BadRecordError(DataError):
@@ -72,7 +84,8 @@ class BatchLoader:
         first_row = start + index * num_rows
         positions = range(first_row, min(first_row + num_rows, self.end_of_batch(start)))
         bad: dict[int, str] = {}
-        loaded = [self.load_or_skip(position, bad) for position in positions]
+        unapplied: list[str] = []
+        loaded = [self.load_or_skip(position, bad, unapplied) for position in positions]
         good = [row for row in loaded if row is not None]
         if loaded and not good:
             raise DataError(
@@ -95,12 +108,17 @@ class BatchLoader:
         # times a weight of 0 is NaN.
         images, labels = zip(*(row or good[-1] for row in rows), strict=True)
         batch = {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
-        return batch, bad
+        return Loaded(batch, bad, unapplied)
 
-    def load_or_skip(self, position: int, bad: dict[int, str]) -> tuple[np.ndarray, int] | None:
-        """The preprocessed image and the label; None for a bad record, whose error `bad` gets."""
+    def load_or_skip(
+        self, position: int, bad: dict[int, str], unapplied: list[str]
+    ) -> tuple[np.ndarray, int] | None:
+        """The preprocessed image and the label; None for a bad record, whose error `bad` gets.
+
+        If it has an EXIF orientation that is not applied, its key is added to `unapplied`.
+        """
         try:
-            return self._load_example(position)
+            return self._load_example(position, unapplied)
         except DataError as error:
             if not self.skips_bad_records:
                 raise BadRecordError.of(error) from error
@@ -109,17 +127,20 @@ class BatchLoader:
 
     def load_good_record(self, start: int = 0) -> tuple[np.ndarray, int]:
         """The first record at or after a position that can be read."""
-        found = (self.load_or_skip(start + k, {}) for k in range(self.order.num_records))
+        found = (self.load_or_skip(start + k, {}, []) for k in range(self.order.num_records))
         if (row := next(filter(None, found), None)) is None:
             raise DataError(f"no record of {self.dataset.name!r} can be read")
         return row
 
-    def _load_example(self, position: int) -> tuple[np.ndarray, int]:
+    def _load_example(self, position: int, unapplied: list[str]) -> tuple[np.ndarray, int]:
         """The preprocessed image and the checked label at a position of the stream."""
-        index = self.order(position)
-        example = self.dataset[index] if self.decode_images else self.dataset.undecoded(index)
-        image: np.ndarray | EncodedImage = example["image"]
-        key = example["record_key"]
+        example = self.dataset.undecoded(self.order(position))
+        image, key = example["image"], example["record_key"]
+        if isinstance(image, EncodedImage):
+            if image.has_unapplied_orientation:
+                unapplied.append(key)
+            if self.decode_images:
+                image = np.asarray(image)
         label = check_label(self.dataset, example["label"], key)
         if self.preprocessing_fn is not None:
             options = {}

@@ -17,6 +17,7 @@ from jslim.data._grain import ReadAhead
 from jslim.data._image_arrays import check_images
 from jslim.data.balance import BalancedOrder, labels_of
 from jslim.data.order import Order
+from jslim.data.orientation import UnappliedOrientations
 from jslim.data.sources import ArrayDataset, ImageDataset
 from jslim.data.subset import whole_of
 
@@ -59,6 +60,7 @@ class BatchIterator(Iterator[Batch]):
         self._position = 0
         self._batches: ReadAhead[Loaded] | None = None
         self._is_closed = False
+        self._orientations = UnappliedOrientations(self.dataset.name)
 
     @property
     def dataset(self) -> ImageDataset:
@@ -78,14 +80,15 @@ class BatchIterator(Iterator[Batch]):
         if end - self._position < needed:
             raise StopIteration
         try:
-            batch, bad = self._load_next()
-            for index, reason in bad.items():
+            loaded = self._load_next()
+            for index, reason in loaded.bad.items():
                 self._note_bad_record(index, reason)
         except BaseException:
             self._end_threads()
             raise
         self._position = end
-        return batch
+        self._orientations.note(loaded.unapplied, int(loaded.batch["weights"].sum()))
+        return loaded.batch
 
     @property
     def element_spec(self) -> dict[str, jax.ShapeDtypeStruct]:

@@ -21,6 +21,7 @@ from jslim.data.decode import decode_image, open_image
 from jslim.data.folder import FolderDataset
 from jslim.data.labels import LABELS_FILENAME, check_label_names, write_label_file
 from jslim.data.order import epoch_permutation
+from jslim.data.orientation import ORIENTATION_TAG, orientation_of
 from jslim.data.sources import ArrayDataset, ImageDataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
@@ -151,12 +152,12 @@ def _name(split: ImageDataset) -> str:
 def _features(dataset: ImageDataset, index: int) -> dict[str, object]:
     """The features of the example that is written for a record."""
     more: dict[str, object] = {}
-    encoded, kind = b"", None
+    encoded, kind, orientation = b"", None, 1
     if isinstance(dataset, FolderDataset):
         path, label = dataset.path(index), dataset.label(index)
         encoded = dataset.tree.read(path)
         image = decode_image(encoded, dataset.record_key(index))
-        kind = _kind(encoded)
+        kind, orientation = _kind(encoded), orientation_of(encoded)
         more["image/filename"] = path
     else:
         example = dataset[index]
@@ -169,7 +170,7 @@ def _features(dataset: ImageDataset, index: int) -> dict[str, object]:
     if not 0 <= label < dataset.num_classes:
         raise DataError(f"label {label} is outside 0 to {dataset.num_classes - 1}")
     return {
-        "image/encoded": encoded if kind else _as_png(image),
+        "image/encoded": encoded if kind else _as_png(image, orientation),
         "image/format": kind or "png",
         "image/class/label": label,
         "image/class/text": dataset.class_names[label],
@@ -273,9 +274,13 @@ def _kind(encoded: bytes) -> str | None:
     return "png" if encoded.startswith(b"\x89PNG\r\n\x1a\n") else None
 
 
-def _as_png(image: np.ndarray) -> bytes:
+def _as_png(image: np.ndarray, orientation: int) -> bytes:
+    """The image as a PNG that carries the same EXIF orientation."""
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    file, options = io.BytesIO(), {}
+    if orientation != 1:
+        options["exif"] = Image.Exif()
+        options["exif"][ORIENTATION_TAG] = orientation
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG", **options)
     return file.getvalue()

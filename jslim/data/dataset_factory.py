@@ -25,12 +25,15 @@ class DatasetRow(NamedTuple):
       open: Opens a split: takes `dataset_dir`, the split and, for TFRecord files, `file_pattern`.
       convertible_splits: The splits in a directory that `jslim-convert` takes; None if it does not
         take this kind.
+      has_photographs: Whether its images may be photographs, and `open` takes
+        `apply_exif_orientation`.
     """
 
     help: str
     directory: str | None
     open: Callable[..., ImageDataset]
     convertible_splits: Callable[[pathlib.Path], Sequence[str]] | None = None
+    has_photographs: bool = False
 
 
 def _splits_of_folder(path: pathlib.Path) -> list[str]:
@@ -48,12 +51,22 @@ def _published_splits(name: str, path: pathlib.Path) -> list[str]:
 
 
 def _open_records(
-    name: str, dataset_dir: str, split_name: str, file_pattern: str | None = None
+    name: str,
+    dataset_dir: str,
+    split_name: str,
+    file_pattern: str | None = None,
+    apply_exif_orientation: bool = False,
 ) -> ImageDataset:
     arrays = None
     if file_pattern is None:
         arrays = find_arrays(name, split_name, pathlib.Path(dataset_dir))
-    return arrays or open_tfrecord_dataset(name, split_name, dataset_dir, file_pattern)
+    return arrays or open_tfrecord_dataset(
+        name,
+        split_name,
+        dataset_dir,
+        file_pattern,
+        apply_exif_orientation=apply_exif_orientation,
+    )
 
 
 def _of_records(name: str, help: str = "", is_published: bool = False) -> DatasetRow:
@@ -62,6 +75,7 @@ def _of_records(name: str, help: str = "", is_published: bool = False) -> Datase
         "the directory that holds its files",
         partial(_open_records, name),
         partial(_published_splits, name) if is_published else None,
+        has_photographs=not is_published,
     )
 
 
@@ -72,6 +86,7 @@ DATASETS = {
         "the directory that holds {}/CLASS/*.jpg or CLASS/*.jpg",
         FolderDataset,
         _splits_of_folder,
+        has_photographs=True,
     ),
     "npz": DatasetRow("a NumPy file", "the NumPy file", open_npz, npz_split_names),
     "tfds": DatasetRow(
@@ -91,7 +106,12 @@ DATASET_NAMES = tuple(DATASETS)
 
 
 def get_dataset(
-    name: str, split_name: str, dataset_dir: Path | None = None, file_pattern: str | None = None
+    name: str,
+    split_name: str,
+    dataset_dir: Path | None = None,
+    file_pattern: str | None = None,
+    *,
+    apply_exif_orientation: bool = False,
 ) -> ImageDataset:
     """Opens one split of a data set.
 
@@ -107,6 +127,8 @@ def get_dataset(
       dataset_dir: The directory of the files, or the archive or NumPy file; `'digits'` has none.
       file_pattern: The names of the TFRecord files with `%s` for the split, in place of the names
         of TF-Slim's scripts.
+      apply_exif_orientation: Whether to turn photographs upright; see
+        `jslim.data.decode.decode_image`.
 
     Returns:
       The data set, with `num_samples`, `num_classes`, `class_names` and `labels_to_names`.
@@ -125,9 +147,19 @@ def get_dataset(
             f"{did_you_mean(name, DATASET_NAMES)}"
         )
     row = DATASETS[name]
-    pattern = {} if file_pattern is None else {"file_pattern": file_pattern}
-    if pattern and name not in SCHEMAS:
-        raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none")
+    options: dict[str, object] = {}
+    if file_pattern is not None:
+        options["file_pattern"] = file_pattern
+        if name not in SCHEMAS:
+            raise ValueError(f"file_pattern is of data sets in TFRecord files; {name!r} has none")
+    if apply_exif_orientation:
+        options["apply_exif_orientation"] = True
+        if not row.has_photographs:
+            kinds = ", ".join(repr(kind) for kind in DATASETS if DATASETS[kind].has_photographs)
+            raise ValueError(
+                f"apply_exif_orientation is of photographs in files, as in {kinds}; {name!r} has "
+                "none: leave it out"
+            )
     if file_pattern is not None and "%s" not in file_pattern:
         raise ValueError(
             "file_pattern must have %s in place of the split, or every split would be the same "
@@ -145,4 +177,4 @@ def get_dataset(
         raise ValueError(
             f"the data set {name!r} needs dataset_dir, {row.directory.format(split_name)}"
         )
-    return row.open(local_path(dataset_dir, "get_dataset: dataset_dir"), split_name, **pattern)
+    return row.open(local_path(dataset_dir, "get_dataset: dataset_dir"), split_name, **options)

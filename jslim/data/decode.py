@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from jslim.core.errors import DataError
 from jslim.data._whole_images import has_too_many_scans, jpeg_end, png_is_short
+from jslim.data.orientation import is_sideways, orientation_of, upright
 from jslim.host.limits import IMAGE_PIXELS
 from jslim.host.packages import needed
 
@@ -34,19 +35,23 @@ _JPEG = b"\xff\xd8\xff"
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's modes by the number of channels
 
 
-def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarray:
+def decode_image(
+    encoded: bytes, record_key: str, channels: int = 3, *, apply_exif_orientation: bool = False
+) -> np.ndarray:
     """The image in a JPEG, PNG, WebP or BMP file, as uint8 `[height, width, channels]`.
 
     Grey becomes three equal channels, transparency is dropped without blending, CMYK is converted.
     As in TensorFlow, a single channel of a JPEG in colours is its stored brightness, and the
-    orientation in a photograph's EXIF data is ignored. JPEG pixels equal those of TensorFlow's
-    `dct_method='INTEGER_ACCURATE'`.
+    orientation in a photograph's EXIF data is ignored, unless it is asked for. JPEG pixels equal
+    those of TensorFlow's `dct_method='INTEGER_ACCURATE'`.
 
     Args:
       encoded: The content of the file.
       record_key: What errors call the image.
       channels: 1 for grey, 3 for colours, 4 with transparency (255 where the image has none), or 0
         for as many of these as the image has.
+      apply_exif_orientation: Whether to turn and mirror the image by its EXIF orientation, as
+        Pillow's `ImageOps.exif_transpose` does.
 
     Raises:
       ValueError: `channels` is another number.
@@ -54,7 +59,8 @@ def decode_image(encoded: bytes, record_key: str, channels: int = 3) -> np.ndarr
         more pixels than `JSLIM_MAX_IMAGE_PIXELS` in the environment, by default 50,331,648.
       ImportError: Pillow is not installed.
     """
-    return _decode(encoded, record_key, channels)
+    pixels = _decode(encoded, record_key, channels)
+    return upright(pixels, orientation_of(encoded)) if apply_exif_orientation else pixels
 
 
 class EncodedImage:
@@ -66,10 +72,11 @@ class EncodedImage:
     Args:
       encoded: The content of the file.
       record_key: What errors call the image.
-      channels: The number of channels; see `decode_image`.
+      channels, apply_exif_orientation: See `decode_image`.
 
     Attributes:
       record_key: As given.
+      apply_exif_orientation: As given.
       ndim: 3.
       dtype: uint8.
     """
@@ -77,8 +84,16 @@ class EncodedImage:
     ndim = 3
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, encoded: bytes, record_key: str, channels: int = 3):
+    def __init__(
+        self,
+        encoded: bytes,
+        record_key: str,
+        channels: int = 3,
+        *,
+        apply_exif_orientation: bool = False,
+    ):
         self.record_key = record_key
+        self.apply_exif_orientation = apply_exif_orientation
         self._encoded = encoded
         self._channels = channels
         self._decoded: np.ndarray | None = None
@@ -92,7 +107,23 @@ class EncodedImage:
         """
         if self._jpeg_size is None or not self._channels:
             return np.asarray(self).shape
-        return (*self._jpeg_size, self._channels)
+        rows, columns = self._jpeg_size
+        return (columns, rows, self._channels) if self._turns else (rows, columns, self._channels)
+
+    @functools.cached_property
+    def orientation(self) -> int:
+        """The EXIF orientation in the file, 1 to 8."""
+        return orientation_of(self._encoded)
+
+    @property
+    def has_unapplied_orientation(self) -> bool:
+        """Whether it carries an EXIF orientation that is not applied."""
+        return not self.apply_exif_orientation and self.orientation != 1
+
+    @property
+    def _turns(self) -> bool:
+        """Whether the image is as high as the file's is wide."""
+        return self.apply_exif_orientation and is_sideways(self.orientation)
 
     @functools.cached_property
     def _jpeg_size(self) -> tuple[int, int] | None:
@@ -100,7 +131,7 @@ class EncodedImage:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self._decoded is None:
-            self._decoded = decode_image(self._encoded, self.record_key, self._channels)
+            self._decoded = self._in_part(1)
         return np.array(self._decoded, dtype, copy=copy)
 
     def at_least(self, height: int, width: int) -> np.ndarray:
@@ -113,11 +144,17 @@ class EncodedImage:
           DataError: As `decode_image`.
         """
         rows, columns = self._jpeg_size or (0, 0)
+        height, width = (width, height) if self._turns else (height, width)
         for divisor in (8, 4, 2):
             serves = -(-rows // divisor) >= height and -(-columns // divisor) >= width
             if serves and divisor <= min(rows, columns):
-                return _decode(self._encoded, self.record_key, self._channels, divisor)
+                return self._in_part(divisor)
         return np.asarray(self)
+
+    def _in_part(self, divisor: int) -> np.ndarray:
+        """The image with height and width divided."""
+        pixels = _decode(self._encoded, self.record_key, self._channels, divisor)
+        return upright(pixels, self.orientation) if self.apply_exif_orientation else pixels
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:

@@ -38,6 +38,7 @@ class FolderDataset(ImageDataset):
       dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking.
       split_name: `SPLIT`. Where `DIR` holds the classes directly, there is one split, `'train'`,
         which is also called `'all'`.
+      apply_exif_orientation: As of `jslim.data.decode.decode_image`.
 
     Raises:
       DataError: The directory or the split does not exist, there are no classes, a class has no
@@ -46,7 +47,8 @@ class FolderDataset(ImageDataset):
 
     has_labels = True
 
-    def __init__(self, dataset_dir: Path, split_name: str):
+    def __init__(self, dataset_dir: Path, split_name: str, *, apply_exif_orientation: bool = False):
+        self.apply_exif_orientation = apply_exif_orientation
         self.tree = open_tree(dataset_dir)
         directory = _find_split(self.tree, split_name)
         class_names = self.tree.folders(directory)
@@ -107,7 +109,11 @@ class FolderDataset(ImageDataset):
 
     def undecoded(self, index: int) -> Example:
         key = self.record_key(index)
-        image = EncodedImage(self.tree.read(self._paths[index]), key)
+        image = EncodedImage(
+            self.tree.read(self._paths[index]),
+            key,
+            apply_exif_orientation=self.apply_exif_orientation,
+        )
         return {"image": image, "label": self._labels[index], "record_key": key}
 
     def __getitem__(self, index: int) -> Example:

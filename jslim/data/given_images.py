@@ -14,6 +14,7 @@ from jslim.core.errors import DataError
 from jslim.data._errors import reading
 from jslim.data._image_arrays import check_images
 from jslim.data.decode import FORMATS, MODES, decode_image, pixels_of
+from jslim.data.orientation import orientation_of, orientation_of_pillow, upright
 from jslim.data.trees import IMAGE_EXTENSIONS, log_passed_over, open_tree
 from jslim.host.files import read_regular
 from jslim.host.limits import IMAGE_BYTES
@@ -58,13 +59,21 @@ def _is_of_pillow(image: object) -> TypeGuard[PillowImage]:
     return pillow is not None and isinstance(image, pillow.Image)
 
 
-def pixels_of_image(image: Image, channels: int) -> np.ndarray:
+def pixels_of_image(
+    image: Image,
+    channels: int,
+    *,
+    apply_exif_orientation: bool = False,
+    unapplied: list[str] | None = None,
+) -> np.ndarray:
     """The pixels `[height, width, channels]` of an image in any of its forms.
 
     Args:
       image: A path, the content of an image file, a Pillow image, or anything `np.asarray` takes.
       channels: The number of channels that the network takes. A file is decoded as in a data set
         with this number; an array in colours becomes grey for a network of one channel.
+      apply_exif_orientation: As of `decode_image`, of files and Pillow images.
+      unapplied: A list that gets the name of an image whose EXIF orientation is not applied.
 
     Raises:
       ValueError: It is something else, or has other channels.
@@ -74,17 +83,24 @@ def pixels_of_image(image: Image, channels: int) -> np.ndarray:
     (8, 8, 1)
     """
     decoded = channels if channels in MODES else 3
-    if isinstance(image, bytes):
-        pixels = decode_image(image, "<bytes>", decoded)
-    elif isinstance(image, str | os.PathLike):
-        pixels = decode_image(_read(image), os.fspath(image), decoded)
+    name, orientation = "a Pillow image", 1
+    if isinstance(image, bytes | str | os.PathLike):
+        name = "<bytes>" if isinstance(image, bytes) else os.fspath(image)
+        encoded = image if isinstance(image, bytes) else _read(image)
+        pixels = decode_image(encoded, name, decoded)
+        orientation = orientation_of(encoded)
     elif _is_of_pillow(image):
         pixels = _pixels_of_pillow(image, decoded)
+        orientation = orientation_of_pillow(image)
     else:
         pixels = _checked_array(image)
         if pixels.shape[2:] == (3,) and channels == 1:
             grey = (pixels @ np.array(_BRIGHTNESS, np.float64) + 32768) // 65536
             pixels = grey[..., None].clip(0, 255).astype(np.uint8)
+    if orientation != 1 and apply_exif_orientation:
+        pixels = upright(pixels, orientation)
+    elif orientation != 1 and unapplied is not None:
+        unapplied.append(name)
     if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
         raise ValueError(
             f"predict: images must be [height, width, {channels}] or paths of image files, got "

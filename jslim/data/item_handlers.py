@@ -311,6 +311,7 @@ class Image(ItemHandler):
       dct_method: Ignored: JPEGs are always decoded as by `'INTEGER_ACCURATE'`.
       decode: False gives an `EncodedImage`, which preprocessing decodes; raw images are always
         decoded. Of no effect with `shape`, `repeated` or another `dtype`.
+      apply_exif_orientation: As of `jslim.data.decode.decode_image`.
     """
 
     def __init__(
@@ -323,12 +324,15 @@ class Image(ItemHandler):
         repeated: bool = False,
         dct_method: str = "",
         decode: bool = True,
+        *,
+        apply_exif_orientation: bool = False,
     ):
         super().__init__([image_key or "image/encoded", format_key or "image/format"])
         self._shape = shape
         self._channels = channels
         self._dtype = np.dtype(dtype)
         self._repeated = repeated
+        self._apply_exif_orientation = apply_exif_orientation
         self._decodes = decode or repeated or shape is not None or self._dtype != np.uint8
 
     def tensors_to_item(self, keys_to_tensors: Arrays) -> np.ndarray | EncodedImage:
@@ -338,7 +342,12 @@ class Image(ItemHandler):
         if not self._repeated and encoded.size != 1:
             raise self._problem(f"has {encoded.size} images; one is wanted (or repeated=True)")
         if not (self._decodes or is_raw):
-            return EncodedImage(encoded[0], self._keys[0], self._channels)
+            return EncodedImage(
+                encoded[0],
+                self._keys[0],
+                self._channels,
+                apply_exif_orientation=self._apply_exif_orientation,
+            )
         images = [self._decode(data, is_raw) for data in encoded]
         if not self._repeated:
             return images[0]
@@ -355,6 +364,11 @@ class Image(ItemHandler):
                 )
             image = np.frombuffer(encoded, self._dtype.newbyteorder("<")).astype(self._dtype)
         else:
-            decoded = decode_image(encoded, self._keys[0], channels=self._channels)
+            decoded = decode_image(
+                encoded,
+                self._keys[0],
+                self._channels,
+                apply_exif_orientation=self._apply_exif_orientation,
+            )
             image = decoded.astype(self._dtype, copy=False)
         return self._reshaped(image, self._shape)

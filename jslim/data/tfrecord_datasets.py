@@ -158,7 +158,12 @@ class TFRecordDataset(ImageDataset):
 
 
 def open_tfrecord_dataset(
-    name: str, split_name: str, dataset_dir: Path, file_pattern: str | None = None
+    name: str,
+    split_name: str,
+    dataset_dir: Path,
+    file_pattern: str | None = None,
+    *,
+    apply_exif_orientation: bool = False,
 ) -> TFRecordDataset:
     """A split of one of the data sets in `SCHEMAS`.
 
@@ -168,6 +173,7 @@ def open_tfrecord_dataset(
       split_name: The split; `'tfrecord'` takes the files with this word in their name.
       dataset_dir: The directory of the files.
       file_pattern: Replaces the pattern of the schema, with `%s` for the split.
+      apply_exif_orientation: As of `jslim.data.decode.decode_image`; of no effect on raw images.
 
     Raises:
       ValueError: There is no such split.
@@ -199,8 +205,13 @@ def open_tfrecord_dataset(
         # images it is class 0, which a network would be trained on.
         "image/class/label": FixedLenFeature([], np.int64, -1),
     }
-    handlers = {**schema.items, "image": schema.image, "label": Tensor("image/class/label")}
-    lazy_image = schema.image if schema.image is _DIGIT else Image(decode=False)
+    image = lazy_image = schema.image
+    if image is not _DIGIT:
+        image, lazy_image = (
+            Image(decode=decode, apply_exif_orientation=apply_exif_orientation)
+            for decode in (True, False)
+        )
+    handlers = {**schema.items, "image": image, "label": Tensor("image/class/label")}
     return TFRecordDataset(
         f"{name}/{split_name}",
         paths,

@@ -143,7 +143,11 @@ def test_balanced_training_resumes_exactly_and_only_as_balanced(uneven, tmp_path
     parts, whole = (checkpoints.load_variables(tmp_path / name) for name in ("parts", "whole"))
     for name, value in whole.items():
         np.testing.assert_array_equal(value, parts[name])
-    assert run(uneven, tmp_path / "parts", "--max_number_of_steps=10") == 2
+    other = ["--nobalanced_sampling", "--max_number_of_steps=10"]
+    assert run(uneven, tmp_path / "parts", *other) == 2
+    assert "keeps --balanced_sampling=true (false is given)" in capfd.readouterr().err
+    (tmp_path / "parts" / "config.json").unlink()
+    assert run(uneven, tmp_path / "parts", *other) == 2
     assert "it was saved with is_balanced True, these have False" in capfd.readouterr().err
 
 
