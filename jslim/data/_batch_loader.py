@@ -85,29 +85,38 @@ class BatchLoader:
         positions = range(first_row, min(first_row + num_rows, self.end_of_batch(start)))
         bad: dict[int, str] = {}
         unapplied: list[str] = []
-        loaded = [self.load_or_skip(position, bad, unapplied) for position in positions]
-        good = [row for row in loaded if row is not None]
-        if loaded and not good:
+        labels, weights = np.zeros(num_rows, np.int32), np.zeros(num_rows, np.float32)
+        images: np.ndarray | None = None
+        for row, position in enumerate(positions):
+            if (example := self.load_or_skip(position, bad, unapplied)) is None:
+                continue
+            image, label = example
+            if images is None:
+                images = np.empty((num_rows, *image.shape), image.dtype)
+                first = position
+            if image.shape != images.shape[1:]:
+                raise DataError(
+                    f"the images of a batch must have one shape: {self._key(position)!r} has "
+                    f"{image.shape}, {self._key(first)!r} has {images.shape[1:]}; pass a "
+                    "preprocessing_fn that gives all of them one size"
+                )
+            if image.dtype != images.dtype:
+                images = images.astype(np.result_type(images, image))
+            # At once: the image is still in the processor's cache.
+            images[row], labels[row], weights[row], last = image, label, 1, row
+        if images is None and positions:
             raise DataError(
                 f"every record of a batch of {self.dataset.name!r} is bad; the last one: "
                 f"{bad[self.order(positions[-1])]}"
             )
-        if not good:  # the records end before the rows of this shard
-            good = [self.load_good_record(start)]
-        for position, row in zip(positions, loaded, strict=True):
-            if row is not None and row[0].shape != good[0][0].shape:
-                first = next(p for p, r in zip(positions, loaded, strict=True) if r)
-                raise DataError(
-                    f"the images of a batch must have one shape: {self._key(position)!r} has "
-                    f"{row[0].shape}, {self._key(first)!r} has {good[0][0].shape}; pass a "
-                    "preprocessing_fn that gives all of them one size"
-                )
-        rows = loaded + [None] * (num_rows - len(loaded))
-        weights = np.array([row is not None for row in rows], np.float32)
+        if images is None:  # the records end before the rows of this shard
+            image, label = self.load_good_record(start)
+            images, last = np.empty((num_rows, *image.shape), image.dtype), 0
+            images[0], labels[0] = image, label
         # Copies of a real record, not zeros: a network may give NaN for an empty image, and NaN
         # times a weight of 0 is NaN.
-        images, labels = zip(*(row or good[-1] for row in rows), strict=True)
-        batch = {"image": np.stack(images), "label": np.array(labels, np.int32), "weights": weights}
+        images[weights == 0], labels[weights == 0] = images[last], labels[last]
+        batch = {"image": images, "label": labels, "weights": weights}
         return Loaded(batch, bad, unapplied)
 
     def load_or_skip(

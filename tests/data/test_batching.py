@@ -416,3 +416,14 @@ def test_images_in_another_range_are_refused_for_the_preprocessing_of_slim():
     with pytest.raises(ValueError, match=r"'small': images must have values from 0 to 255, got 0"):
         batches(dataset, 2, is_training=False, preprocessing_fn=preprocess)
     batches(dataset, 2, is_training=False, preprocessing_fn=lambda image: image * 2 - 1)
+
+
+def test_images_of_several_types_are_of_the_type_that_holds_all_of_them():
+    def changed(image):
+        return image if image[0, 0, 0] < 2 else image + np.float32(0.5)
+
+    with batches(numbered(5), 4, is_training=False, preprocessing_fn=changed) as made:
+        first, second = (batch["image"] for batch in made)
+    assert first.dtype == second.dtype == np.float32
+    assert first.ravel().tolist() == [0, 1, 2.5, 3.5]
+    assert second.ravel().tolist() == [4.5] * 4
