@@ -67,6 +67,8 @@ class DataConfig(Config):
       num_preprocessing_threads: Threads that decode images. Default: the number of cores, up to 16.
       num_workers: Processes that decode images, in place of the threads: for more than about 8
         cores.
+      pixel_dtype: In what images travel to the devices: uint8, rounded and a quarter of the bytes,
+        or float32, TF-Slim's own values. Default: uint8 in training, float32 in evaluation.
       skip_bad_records: How many records may be left out that cannot be read; one more is an error.
     """
 
@@ -97,6 +99,9 @@ class DataConfig(Config):
         on_resume="may_change",
     )
     num_workers: int = flag(0, least=0, on_resume="may_change")
+    pixel_dtype: str | None = flag(
+        None, choices=preprocessing_factory.PIXEL_DTYPES, on_resume="may_change"
+    )
     skip_bad_records: int = flag(0, least=0, on_resume="may_change")
 
 
@@ -223,7 +228,7 @@ def host_batches(
     `augmentation`. The other arguments are those of `slim.data.batches`.
     """
     preprocess = preprocessing_factory.get_host_preprocessing(
-        contract["preprocessing_name"], is_training=is_training
+        contract["preprocessing_name"], is_training, config.pixel_dtype
     )
     size = contract["image_size"]
 
@@ -239,7 +244,7 @@ def host_batches(
         num_threads=0 if dataset.is_in_memory else config.num_preprocessing_threads,
         num_workers=0 if dataset.is_in_memory else config.num_workers,
         skip_bad_records=config.skip_bad_records,
-        decode_images=False,
+        decode_images=config.pixel_dtype == "float32",  # whole, not in a smaller size
         shard=(jax.process_index(), jax.process_count()),
         balanced_sampling=balanced_sampling,
         takes_other_data=takes_other_data,

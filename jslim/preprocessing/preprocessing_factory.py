@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from jslim.core import checks
 from jslim.core.errors import did_you_mean
 from jslim.preprocessing import (
     cifarnet_preprocessing,
@@ -15,6 +16,9 @@ from jslim.preprocessing import (
     vgg_preprocessing,
 )
 from jslim.preprocessing.images import Array, Image
+
+# In what pixels travel to the device.
+PIXEL_DTYPES = ("uint8", "float32")
 
 
 class Preprocessing(Protocol):
@@ -91,7 +95,9 @@ def get_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.
     return functools.partial(module_of(name).preprocess_image, is_training=is_training)
 
 
-def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[..., np.ndarray]:
+def get_host_preprocessing(
+    name: str, is_training: bool = False, dtype: str | None = None
+) -> Callable[..., np.ndarray]:
     """The first half of a preprocessing: crops and resizes, on the host.
 
     The second half, `jslim.preprocessing.on_device.get_device_preprocessing`, computes on whole
@@ -100,19 +106,27 @@ def get_host_preprocessing(name: str, is_training: bool = False) -> Callable[...
     Args:
       name: As of `get_preprocessing`.
       is_training: Whether to crop at random.
+      dtype: `'uint8'` rounds the values of a uint8 image, which makes a quarter of the bytes;
+        `'float32'` leaves them as exact as those of `get_preprocessing`. Default: `'uint8'` in
+        training, `'float32'` in evaluation.
 
     Returns:
       `preprocessing_fn(image, output_height, output_width, *, rng=None)`, from an array or an
-      `EncodedImage` to an array of the output size with values in the same range. In training the
-      values of a uint8 image are rounded to uint8, and an encoded image is decoded in a half, a
-      quarter or an eighth of its size where its crop is larger than the output by this factor. In
-      evaluation the values are as exact as those of `get_preprocessing`.
+      `EncodedImage` to an array of the output size with values in the same range. In training an
+      encoded image is decoded in a half, a quarter or an eighth of its size where its crop is
+      larger than the output by this factor.
 
     Raises:
-      ValueError: There is no preprocessing of that name.
+      ValueError: There is no preprocessing of that name, or `dtype` is another one.
+
+    >>> crop_and_resize = get_host_preprocessing("inception_v3", dtype="uint8")
+    >>> crop_and_resize(np.array([[[0], [1]]], np.uint8), 1, 3).ravel().tolist()  # 0, 2/3, 1
+    [0, 1, 1]
     """
+    dtype = dtype or ("uint8" if is_training else "float32")
+    checks.one_of("get_host_preprocessing", "dtype", dtype, PIXEL_DTYPES)
     crop_and_resize = functools.partial(module_of(name).crop_and_resize, is_training=is_training)
-    return functools.partial(_rounded, crop_and_resize) if is_training else crop_and_resize
+    return functools.partial(_rounded, crop_and_resize) if dtype == "uint8" else crop_and_resize
 
 
 def _rounded(

@@ -60,6 +60,30 @@ def test_host_half_of_training_is_rounded_to_the_type_of_the_image(name):
     np.testing.assert_array_equal(found, np.floor(exact + np.float32(0.5)))
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("is_training", [False, True])
+def test_host_half_is_rounded_or_exact_as_asked(name, is_training):
+    image = photo((30, 41))
+    options = {"resize_side_min": 20, "resize_side_max": 30} if name == "vgg" else {}
+
+    def run(dtype, image=image):
+        prepare = preprocessing_factory.get_host_preprocessing(name, is_training, dtype)
+        return prepare(image, 17, 19, rng=np.random.default_rng(3), **options)
+
+    exact = run("float32", image.astype(np.float32))
+    np.testing.assert_array_equal(run("float32"), exact)
+    rounded = run("uint8")
+    assert rounded.dtype == np.uint8
+    np.testing.assert_array_equal(rounded, np.floor(exact + np.float32(0.5)))
+    default = run(None)
+    np.testing.assert_array_equal(default, rounded if is_training else exact)
+
+
+def test_host_half_of_another_type_is_refused():
+    with pytest.raises(ValueError, match="dtype must be 'uint8' or 'float32', got 'bfloat16'"):
+        preprocessing_factory.get_host_preprocessing("vgg", dtype="bfloat16")
+
+
 def test_every_image_is_flipped_or_not():
     batch = copies(photo(), 1000)
     found = np.asarray(augmentation.random_flip_left_right(KEY, batch))
