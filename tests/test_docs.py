@@ -7,17 +7,16 @@ import inspect
 import io
 import itertools
 import os
-import pathlib
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import jax
 import links
 import pytest
+from documents import Block, blocks, code_in, prose, tables
+from links import ROOT
 
 import jslim
 from jslim.cli.convert import ConvertConfig
@@ -27,36 +26,9 @@ from jslim.cli.flags import DROPPED, flag_values, flags_of
 from jslim.cli.predict import PredictConfig
 from jslim.cli.train import TrainConfig
 
-ROOT = pathlib.Path(__file__).parent.parent
 TUTORIAL, MIGRATION, README = "docs/tutorial.md", "docs/migration.md", "README.md"
+TROUBLESHOOTING = "docs/troubleshooting.md"
 HOW_TO = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/howto/*.md"))
-
-
-class Block(NamedTuple):
-    """A fenced block of a document."""
-
-    language: str
-    text: str
-    first_line: int  # of the text in the document, from 1
-    last_line: int
-
-
-def blocks(document: str) -> list[Block]:
-    """The fenced blocks of a document, in order."""
-    found = []
-    opened: int | None = None
-    lines = (ROOT / document).read_text().splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.startswith("```"):
-            continue
-        if opened is None:
-            opened = number
-            continue
-        text = "".join(f"{line}\n" for line in lines[opened : number - 1])
-        found.append(Block(lines[opened - 1].strip("`").strip(), text, opened + 1, number - 1))
-        opened = None
-    assert opened is None, f"{document}:{opened}: the block is not closed"
-    return found
 
 
 def printed_by_commands(text: str) -> str:
@@ -115,23 +87,6 @@ INSTANCES = {
 }
 
 
-def prose(document: str) -> Iterator[str]:
-    """The lines of a document outside its fenced blocks."""
-    return (line for _, line in links.prose(ROOT / document))
-
-
-def tables(document: str) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """The tables of a document: the cells of the header, and of the rows."""
-    for is_table, lines in itertools.groupby(prose(document), lambda line: line.startswith("|")):
-        if is_table:
-            header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
-            yield header, rows
-
-
-def code_in(text: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", text)
-
-
 def jslim_code(document: str) -> list[str]:
     """The snippets of code that speak of jslim: in migration.md, one column of the tables."""
     if document != MIGRATION:
@@ -156,7 +111,7 @@ def find(name: str) -> object:
     return found
 
 
-@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION, *HOW_TO])
+@pytest.mark.parametrize("document", [README, TUTORIAL, MIGRATION, TROUBLESHOOTING, *HOW_TO])
 def test_documents_name_what_exists(document):
     names = {
         name
