@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError
 from jslim.core.trees import PyTree, check_kept
@@ -37,6 +37,28 @@ Variables = Mapping[str, PyTree]  # {'params': ..., 'batch_stats': ...}
 Values = PyTree  # from `metrics.finalize`
 EvalFn = Callable[[Variables, Batch], object]  # gives the arguments of `metrics.update`
 Batches = Iterable[Batch] | Callable[[], Iterable[Batch]]  # or a function that makes them
+
+
+class MetricValues(dict[str, PyTree]):
+    """The values of metrics by name, a dict that prints as numbers.
+
+    >>> MetricValues(accuracy=np.asarray(0.975, np.float32), matrix=np.zeros((3, 3)))
+    {'accuracy': 0.975, 'matrix': float64[3,3]}
+    """
+
+    def __repr__(self) -> str:
+        return reprs.held_repr(dict(self))
+
+
+# For JAX too it is a dict.
+jax.tree_util.register_pytree_with_keys(
+    MetricValues,
+    lambda values: (
+        [(jax.tree_util.DictKey(name), value) for name, value in sorted(values.items())],
+        tuple(sorted(values)),
+    ),
+    lambda names, held: MetricValues(zip(names, held, strict=True)),
+)
 
 
 class Evaluate(Protocol):
@@ -138,7 +160,8 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
             )
         values = metrics.finalize(state)
         if isinstance(values, dict):  # keeps their order; jax.tree would sort the names
-            return {name: jax.tree.map(np.asarray, value) for name, value in values.items()}
+            named = {name: jax.tree.map(np.asarray, value) for name, value in values.items()}
+            return MetricValues(named)
         return jax.tree.map(np.asarray, values)
 
     return evaluate

@@ -30,6 +30,7 @@ from jslim.checkpoints import contract as _contract
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.selection import get_variables
+from jslim.core.text import printable
 from jslim.data.given_images import Image
 from jslim.data.orientation import UnappliedOrientations
 from jslim.host.files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
@@ -191,6 +192,10 @@ class ExportedClassifier:
         self.contract = contract
         self.class_names: list[str] = contract["class_names"]
         self.logits: Callable[[np.ndarray], jax.Array] = exported.call
+
+    def __repr__(self) -> str:
+        about = prediction.described(self.contract)
+        return f"<ExportedClassifier {about}, from {printable(self._path)!r}>"
 
     def preprocess(self, image: Image, unapplied: list[str] | None = None) -> np.ndarray:
         """One image in the network's size, of the kinds that `slim.load(...)` takes, as uint8.

@@ -22,11 +22,12 @@ import numpy as np
 
 from jslim import checkpoints
 from jslim.checkpoints import contract as _contract
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.model import Model
 from jslim.core.selection import get_variables
+from jslim.core.text import printable, some_of
 from jslim.core.trees import Variables
 from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.data.given_images import list_images as list_images
@@ -65,6 +66,22 @@ class Predictions(NamedTuple):
     labels: np.ndarray
     probabilities: np.ndarray
     all_class_names: list[str]
+
+    def __repr__(self) -> str:
+        best = [
+            f"{name} {row[label]:.3f}" if label >= 0 else "unreadable"
+            for name, label, row in zip(
+                self.class_names, self.labels, self.probabilities, strict=True
+            )
+        ]
+        return f"<Predictions of {reprs.counted(len(best), 'image')}: {some_of(best, 5)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [index, *(f"{name} {share:.3f}" if share == share else "" for name, share in top)]
+            for index, top in enumerate(self.top(3)[:20])
+        ]
+        return reprs.html_table(["image", "best", "second", "third"], rows)
 
     @classmethod
     def of(cls, probabilities: np.ndarray, class_names: list[str]) -> "Predictions":
@@ -113,6 +130,14 @@ def network_image(
     return crop_and_resize(pixels, size, size)
 
 
+def described(contract: _contract.Values) -> str:
+    """A network in a line: `lenet: 10 classes, images of 28x28x1`."""
+    size, channels = contract["image_size"], contract["num_channels"]
+    classes = reprs.counted(len(contract["class_names"]), "class", "classes")
+    name = contract.get("model_name", "of an unknown network")
+    return f"{name}: {classes}, images of {size}x{size}x{channels}"
+
+
 class Classifier:
     """A network with its weights, from `load`.
 
@@ -144,6 +169,10 @@ class Classifier:
         self.model = Model(network_fn)
         self._normalize = get_device_preprocessing(contract["preprocessing_name"])
         self._jitted = jax.jit(self._probabilities)
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f" at step {self.step}"
+        return f"<Classifier {described(self.contract)}, from {printable(self.path)!r}{step}>"
 
     def logits(self, variables: Variables, images: jax.Array) -> jax.Array:
         """The logits `[images, classes]` of images from `network_image`."""

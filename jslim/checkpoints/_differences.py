@@ -75,6 +75,9 @@ class RestoreReport(NamedTuple):
     unused: tuple[str, ...]
     mismatched: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"<RestoreReport: {self}>"
+
     def __str__(self) -> str:
         """One line with the four counts, and the first names of each."""
 

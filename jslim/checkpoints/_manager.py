@@ -14,7 +14,8 @@ from jslim.checkpoints import _format, _saving
 from jslim.checkpoints import contract as _contract
 from jslim.checkpoints._json import copy_json
 from jslim.checkpoints._lock import DirectoryInUse, DirectoryLock
-from jslim.core import checks
+from jslim.core import checks, reprs
+from jslim.core.text import printable
 from jslim.core.trees import PyTree, Variables
 from jslim.host.paths import local_path
 from jslim.host.processes import raise_together
@@ -78,6 +79,13 @@ class CheckpointManager:
         self._running: Future[None] | None = None
         self._lock: DirectoryLock | None = None
         self._open()
+
+    def __repr__(self) -> str:
+        steps = list(self._saved_at)
+        held = "no checkpoint yet"
+        if steps:
+            held = f"{reprs.counted(len(steps), 'checkpoint')}, the newest of step {steps[-1]:,}"
+        return f"<{type(self).__name__} of {printable(str(self.directory))!r}: {held}>"
 
     def _open(self) -> None:
         """Locks the directory, in the first process, and lists its checkpoints."""

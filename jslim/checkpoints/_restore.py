@@ -14,7 +14,9 @@ from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, Meta
 from jslim.checkpoints._locate import find_step, step_to_resume
 from jslim.checkpoints.contract import Values
+from jslim.core import reprs
 from jslim.core.errors import RestoreError
+from jslim.core.text import printable
 from jslim.core.trees import PyTree
 from jslim.host.paths import local_path
 
@@ -40,6 +42,12 @@ class Restored(NamedTuple):
     contract: Values
     step: int
     path: str
+
+    def __repr__(self) -> str:
+        arrays, numbers, size = reprs.sizes(self.state)
+        held = f"{reprs.counted(arrays, 'array')} of {reprs.counted(numbers, 'number')}"
+        where = printable(self.path)
+        return f"<Restored step {self.step} of {where!r}: {held} ({reprs.in_bytes(size)})>"
 
 
 def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = None) -> Restored:

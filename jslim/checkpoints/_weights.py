@@ -10,7 +10,9 @@ from jslim.checkpoints import _locate
 from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
 from jslim.checkpoints._readers import CheckpointReader, JslimReader, open_checkpoint
 from jslim.checkpoints.contract import Values
+from jslim.core import reprs
 from jslim.core.errors import RestoreError
+from jslim.core.text import printable
 from jslim.core.trees import Variables
 
 _OF_STATE = "ema_params/"
@@ -39,6 +41,12 @@ class Weights(NamedTuple):
     variables: dict[str, Variables]
     are_averages: bool
     has_averages: bool
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f" at step {self.step}"
+        held = reprs.variables_of(self.variables)
+        averages = ", moving averages" if self.are_averages else ""
+        return f"<Weights of {printable(self.path)!r}{step}: {held}{averages}>"
 
 
 def moving_averages(reader: CheckpointReader) -> dict[str, str]:

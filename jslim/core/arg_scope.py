@@ -32,6 +32,7 @@ from jslim.core.context import changed_context, context
 from jslim.core.defaults import ArgScope as ArgScope
 from jslim.core.defaults import Defaults
 from jslim.core.errors import ScopeError, did_you_mean
+from jslim.core.reprs import html_table, short
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -218,7 +219,7 @@ class arg_scope(contextlib.ContextDecorator):
             if name not in op.parameters and not op.takes_any:
                 problem = has_no_argument(op.name, name, op.parameters)
                 raise _UnknownArgument(f"arg_scope: {problem}")
-        return Defaults(values, self._site, within)
+        return Defaults(op.name, values, self._site, within)
 
     def _recreate_cm(self) -> "arg_scope":
         return self  # as a decorator: entered once per call, by any number of threads
@@ -277,6 +278,9 @@ class ArgValue(NamedTuple):
     set_by: str
 
 
+_TITLES = ("argument", "value", "set by")
+
+
 class ArgScopeExplanation(dict[str, ArgValue]):
     """`{argument: ArgValue}` for one op, in the order of its signature; prints as a table."""
 
@@ -285,22 +289,21 @@ class ArgScopeExplanation(dict[str, ArgValue]):
         self.op_name = op_name
 
     def __str__(self) -> str:
-        rows = [(name, _short(v.value), v.set_by) for name, v in self.items()]
-        rows = [("argument", "value", "set by"), *rows]
+        rows = [_TITLES, *self._rows()]
         widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
         lines = [f"{r[0]:<{widths[0]}}  {r[1]:<{widths[1]}}  {r[2]}".rstrip() for r in rows]
         return "\n".join([self.op_name, *("  " + line for line in lines)])
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        return html_table(_TITLES, self._rows())
 
-def _short(value: object) -> str:
-    if value is inspect.Parameter.empty:
-        return "(required)"
-    if callable(value) and hasattr(value, "__name__"):
-        return value.__name__
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [
+            (name, "(required)" if v.value is inspect.Parameter.empty else short(v.value), v.set_by)
+            for name, v in self.items()
+        ]
 
 
 def arg_scope_explain(op: object, *args: object, **kwargs: object) -> ArgScopeExplanation:

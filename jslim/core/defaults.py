@@ -7,12 +7,15 @@ themselves reach an op untouched.
 import contextlib
 import copy
 import functools
+import textwrap
 import types
 from collections.abc import Hashable, Iterable, Mapping
 from typing import NoReturn, TypeVar
 
 import jax
 import numpy as np
+
+from jslim.core.reprs import counted, html_table, short
 
 
 def key_of(value: object, what: str) -> Hashable:
@@ -100,9 +103,16 @@ class _ReadOnly(dict[str, _Value]):
 class Defaults(_ReadOnly[object]):
     """The defaults of one op, `{argument: value}`, with their keys and the places that set them."""
 
-    __slots__ = ("keys_of", "sites")
+    __slots__ = ("keys_of", "op", "sites")
 
-    def __init__(self, values: Mapping[str, object], site: str, within: "Defaults | None" = None):
+    def __init__(
+        self,
+        op: str,
+        values: Mapping[str, object],
+        site: str,
+        within: "Defaults | None" = None,
+    ):
+        self.op = op  # the name of the op
         super().__init__({**(within or {}), **values})
         made = {name: key_of(value, name) for name, value in values.items()}
         self.keys_of: dict[str, Hashable] = {**(within.keys_of if within else {}), **made}
@@ -128,6 +138,31 @@ class ArgScope(_ReadOnly[Defaults]):
             (op, name, key) for op, held in self.items() for name, key in held.keys_of.items()
         )
         self._hash = hash(self._key)
+
+    def __repr__(self) -> str:
+        lines = [f"<ArgScope: defaults of {counted(len(self), 'op')}>"]
+        for ops, held in self._groups():
+            values = ", ".join(f"{name}={short(value)}" for name, value in held.items())
+            lines += textwrap.wrap(
+                f"{ops}: {values}", 80, initial_indent="  ", subsequent_indent="    ",
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [ops, name, short(value), held.sites[name]]
+            for ops, held in self._groups()
+            for name, value in held.items()
+        ]
+        return html_table(["op", "argument", "value", "set by"], rows)
+
+    def _groups(self) -> list[tuple[str, Defaults]]:
+        """The names of the ops that have equal defaults, and these."""
+        groups: dict[Hashable, list[Defaults]] = {}
+        for held in self.values():
+            groups.setdefault(frozenset(held.keys_of.items()), []).append(held)
+        return [(", ".join(held.op for held in group), group[0]) for group in groups.values()]
 
     def __hash__(self) -> int:  # type: ignore[override]
         return self._hash

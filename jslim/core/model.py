@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core.access import FRAME, Frame, frame
 from jslim.core.errors import ScopeError, did_you_mean
 from jslim.core.names import VariableScope, user_site
@@ -62,6 +62,9 @@ class Model(nn.Module):
         hint = "give the function itself, and its arguments to init and apply"
         checks.function("Model", "fn", self.fn, "of arrays", hint)
         super().__post_init__()
+
+    def __repr__(self) -> str:
+        return f"<Model of {reprs.call_of(self.fn)}>"
 
     @nn.nowrap
     def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:

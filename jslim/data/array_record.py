@@ -7,6 +7,7 @@ files that `jslim-convert` writes have one record in each group.
 import os
 from collections.abc import Sequence
 
+from jslim.core import reprs
 from jslim.core.errors import DataError
 from jslim.data.tfrecord import DataSources, get_data_files
 from jslim.host.files import UnfinishedFile
@@ -48,6 +49,10 @@ class ArrayRecordFiles(Sequence[bytes]):
             ) from error
         if not self._num_records:
             raise DataError(f"there is no record in {self.paths}")
+
+    def __repr__(self) -> str:
+        records = reprs.counted(len(self), "record")
+        return f"<ArrayRecordFiles: {records} in {reprs.counted(len(self.paths), 'file')}>"
 
     def __len__(self) -> int:
         return self._num_records

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core.errors import DataError
 from jslim.data._batch_loader import BadRecordError, Batch, BatchLoader, Loaded
 from jslim.data._grain import ReadAhead
@@ -61,6 +61,20 @@ class BatchIterator(Iterator[Batch]):
         self._batches: ReadAhead[Loaded] | None = None
         self._is_closed = False
         self._orientations = UnappliedOrientations(self.dataset.name)
+
+    def __repr__(self) -> str:
+        order = self.loader.order
+        epoch, image = divmod(self._position, len(self.dataset))
+        parts = [
+            f"BatchIterator of {self.dataset.name!r}: batches of {self.batch_size:,}",
+            f"{'shuffled' if order.shuffle else 'in order'}",
+            f"at image {image:,} of {len(self.dataset):,} in epoch {epoch + 1}",
+        ]
+        if self.bad_records:
+            parts.append(f"{reprs.counted(len(self.bad_records), 'bad record')} left out")
+        if self._is_closed:
+            parts.append("closed")
+        return f"<{', '.join(parts)}>"
 
     @property
     def dataset(self) -> ImageDataset:

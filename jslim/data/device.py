@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.data.batching import State
 from jslim.host.processes import put_rows
 
@@ -49,6 +49,12 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         self._depth = depth
         self._is_closed = False
         self._start()
+
+    def __repr__(self) -> str:
+        devices = reprs.counted(len(self._sharding.device_set), "device")
+        closed = ", closed" if self._is_closed else ""
+        ahead = f"{self._depth} ahead on {devices}{closed}"
+        return f"<DeviceBatchIterator, {ahead}, over {self.batches!r}>"
 
     def _start(self) -> None:
         batches, sharding = self.batches, self._sharding

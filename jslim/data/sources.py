@@ -9,9 +9,9 @@ from typing import TypedDict
 
 import numpy as np
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core.errors import DataError
-from jslim.core.text import as_text
+from jslim.core.text import as_text, printable, some_of
 from jslim.data._errors import check_split
 from jslim.data._image_arrays import check_images
 from jslim.data.decode import EncodedImage
@@ -56,6 +56,12 @@ class ImageDataset(abc.ABC):
     def __init__(self, name: str, class_names: Sequence[str]):
         self.name = name
         self.class_names = [as_text(name) for name in class_names]
+
+    def __repr__(self) -> str:
+        images = reprs.counted(len(self), "image")
+        classes = reprs.counted(self.num_classes, "class", "classes")
+        names = some_of([printable(name) for name in self.class_names], 3)
+        return f"<{type(self).__name__} {self.name!r}: {images} of {classes} ({names})>"
 
     @abc.abstractmethod
     def __len__(self) -> int:

@@ -22,8 +22,9 @@ from typing import IO, Protocol
 
 import numpy as np
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core.errors import DataError
+from jslim.core.text import printable
 from jslim.data._compressed import WINDOW_BITS, decompressed
 from jslim.data._errors import reading
 from jslim.data._shards import check_shards
@@ -148,6 +149,9 @@ class TFRecordFile(Sequence[bytes]):
     def __reduce__(self) -> tuple[object, ...]:
         return TFRecordFile, (self.path,)
 
+    def __repr__(self) -> str:
+        return f"<TFRecordFile {printable(self.path)!r}: {reprs.counted(len(self), 'record')}>"
+
     def __len__(self) -> int:
         return len(self._starts)
 
@@ -193,6 +197,10 @@ class TFRecordFiles(Sequence[bytes]):
         self._ends = np.cumsum([len(file) for file in self.files]).tolist()
         if not self._ends or not self._ends[-1]:
             raise DataError(f"there is no record in {[file.path for file in self.files]}")
+
+    def __repr__(self) -> str:
+        records = reprs.counted(len(self), "record")
+        return f"<TFRecordFiles: {records} in {reprs.counted(len(self.files), 'file')}>"
 
     def __len__(self) -> int:
         return self._ends[-1]

@@ -1,10 +1,14 @@
 """Checkpoints of all formats as arrays by name."""
 
 import abc
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from jslim.core import reprs
+from jslim.core.text import printable
 
 
 class Held(NamedTuple):
@@ -29,6 +33,13 @@ class CheckpointReader(abc.ABC):
         self.path = path
         self.contract = contract or {}
         self._held = held
+
+    def __repr__(self) -> str:
+        arrays = reprs.counted(len(self._held), "array")
+        numbers = sum(math.prod(held.shape) for held in self._held.values())
+        network = f" of {self.contract['model_name']}" if "model_name" in self.contract else ""
+        size = reprs.counted(numbers, "number")
+        return f"<{type(self).__name__} of {printable(self.path)!r}{network}: {arrays}, {size}>"
 
     @property
     def step(self) -> int | None:

@@ -4,8 +4,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from jslim.core import reprs
 from jslim.core.trees import PyTree as PyTree
-from jslim.core.trees import check_kept
+from jslim.core.trees import check_kept, is_used_up
 
 # The step is an int32, which would become negative after this one.
 MAX_STEPS = 2**31 - 1
@@ -31,6 +32,21 @@ class TrainState(flax.struct.PyTreeNode):
     rng: jax.Array
     ema_params: PyTree = None
     extra: dict[str, PyTree] = flax.struct.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        if is_used_up(self.step):
+            return "<TrainState that was given to a step: its memory is used for the next one>"
+        step = reprs.value_or_type(self.step)
+        parts = [
+            f"step {step}" if reprs.is_computed(self.step) else "a step under way",
+            reprs.variables_of(self.params),
+            f"{reprs.sizes(self.batch_stats)[1]:,} moving statistics",
+            f"{reprs.in_bytes(reprs.sizes(self.opt_state)[2])} of optimizer state",
+        ]
+        if self.ema_params is not None:
+            parts.append("moving averages")
+        parts += [f"collection {name!r}" for name in self.extra]
+        return f"<TrainState: {', '.join(parts)}>"
 
     @property
     def variables(self) -> dict[str, PyTree]:

@@ -12,7 +12,7 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.core.arg_scope import arg_scope, current_arg_scope
 from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
@@ -65,6 +65,23 @@ class TrainOp(StepOptions):
         self.state_sharding: PyTree = self._whole
         self._gather: sharding.Gathering | None = None  # if the state lies in parts
         self._compile()
+
+    def __repr__(self) -> str:
+        devices = self.mesh.devices.flat
+        parts = [
+            f"TrainOp of {reprs.call_of(self.model.fn)}",
+            f"on {reprs.counted(len(devices), f'{devices[0].platform} device')}",
+        ]
+        if self._trained is None:
+            parts.append("before init")
+        else:
+            parts.append(f"trains {len(self._names)} of {len(self._infos)} variables")
+        defaults = {field.name: field.default for field in dataclasses.fields(StepOptions)}
+        for name, default in defaults.items():
+            value = getattr(self, name)
+            if name not in ("mesh", "variables_to_train") and value is not default:
+                parts.append(f"{name}={value!r:.40}")
+        return f"<{', '.join(parts)}>"
 
     def _compile(self) -> None:
         is_of_replicas = self.batch_norm_statistics == "replica"

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jslim.core import reprs
+
 Tree = TypeVar("Tree")
 
 
@@ -32,6 +34,12 @@ class Sum(NamedTuple):
 
     high: jax.Array
     low: jax.Array
+
+    def __repr__(self) -> str:
+        numbers = [reprs.known_number(part) for part in self]
+        if None in numbers:
+            return reprs.value_or_type(self.high)
+        return f"{sum(number or 0.0 for number in numbers):.15g}"
 
 
 def statistics_dtype() -> np.dtype:

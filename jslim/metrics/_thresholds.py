@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jslim.core import reprs
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, StateT, Value, pair_metric
 from jslim.metrics._decisions import check_real, count_rejected, to_decisions
@@ -30,6 +31,9 @@ class DecisionState(NamedTuple):
 
     counts: tuple[accumulators.Sum, ...]
     rejected: accumulators.Sum
+
+    def __repr__(self) -> str:
+        return reprs.state_repr(self)
 
     @classmethod
     def empty(cls, num_kinds: int, shape: tuple[int, ...] = ()) -> "DecisionState":

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, Value, metric, pair_metric
 from jslim.metrics._decisions import count_rejected
@@ -19,6 +19,9 @@ class ConfusionState(NamedTuple):
 
     matrix: accumulators.Sum
     rejected: accumulators.Sum
+
+    def __repr__(self) -> str:
+        return reprs.state_repr(self)
 
 
 def _metric(where: str, num_classes: int, value: Callable[[jax.Array], Value]) -> Metric:

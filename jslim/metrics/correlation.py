@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jslim.core import reprs
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, metric, pair_metric
 from jslim.metrics._inputs import to_pair, to_statistics, to_weights, weight_of_each
@@ -21,6 +22,9 @@ class MomentState(NamedTuple):
     weight: accumulators.Sum
     means: accumulators.Sum
     moments: accumulators.Sum
+
+    def __repr__(self) -> str:
+        return reprs.state_repr(self)
 
 
 def _merge(a: MomentState, b: MomentState) -> MomentState:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, Value, labels_first, metric, value_metric
 from jslim.metrics._decisions import count_rejected, value_unless
@@ -28,6 +28,9 @@ class GatheredState(NamedTuple):
     size: jax.Array
     lost: jax.Array
     rejected: accumulators.Sum
+
+    def __repr__(self) -> str:
+        return reprs.state_repr(self)
 
 
 def _room(state: GatheredState) -> int:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, Value, labels_first, metric
 from jslim.metrics._decisions import count_rejected
@@ -32,6 +32,9 @@ class HistogramState(NamedTuple):
 
     bins: accumulators.Sum
     rejected: accumulators.Sum
+
+    def __repr__(self) -> str:
+        return reprs.state_repr(self)
 
 
 def _histogram_metric(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jslim.core import checks
+from jslim.core import checks, reprs
 from jslim.metrics import _accumulators as accumulators
 from jslim.metrics._core import Metric, metric, pair_metric, value_metric
 from jslim.metrics._inputs import to_pair, to_statistics, to_weights
@@ -20,6 +20,9 @@ class MeanState(NamedTuple):
 
     total: accumulators.Sum
     weight: accumulators.Sum
+
+    def __repr__(self) -> str:
+        return reprs.state_repr(self)
 
 
 @metric

@@ -49,6 +49,11 @@ def save_checkpoint(
             raise ValueError(
                 f"save_checkpoint: a name must be a string that is not empty, got {name!r}"
             )
+        if isinstance(value, Mapping):
+            raise TypeError(
+                f"save_checkpoint: {name} must be an array, got a dict; give {{name: array}}, as "
+                "slim.get_variables(variables) does of a tree"
+            )
         array = np.asarray(value)
         is_text = array.dtype.kind in "SU" or (
             array.dtype.kind == "O" and all(isinstance(s, str | bytes) for s in array.ravel())

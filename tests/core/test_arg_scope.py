@@ -105,7 +105,7 @@ def test_current_arg_scope_is_empty_outside_and_the_scope_inside():
         assert list(scope) == [slim.arg_scope_func_key(seen)]
         assert len(scope) == 1
         assert "seen" in repr(scope)
-        assert "{'a': 1}" in repr(scope)
+        assert "a=1" in repr(scope)
 
 
 # A scope as a dict -----------------------------------------------------------------------------
