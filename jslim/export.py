@@ -104,11 +104,7 @@ def export_inference_graph(
     if not platforms:
         raise ValueError(f"export: platforms must name at least one of {', '.join(PLATFORMS)}")
     jax_export = _jax_export()
-    classifier = (
-        checkpoint
-        if isinstance(checkpoint, prediction.Classifier)
-        else prediction.load(checkpoint, use_moving_averages=use_moving_averages, **contract)
-    )
+    classifier = _classifier(checkpoint, use_moving_averages, contract)
     size, channels = (classifier.contract[key] for key in ("image_size", "num_channels"))
     (batch,) = jax_export.symbolic_shape("batch") if batch_size is None else (batch_size,)
     images = jax.ShapeDtypeStruct((batch, size, size, channels), jnp.uint8)
@@ -131,7 +127,7 @@ def export_inference_graph(
 
 
 def export_variables(
-    checkpoint: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str] | prediction.Classifier,
     output_file: str | os.PathLike[str],
     *,
     use_moving_averages: bool | None = None,
@@ -140,7 +136,7 @@ def export_variables(
     """Writes the variables of a model for other programs, under TF-Slim's names.
 
     Args:
-      checkpoint: A checkpoint as for `slim.load`.
+      checkpoint: A checkpoint as for `slim.load`, or a classifier from it.
       output_file: A file that ends in `.safetensors`, with the contract as metadata; or the prefix
         of a TensorFlow checkpoint for TF-Slim, `model.ckpt` or `model.ckpt-1000`, with
         `global_step`.
@@ -156,7 +152,7 @@ def export_variables(
       ImportError: The package safetensors is not installed.
     """
     output_file = output_path(output_file, "export: output_file", VARIABLES)
-    classifier = prediction.load(checkpoint, use_moving_averages=use_moving_averages, **contract)
+    classifier = _classifier(checkpoint, use_moving_averages, contract)
     arrays = {name: np.asarray(v) for name, v in get_variables(classifier.variables).items()}
     if format_of(output_file, "export: output_file", VARIABLES) == ".safetensors":
         metadata = {"contract": json.dumps(classifier.contract)}
@@ -164,6 +160,16 @@ def export_variables(
     if classifier.step is not None:
         arrays["global_step"] = np.asarray(classifier.step, np.int64)
     return tf_checkpoint.save_checkpoint(output_file, arrays)
+
+
+def _classifier(
+    checkpoint: str | os.PathLike[str] | prediction.Classifier,
+    use_moving_averages: bool | None,
+    contract: _contract.Values,
+) -> prediction.Classifier:
+    if isinstance(checkpoint, prediction.Classifier):
+        return checkpoint
+    return prediction.load(checkpoint, use_moving_averages=use_moving_averages, **contract)
 
 
 def _jax_export() -> Any:

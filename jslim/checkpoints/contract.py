@@ -27,6 +27,8 @@ class Contract(TypedDict, total=False):
     preprocessing_name: str
     apply_exif_orientation: bool
     has_moving_averages: bool
+    dataset: str
+    num_train_images: Annotated[int, Between(0, 1 << 62)]
     dataset_split_name: str
     validation_fraction: Annotated[float, Between(0, 1)]
     validation_seed: Annotated[int, Between(0, 1 << 63)]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from jslim import export as exporting
+from jslim import prediction
 from jslim.cli import flags
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import LoadConfig, arguments_of
+from jslim.cli.model_card import ModelCardConfig, write_model_card
 from jslim.cli.run import run
 from jslim.host.paths import format_of, output_file
 
@@ -18,7 +20,7 @@ _FORMATS = exporting.GRAPH | exporting.VARIABLES
 
 
 @dataclass(frozen=True)
-class ExportConfig(LoadConfig):
+class ExportConfig(ModelCardConfig, LoadConfig):
     """What is exported.
 
     Attributes:
@@ -47,20 +49,23 @@ def export(config: ExportConfig) -> None:
     """
     if not config.output_file:
         raise UsageError("--output_file is missing; give the file to write, model.zip")
-    paths = config.checkpoint_path, config.output_file
-    if format_of(config.output_file, "--output_file", _FORMATS) in exporting.VARIABLES:
-        for name in ("platforms", "batch_size"):
-            if name in config.given:
-                raise UsageError(
-                    f"--{name} is of an inference graph, a .zip, and does nothing with "
-                    f"--output_file={config.output_file}; drop it"
-                )
-        path = exporting.export_variables(*paths, **arguments_of(config))
-    else:
+    is_graph = format_of(config.output_file, "--output_file", _FORMATS) in exporting.GRAPH
+    for name in ("platforms", "batch_size"):
+        if name in config.given and not is_graph:
+            raise UsageError(
+                f"--{name} is of an inference graph, a .zip, and does nothing with "
+                f"--output_file={config.output_file}; drop it"
+            )
+    classifier = prediction.load(config.checkpoint_path, **arguments_of(config))
+    if is_graph:
         path = exporting.export_inference_graph(
-            *paths,
+            classifier,
+            config.output_file,
             platforms=flags.scopes_of(config.platforms),
             batch_size=config.batch_size,
-            **arguments_of(config),
         )
+    else:
+        path = exporting.export_variables(classifier, config.output_file)
     logger.info("wrote %s", path)
+    if config.model_card and (card := write_model_card(classifier, path)):
+        logger.info("wrote %s", card)

@@ -157,6 +157,7 @@ def train(config: TrainConfig) -> None:
         # What contracts of earlier versions do not say.
         held = {"validation_fraction": 0.0, "apply_exif_orientation": False, **start.contract}
         classifier.check_contract(held, contract, config.train_dir)
+    contract.update(dataset=dataset.name, num_train_images=dataset.num_samples)
     learning_rate = rates.make_learning_rate(config, dataset.num_samples)
     train_op = _train_op(config, contract, mesh, class_weights, learning_rate)
     host = _host_batches(config, dataset, contract)

@@ -28,6 +28,7 @@ from jslim.summaries import SummaryWriter
 
 logger = logging.getLogger("jslim")
 
+EVALUATIONS = "evaluations.jsonl"  # in TRAIN_DIR
 Line = dict[str, float]  # the step, and metrics by name
 
 
@@ -138,7 +139,7 @@ class Validation:
         self._sign = -1.0 if scoring.find(best)[0].less_is_better else 1.0
         self._contract = contract
         directory = pathlib.Path(config.train_dir)
-        self._log = directory / "evaluations.jsonl"
+        self._log = directory / EVALUATIONS
         self._kept, self._events = directory / "best", directory / "eval"
         self._batches = classifier.host_batches(dataset, contract, config, is_training=False)
         self._evaluate = classifier.make_evaluator(contract, config, metric_map)
