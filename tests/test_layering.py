@@ -38,6 +38,7 @@ LEVELS = {
     "cli": 5,
     "_later": 6,
     "__init__": 6,
+    "__main__": 6,
 }
 SEALED = {"data", "preprocessing", "checkpoints", "optimizers"}
 
@@ -61,6 +62,7 @@ PACKAGES = {
     "google.protobuf": {"data", "host", "tf_checkpoint"},
     "ml_dtypes": {"tf_checkpoint"},
     "PIL": {"data", "summaries", "cli"},
+    "matplotlib": {"cli"},
     "mlflow": {"summaries"},
     "tensorboard": {"summaries"},
     "wandb": {"summaries"},
@@ -74,6 +76,7 @@ PACKAGES = {
 OPTIONAL = (
     "tensorflow_datasets",
     "array_record",
+    "matplotlib",
     "grain",
     "google_crc32c",
     "PIL",

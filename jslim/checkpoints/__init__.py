@@ -38,6 +38,8 @@ from jslim.checkpoints._restore import Restored as Restored
 from jslim.checkpoints._restore import restore as restore
 from jslim.checkpoints._restore import restore_latest as restore_latest
 from jslim.checkpoints._safetensors import save_safetensors as save_safetensors
+from jslim.checkpoints._steps import StepInfo as StepInfo
+from jslim.checkpoints._steps import list_steps as list_steps
 from jslim.checkpoints._weights import Weights as Weights
 from jslim.checkpoints._weights import describe as describe
 from jslim.checkpoints._weights import moving_averages as moving_averages

@@ -53,16 +53,39 @@ _NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class DataConfig(Config):
+class DatasetConfig(Config):
     """The data set.
 
     Attributes:
       dataset_split_name: The split of the data set.
       dataset_dir: The folder or file of the data set; digits come with jslim.
-      preprocessing_name: The preprocessing of the images. Default: that of the network.
       apply_exif_orientation: Whether to turn photographs upright by their EXIF data. A checkpoint
         remembers it, so that evaluation and prediction do the same.
       labels_offset: Is subtracted from the labels (1 to drop a background class).
+    """
+
+    dataset_name: str | None = flag(
+        None,
+        help="; ".join(f"{name}: {row.help}" for name, row in DATASETS.items()) + ".",
+        known=list(DATASETS),
+        on_resume="may_change",
+        differs="TF-Slim's, `digits`, `folder`, `npz`, `tfds` or `tfrecord`; no default (TF-Slim's "
+        "is imagenet)",
+    )
+    dataset_split_name: str = "train"
+    dataset_dir: str | None = flag(
+        None, path=local_path, on_resume="may_change", differs="not for `digits`"
+    )
+    apply_exif_orientation: bool = False
+    labels_offset: int = 0
+
+
+@dataclass(frozen=True)
+class DataConfig(DatasetConfig):
+    """How images are read.
+
+    Attributes:
+      preprocessing_name: The preprocessing of the images. Default: that of the network.
       batch_size: Images in each batch of each clone.
       num_preprocessing_threads: Threads that decode images. Default: the number of cores, up to 16.
       num_workers: Processes that decode images, in place of the threads: for more than about 8
@@ -72,20 +95,7 @@ class DataConfig(Config):
       skip_bad_records: How many records may be left out that cannot be read; one more is an error.
     """
 
-    dataset_name: str | None = flag(
-        None,
-        help="; ".join(f"{name}: {row.help}" for name, row in DATASETS.items()) + ".",
-        differs="TF-Slim's, `digits`, `folder`, `npz`, `tfds` or `tfrecord`; no default (TF-Slim's "
-        "is imagenet)",
-        on_resume="may_change",
-    )
-    dataset_split_name: str = "train"
-    dataset_dir: str | None = flag(
-        None, path=local_path, on_resume="may_change", differs="not for `digits`"
-    )
     preprocessing_name: str | None = None
-    apply_exif_orientation: bool = False
-    labels_offset: int = 0
     batch_size: int = flag(
         32,
         least=1,
@@ -126,7 +136,7 @@ class _OffsetDataset(View):
 
 
 def open_dataset(
-    config: DataConfig, labels_offset: int, split_name: str | None = None
+    config: DatasetConfig, labels_offset: int, split_name: str | None = None
 ) -> ImageDataset:
     """The split of the data set that the flags name, with labels lowered by `labels_offset`."""
     if config.dataset_name is None:

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.flags import ComputingConfig, UsageError, flag
 from jslim.cli.run import run
 from jslim.core.seeds import MAX_SEED
 from jslim.data.convert import FILE_FORMATS, SOURCES, convert_dataset
@@ -14,7 +15,7 @@ logger = logging.getLogger("jslim")
 
 
 @dataclass(frozen=True)
-class ConvertConfig(Config):
+class ConvertConfig(ComputingConfig):
     """What is converted.
 
     Attributes:
@@ -31,6 +32,11 @@ class ConvertConfig(Config):
       seed: Seed of the order of the images.
       skip_bad_records: How many images may be left out that cannot be read; one more is an error.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "{program} --dataset_dir=photos --output_dir=records",
+        "{program} --dataset_name=mnist --dataset_dir=downloads --output_dir=records",
+    )
 
     dataset_dir: str | None = flag(None, path=local_path)
     dataset_name: str = flag("folder", choices=SOURCES)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import jax
 
-from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.flags import ComputingConfig, Config, UsageError, flag
 from jslim.learning.signals import ENDING
 
 logger = logging.getLogger("jslim")
@@ -30,7 +30,7 @@ if not sys.stdin.read():
 
 
 @dataclass(frozen=True)
-class DevicesConfig(Config):
+class DevicesConfig(ComputingConfig):
     """Devices and processes.
 
     Attributes:

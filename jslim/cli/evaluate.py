@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,24 @@ class EvaluateConfig(ClassifierConfig, scoring.MetricsConfig, CheckpointConfig):
         --eval_interval_secs the step is put before its extension, as in that of all predictions.
       predictions_file: Where to write all predictions, as .csv or as .jsonl.
     """
+
+    first_flags: ClassVar[tuple[str, ...]] = (
+        "checkpoint_path",
+        "dataset_name",
+        "dataset_dir",
+        "dataset_split_name",
+        "metrics",
+        "batch_size",
+        "per_class",
+        "confusion_matrix_file",
+        "predictions_file",
+        "eval_interval_secs",
+    )
+    examples: ClassVar[tuple[str, ...]] = (
+        "{program} --dataset_name=folder --dataset_dir=photos --checkpoint_path=runs/photos",
+        "{program} --dataset_name=folder --dataset_dir=photos --checkpoint_path=runs/photos "
+        "--per_class --confusion_matrix_file=matrix.png",
+    )
 
     batch_size: int = 100
     dataset_split_name: str = "test"

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from jslim import export as exporting
 from jslim import prediction
@@ -29,6 +30,11 @@ class ExportConfig(ModelCardConfig, LoadConfig):
       platforms: Comma-separated platforms on which an inference graph is to run.
       batch_size: The only batch size it takes. Default: any.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "{program} --checkpoint_path=runs/photos --output_file=photos.zip",
+        "{program} --checkpoint_path=runs/photos --output_file=photos.safetensors",
+    )
 
     output_file: str | None = flag(None, path=partial(output_file, formats=_FORMATS))
     platforms: str = flag("cpu,cuda,tpu")

@@ -76,8 +76,10 @@ class Rules(TypedDict, total=False):
     most: float
     above: float
     choices: Sequence[str]  # of a text
+    known: Sequence[str]  # values that shells offer, where others are for the program to refuse
     path: Callable[[str, str], object]  # of a path: a function of `host.paths`
     short_name: str
+    alone: str  # the value of a text that stands without one: --help
     goes_with: str  # the flag without which it does nothing
     counts_with: tuple[str, Collection[str]]  # a flag, and the values of it with which it counts
     differs: str  # how it differs from TF-Slim's flag of this name, for docs/migration.md
@@ -123,15 +125,24 @@ class Config:
     Attributes:
       given: The names of the flags that the command line has.
       arguments: What it has that is no flag.
-      compilation_cache_dir: Where compiled programs are kept for the next start; '' keeps none.
-      help: Shows this help.
+      takes_arguments: Whether it takes some.
+      usage: What follows the name of the program.
+      first_flags: Those of the first page of its help; all, if there are none.
+      examples: Command lines, with {program} for its name.
+      help: Shows the flags that matter most; --help=all shows all of them.
+      helpfull: Shows all flags, as --help=all does.
     """
 
     takes_arguments: ClassVar[bool] = False
+    usage: ClassVar[str] = "[flags]"
+    first_flags: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[tuple[str, ...]] = ()
     given: frozenset[str] = not_a_flag(frozenset())
     arguments: tuple[str, ...] = not_a_flag(())
-    compilation_cache_dir: str | None = flag(_CACHE, on_resume="not_kept")
-    help: bool = flag(False, short_name="h", on_resume="not_kept")
+    help: str = flag(
+        "", short_name="h", choices=("first", "all"), alone="first", on_resume="not_kept"
+    )
+    helpfull: bool = flag(False, on_resume="not_kept")
 
     def completed(self, parse: Callable[[Sequence[str]], Self]) -> Self:
         """The config with the flags that it takes from files.
@@ -140,6 +151,17 @@ class Config:
           parse: The config of these words and those of the command line, which win.
         """
         return self
+
+
+@dataclass(frozen=True)
+class ComputingConfig(Config):
+    """Compiled programs.
+
+    Attributes:
+      compilation_cache_dir: Where compiled programs are kept for the next start; '' keeps none.
+    """
+
+    compilation_cache_dir: str | None = flag(_CACHE, on_resume="not_kept")
 
 
 def flags_of(config: type[Config]) -> Iterator[Flag]:
@@ -169,6 +191,17 @@ def flags_of(config: type[Config]) -> Iterator[Flag]:
             yield Flag(name, kind, default, help, own, field.name, groups[field.name])
 
 
+def title_of(config: type[Config]) -> str:
+    """The title of the flags that a config declares."""
+    return _docs(config)[0]
+
+
+def about_of(config: type[Config]) -> str:
+    """What the docstring of a config says between the title and the flags."""
+    _, _, rest = inspect.cleandoc(str(config.__doc__)).partition("\n\n")
+    return " ".join(re.split(r"(?m)^(?:Args|Attributes):$", rest)[0].split())
+
+
 def _docs(config: type[Config]) -> tuple[str, dict[str, str]]:
     """The title and the attributes in the docstring."""
     doc = inspect.cleandoc(str(config.__doc__))
@@ -182,6 +215,7 @@ def _docs(config: type[Config]) -> tuple[str, dict[str, str]]:
 def flag_values(config: type[Config]) -> flags.FlagValues:
     """The flags of a program, for absl."""
     values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # flags may follow arguments
     for one in flags_of(config):
         flags.DEFINE_flag(_absl_flag(one), values, one.group)
         if "path" in one.rules:
@@ -242,11 +276,17 @@ def scopes_of(text: str | None) -> list[str]:
 def _absl_flag(one: Flag) -> flags.Flag[Any]:
     rules = one.rules
     short_name = rules.get("short_name")
+    parser: flags.ArgumentParser[Any]
     if one.kind is bool:
         return flags.BooleanFlag(one.name, one.default, one.help, short_name)
+    if "alone" in rules:
+        values = flags.EnumParser(["", *rules["choices"]])
+        parser = _Alone(values, rules["alone"])
+        text: flags.ArgumentSerializer[str] = flags.ArgumentSerializer()
+        return flags.Flag(parser, text, one.name, one.default, one.help, short_name, boolean=True)
     if "choices" in rules:
         return flags.EnumFlag(one.name, one.default, one.help, list(rules["choices"]))
-    parser: flags.ArgumentParser[Any] = flags.ArgumentParser()
+    parser = flags.ArgumentParser()
     if "path" in rules:
         parser = _Path()
     elif one.kind is not str:
@@ -271,6 +311,17 @@ def _path_check(check: Callable[[str, str], object]) -> Callable[[str | None], b
         return True
 
     return is_right
+
+
+class _Alone(flags.ArgumentParser[str]):
+    """A text, or 'true' where the flag stands alone and 'false' where `no` is before its name."""
+
+    def __init__(self, values: flags.EnumParser, alone: str) -> None:
+        self._values, self._alone = values, alone
+
+    def parse(self, argument: str) -> str:
+        argument = {"true": self._alone, "false": ""}.get(argument, argument)
+        return self._values.parse(argument)
 
 
 class _Path(flags.ArgumentParser[str]):

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from jslim import checkpoints
-from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.flags import ComputingConfig, UsageError, flag
 from jslim.data.labels import read_class_names
 from jslim.host.paths import local_path
+from jslim.nets.nets_factory import list_networks
 
 
 @dataclass(frozen=True)
-class CheckpointConfig(Config):
+class CheckpointConfig(ComputingConfig):
     """The checkpoint that is loaded.
 
     Attributes:
@@ -23,7 +24,11 @@ class CheckpointConfig(Config):
     """
 
     checkpoint_path: str = flag("/tmp/tfmodel/", path=local_path)
-    model_name: str | None = flag(None, differs="of `eval.py`: not needed, the checkpoint knows it")
+    model_name: str | None = flag(
+        None,
+        known=list_networks(),
+        differs="of `eval.py`: not needed, the checkpoint knows it",
+    )
     use_moving_averages: bool | None = None
 
 

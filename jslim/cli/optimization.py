@@ -57,6 +57,7 @@ class OptimizerConfig(Config):
     optimizer: str = flag(
         "rmsprop",
         help=f"{_listed(optimizers.optimizer_names(), 'or')}.",
+        known=optimizers.optimizer_names(),
         differs="also adamw and lamb",
     )
     optimizer_arguments: Mapping[str, Any] = several_flags(

@@ -33,6 +33,10 @@ class PredictConfig(LoadConfig):
     """
 
     takes_arguments: ClassVar[bool] = True
+    usage: ClassVar[str] = "[flags] PATH ..."
+    examples: ClassVar[tuple[str, ...]] = (
+        "{program} --checkpoint_path=runs/photos --top=3 holiday.jpg more_photos/",
+    )
 
     batch_size: int = flag(32, least=1)
     top: int = flag(1, least=1)

@@ -30,7 +30,10 @@ class LearningRateConfig(LengthConfig):
     """
 
     learning_rate_decay_type: str = flag(
-        "exponential", on_resume="may_change", differs="also cosine and step"
+        "exponential",
+        known=("cosine", "exponential", "fixed", "polynomial", "step"),
+        on_resume="may_change",
+        differs="also cosine and step",
     )
     learning_rate_boundaries: str | None = flag(
         None, counts_with=(_DECAY_TYPE, ("step",)), on_resume="may_change"

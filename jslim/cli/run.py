@@ -13,7 +13,8 @@ from typing import TextIO
 import jax
 from absl import flags
 
-from jslim.cli import distributed, flagfiles
+from jslim.cli import distributed, flagfiles, helping, pipes
+from jslim.cli.commands import summary_of
 from jslim.cli.flags import DROPPED, C, Config, UsageError, config_of, flag_values
 from jslim.core.text import printable
 from jslim.data import BadRecordError, OtherDataError
@@ -41,15 +42,21 @@ def run(
 
     Returns:
       The exit code: 0; 2 if the input was at fault, after one sentence on stderr (or a traceback,
-      with JSLIM_TRACEBACK=1 in the environment); 130 after Ctrl-C.
+      with JSLIM_TRACEBACK=1 in the environment); 130 after Ctrl-C; 141 if the reader of the output
+      has gone.
     """
-    argv = list(sys.argv if argv is None else argv)
+    words = list(sys.argv if argv is None else argv)
+    return pipes.until_cut(lambda: _run(program, kind, words))
+
+
+def _run(program: Callable[[C], None], kind: type[C], argv: Sequence[str]) -> int:
     print_whatever_the_encoding()
     try:
         config = _parsed(kind, argv)
-        if not config.help:
+        is_help = bool(config.help or config.helpfull)
+        if not is_help:
             config = config.completed(lambda words: _parsed(kind, [argv[0], *words, *argv[1:]]))
-        cache = config.compilation_cache_dir
+        cache = getattr(config, "compilation_cache_dir", None)
         if cache and "compilation_cache_dir" in config.given:
             cache = output_directory(cache, "--compilation_cache_dir")
     except flags.UnrecognizedFlagError as error:
@@ -58,8 +65,10 @@ def run(
         return _fail(argv, advice if name in DROPPED else str(error))
     except (flags.Error, ValueError) as error:
         return _fail(argv, str(error))
-    if config.help:
-        print(flag_values(kind).get_help())
+    if is_help:
+        has_all = config.helpfull or config.help == "all"
+        name = pathlib.Path(argv[0]).name
+        print(helping.help_of(kind, name, summary_of(kind), has_all=has_all))
         return 0
     _log_to_stderr()
     if cache:
@@ -93,6 +102,8 @@ def _run_program(program: Callable[[C], None], config: C, argv: Sequence[str]) -
     except KeyboardInterrupt:
         return 128 + signal.SIGINT  # training has saved its step and logged that
     except _USER_ERRORS as error:
+        if isinstance(error, BrokenPipeError) and pipes.is_cut():
+            return pipes.EXIT_CODE
         if os.environ.get("JSLIM_TRACEBACK"):
             raise
         return _fail(argv, _in_flags(error, config))

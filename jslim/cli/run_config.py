@@ -26,6 +26,7 @@ from absl import flags as absl_flags
 
 from jslim import checkpoints
 from jslim.cli.flags import Config, Flag, UsageError, flags_of, not_a_flag, value_of
+from jslim.cli.listing import shown
 from jslim.core.errors import did_you_mean
 from jslim.host.files import write_text
 from jslim.host.schema import Invalid, conform, read_json
@@ -197,8 +198,8 @@ def _differences(config: RememberedConfig) -> Iterator[tuple[Flag, Any, Any]]:
 
 def _refuse_changes(config: RememberedConfig, resumed_from: str | None) -> None:
     refused = [
-        f"{f'no --{one.name}' if held is None else f'--{one.name}={_shown(held)}'} "
-        f"({_shown(value)} is given)"
+        f"{f'no --{one.name}' if held is None else f'--{one.name}={shown(held)}'} "
+        f"({shown(value)} is given)"
         for one, held, value in _differences(config)
         if "on_resume" not in one.rules
     ]
@@ -213,16 +214,10 @@ def _refuse_changes(config: RememberedConfig, resumed_from: str | None) -> None:
 def changes(config: RememberedConfig) -> str:
     """A sentence on the flags that change in this run; empty if none does."""
     parts = [
-        f"--{one.name} from {_shown(held)} to {_shown(value)}"
+        f"--{one.name} from {shown(held)} to {shown(value)}"
         for one, held, value in _differences(config)
     ]
     return f"flags that change in this run: {', '.join(parts)}" if parts else ""
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def write(config: RememberedConfig, train_dir: str, step: int) -> None:

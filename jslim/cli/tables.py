@@ -8,25 +8,15 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping
 
-from jslim.cli.convert import ConvertConfig
-from jslim.cli.evaluate import EvaluateConfig
-from jslim.cli.export import ExportConfig
+from jslim.cli.commands import COMMANDS, config_class
 from jslim.cli.flags import DROPPED, Config, Flag, flags_of
-from jslim.cli.predict import PredictConfig
-from jslim.cli.train import TrainConfig
 
 DOCUMENTS = ("README.md", "docs/migration.md", "docs/tutorial.md")
-# The programs that TF-Slim has too, and those that are new.
-_FROM_TF_SLIM = {
-    "train.py": TrainConfig,
-    "eval.py": EvaluateConfig,
-    "jslim-export": ExportConfig,
-}
 PROGRAMS: dict[str, type[Config]] = {
-    **_FROM_TF_SLIM,
-    "jslim-predict": PredictConfig,
-    "jslim-convert": ConvertConfig,
+    row.script or f"jslim {name}": config_class(row) for name, row in COMMANDS.items()
 }
+# The programs that TF-Slim has too.
+_FROM_TF_SLIM = {name: PROGRAMS[name] for name in ("train.py", "eval.py", "jslim-export")}
 # The flags of TF-Slim's three scripts that jslim has too.
 _OF_TF_SLIM = """
     adadelta_rho adagrad_initial_accumulator_value adam_beta1 adam_beta2 batch_size
@@ -58,7 +48,10 @@ def with_tables(text: str) -> str:
         "different": _table("Flag", "jslim", ((f"`--{name}`", text) for name, text in different)),
         "new": _of_flags("Flag", "jslim", new),
         "dropped": _of_flags("Dropped", "In place of it", DROPPED.items()),
-        "resume": _table("When a run goes on", "Flags", _on_resume(flags_of(TrainConfig))),
+        "resume": _table("When a run goes on", "Flags", _on_resume(flags_of(PROGRAMS["train.py"]))),
+        "commands": _table(
+            "Command", "What it does", ((f"`jslim {n}`", r.summary) for n, r in COMMANDS.items())
+        ),
     }
     return re.sub(
         r"(<!-- flags: (\w+) -->\n).*?(?=<!-- end -->)",

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -89,11 +90,32 @@ class TrainConfig(
     """The network that is trained.
 
     Attributes:
-      model_name: The network.
+      model_name: The network, one of those that jslim models lists.
       train_image_size: Image side in pixels. Default: that of the network.
     """
 
-    model_name: str = "inception_v3"
+    first_flags: ClassVar[tuple[str, ...]] = (
+        "dataset_name",
+        "dataset_dir",
+        "model_name",
+        "train_dir",
+        "checkpoint_path",
+        "batch_size",
+        "max_number_of_steps",
+        "optimizer",
+        "learning_rate",
+        "eval_every",
+    )
+    examples: ClassVar[tuple[str, ...]] = (
+        "{program} --dataset_name=digits --model_name=lenet --train_image_size=8 "
+        "--max_number_of_steps=1500 --train_dir=runs/digits",
+        "{program} --dataset_name=folder --dataset_dir=photos --model_name=mobilenet_v2 "
+        "--train_dir=runs/photos --eval_every=500",
+        "{program} --train_dir=runs/photos",
+        "{program} --config=runs/photos --train_dir=runs/faster --learning_rate=0.05",
+    )
+
+    model_name: str = flag("inception_v3", known=nets_factory.list_networks())
     train_image_size: int | None = flag(None, least=1)
 
 

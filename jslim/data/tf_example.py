@@ -212,11 +212,9 @@ def parse_sequence_example(
 
 
 def _parse(kind: str, serialized: bytes, record_key: str) -> _Message:
-    from google.protobuf.message import DecodeError
-
     try:
-        return message_class(kind).FromString(bytes(serialized))
-    except DecodeError as error:
+        return protobuf.parsed(message_class(kind), bytes(serialized))
+    except protobuf.Malformed as error:
         raise DataError(
             f"{record_key} is no tf.train.{kind} ({error}); is it the right file?"
         ) from error

@@ -25,6 +25,10 @@ _MESSAGE = re.compile(r"message (\w+) \{(.*?)\}", re.DOTALL)
 _FIELD = re.compile(r"(?:(repeated|oneof) )?(?:map<string, (\w+)>|(\w+)) (\w+) = (\d+);")
 
 
+class Malformed(ValueError):
+    """The bytes are no message of their kind."""
+
+
 @functools.cache
 def messages(schema: str) -> dict[str, Any]:
     """The classes of the messages in a text, by name.
@@ -59,6 +63,24 @@ def messages(schema: str) -> dict[str, Any]:
     pool.AddSerializedFile(file.SerializeToString())
     described = (pool.FindMessageTypeByName(f"{package}.{m.name}") for m in file.message_type)
     return {one.name: message_factory.GetMessageClass(one) for one in described}
+
+
+def parsed(message: Any, content: bytes) -> Any:
+    """The message in the bytes.
+
+    Args:
+      message: A class from `messages`.
+      content: The bytes.
+
+    Raises:
+      Malformed: They are no such message.
+    """
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message.FromString(content)
+    except DecodeError as error:
+        raise Malformed(str(error)) from error
 
 
 def _add_field(

@@ -52,6 +52,7 @@ class Network:
     head: tuple[str, ...]  # scopes of the variables that do not exist with num_classes=None
     size_of_weights: int | None = None  # image size of its published weights, if it differs
     takes_videos: bool = False  # whether its inputs are videos, [batch, frames, ...]
+    weights: str = ""  # where published weights of it are; empty: nowhere that jslim knows
 
     @property
     def image_size(self) -> int:

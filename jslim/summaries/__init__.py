@@ -17,6 +17,8 @@ are due. A tag is the name under the current variable scope, with a number if it
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.summaries._protocol import MultiWriter as MultiWriter
 from jslim.summaries._protocol import NullWriter as NullWriter
+from jslim.summaries._reading import Scalars as Scalars
+from jslim.summaries._reading import read_scalars as read_scalars
 from jslim.summaries._recording import SUMMARIES as SUMMARIES
 from jslim.summaries._recording import Histogram as Histogram
 from jslim.summaries._recording import Summaries as Summaries

@@ -64,11 +64,9 @@ def parse(name: str, content: bytes | memoryview) -> Any:
     Raises:
       Malformed: They are no such message.
     """
-    from google.protobuf.message import DecodeError
-
     try:
-        return protobuf.messages(_MESSAGES)[name].FromString(bytes(content))
-    except DecodeError as error:
+        return protobuf.parsed(protobuf.messages(_MESSAGES)[name], bytes(content))
+    except protobuf.Malformed as error:
         raise Malformed(f"it has no whole {name}: {error}") from None
 
 

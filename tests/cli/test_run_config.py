@@ -89,11 +89,12 @@ def test_which_flags_a_run_keeps_takes_anew_or_forgets():
         "model_name", "train_image_size", "preprocessing_name", "labels_offset", "seed",
         "checkpoint_path", "checkpoint_exclude_scopes", "ignore_missing_vars", "trainable_scopes",
         "freeze_batch_norm", "moving_average_decay", "dataset_split_name", "validation_fraction",
-        "validation_seed", "balanced_sampling",
+        "validation_seed", "balanced_sampling", "apply_exif_orientation",
     }  # fmt: skip
     assert by_rule["not_kept"] == {
-        "help", "compilation_cache_dir", "train_dir", "config", "start_from", "data_changed",
-        "dry_run", "preview_file", "profile_steps", "distributed", "coordinator_address",
+        "help", "helpfull", "compilation_cache_dir", "train_dir", "config", "start_from",
+        "data_changed", "dry_run", "preview_file",
+        "profile_steps", "distributed", "coordinator_address",
         "num_processes", "process_id", "heartbeat_timeout_secs", "find_learning_rate",
         "find_learning_rate_steps", "find_learning_rate_plot",
     }  # fmt: skip

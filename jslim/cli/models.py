@@ -1,0 +1,75 @@
+"""`jslim models`: the networks, their sizes, and what their images are."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jslim.cli.flags import UsageError
+from jslim.cli.listing import ListConfig, show
+from jslim.cli.run import run
+from jslim.core.errors import did_you_mean
+from jslim.nets import nets_factory, network_sizes
+
+
+@dataclass(frozen=True)
+class ModelsConfig(ListConfig):
+    """Networks.
+
+    Parameters are those of 1,000 classes, of 10 where images have 32 pixels or fewer. FLOPs are
+    those of one image of the size that is shown, two for a multiplication with an addition; of
+    videos, for 64 frames.
+    """
+
+    takes_arguments: ClassVar[bool] = True
+    usage: ClassVar[str] = "[flags] [PATTERN ...]"
+    examples: ClassVar[tuple[str, ...]] = (
+        "{program} mobilenet_v3 'resnet_*_50'",
+        "{program} --json",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the list; returns the exit code."""
+    return run(models, ModelsConfig, argv)
+
+
+def models(config: ModelsConfig) -> None:
+    """Prints a line for each network; with patterns, for those whose names start like one.
+
+    Raises:
+      UsageError: A pattern matches none.
+    """
+    names = nets_factory.list_networks()
+    for pattern in config.arguments:
+        if not any(_matches(name, pattern) for name in names):
+            raise UsageError(f"no network matches {pattern!r}{did_you_mean(pattern, names)}")
+    patterns = config.arguments or ("*",)
+    rows = [_row(name) for name in names if any(_matches(name, p) for p in patterns)]
+    cells = {
+        "name": lambda row: row["name"],
+        "parameters": lambda row: f"{row['parameters']:,}",
+        "MFLOPs": lambda row: f"{row['flops'] / 1e6:,.0f}",
+        "image": lambda row: str(row["image_size"]),
+        "preprocessing": lambda row: row["preprocessing"],
+    }
+    if any(row["weights"] for row in rows):
+        cells["weights"] = lambda row: row["weights"]
+    show(config, rows, cells, right=("parameters", "MFLOPs", "image"))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, f"{pattern}*")
+
+
+def _row(name: str) -> dict[str, Any]:
+    network, sizes = nets_factory.get_network(name), network_sizes.sizes_of(name)
+    return {
+        "name": name,
+        "parameters": sizes.num_parameters,
+        "flops": sizes.num_flops,
+        "image_size": network.image_size,
+        "takes_videos": network.takes_videos,
+        "preprocessing": network.preprocessing,
+        "weights": network.weights,
+    }
