@@ -27,7 +27,7 @@ from PIL import Image
 from jslim import data
 from jslim.data.tf_example import FixedLenFeature, make_example, parse_example
 from jslim.learning import keep_freed_memory
-from jslim.preprocessing import preprocessing_factory
+from jslim.preprocessing import _compiled, preprocessing_factory
 
 BATCH, SIZE, SMALL_RECORDS, PHOTOS = 32, 224, 20_000, 192
 FEATURES = {
@@ -230,6 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="a pattern of the rows")
     flags = parser.parse_args([] if arguments is None else arguments)
     keep_freed_memory()  # as train.py does
+    _compiled.IMAGES_BEFORE = 0  # as in a long run
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         write(folder, jpegs(flags.folder))

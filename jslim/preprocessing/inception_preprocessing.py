@@ -129,7 +129,10 @@ def normalize(images: Array) -> Array:
 
 
 def _to_signed(images: Array) -> Array:
-    return (images - 0.5) * 2.0
+    """Maps `[0, 1]` to `[-1, 1]`; overwrites a NumPy array."""
+    images -= 0.5
+    images *= 2.0
+    return images
 
 
 def distort_color(
@@ -146,7 +149,7 @@ def distort_color(
       fast_mode: Whether to leave out hue and contrast, which are slower.
     """
     steps: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "brightness": lambda x: x + np.float32(rng.uniform(-BRIGHTNESS, BRIGHTNESS)),
+        "brightness": lambda x: np.add(x, rng.uniform(-BRIGHTNESS, BRIGHTNESS), out=x),
         "contrast": lambda x: images.adjust_contrast(x, rng.uniform(*_CONTRAST)),
         "hue": lambda x: images.adjust_hue(x, rng.uniform(-_HUE, _HUE)),
         "saturation": lambda x: images.adjust_saturation(x, rng.uniform(*SATURATION)),

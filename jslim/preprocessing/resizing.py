@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jslim.core import checks
+from jslim.preprocessing._compiled import compiled_blend
 
 
 def _sample_points(
@@ -54,47 +55,34 @@ def resize_bilinear(
     in_height, in_width, num_channels = image.shape
     left, right, x_weight = _sample_points(in_width, width, columns)
     upper, lower, y_weight = _sample_points(in_height, height, rows)
+    # Of a long and narrow image no more than the window is computed.
     image = image[:, left[0] : right[-1] + 1]
-    left, right = left - left[0], right - left[0]
-    first, end = int(upper[0]), int(lower[-1]) + 1
-    if end - first <= 2 * len(upper):
-        used = image[first:end]
-        upper, lower = upper - first, lower - first
-    else:  # most rows are not used
-        rows_used, places = np.unique(np.concatenate([upper, lower]), return_inverse=True)
-        used = image[rows_used]
-        upper, lower = np.split(places, 2)
     # Columns and channels are one axis, since NumPy is slow with a last axis of three.
-    left, right = _places(left, num_channels), _places(right, num_channels)
+    lines = image.reshape(in_height, -1)
+    left, right = (_places(columns - left[0], num_channels) for columns in (left, right))
     x_weight = np.repeat(x_weight, num_channels)
-
-    def between_columns(lines: np.ndarray) -> np.ndarray:
-        # The mode: floats are taken in two thirds of the time where no place is checked.
-        first, second = (lines.take(at, axis=1, mode="clip") for at in (left, right))
-        return _interpolate(first, second, x_weight)
-
-    def between_rows(lines: np.ndarray) -> np.ndarray:
-        first, second = (lines.take(at, axis=0) for at in (upper, lower))
-        return _interpolate(first, second, y_weight[:, None])
-
-    lines = used.reshape(len(used), -1)
-    if _is_less_work_by_rows(in_height, in_width, height, width):
-        resized = between_columns(between_rows(lines))
-    else:
-        resized = between_rows(between_columns(lines))
+    blend = (image.dtype == np.uint8 and compiled_blend()) or _blend
+    resized = blend(lines, upper, lower, y_weight, left, right, x_weight)
     if scale is not None:
         resized *= np.float32(scale)
     return resized.reshape(len(upper), -1, num_channels)
 
 
-def _is_less_work_by_rows(in_height: int, in_width: int, height: int, width: int) -> bool:
-    """Whether to interpolate between rows first; the same for every window of an image.
-
-    Then columns are taken from no more rows than the result has, but the rows are still as long as
-    the image is wide. Taking a pixel from a row costs as much as computing one.
-    """
-    num_rows = min(in_height, 2 * height)
-    return height * (in_width + 2 * width) < num_rows * 3 * width
+def _blend(
+    lines: np.ndarray,
+    upper: np.ndarray,
+    lower: np.ndarray,
+    y_weight: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    x_weight: np.ndarray,
+) -> np.ndarray:
+    """Interpolates between rows, then between columns; see `_compiled`."""
+    # Not `lines.take`, which would copy the lines of a part of an image.
+    between = _interpolate(lines[upper], lines[lower], y_weight[:, None])
+    # The mode: floats are taken in two thirds of the time where no place is checked.
+    first, second = (between.take(places, axis=1, mode="clip") for places in (left, right))
+    return _interpolate(first, second, x_weight)
 
 
 def _places(pixels: np.ndarray, num_channels: int) -> np.ndarray:

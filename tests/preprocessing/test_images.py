@@ -1,7 +1,11 @@
+import concurrent.futures
+import itertools
+import sys
+
 import numpy as np
 import pytest
 
-from jslim.preprocessing import images, resizing
+from jslim.preprocessing import _compiled, images, resizing
 
 
 @pytest.mark.parametrize("size", [(10, 16), (3, 4), (5, 8), (7, 3), (1, 1), (13, 29)])
@@ -32,10 +36,9 @@ def test_resize_bilinear_window_equals_slice_of_the_whole(size):
     ("shape", "size"),
     [((20, 6, 3), (7, 5)), ((9, 30, 3), (4, 3)), ((9, 8, 3), (9, 9)), ((40, 12, 1), (5, 30))],
 )
-@pytest.mark.parametrize("by_rows", [True, False])
-def test_resize_bilinear_is_the_same_by_rows_and_by_columns(shape, size, by_rows, monkeypatch):
-    monkeypatch.setattr(resizing, "_is_less_work_by_rows", lambda *_: by_rows)
-    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_resize_bilinear_blends_four_pixels_by_their_distances(shape, size, dtype):
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
     given = image.copy()
     found = resizing.resize_bilinear(image, *size)
     np.testing.assert_array_equal(image, given)
@@ -53,10 +56,51 @@ def test_resize_bilinear_is_the_same_by_rows_and_by_columns(shape, size, by_rows
     np.testing.assert_allclose(found, above * (1 - y) + below * y, rtol=1e-6, atol=3e-5)
 
 
-def test_resize_bilinear_of_a_high_image_begins_with_the_rows():
-    assert resizing._is_less_work_by_rows(440, 420, 224, 224)
-    assert not resizing._is_less_work_by_rows(100, 110, 224, 224)
-    assert not resizing._is_less_work_by_rows(2000, 2000, 224, 224)
+@pytest.fixture
+def not_compiled(monkeypatch):
+    """As in a new process, in which compiling is worth its time from the third image on."""
+    monkeypatch.setattr(_compiled, "_made", [])
+    monkeypatch.setattr(_compiled, "_asked", itertools.count())
+    monkeypatch.setattr(_compiled, "IMAGES_BEFORE", 2)
+
+
+def test_numba_compiles_from_some_image_on_and_changes_no_pixel(not_compiled):
+    pytest.importorskip("numba")
+    image = np.random.default_rng(0).integers(0, 256, (24, 30, 4)).astype(np.uint8)
+    fixed = image[2:20, 3:21]
+    fixed.setflags(write=False)
+    views = (image, image[:, ::-1], image[::-2, 4:9], image[..., :3], image[..., ::2], fixed)
+    sizes = [(7, 5), (31, 40), (1, 1)]
+    wanted = [
+        resizing.resize_bilinear(view.astype(np.float32), *n) for view in views for n in sizes
+    ]
+    assert resizing.resize_bilinear(image, 1, 1).shape == (1, 1, 4)
+    assert _compiled.compiled_blend() is None
+    assert callable(_compiled.compiled_blend())
+    found = [resizing.resize_bilinear(view, *n) for view in views for n in sizes]
+    for one, expected in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_no_thread_waits_for_another_one_that_compiles(not_compiled, monkeypatch):
+    def compile_while_others_ask():
+        with concurrent.futures.ThreadPoolExecutor(1) as other:
+            asked.append(other.submit(_compiled.compiled_blend).result())
+        return abs
+
+    asked = []
+    monkeypatch.setattr(_compiled, "IMAGES_BEFORE", 0)
+    monkeypatch.setattr(_compiled, "_compile", compile_while_others_ask)
+    assert [_compiled.compiled_blend() for _ in range(2)] == [abs, abs]
+    assert asked == [None]
+
+
+def test_numba_that_cannot_be_imported_is_done_without(not_compiled, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    image = np.array([[[0], [2]]], np.uint8)
+    for _ in range(4):
+        assert resizing.resize_bilinear(image, 1, 4).ravel().tolist() == [0, 1, 2, 2]
+    assert _compiled._made == [None]
 
 
 def test_colours_of_an_image_by_planes_are_those_of_one_by_pixels():
