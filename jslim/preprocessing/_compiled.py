@@ -29,7 +29,8 @@ def compiled_blend() -> Callable[..., np.ndarray] | None:
     if next(_asked) < IMAGES_BEFORE or not _lock.acquire(blocking=False):
         return None
     try:
-        _made.append(_compile())
+        if not _made:  # another thread may have just ended
+            _made.append(_compile())
     finally:
         _lock.release()
     return _made[0]
