@@ -12,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUNS   ?= runs
 
-.PHONY: install train test test-all test-newest check docs bench aot clean
+.PHONY: install train announce-train test test-all test-newest check docs bench aot clean
 
 install: $(VENV)/.installed
 
@@ -32,13 +32,16 @@ $(VENV)/.installed-docs $(VENV)/.installed-full: $(VENV)/.installed-%: $(VENV)/.
 	$(INSTALL) '.[$*]'
 	touch $@
 
-train: install
+# Made in this order: the first one says what the next ones take their time for.
+train: announce-train install
 	$(BIN)/python train.py --dataset_name=digits --model_name=lenet --train_dir=$(RUNS)/digits \
 	  --train_image_size=8 --batch_size=32 --max_number_of_steps=1500 --optimizer=momentum \
 	  --learning_rate=0.02 --learning_rate_decay_type=polynomial --num_epochs_per_decay=33 \
-	  --weight_decay=0.0005 --log_every_n_steps=50
-	$(BIN)/python eval.py --dataset_name=digits --checkpoint_path=$(RUNS)/digits \
-	  --eval_dir=$(RUNS)/digits/eval
+	  --weight_decay=0.0005 --log_every_n_steps=50 --eval_every=500
+
+announce-train:
+	@echo "make train: installs jslim into $(VENV), which takes some minutes the first time; then \
+	trains a LeNet on the digits that come with it, in about a minute, into $(RUNS)/digits"
 
 test: install
 	$(BIN)/python -m pytest -m "not long"

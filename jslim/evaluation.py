@@ -10,6 +10,7 @@ that fill up the last batch, so that they change nothing.
 
 import functools
 import logging
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,9 +25,11 @@ from jslim.core import checks, reprs
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError
 from jslim.core.trees import PyTree, check_kept
+from jslim.host import display
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
 from jslim.learning import mesh as meshes
+from jslim.learning.compiling import Compilations
 from jslim.metrics import Metric
 from jslim.summaries import SummaryWriter
 
@@ -121,6 +124,8 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
     mesh = mesh or meshes.data_mesh(1)
     whole = NamedSharding(mesh, PartitionSpec())
 
+    compilations = Compilations("the evaluation step")
+
     @functools.partial(jax.jit, donate_argnums=1, out_shardings=whole)
     def update(variables: Variables, state: PyTree, batch: Batch) -> PyTree:
         data = eval_fn(variables, batch)
@@ -144,14 +149,20 @@ def make_evaluator(eval_fn: EvalFn, metrics: Metric, *, mesh: Mesh | None = None
         if hasattr(batches, "rewind"):
             batches.rewind()
         count = 0
-        for batch in batches() if callable(batches) else batches:
-            state = update(variables, state, meshes.shard_batch(batch, mesh))
-            count += 1
-            meshes.wait_on_shared_cpu(mesh, state)
-            if count % meshes.STEPS_IN_FLIGHT == 0:
-                jax.block_until_ready(state)
-            if count == num_evals:
-                break
+        given = batches() if callable(batches) else batches
+        total = num_evals or operator.length_hint(given) or None
+        with display.task("evaluating", total, "batches") as task:
+            for batch in given:
+                with compilations.shown(batch):
+                    state = update(variables, state, meshes.shard_batch(batch, mesh))
+                count += 1
+                meshes.wait_on_shared_cpu(mesh, state)
+                if count % meshes.STEPS_IN_FLIGHT == 0:
+                    jax.block_until_ready(state)
+                task.advance()
+                if count == num_evals:
+                    break
+            jax.block_until_ready(state)
         if count < (num_evals or 1):
             raise ValueError(
                 f"evaluation: the batches ended after {count}"

@@ -12,6 +12,7 @@ import concurrent.futures
 import functools
 import itertools
 import logging
+import operator
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -32,8 +33,10 @@ from jslim.core.trees import Variables
 from jslim.data.given_images import Image, pixels_of_image, several_images
 from jslim.data.given_images import list_images as list_images
 from jslim.data.orientation import UnappliedOrientations
+from jslim.host import display
 from jslim.host.limits import numbers_as_names
 from jslim.host.schema import Invalid
+from jslim.learning.compiling import Compilations
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
 from jslim.preprocessing.on_device import get_device_preprocessing
@@ -169,6 +172,7 @@ class Classifier:
         self.model = Model(network_fn)
         self._normalize = get_device_preprocessing(contract["preprocessing_name"])
         self._jitted = jax.jit(self._probabilities)
+        self._compilations = Compilations("the network")
 
     def __repr__(self) -> str:
         step = "" if self.step is None else f" at step {self.step}"
@@ -212,7 +216,12 @@ class Classifier:
             DataError: A file cannot be read.
             ValueError: There are no images, or an array is no image.
         """
-        parts = list(self.predict_batches(images, batch_size))
+        images = several_images(images)
+        parts = []
+        with display.task("predicting", operator.length_hint(images) or None, "images") as task:
+            for part in self.predict_batches(images, batch_size):
+                parts.append(part)
+                task.advance(len(part.labels))
         if not parts:
             raise ValueError("predict: there are no images")
         probabilities = np.concatenate([part.probabilities for part in parts])
@@ -253,7 +262,8 @@ class Classifier:
                         errors[start + place] = str(row)
                 start += len(batch)
                 orientations.note(sorted(unapplied), len(batch))
-                found = np.array(self._jitted(self.variables, inputs))[: len(batch)]
+                with self._compilations.shown(inputs):
+                    found = np.array(self._jitted(self.variables, inputs))[: len(batch)]
                 found[bad] = np.nan
                 yield Predictions.of(found, self.class_names)
 

@@ -7,6 +7,7 @@ are errors here; a library function that relies on either fails its own tests.
 import ctypes
 import gc
 import importlib.metadata
+import logging
 import os
 import pathlib
 
@@ -49,6 +50,18 @@ def _compiled_programs_are_dropped():
     jax.clear_caches()
     if _trim is not None:
         _trim(0)
+
+
+@pytest.fixture
+def jslim_logger(monkeypatch):
+    """The logger of jslim as in a program that has set up no logging."""
+    logger = logging.getLogger("jslim")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
+    before = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    logger.setLevel(before)
 
 
 @pytest.fixture

@@ -64,6 +64,8 @@ PACKAGES = {
     "PIL": {"data", "summaries", "cli"},
     "matplotlib": {"cli"},
     "mlflow": {"summaries"},
+    "rich": {"host"},
+    "IPython": {"host"},
     "tensorboard": {"summaries"},
     "wandb": {"summaries"},
     "safetensors": {"checkpoints"},
@@ -88,6 +90,7 @@ OPTIONAL = (
     "wandb",
     "safetensors",
     "sklearn",
+    "IPython",
     "absl.app",
     "jslim.cli",
 )

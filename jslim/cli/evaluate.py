@@ -139,6 +139,14 @@ def evaluate(config: EvaluateConfig) -> None:
     image_classifier.check_contract(contract, data_of, first.path)
     if config.eval_image_size:
         contract["image_size"] = config.eval_image_size
+    logger.info(
+        "evaluating %s: %s on %s (%d images of %d classes)",
+        first.path,
+        contract["model_name"],
+        dataset.name,
+        len(dataset),
+        dataset.num_classes,
+    )
     metric_map = _metric_map(config, contract["num_classes"], len(dataset))
     evaluate_by = image_classifier.make_evaluator(contract, config, metric_map)
     with image_classifier.host_batches(dataset, contract, config, is_training=False) as batches:

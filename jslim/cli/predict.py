@@ -14,6 +14,7 @@ from jslim.cli.reports import TABLES, open_table, write_rows
 from jslim.cli.run import run
 from jslim.core.errors import DataError
 from jslim.core.text import unique_names
+from jslim.host import display
 from jslim.host.paths import format_of, output_file
 
 logger = logging.getLogger("jslim")
@@ -71,12 +72,13 @@ def predict(config: PredictConfig) -> None:
         len(files),
     )
     errors: dict[int, str] = {}
-    rows = _rows(config, classifier, files, errors, as_json)
-    if config.output is None:
-        write_rows(sys.stdout, rows, as_json)
-    else:
-        with open_table(config.output) as file:
-            write_rows(file, rows, as_json)
+    with display.task("predicting", len(files), "images") as task:
+        rows = _rows(config, classifier, files, errors, as_json, task)
+        if config.output is None:
+            write_rows(sys.stdout, rows, as_json)
+        else:
+            with open_table(config.output) as file:
+                write_rows(file, rows, as_json)
     if len(errors) > config.skip_bad_records:
         raise DataError(
             f"{len(errors)} of {len(files)} images could not be predicted, as their lines say; the "
@@ -106,6 +108,7 @@ def _rows(
     files: list[str],
     errors: dict[int, str],
     as_json: bool,
+    task: display.Task,
 ) -> Iterator[dict[str, object]]:
     """A row for each file: its best classes, or the error in reading it."""
     row_of = _as_object if as_json else _as_cells
@@ -116,6 +119,7 @@ def _rows(
             found._replace(all_class_names=names).top(config.top), paths, strict=False
         ):
             yield row_of(path, best, errors.get(number, ""))
+            task.advance()
 
 
 def _as_cells(path: str, best: list[tuple[str, float]], error: str) -> dict[str, object]:

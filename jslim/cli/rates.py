@@ -1,6 +1,7 @@
 """The learning rate of `train.py`, in epochs and steps."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import optax
 
@@ -58,7 +59,12 @@ class LearningRateConfig(LengthConfig):
 
 
 def make_learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Schedule:
-    """The learning rate of each step by the flags.
+    """The learning rate of each step; arguments and errors are as of `learning_rate_arguments`."""
+    return optimizers.get_learning_rate(**learning_rate_arguments(config, num_samples))
+
+
+def learning_rate_arguments(config: LearningRateConfig, num_samples: int) -> dict[str, Any]:
+    """The arguments of `optimizers.get_learning_rate` by the flags.
 
     Args:
       config: The flags.
@@ -86,12 +92,12 @@ def make_learning_rate(config: LearningRateConfig, num_samples: int) -> optax.Sc
             "--learning_rate_boundaries must be numbers of epochs with commas between, got "
             f"{config.learning_rate_boundaries!r}"
         ) from None
-    return optimizers.get_learning_rate(
-        config.learning_rate_decay_type,
-        config.learning_rate,
-        boundaries=boundaries,
-        decay_steps=decay_steps,
-        decay_factor=config.learning_rate_decay_factor,
-        end_learning_rate=config.end_learning_rate,
-        warmup_steps=steps_per_epoch * config.warmup_epochs,
-    )
+    return {
+        "decay_type": config.learning_rate_decay_type,
+        "learning_rate": config.learning_rate,
+        "boundaries": boundaries,
+        "decay_steps": decay_steps,
+        "decay_factor": config.learning_rate_decay_factor,
+        "end_learning_rate": config.end_learning_rate,
+        "warmup_steps": steps_per_epoch * config.warmup_epochs,
+    }

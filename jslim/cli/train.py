@@ -22,6 +22,7 @@ from jslim.cli import (
     flags,
     held_back,
     length,
+    outline,
     preview,
     rates,
     run_config,
@@ -196,22 +197,19 @@ def train(config: TrainConfig) -> None:
         if validation.dataset is not validated:
             _check_evaluated_split(config, dataset, validation.dataset)
     batches = data.prefetch_to_device(host, sharding)
-    with batches, contextlib.closing(validation) if validation else contextlib.nullcontext():
-        backend = jax.default_backend()
-        logger.info(
-            "%s: %s on %s (%d images of %d classes), batches of %d on %d of %d devices (%s)",
+    closing = contextlib.closing(validation) if validation else contextlib.nullcontext()
+    with batches, closing, outline.ended(config, dataset, validation):
+        lines = outline.beginning(
+            config,
             start,
-            config.model_name,
-            dataset.name,
-            dataset.num_samples,
-            dataset.num_classes,
-            classifier.global_batch_size(config),
-            config.num_clones * jax.process_count(),
-            jax.device_count(),
-            backend,
+            dataset,
+            validation,
+            last_step=last_step,
+            learning_rate=rates.learning_rate_arguments(config, dataset.num_samples),
         )
-        for line in distributed.advice(config, config.batch_size, backend):
+        for line in (*lines, *distributed.advice(config, config.batch_size, jax.default_backend())):
             logger.info("%s", line)
+        logger.info("%s", outline.network_row(train_op, config.seed, batches.element_spec))
         if change := run_config.changes(config):
             logger.info("%s", change)
         init_fn = None

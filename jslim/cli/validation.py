@@ -199,6 +199,15 @@ class Validation:
         """Evaluates one batch, and keeps nothing."""
         self._evaluate(_evaluated(state), self._batches, 1)
 
+    def best_in_words(self) -> str:
+        """The best evaluation so far and the newest; '' if there was none."""
+        if self._best_step is None:
+            return ""
+        newest = max(self._found)
+        found = f"{self._metric} {self._found[self._best_step][self._metric]:.4f}"
+        last = f"{self._found[newest][self._metric]:.4f} at step {newest}"
+        return f"best {found} at step {self._best_step}, kept in {self._kept}; {last}"
+
     def _note(self, line: Line) -> bool:
         """Counts an evaluation; whether it is the best, by more than the delta."""
         value = self._sign * line.get(self._metric, -np.inf * self._sign)

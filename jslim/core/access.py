@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 
 from jslim.core.errors import ScopeError
-from jslim.core.names import PARAMS, VariableScope, join
+from jslim.core.names import LOSS_WITHOUT_REGULARIZATION, PARAMS, VariableScope, join
 from jslim.core.run import Run
 
 
@@ -142,6 +142,13 @@ def collect(collection: str, name: str, value: object, *, replaces: bool = False
         run.collections[collection][name] = value
     else:
         run.collect(collection, name, value)
+
+
+def note_loss_without_regularization(loss: jax.Array) -> None:
+    """Collects it, unless a transformation is under way that it could not leave."""
+    run = frame("get_total_loss").run
+    if run.is_in_own_trace:
+        run.collections[LOSS_WITHOUT_REGULARIZATION]["total"] = loss
 
 
 def collected(collection: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ BATCH_STATS = "batch_stats"
 LOCAL_VARIABLES = "local_variables"
 LOSSES = "losses"
 REGULARIZATION_LOSSES = "regularization_losses"
+LOSS_WITHOUT_REGULARIZATION = "loss_without_regularization"
 
 # TF's collections, which are tags of a variable.
 GLOBAL = "variables"

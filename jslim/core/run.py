@@ -75,13 +75,18 @@ class Run:
     blocks: dict[object, VariableScope] = field(default_factory=dict)  # the scope of each block
     parts: list["Run"] = field(default_factory=list)  # of Models called within; see `settle`
 
+    @property
+    def is_in_own_trace(self) -> bool:
+        """Whether no JAX transformation is under way that began within the model function."""
+        return self.trace_state == _trace_state()
+
     def check_trace(self, what: str) -> None:
         """Refuses access to this run from a JAX transformation that began within it.
 
         JAX keeps the traces of jit, scan, checkpoint and cond by function. A later use of the trace
         would silently take the variables of another scope, or of another call.
         """
-        if self.trace_state != _trace_state():
+        if not self.is_in_own_trace:
             raise ScopeError(
                 f"{what}, which happens inside a JAX transformation (grad, remat, scan, vmap, jit) "
                 "that was started within the model function; JAX may keep the trace and use it "

@@ -132,6 +132,23 @@ class BatchIterator(Iterator[Batch]):
         positions = range(max(0, end - self.batch_size), end)
         return [self.dataset.record_key(self.loader.order(position)) for position in positions]
 
+    def epoch_of(self, state: State) -> float:
+        """How often the records were gone over before `state`.
+
+        >>> from jslim.data import digits
+        >>> made = batches(digits("test"), 90, is_training=True)
+        >>> made.epoch_of({**made.get_state(), "position": 540})
+        1.5
+        """
+        return int(state["position"]) / self.loader.order.num_records
+
+    def __length_hint__(self) -> int:
+        """How many batches are left; for `operator.length_hint`."""
+        if self.loader.stop is None:
+            return NotImplemented
+        left = max(self.loader.stop - self._position, 0)
+        return left // self.batch_size if self.drop_remainder else -(-left // self.batch_size)
+
     def set_state(self, state: State) -> None:
         """Goes on from a saved position: the next batch starts with the record at that position.
 

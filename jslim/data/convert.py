@@ -26,6 +26,7 @@ from jslim.data.sources import ArrayDataset, ImageDataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import SCHEMAS
+from jslim.host import display
 from jslim.host.files import write_text
 from jslim.host.paths import Path, local_path, output_directory
 
@@ -198,17 +199,18 @@ def _write_split(
     if finished:
         logger.info("%s: %d of %d images were written before", stem.name, finished, count)
     pool = concurrent.futures.ThreadPoolExecutor(num_threads)
-    try:
-        tasks = {
-            pool.submit(_write_shard, split, part, path, bad): len(part)
-            for path, part in missing.items()
-        }
-        for task in concurrent.futures.as_completed(tasks):
-            task.result()
-            finished += tasks[task]
-            logger.info("%s: %d of %d images", stem.name, finished, count)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with display.task(f"writing {stem.name}", count, "images", done=finished) as task:
+        try:
+            shards_written = [
+                pool.submit(_write_shard, split, part, path, bad, task)
+                for path, part in missing.items()
+            ]
+            for written in concurrent.futures.as_completed(shards_written):
+                written.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if missing:
+        logger.info("%s: %d of %d images", stem.name, count, count)
 
 
 def _check_plan(
@@ -254,7 +256,11 @@ def _check_plan(
 
 
 def _write_shard(
-    split: ImageDataset, indices: np.ndarray, path: pathlib.Path, bad: _BadRecords
+    split: ImageDataset,
+    indices: np.ndarray,
+    path: pathlib.Path,
+    bad: _BadRecords,
+    task: display.Task,
 ) -> None:
     with _WRITERS[path.suffix[1:]](path) as writer:
         for index in indices.tolist():
@@ -264,6 +270,7 @@ def _write_shard(
                 bad.note(error)
             else:
                 writer.write(make_example(features))
+            task.advance()
 
 
 def _kind(encoded: bytes) -> str | None:

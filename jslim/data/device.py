@@ -102,6 +102,11 @@ class DeviceBatchIterator(Iterator[DeviceBatch]):
         """See `BatchIterator.record_keys`."""
         return self.batches.record_keys
 
+    @property
+    def epoch_of(self) -> Callable[[State], float]:
+        """See `BatchIterator.epoch_of`."""
+        return self.batches.epoch_of
+
     def set_state(self, state: State) -> None:
         """Goes on from a saved position; see `BatchIterator.set_state`."""
         self._stop()

@@ -12,6 +12,7 @@ from jslim.data._errors import check_split
 from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.trees import IMAGE_EXTENSIONS, Tree, below, is_image, log_passed_over, open_tree
+from jslim.host import display
 from jslim.host.paths import Path
 
 # Files that lie beside images and are never images.
@@ -58,9 +59,13 @@ class FolderDataset(ImageDataset):
         empty: list[str] = []
         strays: list[str] = []
         passed_over = _beside(self.tree, directory)
-        for label, class_name in enumerate(class_names):
+        with display.task("listing", len(class_names), "class folders") as task:
+            listings = []
+            for class_name in class_names:
+                listings.append(self.tree.listing(below(directory, class_name)))
+                task.advance()
+        for label, (class_name, listing) in enumerate(zip(class_names, listings, strict=True)):
             folder = below(directory, class_name)
-            listing = self.tree.listing(folder)
             images = [name for name in listing.files if is_image(name)]
             notes = [name for name in listing.files if name.lower().endswith(_NOTES)]
             others = sorted({*listing.files, *listing.folders} - {*images, *notes})

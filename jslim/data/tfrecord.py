@@ -28,6 +28,7 @@ from jslim.core.text import printable
 from jslim.data._compressed import WINDOW_BITS, decompressed
 from jslim.data._errors import reading
 from jslim.data._shards import check_shards
+from jslim.host import display
 from jslim.host.crc32c import crc32c, crc32c_of_rows, mask
 from jslim.host.files import UnfinishedFile, open_regular
 from jslim.host.paths import Path, local_path, output_file
@@ -193,7 +194,11 @@ class TFRecordFiles(Sequence[bytes]):
 
     def __init__(self, data_sources: DataSources):
         self.paths = get_data_files(data_sources)
-        self.files = [TFRecordFile(path) for path in self.paths]
+        self.files = []
+        with display.task("indexing", len(self.paths), "files") as task:
+            for path in self.paths:
+                self.files.append(TFRecordFile(path))
+                task.advance()
         self._ends = np.cumsum([len(file) for file in self.files]).tolist()
         if not self._ends or not self._ends[-1]:
             raise DataError(f"there is no record in {[file.path for file in self.files]}")

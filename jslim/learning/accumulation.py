@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim.core.errors import ScopeError
+from jslim.core.names import LOSS_WITHOUT_REGULARIZATION
 from jslim.learning.state import PyTree
 from jslim.summaries import SUMMARIES
 
@@ -16,8 +17,14 @@ LossAndGradients = tuple[tuple[jax.Array, tuple[Outputs, Collections]], PyTree]
 GradientsOf = Callable[[PyTree, Collections, PyTree, jax.Array], LossAndGradients]
 
 
-def scalar_loss(result: PyTree) -> tuple[jax.Array, Outputs]:
+def scalar_loss(
+    result: PyTree, without_regularization: Mapping[str, jax.Array]
+) -> tuple[jax.Array, Outputs]:
     """The loss and the outputs `{name: array}` from the result of a loss function.
+
+    Args:
+      result: The result.
+      without_regularization: The collection of that name, which has one loss or none.
 
     Raises:
       ScopeError: The loss is not a scalar.
@@ -31,6 +38,8 @@ def scalar_loss(result: PyTree) -> tuple[jax.Array, Outputs]:
             "create_train_op: the loss function must end in a scalar (such as "
             f"slim.losses.get_total_loss()), or in (scalar, {{name: array}}); it gave {kind}"
         )
+    for bare in without_regularization.values():
+        outputs = {LOSS_WITHOUT_REGULARIZATION: bare, **outputs}
     return loss, outputs
 
 

@@ -10,6 +10,7 @@ import jax
 from jslim.core import checks
 from jslim.core.errors import ScopeError
 from jslim.core.trees import check_kept
+from jslim.host import display
 from jslim.host.paths import output_directory
 from jslim.host.processes import put
 from jslim.learning.directory import RunDirectory
@@ -61,6 +62,13 @@ def train(
     or renamed, it is recreated within a second and saved to. A mark in it says that the run is
     done: at `number_of_steps`, when `after_step` or `train_step_fn` ends it, and without
     `number_of_steps` at the end of the data. Data that ends early is a warning, and no mark.
+
+    Meanwhile it shows what it waits for, a line every `log_every_n_steps`, and in the end how it
+    ended: in one row of a terminal, in the output of a notebook's cell, or line by line on the
+    standard error. A line has the step, the losses, the other outputs that are numbers, the epoch,
+    images per second, the share of time spent waiting for data, and the time left. If logging shows
+    INFO of the logger `jslim`, lines are logged instead; if that logger's own level is higher,
+    nothing is shown.
 
     Differs from TF-Slim: restarting a finished run takes no further step; the result is the state,
     not the loss; `log_every_n_steps` is 10 by default, not 1; a log line appears when the device
@@ -142,9 +150,13 @@ def train(
                 logdir, contract, max_to_keep=max_to_keep, save_interval_secs=save_interval_secs
             )
             opened.enter_context(directory)
-            restored = directory.restore(train_op.init_shapes(rng, source.example))
+            with display.status("tracing the model"):
+                shapes = train_op.init_shapes(rng, source.example)
+            with display.status("looking for a checkpoint"):
+                restored = directory.restore(shapes)
         if restored is None:
-            state = initialized(train_op, rng, source.example, init_fn)
+            with display.status("initializing the variables"):
+                state = initialized(train_op, rng, source.example, init_fn)
         else:
             state = restored.state
             logger.info("going on from step %d of %s", restored.step, logdir)

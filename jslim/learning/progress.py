@@ -1,32 +1,47 @@
-"""The progress of a training run: a line rewritten in place on a terminal, else log lines."""
+"""The progress of a training run: its rates, and the parts of its row in the display."""
 
-import logging
-import sys
+import math
 import time
 from collections.abc import Mapping
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
-logger = logging.getLogger("jslim")
+import jax
+import numpy as np
+
+from jslim.core.names import LOSS_WITHOUT_REGULARIZATION
+from jslim.core.trees import PyTree
+from jslim.host.display import Field, duration
+from jslim.learning import numerics
+
+NORMS = ("gradient_norm", "parameter_norm")
+# What is left out first in a narrow terminal: the highest; 2 is of the outputs of the user.
+_RANKS = {"loss": 1, **dict.fromkeys(NORMS, 3), LOSS_WITHOUT_REGULARIZATION: 7}
 
 
 class Report(NamedTuple):
-    """The content of a progress line.
+    """The rates of a progress line.
 
     Attributes:
-      step: The step.
-      loss: Its loss.
       examples_per_sec: Examples per second since the last report.
       steps_per_sec: Steps per second since the last report.
       data_wait: The share of that time spent waiting for data, 0 to 1.
       seconds_left: Seconds until the last step, or None.
     """
 
-    step: int
-    loss: float
     examples_per_sec: float
     steps_per_sec: float
     data_wait: float
     seconds_left: float | None
+
+    def summaries(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The scalars that are written for a progress line, from the numbers of its step."""
+        return {
+            **{name: values[name] for name in NORMS if name in values},
+            "total_loss": values["loss"],
+            "global_step/sec": self.steps_per_sec,
+            "images/sec": self.examples_per_sec,
+            "data_wait": self.data_wait,
+        }
 
 
 class Lap(NamedTuple):
@@ -50,6 +65,8 @@ class Meter:
     def __init__(self, last_step: int | None):
         self._last_step = last_step
         self.restart()
+        self._started = self._since
+        self._lowest = (math.inf, 0)  # of the losses in reports, and its step
         self._total_steps, self._total_seconds = 0, 0.0
 
     def restart(self) -> None:
@@ -75,6 +92,7 @@ class Meter:
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         self._since = now
+        self._lowest = min(self._lowest, (loss, step))
         self._total_steps += lap.steps
         self._total_seconds += seconds
         seconds_left = None
@@ -82,71 +100,78 @@ class Meter:
             per_step = self._total_seconds / self._total_steps
             seconds_left = max(self._last_step - step, 0) * per_step
         return Report(
-            step,
-            loss,
             lap.examples / seconds,
             lap.steps / seconds,
             min(lap.seconds_waited / seconds, 1.0),
             seconds_left,
         )
 
+    def last_line(self, how: str, step: int, values: Mapping[str, float], directory: str) -> str:
+        """How training ended: the step, the time it took, and the values of its last step."""
+        of = f" of {self._last_step}" if self._last_step else ""
+        loss, at = self._lowest
+        lowest = f" ({_number(loss)} at step {at})" if loss < values["loss"] else ""
+        parts = [in_words(name, value) for name, value in values.items()]
+        parts[0] += lowest
+        if directory:
+            parts.append(f"saved in {directory}")
+        took = duration(time.perf_counter() - self._started)
+        return f"{how} at step {step}{of} after {took}: {', '.join(parts)}"
 
-class ProgressLine:
-    """Shows reports on `stream`, in place on a terminal, else line by line.
 
-    Not on a terminal, they are logged at level INFO instead if logging is set up.
+def num_examples(batch: PyTree) -> int:
+    """The rows of a batch."""
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
+    return next((shape[0] for shape in shapes if shape), 1)
+
+
+def scalars(outputs: Mapping[str, PyTree]) -> dict[str, float]:
+    """The outputs of a step that are single numbers, on the host, losses first.
+
+    >>> scalars({"loss": np.float32(0.5), "logits": np.zeros(3)})
+    {'loss': 0.5}
+    """
+    first = ("loss", LOSS_WITHOUT_REGULARIZATION)
+    found = {
+        name: outputs[name]
+        for name in (*first, *(name for name in outputs if name not in first))
+        if name in outputs and name != numerics.FIRST_NONFINITE and not np.ndim(outputs[name])
+    }
+    values = jax.device_get([*found.values()])  # a dict would come back sorted
+    return {name: np.asarray(x).item() for name, x in zip(found, values, strict=True)}
+
+
+def fields(values: Mapping[str, float], report: Report, epoch: float | None) -> list[Field]:
+    """What a progress line says beside the step and the time left.
 
     Args:
-      last_step: The step at which training ends, or None.
-      stream: Default `sys.stderr`.
+      values: The outputs of the step that are single numbers.
+      report: The rates.
+      epoch: How often training has gone over the data; None if that is not known.
+
+    >>> values = {"loss": 0.3456, "accuracy": 0.875}
+    >>> "  ".join(field.text for field in fields(values, Report(5432.1, 42.4, 0.03, None), 2.25))
+    'loss 0.3456  accuracy 0.8750  epoch 2.2  5432 images/s  waiting for data 3%'
     """
-
-    def __init__(self, last_step: int | None, stream: TextIO | None = None):
-        self._last_step = last_step
-        self._stream = sys.stderr if stream is None else stream
-        self._is_terminal = bool(getattr(self._stream, "isatty", lambda: False)())
-        self._is_open = False
-
-    def show(self, report: Report, norms: Mapping[str, float] | None = None) -> None:
-        line = format_report(report, self._last_step, norms)
-        if not self._is_terminal:
-            # Without logging set up, as in a notebook, Python does not show INFO lines.
-            if logger.hasHandlers():
-                logger.info(line)
-            else:
-                print(line, file=self._stream, flush=True)
-            return
-        self._stream.write(f"\r\x1b[K{line}")
-        self._stream.flush()
-        self._is_open = True
-
-    def close(self) -> None:
-        """Ends the line, so that the next output starts on a new one."""
-        if self._is_open:
-            self._stream.write("\n")
-            self._stream.flush()
-            self._is_open = False
-
-
-def format_report(
-    report: Report, last_step: int | None, norms: Mapping[str, float] | None = None
-) -> str:
-    """A report in one line; norms come after the loss, such as `gradient norm 1.23`.
-
-    >>> format_report(Report(120, 0.3456, 5432.1, 42.4, 0.03, 12.0), 600)
-    'step 120/600  loss 0.3456  5432 images/s  waiting for data 3%  0:12 left'
-    """
-    of = f"/{last_step}" if last_step is not None else ""
-    parts = [
-        f"step {report.step}{of}",
-        f"loss {report.loss:.4f}",
-        *(f"{name.replace('_', ' ')} {norm:.4g}" for name, norm in (norms or {}).items()),
-        f"{report.examples_per_sec:.0f} images/s",
-        f"waiting for data {report.data_wait:.0%}",
+    return [
+        *(Field(in_words(name, value), _RANKS.get(name, 2)) for name, value in values.items()),
+        *([] if epoch is None else [Field(f"epoch {epoch:.1f}", 5)]),
+        Field(f"{report.examples_per_sec:.0f} images/s", 4),
+        Field(f"waiting for data {report.data_wait:.0%}", 6),
     ]
-    if report.seconds_left is not None:
-        minutes, seconds = divmod(round(report.seconds_left), 60)
-        hours, minutes = divmod(minutes, 60)
-        clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-        parts.append(f"{clock} left")
-    return "  ".join(parts)
+
+
+def in_words(name: str, value: float) -> str:
+    """A value with its name.
+
+    >>> in_words("gradient_norm", 1234.5678), in_words("loss", 0.00001234)
+    ('gradient norm 1235', 'loss 1.234e-05')
+    """
+    return f"{name.replace('_', ' ')} {_number(value)}"
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    is_small = value == 0 or 1e-3 <= abs(value) < 1e3
+    return f"{value:.4f}" if is_small else f"{value:.4g}"

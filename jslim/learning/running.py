@@ -17,9 +17,11 @@ from typing import NamedTuple, NoReturn
 import jax
 import numpy as np
 
+from jslim.host import display
 from jslim.host.processes import any_of
 from jslim.learning import directory, numerics, profiling, progress
 from jslim.learning.accumulation import Outputs
+from jslim.learning.compiling import Compilations
 from jslim.learning.hooks import Every
 from jslim.learning.mesh import STEPS_IN_FLIGHT
 from jslim.learning.signals import TerminationSignals
@@ -35,7 +37,6 @@ AfterStep = Callable[[int, TrainState], bool | None]
 _LONG_CALL_SECS = 0.05
 _RECORDS_NAMED = 8  # of a batch that went wrong
 _MAX_UNREAD = 8 * STEPS_IN_FLIGHT
-_NORMS = ("gradient_norm", "parameter_norm")
 
 
 class _Taken(NamedTuple):
@@ -92,13 +93,15 @@ class Run:
         self.step = int(self.state.step)
         self.first_step = self.step
         self.writer = self._open_writer(self.step if self.is_resumed else None)
-        self.progress = progress.ProgressLine(self.number_of_steps)
         self.meter = progress.Meter(self.number_of_steps)
         self.taken: collections.deque[_Taken] = collections.deque()
         # By kind, the loss that shows when the devices have computed a step, and what is done then.
         self.later: dict[str, tuple[PyTree, Callable[[], None]]] = {}
+        self.compilations = Compilations("the training step")
         self.must_save = False
         self.must_summarize = False
+        self.has_data = True
+        self.ended_by = ""  # the function that stopped it
         self.every_call: Every = getattr(self.after_step, "every", Every(steps=1))
 
     def _open_writer(self, resumed_step: int | None) -> NullWriter:
@@ -117,8 +120,7 @@ class Run:
             return NullWriter()
 
     def close(self) -> None:
-        """Ends the progress line and the writer."""
-        self.progress.close()
+        """Closes the writer."""
         self.writer.close()
 
     @property
@@ -127,39 +129,47 @@ class Run:
 
     def run(self) -> TrainState:
         """Trains until the last step, the end of the data, a signal, or a function that stops."""
-        has_data = True
         with TerminationSignals() as signals:
-            should_stop = self._begin()
-            while not should_stop and not self._is_complete:
-                if self._agree(signals):
-                    break
-                waiting_since = time.perf_counter()
-                batch = self._next_batch(signals)
-                if batch is None:
-                    has_data = signals.received is not None
-                    break
-                waited = time.perf_counter() - waiting_since
-                should_stop = self._take_step(batch)
-                self.meter.count(_num_examples(batch), waited)
-                if self.step == self.first_step + 1:
-                    # The first step compiles; the rates are those of the steps after it.
-                    self.taken[-1].loss.block_until_ready()
-                    self.meter.restart()
-                if self.every_log.is_due(self.step):
-                    show = functools.partial(
-                        self._show_line, self.step, self.outputs, self.meter.lap()
-                    )
-                    self._do_later("line", self.outputs["loss"], show)
-                if self.must_save:
-                    self.must_save = False
-                    self._save()
-                if self.after_step is not None and self.every_call.is_due(self.step):
-                    with self._saving_first("after_step"):
-                        if self.every_call.steps != 1:
-                            self._do_now("line")
-                        should_stop |= self._call(self.after_step)
-            self._finish(signals.received is not None, has_data)
+            row = display.task("step", self.number_of_steps, done=self.step, is_log=True)
+            with row as self.task:
+                self._loop(signals)
+                self._finish(signals.received is not None)
+            if self.step > self.first_step:
+                self._show_end(signals.received)
         return self.state
+
+    def _loop(self, signals: TerminationSignals) -> None:
+        if self._begin():
+            self.ended_by = "on_start"
+        while not self.ended_by and not self._is_complete:
+            if self._agree(signals):
+                break
+            waiting_since = time.perf_counter()
+            batch = self._next_batch(signals)
+            if batch is None:
+                self.has_data = signals.received is not None
+                break
+            waited = time.perf_counter() - waiting_since
+            if self._take_step(batch):
+                self.ended_by = "train_step_fn"
+            self.meter.count(progress.num_examples(batch), waited)
+            if self.step == self.first_step + 1:
+                # The first step compiles; the rates are those of the steps after it.
+                self.taken[-1].loss.block_until_ready()
+                self.meter.restart()
+            if self.every_log.is_due(self.step):
+                now = self.step, self.outputs, self.source.epoch(), self.meter.lap()
+                show = functools.partial(self._show_line, *now)
+                self._do_later("line", self.outputs["loss"], show)
+            if self.must_save:
+                self.must_save = False
+                self._save()
+            if self.after_step is not None and self.every_call.is_due(self.step):
+                with self._saving_first("after_step"):
+                    if self.every_call.steps != 1:
+                        self._do_now("line")
+                    if self._call(self.after_step):
+                        self.ended_by = "after_step"
 
     def _begin(self) -> bool:
         """Makes sure that the run can be saved; returns whether to stop."""
@@ -175,8 +185,9 @@ class Run:
             elif self.is_resumed:
                 self.checkpoints.rehearse(self.state)
             else:
-                self._save()
-                self.checkpoints.wait()
+                with display.status("writing the first checkpoint"):
+                    self._save()
+                    self.checkpoints.wait()
         should_stop = self.on_start is not None and self._call(self.on_start)
         if self.checkpoints is not None and not should_stop and not self._is_complete:
             self.checkpoints.clear_marks()
@@ -204,7 +215,9 @@ class Run:
 
     def _next_batch(self, signals: TerminationSignals) -> PyTree:
         """The next batch; None at the end, or if a signal has ended its worker processes."""
-        with self._saving_first("the data"):
+        is_first = self.step == self.first_step
+        status = display.status("waiting for the first batch")
+        with self._saving_first("the data"), status if is_first else contextlib.nullcontext():
             try:
                 return next(self.source, None)
             except Exception:
@@ -230,7 +243,7 @@ class Run:
             raise
 
     def _take_step(self, batch: PyTree) -> bool:
-        with self.profiler.step(self.step + 1, lambda: self.state):
+        with self.profiler.step(self.step + 1, lambda: self.state), self.compilations.shown(batch):
             self.outputs, should_stop = self._call_step(batch)
         self.step += 1
         self.taken.append(
@@ -329,22 +342,27 @@ class Run:
         )
         raise FloatingPointError(f"train: {what}; training stopped, {kept}; {advice}{records}")
 
-    def _show_line(self, step: int, outputs: Outputs, lap: progress.Lap) -> None:
+    def _show_line(
+        self, step: int, outputs: Outputs, epoch: float | None, lap: progress.Lap
+    ) -> None:
         self._check_losses(unread=self.step - step)
-        report = self.meter.report(step, float(outputs["loss"]), lap)
-        norms = {name: float(outputs[name]) for name in _NORMS if name in outputs}
+        values = progress.scalars(outputs)
+        report = self.meter.report(step, values["loss"], lap)
         if jax.process_index() != 0:
             return
-        self.progress.show(report, norms)
-        values = {
-            **norms,
-            "total_loss": report.loss,
-            "global_step/sec": report.steps_per_sec,
-            "images/sec": report.examples_per_sec,
-            "data_wait": report.data_wait,
-        }
-        for name, value in values.items():
+        self.task.update(step, progress.fields(values, report, epoch), report.seconds_left)
+        for name, value in report.summaries(values).items():
             self.writer.scalar(step, name, value)
+
+    def _show_end(self, received: int | None) -> None:
+        how = f"ended by {self.ended_by}" if self.ended_by else "done"
+        if received is not None:
+            how = f"interrupted by {signal.Signals(received).name}"
+        elif not self.has_data:
+            how = "ended with the data"
+        directory = "" if self.checkpoints is None else str(self.checkpoints.directory)
+        values = progress.scalars(self.outputs)
+        display.message(self.meter.last_line(how, self.step, values, directory))
 
     def _save(self) -> None:
         assert self.checkpoints is not None
@@ -354,12 +372,11 @@ class Run:
             self.writer.close()
             self.writer = writer
 
-    def _finish(self, interrupted: bool, has_data: bool) -> None:
+    def _finish(self, interrupted: bool) -> None:
         self._settle()
         jax.block_until_ready(self.state.params)
-        self.progress.close()
         self.writer.flush()
-        if not interrupted and not has_data and self.number_of_steps is not None:
+        if not interrupted and not self.has_data and self.number_of_steps is not None:
             logger.warning(
                 "the data ended at step %d of %d: the run is not done; give batches that go on, or "
                 "number_of_steps=%d",
@@ -370,15 +387,11 @@ class Run:
         if self.checkpoints is None:
             return
         if self.step > self.first_step or not self.is_resumed:
-            self._save()
-            self.checkpoints.wait()
+            with display.status("writing the last checkpoint"):
+                self._save()
+                self.checkpoints.wait()
         if interrupted:
             logger.warning("interrupted: step %d is saved; start again to continue", self.step)
         else:
-            is_done = has_data or self.number_of_steps is None
+            is_done = self.has_data or self.number_of_steps is None
             self.checkpoints.mark_end(self.step, is_done)
-
-
-def _num_examples(batch: PyTree) -> int:
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
-    return next((shape[0] for shape in shapes if shape), 1)

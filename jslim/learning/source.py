@@ -48,6 +48,7 @@ class Source(Iterator[PyTree]):
         self.record_keys: Callable[[object], Sequence[str]] | None = getattr(
             self._owner, "record_keys", None
         )
+        self._epoch_of: Callable[[object], float] | None = getattr(self._owner, "epoch_of", None)
         self._drawn: list[PyTree] = []
         self._position_before: object = None
         self.example = _shapes(self._iterator)
@@ -61,6 +62,10 @@ class Source(Iterator[PyTree]):
 
     def __next__(self) -> PyTree:
         return self._drawn.pop() if self._drawn else next(self._iterator)
+
+    def epoch(self) -> float | None:
+        """How often the data was gone over so far; None if that is not known."""
+        return None if self._epoch_of is None else self._epoch_of(self.position())
 
     def position(self) -> object:
         """The position after the batches so far, or None."""

@@ -18,7 +18,7 @@ from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError
 from jslim.core.global_step import global_step_is
 from jslim.core.model import Model, recorded
-from jslim.core.names import BATCH_STATS, PARAMS
+from jslim.core.names import BATCH_STATS, LOSS_WITHOUT_REGULARIZATION, PARAMS
 from jslim.core.run import VariableInfo
 from jslim.core.seeds import key_of
 from jslim.core.trees import check_kept
@@ -43,8 +43,8 @@ class TrainOp(StepOptions):
       counts_steps: Whether a step increases `state.step`.
       updates_statistics: Whether a step carries the moving statistics on.
       records_summaries: Whether the model recorded summaries in `init` or in the first step.
-      state_sharding: The sharding of a state: one for all leaves, or from `init` or `init_shapes`
-        on a tree of them.
+      state_sharding: Of a state: one for all leaves; from `init` or `init_shapes` on, a tree.
+      trained_variables: The names of the variables that are trained, known from then on.
       quantities: The names that `outputs['first_nonfinite']` counts, from the first step on.
 
     Raises:
@@ -75,7 +75,7 @@ class TrainOp(StepOptions):
         if self._trained is None:
             parts.append("before init")
         else:
-            parts.append(f"trains {len(self._names)} of {len(self._infos)} variables")
+            parts.append(f"trains {len(self.trained_variables)} of {len(self._infos)} variables")
         defaults = {field.name: field.default for field in dataclasses.fields(StepOptions)}
         for name, default in defaults.items():
             value = getattr(self, name)
@@ -153,9 +153,9 @@ class TrainOp(StepOptions):
         batch_stats = variables.pop(BATCH_STATS, {})
         trainable = frozenset(name for name, info in self._infos.items() if info.trainable)
         wanted = self.variables_to_train
-        self._names = check_trainable(wanted, params, batch_stats, trainable)
+        self.trained_variables = check_trainable(wanted, params, batch_stats, trainable)
         self._trained = unflatten_dict(
-            {path: "/".join(path) in self._names for path in flatten_dict(params)}
+            {path: "/".join(path) in self.trained_variables for path in flatten_dict(params)}
         )
         averages = None
         if self.moving_average_decay is not None:
@@ -178,8 +178,9 @@ class TrainOp(StepOptions):
           batch: A tree of arrays, each split over the devices along its first axis.
 
         Returns:
-          `(state, outputs)`. `outputs['loss']` is the total loss before the update, a float32
-          scalar; the other outputs are those of the loss function.
+          `(state, outputs)`. `outputs['loss']` is the loss before the update, a float32 scalar,
+          and 'loss_without_regularization' what it is before `get_total_loss` adds some, if it
+          does. The other outputs are those of the loss function.
         """
         return self._run(state, batch, is_due=False)[:2]
 
@@ -254,7 +255,7 @@ class TrainOp(StepOptions):
 
         def is_frozen(name: str) -> bool:
             layer = f"{name.rpartition('/')[0] or name}/"  # with the convolution before it
-            return not any(variable.startswith(layer) for variable in self._names)
+            return not any(variable.startswith(layer) for variable in self.trained_variables)
 
         return frozen_batch_norm(is_frozen)
 
@@ -340,7 +341,7 @@ class TrainOp(StepOptions):
         with_summaries: bool,
     ) -> LossAndGradients:
         """Loss, outputs, updated collections and gradients of a batch."""
-        collected = [SUMMARIES] if with_summaries else []
+        collected = [LOSS_WITHOUT_REGULARIZATION, *([SUMMARIES] if with_summaries else [])]
 
         def loss_of(
             trained: PyTree, held: dict[str, PyTree], batch: PyTree, rng: jax.Array
@@ -348,11 +349,11 @@ class TrainOp(StepOptions):
             variables = {PARAMS: merged(state.params, trained), **held}
             gathers = changed_context(gather=self._gather)
             with global_step_is(state.step), self._frozen_batch_norm(), gathers:
-                result, updated = self.model.apply(
-                    variables, batch, rngs=rng, mutable=[*held, *collected]
-                )
-            loss, outputs = scalar_loss(result)
-            return loss, (outputs, dict(updated))
+                mutable = [*held, *collected]
+                result, updated = self.model.apply(variables, batch, rngs=rng, mutable=mutable)
+            updated = dict(updated)
+            loss, outputs = scalar_loss(result, updated.pop(LOSS_WITHOUT_REGULARIZATION, {}))
+            return loss, (outputs, updated)
 
         gradients_of = jax.value_and_grad(loss_of, has_aux=True)
         held = {BATCH_STATS: state.batch_stats, **state.extra}

@@ -12,7 +12,14 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jslim import regularizers as _regularizers
-from jslim.core.access import collect, collected, frame, is_running, regularization_losses
+from jslim.core.access import (
+    collect,
+    collected,
+    frame,
+    is_running,
+    note_loss_without_regularization,
+    regularization_losses,
+)
 from jslim.core.arg_scope import add_arg_scope
 from jslim.core.arguments import explained, has_no_argument
 from jslim.core.errors import ScopeError, given_more_than_once
@@ -215,14 +222,18 @@ def get_total_loss(
     """
     what = "get_total_loss"
     losses = list(_select(what, collections, LOSSES, None).values())
+    penalties: list[jax.Array] = []
     if add_regularization_losses:
-        losses += _select(what, collections, REGULARIZATION_LOSSES, None).values()
-    if not losses:
+        penalties += _select(what, collections, REGULARIZATION_LOSSES, None).values()
+    if not losses and not penalties:
         raise ValueError(
             "get_total_loss: no loss was collected; call a loss function such as "
             "softmax_cross_entropy, or add_loss, in this model function first"
         )
-    return _sum(losses, name)
+    if collections is None and losses and penalties:
+        losses = [_sum(losses, name)]
+        note_loss_without_regularization(losses[0])
+    return _sum([*losses, *penalties], name)
 
 
 def _select(

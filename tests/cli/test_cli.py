@@ -67,7 +67,8 @@ def test_a_folder_of_images_is_trained_on_and_evaluated(photos, tmp_path):
     )  # fmt: skip
     assert "24 images of 2 classes" in done.stderr
     assert "starting from scratch" in done.stderr
-    assert re.search(r"step 40/40  loss \d+\.\d+  \d+ images/s  waiting for data", done.stderr)
+    fields = r"loss \S+  accuracy \d\.\d+  epoch 13\.3  \d+ images/s  waiting for data \d+%"
+    assert re.search(rf"step 40/40  {fields}  0:00 left", done.stderr)
     contract = checkpoints.read_contract(tmp_path / "run")
     assert contract["class_names"] == ["lying", "standing"]
     assert contract["model_name"] == "cifarnet"
@@ -283,6 +284,8 @@ def test_ctrl_c_saves_the_step_and_ends_without_a_traceback(tmp_path):
     assert training.returncode == 130
     saved = int(re.search(r"interrupted: step (\d+) is saved", rest)[1])
     assert checkpoints.checkpoint_step(tmp_path) == saved
+    assert f"interrupted by SIGINT at step {saved}" in rest
+    assert f"newest checkpoint: {tmp_path}/{saved}" in rest
     assert "Traceback" not in rest
 
 

@@ -336,7 +336,8 @@ def test_a_dry_run_takes_a_step_and_writes_nothing(photos, tmp_path, capfd):
     ]  # fmt: skip
     assert main(*words, "--eval_every=1", "--eval_split_name=train") == 0
     messages = capfd.readouterr().err
-    assert "starting from scratch: lenet on folder/train (6 images of 2 classes)" in messages
+    assert "starting from scratch: lenet on folder/train\n" in messages
+    assert "folder/train: 6 images of 2 classes" in messages
     assert re.search(
         r"dry run: step 1 of 2 images and the evaluation of a batch of folder/train took [\d.]+ s",
         messages,

@@ -1,0 +1,29 @@
+"""What is shown while a step is compiled."""
+
+import contextlib
+
+import jax
+import numpy as np
+
+from jslim.core.trees import PyTree
+from jslim.host import display
+
+
+class Compilations:
+    """Knows when a jitted function is compiled: when it is called with new shapes.
+
+    Args:
+      what: The function in words, such as `the training step`.
+    """
+
+    def __init__(self, what: str):
+        self._what = what
+        self._seen: set[tuple[object, ...]] = set()
+
+    def shown(self, batch: PyTree) -> contextlib.AbstractContextManager[None]:
+        """For the body, which calls the function on `batch`: shows that it is compiled."""
+        shapes = tuple((np.shape(x), getattr(x, "dtype", None)) for x in jax.tree.leaves(batch))
+        if shapes in self._seen:
+            return contextlib.nullcontext()
+        self._seen.add(shapes)
+        return display.status(f"compiling {self._what}", done=f"compiled {self._what}")
