@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator
 
 from jslim.cli.flags import ComputingConfig, Config, Flag, about_of, flags_of, title_of
 
-_MOST_COLUMNS = 100
+_LEAST_COLUMNS, _MOST_COLUMNS = 50, 100
 _INDENT = 26  # of the text of a flag; longer flags stand on a line of their own
 _KINDS = {int: "N", float: "X", str: "TEXT"}
 _LAST = [title_of(config) for config in (ComputingConfig, Config)]
 
 
 def width() -> int:
-    """The columns of the terminal, 100 at most; 80 where there is none."""
-    return min(_MOST_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
+    """The columns of the terminal, from 50 to 100; 80 where there is none."""
+    columns = shutil.get_terminal_size((80, 24)).columns
+    return max(_LEAST_COLUMNS, min(_MOST_COLUMNS, columns))
 
 
 def help_of(config: type[Config], program: str, summary: str, *, has_all: bool) -> str:

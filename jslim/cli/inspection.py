@@ -107,14 +107,12 @@ def _kind(reader: CheckpointReader) -> str:
 
 def _config(path: pathlib.Path) -> dict[str, Any] | None:
     """The flags of the run that has this checkpoint, or the best one in a directory of its own."""
-    for directory in (path.parent, path.parent.parent):
-        try:
-            found = run_config.read(directory)
-        except UsageError:
-            continue
-        if found is not None:
-            return {name: found.flags.get(name) for name in found.given}
-    return None
+    directory = path.parent.parent if path.parent.name == "best" else path.parent
+    try:
+        found = run_config.read(directory)
+    except UsageError:  # another file, or a damaged one: the checkpoint is what is shown
+        return None
+    return found and {name: found.flags.get(name) for name in found.given}
 
 
 def _size(shape: Sequence[int], dtype: str) -> int | None:

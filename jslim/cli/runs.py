@@ -1,6 +1,7 @@
 """`jslim runs`: the runs in a folder, with their steps and best values."""
 
 import logging
+import math
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -111,10 +112,11 @@ def _best(path: pathlib.Path, metric: str) -> tuple[int | None, float | None]:
     """The step of the best evaluation while training, and its value; None without any."""
     try:
         less_is_better = scoring.find(metric)[0].less_is_better
-        lines = [line for line in read_evaluations(path / "evaluations.jsonl") if metric in line]
+        lines = read_evaluations(path / "evaluations.jsonl")
     except (DataError, UsageError) as error:
         logger.warning("%s", error)
         return None, None
+    lines = [line for line in lines if not math.isnan(line.get(metric, math.nan))]
     if not lines:
         return None, None
     best = (min if less_is_better else max)(lines, key=lambda line: line[metric])

@@ -83,6 +83,12 @@ def test_help_has_every_flag_in_80_columns(name, capfd):
         assert first.endswith(f"All {count} flags: jslim {name} --help=all\n")
 
 
+def test_help_of_a_narrow_terminal_has_narrow_lines(monkeypatch, capfd):
+    monkeypatch.setenv("COLUMNS", "10")
+    assert main("datasets", "--help") == 0
+    assert max(map(len, capfd.readouterr().out.splitlines())) <= 60
+
+
 def test_help_says_defaults_choices_and_what_goes_with_what(capfd):
     assert main("train", "--help=all") == 0
     text = " ".join(capfd.readouterr().out.split())

@@ -59,6 +59,14 @@ def test_the_best_of_another_metric(folder, capfd):
     assert "--metric: there is no metric 'Los'; give some of" in capfd.readouterr().err
 
 
+def test_an_evaluation_that_is_nan_is_not_the_best(folder, tmp_path, capfd):
+    run = shutil.copytree(folder / "two", tmp_path / "run")
+    lines = ['{"step": 1, "Accuracy": NaN}', '{"step": 2, "Accuracy": 0.5}', '{"step": 3}']
+    (run / "evaluations.jsonl").write_text("\n".join(lines))
+    (row,) = json.loads(listed(run, "--json", capfd=capfd).out)
+    assert (row["best"], row["best_step"]) == (0.5, 2)
+
+
 def test_a_broken_run_is_listed_as_broken(folder, tmp_path, capfd):
     run = shutil.copytree(folder / "two", tmp_path / "run")
     for step in ("0", "2"):

@@ -30,6 +30,7 @@ from jslim.data.convert import convert_dataset
 from jslim.data.tf_example import make_example
 from jslim.data.tfrecord import TFRecordWriter
 from jslim.host.schema import Invalid, read_json
+from jslim.summaries import SummaryWriter, read_scalars
 
 Files = dict[str, bytes]
 
@@ -290,6 +291,14 @@ def _read_config(directory: pathlib.Path) -> None:
     run_config.completed(TrainConfig(), parse, str(directory / "new"), str(directory))
 
 
+def _events() -> list[Files]:
+    with tempfile.TemporaryDirectory() as directory:
+        with SummaryWriter(directory, purge_step=1) as writer:
+            for step in (1, 2, 3):
+                writer.write(step, {"loss": 1.0 / step, "rate": 0.1})
+        return [{"events.out.tfevents.1": writer.path.read_bytes()}]
+
+
 def _position() -> list[Files]:
     with data.batches(data.get_dataset("digits", "test"), 2, is_training=False) as batches:
         return [{"state.json": json.dumps(batches.get_state()).encode()}]
@@ -354,5 +363,6 @@ DATA: dict[str, Format] = {
     ),
     "flagfile": Format(_flagfiles, _read_flagfile, {"flags": (mutate_bytes,)}),
     "config": Format(_configs, _read_config, {".json": (mutate_bytes, mutate_json)}, 0.3),
+    "events": Format(_events, read_scalars, {".1": (mutate_bytes, _RECORD, _RECORD)}),
     "position": Format(_position, _read_position, {".json": (mutate_json,)}, 0.3),
 }
