@@ -31,6 +31,7 @@ FILE = "MODEL.md"
 _BEGIN, _END = "<!-- jslim-export: begin -->", "<!-- jslim-export: end -->"
 _NOTE = "<!-- What is between these marks is written anew by the next export. -->"
 _TO_FILL_IN = """
+
 ## Licence
 
 <!-- Name the licence of these weights; consider that of the images and of weights that were the
@@ -99,12 +100,14 @@ def write_model_card(classifier: prediction.Classifier, output_file: str) -> str
     """
     path = pathlib.Path(output_file).parent / FILE
     card = model_card(classifier, os.path.basename(output_file), find_run(classifier.path))
-    written = f"{_BEGIN}\n{_NOTE}\n\n{card}\n{_END}\n"
     before, after = "", _TO_FILL_IN
     if path.exists():
-        held = read_regular(path, TEXT_BYTES).decode(errors="replace")
-        before, begin, rest = held.partition(f"{_BEGIN}\n")
-        _, end, after = rest.partition(f"{_END}\n")
+        try:
+            held = read_regular(path, TEXT_BYTES).decode()
+        except UnicodeDecodeError:  # it is none of ours
+            held = ""
+        before, begin, rest = held.partition(_BEGIN)
+        _, end, after = rest.partition(_END)
         if not (begin and end):
             logger.warning(
                 "%s is there and no card of jslim-export: it stays as it is; move it away to have "
@@ -112,7 +115,7 @@ def write_model_card(classifier: prediction.Classifier, output_file: str) -> str
                 path,
             )
             return None
-    write_text(path, before + written + after)
+    write_text(path, f"{before}{_BEGIN}\n{_NOTE}\n\n{card}\n{_END}{after}")
     return str(path)
 
 

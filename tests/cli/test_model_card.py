@@ -117,17 +117,24 @@ def test_what_a_person_has_written_stays(trained, tmp_path):
     assert "slim.load('y.safetensors')" in card
     assert "x.safetensors" not in card
     assert card.count(BEGIN) == card.count(END) == 1
+    path.write_bytes(card.replace("\n", "\r\n").encode())  # by an editor of another system
+    exported(trained, tmp_path / "z.safetensors")
+    assert b"CC BY 4.0.\r\n" in path.read_bytes()
+    assert b"slim.load('z.safetensors')" in path.read_bytes()
 
 
 def test_a_card_of_others_stays_and_none_is_written_where_none_is_wanted(trained, tmp_path, capfd):
     assert exported(trained, tmp_path / "none" / "x.safetensors", "--nomodel_card") is None
     path = tmp_path / "MODEL.md"
-    path.write_text("# Not of jslim\n")
-    assert exported(trained, tmp_path / "x.safetensors") == "# Not of jslim\n"
-    assert (
-        f"{path} is there and no card of jslim-export: it stays as it is; move it away to have one "
-        "written\n"
-    ) in capfd.readouterr().err
+    for content in (b"# Not of jslim\n", f"{BEGIN}caf\xe9{END}".encode("latin-1")):
+        path.write_bytes(content)
+        program = ["jslim-export", f"--checkpoint_path={trained}"]
+        assert export.main([*program, f"--output_file={tmp_path / 'x.safetensors'}"]) == 0
+        assert path.read_bytes() == content
+        assert (
+            f"{path} is there and no card of jslim-export: it stays as it is; move it away to have "
+            "one written\n"
+        ) in capfd.readouterr().err
     assert (tmp_path / "x.safetensors").exists()
 
 

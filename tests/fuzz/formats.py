@@ -83,7 +83,7 @@ def _read_image(directory: pathlib.Path) -> None:
     content = path.read_bytes()
     for channels in (3, 0, 1):
         decode_image(content, path.name, channels)
-    encoded = data.EncodedImage(content, path.name)
+    encoded = data.EncodedImage(content, path.name, apply_exif_orientation=True)
     np.asarray(encoded.at_least(2, 2))
     encoded.shape  # noqa: B018
 
