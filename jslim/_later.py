@@ -21,6 +21,7 @@ from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoin
 from jslim.checkpoints import assign_from_values as assign_from_values
 from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
 from jslim.data import tfexample_decoder as tfexample_decoder
+from jslim.layer_table import summary_table as summary_table
 from jslim.learning import OPTIMIZER_SUMMARIES as OPTIMIZER_SUMMARIES
 from jslim.learning import adaptive_clipping_fn as adaptive_clipping_fn
 from jslim.learning import optimize_loss as optimize_loss

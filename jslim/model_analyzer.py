@@ -1,7 +1,10 @@
 """Sizes of the variables and intermediate results of a model, and its operations."""
 
+import dataclasses
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import jax
@@ -9,7 +12,11 @@ import jax.numpy as jnp
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.arg_scope import ArgValue
+from jslim.core.context import changed_context
 from jslim.core.model import Model
+from jslim.core.names import PARAMS
+from jslim.core.observing import Observer, number_of_call
 from jslim.core.trees import named
 from jslim.layers._lowering import xlas_operations
 
@@ -149,13 +156,19 @@ def count_flops(function: Callable[..., object], *args: object) -> dict[str, int
     {'': 60}
     """
     counts: dict[str, int] = {}
-    for scope, equation in _equations(_jaxpr_of("count_flops", function, args)):
+    for scope, flops in _flops_by_scope(_jaxpr_of("count_flops", function, args)):
+        counts[scope] = counts.get(scope, 0) + flops
+    return counts
+
+
+def _flops_by_scope(jaxpr: Jaxpr) -> Iterator[tuple[str, int]]:
+    """The scope and the number of floating-point operations of each operation that has some."""
+    for scope, equation in _equations(jaxpr):
         # Operations that layers lower in their own way count as XLA's would.
         plain = xlas_operations(equation)
         flops = _flops(equation) if plain is None else sum(map(_flops, plain.eqns))
         if flops:
-            counts[scope] = counts.get(scope, 0) + flops
-    return counts
+            yield scope, flops
 
 
 def _flops(equation: JaxprEqn) -> int:
@@ -171,10 +184,126 @@ def _flops(equation: JaxprEqn) -> int:
     return 2 * terms * math.prod(equation.outvars[0].aval.shape)
 
 
+@dataclass(frozen=True)
+class LayerRow:
+    """What one layer of a model has and does.
+
+    Attributes:
+      scope: The name of its scope; `''` for what no layer and no scope has.
+      layer: The layer, 'conv2d'; `''` for variables and operations outside of layers.
+      output: Shape and dtype of its result; None outside of layers.
+      parameters: The number of elements of the variables in 'params' that it is the first to use.
+      statistics: The same of other collections, such as moving statistics.
+      size_in_bytes: The bytes of both.
+      flops: Its floating-point operations, as `count_flops` counts them.
+      arguments: `{argument: (value, set_by)}` for the arguments that an `arg_scope` set, with its
+        `file:line`; those of a normalizer within it as `batch_norm.decay`.
+    """
+
+    scope: str
+    layer: str = ""
+    output: jax.ShapeDtypeStruct | None = None
+    parameters: int = 0
+    statistics: int = 0
+    size_in_bytes: int = 0
+    flops: int = 0
+    arguments: Mapping[str, ArgValue] = field(default_factory=dict)
+
+
+def layer_rows(model: Model, *inputs: object, **arguments: object) -> list[LayerRow]:
+    """The layers of a model in the order of their calls; the model is traced and not run.
+
+    A layer that is called within another one, as a normalizer is, counts with that. The body of a
+    loop (`nn.scan`) counts once. What no layer has comes last, by its scope.
+
+    Args:
+      model: A `slim.Model`.
+      *inputs: The arguments of its function, as arrays or `jax.ShapeDtypeStruct`s.
+      **arguments: Those that are given by name. Only arrays and shapes are traced.
+
+    >>> import jslim as slim
+    >>> model = Model(lambda x: slim.linear(slim.flatten(x), 4))
+    >>> [(row.layer, row.parameters, row.flops) for row in layer_rows(model, jnp.zeros([1, 3]))]
+    [('flatten', 0, 0), ('fully_connected', 16, 24)]
+    """
+    arrays = {name: value for name, value in arguments.items() if _is_of_arrays(value)}
+    fixed = {name: value for name, value in arguments.items() if name not in arrays}
+    init = functools.partial(model.init, jax.random.key(0), **fixed)
+    shapes = jax.eval_shape(init, *inputs, **arrays)
+    observer = Observer()
+
+    def apply(variables: Any, arrays: dict[str, object], *inputs: object) -> object:
+        rngs, mutable = jax.random.key(0), list(variables)
+        return model.apply(variables, *inputs, **fixed, **arrays, rngs=rngs, mutable=mutable)
+
+    with changed_context(observer=observer):
+        jaxpr = _jaxpr_of("layer_rows", apply, (shapes, arrays, *inputs))
+    flops: dict[int | str, int] = {}  # by the number of a call, or by a scope
+    for names, count in _flops_by_scope(jaxpr):
+        number = number_of_call(names)
+        place = names.partition("/")[2] if number is None else number
+        flops[place] = flops.get(place, 0) + count
+    collections = {key: named(tree) for key, tree in shapes.items()}
+    parameters = collections.get(PARAMS, {})
+    held = {name: leaf for tree in collections.values() for name, leaf in tree.items()}
+    rows = []
+    for number, call in enumerate(observer.calls):
+        own = {name: held.pop(name) for name in call.variables if name in held}
+        set_by = {name: ArgValue(*value) for name, value in call.arguments.items()}
+        output = None
+        if call.output is not None:
+            output = jax.ShapeDtypeStruct(call.output.shape, call.output.dtype)
+        row = LayerRow(call.scope, call.layer, output, arguments=set_by)
+        rows.append(_with_variables(row, own, parameters, flops.pop(number, 0)))
+    others: dict[str, dict[str, Any]] = {}
+    for name, leaf in held.items():
+        others.setdefault(name.rpartition("/")[0], {})[name] = leaf
+    flops_of_others: dict[str, int] = {}
+    for scope, count in flops.items():
+        own_scope = _scope_among(others, str(scope))
+        flops_of_others[own_scope] = flops_of_others.get(own_scope, 0) + count
+    rows += [
+        _with_variables(
+            LayerRow(scope), others.get(scope, {}), parameters, flops_of_others.get(scope, 0)
+        )
+        for scope in {**others, **flops_of_others}
+    ]
+    return rows
+
+
+def _scope_among(scopes: Collection[str], scope: str) -> str:
+    """The innermost of the scopes around a scope, which a Linen module opens; else that itself."""
+    around = scope
+    while around and around not in scopes:
+        around = around.rpartition("/")[0]
+    return around or scope
+
+
+def _is_of_arrays(value: object) -> bool:
+    leaves = jax.tree.leaves(value)
+    return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _with_variables(
+    row: LayerRow, own: Mapping[str, Any], parameters: Mapping[str, Any], flops: int
+) -> LayerRow:
+    """The row with the sizes of its variables, of which some are parameters."""
+    sizes = {name: math.prod(leaf.shape) for name, leaf in own.items()}
+    trained = sum(size for name, size in sizes.items() if name in parameters)
+    size_in_bytes = sum(sizes[name] * leaf.dtype.itemsize for name, leaf in own.items())
+    return dataclasses.replace(
+        row,
+        parameters=trained,
+        statistics=sum(sizes.values()) - trained,
+        size_in_bytes=size_in_bytes,
+        flops=flops,
+    )
+
+
 def summarize_model(model: Model, *inputs: object, depth: int | None = None) -> str:
     """A table of a model's layers: variables, their bytes, and floating-point operations.
 
-    The model is traced and not run.
+    The model is traced and not run. `slim.summary_table` has output shapes and arguments too.
 
     Args:
       model: A `slim.Model`.
@@ -192,32 +321,18 @@ def summarize_model(model: Model, *inputs: object, depth: int | None = None) -> 
     b                10            40                16
     total            26           104                40
     """
-    shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
-    rows: dict[str, list[int]] = {}
-
-    def add(scope: str, column: int, value: int) -> None:
-        name = "/".join(scope.split("/")[:depth])
-        rows.setdefault(name, [0, 0, 0])[column] += value
-
-    # The variables of batch normalization count with the layer.
-    variables = named(shapes)
-    layer_of = {name: name.rpartition("/")[0].removesuffix("/BatchNorm") for name in variables}
-    layers = set(layer_of.values())
-    flops = count_flops(lambda v, *a: model.apply(v, *a, mutable=list(v)), shapes, *inputs)
-    for scope, count in flops.items():
-        # A scope that is entered again within itself occurs twice in the name.
-        parts = scope.split("/")
-        ends = ("/".join(parts[first:]) for first in range(len(parts)))
-        add(next((end for end in ends if end in layers), scope), 2, count)
-    for name, leaf in variables.items():
-        scope = layer_of[name]
-        add(scope, 0, math.prod(leaf.shape))
-        add(scope, 1, math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize)
-    totals = [sum(row[column] for row in rows.values()) for column in range(3)]
-    width = max(len("total"), *(len(name) for name in rows)) if rows else len("total")
+    lines_of: dict[str, list[int]] = {}
+    for row in layer_rows(model, *inputs):
+        counts = (row.parameters + row.statistics, row.size_in_bytes, row.flops)
+        if any(counts):
+            name = "/".join(row.scope.split("/")[:depth])
+            before = lines_of.get(name, [0, 0, 0])
+            lines_of[name] = [a + b for a, b in zip(before, counts, strict=True)]
+    lines_of["total"] = [sum(line[column] for line in lines_of.values()) for column in range(3)]
+    width = max(map(len, lines_of))
     lines = [f"{'layer':{width}}{'variables':>14}{'bytes':>14}{'FLOPs':>18}"]
-    for name, row in [*rows.items(), ("total", totals)]:
-        lines.append(f"{name:{width}}{row[0]:14,}{row[1]:14,}{row[2]:18,}")
+    for name, (variables, size, flops) in lines_of.items():
+        lines.append(f"{name:{width}}{variables:14,}{size:14,}{flops:18,}")
     return "\n".join(lines)
 
 

@@ -29,6 +29,7 @@ LEVELS = {
     "checkpoints": 2,
     "tf_queues": 3,
     "model_analyzer": 2,
+    "layer_table": 2,
     "nets": 3,
     "learning": 4,
     "training": 4,

@@ -115,11 +115,15 @@ def add_arg_scope(func: _F) -> _F:
     @functools.wraps(func)
     def with_scope(*args: object, **kwargs: object) -> object:
         current = context()
+        from_scopes: dict[str, tuple[object, str]] = {}
         if defaults := current.arg_scope.get(op.key):
             given = op.positional[: len(args)]
             for name, value in defaults.items():
                 if name not in kwargs and name not in given:
                     kwargs[name] = value
+                    from_scopes[name] = value, defaults.sites[name]
+        if current.observer is not None:
+            current.observer.from_scopes = op.key, from_scopes
         around = current.around_ops
         try:
             return func(*args, **kwargs) if around is None else around(func, args, kwargs)

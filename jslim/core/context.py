@@ -16,7 +16,7 @@ end:
 """
 
 import contextlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -54,12 +54,23 @@ class Gather(Hashable, Protocol):
     def __call__(self, name: str, value: jax.Array, /) -> jax.Array: ...
 
 
+class Observes(Hashable, Protocol):
+    """Sees the calls of layers; `core/observing.py` has the one that does."""
+
+    from_scopes: tuple[str, Mapping[str, tuple[object, str]]]
+
+    def seen(
+        self, key: str, layer: str, scope: str, compute: Callable[[], jax.Array], /
+    ) -> jax.Array: ...
+
+
 class Context(NamedTuple):
     arg_scope: ArgScope = ArgScope()
     around_ops: Around | None = None  # calls every op that an arg_scope can set
     freezes_batch_norm: Predicate | None = None  # of the name of a layer's scope
     platform: str | None = None  # layers compute as on it; None is the one that is lowered for
     gather: Gather | None = None  # None if every device has the variables whole
+    observer: Observes | None = None
 
 
 CONTEXT = jax.make_user_context(default_value=Context())

@@ -260,7 +260,12 @@ class layer:
             with self._opened(shared, default) as scope:
                 call = Call(self, f"{shown} at {scope!r}", scope, shared)
                 call.check(functions, context().arg_scope.get(key))
-                return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
+
+                def result() -> jax.Array:
+                    return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
+
+                observer = context().observer
+                return result() if observer is None else observer.seen(key, shown, scope, result)
 
         signature = inspect.Signature(parameters, return_annotation=jax.Array)
         op.__dict__.update(__signature__=signature, _shown_name=shown)
