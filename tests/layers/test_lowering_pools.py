@@ -25,15 +25,22 @@ def test_the_largest_of_windows_side_by_side_by_xlas_operation(monkeypatch):
     assert int(jnp.sum(jnp.isnan(pooled))) == 1
 
 
+BY_SHIFTS = [
+    (_lowering.pool_max, "cpu"),
+    (_lowering.pool_max, "gpu"),  # by places
+    (_lowering.pool_sum, "cpu"),
+]
+
+
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("case", CASES[:3], ids=str)
-@pytest.mark.parametrize("pool", [_lowering.pool_max, _lowering.pool_sum])
-def test_pool_by_shifts_equals_a_window_reduction(pool, case, channels_first):
+@pytest.mark.parametrize(("pool", "platform"), BY_SHIFTS)
+def test_pool_by_shifts_equals_a_window_reduction(pool, platform, case, channels_first):
     size, stride, padding, _ = case
     windows = windows_over((7, 6), size, stride, padding, channels_first=channels_first)
     # Few different values, so that most windows have several largest ones.
     x = jnp.asarray(RNG.integers(0, 3, images(channels_first).shape), jnp.float32)
-    ours, xlas = both(pool, windows, x)
+    ours, xlas = both(pool, windows, x, platform=platform)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -48,14 +55,14 @@ def test_pool_by_shifts_equals_a_window_reduction(pool, case, channels_first):
         ((4, 3, 5), (2, 1, 3), (2, 1, 2), [(1, 0), (0, 0), (1, 2)]),
     ],
 )
-@pytest.mark.parametrize("pool", [_lowering.pool_max, _lowering.pool_sum])
+@pytest.mark.parametrize(("pool", "platform"), BY_SHIFTS)
 def test_pool_by_shifts_in_one_and_three_dimensions(
-    pool, spatial, size, stride, padding, channels_first
+    pool, platform, spatial, size, stride, padding, channels_first
 ):
     windows = windows_over(spatial, size, stride, padding, channels_first=channels_first)
     shape = (2, 3, *spatial) if channels_first else (2, *spatial, 3)
     x = jnp.asarray(RNG.integers(0, 3, shape), jnp.float32)
-    ours, xlas = both(pool, windows, x)
+    ours, xlas = both(pool, windows, x, platform=platform)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -82,14 +89,15 @@ def test_pools_with_a_rate(pool, value, reduce, backend):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-def test_max_pool_by_shifts_keeps_nan_and_the_first_of_equals_in_large_windows():
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_max_pool_by_shifts_keeps_nan_and_the_first_of_equals_in_large_windows(platform):
     windows = windows_over((7, 6), (5, 4), (2, 1), "SAME")
     x = jnp.asarray(RNG.integers(0, 3, (2, 7, 6, 3)), jnp.float32)
-    ours, xlas = both(_lowering.pool_max, windows, x)
+    ours, xlas = both(_lowering.pool_max, windows, x, platform=platform)
     for one, other in zip(ours, xlas, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
     x = x.at[0, 3, 3, 0].set(jnp.nan)
-    with lowered_for("cpu"):
+    with lowered_for(platform):
         ours = _lowering.pool_max(x, windows)
     with lowered_for("xla"):
         xlas = _lowering.pool_max(x, windows)

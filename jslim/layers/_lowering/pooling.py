@@ -67,12 +67,24 @@ def _at_largest(
         line = along(windows, [dimension], best.shape)
         best, *others = shifts(best, line)
         chosen, *theirs = shifts(chosen, line)
-        for other, its in zip(others, theirs, strict=True):
+        larger = []
+        for other in others:
             # `other != other` holds for NaN, which must win too.
-            is_larger = lax.bitwise_or(lax.gt(other, best), lax.ne(other, other))
-            chosen = lax.select(is_larger, its, chosen)
+            larger.append(lax.bitwise_or(lax.gt(other, best), lax.ne(other, other)))
             best = lax.max(other, best)
+        if choices.places_for_max and len(larger) > 1:
+            larger = _by_place(larger)
+        for is_larger, its in zip(larger, theirs, strict=True):
+            chosen = lax.select(is_larger, its, chosen)
     return chosen
+
+
+def _by_place(masks: list[jax.Array]) -> list[jax.Array]:
+    """The masks, of which the last that is true counts, from one array of bytes."""
+    place = lax.full_like(masks[0], 0, np.int8)
+    for number, mask in enumerate(masks, 1):
+        place = lax.select(mask, lax.full_like(place, number), place)
+    return [lax.eq(place, lax.full_like(place, number)) for number in range(1, len(masks) + 1)]
 
 
 def _to_largest(
