@@ -3,6 +3,7 @@
     python -m benchmarks.aot [NETWORK ...] [--target=v5e:1x1,h100:1x1x1] [--batch-size=128]
         [--side=jslim,flax] [--rules=replicated|sharded] [--statistics=global|replica]
         [--accumulation=N] [--reduce-dtype=DTYPE] [--momentum-dtype=DTYPE]
+        [--recompute-elementwise] [--recompute-scopes=PATTERN]
         [--choices=NAME=VALUE,...] [--full] [--largest=N] [--bars]
 
 No device is needed, only the compilers: `pip install -r requirements-aot.txt`, or `make aot`, which
@@ -87,6 +88,8 @@ def label(program: Program) -> str:
         text += f" {program.reduce_dtype}"
     if program.momentum_dtype:
         text += f" momentum {program.momentum_dtype}"
+    if program.recompute_elementwise or program.recompute_scopes:
+        text += f" again {program.recompute_scopes or 'elementwise'}"
     if program.accumulation > 1:
         text += f" {program.accumulation} parts"
     return text
@@ -179,6 +182,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--reduce-dtype", help="of gradients, with statistics of replicas")
     parser.add_argument("--momentum-dtype", help="of jslim's optimizer")
+    parser.add_argument("--recompute-elementwise", action="store_true", help="of jslim's step")
+    parser.add_argument("--recompute-scopes", default="", help="of jslim's step, a pattern")
     parser.add_argument("--choices", default="", help="of jslim's lowering, to try")
     parser.add_argument("--full", action="store_true", help="a TPU's estimated cycles; minutes")
     parser.add_argument("--largest", type=int, default=0, help="operations to list")

@@ -38,6 +38,8 @@ class Program:
     accumulation: int = 1  # parts of the batch, computed one after the other
     reduce_dtype: str | None = None  # of gradients, with statistics of replicas
     momentum_dtype: str | None = None
+    recompute_elementwise: bool = False
+    recompute_scopes: str = ""  # a pattern
     choices: str = ""  # of the lowering, to try: 'most_shifts_for_max=32'
 
     @property
@@ -139,15 +141,23 @@ def _lowered(program: Program) -> tuple[Any, Any]:
         "label": jax.ShapeDtypeStruct((count,), jnp.int32),
     }
     if program.side == "jslim":
+        loss_of = nets.loss_fn(program.network, dtype, 1000)
+        patterns = [program.recompute_scopes] if program.recompute_scopes else []
+
+        def total_loss(batch: Any) -> Any:
+            with slim.recompute_scopes(*patterns):
+                return loss_of(batch)
+
         rules = slim.learning.FULLY_SHARDED if program.rules == "sharded" else None
         train_op = slim.learning.create_train_op(
-            nets.loss_fn(program.network, dtype, 1000),
+            total_loss,
             slim.optimizers.momentum(1e-3, momentum_dtype=program.momentum_dtype),
             mesh=mesh,
             sharding_rules=rules or slim.learning.DATA_PARALLEL,
             batch_norm_statistics=program.statistics,
             gradient_accumulation_steps=program.accumulation,
             reduce_dtype=program.reduce_dtype,
+            recompute_elementwise=program.recompute_elementwise,
         )
         state = train_op.init_shapes(jax.random.key(0), batch)
         return train_op.lower(state, batch), state

@@ -95,6 +95,8 @@ class StepConfig(Config):
         save memory.
       recompute_scopes: Comma-separated patterns of scopes whose activations are computed twice, to
         save memory, such as resnet_v1_50/block.*/unit_.*
+      recompute_elementwise: Whether normalization, activations and additions, but no convolutions,
+        are computed twice on GPUs and TPUs, to save memory.
       check_numerics: Of what NaN and infinity end training. everything: also gradients, variables
         and statistics, of which the first is named; it takes half as long again to compile.
       report_norms: Logs the norms of gradients and of parameters.
@@ -113,6 +115,7 @@ class StepConfig(Config):
     clip_global_norm: float = flag(0.0, least=0, on_resume="may_change")
     gradient_accumulation_steps: int = flag(1, least=1, on_resume="may_change")
     recompute_scopes: str | None = flag(None, on_resume="may_change")
+    recompute_elementwise: bool = flag(False, on_resume="may_change")
     check_numerics: str = flag("loss", choices=("loss", "everything"), on_resume="may_change")
     report_norms: bool = flag(False, on_resume="may_change")
     shard_state: bool = flag(False, on_resume="may_change")

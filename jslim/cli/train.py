@@ -256,6 +256,7 @@ def _train_op(
         clip_gradient_norm=config.clip_gradient_norm,
         clip_global_norm=config.clip_global_norm,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
+        recompute_elementwise=config.recompute_elementwise,
         report_norms=config.report_norms,
         check_numerics=config.check_numerics == "loss" or config.check_numerics,
         sharding_rules=learning.FULLY_SHARDED if config.shard_state else learning.DATA_PARALLEL,

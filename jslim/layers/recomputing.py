@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import jax
+from jax.extend.core import Primitive
 
 from jslim.core import checks
 from jslim.core.access import is_initializing, is_running
@@ -17,6 +18,7 @@ from jslim.core.pure import Pure, Tracing
 from jslim.core.scopes import get_variable_scope
 from jslim.core.selection import compile_pattern
 from jslim.layers._lowering._barriers import after, together
+from jslim.layers._lowering._primitives import is_own
 from jslim.layers.reversible import Function, Tree
 
 
@@ -103,6 +105,29 @@ def _recomputing(pure: Pure, use_data_dep: bool | None, tupleize_grads: bool) ->
     function = jax.custom_vjp(lambda *inputs: pure(*inputs))
     function.defvjp(forward, backward)
     return function
+
+
+# Primitives whose results cost more to compute again than to keep, or are small.
+_COSTLY = ("conv_general_dilated", "dot_general", "ragged_dot_general", "gather", "sort", "top_k")
+_SMALL = ("reduce_", "arg", "cum", "psum", "all_", "sharding_constraint")
+
+
+def recompute_elementwise(fn: Function) -> Function:
+    """Wraps a function so that its gradient keeps the results of convolutions, products and sums.
+
+    What lies between them, such as batch normalization, activations and residual additions, is
+    computed again: its activations are not kept. It is `jax.checkpoint` with that policy; values
+    and gradients do not change. On a CPU XLA drops the barriers, and saves no memory.
+
+    Args:
+      fn: A pure function of arrays.
+    """
+
+    def is_kept(primitive: Primitive, *_: object, **__: object) -> bool:
+        name = primitive.name
+        return is_own(primitive) or name in _COSTLY or name.startswith(_SMALL)
+
+    return jax.checkpoint(fn, policy=is_kept)
 
 
 # The patterns in force, with one of them that has matched. A function that JAX has traced before is

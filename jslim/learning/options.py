@@ -29,6 +29,7 @@ class StepOptions:
     moving_average_decay: float | None = None
     freeze_batch_norm: bool = False
     gradient_accumulation_steps: int = 1
+    recompute_elementwise: bool = False
     report_norms: bool = False
     sharding_rules: Rules = DATA_PARALLEL
     batch_norm_statistics: str = "global"

@@ -23,6 +23,7 @@ from jslim.core.run import VariableInfo
 from jslim.core.seeds import key_of
 from jslim.core.trees import check_kept
 from jslim.layers import frozen_batch_norm
+from jslim.layers.recomputing import recompute_elementwise
 from jslim.learning import mesh as meshes
 from jslim.learning import numerics, sharding
 from jslim.learning.accumulation import LossAndGradients, Outputs, accumulate, scalar_loss
@@ -355,7 +356,8 @@ class TrainOp(StepOptions):
             loss, outputs = scalar_loss(result, updated.pop(LOSS_WITHOUT_REGULARIZATION, {}))
             return loss, (outputs, updated)
 
-        gradients_of = jax.value_and_grad(loss_of, has_aux=True)
+        recomputed = recompute_elementwise(loss_of) if self.recompute_elementwise else loss_of
+        gradients_of = jax.value_and_grad(recomputed, has_aux=True)
         held = {BATCH_STATS: state.batch_stats, **state.extra}
         if self.gradient_accumulation_steps > 1:
             gradients_of = accumulate(gradients_of, self.gradient_accumulation_steps)

@@ -30,7 +30,7 @@ def test_everything_at_once(tmp_path, capfd):
         tmp_path, "--optimizer=lamb", "--lamb_weight_decay=0.1", "--learning_rate=0.01",
         "--learning_rate_decay_type=cosine", "--clip_global_norm=1", "--report_norms",
         "--gradient_accumulation_steps=2", "--dtype=bfloat16", "--num_clones=2", "--shard_state",
-        "--profile_steps=3,4", "--warmup_epochs=0.01",
+        "--profile_steps=3,4", "--warmup_epochs=0.01", "--recompute_elementwise",
     )  # fmt: skip
     log = capfd.readouterr().err
     assert re.search(r"step 8/8  loss [\d.]+  .*  gradient norm [\d.]+  parameter norm [\d.]+", log)

@@ -59,6 +59,11 @@ def by_platform(name: str, compute: Operation, output_shape: Callable[..., Shape
     return primitive
 
 
+def is_own(primitive: Primitive) -> bool:
+    """Whether `by_platform` has made it: a convolution, a product or a pool."""
+    return primitive in _COMPUTED
+
+
 def settings() -> dict[str, str | None]:
     """The static arguments of all these primitives: what is in force where they are traced.
 
