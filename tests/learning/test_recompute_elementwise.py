@@ -22,7 +22,7 @@ from jslim.layers.recomputing import recompute_elementwise
         {"num_devices": 4, "batch_norm_statistics": "replica"},
         {"num_devices": 4, "sharding_rules": learning.FULLY_SHARDED},
     ],
-    ids=str,
+    ids=["one device", "in parts", "four devices", "replica", "sharded"],
 )
 def test_a_step_has_the_same_numbers(options):
     _, plain, expected = train(3, with_batch_norm=True, **options)
