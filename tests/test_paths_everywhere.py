@@ -49,7 +49,9 @@ TAKE_PATHS = {
     "evaluate_once logdir": lambda path: evaluation.evaluate_once(
         "not read", None, [], None, logdir=path
     ),
-    "evaluation_loop": lambda path: evaluation.evaluation_loop(path, None, [], None, timeout=0),
+    "evaluation_loop": lambda path: evaluation.evaluation_loop(
+        path, None, [], slim.metrics.streaming_accuracy(), timeout=0
+    ),
     "evaluation_loop logdir": lambda path: evaluation.evaluation_loop(
         "not read", None, [], None, logdir=path, timeout=0
     ),

@@ -112,7 +112,9 @@ def test_state_file_names_the_latest(tmp_path):
         ({"a": np.array(["2020-01-01"], "datetime64[D]")}, TypeError, "save_checkpoint: a is "
          "datetime64[D], which TensorFlow has no type for; convert it to a type of number, bool or "
          "bytes"),
-        ({"a": {"b": 1}}, TypeError, "save_checkpoint: a is object, which TensorFlow"),
+        ({"a": np.array([{}])}, TypeError, "save_checkpoint: a is object, which TensorFlow"),
+        ({"a": {"b": 1}}, TypeError, "save_checkpoint: a must be an array, got a dict; give "
+         "{name: array}"),
     ],
 )  # fmt: skip
 def test_errors_say_what_to_do_and_leave_nothing(tmp_path, arrays, error, text):
