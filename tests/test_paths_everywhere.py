@@ -50,7 +50,7 @@ TAKE_PATHS = {
         "not read", None, [], None, logdir=path
     ),
     "evaluation_loop": lambda path: evaluation.evaluation_loop(
-        path, None, [], slim.metrics.streaming_accuracy(), timeout=0
+        path, print, [], slim.metrics.streaming_accuracy(), timeout=0
     ),
     "evaluation_loop logdir": lambda path: evaluation.evaluation_loop(
         "not read", None, [], None, logdir=path, timeout=0
