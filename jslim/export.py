@@ -33,6 +33,7 @@ from jslim.core.selection import get_variables
 from jslim.core.text import printable
 from jslim.data.given_images import Image
 from jslim.data.orientation import UnappliedOrientations
+from jslim.host import display
 from jslim.host.files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import format_of, local_path
@@ -108,7 +109,8 @@ def export_inference_graph(
     size, channels = (classifier.contract[key] for key in ("image_size", "num_channels"))
     (batch,) = jax_export.symbolic_shape("batch") if batch_size is None else (batch_size,)
     images = jax.ShapeDtypeStruct((batch, size, size, channels), jnp.uint8)
-    exported = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)(images)
+    with display.status(f"lowering the network for {', '.join(platforms)}"):
+        exported = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)(images)
     described = {
         **classifier.contract,
         "step": classifier.step,

@@ -349,8 +349,10 @@ def load(
         reader.path, start, name_fn=lambda name: sources.get(name, name)
     )
     assert init_fn is not None
+    with display.status("reading the checkpoint"):
+        variables = init_fn(start)
     weights = checkpoints.Weights(
-        reader.path, reader.step, whole, init_fn(start), are_averages, bool(averages)
+        reader.path, reader.step, whole, variables, are_averages, bool(averages)
     )
     if which := checkpoints.describe(weights):
         logger.info("%s", which)

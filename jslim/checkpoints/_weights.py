@@ -14,6 +14,7 @@ from jslim.core import reprs
 from jslim.core.errors import RestoreError
 from jslim.core.text import printable
 from jslim.core.trees import Variables
+from jslim.host import display
 
 _OF_STATE = "ema_params/"
 _AVERAGE = "/ExponentialMovingAverage"  # in TensorFlow, after the name of the variable
@@ -100,7 +101,8 @@ def read_weights(path: str | os.PathLike[str], use_moving_averages: bool | None 
             reader = open_checkpoint(found)
             averages = moving_averages(reader)
             are_averages = takes_averages(reader, use_moving_averages)
-            variables = _read_variables(reader, averages if are_averages else None)
+            with display.status("reading the checkpoint"):
+                variables = _read_variables(reader, averages if are_averages else None)
             about = (reader.path, reader.step, reader.contract)
             return Weights(*about, variables, are_averages, has_averages=bool(averages))
         except RestoreError:

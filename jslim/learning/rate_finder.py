@@ -11,6 +11,9 @@ import numpy as np
 import optax
 
 from jslim.core import checks
+from jslim.host import display
+from jslim.host.display import Field
+from jslim.learning.compiling import Compilations
 from jslim.learning.loop import InitFn, initialized
 from jslim.learning.source import Source
 from jslim.learning.state import PyTree
@@ -105,26 +108,32 @@ def find_learning_rate(
     exponents = np.log(rates).astype(np.float32)
     train_op = train_op_fn(lambda step: jnp.exp(jnp.asarray(exponents)[step]))
     source = Source(batches, where)
-    state = initialized(train_op, rng, source.example, init_fn)
+    with display.status("initializing the variables"):
+        state = initialized(train_op, rng, source.example, init_fn)
+    compilations = Compilations("the training step")
     losses: list[float] = []
     average, least = 0.0, math.inf
-    for batch in itertools.islice(source, number_of_steps):
-        state, outputs = train_op(state, batch)
-        loss = float(outputs["loss"])
-        if not math.isfinite(loss):
-            break
-        losses.append(loss)
-        average = _DECAY * average + (1 - _DECAY) * loss
-        smoothed = average / (1 - _DECAY ** len(losses))
-        if smoothed > _DIVERGED * least > 0:
-            break
-        least = min(least, smoothed)
-    else:
-        if len(losses) < number_of_steps:
-            raise ValueError(
-                f"{where}: the batches ended after {len(losses)} of {number_of_steps} steps; give "
-                "batches that repeat, as by is_training=True, or a smaller number_of_steps"
-            )
+    with display.task("testing learning rates", number_of_steps, "steps") as task:
+        for batch in itertools.islice(source, number_of_steps):
+            with compilations.shown(batch):
+                state, outputs = train_op(state, batch)
+            loss = float(outputs["loss"])
+            rate = f"learning rate {rates[len(losses)]:.2g}"
+            task.update(len(losses) + 1, [Field(f"loss {loss:.4g}"), Field(rate, 2)])
+            if not math.isfinite(loss):
+                break
+            losses.append(loss)
+            average = _DECAY * average + (1 - _DECAY) * loss
+            smoothed = average / (1 - _DECAY ** len(losses))
+            if smoothed > _DIVERGED * least > 0:
+                break
+            least = min(least, smoothed)
+        else:
+            if len(losses) < number_of_steps:
+                raise ValueError(
+                    f"{where}: the batches ended after {len(losses)} of {number_of_steps} steps; "
+                    "give batches that repeat, as by is_training=True, or a smaller number_of_steps"
+                )
     return _evaluated(rates[: len(losses)], np.array(losses))
 
 
