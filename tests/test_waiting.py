@@ -32,7 +32,7 @@ def test_files_are_indexed(lines, tmp_path):
     assert len(TFRecordFiles(paths)) == 3
     shown = lines()
     assert re.fullmatch(r"indexing 1/3 files  0:\d\d left", shown[0])
-    assert shown[-1].startswith("indexing 3/3 files  ")
+    assert re.match(r"indexing [23]/3 files  ", shown[-1])
 
 
 def test_folders_are_listed_and_their_images_written(lines, tmp_path):
@@ -51,7 +51,7 @@ def test_batches_are_evaluated_as_many_as_there_are(lines):
     def evaluate(batches, **options):
         metric = slim.metrics.streaming_mean()
         slim.evaluation.evaluate_variables(
-            {}, lambda variables, batch: batch["image"].mean(), batches, metric, **options
+            {}, lambda variables, batch: batch["image"].mean((1, 2, 3)), batches, metric, **options
         )
         return next(line for line in lines() if line.startswith("evaluating"))
 
