@@ -53,7 +53,9 @@ def statistics_check(
                     for is_training in (False, True)
                 ]
                 total += float(batch["weights"].sum())
-        moving, of_batch = counts / max(total, 1)
+        if not total:
+            return  # there is no full batch to compare on
+        moving, of_batch = counts / total
         if of_batch > moving + _GREAT_DIFFERENCE:
             logger.warning(
                 "batch normalization's moving statistics have not converged after %s steps: on the "

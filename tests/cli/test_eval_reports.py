@@ -4,6 +4,7 @@ import csv
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -11,7 +12,7 @@ from PIL import Image
 
 import jslim as slim
 from jslim import data
-from jslim.cli import evaluate, reports, train
+from jslim.cli import evaluate, reports, statistics, train
 from jslim.nets import nets_factory
 
 
@@ -254,3 +255,24 @@ def test_moving_statistics_that_have_not_converged_are_a_warning(
     assert found, message
     assert float(found[2]) > 0.9
     assert (float(found[1]) > 0.9) == has_converged
+
+
+@pytest.mark.parametrize(("batch_size", "num_lines"), [(100, 1), (400, 0)])
+def test_statistics_are_compared_on_full_batches_only(batch_size, num_lines, caplog):
+    def network(images, is_training):
+        return slim.linear(slim.flatten(images), 10), {}
+
+    batches = data.batches(
+        data.get_dataset("digits", "test"),  # 360 images
+        batch_size,
+        is_training=False,
+        preprocessing_fn=lambda image: image.astype(np.float32),
+    )
+    images = np.zeros((1, 8, 8, 1), np.float32)
+    variables = slim.Model(network).init(jax.random.key(0), images, is_training=False)
+    weights = slim.checkpoints.Weights("model", 1, {}, variables, False, False)
+    with caplog.at_level("INFO", "jslim"):
+        statistics.statistics_check(network, batches)(weights)
+    lines = [line for line in caplog.messages if line.startswith("batch normalization")]
+    assert len(lines) == num_lines
+    assert all(line.endswith("on the first 300 images") for line in lines)
