@@ -115,8 +115,7 @@ def test_all_that_does_not_fit_is_said_at_once():
         f"{init_fn.report}; leave out what shall not be read, for example with "
         "get_variables_to_restore(exclude=[...]):\n"
         "  new/biases is not in the checkpoint; did you mean 'Small/conv2/biases'?\n"
-        "  new/weights is not in the checkpoint; did you mean 'Small/conv1/weights' or "
-        "'Small/logits/weights'?\n"
+        "  new/weights is not in the checkpoint; did you mean 'Small/conv1/weights'?\n"
         "  Small/logits/biases is float32 (7,) in the model, float32 (5,) in the checkpoint\n"
         "  Small/logits/weights is float32 (96, 7) in the model, float32 (96, 5) in the checkpoint"
     )
