@@ -1,13 +1,19 @@
-"""`jslim completion`: what a shell needs to complete commands, flags and their values."""
+"""`jslim completion`: what a shell needs to complete commands, flags and their values.
 
+The flags are read from completion.json, since JAX would be imported with the classes that declare
+them; `python -m jslim.cli.tables` writes it.
+"""
+
+import json
+import pathlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from jslim.cli.commands import COMMANDS, config_class
-from jslim.cli.flags import Config, Flag, UsageError, flags_of
+from jslim.cli.commands import COMMANDS
+from jslim.cli.flags import Config, Flag, UsageError
 from jslim.cli.run import run
 from jslim.core.errors import did_you_mean
 
@@ -21,6 +27,7 @@ class CompletionConfig(Config):
     """Shells."""
 
     takes_arguments: ClassVar[bool] = True
+    uses_jax: ClassVar[bool] = False
     usage: ClassVar[str] = "bash|zsh|fish"
     examples: ClassVar[tuple[str, ...]] = (
         "{program} bash > ~/.local/share/bash-completion/completions/jslim",
@@ -47,21 +54,52 @@ def completion(config: CompletionConfig) -> None:
             f"there is no completion for {shell!r}; give one of {', '.join(SHELLS)}"
             f"{did_you_mean(shell, SHELLS)}"
         )
-    flags = {name: [*flags_of(config_class(row))] for name, row in COMMANDS.items()}
-    print(SHELLS[shell](flags))
+    print(SHELLS[shell](stored_words()))
 
 
-Flags = Mapping[str, Sequence[Flag]]
+class Word(NamedTuple):
+    """A flag as shells see it.
+
+    Attributes:
+      name: Its name.
+      text: What it is for.
+      takes_value: Whether a value follows.
+      values: Those that are known before it is given.
+      is_path: Whether the value is a path.
+    """
+
+    name: str
+    text: str
+    takes_value: bool
+    values: Sequence[str]
+    is_path: bool
 
 
-def _takes_value(one: Flag) -> bool:
-    return one.kind is not bool and "alone" not in one.rules
+Words = Mapping[str, Sequence[Word]]  # by command
+FILE = pathlib.Path(__file__).with_suffix(".json")
 
 
-def _values(one: Flag) -> Sequence[str]:
-    """The values that are known before it is given."""
-    rules = one.rules
-    return rules.get("choices", rules.get("known", ())) if _takes_value(one) else ()
+def word_of(one: Flag) -> Word:
+    """What shells see of a flag."""
+    takes_value = one.kind is not bool and "alone" not in one.rules
+    values = one.rules.get("choices", one.rules.get("known", ())) if takes_value else ()
+    text = _first_sentence(one.help)
+    return Word(one.name, text, takes_value, list(values), "path" in one.rules)
+
+
+def stored_words() -> dict[str, list[Word]]:
+    """The flags of each command, from the file."""
+    stored = json.loads(FILE.read_text("utf-8"))
+    return {name: [Word(*row) for row in rows] for name, rows in stored.items()}
+
+
+def as_text(words: Words) -> str:
+    """The flags of each command as the text of the file, a line for each."""
+    parts = []
+    for name, flags in words.items():
+        rows = ",\n".join(f"  {json.dumps(row)}" for row in flags)
+        parts.append(f"{json.dumps(name)}: [\n{rows}\n]")
+    return "{" + ",\n".join(parts) + "}\n"
 
 
 def _first_sentence(text: str) -> str:
@@ -102,12 +140,12 @@ _jslim() {
 complete -F _jslim jslim @names@"""
 
 
-def _bash(flags: Flags) -> str:
+def _bash(flags: Words) -> str:
     words = {}
     for command, found in flags.items():
-        names = (f"--{one.name}{'=' if _takes_value(one) else ''}" for one in found)
+        names = (f"--{one.name}{'=' if one.takes_value else ''}" for one in found)
         words[command] = " ".join(names)
-        words |= {f"{command} --{one.name}": " ".join(_values(one)) for one in found}
+        words |= {f"{command} --{one.name}": " ".join(one.values) for one in found}
     parts = {
         "scripts": "\n".join(
             f"    {script}) command={name} ;;" for script, name in _SCRIPTS.items()
@@ -145,12 +183,12 @@ _jslim() {
 if [[ $funcstack[1] == _jslim ]]; then _jslim "$@"; else compdef _jslim jslim @names@; fi"""
 
 
-def _zsh(flags: Flags) -> str:
-    def spec(one: Flag) -> str:
-        text = re.sub(r"([\[\]:\\])", r"\\\1", _first_sentence(one.help))
-        if not _takes_value(one):
+def _zsh(flags: Words) -> str:
+    def spec(one: Word) -> str:
+        text = re.sub(r"([\[\]:\\])", r"\\\1", one.text)
+        if not one.takes_value:
             return shlex.quote(f"--{one.name}[{text}]")
-        values = "_files" if "path" in one.rules else f"({' '.join(_values(one))})"
+        values = "_files" if one.is_path else f"({' '.join(one.values)})"
         return shlex.quote(f"--{one.name}=[{text}]:value:{values}")
 
     def specs(command: str) -> str:
@@ -170,7 +208,7 @@ def _zsh(flags: Flags) -> str:
     return re.sub(r"@(\w+)@", lambda found: parts[found[1]], _ZSH)
 
 
-def _fish(flags: Flags) -> str:
+def _fish(flags: Words) -> str:
     lines = [
         f"complete -c jslim -f -n __fish_use_subcommand -a {name} -d {_quoted(row.summary)}"
         for name, row in COMMANDS.items()
@@ -180,10 +218,10 @@ def _fish(flags: Flags) -> str:
         programs += [f"-c {script}" for script, name in _SCRIPTS.items() if name == command]
         for one in found:
             how = ""
-            if _takes_value(one):
-                values = f" -x -a {_quoted(' '.join(_values(one)))}" if _values(one) else " -x"
-                how = " -r -F" if "path" in one.rules else values
-            text = _quoted(_first_sentence(one.help))
+            if one.takes_value:
+                values = f" -x -a {_quoted(' '.join(one.values))}" if one.values else " -x"
+                how = " -r -F" if one.is_path else values
+            text = _quoted(one.text)
             lines += [f"complete {program} -l {one.name} -d {text}{how}" for program in programs]
     return "\n".join(lines)
 
@@ -193,4 +231,4 @@ def _quoted(text: str) -> str:
     return "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"
 
 
-SHELLS: dict[str, Callable[[Flags], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+SHELLS: dict[str, Callable[[Words], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}

@@ -8,9 +8,6 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 
 from jslim.cli.flags import UsageError
-from jslim.host.files import read_regular
-from jslim.host.limits import TEXT_BYTES
-from jslim.host.paths import local_path
 
 _MOST_FLAGS = 10_000
 _MOST_FILES_DEEP = 10
@@ -80,6 +77,10 @@ def _expanded(arguments: list[str], depth: int) -> Iterator[str]:
 
 def _lines(path: str) -> list[str]:
     """The flags in a file, without empty lines and comments."""
+    from jslim.host.files import read_regular  # their checks import JAX
+    from jslim.host.limits import TEXT_BYTES
+    from jslim.host.paths import local_path
+
     try:
         path = local_path(path, "--flagfile")
     except ValueError as error:

@@ -39,8 +39,6 @@ from typing import (
 
 from absl import flags
 
-from jslim.host.paths import local_path
-
 T = TypeVar("T")
 C = TypeVar("C", bound="Config")
 
@@ -126,6 +124,7 @@ class Config:
       given: The names of the flags that the command line has.
       arguments: What it has that is no flag.
       takes_arguments: Whether it takes some.
+      uses_jax: Whether the program needs JAX, which takes seconds to start.
       usage: What follows the name of the program.
       first_flags: Those of the first page of its help; all, if there are none.
       examples: Command lines, with {program} for its name.
@@ -134,6 +133,7 @@ class Config:
     """
 
     takes_arguments: ClassVar[bool] = False
+    uses_jax: ClassVar[bool] = True
     usage: ClassVar[str] = "[flags]"
     first_flags: ClassVar[tuple[str, ...]] = ()
     examples: ClassVar[tuple[str, ...]] = ()
@@ -328,6 +328,8 @@ class _Path(flags.ArgumentParser[str]):
     """Parses a path by `local_path`."""
 
     def parse(self, argument: str) -> str:
+        from jslim.host.paths import local_path  # whose checks import JAX
+
         return local_path(argument, "it")
 
 

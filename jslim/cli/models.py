@@ -3,13 +3,13 @@
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from jslim.cli.flags import UsageError
 from jslim.cli.listing import ListConfig, show
+from jslim.cli.networks import NETWORKS
 from jslim.cli.run import run
 from jslim.core.errors import did_you_mean
-from jslim.nets import nets_factory, network_sizes
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ModelsConfig(ListConfig):
     """
 
     takes_arguments: ClassVar[bool] = True
+    uses_jax: ClassVar[bool] = False
     usage: ClassVar[str] = "[flags] [PATTERN ...]"
     examples: ClassVar[tuple[str, ...]] = (
         "{program} mobilenet_v3 'resnet_*_50'",
@@ -40,12 +41,15 @@ def models(config: ModelsConfig) -> None:
     Raises:
       UsageError: A pattern matches none.
     """
-    names = nets_factory.list_networks()
     for pattern in config.arguments:
-        if not any(_matches(name, pattern) for name in names):
-            raise UsageError(f"no network matches {pattern!r}{did_you_mean(pattern, names)}")
+        if not any(_matches(name, pattern) for name in NETWORKS):
+            raise UsageError(f"no network matches {pattern!r}{did_you_mean(pattern, NETWORKS)}")
     patterns = config.arguments or ("*",)
-    rows = [_row(name) for name in names if any(_matches(name, p) for p in patterns)]
+    rows = [
+        {"name": name, **row._asdict()}
+        for name, row in NETWORKS.items()
+        if any(_matches(name, pattern) for pattern in patterns)
+    ]
     cells = {
         "name": lambda row: row["name"],
         "parameters": lambda row: f"{row['parameters']:,}",
@@ -60,16 +64,3 @@ def models(config: ModelsConfig) -> None:
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, f"{pattern}*")
-
-
-def _row(name: str) -> dict[str, Any]:
-    network, sizes = nets_factory.get_network(name), network_sizes.sizes_of(name)
-    return {
-        "name": name,
-        "parameters": sizes.num_parameters,
-        "flops": sizes.num_flops,
-        "image_size": network.image_size,
-        "takes_videos": network.takes_videos,
-        "preprocessing": network.preprocessing,
-        "weights": network.weights,
-    }

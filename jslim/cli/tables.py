@@ -1,6 +1,7 @@
-"""The tables of flags in README.md and docs/migration.md: `python -m jslim.cli.tables` writes them.
+"""The tables of flags in documents, and the flags that shells complete.
 
-In a document a table stands between the comments `<!-- flags: NAME -->` and `<!-- end -->`.
+`python -m jslim.cli.tables` writes them. In a document a table stands between the comments
+`<!-- flags: NAME -->` and `<!-- end -->`.
 """
 
 import itertools
@@ -8,6 +9,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping
 
+from jslim.cli import completion
 from jslim.cli.commands import COMMANDS, config_class
 from jslim.cli.flags import DROPPED, Config, Flag, flags_of
 
@@ -91,8 +93,17 @@ def _as_markdown(text: str) -> str:
     return re.sub(r"JAX_\w+=\w+", r"`\g<0>`", text)
 
 
+def words_of_all() -> dict[str, list[completion.Word]]:
+    """The flags of each command, for shells."""
+    return {
+        name: [completion.word_of(one) for one in flags_of(config_class(row))]
+        for name, row in COMMANDS.items()
+    }
+
+
 def main() -> None:
-    """Writes the tables into the documents of the repository."""
+    """Writes the tables into the documents of the repository, and the flags for shells."""
+    completion.FILE.write_text(completion.as_text(words_of_all()), "utf-8")
     for name in DOCUMENTS:
         path = pathlib.Path(name)
         path.write_text(with_tables(path.read_text()))

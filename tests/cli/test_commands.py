@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
+from jslim.cli import completion, tables
 from jslim.cli import main as jslim_command
 from jslim.cli.commands import COMMANDS, config_class, summary_of
 from jslim.cli.flags import flags_of
-from jslim.nets import nets_factory, network_sizes
+from jslim.cli.networks import NETWORKS
+from jslim.nets import nets_factory
 
 
 def main(*words):
@@ -129,7 +131,7 @@ def test_models_lists_all_networks_and_their_sizes(capfd):
     assert rows["resnet_v2_50"] == {
         "name": "resnet_v2_50",
         "parameters": 25568360,
-        "flops": network_sizes.sizes_of("resnet_v2_50").num_flops,
+        "flops": NETWORKS["resnet_v2_50"].flops,
         "image_size": 299,
         "takes_videos": False,
         "preprocessing": "inception",
@@ -154,10 +156,7 @@ def test_models_are_chosen_by_the_beginnings_of_names_and_by_patterns(capfd):
 
 
 def test_where_weights_are_is_a_column_where_it_is_known(monkeypatch, capfd):
-    import dataclasses
-
-    row = dataclasses.replace(nets_factory.get_network("lenet"), weights="here")
-    monkeypatch.setitem(nets_factory.NETWORKS, "lenet", row)
+    monkeypatch.setitem(NETWORKS, "lenet", NETWORKS["lenet"]._replace(weights="here"))
     assert main("models", "lenet", "cifarnet") == 0
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[4:] for line in lines] == [
@@ -233,6 +232,22 @@ def test_other_shells_get_every_command_and_flag(shell, capfd):
     assert "--dtype=[What the layers compute in]:value:(float32 bfloat16)" in text or (
         "-l dtype -d 'What the layers compute in' -x -a 'float32 bfloat16'" in text
     )
+
+
+def test_stored_flags_are_those_of_the_commands():
+    """`python -m jslim.cli.tables` writes them."""
+    assert completion.stored_words() == tables.words_of_all()
+    assert completion.FILE.read_text("utf-8") == completion.as_text(tables.words_of_all())
+
+
+@pytest.mark.parametrize(
+    "words", ["", "--help", "--version", "models", "completion bash", "models --help", "train -h"]
+)
+def test_what_needs_no_jax_does_not_import_it(words):
+    code = f"import sys; from jslim.cli.main import main; main(['jslim', *{words.split()!r}]); "
+    code += "print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines()[-1] == str(words == "train -h")
 
 
 def test_completion_for_no_shell_is_said(capfd):

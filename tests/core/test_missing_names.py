@@ -51,8 +51,8 @@ def public_things():
     return [
         value
         for module in (slim, slim.metrics, slim.losses, slim.data, slim.optimizers)
-        for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_")
+        for name in dir(module)
+        if callable(value := getattr(module, name)) and not name.startswith("_")
     ]
 
 
