@@ -10,14 +10,14 @@ import sys
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parent.parent
-PATTERNS = ("*.md", "docs/**/*.md", "*/NOTES.md")
+PATTERNS = ("*.md", "docs/**/*.md", "*/NOTES.md", "examples/*.md")
 DOCUMENTS = [path for pattern in PATTERNS for path in ROOT.glob(pattern)]
 
 # `[text](target)`, `[text](target "title")`, and `[name]: target` on a line of its own.
 LINK = re.compile(r"\]\(<?([^)\s>]*)|^\[[^\]]+\]: +(\S+)")
 ELSEWHERE = re.compile(r"[a-z]+:")
 # A file or folder of the repository in backticks; NAME stands for any name.
-PATH = re.compile(r"`((?:benchmarks|docs|jslim|tests)/[\w./-]*)`")
+PATH = re.compile(r"`((?:benchmarks|docs|examples|jslim|tests)/[\w./-]*)`")
 
 
 def prose(document: pathlib.Path) -> Iterator[tuple[int, str]]:

@@ -60,7 +60,7 @@ def test_the_navigation_has_every_document_and_every_page_of_the_reference():
     listed = list(pages_in(yaml.safe_load(CONFIG.read_text())["nav"]))
     documents = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.md", "docs/**/*.md")
+        for pattern in ("*.md", "docs/**/*.md", "examples/*.md")
         for path in ROOT.glob(pattern)
     }
     reference = {f"reference/{path.removeprefix('jslim.')}.md" for path in public.pages()}

@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from docs.site import public
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGES = ("*.md", "docs/**/*.md")
+PAGES = ("*.md", "docs/**/*.md", "examples/*.*")  # programs lie beside the page that links them
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
