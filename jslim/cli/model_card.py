@@ -20,10 +20,11 @@ from jslim import checkpoints, model_analyzer, prediction
 from jslim.cli import run_config
 from jslim.cli.flags import Config
 from jslim.cli.run_config import RunConfig
-from jslim.cli.validation import EVALUATIONS, Line, read_evaluations
+from jslim.cli.validation import EVALUATIONS, read_evaluations
 from jslim.core.text import printable, some_of
 from jslim.host.files import read_regular, write_text
 from jslim.host.limits import TEXT_BYTES
+from jslim.summaries import Row
 
 logger = logging.getLogger("jslim")
 
@@ -66,7 +67,7 @@ class Run:
     """
 
     config: RunConfig | None
-    evaluations: Mapping[int, Line]
+    evaluations: Mapping[int, Row]
     best_step: int | None
 
 
@@ -75,7 +76,7 @@ def find_run(checkpoint: str) -> Run:
     directory = pathlib.Path(checkpoint).parent
     if directory.name == "best":
         directory = directory.parent
-    config, evaluations, best_step = None, list[Line](), None
+    config, evaluations, best_step = None, list[Row](), None
     if not os.path.isdir(checkpoint):
         return Run(None, {}, None)
     try:

@@ -103,13 +103,13 @@ def add_curves(curves: Curves, path: pathlib.Path, name: str) -> None:
 
 def _by_tag(path: pathlib.Path) -> Scalars:
     """The numbers in a file of JSON lines by their names; none where there is no file."""
-    found: Scalars = {}
+    found: dict[str, dict[int, float]] = {}
     if path.exists():
         for row in read_rows(path):
             step = int(row["step"])
             for tag in row.keys() - {"step", "time"}:
-                found.setdefault(tag, []).append((step, row[tag]))
-    return {tag: found[tag] for tag in sorted(found)}
+                found.setdefault(tag, {})[step] = row[tag]
+    return {tag: list(found[tag].items()) for tag in sorted(found)}
 
 
 def _chosen(config: PlotConfig, curves: Curves) -> list[str]:

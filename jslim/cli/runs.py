@@ -1,4 +1,4 @@
-"""`jslim runs`: the runs in a folder, with their steps and best values."""
+"""`jslim runs`: the runs in a folder, with their steps, losses and best values."""
 
 import logging
 import math
@@ -15,6 +15,7 @@ from jslim.cli.listing import ListConfig, clock, show
 from jslim.cli.run import run
 from jslim.cli.validation import read_evaluations
 from jslim.core.errors import DataError
+from jslim.summaries import read_rows
 
 logger = logging.getLogger("jslim")
 
@@ -57,13 +58,14 @@ def runs(config: RunsConfig) -> None:
     cells = {
         "step": lambda row: str(row["step"]),
         "": lambda row: row["state"],
+        "loss": lambda row: "" if row["loss"] is None else f"{row['loss']:.4g}",
         "best": _best_text,
         "network": lambda row: row["network"],
         "data": lambda row: row["data"],
         "saved": lambda row: clock(row["saved_at"]),
         "run": lambda row: row["run"],
     }
-    show(config, rows, cells, right=["step"])
+    show(config, rows, cells, right=["step", "loss"])
 
 
 def find_runs(root: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -100,12 +102,26 @@ def _row(path: pathlib.Path, metric: str | None) -> dict[str, Any]:
         "step": newest.step if newest else 0,
         "state": state,
         "metric": metric,
+        "loss": _newest_loss(path),
         "best": best,
         "best_step": best_step,
         "network": str(contract.get("model_name", "")),
         "data": _data_of(flags),
         "saved_at": newest.saved_at if newest else 0.0,
     }
+
+
+def _newest_loss(path: pathlib.Path) -> float | None:
+    """The loss of the newest log line; None without one, as of runs of earlier versions."""
+    loss = None
+    try:
+        for row in read_rows(path / "metrics.jsonl"):
+            loss = row.get("total_loss", loss)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        logger.warning("%s cannot be read: %s", path / "metrics.jsonl", error.strerror)
+    return loss
 
 
 def _best(path: pathlib.Path, metric: str) -> tuple[int | None, float | None]:

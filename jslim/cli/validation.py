@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import pathlib
-import typing
 from dataclasses import dataclass
 
 import jax
@@ -19,17 +18,14 @@ from jslim.cli.starting import StartConfig
 from jslim.core.errors import DataError
 from jslim.core.trees import Variables
 from jslim.data import ImageDataset
-from jslim.host.files import read_regular, write_text
-from jslim.host.limits import TEXT_BYTES
+from jslim.host.files import write_text
 from jslim.host.processes import any_of
-from jslim.host.schema import Invalid, conform, parse_json
 from jslim.learning import Every, TrainState
-from jslim.summaries import SummaryWriter
+from jslim.summaries import Row, SummaryWriter, read_rows
 
 logger = logging.getLogger("jslim")
 
 EVALUATIONS = "evaluations.jsonl"  # in TRAIN_DIR
-Line = dict[str, float]  # the step, and metrics by name
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class ValidatedConfig(ValidationConfig, StartConfig, ClassifierConfig):
     """What evaluating while training needs."""
 
 
-def read_evaluations(path: pathlib.Path) -> list[Line]:
+def read_evaluations(path: pathlib.Path) -> list[Row]:
     """The lines of `evaluations.jsonl`: the step, and metrics by name.
 
     Other lines, such as one that was cut, are left out with a warning.
@@ -73,25 +69,11 @@ def read_evaluations(path: pathlib.Path) -> list[Line]:
       DataError: The file cannot be read.
     """
     try:
-        lines = read_regular(path, TEXT_BYTES).splitlines()
+        return list(read_rows(path))
     except FileNotFoundError:
         return []
-    except (OSError, Invalid) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{str(path)!r} cannot be read: {reason}") from error
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            value: Line = conform(parse_json(line), dict[str, typing.Any])
-            conform(value.get("step"), int)
-            # A metric may be NaN; numbers of the schema may not.
-            if not all(type(number) in (int, float) for number in value.values()):
-                raise Invalid("a metric is no number")
-        except Invalid:
-            logger.warning("%s: line %d is no evaluation, and is left out", path, number)
-            continue
-        found.append(value)
-    return found
+    except OSError as error:
+        raise DataError(f"{str(path)!r} cannot be read: {error.strerror}") from error
 
 
 class Validation:
@@ -145,7 +127,7 @@ class Validation:
         self._evaluate = classifier.make_evaluator(contract, config, metric_map)
         if contract["has_moving_averages"]:
             logger.info("evaluations use the moving averages of the variables")
-        self._found: dict[int, Line] = {}  # by step
+        self._found: dict[int, Row] = {}  # by step
         self._best, self._since_best = -np.inf, 0
         self._best_step: int | None = None
         self._manager: checkpoints.CheckpointManager | None = None
@@ -208,7 +190,7 @@ class Validation:
         last = f"{self._found[newest][self._metric]:.4f} at step {newest}"
         return f"best {found} at step {self._best_step}, kept in {self._kept}; {last}"
 
-    def _note(self, line: Line) -> bool:
+    def _note(self, line: Row) -> bool:
         """Counts an evaluation; whether it is the best, by more than the delta."""
         value = self._sign * line.get(self._metric, -np.inf * self._sign)
         if value > self._best + (self._delta if np.isfinite(self._best) else 0):

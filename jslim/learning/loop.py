@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 
@@ -42,6 +42,7 @@ def train(
     contract: Mapping[str, object] | None = None,
     train_step_fn: TrainStepFn | None = None,
     summary_writer: NullWriter | None = None,
+    report_to: Sequence[NullWriter] = (),
     save_summaries_steps: int | None = None,
     after_step: AfterStep | None = None,
     on_start: AfterStep | None = None,
@@ -78,20 +79,23 @@ def train(
     Args:
       train_op: From `create_train_op`.
       batches: An iterable of arguments of the loss function, host arrays or device arrays.
-      logdir: Where checkpoints and event files go; None keeps nothing.
+      logdir: Where checkpoints go, event files, and the numbers as `metrics.jsonl` and
+        `metrics.csv`; None keeps nothing.
       number_of_steps: The step at which to stop, counted over all runs; None for no limit.
       log_every_n_steps: Steps from one progress line to the next.
       rng: A key or a seed, for variables and dropout.
       init_fn: `init_fn(state)` takes the fresh `TrainState` and returns one, or a variables tree,
         as from `assign_from_checkpoint_fn`. Not called when training resumes.
-      save_summaries_secs: Seconds between summaries; None or 0 writes no event files.
+      save_summaries_secs: Seconds between summaries; None or 0 writes none, and no event files.
       save_interval_secs: Seconds between checkpoints.
       max_to_keep: How many of the newest checkpoints to keep.
       contract: What users of the checkpoints need to know (network, image size, class names, ...),
         stored in each; JSON values.
       train_step_fn: `train_step_fn(train_op, state, batch)` is called in place of
         `train_op(state, batch)`; it returns `(state, outputs, should_stop)`.
-      summary_writer: Where summaries go; default a `SummaryWriter` on `logdir`.
+      summary_writer: Where summaries go in place of an event file in `logdir`.
+      report_to: Writers that get the same beside, such as a `WandbWriter`. The end of training
+        closes these and `summary_writer`.
       after_step: `after_step(step, state)` is called after each step; True ends the training. It
         may look at the state, evaluate it or save it, but not keep it: the next step overwrites
         it. If it has an attribute `every`, such as `slim.learning.Every(steps=100)`, it is called
@@ -139,6 +143,8 @@ def train(
     checks.seconds("train", "save_summaries_secs", save_summaries_secs)
     if logdir is not None:
         logdir = output_directory(logdir, "train: logdir")
+    for writer in report_to:
+        checks.instance("train", "report_to", writer, NullWriter, "writers of summaries")
     source = Source(batches)
     with contextlib.ExitStack() as opened:
         profiler = StepProfiler(profile_steps, logdir)
@@ -178,6 +184,7 @@ def train(
             every_log=Every(steps=log_every_n_steps),
             every_summaries=Every(steps=save_summaries_steps, secs=save_summaries_secs or None),
             summary_writer=summary_writer,
+            report_to=report_to,
             train_step_fn=train_step_fn,
             on_start=on_start,
             after_step=after_step,

@@ -11,7 +11,7 @@ import functools
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 import jax
@@ -28,7 +28,8 @@ from jslim.learning.signals import TerminationSignals
 from jslim.learning.source import Source
 from jslim.learning.state import MAX_STEPS, PyTree, TrainState
 from jslim.learning.train_op import TrainOp
-from jslim.summaries import NullWriter, SummaryWriter
+from jslim.learning.writing import RunWriter
+from jslim.summaries import NullWriter
 
 logger = logging.getLogger("jslim")
 
@@ -85,6 +86,7 @@ class Run:
     every_log: Every
     every_summaries: Every
     summary_writer: NullWriter | None
+    report_to: Sequence[NullWriter]
     train_step_fn: TrainStepFn | None
     on_start: AfterStep | None
     after_step: AfterStep | None
@@ -92,7 +94,11 @@ class Run:
     def __post_init__(self) -> None:
         self.step = int(self.state.step)
         self.first_step = self.step
-        self.writer = self._open_writer(self.step if self.is_resumed else None)
+        self.writer = RunWriter(
+            self.checkpoints,
+            has_events=self.summary_writer is None and self.every_summaries != Every(),
+            given=(*self.report_to, *([self.summary_writer] if self.summary_writer else [])),
+        )
         self.meter = progress.Meter(self.number_of_steps)
         self.taken: collections.deque[_Taken] = collections.deque()
         # By kind, the loss that shows when the devices have computed a step, and what is done then.
@@ -103,21 +109,6 @@ class Run:
         self.has_data = True
         self.ended_by = ""  # the function that stopped it
         self.every_call: Every = getattr(self.after_step, "every", Every(steps=1))
-
-    def _open_writer(self, resumed_step: int | None) -> NullWriter:
-        """The writer of summaries, for a run that starts anew or continues from a step."""
-        if self.summary_writer is not None:
-            return self.summary_writer
-        has_summaries = self.every_summaries != Every()
-        if self.checkpoints is None or not has_summaries or jax.process_index() != 0:
-            return NullWriter()
-        try:
-            # Steps after the last checkpoint of a killed run are taken again.
-            purge_step = None if resumed_step is None else resumed_step + 1
-            return SummaryWriter(self.checkpoints.directory, purge_step=purge_step)
-        except ImportError as error:
-            logger.warning("no event files are written: %s", error)
-            return NullWriter()
 
     def close(self) -> None:
         """Closes the writer."""
@@ -188,6 +179,7 @@ class Run:
                 with display.status("writing the first checkpoint"):
                     self._save()
                     self.checkpoints.wait()
+        self.writer.open_files(self.step if self.is_resumed else None)
         should_stop = self.on_start is not None and self._call(self.on_start)
         if self.checkpoints is not None and not should_stop and not self._is_complete:
             self.checkpoints.clear_marks()
@@ -367,10 +359,9 @@ class Run:
     def _save(self) -> None:
         assert self.checkpoints is not None
         self._settle()
-        is_anew = self.checkpoints.save_state(self.step, self.state, self.source.position())
-        if is_anew and (writer := self._open_writer(self.step)) is not self.writer:
-            self.writer.close()
-            self.writer = writer
+        self.writer.flush()  # a kill after this leaves the rows of all steps that are saved
+        if self.checkpoints.save_state(self.step, self.state, self.source.position()):
+            self.writer.open_files(self.step)
 
     def _finish(self, interrupted: bool) -> None:
         self._settle()

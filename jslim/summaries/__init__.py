@@ -42,6 +42,7 @@ from jslim.summaries._slim import add_scalar_summary as add_scalar_summary
 from jslim.summaries._slim import add_zero_fraction_summaries as add_zero_fraction_summaries
 from jslim.summaries._slim import add_zero_fraction_summary as add_zero_fraction_summary
 from jslim.summaries._tables import MetricsWriter as MetricsWriter
+from jslim.summaries._tables import Row as Row
 from jslim.summaries._tables import read_rows as read_rows
 from jslim.summaries._tensors import summarize_activation as summarize_activation
 from jslim.summaries._tensors import summarize_activations as summarize_activations

@@ -45,6 +45,8 @@ class WandbWriter(RowWriter):
             else:
                 made = self._wandb.Image(to_uint8(value).squeeze())
             found[self._prefix + tag] = made
+        if _STEP in found:
+            found[f"{_STEP}_"] = found[_STEP]
         self._run.log({**found, _STEP: step})
 
 

@@ -1,11 +1,13 @@
 """The numbers of a run as files that any program reads: `metrics.jsonl` and `metrics.csv`."""
 
+import contextlib
 import csv
 import io
 import json
 import logging
 import os
 import pathlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -26,7 +28,8 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """The rows of a file of JSON lines, such as `metrics.jsonl` and `evaluations.jsonl`.
 
     Other lines, such as one that was cut by a kill, are left out with a warning. NaN and infinity
-    are numbers here, as in what Python writes.
+    are numbers here, as in what Python writes. A run never writes two rows with the same step and
+    the same tag; of such rows by others the later one counts.
 
     Raises:
       OSError: The file cannot be read.
@@ -35,6 +38,9 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
         number = 0
         while line := file.readline(_LONGEST_LINE):
             number += 1
+            if len(line) == _LONGEST_LINE:
+                logger.warning("%s: line %d has no end; what follows is left out", path, number)
+                return
             try:
                 row: Row = conform(parse_json(line), dict[str, Any])
                 conform(row.get("step"), int)
@@ -53,6 +59,9 @@ class MetricsWriter(RowWriter):
     the same rows with a column for each tag; the first row that has a new tag adds a column.
     Histograms and images are left out. Each row is written at once, so that a killed process has
     lost none of the rows before.
+
+    `step` and `time` are the names of the first two. A tag of such a name gets a `_` at its end,
+    and so does one that looks like that already: `step` becomes `step_`, `step_` becomes `step__`.
 
     Args:
       directory: Where the two files are; it is made if it is not there.
@@ -79,14 +88,16 @@ class MetricsWriter(RowWriter):
         """Writes a row of numbers; `others` are left out."""
         if not row:
             return
-        whole = {**row, "step": step, "time": round(time.time(), 3)}
-        ordered = {name: whole[name] for name in ("step", "time", *row)}
-        self._file.write(json.dumps(ordered) + "\n")
-        if row.keys() <= set(self._columns):
-            with self.table.open("a", encoding="utf-8", newline="") as file:
-                file.write(self._as_csv([ordered]))
-        else:
-            self._rewrite_table(read_rows(self.lines))
+        named = {_name_of(tag): value for tag, value in row.items()}
+        whole = {"step": step, "time": round(time.time(), 3), **named}
+        self._file.write(json.dumps(whole) + "\n")
+        # If the directory is deleted or renamed, whoever owns it opens another writer.
+        with contextlib.suppress(FileNotFoundError):
+            if whole.keys() <= set(self._columns):
+                with self.table.open("a", encoding="utf-8", newline="") as file:
+                    file.write(self._as_csv([whole]))
+            else:
+                self._rewrite_table(read_rows(self.lines))
 
     def close(self) -> None:
         """Writes the last row and closes the file; a second call does nothing."""
@@ -105,3 +116,12 @@ class MetricsWriter(RowWriter):
         text = io.StringIO()
         csv.DictWriter(text, self._columns, lineterminator="\n").writerows(rows)
         return text.getvalue()
+
+
+def _name_of(tag: str) -> str:
+    """The name of a tag in a row; different tags have different ones.
+
+    >>> [_name_of(tag) for tag in ("loss", "step", "step_", "step/sec")]
+    ['loss', 'step_', 'step__', 'step/sec']
+    """
+    return f"{tag}_" if re.fullmatch("(step|time)_*", tag) else tag

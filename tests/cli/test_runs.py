@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from jslim.cli import plot, runs, train
-from jslim.summaries import SummaryWriter
+from jslim.summaries import SummaryWriter, read_rows
 
 FLAGS = [
     "--dataset_name=digits", "--model_name=lenet", "--train_image_size=8", "--batch_size=8",
-    "--max_number_of_steps=2", "--optimizer=momentum",
+    "--max_number_of_steps=2", "--optimizer=momentum", "--log_every_n_steps=1",
 ]  # fmt: skip
 
 
@@ -46,8 +46,11 @@ def test_runs_are_found_and_their_best_values(folder, capfd):
     assert (one["metric"], one["best"], one["best_step"]) == ("Accuracy", 0.75, 2)
     assert (two["best"], two["best_step"]) == (None, None)
     assert one["saved_at"] > 1e9
+    losses = [row["total_loss"] for row in read_rows(folder / "two" / "metrics.jsonl")]
+    assert len(losses) == 2
+    assert two["loss"] == losses[1]
     lines = listed(folder, capfd=capfd).out.splitlines()
-    assert lines[0].split() == ["step", "best", "network", "data", "saved", "run"]
+    assert lines[0].split() == ["step", "loss", "best", "network", "data", "saved", "run"]
     assert "Accuracy 0.7500 at 2" in lines[1]
     assert lines[1].endswith(f"  {folder}/deep/one")
 
@@ -73,10 +76,14 @@ def test_a_broken_run_is_listed_as_broken(folder, tmp_path, capfd):
         (run / step / "meta.json").write_text("{}")
     (run / "training_done.json").unlink()
     (run / "config.json").write_text("[")
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").mkdir()
     found = listed(run, "--json", capfd=capfd)
     (row,) = json.loads(found.out)
     assert (row["state"], row["step"], row["network"], row["data"]) == ("broken", 0, "", "")
     assert "config.json' does not hold the flags of a run" in found.err
+    assert row["loss"] is None
+    assert "metrics.jsonl cannot be read: it is a folder, not a file" in found.err
 
 
 def test_where_there_is_no_run_that_is_said(tmp_path, monkeypatch, capfd):
@@ -106,7 +113,8 @@ def test_curves_are_those_of_metrics_evaluations_and_event_files(tmp_path):
         "images/sec": {"a": [(1, 100.0), (2, 100.0)]},
         "Accuracy": {"a (evaluation)": [(2, 0.5)]},
     }
-    (run / "metrics.jsonl").write_text('{"step": 4, "time": 1.0, "total_loss": 0.25}\n')
+    rows = ['{"step": 4, "time": 1.0, "total_loss": 7}', '{"step": 4, "total_loss": 0.25}']
+    (run / "metrics.jsonl").write_text("\n".join(rows))
     (run / "evaluations.jsonl").write_text('{"step": 4, "Accuracy": 0.75}\n')
     curves = {}
     plot.add_curves(curves, run, "a")

@@ -102,7 +102,7 @@ def test_what_a_kill_left_undone_at_the_step_is_made_up_for(left, tmp_path, capf
         assert run(tmp_path, *flags, "--max_number_of_steps=10") == 0
         assert log_of(tmp_path) == expected
         assert step_of_best(tmp_path) == 10
-    message = f"{tmp_path / 'evaluations.jsonl'}: line 2 is no evaluation, and is left out"
+    message = f"{tmp_path / 'evaluations.jsonl'}: line 2 is no row of numbers, and is left out"
     assert (message in capfd.readouterr().err) == bool(left)
     events = EventAccumulator(str(tmp_path / "eval")).Reload()
     assert [event.step for event in events.Scalars("Loss")] == [5, 10]

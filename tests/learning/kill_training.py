@@ -25,7 +25,12 @@ def train_once(logdir: str, step_done: int) -> None:
         return state, outputs, False
 
     small_training.run(
-        logdir, NUMBER_OF_STEPS, train_step_fn=step, save_interval_secs=0.0, max_to_keep=3
+        logdir,
+        NUMBER_OF_STEPS,
+        train_step_fn=step,
+        save_interval_secs=0.0,
+        max_to_keep=3,
+        log_every_n_steps=1,
     )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -129,3 +130,32 @@ def test_several_writers_get_the_same(tmp_path):
         TypeError, match=r"^MultiWriter: writers must be writers of summaries, got "
     ):
         MultiWriter(print)
+
+
+def test_tags_of_the_names_of_the_first_columns_are_kept_beside_them(tmp_path):
+    with MetricsWriter(tmp_path) as writer:
+        writer.write(3, {"step": 7.0, "step_": 8.0, "time": 9.0, "step/sec": 1.0})
+    (row,) = lines(tmp_path)
+    assert row.pop("time") > 1e9
+    assert row == {"step": 3, "step_": 7.0, "step__": 8.0, "time_": 9.0, "step/sec": 1.0}
+    (row,) = table(tmp_path)
+    assert (row["step"], row["step_"], row["time_"]) == ("3", "7.0", "9.0")
+
+
+def test_a_directory_that_is_deleted_while_rows_are_written_is_no_error(tmp_path):
+    with MetricsWriter(tmp_path / "run") as writer:
+        writer.scalar(1, "loss", 1)
+        writer.flush()
+        shutil.rmtree(tmp_path / "run")
+        writer.scalar(2, "loss", 1)
+        writer.scalar(3, "another", 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_line_without_an_end_ends_the_reading(tmp_path, caplog):
+    path = tmp_path / "metrics.jsonl"
+    with path.open("wb") as file:
+        file.write(b'{"step": 1}\n')
+        file.truncate(1 << 40)
+    assert list(summaries.read_rows(path)) == [{"step": 1}]
+    assert caplog.messages == [f"{path}: line 2 has no end; what follows is left out"]
