@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import logging
@@ -32,15 +33,15 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     the same tag; of such rows by others the later one counts.
 
     Raises:
-      OSError: The file cannot be read.
+      OSError: The file cannot be read, or has a line of 1 MiB.
     """
     with open_regular(path) as file:
         number = 0
         while line := file.readline(_LONGEST_LINE):
             number += 1
             if len(line) == _LONGEST_LINE:
-                logger.warning("%s: line %d has no end; what follows is left out", path, number)
-                return
+                reason = f"line {number} is longer than any of a run; delete the file"
+                raise OSError(errno.EFBIG, reason, os.fspath(path))
             try:
                 row: Row = conform(parse_json(line), dict[str, Any])
                 conform(row.get("step"), int)
