@@ -12,7 +12,8 @@ from mkdocs.structure.files import File, Files
 from docs.site import public
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGES = ("*.md", "docs/**/*.md", "examples/*.*")  # programs lie beside the page that links them
+# Programs lie beside the page that links them.
+PAGES = ("*.md", "docs/**/*.md", "examples/*.md", "examples/*.py", "examples/*.ipynb")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
