@@ -40,8 +40,8 @@ train: announce-train install
 	  --weight_decay=0.0005 --log_every_n_steps=50 --eval_every=500
 
 announce-train:
-	@echo "make train: installs jslim into $(VENV), which takes some minutes the first time; then \
-	trains a LeNet on the digits that come with it, in about a minute, into $(RUNS)/digits"
+	@echo "make train: installs jslim into $(VENV), which takes some minutes the first time;"
+	@echo "then trains a LeNet on the digits that come with it, in about a minute."
 
 test: install
 	$(BIN)/python -m pytest -m "not long"

@@ -24,6 +24,7 @@ from jslim.data import FolderDataset, ImageDataset
 from jslim.data.folder import split_names
 from jslim.data.subset import whole_of
 from jslim.host import display
+from jslim.host.paths import as_typed
 from jslim.learning import TrainOp
 
 if TYPE_CHECKING:
@@ -194,15 +195,7 @@ def shell_word(word: str) -> str:
 def _script(name: str) -> str:
     """How to call a program of this Python's environment from where the user is."""
     path = pathlib.Path(sys.executable).with_name(name)
-    return name if shutil.which(name) == str(path) else _path(path)
-
-
-def _path(path: pathlib.Path) -> str:
-    """The path as one would type it: from the current directory, if it is below."""
-    try:
-        return str(path.absolute().relative_to(pathlib.Path.cwd()))
-    except ValueError:
-        return str(path)
+    return name if shutil.which(name) == str(path) else as_typed(path)
 
 
 def _row(title: str, text: str) -> str:

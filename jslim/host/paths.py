@@ -99,6 +99,18 @@ def output_file(path: Path, what: str, formats: Mapping[str, str] | None = None)
     return name
 
 
+def as_typed(path: pathlib.Path) -> str:
+    """The path as one would type it: from the working directory, if it is below.
+
+    >>> as_typed(pathlib.Path.cwd() / "runs" / "one"), as_typed(pathlib.Path("/dev/null"))
+    ('runs/one', '/dev/null')
+    """
+    try:
+        return str(path.absolute().relative_to(pathlib.Path.cwd()))
+    except (ValueError, OSError):  # it is elsewhere, or the working directory was deleted
+        return str(path)
+
+
 def format_of(path: Path, what: str, formats: Mapping[str, str]) -> str:
     """The end of a file's name, one of `formats`; that of `model.ckpt-1000` is `.ckpt`.
 

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from jslim.host import display
+from jslim.host.paths import as_typed
 from jslim.host.processes import any_of
 from jslim.learning import directory, numerics, profiling, progress
 from jslim.learning.accumulation import Outputs
@@ -352,7 +353,7 @@ class Run:
             how = f"interrupted by {signal.Signals(received).name}"
         elif not self.has_data:
             how = "ended with the data"
-        directory = "" if self.checkpoints is None else str(self.checkpoints.directory)
+        directory = "" if self.checkpoints is None else as_typed(self.checkpoints.directory)
         values = progress.scalars(self.outputs)
         display.message(self.meter.last_line(how, self.step, values, directory))
 
