@@ -13,7 +13,7 @@ import logging
 import operator
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import jax
@@ -21,9 +21,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim import checkpoints
+from jslim.checkpoints import checkpoints_iterator as checkpoints_iterator
+from jslim.checkpoints import new_weights as new_weights
+from jslim.checkpoints import wait_for_new_checkpoint as wait_for_new_checkpoint
 from jslim.core import checks, reprs
 from jslim.core import tf_slim_names as _tf_slim_names
-from jslim.core.errors import RestoreError
 from jslim.core.trees import PyTree, check_kept
 from jslim.host import display
 from jslim.host.paths import output_directory
@@ -31,7 +33,7 @@ from jslim.host.processes import put
 from jslim.learning import mesh as meshes
 from jslim.learning.compiling import Compilations
 from jslim.metrics import Metric
-from jslim.summaries import SummaryWriter
+from jslim.summaries import NullWriter, SummaryWriter
 
 logger = logging.getLogger("jslim")
 
@@ -232,7 +234,8 @@ def evaluate_once(
     logdir = None if logdir is None else output_directory(logdir, "evaluate_once: logdir")
     weights = checkpoints.read_weights(checkpoint_path, use_moving_averages)
     evaluate = make_evaluator(eval_fn, metrics, mesh=mesh)
-    return evaluate_weights(evaluate, weights, batches, logdir=logdir, num_evals=num_evals)
+    with writer_of(logdir) as writer:
+        return evaluate_weights(evaluate, weights, batches, writer=writer, num_evals=num_evals)
 
 
 def evaluate_weights(
@@ -240,7 +243,7 @@ def evaluate_weights(
     weights: checkpoints.Weights,
     batches: Batches,
     *,
-    logdir: str | os.PathLike[str] | None = None,
+    writer: NullWriter | None = None,
     num_evals: int | None = None,
 ) -> Values:
     """`evaluate_once` for weights from `checkpoints.read_weights`.
@@ -249,7 +252,8 @@ def evaluate_weights(
       evaluate: From `make_evaluator`.
       weights: The weights of a checkpoint.
       batches, num_evals: As for `evaluate_once`.
-      logdir: As for `evaluate_once`; a checkpoint without a step counts as step 0.
+      writer: Gets the values that are single numbers, under the step of the checkpoint; one
+        without a step counts as step 0.
     """
     if which := checkpoints.describe(weights):
         logger.info("%s", which)
@@ -257,26 +261,18 @@ def evaluate_weights(
     values = evaluate(weights.variables, batches, num_evals)
     name = weights.path if weights.step is None else f"step {weights.step}"
     logger.info("evaluated %s in %.1f s", name, time.perf_counter() - started)
-    if logdir is not None:
-        write_values(logdir, weights.step or 0, values)
+    if writer is not None:
+        writer.write(weights.step or 0, scalars(values))
     return values
 
 
-def write_values(logdir: str | os.PathLike[str], step: int, values: Values) -> None:
-    """Writes the values that are single numbers for TensorBoard, in the first process only.
-
-    Args:
-      logdir: Where to write.
-      step: The step of the checkpoint.
-      values: From `metrics.finalize`.
+def writer_of(logdir: str | os.PathLike[str] | None) -> NullWriter:
+    """A writer of values for TensorBoard; of nothing without `logdir`, or beside the first process.
 
     Raises:
       ImportError: The package tensorboard is not installed.
     """
-    if jax.process_index() == 0:
-        with SummaryWriter(logdir) as writer:
-            for name, value in scalars(values).items():
-                writer.scalar(step, name, value)
+    return NullWriter() if logdir is None or jax.process_index() != 0 else SummaryWriter(logdir)
 
 
 def scalars(values: Values) -> dict[str, float]:
@@ -290,90 +286,6 @@ def scalars(values: Values) -> dict[str, float]:
     elif not isinstance(values, Mapping):
         values = {"value": values}
     return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
-
-
-def wait_for_new_checkpoint(
-    checkpoint_dir: str | os.PathLike[str],
-    last_checkpoint: str | None = None,
-    seconds_to_sleep: float = 1.0,
-    timeout: float | None = None,
-) -> str | None:
-    """Waits until the newest whole checkpoint is not `last_checkpoint`.
-
-    Differs from TF-Slim: it also ends when training is done or has run out of data, since nothing
-    new can come. If training was interrupted, it waits.
-
-    Args:
-      checkpoint_dir: The directory that training writes to; it need not exist yet.
-      last_checkpoint: The last path, or None.
-      seconds_to_sleep: Seconds between two looks.
-      timeout: Seconds after which to give up; None waits for ever.
-
-    Returns:
-      The checkpoint's path, or None after the timeout or the end of training.
-    """
-    checks.seconds("wait_for_new_checkpoint", "timeout", timeout)
-    checks.seconds("wait_for_new_checkpoint", "seconds_to_sleep", seconds_to_sleep)
-    give_up = None if timeout is None else time.monotonic() + timeout
-    said = False
-    while True:
-        # Asked first, since training marks its end after its last checkpoint.
-        has_ended = checkpoints.has_ended(checkpoint_dir)
-        newest = checkpoints.latest_checkpoint(checkpoint_dir)
-        if newest is not None and newest != last_checkpoint:
-            return newest
-        if has_ended:
-            logger.info("training in %s has ended, and so does waiting for it", checkpoint_dir)
-            return None
-        if not said:
-            logger.info(
-                "waiting for %s in %s%s",
-                f"a checkpoint newer than {last_checkpoint}" if last_checkpoint else "a checkpoint",
-                checkpoint_dir,
-                "" if timeout is None else f", for {timeout:g} s at the most",
-            )
-            said = True
-        if give_up is not None and time.monotonic() + seconds_to_sleep > give_up:
-            logger.info("no new checkpoint in %s within %g s", checkpoint_dir, timeout)
-            return None
-        time.sleep(seconds_to_sleep)
-
-
-def checkpoints_iterator(
-    checkpoint_dir: str | os.PathLike[str],
-    min_interval_secs: float = 0.0,
-    timeout: float | None = None,
-    timeout_fn: Callable[[], bool] | None = None,
-) -> Iterator[str]:
-    """Yields the newest checkpoint whenever there is a new one, until training ends.
-
-    It may skip some.
-
-    Args:
-      checkpoint_dir: The directory that training writes to.
-      min_interval_secs: The least number of seconds from one yield to the next.
-      timeout: Seconds to wait for a new one; None waits until training has ended.
-      timeout_fn: Called after a timeout: True stops, False waits on. Without it a timeout stops.
-
-    Yields:
-      Paths of checkpoints.
-    """
-    last: str | None = None
-    while True:
-        newest = wait_for_new_checkpoint(checkpoint_dir, last, timeout=timeout)
-        if newest is None:
-            ended = checkpoints.has_ended(checkpoint_dir)
-            if ended or timeout_fn is None or timeout_fn():
-                return
-            continue
-        next_look = time.monotonic() + min_interval_secs
-        last = newest
-        yield newest
-        while (left := next_look - time.monotonic()) > 0:
-            # After the end of training, nothing new can come.
-            if checkpoints.has_ended(checkpoint_dir):
-                break
-            time.sleep(min(left, 1.0))
 
 
 def evaluation_loop(
@@ -421,35 +333,16 @@ def evaluation_loop(
     values = None
     read = functools.partial(checkpoints.read_weights, use_moving_averages=use_moving_averages)
     every = new_weights(checkpoint_dir, read, eval_interval_secs, timeout, timeout_fn)
-    for count, weights in enumerate(every, 1):
-        values = evaluate_weights(evaluate, weights, batches, logdir=logdir, num_evals=num_evals)
-        if on_values is not None:
-            on_values(weights.step or 0, values)
-        if count == max_number_of_evaluations:
-            break
+    with writer_of(logdir) as writer:  # one file for all evaluations
+        for count, weights in enumerate(every, 1):
+            values = evaluate_weights(
+                evaluate, weights, batches, writer=writer, num_evals=num_evals
+            )
+            if on_values is not None:
+                on_values(weights.step or 0, values)
+            if count == max_number_of_evaluations:
+                break
     return values
-
-
-def new_weights(
-    checkpoint_dir: str | os.PathLike[str],
-    read: Callable[[str], checkpoints.Weights],
-    min_interval_secs: float = 0.0,
-    timeout: float | None = None,
-    timeout_fn: Callable[[], bool] | None = None,
-) -> Iterator[checkpoints.Weights]:
-    """`checkpoints_iterator` with each checkpoint read at once, before training may delete it.
-
-    Args:
-      checkpoint_dir, min_interval_secs, timeout, timeout_fn: As for `checkpoints_iterator`.
-      read: Reads a checkpoint. One that it cannot read is skipped with one line in the log.
-    """
-    for path in checkpoints_iterator(checkpoint_dir, min_interval_secs, timeout, timeout_fn):
-        try:
-            weights = read(path)
-        except RestoreError as error:
-            logger.warning("checkpoint %s is passed over: %s", path, error)
-            continue
-        yield weights
 
 
 _tf_slim_names.answer_in(__name__)

@@ -40,6 +40,9 @@ from jslim.checkpoints._restore import restore_latest as restore_latest
 from jslim.checkpoints._safetensors import save_safetensors as save_safetensors
 from jslim.checkpoints._steps import StepInfo as StepInfo
 from jslim.checkpoints._steps import list_steps as list_steps
+from jslim.checkpoints._waiting import checkpoints_iterator as checkpoints_iterator
+from jslim.checkpoints._waiting import new_weights as new_weights
+from jslim.checkpoints._waiting import wait_for_new_checkpoint as wait_for_new_checkpoint
 from jslim.checkpoints._weights import Weights as Weights
 from jslim.checkpoints._weights import describe as describe
 from jslim.checkpoints._weights import moving_averages as moving_averages

@@ -149,7 +149,8 @@ def evaluate(config: EvaluateConfig) -> None:
     )
     metric_map = _metric_map(config, contract["num_classes"], len(dataset))
     evaluate_by = image_classifier.make_evaluator(contract, config, metric_map)
-    with image_classifier.host_batches(dataset, contract, config, is_training=False) as batches:
+    images_of = image_classifier.host_batches(dataset, contract, config, is_training=False)
+    with images_of as batches, evaluation.writer_of(config.eval_dir) as writer:
         network = image_classifier.make_network(contract, config)
         check_statistics = statistics.statistics_check(network, batches)
         for weights in _weights_of_all(config, first):
@@ -159,7 +160,7 @@ def evaluate(config: EvaluateConfig) -> None:
                 evaluate_by,
                 weights,
                 batches,
-                logdir=config.eval_dir,
+                writer=writer,
                 num_evals=config.max_num_batches,
             )
             _report(config, dataset, batches, weights.step, found)

@@ -361,12 +361,14 @@ def _loss_function(
                 smoothing,
                 scope="aux_loss",
             )
-        losses.softmax_cross_entropy(logits, one_hot, weights, smoothing)
+        loss = losses.softmax_cross_entropy(logits, one_hot, weights, smoothing)
         accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
-        summaries.scalar("batch_accuracy", accuracy)
+        # Under the names that they have in evaluations, so that they share a chart.
+        summaries.scalar("Accuracy", accuracy)
+        summaries.scalar("Loss", loss)
         summaries.scalar("learning_rate", learning_rate(get_or_create_global_step()))
-        for name, loss in losses.named_losses().items():
-            summaries.scalar(f"losses/{name}", loss)
+        for name, value in losses.named_losses().items():
+            summaries.scalar(f"losses/{name}", value)
         return losses.get_total_loss(), {"accuracy": accuracy}
 
     return total_loss

@@ -1,6 +1,5 @@
 """Evaluation while `train.py` trains, in the same process and by the code of `eval.py`."""
 
-import contextlib
 import json
 import logging
 import pathlib
@@ -21,7 +20,7 @@ from jslim.data import ImageDataset
 from jslim.host.files import write_text
 from jslim.host.processes import any_of
 from jslim.learning import Every, TrainState
-from jslim.summaries import Row, SummaryWriter, read_rows
+from jslim.summaries import NullWriter, Row, SummaryWriter, read_rows
 
 logger = logging.getLogger("jslim")
 
@@ -80,9 +79,10 @@ class Validation:
     """Evaluates while training: `start` is called before it, and the object at due steps.
 
     An evaluation takes the moving averages of the state if it has them. It prints the metrics, and
-    writes them to `TRAIN_DIR/evaluations.jsonl` and for TensorBoard. The best state by
-    `--best_metric` is kept as a checkpoint in `TRAIN_DIR/best`. Training ends after
-    `--early_stopping_evaluations` evaluations in a row without a better one.
+    writes them to `TRAIN_DIR/evaluations.jsonl` and for TensorBoard, in one event file and under
+    the tags of training, so that they share a chart. The best state by `--best_metric` is kept as
+    a checkpoint in `TRAIN_DIR/best`. Training ends after `--early_stopping_evaluations` evaluations
+    in a row without a better one.
 
     A run that is resumed reads `evaluations.jsonl`, and so remembers the best. The file is written
     whole each time, so that a kill leaves no half of a line.
@@ -131,6 +131,7 @@ class Validation:
         self._best, self._since_best = -np.inf, 0
         self._best_step: int | None = None
         self._manager: checkpoints.CheckpointManager | None = None
+        self._writer = NullWriter()
 
     def start(self, step: int, state: TrainState) -> bool:
         """Reads the evaluations up to `step`, and does what a kill at that step prevented.
@@ -149,11 +150,9 @@ class Validation:
         (is_missing,) = any_of([step > 0 and self.every.is_due(step) and step not in self._found])
         if jax.process_index() == 0 and held:
             self._write_log()
-            # TensorBoard forgets the evaluations that are made again. If its package is missing,
-            # the first evaluation says so.
-            with contextlib.suppress(ImportError):
-                again = step if is_missing else step + 1
-                SummaryWriter(self._events, purge_step=again).close()
+        # TensorBoard forgets the evaluations that are made again.
+        again = step if is_missing else step + 1
+        self._open_events(again if held else None)
         if is_missing:
             return self(step, state)
         if self._best_step == step:
@@ -168,10 +167,9 @@ class Validation:
         print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
         self._found[step] = {"step": step, **found}
         if jax.process_index() == 0:
-            try:
-                evaluation.write_values(self._events, step, found)
-            except ImportError as error:
-                logger.warning("no event files are written: %s", error)
+            if not self._events.exists():  # it was deleted with the directory of the run
+                self._open_events(None)
+            self._writer.write(step, found)
             self._write_log()
         if self._note(self._found[step]):
             self._keep_best(step, state)
@@ -223,12 +221,24 @@ class Validation:
         self._manager.save(step, state, contract={**self._contract, "best": self._found[step]})
         self._manager.wait()  # or a later checkpoint of the run would hide that this one is missing
 
+    def _open_events(self, purge_step: int | None) -> None:
+        """Opens one event file for all evaluations to come."""
+        self._writer.close()
+        if jax.process_index() != 0:
+            return
+        try:
+            self._writer = SummaryWriter(self._events, purge_step)
+        except ImportError as error:
+            logger.warning("no event files are written: %s", error)
+            self._writer = NullWriter()
+
     def _write_log(self) -> None:
         write_text(self._log, "".join(json.dumps(line) + "\n" for line in self._found.values()))
 
     def close(self) -> None:
         """Ends the threads that read images, and leaves the best checkpoint to others."""
         self._batches.close()
+        self._writer.close()
         if self._manager is not None:
             self._manager.close()
 

@@ -4,6 +4,7 @@ import operator
 from typing import SupportsIndex
 
 import jax
+import numpy as np
 
 from jslim.core import checks
 
@@ -40,6 +41,20 @@ def key_of(seed: SupportsIndex, name: str = "seed") -> jax.Array:
     high, low = divmod(check_seed(seed, name), 2**32)
     key = jax.random.key(low)
     return jax.random.fold_in(key, high) if high else key
+
+
+def as_key(rng: jax.Array | int, name: str) -> jax.Array:
+    """A key as it is, also of JAX's old style; a seed as its key.
+
+    Raises:
+      TypeError: It is neither.
+      ValueError: The seed is negative or too large.
+    """
+    is_typed = isinstance(rng, jax.Array) and jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
+    # A key of the old style, which is not typed, has an axis.
+    if is_typed or np.ndim(rng):
+        return rng  # type: ignore[return-value,unused-ignore]
+    return key_of(rng, name)
 
 
 def mixed_into(key: jax.Array, seed: SupportsIndex, name: str = "seed") -> jax.Array:

@@ -87,6 +87,7 @@ def train(
       init_fn: `init_fn(state)` takes the fresh `TrainState` and returns one, or a variables tree,
         as from `assign_from_checkpoint_fn`. Not called when training resumes.
       save_summaries_secs: Seconds between summaries; None or 0 writes none, and no event files.
+        The numbers among them are written with each log line too.
       save_interval_secs: Seconds between checkpoints.
       max_to_keep: How many of the newest checkpoints to keep.
       contract: What users of the checkpoints need to know (network, image size, class names, ...),

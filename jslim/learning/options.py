@@ -55,3 +55,12 @@ class StepOptions:
                 )
         if (decay := self.moving_average_decay) is not None:
             checks.number(where, "moving_average_decay", decay, above=0, below=1)
+
+    def given_in_words(self) -> list[str]:
+        """The options that are not their defaults: `name=value`."""
+        defaults = {field.name: field.default for field in dataclasses.fields(StepOptions)}
+        return [
+            f"{name}={getattr(self, name)!r:.40}"
+            for name, default in defaults.items()
+            if name not in ("mesh", "variables_to_train") and getattr(self, name) is not default
+        ]

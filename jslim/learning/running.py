@@ -264,12 +264,16 @@ class Run:
             return outputs, should_stop
         # All processes count the same steps, but only `_agree` makes their clocks agree.
         every = self.every_summaries
-        if not (self.must_summarize if every.steps is None else every.is_due(self.step)):
+        is_due = self.must_summarize if every.steps is None else every.is_due(self.step)
+        if not is_due and not self.every_log.is_due(self.step + 1):
             self.state, outputs = self.train_op(self.state, batch)
             return outputs, False
-        self.must_summarize = False
-        self.state, outputs, summaries = self.train_op.summarize(self.state, batch)
-        every.restart()
+        self.state, outputs, summaries = self.train_op.summarize(
+            self.state, batch, only_scalars=not is_due
+        )
+        if is_due:
+            self.must_summarize = False
+            every.restart()
         if summaries:
             write = functools.partial(self.writer.write, self.step + 1, summaries)
             self._do_later("summaries", outputs["loss"], write)

@@ -20,7 +20,7 @@ from jslim.core.global_step import global_step_is
 from jslim.core.model import Model, recorded
 from jslim.core.names import BATCH_STATS, LOSS_WITHOUT_REGULARIZATION, PARAMS
 from jslim.core.run import VariableInfo
-from jslim.core.seeds import key_of
+from jslim.core.seeds import as_key
 from jslim.core.trees import check_kept
 from jslim.layers import frozen_batch_norm
 from jslim.layers.recomputing import recompute_elementwise
@@ -31,7 +31,7 @@ from jslim.learning.chain import Update, merged, part
 from jslim.learning.gradients import check_trainable, global_norm
 from jslim.learning.options import StepOptions
 from jslim.learning.state import PyTree, TrainState, moving_averages
-from jslim.summaries import SUMMARIES, Summaries, summaries_due
+from jslim.summaries import SUMMARIES, Summaries, scalars_of, summaries_due
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
@@ -77,12 +77,7 @@ class TrainOp(StepOptions):
             parts.append("before init")
         else:
             parts.append(f"trains {len(self.trained_variables)} of {len(self._infos)} variables")
-        defaults = {field.name: field.default for field in dataclasses.fields(StepOptions)}
-        for name, default in defaults.items():
-            value = getattr(self, name)
-            if name not in ("mesh", "variables_to_train") and value is not default:
-                parts.append(f"{name}={value!r:.40}")
-        return f"<{', '.join(parts)}>"
+        return f"<{', '.join([*parts, *self.given_in_words()])}>"
 
     def _compile(self) -> None:
         is_of_replicas = self.batch_norm_statistics == "replica"
@@ -125,14 +120,14 @@ class TrainOp(StepOptions):
             `sharding_rules` do not fit.
         """
         with self._in_scope():
-            rng, batch = _as_key(rng), jax.tree_util.tree_map_with_path(_as_array, batch)
+            rng, batch = as_key(rng, "rng"), jax.tree_util.tree_map_with_path(_as_array, batch)
             self._shard(rng, batch)
             return self._jitted_init(rng, batch)
 
     def init_shapes(self, rng: jax.Array | int, batch: PyTree) -> TrainState:
         """`init` without computing: the state as `jax.ShapeDtypeStruct`s on the mesh."""
         with self._in_scope():
-            rng = _as_key(rng)
+            rng = as_key(rng, "rng")
             self._shard(rng, batch)
             shapes = self._jitted_init.eval_shape(rng, batch)  # a trace that `init` takes again
         return jax.tree.map(
@@ -185,9 +180,17 @@ class TrainOp(StepOptions):
         """
         return self._run(state, batch, is_due=False)[:2]
 
-    def summarize(self, state: TrainState, batch: PyTree) -> tuple[TrainState, Outputs, Summaries]:
-        """Like `__call__`, and returns the summaries too. It runs the same compiled program."""
-        return self._run(state, batch, is_due=True)
+    def summarize(
+        self, state: TrainState, batch: PyTree, *, only_scalars: bool = False
+    ) -> tuple[TrainState, Outputs, Summaries]:
+        """Like `__call__`, and returns the summaries too. It runs the same compiled program.
+
+        Args:
+          state, batch: As of `__call__`.
+          only_scalars: Leaves out histograms and images, which are then not computed.
+        """
+        state, outputs, found = self._run(state, batch, is_due=not only_scalars)
+        return state, outputs, scalars_of(found) if only_scalars else found
 
     def _run(
         self, state: TrainState, batch: PyTree, *, is_due: bool
@@ -389,12 +392,6 @@ class TrainOp(StepOptions):
             return new
         averages = moving_averages(state, new, self.moving_average_decay)
         return new.replace(ema_params=averages)
-
-
-def _as_key(rng: PyTree) -> jax.Array:
-    is_typed = isinstance(rng, jax.Array) and jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key)
-    # A key of the old style, which is not typed, has an axis.
-    return rng if is_typed or jnp.ndim(rng) else key_of(rng, "rng")
 
 
 def _as_array(path: tuple[object, ...], leaf: PyTree) -> PyTree:

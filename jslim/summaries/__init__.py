@@ -29,6 +29,7 @@ from jslim.summaries._recording import image as image
 from jslim.summaries._recording import image_summary as image_summary
 from jslim.summaries._recording import scalar as scalar
 from jslim.summaries._recording import scalar_summary as scalar_summary
+from jslim.summaries._recording import scalars_of as scalars_of
 from jslim.summaries._recording import summaries_due as summaries_due
 from jslim.summaries._recording import when_due as when_due
 from jslim.summaries._services import MlflowWriter as MlflowWriter

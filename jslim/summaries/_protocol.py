@@ -103,8 +103,7 @@ class RowWriter(NullWriter):
         for entry in found:
             if entry.kind == "scalar":
                 self.scalar(step, entry.tag, entry.value)
-        if others:
-            self._end_row()
+        if others:  # which do not end the row
             self.put(int(step), {}, others)
 
     def scalar(self, step: SupportsInt, tag: str, value: SupportsFloat) -> None:

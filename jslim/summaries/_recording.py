@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from jslim.core import checks
 from jslim.core.access import collect, frame
 from jslim.core.scopes import unique_op_name
+from jslim.core.trees import PyTree
 
 # The collection of what is recorded.
 SUMMARIES = "summaries"
@@ -65,6 +66,22 @@ class Histogram(NamedTuple):
 Summaries = dict[str, jax.Array | Histogram]
 
 _IS_DUE: contextvars.ContextVar[jax.Array | bool] = contextvars.ContextVar("is_due", default=True)
+
+
+def scalars_of(summaries: Mapping[str, PyTree], path: str = "") -> Summaries:
+    """The scalars among recorded summaries; those that a Model nests have its path in their tags.
+
+    >>> scalars_of({"scalar/loss": 1.0, "image/x/image": 2.0, "net": {"scalar/a": 3.0}})
+    {'scalar/loss': 1.0, 'scalar/net/a': 3.0}
+    """
+    found: Summaries = {}
+    for key, value in summaries.items():
+        kind, _, tag = key.partition("/")
+        if isinstance(value, Mapping):
+            found |= scalars_of(value, f"{path}{key}/")
+        elif kind == "scalar":
+            found[f"scalar/{path}{tag}"] = value
+    return found
 
 
 @contextlib.contextmanager

@@ -47,7 +47,19 @@ def test_evaluations_are_those_of_eval_and_the_best_is_kept(tmp_path, capfd):
     accuracy = re.search(r"eval/Accuracy\[([\d.]+)\]", capfd.readouterr().out)[1]
     assert float(accuracy) == pytest.approx(best["Accuracy"], abs=1e-4)
     assert slim.load(tmp_path / "best").step == best["step"]
-    assert list((tmp_path / "eval").glob("events*"))
+    assert len(list((tmp_path / "eval").glob("events*"))) == 1
+    events = EventAccumulator(str(tmp_path / "eval")).Reload()
+    assert [event.step for event in events.Scalars("Accuracy")] == [5, 10, 15, 20]
+
+
+@pytest.mark.long
+def test_training_and_evaluation_share_their_tags(tmp_path):
+    flags = ["--eval_every=2", "--max_number_of_steps=4", "--log_every_n_steps=1"]
+    assert run(tmp_path, *flags, "--save_summaries_secs=600") == 0
+    for directory, steps in ((tmp_path, [1, 2, 3, 4]), (tmp_path / "eval", [2, 4])):
+        events = EventAccumulator(str(directory)).Reload()
+        for tag in ("Accuracy", "Loss"):
+            assert [event.step for event in events.Scalars(tag)] == steps
 
 
 @pytest.mark.long

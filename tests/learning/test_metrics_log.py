@@ -4,8 +4,10 @@ import csv
 import shutil
 
 import pytest
-from test_loop import BATCH, simple_op
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_loop import BATCH, simple_loss, simple_op
 
+import jslim as slim
 from jslim import checkpoints, learning
 from jslim.summaries import NullWriter, read_rows
 
@@ -86,3 +88,26 @@ def test_what_is_no_writer_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"^train: report_to must be writers of summaries"):
         train(tmp_path, 1, report_to=[print])
     assert not (tmp_path / "0").exists()
+
+
+def test_log_lines_have_the_numbers_that_the_model_records_and_no_step_is_compiled_for_them(
+    tmp_path,
+):
+    def loss(batch):
+        slim.summary.scalar("mean", batch["x"].mean())
+        slim.summary.histogram("x", batch["x"])
+        return simple_loss(batch)
+
+    train_op = simple_op(loss)
+    learning.train(
+        train_op, [BATCH] * 9, tmp_path, number_of_steps=6, log_every_n_steps=2,
+        save_summaries_secs=None, save_summaries_steps=3,
+    )  # fmt: skip
+    rows = list(read_rows(tmp_path / "metrics.jsonl"))
+    assert [(row["step"], row["mean"], "total_loss" in row) for row in rows] == [
+        (1, 1.0, False), (2, 1.0, True), (4, 1.0, True), (6, 1.0, True)
+    ]  # fmt: skip
+    assert train_op._jitted_step._cache_size() == 1
+    events = EventAccumulator(str(tmp_path), {"histograms": 0}).Reload()  # of all steps
+    assert [event.step for event in events.Histograms("x")] == [1, 4]
+    assert [event.step for event in events.Scalars("mean")] == [1, 2, 4, 6]
