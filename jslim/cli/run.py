@@ -15,6 +15,7 @@ from jslim.cli import flagfiles, helping, pipes
 from jslim.cli.commands import summary_of
 from jslim.cli.flags import DROPPED, C, UsageError, config_of, flag_values
 from jslim.core.text import printable
+from jslim.host.terminals import wrapped
 
 # Faults of the input, which their messages explain; other errors keep their traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
@@ -125,10 +126,10 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class _PrintableFormatter(logging.Formatter):
-    """Escapes all that a terminal would take for a command."""
+    """Escapes all that a terminal would take for a command, and breaks lines between words."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), keep="\n\t")
+        return wrapped(printable(super().format(record), keep="\n\t"), sys.stderr)
 
 
 def _log_to_stderr() -> None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TextIO
 
+from jslim.host.terminals import is_terminal, width_of
+
 _ERASE = "\r\x1b[2K"
 _MARGIN = 2  # columns from one field to the next
 _SHORT_SECS = 0.05
@@ -40,11 +42,7 @@ def find_screen(stream: TextIO | None, lock: Lock) -> Screen | None:
     """The terminal behind the stream, or the notebook; None for pipes, files and dumb terminals."""
     if is_notebook():
         return _Cell()
-    try:
-        is_terminal = stream is not None and stream.isatty()
-    except (AttributeError, ValueError):  # it is no whole file, or closed
-        return None
-    if stream is None or not is_terminal or os.environ.get("TERM") in ("dumb", "unknown"):
+    if stream is None or not is_terminal(stream) or os.environ.get("TERM") in ("dumb", "unknown"):
         return None
     return _Row(stream, lock)
 
@@ -150,7 +148,7 @@ class _Row:
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
-        width = self._width() - 1  # in the last column some terminals begin a new row
+        width = width_of(self._stream) - 1  # in the last column some terminals begin a new row
         head, *rest = fitting(fields, width)
         room = width - _columns([head, *rest]) - _MARGIN
         bar = None
@@ -164,13 +162,6 @@ class _Row:
                     self._console.print(" " * _MARGIN, **options)
                     self._console.print(part, **options)
         return captured.get()
-
-    def _width(self) -> int:
-        try:
-            # rich would ask the standard input first, and believe the variable COLUMNS.
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
 
 
 class _Above:
@@ -194,11 +185,7 @@ class _Above:
 def _redirected(name: str, row: _Row) -> Iterator[None]:
     """Has `sys.stdout` or `sys.stderr`, if a terminal, and its handlers write above the row."""
     stream = getattr(sys, name)
-    try:
-        is_terminal = stream.isatty()
-    except (AttributeError, ValueError):
-        is_terminal = False
-    if not is_terminal:
+    if not is_terminal(stream):
         yield
         return
     above: Any = _Above(stream, row)

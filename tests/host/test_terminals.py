@@ -1,0 +1,46 @@
+"""Lines that are written to a terminal fit it."""
+
+import fcntl
+import io
+import os
+import pty
+import struct
+import termios
+
+import pytest
+
+from jslim.host.terminals import is_terminal, width_of, wrapped
+
+DONE = "done at step 4 of 4 after 2.0 s: loss 0.5561, saved in a/long-directory/name"
+
+
+@pytest.fixture
+def screen():
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with open(theirs, "w") as stream:
+        yield stream
+    os.close(ours)
+
+
+def test_a_line_that_is_too_wide_is_broken_between_words(screen):
+    assert width_of(screen) == 40
+    assert wrapped(DONE, screen).split("\n") == [
+        "done at step 4 of 4 after 2.0 s: loss",
+        "  0.5561, saved in",
+        "  a/long-directory/name",
+    ]
+    assert wrapped("x y" + "x" * 37, screen) == "x y" + "x" * 37
+    assert wrapped(f"{'x' * 50} y\n\nz", screen) == f"{'x' * 50}\n  y\n\nz"
+
+
+def test_commands_to_copy_stay_whole(screen):
+    command = "  jslim eval --dataset_name=digits --checkpoint_path=runs/digits"
+    assert wrapped(f"to evaluate it:\n{command}", screen) == f"to evaluate it:\n{command}"
+
+
+def test_what_is_no_terminal_gets_the_lines_as_they_are(screen):
+    assert wrapped(DONE, io.StringIO()) == wrapped(DONE, None) == DONE
+    screen.close()
+    assert not is_terminal(screen)
+    assert wrapped(DONE, screen) == DONE
