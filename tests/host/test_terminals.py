@@ -11,7 +11,7 @@ import pytest
 
 from jslim.host.terminals import is_terminal, width_of, wrapped
 
-DONE = "done at step 4 of 4 after 2.0 s: loss 0.5561, saved in a/long-directory/name"
+DONE = "done at step 4 of 4 after 2.0 s: loss 0.5561, saved in another/long-directory/name"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_a_line_that_is_too_wide_is_broken_between_words(screen):
     assert wrapped(DONE, screen).split("\n") == [
         "done at step 4 of 4 after 2.0 s: loss",
         "  0.5561, saved in",
-        "  a/long-directory/name",
+        "  another/long-directory/name",
     ]
     assert wrapped("x y" + "x" * 37, screen) == "x y" + "x" * 37
     assert wrapped(f"{'x' * 50} y\n\nz", screen) == f"{'x' * 50}\n  y\n\nz"
