@@ -18,8 +18,8 @@ install: $(VENV)/.installed
 
 # CONSTRAINTS holds the tested versions; empty means the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+INSTALL = $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: jslim needs Python 3.11 or later with its modules venv \
 	and ensurepip, and none was found; install one, or give it: make $(MAKECMDGOALS) PYTHON=PATH"; \
@@ -34,9 +34,10 @@ $(VENV)/.installed-docs $(VENV)/.installed-full: $(VENV)/.installed-%: $(VENV)/.
 
 # Made in this order: the first one says what the next ones take their time for.
 train: announce-train install
-	$(BIN)/python train.py --dataset_name=digits --model_name=lenet --train_dir=$(RUNS)/digits \
-	  --train_image_size=8 --batch_size=32 --max_number_of_steps=1500 --optimizer=momentum \
-	  --learning_rate=0.02 --learning_rate_decay_type=polynomial --num_epochs_per_decay=33 \
+	$(BIN)/python train.py --dataset_name=digits --model_name=lenet \
+	  --train_dir=$(RUNS)/digits --train_image_size=8 --batch_size=32 \
+	  --max_number_of_steps=1500 --optimizer=momentum --learning_rate=0.02 \
+	  --learning_rate_decay_type=polynomial --num_epochs_per_decay=33 \
 	  --weight_decay=0.0005 --log_every_n_steps=50 --eval_every=500
 
 announce-train:
