@@ -88,6 +88,24 @@ LABELS = {
         "sparse_softmax_cross_entropy: labels must be in [0, 3), got 3 at [1]; fix the labels, "
         "give the network more classes, or give such examples weight 0",
     ),
+    "changed_before_the_loss": (
+        lambda: slim.learning.train(
+            train_op(lambda labels: jnp.where(labels == 255, 0, labels) - 1),
+            [batch([255, 3])],
+            number_of_steps=1,
+        ),
+        "train: the loss of step 1 is nan; training stopped, nothing was saved; "
+        "sparse_softmax_cross_entropy: labels must be in [0, 3), got -1 at [0]; fix the labels, ",
+    ),
+    "map_in_training": (
+        lambda: slim.learning.train(
+            train_op(of_maps=True),
+            [{"image": np.ones((2, 4, 4, 3)), "label": label_map()}],
+            number_of_steps=1,
+        ),
+        "train: the loss of step 1 is nan; training stopped, nothing was saved; "
+        "sparse_softmax_cross_entropy: labels must be in [0, 3), got 7 at [1, 2, 3]; fix the ",
+    ),
     "other_nan_in_training": (
         lambda: slim.learning.train(
             train_op(), [batch([1, 2], image=np.full((2, 4), np.nan, np.float32))],
@@ -113,10 +131,17 @@ def batch(labels, image=None):
     }
 
 
-def train_op():
+def label_map():
+    labels = np.zeros((2, 4, 4), int)
+    labels[1, 2, 3] = 7
+    return labels
+
+
+def train_op(change=lambda labels: labels, *, of_maps=False):
     def loss(batch):
-        logits = slim.linear(batch["image"], 3)
-        return slim.losses.sparse_softmax_cross_entropy(logits, batch["label"])
+        images = batch["image"]
+        logits = slim.conv2d(images, 3, 1) if of_maps else slim.linear(images, 3)
+        return slim.losses.sparse_softmax_cross_entropy(logits, change(batch["label"]))
 
     return slim.learning.create_train_op(loss, optax.sgd(0.1))
 

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
+from jslim.core import checks
 from jslim.core.other_names import meant_argument
 
 P = ParamSpec("P")
@@ -80,12 +81,17 @@ def _usage(signature: inspect.Signature) -> str:
     return f"({', '.join([*needed, *(['...'] if has_more else [])])})"
 
 
-def explained(function: Callable[P, T], where: str = "") -> Callable[P, T]:
+def explained(
+    function: Callable[P, T], where: str = "", *, are_checked: bool = False
+) -> Callable[P, T]:
     """The function, with errors that explain a call whose arguments do not fit.
+
+    An argument that is annotated as a switch, a number or a text must be one.
 
     Args:
       function: Any function. Other errors of it pass.
       where: Its name in errors; default `function.__name__`.
+      are_checked: Whether the function checks such arguments itself.
 
     >>> scaled = explained(lambda inputs, factor=1.0: factor * inputs, "scaled")
     >>> scaled(factor=2.0)
@@ -93,9 +99,14 @@ def explained(function: Callable[P, T], where: str = "") -> Callable[P, T]:
     TypeError: scaled: inputs is missing; call it as scaled(inputs, ...)
     """
     name, signature = where or function.__name__, inspect.signature(function)
+    placed = [p.name for p in signature.parameters.values() if p.kind in _BY_POSITION]
+    kinds = {} if are_checked else checks.annotated(signature.parameters.values())
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for argument, value in (*zip(placed, args, strict=False), *kwargs.items()):
+            if argument in kinds:
+                checks.fits(name, argument, value, kinds[argument])
         try:
             return function(*args, **kwargs)
         except TypeError:

@@ -38,6 +38,8 @@ from jslim.variables import model_variable
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., object])
 
+_NAMING = {"scope", "name"}  # arguments that are needed before there is a `Call`
+
 # The ops that compute in the dtype of their argument `dtype`.
 COMPUTING_OPS: list[Callable[..., jax.Array]] = []
 
@@ -76,21 +78,36 @@ class Call:
         self.dtype: np.dtype  # of the computation; known after `floating` or `exact`
         self.result_dtype: np.dtype | None = None  # if it is another one
 
-    def check(self, functions: Mapping[str, checks.Kind], defaults: Defaults | None) -> None:
+    def check(
+        self,
+        functions: Mapping[str, checks.Kind],
+        annotated: Mapping[str, checks.Annotated],
+        defaults: Defaults | None,
+    ) -> None:
         """Refuses arguments of a wrong type.
 
         Args:
           functions: Those that are functions.
+          annotated: Those that are switches, numbers or texts.
           defaults: Those that an arg_scope may have set.
         """
+        given: Mapping[str, object] = self._given
+
+        def name_of(argument: str) -> str:
+            if defaults and argument in defaults and defaults[argument] is given.get(argument):
+                return f"{argument}, set by the arg_scope at {defaults.sites[argument]},"
+            return argument
+
         for argument, kind in functions.items():
-            value, name = self._given.get(argument), argument
-            if defaults and argument in defaults and defaults[argument] is value:
-                name = f"{argument}, set by the arg_scope at {defaults.sites[argument]},"
-            checks.function_of(self.where, name, value, kind)
+            checks.function_of(self.where, name_of(argument), given.get(argument), kind)
         if (params := self._given.get("normalizer_params")) is not None:
             accepted = "a dict {argument: value}"
             checks.instance(self.where, "normalizer_params", params, Mapping, accepted)
+        for argument in annotated.keys() & given.keys():
+            checks.fits(self.where, name_of(argument), given[argument], annotated[argument])
+        for argument in ("dtype", "param_dtype"):
+            if (dtype := given.get(argument)) is not None:
+                checks.floating_dtype(self.where, argument, cast(DTypeLike, dtype))
         _common.static_bool(self.where, "trainable", self._given.get("trainable", True))
 
     def floating(self, inputs: ArrayLike) -> jax.Array:
@@ -116,7 +133,8 @@ class Call:
     def find_channels(self, array: jax.Array, rank: Rank = IMAGES) -> int:
         """The axis of the channels, by `data_format`."""
         if (data_format := self._given.get("data_format")) is not None:
-            keras = {"channels_last": rank.last, "channels_first": rank.first}.get(data_format)
+            names = {"channels_last": rank.last, "channels_first": rank.first}
+            keras = names.get(str(data_format))
             hint = f"Keras's {data_format!r} is {keras!r}" if keras else ""
             formats = (rank.last, rank.first)
             checks.one_of(self.where, "data_format", data_format, formats, hint=hint)
@@ -247,6 +265,12 @@ class layer:
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         shown, compute = self.shown or name, _renamed(body, name)
         functions = checks.kinds_of(p.name for p in parameters)
+        # Sizes, which have no default, and choices are checked by the body.
+        annotated = checks.annotated(
+            p
+            for p in parameters
+            if p.name not in functions and p.default is not p.empty and p.annotation is not str
+        )
 
         @functools.wraps(compute)
         def op(*args: P.args, **kwargs: P.kwargs) -> jax.Array:
@@ -255,11 +279,13 @@ class layer:
             given = defaults | dict(zip(by_position, args, strict=False)) | kwargs
             default = self.scope if isinstance(self.scope, str) else self.scope(given)
             shared = cast(Shared, given)
+            for argument in _NAMING & annotated.keys() & given.keys():
+                checks.fits(shown, argument, given[argument], annotated[argument])
             if self.names is None:
                 frame(shown)  # for its error, which names the layer
             with self._opened(shared, default) as scope:
                 call = Call(self, f"{shown} at {scope!r}", scope, shared)
-                call.check(functions, context().arg_scope.get(key))
+                call.check(functions, annotated, context().arg_scope.get(key))
 
                 def result() -> jax.Array:
                     return call.finished(compute(call, *args, **kwargs, **self.fixed))  # type: ignore[arg-type]
@@ -272,7 +298,9 @@ class layer:
         text = body.__doc__ or ""
         op.__doc__ = text.format(**vars(self.rank), **self.words) if self.name else text
         op.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": jax.Array}
-        declared = add_arg_scope(op) if self.is_arg_scoped else explained(op, shown)
+        declared = (
+            add_arg_scope(op) if self.is_arg_scoped else explained(op, shown, are_checked=True)
+        )
         key = arg_scope_func_key(declared) if self.is_arg_scoped else ""
         if self.computes_in_dtype:
             COMPUTING_OPS.append(declared)

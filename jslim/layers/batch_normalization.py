@@ -172,10 +172,14 @@ def batch_norm(
             zero_debias_moving_mean=zero_debias_moving_mean,
             updates_collections=has_updates_collections,
         )
-    weights = None if batch_weights is None else jnp.asarray(batch_weights, outputs.dtype)
+    weights = None
+    if batch_weights is not None:
+        weights = checks.numbers_in(call.where, "batch_weights", batch_weights, outputs.dtype)
     if weights is not None:
         of = ", one weight for each example"
         checks.shape(call.where, "batch_weights", weights, outputs.shape[:1], of=of)
+    if adjustment is not None:
+        checks.function(call.where, "adjustment", adjustment, "of the shape of the inputs")
     limits = _checked_limits(call.where, renorm_clipping)
     names = (*_PARAMETERS, "moving_mean", "moving_variance")
     initializers = by_name(call.where, "param_initializers", param_initializers, names)

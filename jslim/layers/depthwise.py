@@ -168,7 +168,7 @@ def separable_convolution2d(
         return outputs
     num_outputs = _common.check_num_outputs(call.where, num_outputs)
     shape = (1, 1, channels * multiplier, num_outputs)
-    initializer = pointwise_initializer or weights_initializer
+    initializer = weights_initializer if pointwise_initializer is None else pointwise_initializer
     weights = call.parameter("pointwise_weights", shape, initializer, weights_regularizer)
     pixels = call.windows(outputs, 1, 1, "VALID")
     return _lowering.convolve(outputs, weights, pixels)

@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jslim.core import checks
+from jslim.core.arguments import explained
 from jslim.initializers import constant_initializer
 from jslim.layers import _common
 from jslim.layers._frame import Call, layer
@@ -109,6 +110,7 @@ def spatial_softmax(
     return lax.reshape(means, (batch, channels * 2))
 
 
+@explained
 def poincare_normalize(
     x: jax.Array, axis: int | Sequence[int] = 1, epsilon: float = 1e-5, name: str | None = None
 ) -> jax.Array:
@@ -128,13 +130,17 @@ def poincare_normalize(
 
     Raises:
       TypeError: `x` is not floating point.
+      ValueError: There is no such axis.
 
     >>> poincare_normalize(jnp.array([[0.0, 4.0], [0.25, 0.0]]), epsilon=0.5).tolist()
     [[0.0, 0.5], [0.25, 0.0]]
     """
     del name
-    array = _common.as_floating("poincare_normalize", x)
-    square = jnp.sum(lax.square(array), axis, keepdims=True)
+    op = "poincare_normalize"
+    array = _common.as_floating(op, x)
+    given = axis if isinstance(axis, Sequence) else [axis]
+    axes = tuple(checks.axis(op, "axis", one, array) for one in given)
+    square = jnp.sum(lax.square(array), axes, keepdims=True)
     # The length has a least value: the gradient is finite at zero, where that of TF-Slim is not.
     length = lax.rsqrt(lax.max(square, lax.full_like(square, epsilon * epsilon)))
     share = lax.min(lax.mul(length, lax.full_like(length, 1 - epsilon)), lax.full_like(length, 1))
@@ -173,6 +179,7 @@ def _scale_gradient_jvp(
     return array, tangents[0] * multiplier
 
 
+@explained
 def bucketize(
     input_tensor: jax.Array, boundaries: Sequence[float], name: str | None = None
 ) -> jax.Array:
@@ -193,10 +200,11 @@ def bucketize(
     [0, 1, 1, 2, 3]
     """
     del name
+    checks.numbers_in("bucketize", "boundaries", boundaries)
     limits = np.asarray(boundaries, np.float32)
     if limits.ndim != 1 or (np.diff(limits) < 0).any():
         raise ValueError(
             f"bucketize: boundaries must be a list in ascending order, got {list(boundaries)}"
         )
-    values = jnp.asarray(input_tensor).astype(jnp.float32)
+    values = checks.numbers_in("bucketize", "input_tensor", input_tensor, jnp.float32)
     return jnp.searchsorted(limits, values, side="right", method="compare_all").astype(jnp.int32)

@@ -5,10 +5,12 @@ random state.
 """
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jslim.core import checks
@@ -59,10 +61,11 @@ def dropout(
     """
     outputs = call.floating(inputs)
     is_array = isinstance(keep_prob, jax.Array)
-    if not is_array and not 0 < keep_prob <= 1:
+    is_number = isinstance(keep_prob, numbers.Real) or np.shape(keep_prob) == ()
+    if not is_number or (not is_array and not 0 < keep_prob <= 1):
         raise ValueError(
             f"{call.where}: keep_prob is the probability of keeping, above 0 and at most 1, got "
-            f"{keep_prob}"
+            f"{keep_prob!r}"
         )
     is_random = _common.static_bool(call.where, "is_training", is_training)
     if not is_random or (not is_array and keep_prob == 1):

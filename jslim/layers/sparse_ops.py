@@ -14,6 +14,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core.arg_scope import add_arg_scope
+from jslim.core.arguments import explained
 from jslim.layers import _common, utils
 from jslim.layers._types import Names
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @add_arg_scope
+@explained
 def dense_to_sparse(
     tensor: jax.Array,
     eos_token: float = 0,
@@ -74,7 +76,8 @@ def dense_to_sparse_tensor(
     >>> dense_to_sparse_tensor(jnp.array([[7, 0], [0, 9]]), nse=2).data.tolist()
     [7, 9]
     """
-    array = jnp.asarray(dense_tensor)
+    array = checks.numbers_in("dense_to_sparse", "tensor", dense_tensor)
+    checks.rank("dense_to_sparse", "tensor", array, "[..., length]")
     ignored = jnp.asarray(0 if ignore_value is None else ignore_value, array.dtype)
     return _entries(array, array != ignored, nse)
 

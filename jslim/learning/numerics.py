@@ -45,14 +45,17 @@ def first_nonfinite(quantities: Mapping[str, jax.Array]) -> jax.Array:
 
 
 def labels_of(batch: PyTree) -> PyTree:
-    """A batch whose arrays with more than one number an example are replaced by their shapes.
+    """A batch whose arrays are replaced by their shapes, but for labels and weights.
 
-    What is left are labels and weights, which take little memory.
+    Those have one number an example, or a map of whole numbers, as for segmentation.
     """
 
     def kept(leaf: PyTree) -> PyTree:
         shape = np.shape(leaf)
-        return leaf if shape[1:] in ((), (1,)) else jax.ShapeDtypeStruct(shape, leaf.dtype)
+        is_map = len(shape) == 3 or (len(shape) == 4 and shape[-1] == 1)
+        if shape[1:] in ((), (1,)) or (is_map and jnp.issubdtype(leaf.dtype, jnp.integer)):
+            return leaf
+        return jax.ShapeDtypeStruct(shape, jax.typeof(leaf).dtype)
 
     return jax.tree.map(kept, batch)
 
@@ -61,7 +64,8 @@ def fault_of_labels(function: Callable[[PyTree], object], labels: PyTree) -> str
     """The error that a loss function has for the labels of a batch; `''` for none.
 
     A compiled step can raise nothing for a label that is out of range: its loss is NaN. So the
-    function is traced once more with the labels as known values, and nothing is computed.
+    function is traced once more with the labels as known values. What it computes of them alone,
+    such as `jnp.where(labels == 255, 0, labels)`, is computed, and nothing else.
 
     Args:
       function: The loss function.
@@ -84,7 +88,8 @@ def fault_of_labels(function: Callable[[PyTree], object], labels: PyTree) -> str
         return function(jax.tree.unflatten(structure, whole))
 
     try:
-        jax.eval_shape(with_values, described)
+        with jax.ensure_compile_time_eval():
+            jax.eval_shape(with_values, described)
     except ValueError as error:
         return str(error)
     return ""

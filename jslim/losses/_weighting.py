@@ -42,7 +42,9 @@ def as_pair(op: str, **arguments: Values) -> tuple[jax.Array, jax.Array]:
 def as_weights(op: str, weights: Values, shape: tuple[int, ...]) -> jax.Array:
     """Weights in float32 with as many axes as `shape`, each of that length or of length 1."""
     hint = "give 1.0 to weigh every element alike"
-    weights = jnp.asarray(checks.given(op, "weights", weights, hint), jnp.float32)
+    weights = checks.numbers_in(
+        op, "weights", checks.given(op, "weights", weights, hint), jnp.float32
+    )
     given = weights.shape
     while len(given) > len(shape) and given[-1] == 1:
         given = given[:-1]

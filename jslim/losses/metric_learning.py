@@ -248,7 +248,7 @@ def _shared_classes(op: str, labels: Values, batch: int) -> jax.Array:
     )
     arrays = (jax.Array, np.ndarray)
     checks.instance(op, "sparse_labels", labels, arrays, accepted, "make one of those")
-    array = jnp.asarray(labels)
+    array = checks.numbers_in(op, "sparse_labels", labels)
     hint = "class numbers go into a list, one array for each pair"
     if array.ndim != 2 or len(array) != batch:
         accepted = f"[batch, num_classes] with a batch of {batch}"
@@ -272,7 +272,8 @@ def _shared_ids(op: str, labels: Sequence[ArrayLike], batch: int) -> jax.Array:
     rows = []
     for index, given in enumerate(labels):
         is_empty = isinstance(given, (list, tuple)) and not given
-        row = jnp.asarray(given, jnp.int32 if is_empty else None)
+        kind = jnp.int32 if is_empty else None
+        row = checks.numbers_in(op, f"sparse_labels[{index}]", given, kind)
         if row.ndim != 1 or not jnp.issubdtype(row.dtype, jnp.integer):
             raise TypeError(
                 f"{op}: a list of sparse_labels must hold 1-D integer arrays of class numbers, got "

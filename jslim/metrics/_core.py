@@ -7,7 +7,6 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -102,8 +101,10 @@ class Metric(NamedTuple):
                 selected = (selected,)
             return self.update(state, *selected, weights=weights)
 
+        is_own = getattr(select, "__module__", "").startswith("jslim.")
+        update.__dict__.update(__signature__=_signature_on(select), has_numbers=is_own)
         name = getattr(select, "__name__", type(select).__name__)
-        return _named(self._replace(update=update), f"{self!r}.on({name})")
+        return with_name(self._replace(update=update), f"{self!r}.on({name})")
 
     def psum(self, state: State, axis_name: Hashable) -> State:
         """Merges the states of all devices along a mapped axis, as `lax.psum` adds numbers.
@@ -205,6 +206,7 @@ def metric(
     signature = inspect.signature(constructor)
     _, *parameters = signature.parameters.values()
     signature = signature.replace(parameters=parameters)
+    kinds = checks.annotated(parameters)
 
     def data_given(what: str) -> TypeError:
         return TypeError(
@@ -223,8 +225,10 @@ def metric(
             are_lists = any(isinstance(argument, (list, tuple)) for argument in args)
             raise data_given("a list") if are_lists else error
         given = signature.bind(*args, **kwargs).arguments
+        for argument in kinds.keys() & given.keys():
+            checks.fits(name, argument, given[argument], kinds[argument])
         shown = ", ".join(f"{argument}={value!r:.40}" for argument, value in given.items())
-        return _named(constructor(name, *args, **kwargs), f"{name}({shown})")
+        return with_name(constructor(name, *args, **kwargs), f"{name}({shown})")
 
     declared.__signature__ = signature  # type: ignore[attr-defined]
     declared.__name__ = declared.__qualname__ = name
@@ -233,11 +237,28 @@ def metric(
     return declared
 
 
-def _named(metric: Metric, name: str) -> Metric:
+def _signature_on(select: Callable[..., object]) -> inspect.Signature:
+    """The signature of an `update` whose data `select` takes."""
+    state = inspect.Parameter("state", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
+    try:
+        data = [p for p in inspect.signature(select).parameters.values() if p.name != "weights"]
+    except (TypeError, ValueError):  # a function of C
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        data = [inspect.Parameter(kind.name.lower(), kind) for kind in kinds]
+    if any(p.kind is inspect.Parameter.POSITIONAL_ONLY for p in data):
+        state = state.replace(kind=inspect.Parameter.POSITIONAL_ONLY)
+    parameters = [state, *data, weights]
+    return inspect.Signature(sorted(parameters, key=lambda p: p.kind))
+
+
+def with_name(metric: Metric, name: str) -> Metric:
     """The metric with a name, for its `repr` and for errors about what `update` is given."""
     function, where = metric.update, f"{name}.update"
     signature = inspect.signature(function)
     _, *names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    # What a user's function selects from may be anything.
+    has_numbers: bool = getattr(function, "has_numbers", True)
 
     @functools.wraps(function)
     def update(state: State, *data: Any, **named: Any) -> State:
@@ -247,7 +268,8 @@ def _named(metric: Metric, name: str) -> Metric:
             if (error := misfit(where, signature, (state, *data), named)) is not None:
                 raise error from None
             for argument, value in (*zip(names, data, strict=False), *named.items()):
-                if isinstance(value, (np.ndarray, list, dict)):
+                is_left_out = value is None and argument == "weights"
+                if has_numbers and not is_left_out and not isinstance(value, jax.Array):
                     checks.numbers_in(where, argument, value)
             raise
 
@@ -352,4 +374,4 @@ def _aggregate(where: str, metrics: Mapping[Key, Metric]) -> Metric:
         return {key: metric.merge(a[key], b[key]) for key, metric in metrics.items()}
 
     parts = ", ".join(f"{key!r}: {one!r}" for key, one in metrics.items())
-    return _named(Metric(init, update, finalize, merge), f"{where}({{{parts}}})")
+    return with_name(Metric(init, update, finalize, merge), f"{where}({{{parts}}})")

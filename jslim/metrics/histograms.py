@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from jslim.core import checks, reprs
 from jslim.metrics import _accumulators as accumulators
-from jslim.metrics._core import Metric, Value, labels_first, metric
+from jslim.metrics._core import Metric, Value, labels_first, metric, with_name
 from jslim.metrics._decisions import count_rejected
 from jslim.metrics._inputs import weight_of_each
 from jslim.metrics._thresholds import EPSILON, scored_metric
@@ -153,7 +153,8 @@ def auc_using_histogram(
         y = jnp.cumsum(y_steps)
         return jnp.sum(x_steps * (y + jnp.pad(y[:-1], (1, 0))) / 2)
 
-    of_labels = _histogram_metric(where, nbins, bin_of, value, are_probabilities=False)
+    bins = _histogram_metric(where, nbins, bin_of, value, are_probabilities=False)
+    of_labels = with_name(bins, f"{where}()")
 
     def update(state: HistogramState, *data: ArrayLike, **named: ArrayLike) -> HistogramState:
         for name, other in (("boolean_labels", "labels"), ("scores", "predictions")):

@@ -9,6 +9,9 @@ The text after the semicolon is `hint`: what to do. `refusal` makes such an erro
 only one place has.
 """
 
+from jslim.core.checks._annotated import Annotated as Annotated
+from jslim.core.checks._annotated import annotated as annotated
+from jslim.core.checks._annotated import fits as fits
 from jslim.core.checks._arrays import Array as Array
 from jslim.core.checks._arrays import axis as axis
 from jslim.core.checks._arrays import floating as floating

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim.core.checks._numbers import whole_number
 from jslim.core.checks._wording import refusal, sentence, shown
 
 Array = jax.Array | np.ndarray
@@ -85,10 +86,11 @@ def axis(where: str, name: str, value: int, array: Array, negative: bool = True)
     1
     """
     least = -array.ndim if negative else 0
-    if not least <= value < array.ndim:
+    whole = whole_number(value)
+    if whole is None or not least <= whole < array.ndim:
         accepted = f"from {least} to {array.ndim - 1} for inputs of shape {array.shape}"
         raise refusal(where, name, accepted, shown(value))
-    return value % array.ndim
+    return whole % array.ndim
 
 
 _UNPACK = "a network function returns (logits, end_points), so unpack it: logits, end_points = ..."
@@ -114,7 +116,12 @@ number, class_names.index('cat')
         got = f"a {type(value).__name__}"
         raise refusal(where, name, "one array", got, _UNPACK, TypeError)
     try:
-        return jnp.asarray(value, dtype)
+        if _holds_none(value):  # which would become NaN
+            raise TypeError
+        array = jnp.asarray(value)
+        if dtype is not None and jnp.iscomplexobj(array) and not jnp.issubdtype(dtype, complex):
+            raise TypeError
+        return array if dtype is None else array.astype(dtype)
     except (TypeError, ValueError) as error:
         held = value
         while isinstance(held, (list, tuple)) and held:
@@ -129,6 +136,14 @@ number, class_names.index('cat')
         elif isinstance(value, np.ndarray):
             got = f"an array of {value.dtype}"
         raise refusal(where, name, "an array of numbers", got, hint, TypeError) from error
+
+
+def _holds_none(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype == object
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_none, value))
+    return value is None
 
 
 def _is_dict(value: object) -> bool:
@@ -164,6 +179,8 @@ def floating_dtype(where: str, name: str, dtype: DTypeLike) -> None:
       TypeError: It is another type.
     """
     try:
+        if isinstance(dtype, (jax.Array, np.ndarray)):
+            raise TypeError
         found = jnp.dtype(dtype)
     except TypeError:
         accepted = "a floating point type such as jnp.bfloat16"

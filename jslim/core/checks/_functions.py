@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 
+from jslim.core.checks._arrays import numbers_in
 from jslim.core.checks._wording import refusal, shown
 from jslim.core.errors import nearest
 
@@ -106,6 +107,8 @@ give slim.l2_regularizer(0.01)
     if value is None or (callable(value) and (kind.is_class or not is_class)):
         return
     if kind.is_value and not isinstance(value, (str, bool, Mapping)):
+        if isinstance(value, (list, tuple)):
+            numbers_in(where, name, value)
         return
     if isinstance(value, type):
         got, hint = f"the class {value.__name__}", f"give an object of it, {value.__name__}(...)"
