@@ -4,14 +4,15 @@
 
 For 1, 2, 4 and 8 devices: how many collectives there are and how many bytes each device puts in,
 with the whole state everywhere and with the state in parts, and memory of a device for the state.
-Nothing is run. docs/scaling.md says what follows from it.
+Nothing is run. docs/scaling.md says what follows from it; how long a step waits for other chips is
+modelled by `benchmarks.aot`.
 """
 
 import math
 import re
 import sys
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,55 +67,6 @@ def bytes_on_a_device(state: Any) -> int:
     )
 
 
-class Network(NamedTuple):
-    """What connects devices: those of one host, or hosts.
-
-    Attributes:
-      bandwidth: Bytes a second that a device sends while it receives as many.
-      latency: Seconds of one message.
-    """
-
-    bandwidth: float
-    latency: float
-
-
-# NVLink of an H100 host (900 GB/s both ways together) and 400 Gb/s InfiniBand for each device; the
-# latencies are assumed.
-HOST = Network(450e9, 3e-6)
-CLUSTER = Network(50e9, 15e-6)
-DEVICES_OF_A_HOST = 8
-
-
-def seconds_of_all_reduce(size: float, num_devices: int) -> float:
-    """Of `size` bytes: inside the hosts, then over them with what is an eighth for each device.
-
-    Each level halves and doubles (Rabenseifner's algorithm): 2 (n - 1) / n of the bytes in
-    2 log2(n) messages.
-    """
-    seconds = 0.0
-    inside = min(num_devices, DEVICES_OF_A_HOST)
-    hosts = num_devices // inside
-    for network, count, share in ((HOST, inside, size), (CLUSTER, hosts, size / inside)):
-        if count > 1:
-            seconds += 2 * (count - 1) / count * share / network.bandwidth
-            seconds += 2 * math.log2(count) * network.latency
-    return seconds
-
-
-def predicted_efficiency(
-    num_devices: int, compute_seconds: float, all_reduces: list[tuple[int, float]]
-) -> float:
-    """The share of a step that is computing, if nothing overlaps: a lower bound.
-
-    Args:
-      num_devices: A power of two.
-      compute_seconds: Of a step of one device.
-      all_reduces: `(number, bytes of each)`.
-    """
-    told = sum(n * seconds_of_all_reduce(size, num_devices) for n, size in all_reduces)
-    return compute_seconds / (compute_seconds + told)
-
-
 def main(arguments: list[str] | None = None) -> None:
     name = (arguments or ["resnet_v1_50"])[0]
     variants = {
@@ -139,14 +91,6 @@ def main(arguments: list[str] | None = None) -> None:
                 f"{bytes_on_a_device(state) / 1e6:.1f} MB of state a device",
                 flush=True,
             )
-    print("predicted for 102.4 MB of gradients, a step of 100 ms, nothing overlapped:")
-    of_replicas = [(1, 102.4e6)]
-    of_all = [*of_replicas, (99, 2e3)]
-    for num_devices in (8, 64, 1024):
-        shares = [predicted_efficiency(num_devices, 0.1, told) for told in (of_all, of_replicas)]
-        print(
-            f"{num_devices} devices: {shares[0]:.1%}, with statistics of replicas {shares[1]:.1%}"
-        )
 
 
 if __name__ == "__main__":

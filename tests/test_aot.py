@@ -11,10 +11,11 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.aot import __main__ as aot
-from benchmarks.aot.costs import Costs, costs_of
+from benchmarks.aot.costs import Costs, Event, costs_of
 from benchmarks.aot.hlo import Program as Hlo
 from benchmarks.aot.hlo import arrays
-from benchmarks.aot.programs import Compiled, Program
+from benchmarks.aot.network import has_model, seconds_of_all_reduce, seconds_of_step
+from benchmarks.aot.programs import Compiled, Program, values_of
 from benchmarks.aot.targets import CHIPS, Target
 
 V5E, H100 = CHIPS["v5e"], CHIPS["h100"]
@@ -51,6 +52,18 @@ def test_a_product_and_what_it_reads_and_writes():
     assert costs.num_bytes >= 4 * (64 * 256 + 256 * 128 + 64 * 128)
     assert costs.seconds == pytest.approx(costs.num_bytes / V5E.bandwidth)
     assert costs.bytes_seconds == costs.seconds
+
+
+def test_of_a_flat_array_that_is_cut_only_the_cut_is_read():
+    text = """\
+HloModule step, is_scheduled=true
+
+ENTRY %main (a: f32[1024]) -> f32[16] {
+  %a = f32[1024]{0} parameter(0)
+  ROOT %cut = f32[16]{0} slice(%a), slice={[32:48]}
+}
+"""
+    assert costs_of(Hlo(text), H100).num_bytes == 2 * 4 * 16
 
 
 def test_donated_leaves_are_counted():
@@ -121,6 +134,8 @@ ENTRY %main (x: bf16[8,14,14,32], k: bf16[64,3,3,32], ct: bf16[8,14,14,64]) -> b
   %input = (bf16[8,14,14,32]{3,2,1,0}, u8[0]{0}) custom-call(%ct, %k), window={size=3x3 pad=1_1x1_1}, dim_labels=b01f_o01i->b01f, custom_call_target="__cudnn$convBackwardInput"
   %filter = (bf16[64,3,3,32]{3,2,1,0}, u8[0]{0}) custom-call(%x, %ct), window={size=3x3 pad=1_1x1_1}, dim_labels=b01f_o01i->b01f, custom_call_target="__cudnn$convBackwardFilter"
   %gather = (bf16[16]{0}, bf16[128]{0}) all-gather-start(%x), dimensions={0}
+  %done = bf16[128]{0} all-gather-done(%gather)
+  %sum = f32[4]{0} all-reduce-start(%x), backend_config={"collective_backend_config":{"is_sync":true}}
   ROOT %got = bf16[64,3,3,32]{3,2,1,0} get-tuple-element(%filter), index=0
 }
 """
@@ -143,7 +158,69 @@ def test_a_gpus_convolutions_are_counted_forward_and_back():
     costs = costs_of(Hlo(GPU), H100)
     assert costs.flops == 3 * 2 * 8 * 14 * 14 * 64 * 9 * 32
     assert list(costs.convolutions.items()) == [("bf16 x bf16 -> bf16", 3)]
-    assert costs.sent_bytes == {("all-gather", "bf16", True): 256}
+    assert costs.sent_bytes == {("all-gather", "bf16", True): 256, ("all-reduce", "f32", False): 16}
+
+
+def test_a_timeline_has_operations_and_collectives_in_the_compilers_order():
+    def told(text, chip):
+        timeline = costs_of(Hlo(text), chip).timeline
+        return [(e.kind, e.name, e.size) for e in timeline if e.kind != "compute"]
+
+    joined = "async-collective-start.3"
+    assert told(TPU, V5E) == [
+        ("start", joined, 8192),
+        ("done", joined, 0),
+        ("both", "fusion.6", 8192),
+    ]
+    images = 2 * 8 * 14 * 14 * 32
+    assert told(GPU, H100) == [
+        ("start", "gather", images),
+        ("done", "gather", 0),
+        ("start", "sum", images),
+    ]
+    costs = costs_of(Hlo(TPU), V5E)
+    assert sum(event.seconds for event in costs.timeline) >= 7 / V5E.clock
+
+
+def test_operations_beside_a_collective_hide_it():
+    target = Target("h100:1x1x8")
+    spent = seconds_of_all_reduce(1e9, target)
+    beside, after = Event("compute", seconds=0.75 * spent), Event("compute", seconds=2.0)
+    start, done = Event("start", "a", collective="all-reduce", size=10**9), Event("done", "a")
+    both = dataclasses.replace(start, kind="both")
+
+    def waited(*timeline):
+        whole, computing = seconds_of_step(timeline, target)
+        return (whole - computing) / spent
+
+    assert waited(start, beside, done, after) == pytest.approx(0.25)
+    assert waited(start, done, beside, after) == pytest.approx(1.0)
+    assert waited(start, after, done) == 0
+    # The network takes one after the other.
+    second, its_end = dataclasses.replace(start, name="b"), Event("done", "b")
+    assert waited(start, second, beside, done, its_end) == pytest.approx(1.25)
+    # Sums are scattered and gathered, each of which takes half.
+    assert waited(both, beside) == pytest.approx(1.0)
+    assert waited(dataclasses.replace(both, collective="all-gather"), beside) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("h100:1x1x8", 2 * 7 / 8 * 1e8 / 450e9 + 6 * 3e-6),
+        ("h100:1x8x8", 2 * 7 / 8 * (1e8 / 450e9 + 1e8 / 8 / 50e9) + 6 * 3e-6 + 6 * 15e-6),
+        ("v5e:2x2", 3 / 4 * 1e8 / 50e9 + 4e-6),  # a chip has two links to others
+        ("v5e:4x4", 15 / 16 * 1e8 / 50e9 + 12e-6),  # at the ends of lines too
+        ("v5e:16x16", 255 / 256 * 1e8 / 100e9 + 32e-6),  # rings
+    ],
+    ids=["a host", "eight hosts", "a square", "lines", "rings"],
+)
+def test_the_model_of_an_all_reduce_is_its_formula(target, expected):
+    assert seconds_of_all_reduce(1e8, Target(target)) == pytest.approx(expected)
+
+
+def test_one_chip_and_chips_of_unknown_links_have_no_model():
+    assert not any(has_model(Target(name)) for name in ("v5e:1x1", "h100:1x1x1", "v5p:2x2x1"))
 
 
 OURS = aot.Measured(
@@ -205,6 +282,16 @@ def test_without_the_compilers_it_says_so_and_is_content(monkeypatch, capsys):
     )
     assert aot.main(["lenet", "--target=v5e:2x2"]) == 0
     assert "nothing measured, since libtpu cannot be imported" in capsys.readouterr().out
+
+
+def test_options_are_booleans_numbers_or_words():
+    text = "xla_gpu_enable_pipelined_p2p=True,most_shifts_for_max=32,xla_dump_to=a=b"
+    assert values_of(text) == {
+        "xla_gpu_enable_pipelined_p2p": True,
+        "most_shifts_for_max": 32,
+        "xla_dump_to": "a=b",
+    }
+    assert values_of("") == {}
 
 
 @pytest.mark.parametrize("target", ["v9:2x2", "v5e", "h100:8", "v5e:2xa"])

@@ -4,7 +4,7 @@
         [--side=jslim,flax] [--rules=replicated|sharded] [--statistics=global|replica]
         [--accumulation=N] [--reduce-dtype=DTYPE] [--momentum-dtype=DTYPE]
         [--recompute-elementwise] [--recompute-scopes=PATTERN]
-        [--choices=NAME=VALUE,...] [--full] [--largest=N] [--bars]
+        [--choices=NAME=VALUE,...] [--options=NAME=VALUE,...] [--full] [--largest=N] [--bars]
 
 No device is needed, only the compilers: `pip install -r requirements-aot.txt`, or `make aot`, which
 also compares all networks with Flax (`--bars`) and fails where one is behind.
@@ -27,6 +27,7 @@ from collections.abc import Iterator
 
 from benchmarks.aot.costs import Costs, costs_of
 from benchmarks.aot.hlo import Program as Hlo
+from benchmarks.aot.network import has_model, seconds_of_step
 from benchmarks.aot.programs import RULES, SIDES, Compiled, Program, compile_program
 from benchmarks.aot.targets import PACKAGES, Target
 
@@ -117,6 +118,13 @@ def show(one: Measured, num_largest: int) -> None:
         kind, dtype, is_async = key
         how = "asynchronous" if is_async else "synchronous"
         print(f"    {count} {kind} of {dtype}, {costs.sent_bytes[key] / 1e6:.1f} MB, {how}")
+    target = Target(one.program.target)
+    if has_model(target):
+        whole, computing = (1e3 * secs for secs in seconds_of_step(costs.timeline, target))
+        print(
+            f"    by the model in network.py {whole:.2f} ms, {whole - computing:.2f} of it waiting "
+            f"for other chips ({computing / whole:.1%} computing)"
+        )
     for secs, num_bytes, flops, name in costs.largest[:num_largest]:
         told = f"{secs * 1e3:8.3f} ms {num_bytes / 1e6:8.1f} MB {flops / 1e9:8.1f} GFLOP"
         print(f"   {told}  {name}")
@@ -185,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--recompute-elementwise", action="store_true", help="of jslim's step")
     parser.add_argument("--recompute-scopes", default="", help="of jslim's step, a pattern")
     parser.add_argument("--choices", default="", help="of jslim's lowering, to try")
+    parser.add_argument("--options", default="", help="of the compiler for jslim's step, to try")
     parser.add_argument("--full", action="store_true", help="a TPU's estimated cycles; minutes")
     parser.add_argument("--largest", type=int, default=0, help="operations to list")
     parser.add_argument("--bars", action="store_true", help="exit with 1 where Flax is ahead")

@@ -16,6 +16,26 @@ _STARTS = ("copy-start", "slice-start", "async-start")  # moves between memory a
 # Operations that name what a fusion is, the first that it holds.
 _KINDS = ("select-and-scatter", "scatter", "reduce-window", "reduce")
 _CUDNN = "__cudnn$conv"
+_JOINED_START, _JOINED_DONE = "async-collective-start", "async-collective-done"
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """One thing of a program in the order that the compiler gave it.
+
+    Attributes:
+      kind: 'compute', or what a collective does: 'start', 'done', 'both' where nothing runs beside.
+      name: Of the collective that starts or is done.
+      seconds: Of computing.
+      collective: Its kind, as 'all-reduce'.
+      size: Bytes of the whole array that the chips reduce or gather.
+    """
+
+    kind: str
+    name: str = ""
+    seconds: float = 0.0
+    collective: str = ""
+    size: int = 0
 
 
 @dataclasses.dataclass
@@ -36,6 +56,7 @@ class Costs:
     largest: list[tuple[float, int, float, str]] = dataclasses.field(default_factory=list)
     cycles: int = 0  # by the compiler's own estimate, where it was run to its end
     num_donated: int = 0
+    timeline: list[Event] = dataclasses.field(default_factory=list)
 
 
 def costs_of(program: Program, chip: Chip) -> Costs:
@@ -49,15 +70,13 @@ def costs_of(program: Program, chip: Chip) -> Costs:
     for computation, operation in program.run():
         if estimate := re.search(r'"estimated_cycles":"(\d+)"', operation.attributes):
             costs.cycles += int(estimate[1])
-        if operation.opcode in _FREE or operation.opcode.endswith("-done"):
-            continue
-        base = operation.opcode.removesuffix("-start")
+        base = operation.opcode.removesuffix("-start").removesuffix("-done")
         if base in COLLECTIVES:
-            _send(costs, base, operation)
+            _send(costs, base, computation, operation)
+        if operation.opcode in _FREE or operation.opcode.endswith("-done") or base in COLLECTIVES:
             continue
         _send_joined(costs, program, operation)
-        operands = {name: computation[name] for name in operation.operands if name in computation}
-        read = [array for each in operands.values() for array in each.results]
+        read = _read(program, computation, operation)
         touched = [*operation.results, *read]
         is_move = operation.opcode in _STARTS
         if is_move:
@@ -83,8 +102,21 @@ def costs_of(program: Program, chip: Chip) -> Costs:
         named = re.search(r'op_name="([^"]*)"', operation.attributes)
         label = f"{kind} {operation.name} {named[1] if named else ''}"
         costs.largest.append((secs, padded, flops, label))
+        spent = int(estimate[1]) / chip.clock if estimate else secs
+        costs.timeline.append(Event("compute", seconds=spent))
     costs.largest.sort(reverse=True)
     return costs
+
+
+def _read(program: Program, computation: dict[str, Operation], operation: Operation) -> list[Array]:
+    """What it reads: its operands, each once; of a flat array that it cuts no more than the cut."""
+    operands = {name: computation[name] for name in operation.operands if name in computation}
+    read = [array for each in operands.values() for array in each.results]
+    inner = {each.opcode for _, each in program.within(operation)} or {operation.opcode}
+    is_cut = "slice" in inner and inner <= {"parameter", "slice", "bitcast"}
+    if is_cut and len(read) == 1 and len(read[0].shape) == 1:
+        return [dataclasses.replace(cut, space=read[0].space) for cut in operation.results]
+    return read
 
 
 def _moved_bytes(operation: Operation) -> int:
@@ -95,12 +127,22 @@ def _moved_bytes(operation: Operation) -> int:
     return min(in_memory, on_chip)
 
 
-def _send(costs: Costs, kind: str, operation: Operation) -> None:
-    is_async = operation.opcode.endswith("-start")
-    arrays = operation.results
-    if is_async and kind != "all-reduce":
-        arrays = arrays[len(arrays) // 2 :]  # operands stand before results
-    _add_sent(costs, kind, arrays, is_async)
+def _send(costs: Costs, kind: str, computation: dict[str, Operation], operation: Operation) -> None:
+    """Counts a collective. GPUs' have a start and an end, also if nothing runs in between."""
+    if operation.opcode.endswith("-done"):
+        costs.timeline.append(Event("done", operation.operands[0]))
+        return
+    has_end = operation.opcode.endswith("-start")
+    results = operation.results
+    read = [each.results for name in operation.operands if (each := computation.get(name))]
+    if has_end and kind != "all-reduce":
+        results = results[len(results) // 2 :]  # operands stand before results
+    is_async = has_end and '"is_sync":true' not in operation.attributes
+    _add_sent(costs, kind, results, is_async)
+    size = max(_size(results), sum(map(_size, read)))
+    costs.timeline.append(
+        Event("start" if has_end else "both", operation.name, collective=kind, size=size)
+    )
 
 
 def _send_joined(costs: Costs, program: Program, operation: Operation) -> None:
@@ -110,10 +152,12 @@ def _send_joined(costs: Costs, program: Program, operation: Operation) -> None:
     """
     if operation.opcode != "fusion":
         return
-    starts = operation.name.startswith("async-collective-start")
-    if not starts and operation.attribute("kind") != "kCustom":
+    starts = operation.name.startswith(_JOINED_START)
+    if operation.name.startswith(_JOINED_DONE):
+        name = operation.name.replace(_JOINED_DONE, _JOINED_START)
+        costs.timeline.append(Event("done", name))
         return
-    if operation.name.startswith("async-collective-done"):
+    if not starts and operation.attribute("kind") != "kCustom":
         return
     inner = [each for _, each in program.within(operation)]
     is_cut = any(each.opcode == "dynamic-slice" for each in inner)
@@ -121,12 +165,19 @@ def _send_joined(costs: Costs, program: Program, operation: Operation) -> None:
         if each.opcode in COLLECTIVES:
             kind = "reduce-scatter" if is_cut and each.opcode == "all-reduce" else each.opcode
             _add_sent(costs, kind, each.results, starts)
+            event = "start" if starts else "both"
+            size = _size(each.results)
+            costs.timeline.append(Event(event, operation.name, collective=kind, size=size))
 
 
 def _add_sent(costs: Costs, kind: str, arrays: tuple[Array, ...], is_async: bool) -> None:
     key = (kind, max(arrays, key=lambda array: array.num_bytes).dtype, is_async)
     costs.collectives[key] += 1
-    costs.sent_bytes[key] += sum(array.num_bytes for array in arrays)
+    costs.sent_bytes[key] += _size(arrays)
+
+
+def _size(arrays: tuple[Array, ...]) -> int:
+    return sum(array.num_bytes for array in arrays)
 
 
 def _kind(program: Program, operation: Operation, multiplies: bool) -> str:

@@ -41,6 +41,7 @@ class Program:
     recompute_elementwise: bool = False
     recompute_scopes: str = ""  # a pattern
     choices: str = ""  # of the lowering, to try: 'most_shifts_for_max=32'
+    options: str = ""  # of the compiler, to try: 'xla_gpu_enable_latency_hiding_scheduler=true'
 
     @property
     def pixels(self) -> int:
@@ -181,11 +182,22 @@ def _choose(choices: str) -> None:
     """Has the lowering choose otherwise on all accelerators, as the text says."""
     from jslim.layers._lowering import _choices
 
-    pairs = (pair.split("=") for pair in choices.split(",") if pair)
-    given = {name: json.loads(value.lower()) for name, value in pairs}
+    given = values_of(choices)
     for platform in ("tpu", "gpu"):
         chosen = _choices.CHOICES[platform]
         _choices.CHOICES[platform] = dataclasses.replace(chosen, **given)
+
+
+def values_of(text: str) -> dict[str, bool | int | str]:
+    """Of 'NAME=VALUE,...'."""
+    pairs = (pair.split("=", 1) for pair in text.split(",") if pair)
+    return {name: _value(value) for name, value in pairs}
+
+
+def _value(text: str) -> bool | int | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return int(text) if text.isdecimal() else text
 
 
 def main(arguments: list[str]) -> None:
@@ -200,9 +212,10 @@ def main(arguments: list[str]) -> None:
     partial = folder / "facts.part"
     partial.write_text(json.dumps(facts))
     partial.rename(folder / "facts.json")
-    dumped = {"xla_dump_to": str(folder), "xla_dump_hlo_as_text": True}
-    is_tpu = Target(program.target).chip.platform == "tpu"
-    compiled = lowered.compile(compiler_options=dumped if is_tpu else None)
+    options = values_of(program.options)
+    if Target(program.target).chip.platform == "tpu":
+        options |= {"xla_dump_to": str(folder), "xla_dump_hlo_as_text": True}
+    compiled = lowered.compile(compiler_options=options or None)
     analysis = compiled.memory_analysis()
     facts["temporaries"] = analysis.temp_size_in_bytes
     (folder / "facts.json").write_text(json.dumps(facts))

@@ -93,8 +93,13 @@ class Target:
         return CHIPS[self.kind]
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """Of a TPU's grid; of GPUs the last is how many a host has."""
+        return tuple(map(int, self.name.partition(":")[2].split("x")))
+
+    @property
     def count(self) -> int:
-        return math.prod(map(int, self.name.partition(":")[2].split("x")))
+        return math.prod(self.sides)
 
     def devices(self) -> np.ndarray:
         """JAX's devices of it, for a mesh; only in a process with `ENVIRONMENT`."""

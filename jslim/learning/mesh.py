@@ -140,3 +140,16 @@ def mean_over(tree: PyTree, axis_name: str, dtype: DTypeLike | None = None) -> P
         return jax.lax.pmax(x, axis_name)
 
     return jax.tree.map(mean, tree)
+
+
+def finished(gradients: PyTree, mesh: Mesh) -> PyTree:
+    """The gradients; on several GPUs none of them can be used before all are there.
+
+    XLA would join a kernel's update with the narrowing of that kernel for the gradient of the layer
+    before. Each sum over the devices then ends before the next gradient begins, with nothing beside
+    it (docs/scaling.md).
+    """
+    if mesh.size == 1:
+        return gradients
+    apart = jax.lax.optimization_barrier
+    return jax.lax.platform_dependent(gradients, cuda=apart, rocm=apart, default=lambda kept: kept)

@@ -324,6 +324,7 @@ class TrainOp(StepOptions):
             if self._gather is not None:
                 shardings = part(self.state_sharding.params, self._trained)
                 gradients = jax.lax.with_sharding_constraint(gradients, shardings)
+            gradients = meshes.finished(gradients, self.mesh)
             update = Update(loss, state, dict(updated.get(SUMMARIES, {})))
             new = self._updated(state, gradients, updated, update if with_summaries else None)
         if self.report_norms:
