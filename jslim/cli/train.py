@@ -23,6 +23,7 @@ from jslim.cli import (
     held_back,
     length,
     outline,
+    pictures,
     preview,
     rates,
     run_config,
@@ -236,6 +237,7 @@ def train(config: TrainConfig) -> None:
             save_summaries_secs=config.save_summaries_secs,
             save_interval_secs=config.save_interval_secs,
             contract=contract,
+            summarize_fn=pictures.of_step,
             on_start=partial(_begin, config, validation, last_step),
             after_step=validation,
             profile_steps=_profile_steps(config),
@@ -349,6 +351,7 @@ def _loss_function(
         images, one_hot = augment(make_rng("augmentation"), batch["image"], one_hot)
         with layers.recompute_scopes(*flags.scopes_of(config.recompute_scopes)):
             logits, end_points = network(images)
+        pictures.record_activations(end_points)
         weights, smoothing = batch["weights"], config.label_smoothing
         if class_weights is not None:
             # Mixed labels have a mixed weight. Not by a matrix product, which rounds on a TPU.

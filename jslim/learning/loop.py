@@ -16,7 +16,7 @@ from jslim.host.processes import put
 from jslim.learning.directory import RunDirectory
 from jslim.learning.hooks import Every
 from jslim.learning.profiling import StepProfiler
-from jslim.learning.running import AfterStep, Run, TrainStepFn
+from jslim.learning.running import AfterStep, Run, SummarizeFn, TrainStepFn
 from jslim.learning.source import Source
 from jslim.learning.state import MAX_STEPS, PyTree, TrainState
 from jslim.learning.train_op import TrainOp
@@ -44,6 +44,7 @@ def train(
     summary_writer: NullWriter | None = None,
     report_to: Sequence[NullWriter] = (),
     save_summaries_steps: int | None = None,
+    summarize_fn: SummarizeFn | None = None,
     after_step: AfterStep | None = None,
     on_start: AfterStep | None = None,
     profile_steps: tuple[int, int] | None = None,
@@ -97,6 +98,9 @@ def train(
       summary_writer: Where summaries go in place of an event file in `logdir`.
       report_to: Writers that get the same beside, such as a `WandbWriter`. The end of training
         closes these and `summary_writer`.
+      summarize_fn: `summarize_fn(state, batch)` is called when summaries are due, after the step of
+        this batch, and returns what is written with them, such as that of `slim.summary.
+        host_histogram`. It must not keep the state. Training waits for it.
       after_step: `after_step(step, state)` is called after each step; True ends the training. It
         may look at the state, evaluate it or save it, but not keep it: the next step overwrites
         it. If it has an attribute `every`, such as `slim.learning.Every(steps=100)`, it is called
@@ -187,6 +191,7 @@ def train(
             summary_writer=summary_writer,
             report_to=report_to,
             train_step_fn=train_step_fn,
+            summarize_fn=summarize_fn,
             on_start=on_start,
             after_step=after_step,
         )

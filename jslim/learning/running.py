@@ -30,11 +30,12 @@ from jslim.learning.source import Source
 from jslim.learning.state import MAX_STEPS, PyTree, TrainState
 from jslim.learning.train_op import TrainOp
 from jslim.learning.writing import RunWriter
-from jslim.summaries import NullWriter
+from jslim.summaries import NullWriter, Summaries
 
 logger = logging.getLogger("jslim")
 
 TrainStepFn = Callable[[TrainOp, TrainState, PyTree], tuple[TrainState, Outputs, bool]]
+SummarizeFn = Callable[[TrainState, PyTree], Summaries]
 AfterStep = Callable[[int, TrainState], bool | None]
 _LONG_CALL_SECS = 0.05
 _RECORDS_NAMED = 8  # of a batch that went wrong
@@ -89,6 +90,7 @@ class Run:
     summary_writer: NullWriter | None
     report_to: Sequence[NullWriter]
     train_step_fn: TrainStepFn | None
+    summarize_fn: SummarizeFn | None
     on_start: AfterStep | None
     after_step: AfterStep | None
 
@@ -274,6 +276,10 @@ class Run:
         if is_due:
             self.must_summarize = False
             every.restart()
+            if self.summarize_fn is not None and self.writer.is_open:
+                started = time.perf_counter()
+                summaries = {**summaries, **self.summarize_fn(self.state, batch)}
+                self.meter.leave_out(time.perf_counter() - started)
         if summaries:
             write = functools.partial(self.writer.write, self.step + 1, summaries)
             self._do_later("summaries", outputs["loss"], write)

@@ -31,6 +31,11 @@ class RunWriter(MultiWriter):
         self._has_events = has_events
         self._given = tuple(given)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is written."""
+        return bool(self._writers)
+
     def open_files(self, resumed_step: int | None) -> None:
         """Opens the files, also anew, for a run that starts or goes on from a step.
 

@@ -15,6 +15,7 @@ are due. A tag is the name under the current variable scope, with a number if it
 """
 
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.summaries._host import host_histogram as host_histogram
 from jslim.summaries._protocol import MultiWriter as MultiWriter
 from jslim.summaries._protocol import NullWriter as NullWriter
 from jslim.summaries._reading import Scalars as Scalars

@@ -170,12 +170,10 @@ def _is_number(value: object) -> bool:
 
 
 def _check_not_stacked(where: str, kind: str, tag: str, value: ArrayLike | Histogram) -> None:
-    array, ndim = value, {"scalar": 0, "histogram": 1, "image": 3}[kind]
-    if isinstance(value, Histogram):
-        array = value.counts
-    if np.ndim(array) != ndim:
+    shape = np.shape(value.counts if isinstance(value, Histogram) else value)
+    if len(shape) != {"scalar": 0, "histogram": 1, "image": 3}[kind]:
         raise ValueError(
-            f"{where}: {tag!r} has been stacked to shape {np.shape(array)}, by a "
+            f"{where}: {tag!r} has been stacked to shape {shape}, by a "
             "lifted scan or vmap; leave 'summaries' out of its variable_axes"
         )
 

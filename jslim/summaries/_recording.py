@@ -40,7 +40,7 @@ def _round_up_to_float32(limits: np.ndarray) -> np.ndarray:
 
 
 BUCKET_LIMITS = _default_bucket_limits()
-_INNER_LIMITS = _round_up_to_float32(BUCKET_LIMITS[1:-1])
+INNER_LIMITS = _round_up_to_float32(BUCKET_LIMITS[1:-1])
 
 
 class Histogram(NamedTuple):
@@ -54,16 +54,16 @@ class Histogram(NamedTuple):
       num_non_finite: The number of elements that are NaN or infinite.
     """
 
-    minimum: jax.Array
-    maximum: jax.Array
-    total: jax.Array
-    total_squares: jax.Array
-    counts: jax.Array
-    num_non_finite: jax.Array
+    minimum: jax.Array | np.ndarray | np.generic
+    maximum: jax.Array | np.ndarray | np.generic
+    total: jax.Array | np.ndarray | np.generic
+    total_squares: jax.Array | np.ndarray | np.generic
+    counts: jax.Array | np.ndarray | np.generic
+    num_non_finite: jax.Array | np.ndarray | np.generic
 
 
 # Summaries, recorded or computed: `{kind/tag: value}`.
-Summaries = dict[str, jax.Array | Histogram]
+Summaries = dict[str, jax.Array | np.ndarray | Histogram]
 
 _IS_DUE: contextvars.ContextVar[jax.Array | bool] = contextvars.ContextVar("is_due", default=True)
 
@@ -251,7 +251,7 @@ def _describe(values: jax.Array) -> Histogram:
     is_finite = jnp.isfinite(values)
     finite = jnp.where(is_finite, values, 0)
     # No finite number lies below the first limit, so the inner limits find the bucket.
-    bucket = 1 + jnp.searchsorted(_INNER_LIMITS, finite, side="right")
+    bucket = 1 + jnp.searchsorted(INNER_LIMITS, finite, side="right")
     counts = jnp.zeros(len(BUCKET_LIMITS), jnp.int32).at[bucket].add(is_finite.astype(jnp.int32))
     return Histogram(
         minimum=jnp.min(finite, initial=jnp.inf, where=is_finite),
