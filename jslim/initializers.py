@@ -249,7 +249,7 @@ class random_uniform_initializer(_Random):
         return jax.random.uniform(key, shape, dtype, float(self.minval), float(self._maxval))
 
 
-def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """The inputs and outputs of one unit as TF-Slim counts them; both include the window."""
     if not shape:
         return 1, 1
@@ -296,7 +296,7 @@ class variance_scaling_initializer(_Random):
         checks.not_negative(where, "factor", self.factor)
 
     def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        fan_in, fan_out = _fans(shape)
+        fan_in, fan_out = fans(shape)
         n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2}[self.mode]
         variance = float(self.factor) / max(n, 1)  # n is 0 only where there is nothing to draw
         if self.uniform:

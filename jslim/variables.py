@@ -3,6 +3,8 @@
 A name is the path of a leaf below its collection, joined by '/': `vgg_16/conv1/conv1_1/weights`.
 """
 
+import dataclasses
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +33,9 @@ from jslim.core.names import (
     MODEL,
     PARAMS,
     TRAINABLE,
+    CustomGetter,
     Regularizer,
+    Reuse,
     check_name,
     user_site,
 )
@@ -111,7 +115,7 @@ def variable(
     """
     del caching_device, use_resource, synchronization, aggregation
     refuse("variable", partitioner=partitioner, custom_getter=custom_getter)
-    return _make(
+    return make_variable(
         _UNNAMED if name is None else name,
         tags={GLOBAL} if collections is None else _tags(collections),
         is_new=name is None,
@@ -206,29 +210,41 @@ def global_variable(
 
 def _untrained(initial_value: ArrayLike, name: str | None, tags: set[str]) -> jax.Array:
     value, name = jnp.asarray(initial_value), name or _UNNAMED
-    return _make(name, tags, is_new=True, initializer=value, dtype=value.dtype)
+    return make_variable(name, tags, is_new=True, initializer=value, dtype=value.dtype)
 
 
 def _tags(collections: str | Sequence[str]) -> set[str]:
     return {collections} if isinstance(collections, str) else set(collections)
 
 
-def _make(
+def make_variable(
     name: str,
     tags: set[str],
     *,
-    is_new: bool,
+    is_new: bool = False,
     initializer: Initializer | ArrayLike | None,
     shape: Sequence[int] | int | None = None,
     dtype: DTypeLike | None = None,
     regularizer: Regularizer | None = None,
     trainable: bool = False,
     device: object = None,
+    custom_getter: CustomGetter | None = None,
 ) -> jax.Array:
-    """Makes or reads a variable; one that is new is numbered, and has no defaults of its scope."""
+    """Makes or reads a variable: what the functions of this module have in common.
+
+    Args:
+      name: Its name in the current scope; with `is_new` that of an op, which is numbered.
+      tags: The names of TF's graph collections that it is in.
+      is_new: Whether it is made anew in any case, without the defaults of its scope.
+      custom_getter: Called in the place of that of the scope.
+      initializer, shape, dtype, regularizer, trainable, device: As of `variable`.
+
+    Raises:
+      ScopeError, ValueError: As for `variable`.
+    """
     where = f"variable {name!r}"
     around = frame(where)
-    run, scope, _ = around
+    scope = around.scope
     checks.function_of(where, "initializer", initializer, checks.INITIALIZER)
     checks.function_of(where, "regularizer", regularizer, checks.REGULARIZER)
     if not is_new:
@@ -236,6 +252,48 @@ def _make(
         regularizer = scope.regularizer if regularizer is None else regularizer
     if dtype is None:
         dtype = jnp.float32 if scope.dtype is None else scope.dtype
+    check_name(name, "variable")
+
+    def getter(
+        name: str,
+        shape: Sequence[int] | int | None = shape,
+        dtype: DTypeLike = dtype,
+        initializer: Initializer | ArrayLike | None = initializer,
+        regularizer: Regularizer | None = regularizer,
+        reuse: Reuse = scope.reuse,
+        trainable: bool = trainable,
+        collections: Sequence[str] | None = None,
+        **ignored: object,
+    ) -> jax.Array:
+        wanted, start = _wanted(where, shape, dtype, initializer, trainable)
+        made = tags if collections is None else set(collections)
+        info = dataclasses.replace(
+            wanted,
+            name=name,
+            collection=_collection(made, trainable, dtype),
+            tags=frozenset(made | {TRAINABLE} if trainable else made),
+            placement=parse_device(device, where),
+        )
+        return around.run.make_or_read(info, start, regularizer, reuse=reuse)
+
+    if is_new:
+        return getter(around.new_name(name), reuse=None)
+    made_by: CustomGetter = getter
+    if (change := custom_getter or scope.custom_getter) is not None:
+        made_by = functools.partial(change, getter)
+    given: dict[str, Any] = {"shape": shape, "dtype": dtype, "initializer": initializer}
+    given |= {"regularizer": regularizer, "reuse": scope.reuse, "trainable": trainable}
+    return made_by(scope.full_name(name), **given, collections=sorted(tags))
+
+
+def _wanted(
+    where: str,
+    shape: Sequence[int] | int | None,
+    dtype: DTypeLike,
+    initializer: Initializer | ArrayLike | None,
+    trainable: bool,
+) -> tuple[VariableInfo, Initializer | jax.Array]:
+    """The checked facts of a variable that have no name yet, and how it starts."""
     start: Initializer | jax.Array | None
     if isinstance(initializer, type):
         start = initializer()  # as TensorFlow does
@@ -245,7 +303,7 @@ def _make(
         start = jnp.asarray(initializer, dtype)
         shape = start.shape if shape is None else shape
     hint = "give shape=[...], or a number or array as initializer"
-    shape = _checked_shape(where, checks.given(where, "shape", shape, hint))
+    lengths = _checked_shape(where, checks.given(where, "shape", shape, hint))
     # NumPy's issubdtype does not know bfloat16.
     is_floating = jnp.issubdtype(dtype, jnp.floating)
     if trainable and not is_floating:
@@ -253,24 +311,18 @@ def _make(
         raise checks.refusal(where, what, "floating", got, "pass trainable=False")
     if start is None:
         start = xavier_initializer() if is_floating else zeros_initializer()
-    collection = PARAMS
-    if not trainable:
-        if LOCAL_VARIABLES in tags:
-            collection = LOCAL_VARIABLES
-        elif BATCH_STATS in tags or not is_floating:
-            collection = BATCH_STATS
-    check_name(name, "variable")
-    wanted = VariableInfo(
-        name=around.new_name(name) if is_new else scope.full_name(name),
-        shape=shape,
-        dtype=dtype,
-        collection=collection,
-        trainable=trainable,
-        tags=frozenset(tags | {TRAINABLE} if trainable else tags),
-        site=user_site(),
-        placement=parse_device(device, where),
-    )
-    return run.make_or_read(wanted, start, regularizer, reuse=None if is_new else scope.reuse)
+    info = VariableInfo("", lengths, dtype, PARAMS, trainable, frozenset(), user_site())
+    return info, start
+
+
+def _collection(tags: set[str], trainable: bool, dtype: DTypeLike) -> str:
+    """The Flax collection that holds it."""
+    if trainable:
+        return PARAMS
+    if LOCAL_VARIABLES in tags:
+        return LOCAL_VARIABLES
+    is_floating = jnp.issubdtype(dtype, jnp.floating)
+    return BATCH_STATS if BATCH_STATS in tags or not is_floating else PARAMS
 
 
 def _checked_shape(where: str, shape: Any) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ LEVELS = {
     "evaluation": 4,
     "prediction": 4,
     "export": 4,
+    "compat": 5,
     "cli": 5,
     "_later": 6,
     "__init__": 6,
@@ -47,7 +48,7 @@ SEALED = {"data", "preprocessing", "checkpoints", "optimizers"}
 PACKAGES = {
     "jax": LEVELS.keys(),
     "jax.extend": {"core", "layers"},
-    "jax.core": set(),
+    "jax.core": {"compat"},
     "jaxlib.mlir": {"export"},
     "numpy": LEVELS.keys(),
     "flax": set(),
@@ -55,7 +56,7 @@ PACKAGES = {
     "flax.linen": {"core"},
     "flax.struct": {"learning"},
     "flax.traverse_util": {"core", "learning", "checkpoints", "prediction"},
-    "optax": {"optimizers", "learning", "training", "cli"},
+    "optax": {"optimizers", "learning", "training", "cli", "compat"},
     "orbax": {"checkpoints"},
     "array_record": {"data"},
     "grain": {"data"},
@@ -73,7 +74,7 @@ PACKAGES = {
     "numba": {"preprocessing"},
     "simplejpeg": {"data"},
     "tensorflow_datasets": {"data"},
-    "absl": {"cli", "data"},
+    "absl": {"cli", "compat", "data"},
     "sklearn": set(),
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.

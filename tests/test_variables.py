@@ -361,6 +361,6 @@ def test_arguments_of_tf_slim_that_place_a_variable_are_ignored_or_refused():
 
     assert in_model(fn) == ["a", "b", "c"]
     for make in (slim.variable, slim.model_variable):
-        message = f"{make.__name__}: custom_getter has no meaning in jslim, got 3; wrap the init"
+        message = f"{make.__name__}: custom_getter has no meaning in jslim, got 3; give it to"
         with pytest.raises(ValueError, match=message):
             in_model(lambda make=make: make("a", [2], custom_getter=3))

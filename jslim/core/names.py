@@ -17,6 +17,8 @@ from jslim.core.errors import ScopeError
 from jslim.core.initial_values import Initializer
 
 Regularizer = Callable[[jax.Array], jax.Array | None]
+# Called in place of what makes or reads a variable: `f(getter, name, shape=..., dtype=..., ...)`.
+CustomGetter = Callable[..., jax.Array]
 
 # Flax's collections, which hold arrays.
 PARAMS = "params"
@@ -55,6 +57,7 @@ class VariableScope:
     initializer: Initializer | None = None
     regularizer: Regularizer | None = None
     dtype: DTypeLike | None = None
+    custom_getter: CustomGetter | None = None
 
     def reuse_variables(self) -> None:
         """Sets `reuse` for the rest of the scope's body and for its later entries."""

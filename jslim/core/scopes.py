@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -13,6 +14,7 @@ from jslim.core.errors import ScopeError
 from jslim.core.initial_values import Initializer
 from jslim.core.names import (
     AUTO_REUSE,
+    CustomGetter,
     Numbering,
     Regularizer,
     Reuse,
@@ -33,7 +35,7 @@ def refuse(where: str, **given: object) -> None:
 
 _INSTEAD = {
     "partitioner": "a variable is one array, whose sharding learning.train or device= decides",
-    "custom_getter": "wrap the initializer, or change the variable where the model reads it",
+    "custom_getter": "give it to slim.variable_scope, which calls it for each variable",
     "constraint": "project the parameters in the optimizer, by a transformation of optax",
 }
 
@@ -47,7 +49,7 @@ def variable_scope(
     regularizer: Regularizer | None = None,
     caching_device: object = None,
     partitioner: None = None,
-    custom_getter: None = None,
+    custom_getter: CustomGetter | None = None,
     reuse: Reuse = None,
     dtype: DTypeLike | None = None,
     use_resource: bool | None = None,
@@ -76,7 +78,10 @@ def variable_scope(
         others. None or False inherits the setting of the scope around, or of the given
         `VariableScope`.
       auxiliary_name_scope: False keeps the prefix that the names of ops have outside.
-      partitioner, custom_getter, constraint: Only None: they have no meaning here.
+      partitioner, constraint: Only None: they have no meaning here.
+      custom_getter: `f(getter, name, shape=..., dtype=..., initializer=..., ...)`, which is called
+        for each variable in this scope, those of layers too, and gives the array that is used in
+        its place; `getter` makes or reads a variable. That of a scope around is called by it.
       dtype: Default for variables in this scope; layers give their own.
 
     Yields:
@@ -102,9 +107,10 @@ def variable_scope(
     refuse(
         "variable_scope",
         partitioner=partitioner,
-        custom_getter=custom_getter,
         constraint=constraint,
     )
+    if custom_getter is not None:
+        checks.function("variable_scope", "custom_getter", custom_getter)
     checks.function_of("variable_scope", "initializer", initializer, checks.INITIALIZER)
     checks.function_of("variable_scope", "regularizer", regularizer, checks.REGULARIZER)
     numbering = run.numbering
@@ -122,6 +128,7 @@ def variable_scope(
     scope.initializer = opened.initializer if initializer is None else initializer
     scope.regularizer = opened.regularizer if regularizer is None else regularizer
     scope.dtype = opened.dtype if dtype is None else dtype
+    scope.custom_getter = _composed(custom_getter, opened.custom_getter)
     numbering.scopes[full] += 1
     if opened is name_or_scope:
         # The numbers of the scope go on; those of the place outside are restored at the end.
@@ -139,6 +146,13 @@ def variable_scope(
             numbering.forget_below(full)
         else:
             numbering.scopes = kept
+
+
+def _composed(inner: CustomGetter | None, outer: CustomGetter | None) -> CustomGetter | None:
+    """A getter that calls the inner one, whose `getter` calls the outer one."""
+    if inner is None or outer is None:
+        return inner or outer
+    return lambda getter, *args, **given: inner(functools.partial(outer, getter), *args, **given)
 
 
 def _chosen_names(

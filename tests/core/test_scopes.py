@@ -209,7 +209,6 @@ def test_dtype_of_a_scope_is_for_variables_that_are_given_none():
     ("argument", "remedy"),
     [
         ("partitioner", "a variable is one array"),
-        ("custom_getter", "wrap the initializer"),
         ("constraint", "project the parameters in the optimizer"),
     ],
 )
@@ -222,4 +221,46 @@ def test_arguments_of_a_scope_that_have_no_meaning(argument, remedy):
 
     message = f"variable_scope: {argument} has no meaning in jslim, got 3; {remedy}"
     with pytest.raises(ValueError, match=message):
+        in_model(fn)
+
+
+def test_a_custom_getter_sees_the_variables_of_layers_and_the_scopes_around_it():
+    seen = []
+
+    def doubled(getter, name, *args, **kwargs):
+        seen.append((name, kwargs["shape"], kwargs["trainable"]))
+        return 2 * getter(name, *args, **kwargs)
+
+    def plus_one(getter, name, *args, **kwargs):
+        return 1 + getter(name, *args, **kwargs)
+
+    def fn():
+        ones = slim.ones_initializer()
+        with (
+            slim.variable_scope("a", custom_getter=doubled),
+            slim.variable_scope("b", custom_getter=plus_one),
+        ):
+            w = slim.variable("w", [2], initializer=ones)
+            net = slim.fully_connected(jnp.ones([1, 2]), 1, weights_initializer=ones)
+        return w, net, slim.variable("outside", [1], initializer=ones)
+
+    w, net, outside = in_model(fn)
+    # The getter of the scope within calls that of the scope around: 1 + 2 * 1.
+    assert (w == jnp.array([3.0, 3.0])).all()
+    assert (net == 7.0).all()  # weights of 3, biases of 1
+    assert (outside == 1.0).all()
+    assert [name for name, _, _ in seen] == [
+        "a/b/w",
+        "a/b/fully_connected/weights",
+        "a/b/fully_connected/biases",
+    ]
+    assert seen[0] == ("a/b/w", [2], True)
+
+
+def test_a_custom_getter_must_be_a_function():
+    def fn():
+        with slim.variable_scope("a", custom_getter=3):
+            pass
+
+    with pytest.raises(TypeError, match="custom_getter must be a function, got int"):
         in_model(fn)

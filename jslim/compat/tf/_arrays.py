@@ -1,0 +1,390 @@
+"""Operations on the shape, the order and the places of elements.
+
+Arguments, defaults and numbers are those of TensorFlow 1. `name` is accepted and does nothing.
+"""
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from jslim.compat.tf._op import (
+    Axis,
+    Constant,
+    Values,
+    array,
+    axes_of,
+    dtype_of,
+    either,
+    known,
+    op,
+    shape_of,
+)
+from jslim.core import checks
+
+newaxis = None
+
+
+def shape(input: Values, name: str | None = None, out_type: DTypeLike = jnp.int32) -> Constant:
+    """The shape as a NumPy array: it is known, and what is computed from it stays known."""
+    return np.asarray(jnp.shape(array(input)), dtype_of(out_type)).view(Constant)
+
+
+def size(input: Values, name: str | None = None, out_type: DTypeLike = jnp.int32) -> Constant:
+    return np.asarray(array(input).size, dtype_of(out_type)).view(Constant)
+
+
+def rank(input: Values, name: str | None = None) -> Constant:
+    return np.asarray(array(input).ndim, np.int32).view(Constant)
+
+
+@op
+def constant(
+    value: Values,
+    dtype: DTypeLike | None = None,
+    shape: Sequence[int] | None = None,
+    name: str = "Const",
+    verify_shape: bool = False,
+) -> jax.Array:
+    """The value as an array; a number, or the last one of a list, fills the rest of `shape`."""
+    filled = array(value, dtype)
+    if shape is None:
+        return filled
+    wanted = shape_of("tf.constant", shape)
+    if verify_shape and filled.shape != wanted:
+        raise checks.refusal("tf.constant", "value", f"of shape {wanted}", f"shape {filled.shape}")
+    flat = filled.reshape(-1)
+    missing = int(np.prod(wanted)) - flat.size
+    if missing < 0:
+        got = f"{flat.size} elements"
+        raise checks.refusal("tf.constant", "value", f"of at most shape {wanted}", got)
+    return jnp.concatenate([flat, jnp.repeat(flat[-1:], missing)]).reshape(wanted)
+
+
+@op
+def convert_to_tensor(
+    value: Values,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+    preferred_dtype: DTypeLike | None = None,
+    dtype_hint: DTypeLike | None = None,
+) -> jax.Array:
+    return array(value, dtype)
+
+
+@op
+def identity(input: Values, name: str | None = None) -> jax.Array:
+    return array(input)
+
+
+@op
+def stop_gradient(input: Values, name: str | None = None) -> jax.Array:
+    return jax.lax.stop_gradient(array(input))
+
+
+@op
+def zeros(shape: Values, dtype: DTypeLike = jnp.float32, name: str | None = None) -> jax.Array:
+    return jnp.zeros(shape_of("tf.zeros", shape), dtype_of(dtype))
+
+
+@op
+def ones(shape: Values, dtype: DTypeLike = jnp.float32, name: str | None = None) -> jax.Array:
+    return jnp.ones(shape_of("tf.ones", shape), dtype_of(dtype))
+
+
+@op
+def zeros_like(
+    tensor: Values, dtype: DTypeLike | None = None, name: str | None = None, optimize: bool = True
+) -> jax.Array:
+    return jnp.zeros_like(array(tensor), dtype_of(dtype))
+
+
+@op
+def ones_like(
+    tensor: Values, dtype: DTypeLike | None = None, name: str | None = None, optimize: bool = True
+) -> jax.Array:
+    return jnp.ones_like(array(tensor), dtype_of(dtype))
+
+
+@op
+def fill(dims: Values, value: Values, name: str | None = None) -> jax.Array:
+    return jnp.full(shape_of("tf.fill", dims, "dims"), array(value))
+
+
+@op
+def eye(
+    num_rows: int,
+    num_columns: int | None = None,
+    batch_shape: Sequence[int] | None = None,
+    dtype: DTypeLike = jnp.float32,
+    name: str | None = None,
+) -> jax.Array:
+    batch = () if batch_shape is None else shape_of("tf.eye", batch_shape, "batch_shape")
+    rows = jnp.eye(
+        int(num_rows), None if num_columns is None else int(num_columns), dtype=dtype_of(dtype)
+    )
+    return jnp.broadcast_to(rows, (*batch, *rows.shape))
+
+
+@op
+def range(
+    start: Values,
+    limit: Values | None = None,
+    delta: Values = 1,
+    dtype: DTypeLike | None = None,
+    name: str = "range",
+) -> jax.Array:
+    """The numbers from `start` up to `limit`, which is not included; one number is the limit."""
+    ends = (0, start) if limit is None else (start, limit)
+    first, last, step = (known("tf.range", "a bound", end) for end in (*ends, delta))
+    are_whole = all(np.issubdtype(n.dtype, np.integer) for n in (first, last, step))
+    wanted = dtype or (jnp.int32 if are_whole else jnp.float32)
+    return jnp.arange(first, last, step, dtype=dtype_of(wanted))
+
+
+@op
+def linspace(start: Values, stop: Values, num: int, name: str | None = None) -> jax.Array:
+    count = int(known("tf.linspace", "num", num))
+    return jnp.linspace(array(start), array(stop), count)
+
+
+lin_space = linspace
+
+
+@op
+def cast(x: Values, dtype: DTypeLike, name: str | None = None) -> jax.Array:
+    """The array in another type; floating numbers are cut off, not rounded, to whole ones."""
+    return array(x).astype(dtype_of(dtype))
+
+
+@op
+def saturate_cast(value: Values, dtype: DTypeLike, name: str | None = None) -> jax.Array:
+    """`cast` of what lies in the range of the type, and its ends for what lies outside."""
+    wanted, given = jnp.dtype(dtype_of(dtype)), array(value)
+    whole = jnp.issubdtype(wanted, jnp.integer)
+    limits = jnp.iinfo(wanted) if whole else jnp.finfo(wanted)
+    return jnp.clip(given, limits.min, limits.max).astype(wanted)
+
+
+def to_float(x: Values, name: str = "ToFloat") -> jax.Array:
+    return cast(x, jnp.float32)
+
+
+def to_double(x: Values, name: str = "ToDouble") -> jax.Array:
+    """`cast` to float64, which is float32 unless JAX is told otherwise (`jax_enable_x64`)."""
+    return cast(x, jnp.float64)
+
+
+def to_int32(x: Values, name: str = "ToInt32") -> jax.Array:
+    return cast(x, jnp.int32)
+
+
+def to_int64(x: Values, name: str = "ToInt64") -> jax.Array:
+    """`cast` to int64, which is int32 unless JAX is told otherwise (`jax_enable_x64`)."""
+    return cast(x, jnp.int64)
+
+
+@op
+def reshape(tensor: Values, shape: Values, name: str | None = None) -> jax.Array:
+    return array(tensor).reshape(shape_of("tf.reshape", shape))
+
+
+@op
+def expand_dims(
+    input: Values, axis: Axis = None, name: str | None = None, dim: Axis = None
+) -> jax.Array:
+    where = "tf.expand_dims"
+    chosen = axes_of(where, checks.given(where, "axis", either(where, axis=axis, dim=dim)))
+    assert chosen is not None
+    return jnp.expand_dims(array(input), chosen)
+
+
+@op
+def squeeze(
+    input: Values, axis: Axis = None, name: str | None = None, squeeze_dims: Axis = None
+) -> jax.Array:
+    chosen = axes_of("tf.squeeze", either("tf.squeeze", axis=axis, squeeze_dims=squeeze_dims))
+    return jnp.squeeze(array(input), chosen or None if isinstance(chosen, tuple) else chosen)
+
+
+@op
+def concat(values: Sequence[Values], axis: int, name: str = "concat") -> jax.Array:
+    if isinstance(values, int):
+        hint = "the values come first, and the axis second, since TensorFlow 1.0"
+        raise checks.refusal("tf.concat", "values", "a list of arrays", repr(values), hint)
+    parts = [array(part) for part in values]
+    dtype = jnp.result_type(*parts)
+    place = int(known("tf.concat", "axis", axis))
+    return jnp.concatenate([part.astype(dtype) for part in parts], place)
+
+
+@op
+def stack(values: Values, axis: int = 0, name: str = "stack") -> jax.Array:
+    if not isinstance(values, (list, tuple)):
+        values = list(array(values))
+    parts = [array(part) for part in values]
+    dtype = jnp.result_type(*parts)
+    return jnp.stack([part.astype(dtype) for part in parts], axis)
+
+
+@op
+def unstack(
+    value: Values, num: int | None = None, axis: int = 0, name: str = "unstack"
+) -> list[jax.Array]:
+    whole = array(value)
+    if num is not None and num != whole.shape[axis]:
+        got = f"{num} for shape {whole.shape}"
+        raise checks.refusal("tf.unstack", "num", "the length of the axis", got)
+    return [jnp.squeeze(part, axis) for part in jnp.split(whole, whole.shape[axis], axis)]
+
+
+@op
+def split(
+    value: Values,
+    num_or_size_splits: Values,
+    axis: int = 0,
+    num: int | None = None,
+    name: str = "split",
+) -> list[jax.Array]:
+    """A number of equal parts, or parts of the given lengths, of which one may be -1."""
+    whole, axis = array(value), int(known("tf.split", "axis", axis))
+    sizes = known("tf.split", "num_or_size_splits", num_or_size_splits)
+    if sizes.ndim == 0:
+        return jnp.split(whole, int(sizes), axis)
+    lengths = [int(length) for length in sizes]
+    if -1 in lengths:
+        lengths[lengths.index(-1)] = whole.shape[axis] - sum(lengths) - 1
+    if sum(lengths) != whole.shape[axis]:
+        got = f"{lengths} for shape {whole.shape}"
+        raise checks.refusal("tf.split", "num_or_size_splits", "as long as the axis", got)
+    return jnp.split(whole, np.cumsum(lengths)[:-1].tolist(), axis)
+
+
+@op
+def slice(input_: Values, begin: Values, size: Values, name: str | None = None) -> jax.Array:
+    """A block of `size` from `begin`, which may depend on the inputs; a size of -1 is the rest."""
+    whole = array(input_)
+    sizes = list(shape_of("tf.slice", size, "size"))
+    if -1 in sizes:
+        starts = shape_of("tf.slice", begin, "begin")
+        rest = [length - at for length, at in zip(whole.shape, starts, strict=True)]
+        sizes = [r if s == -1 else s for r, s in zip(rest, sizes, strict=True)]
+    return jax.lax.dynamic_slice(whole, list(array(begin)), sizes)
+
+
+@op
+def strided_slice(
+    input_: Values,
+    begin: Values,
+    end: Values,
+    strides: Values | None = None,
+    begin_mask: int = 0,
+    end_mask: int = 0,
+    ellipsis_mask: int = 0,
+    new_axis_mask: int = 0,
+    shrink_axis_mask: int = 0,
+    var: None = None,
+    name: str | None = None,
+) -> jax.Array:
+    """`input_[begin:end:strides]` of the first axes; a bit of a mask stands for an axis."""
+    if ellipsis_mask or new_axis_mask or var is not None:
+        hint = "index the array with [...] and None"
+        given = "ellipsis_mask, new_axis_mask or var"
+        raise checks.refusal("tf.strided_slice", given, "left out", "it", hint)
+    first = shape_of("tf.strided_slice", begin, "begin")
+    last = shape_of("tf.strided_slice", end, "end")
+    steps = [1] * len(first) if strides is None else shape_of("tf.strided_slice", strides)
+    places: list[Any] = []
+    for at, (start, stop, step) in enumerate(zip(first, last, steps, strict=True)):
+        bit = 1 << at
+        if shrink_axis_mask & bit:
+            places.append(start)
+        else:
+            ends = None if begin_mask & bit else start, None if end_mask & bit else stop
+            places.append(builtins.slice(*ends, step))
+    return array(input_)[tuple(places)]
+
+
+@op
+def pad(
+    tensor: Values,
+    paddings: Values,
+    mode: str = "CONSTANT",
+    name: str | None = None,
+    constant_values: Values = 0,
+) -> jax.Array:
+    """Adds pixels before and after each axis: of a number, or mirrored, in any case of letters."""
+    modes = {"CONSTANT": "constant", "REFLECT": "reflect", "SYMMETRIC": "symmetric"}
+    checks.one_of("tf.pad", "mode", mode.upper(), list(modes))
+    widths = known("tf.pad", "paddings", paddings).tolist()
+    more = {"constant_values": constant_values} if mode.upper() == "CONSTANT" else {}
+    return jnp.pad(array(tensor), widths, modes[mode.upper()], **more)
+
+
+@op
+def tile(input: Values, multiples: Values, name: str | None = None) -> jax.Array:
+    return jnp.tile(array(input), shape_of("tf.tile", multiples, "multiples"))
+
+
+@op
+def broadcast_to(input: Values, shape: Values, name: str | None = None) -> jax.Array:
+    return jnp.broadcast_to(array(input), shape_of("tf.broadcast_to", shape))
+
+
+@op
+def transpose(
+    a: Values, perm: Values | None = None, name: str = "transpose", conjugate: bool = False
+) -> jax.Array:
+    order = None if perm is None else shape_of("tf.transpose", perm, "perm")
+    turned = jnp.transpose(array(a), order)
+    return jnp.conj(turned) if conjugate else turned
+
+
+@op
+def reverse(tensor: Values, axis: Axis, name: str | None = None) -> jax.Array:
+    return jnp.flip(array(tensor), axes_of("tf.reverse", axis))
+
+
+@op
+def one_hot(
+    indices: Values,
+    depth: int,
+    on_value: Values | None = None,
+    off_value: Values | None = None,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+    name: str | None = None,
+) -> jax.Array:
+    """`on_value` at the index and `off_value` elsewhere; an index out of range marks nothing."""
+    on = array(1 if on_value is None else on_value)
+    off = array(0 if off_value is None else off_value)
+    if dtype is None and on_value is None and off_value is None:
+        dtype = jnp.float32
+    wanted = dtype_of(dtype) or jnp.result_type(on, off)
+    where_on = jax.nn.one_hot(
+        array(indices), int(known("tf.one_hot", "depth", depth)), axis=-1 if axis is None else axis
+    )
+    return jnp.where(where_on > 0, on.astype(wanted), off.astype(wanted))
+
+
+@op
+def sequence_mask(
+    lengths: Values,
+    maxlen: int | None = None,
+    dtype: DTypeLike = jnp.bool_,
+    name: str | None = None,
+) -> jax.Array:
+    """True in the first `lengths` places of a last axis of length `maxlen`."""
+    most = known("tf.sequence_mask", "maxlen", lengths).max() if maxlen is None else maxlen
+    return (jnp.arange(int(most)) < array(lengths)[..., None]).astype(dtype_of(dtype))
+
+
+@op
+def meshgrid(*args: Values, **kwargs: Any) -> list[jax.Array]:
+    """Arrays of coordinates; `indexing` is 'xy' or 'ij'."""
+    kwargs.pop("name", None)
+    return list(jnp.meshgrid(*map(array, args), **kwargs))

@@ -1,0 +1,164 @@
+"""Learning rates that fall. Given a number as step they give a number, otherwise a schedule.
+
+In TensorFlow the step is a variable of the graph. Here the train op counts it: outside of a step
+`tf.train.get_or_create_global_step()` stands for it, and a rate made of it is a function of the
+step, which `tf.train.AdamOptimizer` and every optimizer of optax take.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from jslim.compat.tf._op import Values, array
+from jslim.core import checks
+from jslim.core.global_step import get_global_step as _running_step
+
+
+class GlobalStep:
+    """Stands for the step of a training that is yet to run."""
+
+    def __repr__(self) -> str:
+        return "the global step, which the train op counts"
+
+
+Rate: TypeAlias = jax.Array | Callable[[Any], jax.Array]
+Step: TypeAlias = Values | GlobalStep | Callable[[], Values]
+
+
+def get_global_step(graph: object = None) -> jax.Array | GlobalStep:
+    """The number of the training step that runs; outside of one what stands for it."""
+    step = _running_step()
+    return GlobalStep() if step is None else step
+
+
+get_or_create_global_step = create_global_step = get_global_step
+
+
+def _rate(step: Step | None, rate_at: Callable[[jax.Array], jax.Array]) -> Rate:
+    def schedule(count: Any) -> jax.Array:
+        return rate_at(array(count).astype(jnp.float32))
+
+    if isinstance(step, GlobalStep):
+        return schedule
+    given = checks.given("tf.train", "global_step", step() if callable(step) else step)
+    return schedule(given)
+
+
+def exponential_decay(
+    learning_rate: Values,
+    global_step: Step,
+    decay_steps: Values,
+    decay_rate: Values,
+    staircase: bool = False,
+    name: str | None = None,
+) -> Rate:
+    """`learning_rate * decay_rate ** (step / decay_steps)`; `staircase` rounds the power down."""
+
+    def at(step: jax.Array) -> jax.Array:
+        power = step / array(decay_steps)
+        return array(learning_rate) * jnp.power(
+            array(decay_rate), jnp.floor(power) if staircase else power
+        )
+
+    return _rate(global_step, at)
+
+
+def natural_exp_decay(
+    learning_rate: Values,
+    global_step: Step,
+    decay_steps: Values,
+    decay_rate: Values,
+    staircase: bool = False,
+    name: str | None = None,
+) -> Rate:
+    """`learning_rate * exp(-decay_rate * step / decay_steps)`."""
+
+    def at(step: jax.Array) -> jax.Array:
+        power = step / array(decay_steps)
+        power = jnp.floor(power) if staircase else power
+        return array(learning_rate) * jnp.exp(-array(decay_rate) * power)
+
+    return _rate(global_step, at)
+
+
+def inverse_time_decay(
+    learning_rate: Values,
+    global_step: Step,
+    decay_steps: Values,
+    decay_rate: Values,
+    staircase: bool = False,
+    name: str | None = None,
+) -> Rate:
+    """`learning_rate / (1 + decay_rate * step / decay_steps)`."""
+
+    def at(step: jax.Array) -> jax.Array:
+        power = step / array(decay_steps)
+        power = jnp.floor(power) if staircase else power
+        return array(learning_rate) / (1 + array(decay_rate) * power)
+
+    return _rate(global_step, at)
+
+
+def polynomial_decay(
+    learning_rate: Values,
+    global_step: Step,
+    decay_steps: Values,
+    end_learning_rate: Values = 0.0001,
+    power: Values = 1.0,
+    cycle: bool = False,
+    name: str | None = None,
+) -> Rate:
+    """From `learning_rate` to `end_learning_rate` in `decay_steps`; `cycle` lengthens the way."""
+
+    def at(step: jax.Array) -> jax.Array:
+        steps = array(decay_steps).astype(jnp.float32)
+        if cycle:
+            steps = steps * jnp.maximum(jnp.ceil(step / steps), 1)
+        else:
+            step = jnp.minimum(step, steps)
+        share = jnp.power(1 - step / steps, array(power))
+        end = array(end_learning_rate)
+        return (array(learning_rate) - end) * share + end
+
+    return _rate(global_step, at)
+
+
+def cosine_decay(
+    learning_rate: Values,
+    global_step: Step,
+    decay_steps: Values,
+    alpha: Values = 0.0,
+    name: str | None = None,
+) -> Rate:
+    """Half a cosine wave from `learning_rate` to `alpha` times it."""
+
+    def at(step: jax.Array) -> jax.Array:
+        share = jnp.minimum(step / array(decay_steps), 1)
+        wave = 0.5 * (1 + jnp.cos(jnp.pi * share))
+        least = array(alpha)
+        return array(learning_rate) * ((1 - least) * wave + least)
+
+    return _rate(global_step, at)
+
+
+def piecewise_constant(
+    x: Step, boundaries: Sequence[float], values: Sequence[float], name: str | None = None
+) -> Rate:
+    """A value for the steps up to each boundary, which is included, and one for those after.
+
+    optax's `piecewise_constant_schedule` changes one step earlier, at the boundary.
+    """
+    if len(values) != len(boundaries) + 1:
+        accepted, got = f"{len(boundaries) + 1} of them", str(len(values))
+        raise checks.refusal("tf.train.piecewise_constant", "values", accepted, got)
+
+    def at(step: jax.Array) -> jax.Array:
+        passed = jnp.searchsorted(jnp.asarray(boundaries, jnp.float32), step, side="left")
+        return jnp.asarray(values)[passed]
+
+    return _rate(x, at)
+
+
+piecewise_constant_decay = piecewise_constant

@@ -1,0 +1,123 @@
+"""TensorFlow 1's shapes: tuples that answer `as_list()`, of whole numbers that answer `value`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, SupportsIndex, overload
+
+from jslim.core import checks
+
+
+class Dimension(int):
+    """The length of an axis: an int that also answers `value`, as in TensorFlow 1."""
+
+    @property
+    def value(self) -> int:
+        return int(self)
+
+    def __repr__(self) -> str:
+        return f"Dimension({int(self)})"
+
+    __str__ = int.__repr__
+
+
+class TensorShape(tuple[Any, ...]):
+    """The shape of an array, as TensorFlow 1's programs ask for it.
+
+    It is a tuple, so that everything that takes a shape takes it. An unknown length, which no array
+    has, is None.
+
+    Args:
+      dims: The lengths: ints, `Dimension`s or None.
+
+    >>> TensorShape([2, 3]).as_list(), TensorShape([2, 3])[1].value, TensorShape([2, 3]) == (2, 3)
+    ([2, 3], 3, True)
+    """
+
+    def __new__(cls, dims: Iterable[SupportsIndex | None] | SupportsIndex = ()) -> "TensorShape":
+        lengths = dims if isinstance(dims, Iterable) else [dims]
+        return super().__new__(
+            cls, (None if length is None else Dimension(length) for length in lengths)
+        )
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Any: ...
+    @overload
+    def __getitem__(self, at: slice) -> "TensorShape": ...
+    def __getitem__(self, at: SupportsIndex | slice) -> Any:
+        found = super().__getitem__(at)
+        return TensorShape(found) if isinstance(at, slice) else found
+
+    @property
+    def ndims(self) -> int:
+        return len(self)
+
+    rank = ndims
+
+    @property
+    def dims(self) -> list[Dimension | None]:
+        return list(self)
+
+    def as_list(self) -> list[int | None]:
+        """The lengths as a list of plain ints."""
+        return [None if length is None else int(length) for length in self]
+
+    def num_elements(self) -> int | None:
+        """The product of the lengths; None if one is unknown."""
+        product = 1
+        for length in self:
+            if length is None:
+                return None
+            product *= length
+        return product
+
+    def is_fully_defined(self) -> bool:
+        return None not in self.as_list()
+
+    def concatenate(self, other: Iterable[SupportsIndex | None]) -> "TensorShape":
+        return TensorShape([*self, *TensorShape(other)])
+
+    def is_compatible_with(self, other: Iterable[SupportsIndex | None]) -> bool:
+        """Whether the ranks are equal, and the lengths where both are known."""
+        others = TensorShape(other)
+        return len(self) == len(others) and all(
+            a is None or b is None or a == b for a, b in zip(self, others, strict=True)
+        )
+
+    def assert_is_compatible_with(self, other: Iterable[SupportsIndex | None]) -> None:
+        """Raises a ValueError unless the shapes are compatible."""
+        self.merge_with(other)
+
+    def merge_with(self, other: Iterable[SupportsIndex | None]) -> "TensorShape":
+        """This shape with the lengths that only the other one knows.
+
+        Raises:
+          ValueError: They are not compatible.
+        """
+        others = TensorShape(other)
+        if not self.is_compatible_with(others):
+            raise checks.refusal("", "the shape", f"{self.as_list()}", f"{others.as_list()}")
+        return TensorShape(b if a is None else a for a, b in zip(self, others, strict=True))
+
+    def with_rank(self, rank: int) -> "TensorShape":
+        """This shape, if it has so many axes.
+
+        Raises:
+          ValueError: It has another number of them.
+        """
+        if len(self) != rank:
+            raise checks.refusal("", "the shape", f"of rank {rank}", f"{self.as_list()}")
+        return self
+
+    def assert_has_rank(self, rank: int) -> None:
+        """Raises a ValueError unless the shape has so many axes."""
+        self.with_rank(rank)
+
+    def __iter__(self) -> Iterator[Any]:
+        return super().__iter__()
+
+    def __repr__(self) -> str:
+        return f"TensorShape({self.as_list()})"
+
+
+def dimension_value(dimension: SupportsIndex | None) -> int | None:
+    """A length as a plain int; None stays None."""
+    return None if dimension is None else int(dimension)

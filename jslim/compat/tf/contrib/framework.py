@@ -1,0 +1,30 @@
+"""`tf.contrib.framework`: scopes of arguments and variables, which slim has too."""
+
+from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
+from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
+from jslim.checkpoints import assign_from_values as assign_from_values
+from jslim.checkpoints import assign_from_values_fn as assign_from_values_fn
+from jslim.compat.tf._rates import create_global_step as create_global_step
+from jslim.compat.tf._rates import get_global_step as get_global_step
+from jslim.compat.tf._rates import get_or_create_global_step as get_or_create_global_step
+from jslim.compat.tf.train import list_variables as list_variables
+from jslim.compat.tf.train import load_checkpoint as load_checkpoint
+from jslim.compat.tf.train import load_variable as load_variable
+from jslim.core.arg_scope import add_arg_scope as add_arg_scope
+from jslim.core.arg_scope import arg_scope as arg_scope
+from jslim.core.arg_scope import arg_scoped_arguments as arg_scoped_arguments
+from jslim.core.arg_scope import has_arg_scope as has_arg_scope
+from jslim.core.selection import get_local_variables as get_local_variables
+from jslim.core.selection import get_model_variables as get_model_variables
+from jslim.core.selection import get_trainable_variables as get_trainable_variables
+from jslim.core.selection import get_unique_variable as get_unique_variable
+from jslim.core.selection import get_variables as get_variables
+from jslim.core.selection import get_variables_by_name as get_variables_by_name
+from jslim.core.selection import get_variables_by_suffix as get_variables_by_suffix
+from jslim.core.selection import get_variables_to_restore as get_variables_to_restore
+from jslim.variables import add_model_variable as add_model_variable
+from jslim.variables import assert_global_step as assert_global_step
+from jslim.variables import get_variable_full_name as get_variable_full_name
+from jslim.variables import local_variable as local_variable
+from jslim.variables import model_variable as model_variable
+from jslim.variables import variable as variable

@@ -1,0 +1,3 @@
+"""`tf.io`: files."""
+
+from jslim.compat.tf import gfile as gfile
