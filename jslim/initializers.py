@@ -22,7 +22,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
-from jslim.core.initial_values import NamedInitializer
+from jslim.core.initial_values import NamedInitializer, fans
 
 __all__ = [
     "constant_initializer",
@@ -247,14 +247,6 @@ class random_uniform_initializer(_Random):
 
     def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, float(self.minval), float(self._maxval))
-
-
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The inputs and outputs of one unit as TF-Slim counts them; both include the window."""
-    if not shape:
-        return 1, 1
-    window = math.prod(shape[:-2])
-    return (shape[-2] if len(shape) > 1 else shape[-1]) * window, shape[-1] * window
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

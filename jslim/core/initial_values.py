@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,3 +91,11 @@ class NamedInitializer:
             if (value := getattr(self, field.name)) is not None
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The inputs and outputs of one unit as TF-Slim counts them; both include the window."""
+    if not shape:
+        return 1, 1
+    window = math.prod(shape[:-2])
+    return (shape[-2] if len(shape) > 1 else shape[-1]) * window, shape[-1] * window

@@ -47,6 +47,7 @@ def draw(*shape):
 
 
 _UNARY = "log_sigmoid abs negative sign square exp expm1 sin cos tan atan tanh sigmoid erf floor ceil round"
+_ACTIVATIONS = "relu elu selu leaky_relu softplus softsign swish softmax log_softmax sigmoid tanh l2_loss crelu"
 _POSITIVE = "sqrt rsqrt reciprocal log log1p asin acos"
 _BINARY = "add subtract multiply divide truediv realdiv maximum minimum squared_difference mod"
 _WHOLE = "div floordiv floormod mod add maximum truediv divide"
@@ -204,11 +205,7 @@ CASES = {
     "Print": "tf.Print(m, [k], 'k: ')",
     "py_func": "tf.py_func(lambda a: np.float32(a * 2), [tf.constant([1.0, 2.0])], tf.float32)",
     # nn
-    **{
-        f"nn.{f}": f"tf.nn.{f}(m)"
-        for f in "relu elu selu leaky_relu softplus softsign swish softmax log_softmax sigmoid "
-        "tanh l2_loss crelu".split()  # noqa: SIM905
-    },
+    **{f"nn.{f}": f"tf.nn.{f}(m)" for f in _ACTIVATIONS.split()},
     "nn.relu6": "tf.nn.relu6(m * 5)",
     "nn.leaky_relu/alpha": "tf.nn.leaky_relu(m, alpha=0.1)",
     "nn.softmax/dim": "tf.nn.softmax(x, dim=1)",

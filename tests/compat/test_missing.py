@@ -64,7 +64,9 @@ def test_every_sentence_is_tested():
 
 
 def test_a_name_that_does_not_exist():
-    message = r"tf\.nn\.rellu is not among the names .*; did you mean 'relu' .*; docs/compat.md lists"
+    message = (
+        r"tf\.nn\.rellu is not among the names .*; did you mean 'relu' .*; docs/compat.md lists"
+    )
     with pytest.raises(AttributeError, match=message):
         _ = tf.nn.rellu
     with pytest.raises(AttributeError, match=r"tf\.contrib\.sllim is not among the names"):

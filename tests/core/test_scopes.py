@@ -6,7 +6,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import pytest
-from model_functions import in_model, make, name_of_new
+from model_functions import in_model, in_model_values, make, name_of_new
 
 import jslim as slim
 
@@ -244,7 +244,7 @@ def test_a_custom_getter_sees_the_variables_of_layers_and_the_scopes_around_it()
             net = slim.fully_connected(jnp.ones([1, 2]), 1, weights_initializer=ones)
         return w, net, slim.variable("outside", [1], initializer=ones)
 
-    w, net, outside = in_model(fn)
+    w, net, outside = in_model_values(fn)
     # The getter of the scope within calls that of the scope around: 1 + 2 * 1.
     assert (w == jnp.array([3.0, 3.0])).all()
     assert (net == 7.0).all()  # weights of 3, biases of 1

@@ -5,6 +5,7 @@ Pixel i of the result is taken from `i * scale`, the scale being `length / new_l
 `(i + 0.5) * scale - 0.5`. `jax.image.resize` has other places, and smoothes where it shrinks.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -162,7 +163,7 @@ def resize_area(
         scale = float(_scale(length, new, align_corners))
         begins = np.arange(new) * scale
         ends = begins + scale
-        pixels = np.arange(int(np.ceil(max(ends.max(), length))))
+        pixels = np.arange(math.ceil(max(float(ends.max()), length)))
         covered = np.minimum(ends[:, None], pixels + 1) - np.maximum(begins[:, None], pixels)
         weights = np.clip(covered, 0, None) / scale
         rows = np.broadcast_to(np.clip(pixels, 0, length - 1), weights.shape)
@@ -200,9 +201,9 @@ def resize_images(
     batch = values[None] if values.ndim == 3 else values
     height, width = (int(length) for length in known(where, "size", size))
     if preserve_aspect_ratio and batch.ndim == 4:
-        rows, columns = batch.shape[1:3]
-        scale: float = min(height / rows, width / columns)
-        height, width = (int(np.rint(scale * length)) for length in (rows, columns))
+        rows, columns = map(int, batch.shape[1:3])
+        scale = min(height / rows, width / columns)
+        height, width = (round(scale * length) for length in (rows, columns))
     if batch.shape[1:3] == (height, width):
         return values
     resize: Any = _METHODS[method]

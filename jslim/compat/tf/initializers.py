@@ -9,9 +9,8 @@ from jax.typing import DTypeLike
 
 from jslim.compat.tf import _missing
 from jslim.core import checks
-from jslim.core.initial_values import NamedInitializer
+from jslim.core.initial_values import NamedInitializer, fans
 from jslim.initializers import constant_initializer as constant
-from jslim.initializers import fans
 from jslim.initializers import glorot_uniform_initializer as glorot_uniform
 from jslim.initializers import ones_initializer as ones
 from jslim.initializers import random_normal_initializer as random_normal
