@@ -116,13 +116,19 @@ class _Row:
 
     def _draw(self) -> None:
         if self._row and not self._is_held:
-            self._write(_ERASE + self._row)
+            self._write(self._erasure() + self._row)
             self._is_drawn, self._drawn_at = True, time.monotonic()
 
     def _erase(self) -> None:
         if self._is_drawn:
-            self._write(_ERASE)
+            self._write(self._erasure())
             self._is_drawn = False
+
+    def _erasure(self) -> str:
+        # The terminal of a `!` command of a notebook, whose page knows no command to erase.
+        if "JPY_PARENT_PID" in os.environ:
+            return f"\r{' ' * (width_of(self._stream) - 1)}\r"
+        return _ERASE
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone

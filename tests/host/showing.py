@@ -72,6 +72,7 @@ TERMINALS = {
     "other columns": (40, {"COLUMNS": "500"}),
     "dumb": (80, {"TERM": "dumb"}),
     "file": (80, {}),
+    "notebook": (80, {"JPY_PARENT_PID": "1"}),
 }
 
 if __name__ == "__main__":

@@ -89,6 +89,19 @@ def test_in_a_terminal_one_row_changes_below_whole_lines(name, last, terminals):
     assert "\x1b[?25" not in seen.raw
 
 
+def test_in_the_page_of_a_notebook_no_row_leaves_remnants(terminals):
+    # Its rule: other commands are left out, and what follows a carriage return overwrites the line.
+    raw = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminals[0]["notebook"].raw)
+    lines = []
+    for line in raw.replace("\r\n", "\n").split("\n")[:-1]:
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    last = f"step 200/600  loss 0.1234  Genauigkeit 精度 0.9876  5432 images/s  {LEFT}"
+    assert lines == ["compiled the step in 38 s", *OWN, "an error", last, "after it"]
+
+
 def test_a_terminal_has_the_row_and_a_file_the_output(terminals):
     seen, written = terminals[0]["file"], terminals[1]
     assert written.splitlines() == [*(line for line in OWN if LONG not in line), "an error"]
