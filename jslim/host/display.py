@@ -11,10 +11,10 @@
     display.message("done: 300 steps")
 
 In a terminal the row of the newest task is drawn anew several times a second, below all that the
-program prints and logs meanwhile. Elsewhere a task has a line from time to time. Lines go to the
-standard error, or are logged at level INFO where the program's logging shows that level of the
-logger `jslim`; never both. Nothing is shown by other processes than the first one, or where that
-logger's own level is above INFO.
+program prints and logs meanwhile. Elsewhere a task has a line from time to time, and then one with
+the last count. Lines go to the standard error, or are logged at level INFO where the program's
+logging shows that level of the logger `jslim`; never both. Nothing is shown by other processes than
+the first one, or where that logger's own level is above INFO.
 """
 
 import contextlib
@@ -69,6 +69,7 @@ class Task:
         self._lock = threading.Lock()
         self._name, self._unit, self._clock = name, unit, clock
         self.is_updated = False
+        self.count_of_line: int | None = None  # in its last line in a pipe, if it had any
         self._fields: Sequence[Field] = ()
         self._seconds_left: float | None = None
         self._started = self._updated = clock()
@@ -215,9 +216,8 @@ class Display:
                 self._draw(task)
                 return
             is_due = task.is_due()
-        # Not under the lock: a handler of logging has a lock of its own.
         if is_due:
-            self.message(_line_of(task))
+            self._say(task)
 
     def _begin(self, task: Task) -> None:
         with self._lock:
@@ -231,12 +231,19 @@ class Display:
                 ticks.start()
         task.on_update = lambda: self._updated(task)
 
+    def _say(self, task: Task) -> None:
+        """Shows the line of a task; not under the lock: handlers of logging have their own."""
+        task.count_of_line = task.done
+        self.message(_line_of(task))
+
     def _end(self, task: Task) -> None:
+        if self._screen is None and task.count_of_line not in (None, task.done):
+            self._say(task)
         with self._lock:
             self._tasks.remove(task)
             task.on_update = None
             is_left = task.is_log and task.is_updated
-            if self._screen is not None and (is_left or self._screen.keeps_rows):
+            if self._screen is not None and (task.is_updated or self._screen.keeps_rows):
                 self._draw(task)
             if self._screen is not None and is_left:
                 self._screen.leave()
@@ -255,7 +262,7 @@ class Display:
 
     def _updated(self, task: Task) -> None:
         if self._screen is None and task.is_log:
-            self.message(_line_of(task))
+            self._say(task)
         elif self._tick_secs is None:
             self.tick()
 

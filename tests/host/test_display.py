@@ -136,11 +136,13 @@ def test_in_a_pipe_lines_come_at_growing_intervals(terminals):
         *OWN[3:],
         "evaluating 0/4 batches  1 s",
         "evaluating 1/4 batches  0:02 left",
+        "evaluating 4/4 batches  4 s",
         "an error",
         "after it",
     ]
     assert done.stdout.splitlines() == wanted
     assert terminals[0]["dumb"].lines == wanted
+    assert "evaluating 4/4 batches" in terminals[0]["80"].raw
 
 
 def test_what_waits_has_lines_after_1_2_5_10_seconds_and_so_on(shown, clock, jslim_logger, capsys):
