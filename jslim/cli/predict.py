@@ -12,6 +12,7 @@ from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import LoadConfig, arguments_of
 from jslim.cli.reports import TABLES, open_table, write_rows
 from jslim.cli.run import run
+from jslim.core import reprs
 from jslim.core.errors import DataError
 from jslim.core.text import unique_names
 from jslim.host import display
@@ -65,11 +66,11 @@ def predict(config: PredictConfig) -> None:
     files = prediction.list_images(config.arguments)
     classifier = prediction.load(config.checkpoint_path, **arguments_of(config))
     logger.info(
-        "%s, %d classes, from %s: %d images",
+        "%s, %d classes, from %s: %s",
         classifier.contract["model_name"],
         len(classifier.class_names),
         classifier.path,
-        len(files),
+        reprs.counted(len(files), "image"),
     )
     errors: dict[int, str] = {}
     with display.task("predicting", len(files), "images") as task:

@@ -110,7 +110,8 @@ def _check_integers(values: flags.FlagValues) -> None:
 
 
 def _fail(argv: Sequence[str], message: str) -> int:
-    print(printable(f"{pathlib.Path(argv[0]).name}: {message}", keep="\n\t"), file=sys.stderr)
+    sentence = printable(f"{pathlib.Path(argv[0]).name}: {message}", keep="\n\t")
+    print(wrapped(sentence, sys.stderr), file=sys.stderr)
     return 2
 
 

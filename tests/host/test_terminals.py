@@ -5,9 +5,11 @@ import io
 import os
 import pty
 import struct
+import sys
 import termios
 
 import pytest
+import terminal
 
 from jslim.host.terminals import is_terminal, width_of, wrapped
 
@@ -44,3 +46,9 @@ def test_what_is_no_terminal_gets_the_lines_as_they_are(screen):
     screen.close()
     assert not is_terminal(screen)
     assert wrapped(DONE, screen) == DONE
+
+
+def test_the_sentence_of_a_command_that_fails_is_broken_between_words():
+    seen = terminal.run_in_terminal([sys.executable, "-m", "jslim", "models", "--no_such_flag"], 40)
+    assert seen.code == 2
+    assert seen.lines == ["jslim models: Unknown command line flag", "  'no_such_flag'"]
