@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jslim.checkpoints import CheckpointReader
-from jslim.cli.listing import ListConfig, print_json, shape_text, table
+from jslim.cli.listing import ListConfig, print_json, shape_text, table, terminal_width
 from jslim.core.text import printable
 
 
@@ -94,7 +94,7 @@ def _lines(about: dict[str, Any]) -> Iterator[str]:
             for d in different
         ]
         header = ["difference", "relative", "numbers", "name"]
-        yield "\n" + table(header, rows, right=header[:3])
+        yield "\n" + table(header, rows, header[:3], terminal_width())
     counts = [f"{about['num_equal']} arrays are equal, {len(different)} differ"]
     for which in ("first", "second"):
         if names := about[f"only_in_{which}"]:

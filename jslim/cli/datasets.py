@@ -7,7 +7,7 @@ from typing import ClassVar
 from jslim.cli import classifier
 from jslim.cli.classifier import DatasetConfig
 from jslim.cli.helping import wrapped
-from jslim.cli.listing import ListConfig, print_json, show, table
+from jslim.cli.listing import ListConfig, print_json, show, table, terminal_width
 from jslim.cli.run import run
 from jslim.core.text import printable
 from jslim.data.dataset_factory import DATASETS
@@ -53,4 +53,4 @@ def datasets(config: DatasetsConfig) -> None:
     about = f"{dataset.name}: {len(dataset)} images of {dataset.num_classes} classes; the first, "
     print(wrapped(printable(f"{about}{first['record_key']}, is {shape}")))
     names = [[str(label), name] for label, name in enumerate(dataset.class_names)]
-    print(table(["label", "class"], names, right=["label"]))
+    print(table(["label", "class"], names, ["label"], terminal_width()))

@@ -21,6 +21,7 @@ from jslim.cli.listing import (
     shape_text,
     shown,
     table,
+    terminal_width,
 )
 from jslim.cli.run import run
 from jslim.core.text import printable, some_of
@@ -146,7 +147,7 @@ def _lines(reader: CheckpointReader, about: Mapping[str, Any]) -> Iterator[str]:
         ]
         for array in about["arrays"]
     ]
-    yield "\n" + table(["bytes", "dtype", "shape", "name"], rows, right=["bytes"])
+    yield "\n" + table(["bytes", "dtype", "shape", "name"], rows, ["bytes"], terminal_width())
     count = sum(math.prod(array["shape"]) for array in about["arrays"])
     total = sum(array["bytes"] or 0 for array in about["arrays"])
     yield f"\n{len(about['arrays'])} arrays of {count:,} numbers, {amount(total)}"

@@ -1,7 +1,10 @@
 """What lists print: a table of columns, or JSON."""
 
+import functools
 import json
 import math
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from typing import Any
 
 from jslim.cli.flags import Config
 from jslim.core.text import printable
+from jslim.host.terminals import is_terminal, width_of
 
 Row = Mapping[str, Any]
 
@@ -42,7 +46,12 @@ def show(
         print_json(rows)
         return
     texts = [[cell(row) for cell in cells.values()] for row in rows]
-    print(table([*cells], texts, right))
+    print(table([*cells], texts, right, terminal_width()))
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that the output goes to; None where it goes elsewhere."""
+    return width_of(sys.stdout) if is_terminal(sys.stdout) else None
 
 
 def print_json(value: object) -> None:
@@ -58,13 +67,19 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> str:
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Collection[str] = (),
+    width: int | None = None,
+) -> str:
     """A table of texts, with escapes for what moves the cursor; its last column is not filled up.
 
     Args:
       header: The titles of the columns.
       rows: The cells.
       right: The titles of the columns whose cells stand to the right.
+      width: The longest line; what does not fit goes on below. None for any length.
 
     >>> print(table(["bytes", "name"], [["12", "a"], ["5", "b"]], right=["bytes"]))
     bytes  name
@@ -80,9 +95,25 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collectio
             f"{cell:>{width}}" if title in right else f"{cell:{width}}"
             for title, cell, width in zip(header, row, widths, strict=True)
         )
-        return "  ".join(cells).rstrip()
+        *head, last = cells
+        return _fitting("".join(f"{cell}  " for cell in head), last, width)
 
     return "\n".join(map(line, rows))
+
+
+_INDENT, _LEAST = 4, 24  # columns
+
+
+def _fitting(head: str, last: str, width: int | None) -> str:
+    """A row in lines that are not too long: its last cell goes on below, or stands below."""
+    row = f"{head}{last}".rstrip()
+    if width is None or len(row) <= width:
+        return row
+    if len(head) + _LEAST <= width:
+        lines = textwrap.wrap(last, width - len(head)) or [""]
+        return f"\n{'':{len(head)}}".join([f"{head}{lines[0]}", *lines[1:]])
+    wrap = functools.partial(textwrap.wrap, width=width, subsequent_indent=" " * _INDENT)
+    return "\n".join([*wrap(head.rstrip()), *wrap(last, initial_indent=" " * _INDENT)])
 
 
 def shown(value: object) -> str:

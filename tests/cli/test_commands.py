@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jslim.cli import completion, tables
+from jslim.cli import completion, listing, tables
 from jslim.cli import main as jslim_command
 from jslim.cli.commands import COMMANDS, config_class, summary_of
 from jslim.cli.flags import flags_of
@@ -232,6 +232,20 @@ def test_other_shells_get_every_command_and_flag(shell, capfd):
     assert "--dtype=[What the layers compute in]:value:(float32 bfloat16)" in text or (
         "-l dtype -d 'What the layers compute in' -x -a 'float32 bfloat16'" in text
     )
+
+
+@pytest.mark.parametrize("width", [30, 50, 80])
+def test_tables_fit_into_a_terminal_and_lose_nothing(width):
+    rows = [
+        ["12", "TFRecord files of others, with a labels.txt", "/runs/" + "long/" * 30],
+        ["5", "b", ""],
+    ]
+    for columns in (rows, [row[:2] for row in rows]):
+        titles = ["bytes", "kind", "path"][: len(columns[0])]
+        whole = listing.table(titles, columns, right=["bytes"])
+        shown = listing.table(titles, columns, ["bytes"], width)
+        assert max(map(len, shown.splitlines())) <= width < max(map(len, whole.splitlines())) + 40
+        assert "".join(shown.split()) == "".join(whole.split())
 
 
 def test_stored_flags_are_those_of_the_commands():
