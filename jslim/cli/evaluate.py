@@ -20,10 +20,12 @@ from jslim.cli import flags, held_back, reports, scoring, statistics
 from jslim.cli.classifier import ClassifierConfig, Contract
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import CheckpointConfig, check_is_there, without_none
+from jslim.cli.reporting import ReportConfig, check_names, services
 from jslim.cli.run import run
 from jslim.core.errors import RestoreError
 from jslim.host.paths import output_directory, output_file
 from jslim.nets import nets_factory
+from jslim.summaries import MultiWriter
 
 logger = logging.getLogger("jslim")
 
@@ -36,7 +38,7 @@ _MATRIX, _LOGITS, _LABELS = "confusion matrix", "logits of all", "labels of all"
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(ClassifierConfig, scoring.MetricsConfig, CheckpointConfig):
+class EvaluateConfig(ClassifierConfig, scoring.MetricsConfig, CheckpointConfig, ReportConfig):
     """Evaluation of checkpoints.
 
     Attributes:
@@ -120,6 +122,7 @@ def evaluate(config: EvaluateConfig) -> None:
       DataError: The data cannot be read.
     """
     scoring.check_names(config)
+    check_names(config)
     flags.refuse_idle(config)
     first, describes_itself = _read(config, _first_checkpoint(config))
     contract = dict(first.contract)
@@ -150,7 +153,11 @@ def evaluate(config: EvaluateConfig) -> None:
     metric_map = _metric_map(config, contract["num_classes"], len(dataset))
     evaluate_by = image_classifier.make_evaluator(contract, config, metric_map)
     images_of = image_classifier.host_batches(dataset, contract, config, is_training=False)
-    with images_of as batches, evaluation.writer_of(config.eval_dir) as writer:
+    with (
+        images_of as batches,
+        services(config, config.eval_dir) as writers_of,
+        MultiWriter(evaluation.writer_of(config.eval_dir), *writers_of("eval/")) as writer,
+    ):
         network = image_classifier.make_network(contract, config)
         check_statistics = statistics.statistics_check(network, batches)
         for weights in _weights_of_all(config, first):
@@ -163,6 +170,7 @@ def evaluate(config: EvaluateConfig) -> None:
                 writer=writer,
                 num_evals=config.max_num_batches,
             )
+            writer.flush()
             _report(config, dataset, batches, weights.step, found)
             if first.variables.get("batch_stats"):
                 check_statistics(weights)

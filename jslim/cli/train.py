@@ -26,6 +26,7 @@ from jslim.cli import (
     pictures,
     preview,
     rates,
+    reporting,
     run_config,
     scoring,
     starting,
@@ -38,6 +39,7 @@ from jslim.cli.finding import FindConfig
 from jslim.cli.flags import Config, UsageError, flag
 from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer, state_flags
 from jslim.cli.rates import LearningRateConfig
+from jslim.cli.reporting import ReportConfig, services
 from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
 from jslim.cli.validation import ValidatedConfig, Validation
@@ -87,6 +89,7 @@ class TrainConfig(
     AugmentationConfig,
     BalanceConfig,
     FindConfig,
+    ReportConfig,
     ValidatedConfig,
 ):
     """The network that is trained.
@@ -134,6 +137,7 @@ def train(config: TrainConfig) -> None:
       DataError: The data cannot be read.
     """
     scoring.check_names(config)
+    reporting.check_names(config)
     scoring.find(config.best_metric, "--best_metric")
     flags.refuse_idle(config)
     network = nets_factory.get_network(config.model_name)
@@ -226,22 +230,27 @@ def train(config: TrainConfig) -> None:
                 validation=validation,
             )
             return
-        learning.train(
-            train_op,
-            batches,
-            config.train_dir,
-            number_of_steps=last_step,
-            log_every_n_steps=config.log_every_n_steps,
-            rng=config.seed,
-            init_fn=init_fn,
-            save_summaries_secs=config.save_summaries_secs,
-            save_interval_secs=config.save_interval_secs,
-            contract=contract,
-            summarize_fn=pictures.of_step,
-            on_start=partial(_begin, config, validation, last_step),
-            after_step=validation,
-            profile_steps=_profile_steps(config),
-        )
+        goes_on = start.resumed_from is not None
+        with services(config, config.train_dir, goes_on=goes_on) as writers_of:
+            if validation is not None:
+                validation.report_to = writers_of("eval/")
+            learning.train(
+                train_op,
+                batches,
+                config.train_dir,
+                number_of_steps=last_step,
+                log_every_n_steps=config.log_every_n_steps,
+                rng=config.seed,
+                init_fn=init_fn,
+                save_summaries_secs=config.save_summaries_secs,
+                save_interval_secs=config.save_interval_secs,
+                contract=contract,
+                summarize_fn=pictures.of_step,
+                report_to=writers_of(""),
+                on_start=partial(_begin, config, validation, last_step),
+                after_step=validation,
+                profile_steps=_profile_steps(config),
+            )
 
 
 def _train_op(

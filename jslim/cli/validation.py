@@ -132,6 +132,7 @@ class Validation:
         self._best_step: int | None = None
         self._manager: checkpoints.CheckpointManager | None = None
         self._writer = NullWriter()
+        self.report_to: list[NullWriter] = []  # writers that get the same
 
     def start(self, step: int, state: TrainState) -> bool:
         """Reads the evaluations up to `step`, and does what a kill at that step prevented.
@@ -169,7 +170,9 @@ class Validation:
         if jax.process_index() == 0:
             if not self._events.exists():  # it was deleted with the directory of the run
                 self._open_events(None)
-            self._writer.write(step, found)
+            for writer in (self._writer, *self.report_to):
+                writer.write(step, found)
+                writer.flush()
             self._write_log()
         if self._note(self._found[step]):
             self._keep_best(step, state)

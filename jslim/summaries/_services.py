@@ -30,7 +30,7 @@ class WandbWriter(RowWriter):
     """
 
     def __init__(self, run: Any, prefix: str = "") -> None:
-        with needed("wandb", "WandbWriter", "wandb"):
+        with needed("wandb", "WandbWriter", "'jslim[wandb]'"):
             import wandb
         self._wandb, self._run, self._prefix = wandb, run, prefix
         run.define_metric(_STEP, hidden=True)
@@ -79,7 +79,7 @@ class MlflowWriter(RowWriter):
     """
 
     def __init__(self, run_id: str | None = None, prefix: str = "") -> None:
-        with needed("mlflow", "MlflowWriter", "mlflow"):
+        with needed("mlflow", "MlflowWriter", "'jslim[mlflow]'"):
             import mlflow
         self._metric, self._client, self._prefix = (
             mlflow.entities.Metric,

@@ -105,6 +105,8 @@ def test_mlflow(tmp_path, monkeypatch):
 )
 def test_a_missing_package_is_named(package, make, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    expected = f"Writer needs {package}, which is not installed; run: pip install {package}$"
+    expected = (
+        f"Writer needs {package}, which is not installed; run: pip install 'jslim\\[{package}\\]'$"
+    )
     with pytest.raises(ImportError, match=expected):
         make()
