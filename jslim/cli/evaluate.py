@@ -281,6 +281,10 @@ def _report(
         print(reports.per_class_table(found[_MATRIX], dataset.class_names))
         print("confusion matrix: a row for each class, a column for each prediction")
         print(reports.matrix_table(found[_MATRIX], dataset.class_names), flush=True)
+    if (config.per_class or config.confusion_matrix_file) and (
+        pairs := reports.worst_pairs(found[_MATRIX], dataset.class_names)
+    ):
+        logger.info("most often confused: %s", "; ".join(pairs))
     if config.confusion_matrix_file:
         path = _report_path(config, config.confusion_matrix_file, step)
         reports.save_matrix_image(path, found[_MATRIX], dataset.class_names)

@@ -12,6 +12,21 @@ _SIDE = 160  # pixels of an image on the sheet
 _TEXT = 16
 
 
+def caption_of(shares: np.ndarray, class_names: Sequence[str]) -> str:
+    """The class of an image, or a line for each of those that are mixed, with its share.
+
+    >>> caption_of(np.array([0.0, 1.0]), ["cat", "dog"])
+    '1: dog'
+    >>> caption_of(np.array([0.7, 0.3]), ["cat", "dog"])
+    '70% 0: cat\\n30% 1: dog'
+    """
+    names = [f"{label}: {' '.join(name.splitlines())}" for label, name in enumerate(class_names)]
+    held = [int(label) for label in np.argsort(-shares, kind="stable") if shares[label] > 0]
+    if len(held) == 1:
+        return names[held[0]]
+    return "\n".join(f"{shares[label]:.0%} {names[label]}" for label in held)
+
+
 def save_contact_sheet(path: str, images: np.ndarray, captions: Sequence[str]) -> None:
     """Draws images in rows, each over its caption.
 
@@ -19,13 +34,14 @@ def save_contact_sheet(path: str, images: np.ndarray, captions: Sequence[str]) -
       path: The PNG file.
       images: `[n, height, width, channels]` with 1 or 3 channels, preprocessed. Each is scaled so
         that its least value is black and its greatest white.
-      captions: One for each image.
+      captions: One for each image, of one line or more.
     """
     from PIL import Image, ImageDraw
 
+    below = _TEXT * max(caption.count("\n") + 1 for caption in captions)
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * (_SIDE + 8), rows * (_SIDE + _TEXT + 8)), "white")
+    sheet = Image.new("RGB", (columns * (_SIDE + 8), rows * (_SIDE + below + 8)), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         low, high = float(image.min()), float(image.max())
@@ -35,8 +51,10 @@ def save_contact_sheet(path: str, images: np.ndarray, captions: Sequence[str]) -
         scale = _SIDE / max(shown.size)
         width, height = (max(1, round(side * scale)) for side in shown.size)
         left = index % columns * (_SIDE + 8) + 4
-        top = index // columns * (_SIDE + _TEXT + 8) + 4
+        top = index // columns * (_SIDE + below + 8) + 4
         sheet.paste(shown.resize((width, height), Image.Resampling.NEAREST), (left, top))
-        draw.text((left, top + _SIDE), printable(caption)[:24], "black", font_size=12)
+        for number, line in enumerate(caption.split("\n")):
+            at = (left, top + _SIDE + number * _TEXT)
+            draw.text(at, printable(line)[:24], "black", font_size=12)
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, "PNG")

@@ -3,7 +3,7 @@
 import csv
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +12,10 @@ from jslim import metrics
 from jslim.core.text import json_line, printable, unique_names
 from jslim.host.paths import format_of
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+_TITLE = 24  # pixels of the title of an axis
 PICTURE = {".png": "a picture"}
 TABLES = {".csv": "a table", ".jsonl": "JSON lines"}
 
@@ -60,6 +64,30 @@ def matrix_table(matrix: np.ndarray, class_names: list[str]) -> str:
     return "\n".join(lines)
 
 
+def worst_pairs(matrix: np.ndarray, class_names: Sequence[str], most: int = 5) -> list[str]:
+    """The classes that are most often taken for another one, in words, the worst first.
+
+    Args:
+      matrix: `[label, prediction]`.
+      class_names: The names of its rows.
+      most: How many pairs.
+
+    >>> worst_pairs(np.array([[5, 1], [0, 7]]), ["cat", "dog"])
+    ['cat taken for dog: 1 of 6 (17%)']
+    """
+    names = _shown(class_names)
+    wrong = np.asarray(matrix, np.float64) * (1 - np.eye(len(names)))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    totals = np.asarray(matrix).sum(1)
+    pairs = [divmod(int(index), len(names)) for index in order]
+    return [
+        f"{names[i]} taken for {names[j]}: {wrong[i, j]:.0f} of {totals[i]:.0f} "
+        f"({wrong[i, j] / totals[i]:.0%})"
+        for i, j in pairs
+        if wrong[i, j]
+    ]
+
+
 def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> None:
     """Draws the confusion matrix: rows are labels, columns predictions, dark is a large share.
 
@@ -100,7 +128,22 @@ def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> 
             turned = upright.rotate(90, expand=True)
             image.paste(turned, (middle - turned.width // 2, margin - turned.height))
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    _with_titles(image, margin).save(path, "PNG")
+
+
+def _with_titles(image: "Image.Image", margin: int) -> "Image.Image":
+    """The picture of a matrix with titles of its axes, above and at the left."""
+    from PIL import Image, ImageDraw
+
+    whole = Image.new("RGB", (image.width + _TITLE, image.height + _TITLE), "white")
+    middle = (margin + image.width) // 2
+    title = Image.new("RGB", (image.height, _TITLE), "white")
+    for drawn, text, x in ((whole, "prediction", _TITLE + middle), (title, "label", None)):
+        centre = (image.height - (margin + image.height) // 2 if x is None else x, _TITLE // 2)
+        ImageDraw.Draw(drawn).text(centre, text, "black", anchor="mm", font_size=14)
+    whole.paste(title.rotate(90, expand=True), (0, _TITLE))
+    whole.paste(image, (_TITLE, _TITLE))
+    return whole
 
 
 def write_predictions(

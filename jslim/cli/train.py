@@ -328,8 +328,8 @@ def _draw_preview(
         batch = next(host)
     augment = make_augmentation(config, contract["preprocessing_name"])
     one_hot = layers.one_hot_encoding(jnp.asarray(batch["label"]), dataset.num_classes)
-    images, _ = augment(key_of(config.seed), jnp.asarray(batch["image"]), one_hot)
-    captions = [f"{label}: {dataset.class_names[label]}" for label in batch["label"]]
+    images, mixed = augment(key_of(config.seed), jnp.asarray(batch["image"]), one_hot)
+    captions = [preview.caption_of(shares, dataset.class_names) for shares in np.asarray(mixed)]
     preview.save_contact_sheet(path, np.asarray(images), captions)
     logger.info("drew %s: %d images of %s", path, len(captions), dataset.name)
 
