@@ -54,6 +54,11 @@ COMMANDS = {
         "InspectConfig",
         "Shows what a checkpoint holds, or how two of them differ.",
     ),
+    "run": Command(
+        "old_network",
+        "RunConfig",
+        "Builds a network of a file for TF-Slim as it stands, and shows its layers.",
+    ),
     "runs": Command("runs", "RunsConfig", "Lists the runs in a folder and their best values."),
     "plot": Command("plot", "PlotConfig", "Draws the curves of runs."),
     "completion": Command(

@@ -90,7 +90,6 @@ OTHERWISE = {
         ),
         "2.15 dropped the first argument of TensorFlow 1, `_sentinel`",
     ),
-    **dict.fromkeys(("summary.scalar", "summary.image"), "slim.summary's, which take both names"),
     **dict.fromkeys(("random_uniform_initializer", "initializers.random_uniform"), "1 for None"),
     "py_function": "that of py_func",
     "nn.zero_fraction": "of float32 alone",

@@ -168,7 +168,7 @@ def test_checkpoints(tmp_path):
 
 def test_summaries():
     def fn(images):
-        tf.summary.scalar("mean", tf.reduce_mean(images))
+        tf.summary.scalar("mean", tf.reduce_mean(images), collections=["model_0"])
         tf.summary.histogram("pixels", images)
         tf.summary.image("images", images, max_outputs=2)
         assert tf.summary.merge_all() is None

@@ -28,6 +28,9 @@ Axis: TypeAlias = int | Sequence[int] | np.ndarray | None
 class Constant(np.ndarray):
     """A NumPy array that answers `get_shape()`: what `tf.constant` and `tf.shape` give."""
 
+    def __getitem__(self, places: Any) -> Any:
+        return np.asarray(super().__getitem__(places)).view(Constant)
+
     def get_shape(self) -> TensorShape:
         return TensorShape(self.shape)
 
