@@ -57,7 +57,7 @@ COMMANDS = {
     "run": Command(
         "old_network",
         "RunConfig",
-        "Builds a network of a file for TF-Slim as it stands, and shows its layers.",
+        "Builds a network of a file for TF-Slim as it stands.",
     ),
     "runs": Command("runs", "RunsConfig", "Lists the runs in a folder and their best values."),
     "plot": Command("plot", "PlotConfig", "Draws the curves of runs."),
