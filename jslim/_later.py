@@ -23,6 +23,7 @@ from jslim import summaries as summaries
 from jslim import tf_checkpoint as tf_checkpoint
 from jslim import training as training
 from jslim import variables as variables
+from jslim import weights as weights
 from jslim.checkpoints import assign_from_checkpoint as assign_from_checkpoint
 from jslim.checkpoints import assign_from_checkpoint_fn as assign_from_checkpoint_fn
 from jslim.checkpoints import assign_from_values as assign_from_values

@@ -21,13 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim import checkpoints
+from jslim import checkpoints, weights
 from jslim.checkpoints import contract as _contract
 from jslim.core import checks, reprs
 from jslim.core import tf_slim_names as _tf_slim_names
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.model import Model
-from jslim.core.selection import get_variables
+from jslim.core.selection import get_variables, get_variables_to_restore
 from jslim.core.text import printable, some_of
 from jslim.core.trees import Variables
 from jslim.data.given_images import Image, pixels_of_image, several_images
@@ -286,10 +286,15 @@ def load(
     use_moving_averages: bool | None = None,
     **contract: Any,
 ) -> Classifier:
-    """Loads a classifier from a checkpoint.
+    """Loads a classifier from a checkpoint, or published weights by their name.
+
+        classifier = slim.load('inception_v3')
+        classifier = slim.load('timm/inception_v4.tf_in1k')
 
     Args:
-        checkpoint: A checkpoint of `train.py`, or a directory, whose newest checkpoint is taken; or
+        checkpoint: A name of `slim.weights.list_weights()` or of a network, which is downloaded
+            once; or a file of timm, Keras or TF-Slim as for `slim.weights.resolve`. Or a checkpoint
+            of `train.py`, or a directory, whose newest checkpoint is taken; or
             a safetensors file. Or a checkpoint of TensorFlow, as for
             `tf_checkpoint.load_checkpoint`, or of your own training: these need `model_name`, and
             the rest has the network's defaults in `nets_factory`.
@@ -307,7 +312,7 @@ def load(
     for name in contract:
         if name not in _GIVEN:
             raise TypeError(f"load: there is no argument {name!r}{did_you_mean(name, _GIVEN)}")
-    reader = checkpoints.open_checkpoint(checkpoint)
+    reader = checkpoints.open_checkpoint(weights.resolve(checkpoint, contract.get("model_name")))
     held = reader.contract
     for name, value in contract.items():
         if held.get(name, value) != value:
@@ -345,18 +350,23 @@ def load(
         )
     # A variable without an average is taken itself, as by TensorFlow's variables_to_restore.
     sources = averages if are_averages else {}
+    # Predictions need no auxiliary heads.
+    absent = nets_factory.get_network(whole["model_name"]).absent_heads(
+        get_variables(start), reader.get_variable_to_shape_map()
+    )
+    wanted = get_variables_to_restore(start, exclude=absent or None)
     init_fn = checkpoints.assign_from_checkpoint_fn(
-        reader.path, start, name_fn=lambda name: sources.get(name, name)
+        reader.path, wanted, name_fn=lambda name: sources.get(name, name)
     )
     assert init_fn is not None
     with display.status("reading the checkpoint"):
         variables = init_fn(start)
-    weights = checkpoints.Weights(
+    read = checkpoints.Weights(
         reader.path, reader.step, whole, variables, are_averages, bool(averages)
     )
-    if which := checkpoints.describe(weights):
+    if which := checkpoints.describe(read):
         logger.info("%s", which)
-    return Classifier(reader.path, whole, weights.variables, reader.step, are_averages=are_averages)
+    return Classifier(reader.path, whole, read.variables, reader.step, are_averages=are_averages)
 
 
 def _shapes(contract: _contract.Values, channels: int) -> Variables:
@@ -388,7 +398,7 @@ def _completed(
             "model_name, one of slim.nets.list_networks()"
         )
     network = nets_factory.get_network(contract["model_name"])
-    heads = tuple(f"{scope}/" for scope in network.head if "aux" not in scope.lower())
+    heads = tuple(f"{scope}/" for scope in network.main_heads)
     lengths = {
         shape[0]
         for name, shape in reader.get_variable_to_shape_map().items()

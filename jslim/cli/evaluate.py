@@ -19,7 +19,7 @@ from jslim.cli import classifier as image_classifier
 from jslim.cli import flags, held_back, reports, scoring, statistics
 from jslim.cli.classifier import ClassifierConfig, Contract
 from jslim.cli.flags import UsageError, flag
-from jslim.cli.loading import CheckpointConfig, check_is_there, without_none
+from jslim.cli.loading import CheckpointConfig, checkpoint_of, without_none
 from jslim.cli.reporting import ReportConfig, check_names, services
 from jslim.cli.run import run
 from jslim.core.errors import RestoreError
@@ -178,10 +178,12 @@ def evaluate(config: EvaluateConfig) -> None:
 
 def _first_checkpoint(config: EvaluateConfig) -> str:
     """The checkpoint that says which network it is; a loop waits for one."""
-    path = config.checkpoint_path
     if not config.eval_interval_secs:
-        check_is_there(path)
-    elif evaluation.wait_for_new_checkpoint(path, timeout=config.timeout_secs) is None:
+        return checkpoint_of(config)
+    path = config.checkpoint_path
+    if config.weights is not None:
+        raise UsageError("--weights has one checkpoint; --eval_interval_secs waits for more")
+    if evaluation.wait_for_new_checkpoint(path, timeout=config.timeout_secs) is None:
         raise RestoreError(f"no checkpoint came to {path}; is training writing there?")
     return path
 

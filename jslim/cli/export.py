@@ -10,7 +10,7 @@ from jslim import export as exporting
 from jslim import prediction
 from jslim.cli import flags
 from jslim.cli.flags import UsageError, flag
-from jslim.cli.loading import LoadConfig, arguments_of
+from jslim.cli.loading import LoadConfig, arguments_of, checkpoint_of
 from jslim.cli.model_card import ModelCardConfig, write_model_card
 from jslim.cli.run import run
 from jslim.host.paths import format_of, output_file
@@ -62,7 +62,7 @@ def export(config: ExportConfig) -> None:
                 f"--{name} is of an inference graph, a .zip, and does nothing with "
                 f"--output_file={config.output_file}; drop it"
             )
-    classifier = prediction.load(config.checkpoint_path, **arguments_of(config))
+    classifier = prediction.load(checkpoint_of(config), **arguments_of(config))
     if is_graph:
         path = exporting.export_inference_graph(
             classifier,

@@ -1,10 +1,9 @@
 """The checkpoint that a program loads, and what its contract lacks."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
-from jslim import checkpoints
+from jslim import weights
 from jslim.cli.flags import ComputingConfig, UsageError, flag
 from jslim.data.labels import read_class_names
 from jslim.host.paths import local_path
@@ -16,7 +15,9 @@ class CheckpointConfig(ComputingConfig):
     """The checkpoint that is loaded.
 
     Attributes:
-      checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory.
+      checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory; a file of timm or Keras;
+        or the name of published weights, as `jslim models --weights` lists them.
+      weights: The name of published weights, in place of --checkpoint_path.
       model_name: The network. Default: the one the checkpoint names.
       use_moving_averages: Whether to take the moving averages of the variables, or by
         --nouse_moving_averages the variables as training left them. Default: the averages, if a
@@ -24,6 +25,7 @@ class CheckpointConfig(ComputingConfig):
     """
 
     checkpoint_path: str = flag("/tmp/tfmodel/", path=local_path)
+    weights: str | None = None
     model_name: str | None = flag(
         None,
         known=list_networks(),
@@ -73,7 +75,28 @@ def without_none(**values: object) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def check_is_there(path: str) -> None:
-    """Refuses a `--checkpoint_path` that is no file, directory or checkpoint."""
-    if not os.path.exists(path) and not checkpoints.exists(path):
-        raise UsageError(f"--checkpoint_path: there is no {path!r}")
+def checkpoint_of(config: CheckpointConfig) -> str:
+    """The checkpoint that the flags name, downloaded and converted where it must be.
+
+    Raises:
+      UsageError: There is none; `--weights` and `--checkpoint_path` are both given.
+      RestoreError: It cannot be read or downloaded.
+    """
+    if config.weights is None:
+        return resolved(config.checkpoint_path, config.model_name)
+    if "checkpoint_path" in config.given:
+        raise UsageError("--weights and --checkpoint_path are both given; drop one of them")
+    return resolved(config.weights, config.model_name, "--weights")
+
+
+def resolved(path: str, model_name: str | None, flag: str = "--checkpoint_path") -> str:
+    """The checkpoint for a path or for the name of published weights.
+
+    Raises:
+      UsageError: There is neither such a path nor such a name.
+      RestoreError: It cannot be read or downloaded.
+    """
+    try:
+        return weights.resolve(path, model_name)
+    except weights.UnknownWeights as error:
+        raise UsageError(f"{flag}: {error}") from None

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from jslim import prediction
 from jslim.cli.flags import UsageError, flag
-from jslim.cli.loading import LoadConfig, arguments_of
+from jslim.cli.loading import LoadConfig, arguments_of, checkpoint_of
 from jslim.cli.reports import TABLES, open_table, write_rows
 from jslim.cli.run import run
 from jslim.core import reprs
@@ -64,7 +64,7 @@ def predict(config: PredictConfig) -> None:
         raise UsageError("give image files or folders of them: jslim-predict [flags] PATH ...")
     as_json = _is_json(config)
     files = prediction.list_images(config.arguments)
-    classifier = prediction.load(config.checkpoint_path, **arguments_of(config))
+    classifier = prediction.load(checkpoint_of(config), **arguments_of(config))
     logger.info(
         "%s, %d classes, from %s: %s",
         classifier.contract["model_name"],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from jslim import checkpoints
+from jslim import checkpoints, weights
 from jslim.cli import loading, run_config
 from jslim.cli.classifier import Contract
 from jslim.cli.flags import UsageError, flag, scopes_of
@@ -14,7 +14,7 @@ from jslim.core.selection import get_variables_to_restore, match
 from jslim.core.text import as_text, name_differences, printable
 from jslim.host.paths import local_path, output_directory
 from jslim.learning import TrainState
-from jslim.nets.nets_factory import Network
+from jslim.nets.nets_factory import Network, get_network
 
 logger = logging.getLogger("jslim")
 
@@ -33,7 +33,9 @@ class StartConfig(run_config.RememberedConfig):
         is there. The others are refused where they are not what happens.
       data_changed: Whether the run goes on where images were added to the data set, or removed. A
         new epoch starts with them.
-      checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory of them, to start from.
+      checkpoint_path: A checkpoint of jslim or TensorFlow, or a directory of them, to start from;
+        or `pretrained`, for the published weights of the network; or the name of other ones, as
+        `jslim models --weights` lists them; or a file of timm or Keras.
       checkpoint_exclude_scopes: Comma-separated scopes of variables that are not taken from
         --checkpoint_path. Default: the head of the network, where the checkpoint has other classes.
       trainable_scopes: Comma-separated scopes to train. Default: all.
@@ -75,12 +77,13 @@ class Start:
         return "starting from scratch"
 
 
-def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
+def find_start(config: StartConfig, of_optimizer: Mapping[str, str], model_name: str) -> Start:
     """Finds the start by the flags and by what is in `--train_dir`.
 
     Args:
       config: The flags.
       of_optimizer: The flags that its state depends on, by name.
+      model_name: The network.
 
     Raises:
       UsageError: They contradict each other: another start than `--start_from` would happen, or
@@ -89,7 +92,9 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
     """
     given = None
     if path := config.checkpoint_path:
-        given = as_text(os.path.abspath(path))
+        is_name = path == weights.PRETRAINED or weights.find(path) is not None
+        is_path = os.path.exists(path) or not is_name
+        given = as_text(os.path.abspath(path) if is_path else path)
     elif config.start_from == "checkpoint":
         raise UsageError("--start_from=checkpoint goes with --checkpoint_path, which is not given")
     resumed_from = checkpoints.step_to_resume(config.train_dir)
@@ -104,8 +109,7 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
                 raise UsageError(
                     "--start_from=scratch contradicts --checkpoint_path; drop one of them"
                 )
-            loading.check_is_there(config.checkpoint_path)
-            checkpoints.resolve(config.checkpoint_path)
+            checkpoints.resolve(loading.resolved(config.checkpoint_path, model_name))
         return Start(None, given, {})
     if config.start_from not in ("auto", "resume"):
         raise UsageError(
@@ -122,24 +126,24 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str]) -> Start:
                 f"asks for {asked}; give --{name}={used} to resume, or another --train_dir to "
                 "start anew"
             )
-    weights = contract.get("started_from")
-    if given not in (None, weights):
+    started_from = contract.get("started_from")
+    if given not in (None, started_from):
         raise UsageError(
             f"--checkpoint_path is {given}, but the run in --train_dir, at {resumed_from}, started "
-            f"from {weights or 'scratch'}; give another --train_dir to start anew, or leave "
+            f"from {started_from or 'scratch'}; give another --train_dir to start anew, or leave "
             "--checkpoint_path out to resume"
         )
-    return Start(resumed_from, weights, contract)
+    return Start(resumed_from, started_from, contract)
 
 
 def make_init_fn(
-    config: StartConfig, network: Network, class_names: Sequence[str]
+    config: StartConfig, model_name: str, class_names: Sequence[str]
 ) -> Callable[[TrainState], TrainState] | None:
     """Makes the function that reads `--checkpoint_path` into a fresh state; None without that flag.
 
     Args:
       config: The flags.
-      network: The network. Its head starts anew if the checkpoint has other classes, or the same
+      model_name: The network. Its head starts anew if the checkpoint has other classes, or the same
         in another order; unless `--checkpoint_exclude_scopes` is given, where '' takes all.
       class_names: The class names of the data.
 
@@ -148,7 +152,8 @@ def make_init_fn(
     """
     if not config.checkpoint_path:
         return None
-    reader = checkpoints.open_checkpoint(config.checkpoint_path)
+    network = get_network(model_name)
+    reader = checkpoints.open_checkpoint(loading.resolved(config.checkpoint_path, model_name))
     excluded = scopes_of(config.checkpoint_exclude_scopes)
 
     def init_fn(state: TrainState) -> TrainState:
@@ -157,6 +162,7 @@ def make_init_fn(
             match(state.variables, excluded, "--checkpoint_exclude_scopes")
         elif config.checkpoint_exclude_scopes is None:
             leave_out = _heads_of_other_classes(reader, network, state, class_names)
+            leave_out += _absent_heads(reader, network, state, leave_out)
         wanted = get_variables_to_restore(state.variables, exclude=leave_out or None)
         assign = checkpoints.assign_from_checkpoint_fn(
             reader.path, wanted, ignore_missing_vars=config.ignore_missing_vars
@@ -168,6 +174,25 @@ def make_init_fn(
         return state
 
     return init_fn
+
+
+def _absent_heads(
+    reader: checkpoints.CheckpointReader,
+    network: Network,
+    state: TrainState,
+    left_out: Sequence[str],
+) -> list[str]:
+    """The auxiliary heads that start anew since the checkpoint has none."""
+    held = reader.get_variable_to_shape_map()
+    absent = network.absent_heads(get_variables_to_restore(state.variables), held)
+    absent = [head for head in absent if head not in left_out]
+    if absent:
+        logger.info(
+            "%s has no %s, which training adds: it starts anew",
+            printable(reader.path),
+            " and no ".join(head.rstrip("/") for head in absent),
+        )
+    return absent
 
 
 def _heads_of_other_classes(

@@ -175,11 +175,11 @@ def train(config: TrainConfig) -> None:
             partial(_train_op, config, contract, mesh, class_weights),
             data.prefetch_to_device(_host_batches(config, dataset, contract), sharding),
             config.seed,
-            starting.make_init_fn(config, network, dataset.class_names),
+            starting.make_init_fn(config, config.model_name, dataset.class_names),
         )
         return
     of_optimizer = state_flags(config)
-    start = starting.find_start(config, of_optimizer)
+    start = starting.find_start(config, of_optimizer, config.model_name)
     contract.update(of_optimizer, started_from=start.weights)
     if start.resumed_from:
         # What contracts of earlier versions do not say.
@@ -219,7 +219,7 @@ def train(config: TrainConfig) -> None:
             logger.info("%s", change)
         init_fn = None
         if start.resumed_from is None:
-            init_fn = starting.make_init_fn(config, network, dataset.class_names)
+            init_fn = starting.make_init_fn(config, config.model_name, dataset.class_names)
         if config.dry_run:
             dry_run(
                 train_op,

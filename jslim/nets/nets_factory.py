@@ -9,7 +9,7 @@ Each network is a row of `NETWORKS`.
 import fnmatch
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,31 @@ class Network:
     head: tuple[str, ...]  # scopes of the variables that do not exist with num_classes=None
     size_of_weights: int | None = None  # image size of its published weights, if it differs
     takes_videos: bool = False  # whether its inputs are videos, [batch, frames, ...]
-    weights: str = ""  # where published weights of it are; empty: nowhere that jslim knows
+
+    @property
+    def main_heads(self) -> tuple[str, ...]:
+        """The scopes of `head` that give the logits."""
+        return tuple(scope for scope in self.head if "aux" not in scope.lower())
+
+    @property
+    def auxiliary_heads(self) -> tuple[str, ...]:
+        """The scopes of `head` that only training needs."""
+        return tuple(scope for scope in self.head if "aux" in scope.lower())
+
+    def absent_heads(self, ours: Iterable[str], theirs: Iterable[str]) -> list[str]:
+        """The auxiliary heads with variables among `ours` and none among `theirs`.
+
+        >>> get_network("inception_v4").absent_heads(["InceptionV4/AuxLogits/weights"], [])
+        ['InceptionV4/AuxLogits/']
+        """
+        ours, theirs = list(ours), list(theirs)
+        heads = [f"{head}/" for head in self.auxiliary_heads]
+        return [
+            head
+            for head in heads
+            if any(name.startswith(head) for name in ours)
+            and not any(name.startswith(head) for name in theirs)
+        ]
 
     @property
     def image_size(self) -> int:

@@ -135,7 +135,7 @@ def test_models_lists_all_networks_and_their_sizes(capfd):
         "image_size": 299,
         "takes_videos": False,
         "preprocessing": "inception",
-        "weights": "",
+        "weights": ["tf-slim/resnet_v2_50_2017_04_14"],
     }
     assert main("models") == 0
     header, *lines = capfd.readouterr().out.splitlines()
@@ -155,13 +155,17 @@ def test_models_are_chosen_by_the_beginnings_of_names_and_by_patterns(capfd):
     assert "no network matches 'resnet_v3'; did you mean 'resnet_v" in capfd.readouterr().err
 
 
-def test_where_weights_are_is_a_column_where_it_is_known(monkeypatch, capfd):
-    monkeypatch.setitem(NETWORKS, "lenet", NETWORKS["lenet"]._replace(weights="here"))
-    assert main("models", "lenet", "cifarnet") == 0
+def test_models_lists_published_weights(capfd):
+    assert main("models", "--weights", "vgg_16", "timm/inception_v4") == 0
     lines = capfd.readouterr().out.splitlines()
-    assert [line.split()[4:] for line in lines] == [
-        ["preprocessing", "weights"], ["cifarnet"], ["lenet", "here"]
-    ]  # fmt: skip
+    assert [line.split() for line in lines] == [
+        ["name", "network", "MB", "top-1", "image", "classes"],
+        ["tf-slim/vgg_16_2016_08_28", "vgg_16", "553", "71.5", "224", "1000"],
+        ["timm/inception_v4.tf_in1k", "inception_v4", "184", "80.2", "299", "1000"],
+        ["keras/VGG16", "vgg_16", "553", "71.3", "224", "1000"],
+    ]
+    assert main("models", "--weights", "vgg_17") == 2
+    assert "no published weights match 'vgg_17'; did you mean " in capfd.readouterr().err
 
 
 def test_datasets_lists_the_kinds_and_shows_one(capfd):

@@ -260,7 +260,7 @@ def test_the_same_command_again_resumes_and_says_what_it_started_from(
         (["--start_from=new"], "start_from"),
         (["--freeze_batch_norm"], "goes with --trainable_scopes, which is not given; drop it"),
         (["--ignore_missing_vars"], "goes with --checkpoint_path, which is not given"),
-        (["--checkpoint_path=/no/such.ckpt"], "there is no '/no/such.ckpt'"),
+        (["--checkpoint_path=/no/such.ckpt"], "there is no checkpoint at /no/such.ckpt, and"),
     ],
 )  # fmt: skip
 def test_contradictions_are_refused(flags, message, folders, tmp_path, capfd):

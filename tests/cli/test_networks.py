@@ -4,6 +4,7 @@ import pytest
 
 from jslim.cli.networks import NETWORKS
 from jslim.nets import nets_factory, network_sizes
+from jslim.weights import WEIGHTS
 
 
 def test_every_network_has_a_row():
@@ -13,9 +14,9 @@ def test_every_network_has_a_row():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_facts_are_those_of_the_network(name):
     network, row = nets_factory.get_network(name), NETWORKS[name]
-    assert row[2:] == (
-        network.image_size, network.preprocessing, network.takes_videos, network.weights
-    )  # fmt: skip
+    published = tuple(row.name for row in WEIGHTS if row.network == name)
+    facts = (network.image_size, network.preprocessing, network.takes_videos, published)
+    assert row[2:] == facts
 
 
 @pytest.mark.parametrize(
