@@ -45,6 +45,9 @@ COMMANDS = {
         "Writes images as TFRecord or ArrayRecord files.",
         "jslim-convert",
     ),
+    "port": Command(
+        "port", "PortConfig", "Rewrites programs for TensorFlow 1 and TF-Slim for jslim."
+    ),
     "models": Command("models", "ModelsConfig", "Lists the networks and their sizes."),
     "datasets": Command(
         "datasets", "DatasetsConfig", "Lists the kinds of data sets, or shows one."

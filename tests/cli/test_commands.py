@@ -38,7 +38,7 @@ def test_without_a_command_the_commands_are_listed(capfd):
     ("word", "message"),
     [
         ("trian", "there is no command 'trian'; give one of train, eval, predict, export, convert, "
-         "models, datasets, inspect, run, runs, plot, completion; did you mean 'train'?"),
+         "port, models, datasets, inspect, run, runs, plot, completion; did you mean 'train'?"),
         ("--json", "the command comes first: jslim COMMAND --json"),
         ("--train", "the command comes first: jslim COMMAND --train; did you mean 'train'?"),
     ],

@@ -79,6 +79,15 @@ _DISTRIBUTED = (
     "learning",
 )
 _OLD = "that is its name before TensorFlow 1.0; write {}"
+# Names before TensorFlow 1.0, and those of today.
+OLD_NAMES = {
+    "mul": "multiply", "sub": "subtract", "neg": "negative", "pack": "stack",
+    "unpack": "unstack", "select": "where", "complex_abs": "abs",
+    "batch_matmul": "matmul", "inv": "reciprocal", "image_summary": "summary.image",
+    "scalar_summary": "summary.scalar", "histogram_summary": "summary.histogram",
+    "merge_all_summaries": "summary.merge_all", "merge_summary": "summary.merge",
+    "listdiff": "setdiff1d", "initialize_all_tables": "tables_initializer",
+}  # fmt: skip
 _IMAGE_FILES = (
     "images are decoded on the host: slim.data has readers, and PIL.Image opens a file",
     "queues-and-data",
@@ -168,14 +177,7 @@ _WHY: dict[str, tuple[str, str]] = {
     ),
     **{
         old: (_OLD.format(f"tf.{new}"), "what-is-not-there")
-        for old, new in {
-            "mul": "multiply", "sub": "subtract", "neg": "negative", "pack": "stack",
-            "unpack": "unstack", "select": "where", "complex_abs": "abs",
-            "batch_matmul": "matmul", "inv": "reciprocal", "image_summary": "summary.image",
-            "scalar_summary": "summary.scalar", "histogram_summary": "summary.histogram",
-            "merge_all_summaries": "summary.merge_all", "merge_summary": "summary.merge",
-            "listdiff": "setdiff1d", "initialize_all_tables": "tables_initializer",
-        }.items()
+        for old, new in OLD_NAMES.items()
     },
 }  # fmt: skip
 
@@ -191,7 +193,7 @@ def refusal(name: str) -> NotInJslim:
     return NotInJslim(f"{name}: {why}; see {_GUIDE}#{place}")
 
 
-class _Part:
+class Part:
     """A module of TensorFlow of which only some names are known, each to be refused."""
 
     def __init__(self, name: str) -> None:
@@ -218,7 +220,7 @@ def answering(prefix: str, module: str) -> Callable[[str], Any]:
         if name.startswith("__"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         if any(known.startswith(f"{full}.") for known in _WHY):
-            return _Part(f"tf.{full}")
+            return Part(f"tf.{full}")
         known = [n for n in vars(sys.modules[module]) if not n.startswith("_")]
         raise AttributeError(
             f"{prefix}.{name} is not among the names of TensorFlow that jslim.compat.tf has"
