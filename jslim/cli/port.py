@@ -131,7 +131,6 @@ def _as_json(file: "PortedFile") -> dict[str, object]:
         "is_changed": file.is_changed,
         "refusal": file.refusal,
         "names": [
-            {**row._asdict(), "outcome": row.outcome.name.lower()}
-            for row in rows_of(file.findings)
+            {**row._asdict(), "outcome": row.outcome.name.lower()} for row in rows_of(file.findings)
         ],
     }

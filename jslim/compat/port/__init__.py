@@ -1,4 +1,4 @@
-"""`jslim port`: programs for TensorFlow 1 and TF-Slim, rewritten for jslim on their syntax trees."""
+"""`jslim port`: programs for TensorFlow 1 and TF-Slim, rewritten for jslim."""
 
 from collections.abc import Callable
 from typing import NamedTuple

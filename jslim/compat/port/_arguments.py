@@ -23,7 +23,7 @@ _KEYWORDS = {
     "tf.argmin": {"dimension": "axis"},
     "tf.expand_dims": {"dim": "axis"},
     "tf.squeeze": {"squeeze_dims": "axis"},
-    **dict.fromkeys(_NAMES, {"targets": "labels"}),
+    **{name: {"targets": "labels"} for name in _NAMES},
 }
 METHODS = ("assign", "assign_add", "assign_sub")
 

@@ -43,7 +43,7 @@ class Imports:
     ) -> Sequence[cst.BaseSmallStatement] | None:
         """The statements in place of an import; None leaves it as it is."""
         new = self._import(node, note) if isinstance(node, cst.Import) else self._from(node, note)
-        return None if new is None else [_statement(text) for text in new or ["pass"]]
+        return None if new is None else [statement(text) for text in new or ["pass"]]
 
     def _import(self, node: cst.Import, note: Note) -> list[str] | None:
         new = []
@@ -54,12 +54,19 @@ class Imports:
                 new.append(f"import {_RENAMED[module]} as {name or module}")
                 continue
             if not self._is_converted(module):
-                new.append(_source(cst.Import([alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)])))
+                new.append(
+                    _source(cst.Import([alias.with_changes(comma=cst.MaybeSentinel.DEFAULT)]))
+                )
                 continue
             place = module if name else module.partition(".")[0]
-            new.append(self._module(place, name or place, note) or f"import {module}" + (
-                f" as {name}" if name else ""))
-        own = [_source(cst.Import([a.with_changes(comma=cst.MaybeSentinel.DEFAULT)])) for a in node.names]
+            new.append(
+                self._module(place, name or place, note)
+                or f"import {module}" + (f" as {name}" if name else "")
+            )
+        own = [
+            _source(cst.Import([a.with_changes(comma=cst.MaybeSentinel.DEFAULT)]))
+            for a in node.names
+        ]
         return None if new == own else new
 
     def _from(self, node: cst.ImportFrom, note: Note) -> list[str] | None:
@@ -140,7 +147,8 @@ def _source(node: cst.BaseSmallStatement) -> str:
     return cst.Module([cst.SimpleStatementLine([node])]).code.strip()
 
 
-def _statement(text: str) -> cst.BaseSmallStatement:
+def statement(text: str) -> cst.BaseSmallStatement:
+    """The tree of a statement of one line."""
     line = cst.parse_statement(text)
     assert isinstance(line, cst.SimpleStatementLine)
     return line.body[0]

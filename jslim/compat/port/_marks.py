@@ -13,15 +13,15 @@ def _see(sentence: str, place: str) -> str:
 
 
 _OUTSIDE = _see(
-    "within a model function as it stands; outside of one give the tree of variables, or the state, "
-    "first",
+    "within a model function as it stands; outside of one give the tree of variables, or the "
+    "state, first",
     "scopes-and-variables",
 )
 # Names of slim that are there, and take or give something else than in a graph.
 OF_SLIM = {
     "learning.train": _see(
-        "batches come second, slim.learning.train(train_op, batches, logdir, ...), and init_fn takes "
-        "and gives a state",
+        "batches come second, slim.learning.train(train_op, batches, logdir, ...), and init_fn "
+        "takes and gives a state",
         "learning",
     ),
     "learning.create_train_op": _see(
@@ -43,7 +43,8 @@ OF_SLIM = {
         "evaluation",
     ),
     "metrics": _see(
-        "a metric takes its configuration, and the data goes to metric.update(state, ...)", "metrics"
+        "a metric takes its configuration, and the data goes to metric.update(state, ...)",
+        "metrics",
     ),
     "assign_from_checkpoint_fn": _see(
         "what it gives takes and gives a state, and no session", "checkpoints-and-fine-tuning"
@@ -77,8 +78,8 @@ OF_VALUES = {
     "compute_gradients": _STEP,
     "apply_gradients": _STEP,
     "op.name": _see(
-        "an array has no name: slim.get_variables(...) and slim.losses.named_losses() give dicts by "
-        "name",
+        "an array has no name: slim.get_variables(...) and slim.losses.named_losses() give dicts "
+        "by name",
         "scopes-and-variables",
     ),
     "variables_to_restore": _see(

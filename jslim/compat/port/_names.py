@@ -200,6 +200,8 @@ class Aliases(cst.CSTVisitor):
         if first not in self.roots:
             return None
         root = self.roots[first]
+        if root.name == "tf":
+            rest = rest.removeprefix("compat.v1.")
         return ".".join(filter(None, (root.name, rest))), root, rest
 
 
@@ -211,7 +213,7 @@ def _brief(module: str) -> str:
 
 def as_name(alias: cst.ImportAlias) -> str | None:
     """The name after `as`."""
-    return dotted(alias.asname.name) if alias.asname else None  # type: ignore[arg-type]
+    return dotted(alias.asname.name) if alias.asname else None
 
 
 def module_exists(module: str) -> bool:

@@ -44,9 +44,9 @@ def port_notebook(text: str, path: str, is_local: Callable[[str], bool]) -> Port
     ported = port_source("".join(program), path, is_local)
     parts = re.split(rf"^{_CELL}\((\d+)\)\n", ported.source, flags=re.MULTILINE)
     head = parts[0]
-    for number, part in zip(parts[1::2], parts[2::2], strict=True):
-        body = head + part if number == "0" else part
-        cell = cells[int(number)]
+    for index, part in zip(parts[1::2], parts[2::2], strict=True):
+        body = head + part if index == "0" else part
+        cell = cells[int(index)]
         new = re.sub(
             rf"^[ \t]*{_MAGIC}\((\d+)\)", lambda m: magic[int(m[1])], body, flags=re.MULTILINE
         )
@@ -66,5 +66,3 @@ def _source(cell: dict[str, Any]) -> str:
 
 def _is_python(cell: dict[str, Any]) -> bool:
     return cell["cell_type"] == "code" and not _source(cell).lstrip().startswith("%%")
-
-

@@ -39,12 +39,12 @@ def parsed(source: str, path: str) -> tuple[cst.Module, list[Finding]]:
         try:
             check(source)
             return cst.parse_module(source), findings
-        except TabError as error:
-            if 0 in tried:
+        except (TabError, cst.ParserSyntaxError) as error:
+            if 0 in tried or "\t" not in source:
                 raise _refusal(error, path) from None
             tried.add(0)
             source = "".join(map(_without_tabs, source.splitlines(keepends=True)))
-            findings.append(Finding("tabs", Outcome.CONVERTED, error.lineno or 1, "spaces"))
+            findings.append(Finding("tabs", Outcome.CONVERTED, _line_of(error), "spaces"))
         except SyntaxError as error:
             line = error.lineno or 1
             new = None if line in tried else _converted(source, line, findings)
@@ -102,7 +102,7 @@ def _print(statement: str) -> str | None:
         return None
     options = ""
     if what.startswith(">>"):
-        stream, comma, what = what[2:].partition(",")
+        stream, _, what = what[2:].partition(",")
         options = f"file={stream.strip()}"
         what = what.strip()
     if what.endswith(","):
@@ -149,15 +149,22 @@ def _is_expression(text: str) -> bool:
     return True
 
 
-def _refusal(error: SyntaxError, path: str) -> Exception:
+def _line_of(error: SyntaxError | cst.ParserSyntaxError) -> int:
+    line = error.lineno if isinstance(error, SyntaxError) else error.raw_line
+    return line or 1
+
+
+def _refusal(error: SyntaxError | cst.ParserSyntaxError, path: str) -> Exception:
+    where = f"{path}, line {_line_of(error)}"
+    if isinstance(error, cst.ParserSyntaxError):
+        return SyntaxError(f"{where}: libcst cannot read it: {error.message}")
     text = (error.text or "").strip()
     is_old = any(sign in str(error.msg) for sign in _SIGNS)
-    where = f"{path}, line {error.lineno}"
     if is_old:
         return Python2Error(
             f"{where}: the file is in Python 2's syntax, of which only print, except, raise and "
-            f"numbers are converted: {text!r} ({error.msg}); make it Python 3 first, for example by "
-            "2to3, which comes with Python up to 3.12"
+            f"numbers are converted: {text!r} ({error.msg}); make it Python 3 first, for example "
+            "by 2to3, which comes with Python up to 3.12"
         )
     return SyntaxError(f"{where}: this is no Python: {text!r} ({error.msg})")
 
@@ -229,9 +236,7 @@ def call(node: cst.Call, note: Note) -> cst.BaseExpression:
         note(".has_key(key)", "key in ...")
         target = cst.ComparisonTarget(cst.In(), node.func.value)
         left = node.args[0].value
-        return cst.Comparison(
-            left, [target], lpar=[cst.LeftParen()], rpar=[cst.RightParen()]
-        )
+        return cst.Comparison(left, [target], lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
     return node
 
 
@@ -255,11 +260,40 @@ def sum_of_lists(node: cst.BinaryOperation, note: Note) -> cst.BaseExpression:
     return node
 
 
+def printed(node: cst.BaseSmallStatement, note: Note) -> cst.BaseSmallStatement:
+    """`print >>f, x` and `print ('%s') % x`, which Python 3 parses as something else."""
+    if not isinstance(node, cst.Expr):
+        return node
+    value = node.value
+    items = list(value.elements) if isinstance(value, cst.Tuple) else [cst.Element(value)]
+    first = items[0].value
+    if m.matches(first, m.BinaryOperation(left=m.Name("print"), operator=m.RightShift())):
+        assert isinstance(first, cst.BinaryOperation)
+        args = [cst.Arg(item.value) for item in items[1:]]
+        nothing = cst.SimpleWhitespace("")
+        equal = cst.AssignEqual(nothing, nothing)
+        args.append(cst.Arg(first.right, cst.Name("file"), equal))
+        last = items[-1]
+        if len(items) > 1 and isinstance(last.comma, cst.Comma):
+            args.append(cst.Arg(cst.SimpleString("' '"), cst.Name("end"), equal))
+        note("print >>file", "print(..., file=file)")
+        return cst.Expr(cst.Call(cst.Name("print"), args))
+    formatted = m.BinaryOperation(left=m.Call(func=m.Name("print")), operator=m.Modulo())
+    if len(items) == 1 and m.matches(first, formatted):
+        assert isinstance(first, cst.BinaryOperation)
+        assert isinstance(first.left, cst.Call)
+        text = first.left.args[0].value
+        note("print (...) % x", "print((...) % x)")
+        return cst.Expr(first.left.with_changes(args=[cst.Arg(first.with_changes(left=text))]))
+    return node
+
+
 def is_view(node: cst.BaseExpression) -> bool:
     """Whether an expression is a list in Python 2 and an iterator, or a view, in Python 3."""
     if not isinstance(node, cst.Call):
         return False
     if isinstance(node.func, cst.Name):
         return node.func.value in _ITERATORS
-    is_method = isinstance(node.func, cst.Attribute) and not node.args
-    return is_method and node.func.attr.value in _VIEWS  # type: ignore[union-attr]
+    if not isinstance(node.func, cst.Attribute) or node.args:
+        return False
+    return node.func.attr.value in _VIEWS

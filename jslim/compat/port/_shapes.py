@@ -8,10 +8,11 @@ import libcst.matchers as m
 from jslim.compat.port._names import dotted
 
 # What a shape answers in TensorFlow only, and `tf.TensorShape(shape)` here.
-_OF_TENSOR_SHAPE = frozenset(
-    "num_elements is_fully_defined assert_has_rank assert_is_compatible_with is_compatible_with "
-    "merge_with with_rank with_rank_at_least with_rank_at_most concatenate".split()
-)
+_OF_TENSOR_SHAPE = (
+    "num_elements", "is_fully_defined", "assert_has_rank", "assert_is_compatible_with",
+    "is_compatible_with", "merge_with", "with_rank", "with_rank_at_least", "with_rank_at_most",
+    "concatenate",
+)  # fmt: skip
 Note = Callable[[str, str], None]  # of what was there, and what it became
 
 

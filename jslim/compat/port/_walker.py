@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from jslim.compat.port import _arguments, _marks, _python2
-from jslim.compat.port._imports import Imports
+from jslim.compat.port._imports import Imports, statement
 from jslim.compat.port._names import Aliases, dotted, look_up
 from jslim.compat.port._notes import Finding, Outcome
 from jslim.compat.port._shapes import ShapeNames, Shapes
@@ -90,10 +91,10 @@ class _Walker(cst.CSTTransformer):
             self._owners.append(node)
         return super().on_visit(node)
 
-    def on_leave(  # type: ignore[override]
-        self, original_node: cst.CSTNode, updated_node: cst.CSTNode
-    ) -> cst.CSTNode | cst.FlattenSentinel[cst.CSTNode] | cst.RemovalSentinel:
-        updated = super().on_leave(original_node, updated_node)  # type: ignore[type-var]
+    def on_leave(
+        self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT
+    ) -> Any:  # as the tree may hold there
+        updated: Any = super().on_leave(original_node, updated_node)
         if not isinstance(original_node, _Lines):
             return updated
         self._owners.pop()
@@ -118,7 +119,9 @@ class _Walker(cst.CSTTransformer):
         self, original: cst.SimpleStatementLine, updated: cst.SimpleStatementLine
     ) -> cst.CSTNode | cst.FlattenSentinel[cst.CSTNode] | cst.RemovalSentinel:
         self._owners.append(original)
-        groups = [self._small(old, new) for old, new in zip(original.body, updated.body, strict=True)]
+        groups = [
+            self._small(old, new) for old, new in zip(original.body, updated.body, strict=True)
+        ]
         self._owners.pop()
         if all(group is None for group in groups):
             return self._with_marks(original, updated)
@@ -146,6 +149,10 @@ class _Walker(cst.CSTTransformer):
             return self._imports.converted(updated, functools.partial(self._note, original))
         if self._is_old and self._shapes.is_dropped(updated, self._converted(original)):
             return []
+        if self._is_old:
+            new = _python2.printed(updated, self._python_2(original))
+            if new is not updated:
+                return [new]
         if m.matches(updated, m.Assign(targets=[m.AssignTarget(target=m.Name())])):
             assert isinstance(updated, cst.Assign)
             found = self._aliases.found(dotted(updated.value) or "")
@@ -153,14 +160,12 @@ class _Walker(cst.CSTTransformer):
             if found and found[0] == "tf.contrib.slim":
                 text = f"import jslim as {target}"
                 self._note(original, "tf.contrib.slim", Outcome.CONVERTED, text)
-                return [cst.parse_statement(text).body[0]]  # type: ignore[list-item]
+                return [statement(text)]
             if self._becomes_argument(original, updated):
                 return []
         return None
 
-    def _becomes_argument(
-        self, original: cst.BaseSmallStatement, node: cst.Assign
-    ) -> bool:
+    def _becomes_argument(self, original: cst.BaseSmallStatement, node: cst.Assign) -> bool:
         """Whether `is_training = tf.placeholder(tf.bool)` became an argument of its function."""
         target, call = dotted(node.targets[0].target) or "", node.value
         if not self._functions or "train" not in target or not isinstance(call, cst.Call):
@@ -259,12 +264,15 @@ class _Walker(cst.CSTTransformer):
 
     def visit_Assign(self, node: cst.Assign) -> None:
         for target in node.targets:
+            self._quiet.add(target.target)
             self._hold(target.target, node.value)
 
     def _hold(self, target: cst.BaseExpression, value: cst.BaseExpression) -> None:
         """Remembers the name of a session, and that it is no use of one."""
         name = dotted(target)
-        found = self._aliases.found(dotted(value.func) or "") if isinstance(value, cst.Call) else None
+        found = (
+            self._aliases.found(dotted(value.func) or "") if isinstance(value, cst.Call) else None
+        )
         if name and found and found[0].removesuffix(".as_default") in _marks.HELD:
             self._held[name] = found[0]
             self._quiet.add(target)
@@ -339,11 +347,15 @@ class _Walker(cst.CSTTransformer):
     ) -> cst.BaseExpression:
         if not self._is_old:
             return updated_node
-        found = self._aliases.found(dotted(original_node) or "")
+        text = dotted(original_node) or ""
+        if self._tf and text == f"{self._tf}.compat.v1":
+            self._note(original_node, "tf.compat.v1", Outcome.CONVERTED, self._tf)
+            return cst.Name(self._tf)
+        found = self._aliases.found(text)
         new = _arguments.renamed(found[0]) if found else None
         if found and new and look_up(("jslim.compat.tf",), new[3:]).outcome is Outcome.SAME:
             self._note(original_node, found[0], Outcome.CONVERTED, new)
-            root = (dotted(original_node) or "").partition(".")[0]
+            root = text.partition(".")[0]
             return cst.parse_expression(f"{root}.{new[3:]}")
         node = self._shapes.attribute(updated_node, self._converted(original_node))
         if isinstance(node, cst.Attribute):
@@ -361,7 +373,9 @@ class _Walker(cst.CSTTransformer):
             updated_node = _arguments.call(today, updated_node, lambda what: note(name, what))
         elif isinstance(original_node.func, cst.Attribute):
             method = f".{original_node.func.attr.value}()"
-            updated_node = _arguments.method(updated_node, self._tf, lambda what: note(method, what))
+            updated_node = _arguments.method(
+                updated_node, self._tf, lambda what: note(method, what)
+            )
         new = self._shapes.call(updated_node, note)
         if isinstance(new, cst.Call):
             new = _python2.call(new, self._python_2(original_node))

@@ -83,9 +83,7 @@ def _inside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield from (pathlib.Path(place, name) for name in files if name.endswith(KINDS))
 
 
-def port_file(
-    path: pathlib.Path, folder: pathlib.Path, output: pathlib.Path
-) -> PortedFile:
+def port_file(path: pathlib.Path, folder: pathlib.Path, output: pathlib.Path) -> PortedFile:
     """Converts a file; nothing is written. A file that cannot be converted is refused in words."""
     encoding = "utf-8"
     try:
@@ -120,6 +118,8 @@ def write(file: PortedFile) -> None:
     """Writes the new file; it has its name only when it is whole."""
     assert file.ported is not None
     file.output.parent.mkdir(parents=True, exist_ok=True)
-    with UnfinishedFile(file.output) as unfinished:
-        with unfinished.path.open("w", encoding=file.encoding, newline="") as opened:
-            opened.write(file.ported.source)
+    with (
+        UnfinishedFile(file.output) as unfinished,
+        unfinished.path.open("w", encoding=file.encoding, newline="") as opened,
+    ):
+        opened.write(file.ported.source)
