@@ -23,7 +23,7 @@ from jslim.learning.gradients import (
     global_norm,
 )
 from jslim.learning.state import PyTree
-from jslim.learning.step import create_train_op
+from jslim.learning.step import check_of_graph, create_train_op
 from jslim.learning.train_op import TrainOp
 from jslim.optimizers import OPTIMIZER_CLS_NAMES
 from jslim.summaries import Summaries, histogram_summary, scalar_summary
@@ -52,7 +52,7 @@ def optimize_loss(
     gradient_multipliers: Multipliers | None = None,
     clip_gradients: float | optax.GradientTransformation | GradientsFn | None = None,
     learning_rate_decay_fn: DecayFn | None = None,
-    update_ops: None = None,
+    update_ops: Iterable[object] | None = None,
     variables: Iterable[str] | None = None,
     name: str | None = None,
     summaries: Sequence[str] | None = None,
@@ -69,9 +69,8 @@ def optimize_loss(
     Gradients get noise, are multiplied and clipped, and go to the optimizer, in this order.
 
     Differs from TF-Slim: `loss` is a function of a batch, and the train op counts its steps. The
-    arguments for graphs (`global_step`, `update_ops`, `colocate_gradients_with_ops`,
-    `increment_global_step`) keep their places and accept only their defaults. Whole numbers are
-    accepted for floats.
+    arguments for graphs (`global_step`, `colocate_gradients_with_ops`, `increment_global_step`)
+    keep their places and accept only their defaults. Whole numbers are accepted for floats.
 
     Args:
       loss: A model function (or a `Model`) of one batch, as for `create_train_op`.
@@ -88,7 +87,7 @@ def optimize_loss(
         `adaptive_clipping_fn()`; or a function of `{name: gradient}` that returns such a dict.
       learning_rate_decay_fn: `f(learning_rate, global_step)` gives the rate of a step; steps count
         from 0. Ignored if `learning_rate` is None.
-      update_ops: None.
+      update_ops: As for `create_train_op`.
       variables: What to train: names, patterns or a `{name: leaf}` dict; None for all trainable.
       name: The start of the tags of summaries; default 'OptimizeLoss'.
       summaries: Which of `OPTIMIZER_SUMMARIES` to record; default the loss, the learning rate (if
@@ -117,9 +116,9 @@ def optimize_loss(
       >>> print(f"loss {outputs['loss']:.1f}, then w = {state.params['w']:.2f}")
       loss 2.0, then w = 1.95
     """
+    check_of_graph(_OP, None, update_ops)
     for argument, value, default, instead in (
         ("global_step", global_step, None, "the train op counts its steps"),
-        ("update_ops", update_ops, None, "batch_norm(is_training=False) freezes statistics"),
         ("colocate_gradients_with_ops", colocate_gradients_with_ops, False, "the compiler places"),
         ("increment_global_step", increment_global_step, True, "a train op counts each step"),
     ):
@@ -150,6 +149,7 @@ def optimize_loss(
     return create_train_op(
         loss,
         optimizer,
+        update_ops=update_ops,
         variables_to_train=variables,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,

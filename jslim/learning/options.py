@@ -27,6 +27,7 @@ class StepOptions:
     variables_to_train: Iterable[str] | None = None
     check_numerics: bool | str = True
     moving_average_decay: float | None = None
+    moving_average_warmup: bool = True
     freeze_batch_norm: bool = False
     gradient_accumulation_steps: int = 1
     recompute_elementwise: bool = False
@@ -55,6 +56,8 @@ class StepOptions:
                 )
         if (decay := self.moving_average_decay) is not None:
             checks.number(where, "moving_average_decay", decay, above=0, below=1)
+        elif not self.moving_average_warmup:
+            raise ValueError(f"{where}: moving_average_warmup=False needs moving_average_decay")
 
     def given_in_words(self) -> list[str]:
         """The options that are not their defaults: `name=value`."""

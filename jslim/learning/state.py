@@ -93,13 +93,13 @@ def _copy(value: PyTree) -> PyTree:
     return value.copy() if hasattr(value, "copy") else value
 
 
-def moving_averages(before: TrainState, after: TrainState, greatest_decay: float) -> PyTree:
-    """TF's ExponentialMovingAverage with num_updates: decay min(this, (1 + n) / (10 + n))."""
+def moving_averages(before: TrainState, after: TrainState, decay: float, warms_up: bool) -> PyTree:
+    """TF's ExponentialMovingAverage: with num_updates if it warms up, and otherwise without."""
     step = before.step.astype(jnp.float32)
-    decay = jnp.minimum(greatest_decay, (1.0 + step) / (10.0 + step))
+    kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step)) if warms_up else jnp.float32(decay)
 
     def move(average: jax.Array, value: jax.Array) -> jax.Array:
-        weight = (1.0 - decay).astype(average.dtype)
+        weight = (1.0 - kept).astype(average.dtype)
         return average - (average - value.astype(average.dtype)) * weight
 
     return jax.tree.map(move, before.ema_params, _averaged(after))

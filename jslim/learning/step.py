@@ -62,6 +62,7 @@ def create_train_op(
     check_numerics: bool | str = True,
     *,
     moving_average_decay: float | None = None,
+    moving_average_warmup: bool = True,
     freeze_batch_norm: bool = False,
     mesh: Mesh | None = None,
     transform_grads_fn: GradientsFn | None = None,
@@ -102,7 +103,9 @@ def create_train_op(
         takes half as long again. A step called by hand does not check, since that would wait for
         the device.
       moving_average_decay: Keeps exponential moving averages of parameters and statistics in
-        `state.ema_params`, with decay min(this, (1 + step) / (10 + step)).
+        `state.ema_params`, with decay min(this, (1 + step) / (10 + step)), which is TensorFlow's
+        `ExponentialMovingAverage` with `num_updates`.
+      moving_average_warmup: False: with that decay at each step, TensorFlow's without.
       freeze_batch_norm: Whether batch normalization uses its moving statistics, without updating
         them, where neither it nor the convolution before it (in one scope) is trained. In TF-Slim,
         and by default, frozen layers still follow the statistics of the new images.
@@ -191,6 +194,7 @@ def create_train_op(
         variables_to_train=variables_to_train,
         check_numerics=check_numerics,
         moving_average_decay=moving_average_decay,
+        moving_average_warmup=moving_average_warmup,
         freeze_batch_norm=freeze_batch_norm,
         gradient_accumulation_steps=gradient_accumulation_steps,
         recompute_elementwise=recompute_elementwise,

@@ -391,7 +391,9 @@ class TrainOp(StepOptions):
         )
         if self.moving_average_decay is None:
             return new
-        averages = moving_averages(state, new, self.moving_average_decay)
+        averages = moving_averages(
+            state, new, self.moving_average_decay, self.moving_average_warmup
+        )
         return new.replace(ema_params=averages)
 
 
