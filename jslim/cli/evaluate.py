@@ -20,6 +20,7 @@ from jslim.cli import flags, held_back, reports, scoring, statistics
 from jslim.cli.classifier import ClassifierConfig, Contract
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import CheckpointConfig, checkpoint_of, without_none
+from jslim.cli.network_files import with_network
 from jslim.cli.reporting import ReportConfig, check_names, services
 from jslim.cli.run import run
 from jslim.core.errors import RestoreError
@@ -121,6 +122,7 @@ def evaluate(config: EvaluateConfig) -> None:
       RestoreError: There is no whole checkpoint.
       DataError: The data cannot be read.
     """
+    config = with_network(config)
     scoring.check_names(config)
     check_names(config)
     flags.refuse_idle(config)

@@ -5,6 +5,7 @@ from typing import Any
 
 from jslim import weights
 from jslim.cli.flags import ComputingConfig, UsageError, flag
+from jslim.cli.network_files import with_network
 from jslim.data.labels import read_class_names
 from jslim.host.paths import local_path
 from jslim.nets.nets_factory import list_networks
@@ -19,6 +20,7 @@ class CheckpointConfig(ComputingConfig):
         or the name of published weights, as `jslim models --weights` lists them.
       weights: The name of published weights, in place of --checkpoint_path.
       model_name: The network. Default: the one the checkpoint names.
+      model_file: A network of a file for TF-Slim, FILE.py:FUNCTION, if it was trained with one.
       use_moving_averages: Whether to take the moving averages of the variables, or by
         --nouse_moving_averages the variables as training left them. Default: the averages, if a
         checkpoint of jslim has them.
@@ -31,6 +33,7 @@ class CheckpointConfig(ComputingConfig):
         known=list_networks(),
         differs="of `eval.py`: not needed, the checkpoint knows it",
     )
+    model_file: str | None = None
     use_moving_averages: bool | None = None
 
 
@@ -55,6 +58,7 @@ class LoadConfig(CheckpointConfig):
 
 def arguments_of(config: LoadConfig) -> dict[str, Any]:
     """The arguments of `slim.load` that the flags give."""
+    config = with_network(config)
     names = config.labels_file and read_class_names(config.labels_file)
     said = without_none(
         model_name=config.model_name,

@@ -159,7 +159,9 @@ def _ending(
 def next_commands(config: "TrainConfig", dataset: ImageDataset) -> list[list[str]]:
     """The commands that evaluate, predict and show curves, as words."""
     whole = whole_of(dataset)
-    checkpoint = f"--checkpoint_path={config.train_dir}"
+    weights = [f"--checkpoint_path={config.train_dir}"]
+    if config.model_file is not None:
+        weights.append(f"--model_file={config.model_file}")
     of_data = [f"--dataset_name={config.dataset_name}"]
     images = "IMAGE.png"
     if config.dataset_dir is not None:
@@ -172,8 +174,8 @@ def next_commands(config: "TrainConfig", dataset: ImageDataset) -> list[list[str
         # There is no split `test`, the default of eval.py.
         of_data += [] if config.validation_fraction else ["--dataset_split_name=all"]
     return [
-        [_script("jslim"), "eval", *of_data, checkpoint],
-        [_script("jslim"), "predict", checkpoint, "--top=3", images],
+        [_script("jslim"), "eval", *of_data, *weights],
+        [_script("jslim"), "predict", *weights, "--top=3", images],
         [_script("tensorboard"), f"--logdir={config.train_dir}"],
     ]
 

@@ -37,6 +37,7 @@ from jslim.cli.classifier import Batch, Contract
 from jslim.cli.dry_run import dry_run
 from jslim.cli.finding import FindConfig
 from jslim.cli.flags import Config, UsageError, flag
+from jslim.cli.network_files import with_network
 from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer, state_flags
 from jslim.cli.rates import LearningRateConfig
 from jslim.cli.reporting import ReportConfig, services
@@ -97,6 +98,7 @@ class TrainConfig(
     Attributes:
       model_name: The network, one of those that jslim models lists.
       train_image_size: Image side in pixels. Default: that of the network.
+      model_file: A network of a file for TF-Slim in place of it, FILE.py:FUNCTION, as it stands.
     """
 
     first_flags: ClassVar[tuple[str, ...]] = (
@@ -122,6 +124,7 @@ class TrainConfig(
 
     model_name: str = flag("inception_v3", known=nets_factory.list_networks())
     train_image_size: int | None = flag(None, least=1)
+    model_file: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,6 +139,7 @@ def train(config: TrainConfig) -> None:
       UsageError: Flags contradict each other, or do not fit a checkpoint.
       DataError: The data cannot be read.
     """
+    config = with_network(config)
     scoring.check_names(config)
     reporting.check_names(config)
     scoring.find(config.best_metric, "--best_metric")

@@ -6,7 +6,7 @@ import importlib.machinery
 import importlib.util
 import types
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from jslim.compat import rules
 from jslim.compat.tf import _missing
@@ -37,8 +37,42 @@ class OldModule(types.ModuleType):
         return sorted({name for holder in holders for name in dir(holder)})
 
 
+class Absent(types.ModuleType):
+    """A module, or a name in one, that is not here: a file can import it, and not use it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []
+
+    def _refusal(self, name: str = "") -> AttributeError:
+        full = f"{self.__name__}.{name}".rstrip(".")
+        own = full.removeprefix("tensorflow.").removeprefix("compat.v1.")
+        parts = own.split(".")
+        for count in range(len(parts), 0, -1):
+            if (known := ".".join(parts[:count])) in _missing.names():
+                return _missing.refusal(f"tf.{known}")
+        return _missing.NotInJslim(
+            f"{full} is not among the modules of TensorFlow that jslim.compat has"
+            f"{did_you_mean(self.__name__, rules.MODULES)}; docs/compat.md lists them"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        raise self._refusal(name)
+
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        raise self._refusal()
+
+    def __mro_entries__(self, bases: tuple[type, ...]) -> NoReturn:
+        raise self._refusal()
+
+
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules by `rules.MODULES` and `rules.FOLDERS`; some only if nothing else does."""
+    """Finds modules by `rules.MODULES` and `rules.FOLDERS`; some only if nothing else does.
+
+    Every other module of TensorFlow is `Absent`.
+    """
 
     def __init__(self, *, is_last: bool) -> None:
         self._is_last = is_last
@@ -53,16 +87,13 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         roots = {name.partition(".")[0] for name in rules.MODULES}
         if root not in roots or (root in rules.LAST) != self._is_last:
             return None
-        if holders_of(fullname) is None:
-            if self._is_last:
-                return None
-            raise unknown(fullname)
+        if self._is_last and holders_of(fullname) is None:
+            return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         holders = holders_of(spec.name)
-        assert holders is not None
-        return OldModule(spec.name, holders)
+        return Absent(spec.name) if holders is None else OldModule(spec.name, holders)
 
     def exec_module(self, module: types.ModuleType) -> None:
         pass
@@ -87,15 +118,3 @@ def _exists(module: str) -> bool:
     except ModuleNotFoundError:
         return False
     return True
-
-
-def unknown(name: str) -> ModuleNotFoundError:
-    """The error for a module of TensorFlow that is not here; it offers the nearest ones."""
-    own = name.removeprefix("tensorflow.").removeprefix("compat.v1.")
-    if own in _missing.names():
-        return ModuleNotFoundError(str(_missing.refusal(f"tf.{own}")))
-    # Without the name, so that `from tensorflow.a import b` shows this error and not its own.
-    return ModuleNotFoundError(
-        f"{name} is not among the modules of TensorFlow that jslim.compat has"
-        f"{did_you_mean(name, rules.MODULES)}; docs/compat.md lists them"
-    )

@@ -2,15 +2,23 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
+from jslim import layers
 from jslim.compat import _rewriting
 from jslim.compat._install import install
+from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
 from jslim.core.errors import did_you_mean
+from jslim.nets import nets_factory
+from jslim.regularizers import l2_regularizer
 
 Network = Callable[..., Any]
+_WITH_WEIGHTS = [layers.conv2d, layers.fully_connected, layers.separable_conv2d]
 
 
 def function_of(place: str) -> Network:
@@ -72,3 +80,60 @@ def network_of(
 
     network.__name__ = getattr(function, "__name__", "network")
     return network
+
+
+def row_of(place: str) -> tuple[str, nets_factory.Network]:
+    """The name and the row of a classifier in an old file, for `nets_factory.add_network`.
+
+    The function takes images and `num_classes`, and gives logits, alone or with end points. Where
+    it takes `is_training` or `phase_train`, that is given too. `FUNCTION_arg_scope` of the file is
+    its arg_scope; without one the weights of layers have an L2 penalty.
+
+    Args:
+      place: `FILE.py:FUNCTION`.
+
+    Returns:
+      `('FILE.py:FUNCTION', row)`, the file without its folder.
+
+    Raises:
+      ValueError: The function does not take `num_classes`.
+      ValueError, FileNotFoundError, SyntaxError: As for `function_of`.
+    """
+    function = function_of(place)
+    path, _, member = place.rpartition(":")
+    name = f"{os.path.basename(path)}:{member}"
+    parameters = inspect.signature(function).parameters
+    if "num_classes" not in parameters:
+        accepted = "a function of images and num_classes"
+        raise checks.refusal("", name, accepted, f"one of {', '.join(parameters)}")
+    mode = next((n for n in ("is_training", "phase_train") if n in parameters), None)
+
+    def build(images: jax.Array, num_classes: int, is_training: bool, **more: Any) -> Any:
+        given = {mode: is_training} if mode else {}
+        return _as_outputs(name, function(images, num_classes=num_classes, **given, **more))
+
+    build.default_image_size = getattr(  # type: ignore[attr-defined]
+        function, "default_image_size", 224
+    )
+    scopes = vars(sys.modules[os.path.basename(path).removesuffix(".py")])
+    scope = scopes.get(f"{member}_arg_scope", _penalty)
+    if "weight_decay" not in inspect.signature(scope).parameters:
+        scope = _penalty
+    return name, nets_factory.Network(build, scope, "inception", 0, ())
+
+
+def _penalty(weight_decay: float = 0.00004) -> ArgScope:
+    with arg_scope(_WITH_WEIGHTS, weights_regularizer=l2_regularizer(weight_decay)) as scope:
+        return scope
+
+
+def _as_outputs(name: str, result: Any) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    """Logits and end points of what an old network gave."""
+    if isinstance(result, jax.Array):
+        return result, {}
+    if isinstance(result, (tuple, list)) and isinstance(result[0], jax.Array):
+        points = [part for part in result[1:] if isinstance(part, Mapping)]
+        arrays = points[0] if points else {}
+        return result[0], {key: v for key, v in arrays.items() if isinstance(v, jax.Array)}
+    accepted, got = "logits, or logits and end points", type(result).__name__
+    raise checks.refusal("", f"the result of {name}", accepted, got)

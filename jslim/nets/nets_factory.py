@@ -201,13 +201,30 @@ def get_network(name: str) -> Network:
     """The row of a network. New in jslim.
 
     Raises:
-      ValueError: The name is unknown.
+      ValueError: The name is unknown, or that of a file's network which nobody has added.
 
     >>> get_network("lenet").image_size
     28
     """
+    if name not in NETWORKS and ".py:" in name:
+        raise ValueError(f"{name!r} is a network of a file; give it by --model_file=PATH/{name}")
     checks.known("", "network", name, list_networks())
     return NETWORKS[name]
+
+
+def add_network(name: str, network: Network) -> None:
+    """Adds a network of one's own to the table, in this process. New in jslim.
+
+    Args:
+      name: Its name for `get_network_fn` and `--model_name`; it replaces a network of this name.
+      network: Its row.
+
+    >>> add_network("my_lenet", get_network("lenet"))
+    >>> get_network("my_lenet").image_size
+    28
+    >>> del NETWORKS["my_lenet"]
+    """
+    NETWORKS[name] = network
 
 
 def get_network_fn(

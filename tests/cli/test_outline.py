@@ -113,7 +113,7 @@ def test_the_next_commands_name_images_that_are_there(split, flags, words, tmp_p
     write_photos(tmp_path / split)
     config = types.SimpleNamespace(
         train_dir="runs/it's", dataset_name="folder", dataset_dir=str(tmp_path), given=frozenset(),
-        given_before=frozenset(),
+        given_before=frozenset(), model_file=None,
         eval_split_name="holdout", validation_fraction=0.0,
     )  # fmt: skip
     config.__dict__.update(flags)

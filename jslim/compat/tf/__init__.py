@@ -49,6 +49,7 @@ from jslim.compat.tf._arrays import one_hot as one_hot
 from jslim.compat.tf._arrays import ones as ones
 from jslim.compat.tf._arrays import ones_like as ones_like
 from jslim.compat.tf._arrays import pad as pad
+from jslim.compat.tf._arrays import placeholder_with_default as placeholder_with_default
 from jslim.compat.tf._arrays import range as range
 from jslim.compat.tf._arrays import rank as rank
 from jslim.compat.tf._arrays import reshape as reshape

@@ -82,6 +82,14 @@ def identity(input: Values, name: str | None = None) -> jax.Array:
 
 
 @op
+def placeholder_with_default(
+    input: Values, shape: Sequence[int | None], name: str | None = None
+) -> jax.Array:
+    """The default, for nothing is fed: make what is fed an argument of the model function."""
+    return array(input)
+
+
+@op
 def stop_gradient(input: Values, name: str | None = None) -> jax.Array:
     return jax.lax.stop_gradient(array(input))
 

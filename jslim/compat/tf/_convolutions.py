@@ -21,7 +21,9 @@ def _channels_first(where: str, data_format: str | None) -> bool:
     return bool(data_format) and str(data_format).startswith("NC")
 
 
-def _spatial(where: str, name: str, value: Any, dims: int, is_first: bool) -> tuple[int, ...]:
+def spatial(
+    where: str, name: str, value: Any, dims: int, is_first: bool = False
+) -> tuple[int, ...]:
     """The steps of the spatial axes: of one number, a number for each of them, or for all axes."""
     if value is None:
         return (1,) * dims
@@ -59,9 +61,9 @@ def _windows(
         where,
         images.shape[2:] if is_first else images.shape[1:-1],
         size,
-        _spatial(where, "strides", strides, dims, is_first),
+        spatial(where, "strides", strides, dims, is_first),
         _padding(where, padding, dims, is_first),
-        _spatial(where, "dilations", rate, dims, is_first),
+        spatial(where, "dilations", rate, dims, is_first),
         is_first,
     )
 
@@ -222,20 +224,20 @@ def _transposed(
     """The gradient of a convolution by its inputs, of any output shape that fits."""
     images, weights = array(value), array(checks.given(where, "filter", kernel))
     dims, is_first = weights.ndim - 2, _channels_first(where, data_format)
-    step = _spatial(where, "strides", strides, dims, is_first)
+    step = spatial(where, "strides", strides, dims, is_first)
     shape = shape_of(where, checks.given(where, "output_shape", output_shape), "output_shape")
-    spatial = shape[2:] if is_first else shape[1:-1]
+    lengths = shape[2:] if is_first else shape[1:-1]
     channels = weights.shape[-2]
     batch = images.shape[0]
-    full = (batch, channels, *spatial) if is_first else (batch, *spatial, channels)
-    placed = windows(where, spatial, weights.shape[:-2], step, padding, None, is_first)
+    full = (batch, channels, *lengths) if is_first else (batch, *lengths, channels)
+    placed = windows(where, lengths, weights.shape[:-2], step, padding, None, is_first)
     count = images.shape[2:] if is_first else images.shape[1:-1]
     if placed.count != tuple(count):
         raise checks.refusal(
             where,
             "output_shape",
             f"one whose convolution has the shape of the input, {tuple(count)}",
-            f"{tuple(spatial)}, whose convolution has {placed.count}",
+            f"{tuple(lengths)}, whose convolution has {placed.count}",
         )
     letters = "DHW"[-dims:]
     order = (f"NC{letters}" if is_first else f"N{letters}C", f"{letters}IO")
@@ -307,7 +309,7 @@ def _pooled(
 ) -> jax.Array:
     images = array(value)
     is_first = _channels_first(where, data_format)
-    size = _spatial(where, "ksize", checks.given(where, "ksize", ksize), dims, is_first)
+    size = spatial(where, "ksize", checks.given(where, "ksize", ksize), dims, is_first)
     placed = _windows(where, images, size, strides, padding, data_format, rate)
     if kind == "MAX":
         return _lowering.pool_max(images, placed)

@@ -106,7 +106,7 @@ _WHY: dict[str, tuple[str, str]] = {
          "train.write_graph", "global_variables_in_graph", "IndexedSlices", "TensorArray"),
         _GRAPH,
     ),
-    **dict.fromkeys(("placeholder", "placeholder_with_default", "sparse_placeholder"), _FEED),
+    **dict.fromkeys(("placeholder", "sparse_placeholder"), _FEED),
     **dict.fromkeys(
         ("global_variables_initializer", "local_variables_initializer",
          "initialize_all_variables", "initialize_local_variables", "initialize_variables",

@@ -28,6 +28,7 @@ from jslim.compat.tf._activations import swish as swish
 from jslim.compat.tf._activations import top_k as top_k
 from jslim.compat.tf._activations import xw_plus_b as xw_plus_b
 from jslim.compat.tf._activations import zero_fraction as zero_fraction
+from jslim.compat.tf._argmax_pool import max_pool_with_argmax as max_pool_with_argmax
 from jslim.compat.tf._convolutions import atrous_conv2d as atrous_conv2d
 from jslim.compat.tf._convolutions import avg_pool as avg_pool
 from jslim.compat.tf._convolutions import avg_pool3d as avg_pool3d
