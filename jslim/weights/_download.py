@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import urllib.parse
 from typing import Any
@@ -12,7 +13,7 @@ from jslim.core.errors import RestoreError
 from jslim.host import display
 from jslim.host.files import UnfinishedFile
 from jslim.host.packages import needed
-from jslim.weights._table import Published
+from jslim.weights._table import WEIGHTS, Published
 
 _CHUNK = 1 << 16
 _TIMEOUT_SECS = 30
@@ -107,7 +108,7 @@ def _download(row: Published, kept: pathlib.Path) -> None:
             downloader=resumed,
         )
     except (requests.RequestException, OSError) as error:
-        raise _not_there(row, f"{_url(row)}: {error}") from error
+        raise _not_there(row, _reason(error, _url(row))) from error
     except ValueError as error:  # of pooch, for another hash
         shutil.rmtree(kept.parent, ignore_errors=True)
         raise _wrong(row, "the table of jslim says") from error
@@ -167,8 +168,22 @@ def _wrong(row: Published, expected: str) -> RestoreError:
     )
 
 
+def _reason(error: OSError, url: str) -> str:
+    """What went wrong, in short: requests names its own objects first."""
+    answer = getattr(error, "response", None)  # requests.RequestException is an OSError
+    host = urllib.parse.urlsplit(url).netloc
+    if answer is not None:
+        return f"{host} answers {answer.status_code} {answer.reason}"
+    if type(error).__module__.startswith("requests"):
+        return f"there is no connection to {host}"
+    return str(error)
+
+
 def _not_there(row: Published, why: str) -> RestoreError:
+    others = [other.name for other in WEIGHTS if other.network == row.network and other != row]
+    instead = f", or take {' or '.join(others)}" if others else ""
+    address = re.sub(r"^hf://(.*)/", r"https://huggingface.co/\1/resolve/main/", row.address)
     return RestoreError(
         f"the weights {row.name} cannot be downloaded: {why}; give the path of a file that you "
-        f"have, or fetch {row.address} by other means"
+        f"have, fetch {address} by other means{instead}"
     )

@@ -259,7 +259,12 @@ def test_another_hash_than_keras_says_is_refused(store, monkeypatch, cache):
 
 def test_what_cannot_be_downloaded_is_said(store, monkeypatch):
     monkeypatch.setenv("JSLIM_WEIGHTS_MIRROR", store.url)
-    with pytest.raises(RestoreError, match=r"vgg_16\S* cannot be downloaded: .*404"):
+    with pytest.raises(
+        RestoreError, match=r"vgg_16\S* cannot be downloaded: 127.* answers 404 Not Found; "
+    ):
+        weights.resolve("vgg_16")
+    monkeypatch.setenv("JSLIM_WEIGHTS_MIRROR", "http://127.0.0.1:1")
+    with pytest.raises(RestoreError, match=r"there is no connection to 127.*, or take keras/VGG16"):
         weights.resolve("vgg_16")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(RestoreError, match="HF_HUB_OFFLINE is set, and it is not in the cache"):
