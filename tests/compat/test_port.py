@@ -220,6 +220,12 @@ def test_division_of_python_2_is_pointed_out():
     assert all(f.name != "/" for f in port_source(quiet).findings)
 
 
+def test_python_2_without_tensorflow_is_converted_too():
+    ported = port_source("for a in xrange(3):\n    print d.keys()[0]\n")
+    assert ported.source == "for a in range(3):\n    print(list(d.keys())[0])\n"
+    assert port_source("x = 1  # plain\n").findings == []
+
+
 def test_what_is_ported_and_edited_stays():
     source = "import jslim as slim\nfrom jslim.compat import tf\nx = tf.Session\nslim.learning.train(a)\n"
     assert port_source(source).source == source

@@ -1,5 +1,6 @@
 """`jslim port`: programs for TensorFlow 1 and TF-Slim, rewritten for jslim."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,6 +9,12 @@ from jslim.compat.port._notes import Finding as Finding
 from jslim.compat.port._notes import Outcome as Outcome
 from jslim.compat.port._notes import Row as Row
 from jslim.compat.port._notes import rows_of as rows_of
+
+# A program without any of these words has nothing to convert.
+_SIGNS = re.compile(
+    r"tensorflow|tf_slim|jslim|nets|preprocessing|datasets|deployment|\bprint\b\s*(?!\()|"
+    + _python2.SIGNS
+)
 
 
 class Ported(NamedTuple):
@@ -48,6 +55,8 @@ def port_source(
     n = x.shape[1]
     <BLANKLINE>
     """
+    if not _SIGNS.search(source) and _python2.is_python_3(source):
+        return Ported(source, [])
     tree, findings = _python2.parsed(source, path)
     new, found = _walker.ported(tree, is_local, bool(findings))
     text = new.code

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import libcst as cst
 
+from jslim.compat.port import _python2
 from jslim.compat.port._names import (
     LOCAL,
     as_name,
@@ -22,8 +23,6 @@ Note = Callable[[str, Outcome, str], None]
 _TF = "jslim.compat.tf"
 # Modules that six and Python 2 have, with names that are Python's own in Python 3.
 _SIX = {"six.moves": ("xrange", "range", "zip", "map", "filter", "input", "reduce")}
-_RENAMED = {"cPickle": "pickle", "Queue": "queue", "ConfigParser": "configparser",
-            "StringIO": "io", "cStringIO": "io", "Tkinter": "tkinter"}  # fmt: skip
 
 
 class Imports:
@@ -49,9 +48,9 @@ class Imports:
         new = []
         for alias in node.names:
             module, name = dotted(alias.name) or "", as_name(alias)
-            if module in _RENAMED:
-                note(module, Outcome.CONVERTED, f"{_RENAMED[module]}, its name in Python 3")
-                new.append(f"import {_RENAMED[module]} as {name or module}")
+            if module in _python2.MODULES:
+                note(module, Outcome.CONVERTED, f"{_python2.MODULES[module]}, its name in Python 3")
+                new.append(f"import {_python2.MODULES[module]} as {name or module}")
                 continue
             if not self._is_converted(module):
                 new.append(

@@ -1,5 +1,6 @@
 """Which names of TensorFlow and TF-Slim a file uses, and whether jslim has them."""
 
+import functools
 import importlib
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from jslim.compat.tf import _missing
 
 # The modules of research/slim beside TF-Slim's own, and jslim's for them.
 _SCRIPTS = {"nets": "jslim.nets", "preprocessing": "jslim.preprocessing", "datasets": "jslim.data"}
+_TENSORFLOW = ("tensorflow", "tf_slim")
 LOCAL = (*_SCRIPTS, "deployment")  # found in a program's own folders first
 _SHORT = (
     ("tensorflow.compat.v1", "tf"),
@@ -40,7 +42,7 @@ class Root(NamedTuple):
 
 def is_old(module: str) -> bool:
     """Whether a module is TensorFlow's, TF-Slim's or research/slim's."""
-    return module.partition(".")[0] in ("tensorflow", "tf_slim", *LOCAL)
+    return module.partition(".")[0] in (*_TENSORFLOW, *LOCAL)
 
 
 def short(name: str) -> str:
@@ -55,6 +57,7 @@ def short(name: str) -> str:
     return name
 
 
+@functools.cache
 def holders_of(module: str) -> tuple[str, ...]:
     """The modules of jslim for an old one, the first one first; none if there is none."""
     if module in rules.MODULES:
@@ -70,7 +73,7 @@ def holders_of(module: str) -> tuple[str, ...]:
     return ()
 
 
-def holder_with(holders: Sequence[str], names: Iterable[str]) -> str:
+def holder_with(holders: tuple[str, ...], names: Iterable[str]) -> str:
     """The module that has most of the names, the first one of several."""
 
     def number(holder: str) -> int:
@@ -93,7 +96,8 @@ class Answer(NamedTuple):
     length: int
 
 
-def look_up(holders: Sequence[str], name: str) -> Answer:
+@functools.cache
+def look_up(holders: tuple[str, ...], name: str) -> Answer:
     """Looks for a dotted name in modules of jslim."""
     answers = [_look_up_in(holder, name.split(".") if name else []) for holder in holders]
     return min(answers, key=lambda answer: _ORDER.index(answer.outcome))
@@ -121,6 +125,7 @@ def _look_up_in(holder: str, parts: Sequence[str]) -> Answer:
     return Answer(Outcome.SAME, "", len(parts))
 
 
+@functools.cache
 def _imported(module: str) -> types.ModuleType | None:
     try:
         return importlib.import_module(module)
@@ -138,17 +143,19 @@ def dotted(node: cst.BaseExpression) -> str | None:
     return None
 
 
-class Aliases(cst.CSTVisitor):
+class Aliases(cst.BatchableCSTVisitor):
     """Collects what the names stand for that a file imports, or sets to modules of TensorFlow."""
 
     def __init__(self, is_local: Callable[[str], bool]) -> None:
         self._is_local = is_local
         self.roots: dict[str, Root] = {}
         self.uses: dict[str, set[str]] = {}  # the attributes that are asked of each name
+        self.has_tensorflow = False  # whether it imports TensorFlow or TF-Slim
 
     def visit_Import(self, node: cst.Import) -> None:
         for alias in node.names:
             module = dotted(alias.name) or ""
+            self.has_tensorflow |= module.partition(".")[0] in _TENSORFLOW
             if self._is_known(module):
                 if alias.asname is None:
                     module = module.partition(".")[0]
@@ -156,7 +163,10 @@ class Aliases(cst.CSTVisitor):
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
         module = dotted(node.module) if node.module else None
-        if module is None or node.relative or isinstance(node.names, cst.ImportStar):
+        if module is None or node.relative:
+            return
+        self.has_tensorflow |= module.partition(".")[0] in _TENSORFLOW
+        if isinstance(node.names, cst.ImportStar):
             return
         if not self._is_known(module):
             return

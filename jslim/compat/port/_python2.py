@@ -67,6 +67,15 @@ def check(source: str) -> None:
         ast.parse(source)
 
 
+def is_python_3(source: str) -> bool:
+    """Whether a program can be parsed."""
+    try:
+        check(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
 def _without_tabs(line: str) -> str:
     """A line that begins with spaces where it had tabs, which count for 8 columns in Python 2."""
     rest = line.lstrip(" \t")
@@ -172,6 +181,9 @@ def _refusal(error: SyntaxError | cst.ParserSyntaxError, path: str) -> Exception
 _SIGNS = ("Missing parentheses", "multiple exception types", "leading zeros", "tabs and spaces",
           "unindent does not match", "invalid decimal literal")  # fmt: skip
 
+# Modules of Python 2, and their names in Python 3.
+MODULES = {"cPickle": "pickle", "Queue": "queue", "ConfigParser": "configparser",
+           "StringIO": "io", "cStringIO": "io", "Tkinter": "tkinter"}  # fmt: skip
 # Names of Python 2, and what they are in Python 3.
 _NAMES = {"xrange": "range", "unicode": "str", "basestring": "str", "long": "int",
           "raw_input": "input", "unichr": "chr"}  # fmt: skip
@@ -184,7 +196,15 @@ _VIEWS = ("keys", "values", "items")
 _ITERATORS = ("map", "filter", "zip")
 
 
-class Bound(cst.CSTVisitor):
+# What every program has that is converted, but for the statements.
+SIGNS = "|".join(
+    rf"\b{word}\b"
+    for word in (*_NAMES, *_METHODS, *_VIEWS, *_ITERATORS, "has_key", "range", "reduce", "print",
+                 "six", "np", "numpy", *MODULES)
+)  # fmt: skip
+
+
+class Bound(cst.BatchableCSTVisitor):
     """Collects the names that a file defines itself."""
 
     def __init__(self) -> None:

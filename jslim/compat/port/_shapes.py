@@ -16,7 +16,7 @@ _OF_TENSOR_SHAPE = (
 Note = Callable[[str, str], None]  # of what was there, and what it became
 
 
-class ShapeNames(cst.CSTVisitor):
+class ShapeNames(cst.BatchableCSTVisitor):
     """Collects the names of a file that always hold shapes, and those that always hold lengths."""
 
     def __init__(self) -> None:

@@ -27,10 +27,9 @@ def ported(
       is_local: Whether a program has a module of its own of this name.
       is_python_2: Whether something of Python 2 was converted already.
     """
-    wrapper = MetadataWrapper(tree)
+    wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)  # it was parsed just now
     aliases, shapes, bound = Aliases(is_local), ShapeNames(), _python2.Bound()
-    for visitor in (aliases, shapes, bound):
-        wrapper.module.visit(visitor)
+    cst.visit_batched(wrapper.module, [aliases, shapes, bound])
     walker = _Walker(aliases, shapes, bound.names, is_local)
     walker.is_python_2 = is_python_2
     new = wrapper.visit(walker)
@@ -54,7 +53,7 @@ class _Walker(cst.CSTTransformer):
         self._bound = bound
         roots = aliases.roots
         self._tf = next((name for name, root in roots.items() if root.name == "tf"), None)
-        self._is_old = False
+        self._is_old = aliases.has_tensorflow
         self._imports = Imports(aliases.uses, is_local)
         self._shapes = Shapes(shapes, self._tf)
         self._owners: list[cst.CSTNode] = []  # the statements around, the innermost last
@@ -149,10 +148,9 @@ class _Walker(cst.CSTTransformer):
             return self._imports.converted(updated, functools.partial(self._note, original))
         if self._is_old and self._shapes.is_dropped(updated, self._converted(original)):
             return []
-        if self._is_old:
-            new = _python2.printed(updated, self._python_2(original))
-            if new is not updated:
-                return [new]
+        new = _python2.printed(updated, self._python_2(original))
+        if new is not updated:
+            return [new]
         if m.matches(updated, m.Assign(targets=[m.AssignTarget(target=m.Name())])):
             assert isinstance(updated, cst.Assign)
             found = self._aliases.found(dotted(updated.value) or "")
@@ -219,10 +217,9 @@ class _Walker(cst.CSTTransformer):
 
     def visit_Module(self, node: cst.Module) -> None:
         self._module = node
-        self._is_old = _Old.is_in(node)
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
-        if self.is_python_2 and not self._has_division and self._is_old:
+        if self.is_python_2 and not self._has_division:
             for line, _ in self._divisions:
                 self.findings.append(Finding("/", Outcome.PERSON, line, _marks.DIVISION))
         return updated_node
@@ -332,13 +329,13 @@ class _Walker(cst.CSTTransformer):
         if self._is_old and method == "run" and owner in _marks.SESSIONS:
             what = look_up(("jslim.compat.tf",), "Session").what
             self._note(node, "tf.Session", Outcome.PERSON, what)
-        if text == "reduce" and text not in self._bound and self._is_old:
+        if text == "reduce" and text not in self._bound:
             self._note(node, "reduce", Outcome.PERSON, _marks.REDUCE)
 
     # Expressions.
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
-        if original_node in self._quiet or not self._is_old:
+        if original_node in self._quiet:
             return updated_node
         return _python2.name(updated_node, self._bound, self._python_2(original_node))
 
@@ -346,7 +343,7 @@ class _Walker(cst.CSTTransformer):
         self, original_node: cst.Attribute, updated_node: cst.Attribute
     ) -> cst.BaseExpression:
         if not self._is_old:
-            return updated_node
+            return _python2.attribute(updated_node, self._converted(original_node))
         text = dotted(original_node) or ""
         if self._tf and text == f"{self._tf}.compat.v1":
             self._note(original_node, "tf.compat.v1", Outcome.CONVERTED, self._tf)
@@ -364,7 +361,7 @@ class _Walker(cst.CSTTransformer):
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         if not self._is_old:
-            return updated_node
+            return _python2.call(updated_node, self._python_2(original_node))
         note = self._converted(original_node)
         found = self._aliases.found(dotted(original_node.func) or "")
         name = found[0] if found else dotted(original_node.func) or "..."
@@ -384,9 +381,9 @@ class _Walker(cst.CSTTransformer):
     def leave_Subscript(
         self, original_node: cst.Subscript, updated_node: cst.Subscript
     ) -> cst.BaseExpression:
-        if not self._is_old:
-            return updated_node
-        node = self._shapes.subscript(updated_node, self._converted(original_node))
+        node: cst.BaseExpression = updated_node
+        if self._is_old:
+            node = self._shapes.subscript(updated_node, self._converted(original_node))
         if isinstance(node, cst.Subscript):
             node = _python2.subscript(node, self._converted(original_node))
         return node
@@ -394,8 +391,6 @@ class _Walker(cst.CSTTransformer):
     def leave_BinaryOperation(
         self, original_node: cst.BinaryOperation, updated_node: cst.BinaryOperation
     ) -> cst.BaseExpression:
-        if not self._is_old:
-            return updated_node
         if isinstance(updated_node.operator, cst.Divide) and _may_be_whole(updated_node):
             self._divisions.append((self._line(original_node), original_node))
         return _python2.sum_of_lists(updated_node, self._converted(original_node))
@@ -406,29 +401,6 @@ class _Walker(cst.CSTTransformer):
             self._note(node, name, Outcome.CONVERTED, what)
 
         return note
-
-
-class _Old(cst.CSTVisitor):
-    """Whether a file is for TensorFlow: it imports it, or jslim's names for it."""
-
-    def __init__(self) -> None:
-        self.found = False
-
-    @classmethod
-    def is_in(cls, tree: cst.Module) -> bool:
-        visitor = cls()
-        tree.visit(visitor)
-        return visitor.found
-
-    def visit_Import(self, node: cst.Import) -> None:
-        self.found |= any(_is_tensorflow(dotted(alias.name)) for alias in node.names)
-
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> None:
-        self.found |= not node.relative and _is_tensorflow(dotted(node.module or cst.Name("_")))
-
-
-def _is_tensorflow(module: str | None) -> bool:
-    return (module or "").partition(".")[0] in ("tensorflow", "tf_slim")
 
 
 def _may_be_whole(node: cst.BinaryOperation) -> bool:
