@@ -21,7 +21,7 @@ from jslim.cli.classifier import ClassifierConfig, Contract
 from jslim.cli.flags import UsageError, flag
 from jslim.cli.loading import CheckpointConfig, checkpoint_of, without_none
 from jslim.cli.network_files import with_network
-from jslim.cli.reporting import ReportConfig, check_names, services
+from jslim.cli.reporting import ReportConfig, check_names, reporting_to
 from jslim.cli.run import run
 from jslim.core.errors import RestoreError
 from jslim.host.paths import output_directory, output_file
@@ -157,9 +157,11 @@ def evaluate(config: EvaluateConfig) -> None:
     images_of = image_classifier.host_batches(dataset, contract, config, is_training=False)
     with (
         images_of as batches,
-        services(config, config.eval_dir) as writers_of,
-        MultiWriter(evaluation.writer_of(config.eval_dir), *writers_of("eval/")) as writer,
+        reporting_to(config, config.eval_dir) as reported,
+        evaluation.writer_of(config.eval_dir) as of_files,
     ):
+        reported.open()
+        writer = MultiWriter(of_files, *reported.prefixed("eval/"))
         network = image_classifier.make_network(contract, config)
         check_statistics = statistics.statistics_check(network, batches)
         for weights in _weights_of_all(config, first):

@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax
@@ -13,13 +13,11 @@ from jslim.core.text import json_line
 from jslim.host.files import write_text
 from jslim.host.packages import needed
 from jslim.host.schema import Invalid, conform, read_json
-from jslim.summaries import MlflowWriter, NullWriter, WandbWriter
+from jslim.summaries import MlflowWriter, MultiWriter, NullWriter, WandbWriter
+from jslim.summaries._services import ServiceWriter
 
 _IDS = "reports.json"  # in TRAIN_DIR: the id of the run at each service
 _PARAMETERS_AT_ONCE = 100  # which MLflow takes
-
-# Makes a writer whose tags have a prefix.
-MakeWriter = Callable[[str], NullWriter]
 
 
 @dataclass(frozen=True)
@@ -53,36 +51,61 @@ def check_names(config: ReportConfig) -> list[str]:
     return names
 
 
-@contextlib.contextmanager
-def services(
-    config: ReportConfig, directory: str | None, *, goes_on: bool = False
-) -> Iterator[Callable[[str], list[NullWriter]]]:
-    """Opens a run at each service of `--report_to`; the body gets a function of a prefix of tags.
+class Reports(MultiWriter):
+    """Writes to a run at each service of `--report_to`, from `open` on; from `reporting_to`.
 
-    That makes the writers, of which there are none beside the first process. The end of the body
-    ends the runs, as failed after an error.
+    Attributes:
+      names: The services; none in other processes than the first.
+    """
+
+    def __init__(
+        self, config: ReportConfig, directory: str | None, opened: contextlib.ExitStack
+    ) -> None:
+        super().__init__()
+        self._config, self._directory, self._opened = config, directory, opened
+        self.names = check_names(config) if jax.process_index() == 0 else []
+        self._services: list[ServiceWriter] = []
+
+    def open(self, *, goes_on: bool = False) -> None:
+        """Opens the runs.
+
+        Args:
+          goes_on: Whether to go on with the runs that the directory knows.
+
+        Raises:
+          UsageError: A service refuses it.
+        """
+        path = pathlib.Path(self._directory or ".").expanduser().resolve()
+        ids = _read_ids(path / _IDS) if goes_on else {}
+        for name in self.names:
+            service = _SERVICES[name](path, self._config, ids.get(name))
+            ids[name], writer = self._opened.enter_context(service)
+            self._services.append(writer)
+        self._writers = tuple(self._services)
+        if self.names and self._directory is not None:
+            path.mkdir(parents=True, exist_ok=True)
+            write_text(path / _IDS, json_line(ids, "utf-8"))
+
+    def prefixed(self, prefix: str) -> list[NullWriter]:
+        """Writers to the same runs whose tags have a prefix."""
+        return [writer.prefixed(prefix) for writer in self._services]
+
+
+@contextlib.contextmanager
+def reporting_to(config: ReportConfig, directory: str | None) -> Iterator[Reports]:
+    """The writer to the services of `--report_to`; the body opens it.
+
+    The end of the body ends the runs at the services, as failed after an error.
 
     Args:
       config: The flags; the run at the service keeps them.
       directory: Of the run, which names it, and keeps its ids.
-      goes_on: Whether to go on with the runs that the directory knows.
 
     Raises:
-      UsageError: A service refuses it.
+      UsageError, ImportError: As for `check_names`.
     """
-    names = check_names(config) if jax.process_index() == 0 else []
-    path = pathlib.Path(directory or ".").expanduser().resolve()
-    ids = _read_ids(path / _IDS) if goes_on else {}
-    makes: list[MakeWriter] = []
     with contextlib.ExitStack() as opened:
-        for name in names:
-            run_id, make = opened.enter_context(_SERVICES[name](path, config, ids.get(name)))
-            makes.append(make)
-            ids[name] = run_id
-        if names and directory is not None:
-            path.mkdir(parents=True, exist_ok=True)
-            write_text(path / _IDS, json_line(ids, "utf-8"))
-        yield lambda prefix: [make(prefix) for make in makes]
+        yield Reports(config, directory, opened)
 
 
 def _read_ids(path: pathlib.Path) -> dict[str, str]:
@@ -105,7 +128,7 @@ def _flags(config: Config) -> dict[str, object]:
 @contextlib.contextmanager
 def _wandb(
     path: pathlib.Path, config: Config, run_id: str | None
-) -> Iterator[tuple[str, MakeWriter]]:
+) -> Iterator[tuple[str, ServiceWriter]]:
     import wandb
 
     path.mkdir(parents=True, exist_ok=True)
@@ -117,7 +140,7 @@ def _wandb(
         ) from error
     has_failed = True
     try:
-        yield run.id, lambda prefix: WandbWriter(run, prefix)
+        yield run.id, WandbWriter(run)
         has_failed = False
     finally:
         run.finish(exit_code=int(has_failed))
@@ -126,23 +149,22 @@ def _wandb(
 @contextlib.contextmanager
 def _mlflow(
     path: pathlib.Path, config: Config, run_id: str | None
-) -> Iterator[tuple[str, MakeWriter]]:
+) -> Iterator[tuple[str, ServiceWriter]]:
     import mlflow
 
-    try:
-        run = mlflow.start_run(run_id, run_name=path.name)
-    except mlflow.exceptions.MlflowException as error:
-        raise UsageError(
-            f"--report_to=mlflow: {error}; MLFLOW_TRACKING_URI in the environment says where runs "
-            "are kept"
-        ) from error
-    with run:  # which ends it
-        found = run.info.run_id
-        if run_id is None:  # what is kept of a run cannot change
-            items = [*_flags(config).items()]
-            for start in range(0, len(items), _PARAMETERS_AT_ONCE):
-                mlflow.log_params(dict(items[start : start + _PARAMETERS_AT_ONCE]))
-        yield found, lambda prefix: MlflowWriter(found, prefix)
+    with contextlib.ExitStack() as opened:
+        try:
+            run = opened.enter_context(mlflow.start_run(run_id, run_name=path.name))
+            if run_id is None:  # what is kept of a run cannot change
+                items = [*_flags(config).items()]
+                for start in range(0, len(items), _PARAMETERS_AT_ONCE):
+                    mlflow.log_params(dict(items[start : start + _PARAMETERS_AT_ONCE]))
+        except mlflow.exceptions.MlflowException as error:
+            raise UsageError(
+                f"--report_to=mlflow: {error}; MLFLOW_TRACKING_URI in the environment says where "
+                "runs are kept"
+            ) from error
+        yield run.info.run_id, MlflowWriter(run.info.run_id)
 
 
 _SERVICES = {"wandb": _wandb, "mlflow": _mlflow}

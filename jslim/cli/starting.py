@@ -67,13 +67,14 @@ class Start:
     resumed_from: str | None  # the checkpoint of this run
     weights: str | None  # the other checkpoint from which this run started
     contract: Contract  # of the checkpoint of this run
+    typed: str = ""  # the other checkpoint as --checkpoint_path names it
 
     def __str__(self) -> str:
         if self.resumed_from is not None:
             started = f" (which started from {self.weights})" if self.weights else ""
             return f"resuming {self.resumed_from}{started}"
         if self.weights is not None:
-            return f"starting from the variables of {self.weights}"
+            return f"starting from the variables of {self.typed}"
         return "starting from scratch"
 
 
@@ -110,7 +111,7 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str], model_name:
                     "--start_from=scratch contradicts --checkpoint_path; drop one of them"
                 )
             checkpoints.resolve(loading.resolved(config.checkpoint_path, model_name))
-        return Start(None, given, {})
+        return Start(None, given, {}, config.checkpoint_path or "")
     if config.start_from not in ("auto", "resume"):
         raise UsageError(
             f"--start_from={config.start_from}: --train_dir has the checkpoint {resumed_from}, "

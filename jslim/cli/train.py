@@ -40,7 +40,7 @@ from jslim.cli.flags import Config, UsageError, flag
 from jslim.cli.network_files import with_network
 from jslim.cli.optimization import OptimizerConfig, StepConfig, make_optimizer, state_flags
 from jslim.cli.rates import LearningRateConfig
-from jslim.cli.reporting import ReportConfig, services
+from jslim.cli.reporting import ReportConfig, Reports, reporting_to
 from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
 from jslim.cli.validation import ValidatedConfig, Validation
@@ -235,9 +235,7 @@ def train(config: TrainConfig) -> None:
             )
             return
         goes_on = start.resumed_from is not None
-        with services(config, config.train_dir, goes_on=goes_on) as writers_of:
-            if validation is not None:
-                validation.report_to = writers_of("eval/")
+        with reporting_to(config, config.train_dir) as reported:
             learning.train(
                 train_op,
                 batches,
@@ -250,8 +248,8 @@ def train(config: TrainConfig) -> None:
                 save_interval_secs=config.save_interval_secs,
                 contract=contract,
                 summarize_fn=pictures.of_step,
-                report_to=writers_of(""),
-                on_start=partial(_begin, config, validation, last_step),
+                report_to=[reported] if reported.names else [],
+                on_start=partial(_begin, config, validation, last_step, reported, goes_on),
                 after_step=validation,
                 profile_steps=_profile_steps(config),
             )
@@ -301,14 +299,23 @@ def _begin(
     config: TrainConfig,
     validation: Validation | None,
     last_step: int | None,
+    reported: Reports,
+    goes_on: bool,
     step: int,
     state: learning.TrainState,
 ) -> bool:
-    """Writes what the run is to remember; whether it is to end at once."""
+    """Writes what the run is to remember, and opens what it reports to; whether it ends at once.
+
+    The directory is this run's by now: one that is refused leaves nothing at the services.
+    """
     is_done = last_step is not None and step >= last_step
     if jax.process_index() == 0 and not (is_done and config.run):
         run_config.write(config, config.train_dir, step)
-    return validation is not None and validation.start(step, state)
+    reported.open(goes_on=goes_on)
+    if validation is None:
+        return False
+    validation.report_to = reported.prefixed("eval/")
+    return validation.start(step, state)
 
 
 def _check_evaluated_split(

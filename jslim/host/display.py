@@ -30,6 +30,7 @@ import jax
 
 from jslim.core.text import printable
 from jslim.host import _screens
+from jslim.host.terminals import wrapped
 
 logger = logging.getLogger("jslim")
 
@@ -203,7 +204,7 @@ class Display:
             return
         stream = sys.stdout if _screens.is_notebook() else sys.stderr
         with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or None
-            stream.write(f"{text}\n")
+            stream.write(f"{wrapped(text, stream)}\n")
             stream.flush()
 
     def tick(self) -> None:

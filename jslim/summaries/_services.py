@@ -1,9 +1,11 @@
 """Writers to services that keep the numbers of many runs: Weights & Biases, MLflow."""
 
+import copy
+import logging
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,12 +13,66 @@ from jslim.host.packages import needed
 from jslim.summaries._protocol import Entry, RowWriter, to_uint8
 from jslim.summaries._recording import BUCKET_LIMITS, Histogram
 
+logger = logging.getLogger("jslim")
+
 _WANDB_BINS = 512  # as many as wandb.Histogram takes
 _STEP = "global_step"
+_PAUSE = 10  # times as long as a call that failed, until the next one
 
 
-class WandbWriter(RowWriter):
+class _Outage:
+    """Whether a service has failed, and until when it is left alone."""
+
+    is_said = False
+    until = 0.0
+
+
+class ServiceWriter(RowWriter):
+    """Sends rows to a service, whose errors do not end the training.
+
+    The first error is a warning. After one, rows are lost for ten times as long as the call took:
+    a service that does not answer costs at most a tenth of the time.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._outage = _Outage()
+
+    def send(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
+        """Sends a row; the arguments are those of `put`."""
+        raise NotImplementedError
+
+    def prefixed(self, prefix: str) -> Self:
+        """A writer to the same run whose tags have this prefix instead."""
+        other = copy.copy(self)
+        other._prefix, other._row = prefix, None
+        return other
+
+    def put(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
+        """Sends a row, unless the service has just failed."""
+        started = time.monotonic()
+        if started < self._outage.until:
+            return
+        try:
+            self.send(step, row, others)
+        except Exception as error:
+            now = time.monotonic()
+            self._outage.until = now + _PAUSE * (now - started)
+            if not self._outage.is_said:
+                self._outage.is_said = True
+                logger.warning(
+                    "%s failed at step %d: %s; what the service lacks from there on is in the "
+                    "files of the run",
+                    type(self).__name__,
+                    step,
+                    error,
+                )
+
+
+class WandbWriter(ServiceWriter):
     """Writes to a run of Weights & Biases: numbers, histograms and images.
+
+    An error of wandb is one warning, and what cannot be sent is lost there.
 
     The step is the value `global_step` of each row, over which the charts are drawn. So rows may
     come in any order of steps; of wandb's own step later ones than the newest would be dropped.
@@ -32,11 +88,12 @@ class WandbWriter(RowWriter):
     def __init__(self, run: Any, prefix: str = "") -> None:
         with needed("wandb", "WandbWriter", "'jslim[wandb]'"):
             import wandb
-        self._wandb, self._run, self._prefix = wandb, run, prefix
+        super().__init__(prefix)
+        self._wandb, self._run = wandb, run
         run.define_metric(_STEP, hidden=True)
         run.define_metric("*", step_metric=_STEP)
 
-    def put(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
+    def send(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
         """Logs a row of numbers, histograms and images."""
         found: dict[str, object] = {self._prefix + tag: value for tag, value in row.items()}
         for kind, tag, value in others:
@@ -64,8 +121,10 @@ def _bins(histogram: Histogram, most: int) -> tuple[np.ndarray, np.ndarray]:
     return np.add.reduceat(counts[: last + 1], starts), edges
 
 
-class MlflowWriter(RowWriter):
+class MlflowWriter(ServiceWriter):
     """Writes to a run of MLflow: numbers, and images. Histograms are left out: MLflow has none.
+
+    An error of MLflow is one warning, and what cannot be sent is lost there.
 
     MLflow keeps letters, digits and `_-. /:` in a name; other characters of a tag become `_`.
 
@@ -81,16 +140,13 @@ class MlflowWriter(RowWriter):
     def __init__(self, run_id: str | None = None, prefix: str = "") -> None:
         with needed("mlflow", "MlflowWriter", "'jslim[mlflow]'"):
             import mlflow
-        self._metric, self._client, self._prefix = (
-            mlflow.entities.Metric,
-            mlflow.MlflowClient(),
-            prefix,
-        )
+        super().__init__(prefix)
+        self._metric, self._client = mlflow.entities.Metric, mlflow.MlflowClient()
         if run_id is None:
             run_id = (mlflow.active_run() or mlflow.start_run()).info.run_id
         self.run_id = run_id
 
-    def put(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
+    def send(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
         """Logs a row of numbers, and images."""
         now = int(time.time() * 1000)
         metrics = [self._metric(self._name(tag), value, now, step) for tag, value in row.items()]

@@ -127,14 +127,16 @@ def test_num_clones_splits_the_batch_over_devices(trained, tmp_path):
 
 @pytest.mark.long
 def test_fine_tuning_takes_all_but_the_excluded_scopes_and_trains_the_named_ones(
-    trained, tmp_path, capfd
+    trained, tmp_path, capfd, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
+    typed = os.path.relpath(trained)
     arguments = [
-        "train.py", *DIGITS, *QUICK, f"--train_dir={tmp_path}", f"--checkpoint_path={trained}",
+        "train.py", *DIGITS, *QUICK, f"--train_dir={tmp_path}", f"--checkpoint_path={typed}",
         "--checkpoint_exclude_scopes=LeNet/fc4", "--trainable_scopes=LeNet/fc4, LeNet/fc3",
     ]  # fmt: skip
     assert train.main(arguments) == 0
-    assert f"starting from the variables of {trained}" in capfd.readouterr().err
+    assert capfd.readouterr().err.startswith(f"starting from the variables of {typed}: lenet on ")
     old, new = (checkpoints.restore_variables(d)["params"]["LeNet"] for d in (trained, tmp_path))
     np.testing.assert_array_equal(old["conv1"]["weights"], new["conv1"]["weights"])
     assert not np.array_equal(old["fc3"]["weights"], new["fc3"]["weights"])

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from jslim import checkpoints
 from jslim.cli import evaluate, train
 
 FLAGS = [
@@ -59,6 +60,43 @@ def test_mlflow_has_training_and_evaluations_in_one_run_that_goes_on(tmp_path, m
     assert train.main([*FLAGS, "--max_number_of_steps=5", f"--train_dir={run}",
                        "--report_to=mlflow"]) == 2  # fmt: skip
     assert "reports.json' does not hold the ids of runs: it is no JSON" in capfd.readouterr().err
+
+
+@pytest.mark.long
+def test_a_run_that_is_refused_leaves_nothing_at_the_service(tmp_path, monkeypatch, capfd):
+    mlflow = pytest.importorskip("mlflow", reason="`make test-all` installs it")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(f"file://{tmp_path / 'runs'}")
+    mlflow.set_experiment("digits")
+    flags = ["--max_number_of_steps=2", f"--train_dir={tmp_path / 'run'}", "--report_to=mlflow"]
+    with checkpoints.CheckpointManager(tmp_path / "run"):
+        assert train.main([*FLAGS, *flags]) == 2
+    assert "belongs to a run that has not ended" in capfd.readouterr().err
+    assert mlflow.search_runs(output_format="list") == []
+    assert not (tmp_path / "run" / "reports.json").exists()
+
+
+@pytest.mark.long
+def test_training_goes_on_without_its_service(tmp_path, monkeypatch, capfd):
+    mlflow = pytest.importorskip("mlflow", reason="`make test-all` installs it")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(f"file://{tmp_path / 'runs'}")
+    mlflow.set_experiment("digits")
+    run = tmp_path / "run"
+
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def fail(client, run_id, metrics=(), **others):
+        if metrics:
+            raise mlflow.exceptions.MlflowException("the service is gone")
+        log_batch(client, run_id, **others)  # of the flags
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", fail)
+    flags = ["--max_number_of_steps=4", f"--train_dir={run}", "--report_to=mlflow"]
+    assert train.main([*FLAGS, *flags]) == 0
+    assert capfd.readouterr().err.count("the service is gone") == 1
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "total_loss" in row] == [1, 2, 3, 4]
 
 
 @pytest.mark.long

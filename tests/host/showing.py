@@ -33,6 +33,9 @@ FIELDS = [
     Field("5432 images/s", 4),
     Field("waiting for data 12%", 6),
 ]
+DONE = (
+    "done at step 200: loss 0.1234, saved in runs/of-a-person-who-writes-long-names/flowers-again"
+)
 LONG = "a line of a log that is longer than eighty columns and stays as it is, however narrow it is"
 
 
@@ -60,6 +63,7 @@ def run():
         logging.getLogger("new").error("an error")
         wait(1)
     print("after it", file=sys.stderr)
+    display.message(DONE)
 
 
 # The columns of each terminal, and variables of the environment.

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import logging
 import os
@@ -19,6 +20,10 @@ from jslim.host._screens import fitting
 from jslim.host.display import Display
 
 STEP = "epoch 2.5  loss 0.1234  Genauigkeit 精度 0.9876  5432 images/s  waiting for data 12%"
+DONE = [  # in 80 columns
+    "done at step 200: loss 0.1234, saved in",
+    "  runs/of-a-person-who-writes-long-names/flowers-again",
+]
 SHOWING = pathlib.Path(__file__).parent / "showing.py"
 LONG = showing.LONG
 # What the program prints and logs itself.
@@ -78,7 +83,13 @@ LEFT = "0:50 left"
 )
 def test_in_a_terminal_one_row_changes_below_whole_lines(name, last, terminals):
     seen = terminals[0][name]
-    assert seen.lines == ["compiled the step in 38 s", *OWN, "an error", last, "after it"]
+    first, ends = ["compiled the step in 38 s"], DONE
+    if name == "wide":
+        ends = [showing.DONE]
+    elif name == "10":
+        first = ["compiled", "  the step", "  in 38 s"]
+        ends = ["done at", "  step", "  200:", "  loss", "  0.1234,", "  saved in", DONE[1]]
+    assert seen.lines == [*first, *OWN, "an error", last, "after it", *ends]
     assert not seen.has_wrapped
     if name != "10":
         assert "compiling the step  37 s" in seen.rows
@@ -99,7 +110,7 @@ def test_in_the_page_of_a_notebook_no_row_leaves_remnants(terminals):
             shown = part + shown[len(part) :]
         lines.append(shown.rstrip())
     last = f"step 200/600  loss 0.1234  Genauigkeit 精度 0.9876  5432 images/s  {LEFT}"
-    assert lines == ["compiled the step in 38 s", *OWN, "an error", last, "after it"]
+    assert lines == ["compiled the step in 38 s", *OWN, "an error", last, "after it", *DONE]
 
 
 def test_a_terminal_has_the_row_and_a_file_the_output(terminals):
@@ -140,8 +151,9 @@ def test_in_a_pipe_lines_come_at_growing_intervals(terminals):
         "an error",
         "after it",
     ]
-    assert done.stdout.splitlines() == wanted
-    assert terminals[0]["dumb"].lines == wanted
+    assert done.stdout.splitlines() == [*wanted, showing.DONE]
+    broken = [line.replace("  waiting", "\n  waiting").split("\n") for line in wanted]
+    assert terminals[0]["dumb"].lines == [*itertools.chain(*broken), *DONE]
     assert "evaluating 4/4 batches" in terminals[0]["80"].raw
 
 

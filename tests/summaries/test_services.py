@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import struct
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from jslim import summaries
 from jslim.summaries import MlflowWriter, WandbWriter
+from jslim.summaries._services import ServiceWriter
 
 pytestmark = pytest.mark.long
 
@@ -98,6 +100,65 @@ def test_mlflow(tmp_path, monkeypatch):
     assert data == {"total_loss": 0.25, "top-5 ___": 99.0, "Accuracy": 0.5}
     files = [path.name for path in (tmp_path / "runs").rglob("*.png")]
     assert len(files) == 1
+
+
+def only_warning(caplog, begins):
+    (message,) = [one.getMessage() for one in caplog.records if one.name == "jslim"]
+    assert message.startswith(begins)
+    assert message.endswith("; what the service lacks from there on is in the files of the run")
+
+
+def test_an_error_of_mlflow_is_one_warning_and_later_rows_arrive(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow = pytest.importorskip("mlflow")
+    mlflow.set_tracking_uri(f"file://{tmp_path / 'runs'}")
+    mlflow.set_experiment("jslim")
+    monkeypatch.setattr("jslim.summaries._services._PAUSE", 0)
+    with mlflow.start_run() as run, MlflowWriter() as writer:
+        shutil.move(tmp_path / "runs", tmp_path / "gone")
+        evaluated = writer.prefixed("eval/")
+        for step in range(1, 4):
+            writer.scalar(step, "total_loss", 0.5)
+            evaluated.scalar(step, "Loss", 0.5)
+        writer.flush()
+        evaluated.flush()
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+        shutil.move(tmp_path / "gone", tmp_path / "runs")
+        writer.scalar(4, "total_loss", 0.25)
+        writer.flush()
+    only_warning(caplog, "MlflowWriter failed at step 1: ")
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "total_loss")
+    assert [one.step for one in history] == [4]
+
+
+def test_an_error_of_weights_and_biases_is_one_warning(tmp_path, monkeypatch, caplog):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = wandb.init(project="jslim", dir=tmp_path, mode="offline")
+    writer = WandbWriter(run)
+    run.finish()  # it takes nothing any more
+    for step in range(1, 4):
+        writer.scalar(step, "total_loss", 0.5)
+    writer.close()
+    wandb.teardown()
+    only_warning(caplog, "WandbWriter failed at step 1: ")
+
+
+def test_a_service_that_does_not_answer_costs_a_tenth_of_the_time(monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    class Silent(ServiceWriter):
+        def send(self, step, row, others):
+            calls.append(step)
+            now[0] += 30.0
+            raise ConnectionError("no answer")
+
+    writer = Silent("")
+    for step in range(1, 1001):
+        now[0] += 1.0
+        writer.put(step, {"total_loss": 0.5}, [])
+    assert calls == [1, 301, 601, 901]
 
 
 @pytest.mark.parametrize(
