@@ -143,6 +143,22 @@ def test_several_processes_draw_the_batches_of_one():
     assert together == rows(make(uneven(), 8), 9)
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_draw_other_records_than_one_another_and_together_are_balanced(count):
+    labels = np.repeat([0, 1, 2], [24, 40, 32])
+    images = np.arange(96, dtype=np.uint8).reshape(96, 1, 1, 1)
+    dataset = ArrayDataset(images, labels, 3)
+    # 72 positions, in which the smallest class comes once.
+    parts = [flat(rows(make(dataset, 12, shard=(one, count)), 6)) for one in range(count)]
+    assert [len(part) for part in parts] == [72 // count] * count
+    together = flat(parts)
+    assert len(set(together)) == 72
+    assert collections.Counter(labels[together].tolist()) == {0: 24, 1: 24, 2: 24}
+    # No process has the classes in shares of its own for long.
+    for part in parts:
+        assert max(collections.Counter(labels[part].tolist()).values()) < 72 // count * 0.6
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Twelve images of one class and two of another."""
