@@ -63,9 +63,9 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/python tests/links.py
 
-# The site; a warning is an error. Material tells of its successor unless the variable is set.
+# The site; a warning is an error (but with --quiet, which hides it). Material tells of its successor unless the variable is set.
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict \
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict \
 	  --config-file docs/site/mkdocs.yml
 	@echo "built build/site/index.html"
 

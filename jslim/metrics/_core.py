@@ -101,7 +101,7 @@ class Metric(NamedTuple):
                 selected = (selected,)
             return self.update(state, *selected, weights=weights)
 
-        is_own = getattr(select, "__module__", "").startswith("jslim.")
+        is_own = (getattr(select, "__module__", None) or "").startswith("jslim.")
         update.__dict__.update(__signature__=_signature_on(select), has_numbers=is_own)
         name = getattr(select, "__name__", type(select).__name__)
         return with_name(self._replace(update=update), f"{self!r}.on({name})")

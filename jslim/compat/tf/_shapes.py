@@ -22,11 +22,8 @@ class Dimension(int):
 class TensorShape(tuple[Any, ...]):
     """The shape of an array, as TensorFlow 1's programs ask for it.
 
-    It is a tuple, so that everything that takes a shape takes it. An unknown length, which no array
-    has, is None.
-
-    Args:
-      dims: The lengths: ints, `Dimension`s or None.
+    It is a tuple of lengths, so that everything that takes a shape takes it. It is made of ints,
+    `Dimension`s, or None for an unknown length, which no array has.
 
     >>> TensorShape([2, 3]).as_list(), TensorShape([2, 3])[1].value, TensorShape([2, 3]) == (2, 3)
     ([2, 3], 3, True)
