@@ -246,7 +246,7 @@ def test_the_evaluation_loop_gives_up_after_the_timeout(tmp_path, capfd):
         (["--num_clones=9"], "9 devices were asked for, but there are 8"),
         (["--dataset_name=folder", "--dataset_dir=/no/such"], "/no/such"),
         (["--dataset_name=folder"], "needs dataset_dir"),
-        (["--checkpoint_path=/no/such"], "--checkpoint_path: there is no checkpoint at /no/such, and"),
+        (["--checkpoint_path=/no/such"], "--checkpoint_path: there is no checkpoint at /no/such, "),
         (["--checkpoint_exclude_scopes=a"], "goes with --checkpoint_path, which is not given"),
         (["--trainable_scopes=fc4"], "'fc4' matches none of the 8 variables.*'LeNet/fc4'"),
         (["--labels_offset=10"], "--labels_offset=10 leaves no class"),
