@@ -24,6 +24,9 @@ class OldModule(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        part = f"{self.__name__}.{name}"
+        if part.startswith(rules.PARTS_FIRST) and part in rules.MODULES:
+            return importlib.import_module(part)
         refusals = []
         for holder in self._holders:
             try:

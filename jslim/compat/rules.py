@@ -95,6 +95,9 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "preprocessing": ("jslim.preprocessing",),
 }
 
+# In these `from folder import name` gives the module where a function has the same name.
+PARTS_FIRST = ("tensorflow.python.", "tf_slim.ops.")
+
 # These are found only where a program has none of its own.
 LAST = ("nets", "preprocessing")
 

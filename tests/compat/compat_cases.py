@@ -252,6 +252,7 @@ CASES = {
     "nn.max_pool": "tf.nn.max_pool(x, [1, 3, 2, 1], [1, 2, 2, 1], 'SAME')",
     "nn.max_pool_with_argmax": "tf.nn.max_pool_with_argmax(x, [1, 3, 2, 1], [1, 2, 1, 1], 'SAME', Targmax=tf.int32)",
     "nn.max_pool_with_argmax/batch": "tf.nn.max_pool_with_argmax(x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='VALID', output_dtype=tf.int32, include_batch_in_index=True)",
+    "nn.max_pool2d": "tf.nn.max_pool2d(x, 2, [1, 2, 1, 1], 'VALID')",
     "nn.avg_pool": "tf.nn.avg_pool(x, ksize=[1, 3, 3, 1], strides=[1, 2, 1, 1], padding='SAME')",
     "nn.max_pool3d": "tf.nn.max_pool3d(vol, [1, 2, 2, 2, 1], [1, 2, 1, 2, 1], 'VALID')",
     "nn.avg_pool3d": "tf.nn.avg_pool3d(vol, [1, 2, 3, 2, 1], [1, 2, 2, 2, 1], 'SAME')",

@@ -23,7 +23,7 @@ from tensorflow.contrib.layers.python.layers import utils
 from tensorflow.contrib.slim.nets import resnet_v1
 from tensorflow.contrib.slim.python.slim.nets import resnet_utils
 from tensorflow.python.framework import ops
-from tensorflow.python.ops import array_ops, control_flow_ops, nn_ops
+from tensorflow.python.ops import array_ops, control_flow_ops, nn_ops, variable_scope
 from tensorflow.python.training import moving_averages
 
 from helper import scaled
@@ -38,7 +38,7 @@ def block(inputs, depth, outputs_collections=None, scope=None):
 
 def network(images, num_classes=10, is_training=True, scope="old"):
     seen = {"a": 1}
-    with tf.variable_scope(scope, "old", [images]) as sc:
+    with variable_scope.variable_scope(scope, "old", [images]) as sc:
         batch, height = images.get_shape()[0].value, images.shape[1].value
         assert images.shape.as_list() == images.get_shape().as_list()
         assert images.get_shape().ndims == images.shape.ndims == 4
@@ -100,11 +100,12 @@ import jslim as slim
 from old import network
 from nets import vgg, nets_factory
 import tf_slim, tensorflow
+from tf_slim.ops import arg_scope as arg_scope_lib
 from tf_slim.ops.arg_scope import arg_scope
 
 assert vgg.vgg_16 is slim.nets.vgg.vgg_16
 assert tf_slim.conv2d is tensorflow.contrib.slim.conv2d is slim.conv2d
-assert arg_scope is slim.arg_scope
+assert arg_scope is arg_scope_lib.arg_scope is slim.arg_scope
 assert tensorflow.compat.v1.nn.relu is tensorflow.nn.relu
 assert tensorflow.compat.as_bytes("a") == b"a"
 

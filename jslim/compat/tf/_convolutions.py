@@ -1,10 +1,9 @@
-"""Convolutions and pools of `tf.nn`, computed as jslim's layers compute theirs."""
+"""Convolutions of `tf.nn`, computed as jslim's layers compute theirs."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jslim.compat.tf._op import Values, array, either, op, shape_of
@@ -15,7 +14,7 @@ from jslim.layers._windows import Windows, windows
 Steps = int | Sequence[int] | None
 
 
-def _channels_first(where: str, data_format: str | None) -> bool:
+def channels_first(where: str, data_format: str | None) -> bool:
     known = ("NHWC", "NCHW", "NWC", "NCW", "NDHWC", "NCDHW")
     checks.one_of(where, "data_format", data_format, (None, *known))
     return bool(data_format) and str(data_format).startswith("NC")
@@ -45,7 +44,7 @@ def _padding(where: str, padding: Any, dims: int, is_first: bool) -> Any:
     return pairs[2:] if is_first else pairs[1 : dims + 1]
 
 
-def _windows(
+def placed_windows(
     where: str,
     images: jax.Array,
     size: tuple[int, ...],
@@ -54,7 +53,7 @@ def _windows(
     data_format: str | None,
     rate: Any = None,
 ) -> Windows:
-    dims, is_first = len(size), _channels_first(where, data_format)
+    dims, is_first = len(size), channels_first(where, data_format)
     if images.ndim != dims + 2:
         raise checks.refusal(where, "the input", f"of rank {dims + 2}", f"shape {images.shape}")
     return windows(
@@ -78,7 +77,7 @@ def _convolved(
     rate: Any = None,
 ) -> jax.Array:
     images, weights = array(value), array(checks.given(where, "filter", kernel))
-    placed = _windows(where, images, weights.shape[:-2], strides, padding, data_format, rate)
+    placed = placed_windows(where, images, weights.shape[:-2], strides, padding, data_format, rate)
     return _lowering.convolve(images, weights.astype(images.dtype), placed)
 
 
@@ -175,7 +174,7 @@ def depthwise_conv2d(
     where = "tf.nn.depthwise_conv2d"
     images, kernel = array(input), array(filter)
     chosen = either(where, rate=rate, dilations=dilations)
-    placed = _windows(where, images, kernel.shape[:2], strides, padding, data_format, chosen)
+    placed = placed_windows(where, images, kernel.shape[:2], strides, padding, data_format, chosen)
     return _lowering.convolve_depthwise(images, kernel.astype(images.dtype), placed)
 
 
@@ -223,7 +222,7 @@ def _transposed(
 ) -> jax.Array:
     """The gradient of a convolution by its inputs, of any output shape that fits."""
     images, weights = array(value), array(checks.given(where, "filter", kernel))
-    dims, is_first = weights.ndim - 2, _channels_first(where, data_format)
+    dims, is_first = weights.ndim - 2, channels_first(where, data_format)
     step = spatial(where, "strides", strides, dims, is_first)
     shape = shape_of(where, checks.given(where, "output_shape", output_shape), "output_shape")
     lengths = shape[2:] if is_first else shape[1:-1]
@@ -294,103 +293,3 @@ def conv3d_transpose(
         raise checks.refusal(where, "dilations", "1", repr(dilations))
     given = value if input is None else input
     return _transposed(where, given, kernel, output_shape, strides, padding, data_format)
-
-
-def _pooled(
-    where: str,
-    value: Values,
-    ksize: Any,
-    strides: Any,
-    padding: Any,
-    data_format: str | None,
-    kind: str,
-    dims: int = 2,
-    rate: Any = None,
-) -> jax.Array:
-    images = array(value)
-    is_first = _channels_first(where, data_format)
-    size = spatial(where, "ksize", checks.given(where, "ksize", ksize), dims, is_first)
-    placed = _windows(where, images, size, strides, padding, data_format, rate)
-    if kind == "MAX":
-        return _lowering.pool_max(images, placed)
-    # Pixels of padding do not count in a mean.
-    counted = jnp.ones((1, *images.shape[1:]), images.dtype)
-    return _lowering.pool_sum(images, placed) / _lowering.pool_sum(counted, placed)
-
-
-@op
-def max_pool(
-    value: Values | None,
-    ksize: Steps,
-    strides: Steps,
-    padding: Any,
-    data_format: str = "NHWC",
-    name: str | None = None,
-    input: Values | None = None,
-) -> jax.Array:
-    """The largest pixel of each window."""
-    given = either("tf.nn.max_pool", value=value, input=input)
-    return _pooled("tf.nn.max_pool", given, ksize, strides, padding, data_format, "MAX")
-
-
-@op
-def avg_pool(
-    value: Values | None,
-    ksize: Steps,
-    strides: Steps,
-    padding: Any,
-    data_format: str = "NHWC",
-    name: str | None = None,
-    input: Values | None = None,
-) -> jax.Array:
-    """The mean of each window, without padding."""
-    given = either("tf.nn.avg_pool", value=value, input=input)
-    return _pooled("tf.nn.avg_pool", given, ksize, strides, padding, data_format, "AVG")
-
-
-@op
-def max_pool3d(
-    input: Values,
-    ksize: Steps,
-    strides: Steps,
-    padding: Any,
-    data_format: str = "NDHWC",
-    name: str | None = None,
-) -> jax.Array:
-    where = "tf.nn.max_pool3d"
-    return _pooled(where, input, ksize, strides, padding, data_format, "MAX", 3)
-
-
-@op
-def avg_pool3d(
-    input: Values,
-    ksize: Steps,
-    strides: Steps,
-    padding: Any,
-    data_format: str = "NDHWC",
-    name: str | None = None,
-) -> jax.Array:
-    where = "tf.nn.avg_pool3d"
-    return _pooled(where, input, ksize, strides, padding, data_format, "AVG", 3)
-
-
-@op
-def pool(
-    input: Values,
-    window_shape: Steps,
-    pooling_type: str,
-    padding: Any,
-    dilation_rate: Steps = None,
-    strides: Steps = None,
-    name: str | None = None,
-    data_format: str | None = None,
-    dilations: Steps = None,
-) -> jax.Array:
-    """A pool of type 'MAX' or 'AVG'."""
-    where = "tf.nn.pool"
-    checks.one_of(where, "pooling_type", pooling_type, ("MAX", "AVG"))
-    rate = either(where, dilation_rate=dilation_rate, dilations=dilations)
-    dims = array(input).ndim - 2
-    return _pooled(
-        where, input, window_shape, strides, padding, data_format, pooling_type, dims, rate
-    )

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim import layers as _slim
-from jslim.compat.tf import _activations, _convolutions, _missing
+from jslim.compat.tf import _activations, _convolutions, _missing, _pools
 from jslim.compat.tf._op import Values, array
 from jslim.compat.tf._variables import get_variable, variable_scope
 from jslim.core import checks
@@ -296,7 +296,7 @@ def max_pooling2d(
     name: str | None = None,
 ) -> jax.Array:
     """The largest pixel of each window."""
-    return _pooled(_convolutions.max_pool, 2, dict(locals()))
+    return _pooled(_pools.max_pool, 2, dict(locals()))
 
 
 def average_pooling2d(
@@ -308,7 +308,7 @@ def average_pooling2d(
     name: str | None = None,
 ) -> jax.Array:
     """The mean of each window, without padding."""
-    return _pooled(_convolutions.avg_pool, 2, dict(locals()))
+    return _pooled(_pools.avg_pool, 2, dict(locals()))
 
 
 def batch_normalization(

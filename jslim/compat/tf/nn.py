@@ -30,8 +30,6 @@ from jslim.compat.tf._activations import xw_plus_b as xw_plus_b
 from jslim.compat.tf._activations import zero_fraction as zero_fraction
 from jslim.compat.tf._argmax_pool import max_pool_with_argmax as max_pool_with_argmax
 from jslim.compat.tf._convolutions import atrous_conv2d as atrous_conv2d
-from jslim.compat.tf._convolutions import avg_pool as avg_pool
-from jslim.compat.tf._convolutions import avg_pool3d as avg_pool3d
 from jslim.compat.tf._convolutions import conv1d as conv1d
 from jslim.compat.tf._convolutions import conv2d as conv2d
 from jslim.compat.tf._convolutions import conv2d_transpose as conv2d_transpose
@@ -40,9 +38,6 @@ from jslim.compat.tf._convolutions import conv3d_transpose as conv3d_transpose
 from jslim.compat.tf._convolutions import convolution as convolution
 from jslim.compat.tf._convolutions import depthwise_conv2d as depthwise_conv2d
 from jslim.compat.tf._convolutions import depthwise_conv2d_native as depthwise_conv2d_native
-from jslim.compat.tf._convolutions import max_pool as max_pool
-from jslim.compat.tf._convolutions import max_pool3d as max_pool3d
-from jslim.compat.tf._convolutions import pool as pool
 from jslim.compat.tf._convolutions import separable_conv2d as separable_conv2d
 from jslim.compat.tf._math import sigmoid as sigmoid
 from jslim.compat.tf._math import tanh as tanh
@@ -61,5 +56,12 @@ from jslim.compat.tf._nn_losses import (
 from jslim.compat.tf._nn_losses import (
     weighted_cross_entropy_with_logits as weighted_cross_entropy_with_logits,
 )
+from jslim.compat.tf._pools import avg_pool as avg_pool
+from jslim.compat.tf._pools import avg_pool2d as avg_pool2d
+from jslim.compat.tf._pools import avg_pool3d as avg_pool3d
+from jslim.compat.tf._pools import max_pool as max_pool
+from jslim.compat.tf._pools import max_pool2d as max_pool2d
+from jslim.compat.tf._pools import max_pool3d as max_pool3d
+from jslim.compat.tf._pools import pool as pool
 
 __getattr__ = _missing.answering("tf.nn", __name__)
