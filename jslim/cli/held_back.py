@@ -1,11 +1,11 @@
 """`--validation_fraction`: images of a split that are held back from training, to evaluate on."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jslim import data
+from jslim.checkpoints.contract import Values
 from jslim.cli.flags import Config, flag
 from jslim.core.text import some_of
 from jslim.data import ImageDataset
@@ -82,7 +82,7 @@ class Evaluated(NamedTuple):
         return part
 
 
-def evaluated(config: HeldBackConfig, split_name: str, contract: Mapping[str, Any]) -> Evaluated:
+def evaluated(config: HeldBackConfig, split_name: str, contract: Values) -> Evaluated:
     """The images that the flags name, or that training has held back.
 
     Args:

@@ -11,12 +11,12 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jslim import checkpoints, model_analyzer, prediction
+from jslim.checkpoints.contract import Values
 from jslim.cli import run_config
 from jslim.cli.flags import Config
 from jslim.cli.run_config import RunConfig
@@ -168,7 +168,7 @@ def _facts(classifier: prediction.Classifier) -> dict[str, str]:
     return facts
 
 
-def _shape(contract: Mapping[str, Any]) -> tuple[int, int, int]:
+def _shape(contract: Values) -> tuple[int, int, int]:
     return contract["image_size"], contract["image_size"], contract["num_channels"]
 
 
@@ -208,7 +208,7 @@ def _evaluated(config: RunConfig) -> str:
     return f"the split {_code(flags.get('eval_split_name', '?'))}"
 
 
-def _usage(contract: Mapping[str, Any], output_file: str) -> str:
+def _usage(contract: Values, output_file: str) -> str:
     file = ascii(output_file)
     if output_file.endswith(".zip"):
         text = "One file that runs on every platform of JAX that it was exported for."
@@ -252,7 +252,7 @@ def _training(config: RunConfig | None) -> str:
     return f"## Training\n\nThe flags of the run{by}:\n\n{fence}console\n{command}\n{fence}\n"
 
 
-def _contract_rows(contract: Mapping[str, Any]) -> dict[str, str]:
+def _contract_rows(contract: Values) -> dict[str, str]:
     rows = {}
     for key in sorted(contract):
         value = contract[key]

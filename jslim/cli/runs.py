@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from jslim import checkpoints
 from jslim.cli import run_config, scoring
@@ -20,6 +20,21 @@ from jslim.summaries import read_rows
 logger = logging.getLogger("jslim")
 
 _DEEPEST = 4  # folders between the one that is given and that of a run
+
+
+class RunRow(TypedDict):
+    """What the list says of a run; the loss and the best value are None where there is none."""
+
+    run: str
+    step: int
+    state: str
+    metric: str
+    loss: float | None
+    best: float | None
+    best_step: int | None
+    network: str
+    data: str
+    saved_at: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,7 @@ def find_runs(root: pathlib.Path) -> Iterator[pathlib.Path]:
             yield path
 
 
-def _row(path: pathlib.Path, metric: str | None) -> dict[str, Any]:
+def _row(path: pathlib.Path, metric: str | None) -> RunRow:
     steps = [step for step in checkpoints.list_steps(path) if not step.problem]
     newest = steps[-1] if steps else None
     contract = newest.contract if newest else {}
@@ -146,7 +161,7 @@ def _data_of(flags: dict[str, Any]) -> str:
     return str(flags.get("dataset_name") or "")
 
 
-def _best_text(row: Any) -> str:
+def _best_text(row: RunRow) -> str:
     if row["best"] is None:
         return ""
     return f"{row['metric']} {row['best']:.4f} at {row['best_step']}"

@@ -1,6 +1,7 @@
 """Where `display` draws its row: the last row of a terminal, or the output of a notebook's cell."""
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -161,12 +162,12 @@ class _Row:
         if share is not None and room >= _LEAST_BAR:
             bar = ProgressBar(total=1.0, completed=share, width=min(room, _MOST_BAR))
         with self._console.capture() as captured:
-            options: dict[str, Any] = {"end": "", "no_wrap": True, "overflow": "crop"}
-            self._console.print(Text(head, "bold"), width=width, **options)
+            show = functools.partial(self._console.print, end="", no_wrap=True, overflow="crop")
+            show(Text(head, "bold"), width=width)
             for part in (bar, *(Text(text) for text in rest)):
                 if part is not None:
-                    self._console.print(" " * _MARGIN, **options)
-                    self._console.print(part, **options)
+                    show(" " * _MARGIN)
+                    show(part)
         return captured.get()
 
 

@@ -146,3 +146,12 @@ def test_weights_go_by_name_so_that_labels_cannot_be_taken_for_them():
     message = r"takes at most 2 arguments by position \(state, values\), got 3"
     with pytest.raises(TypeError, match=message):
         mean.update(mean.init(), PREDICTIONS, LABELS)
+
+
+def test_a_selector_of_code_that_has_no_module_is_taken():
+    namespace = {}
+    exec("def second(predictions, labels):\n  return labels", namespace)
+    assert namespace["second"].__module__ in (None, "builtins")
+    metric = metrics.streaming_mean().on(namespace["second"])
+    state = metric.update(metric.init(), jnp.zeros(2), jnp.array([1.0, 3.0]))
+    assert float(metric.finalize(state)) == 2
