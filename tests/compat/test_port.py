@@ -39,6 +39,10 @@ IMPORTS = {
         "from tensorflow.contrib.framework import arg_scope as scope, add_arg_scope",
         "from jslim.compat.tf.contrib.framework import arg_scope as scope, add_arg_scope",
     ),
+    "function_before_module": (
+        "from tensorflow.contrib.framework.python.ops import arg_scope",
+        "from jslim.compat.tf.contrib.framework import arg_scope",
+    ),
     "nets": ("from nets import vgg, lenet", "from jslim.nets import vgg\nfrom jslim.nets import lenet"),
     "slim_nets": (
         "from tensorflow.contrib.slim.nets import resnet_v1",
@@ -74,6 +78,16 @@ REST = {
         "a = [d.value for d in x.get_shape()[1:3]]",
         "a = [d for d in x.shape[1:3]]",
     ),
+    "values_of_names": (
+        "h, w = x.get_shape()[1], x.get_shape()[2]\nf(h.value, w.value)",
+        "h, w = x.shape[1], x.shape[2]\nf(h, w)",
+    ),
+    "feature": (
+        "slim = tf.contrib.slim\nf = tf.FixedLenFeature((), tf.string)",
+        "import jslim as slim\nf = slim.data.tf_example.FixedLenFeature((), tf.string)",
+    ),
+    "reader": ("d = Dataset(reader=tf.TFRecordReader)", "d = Dataset(reader=None)"),
+    "reset": ("tf.reset_default_graph()\nx = 1", "x = 1"),
     "ndims": ("x.get_shape().ndims", "x.ndim"),
     "ndims_of_name": ("s = x.get_shape()\nlen_ = s.ndims", "s = x.shape\nlen_ = len(s)"),
     "num_elements": (
@@ -153,6 +167,7 @@ MARKS = {
     "variables": ("v = tf.contrib.framework.get_variables()", "within a model function as it stands"),
     "metrics": ("a, b = tf.metrics.accuracy(x, y)", "slim.metrics has it"),
     "op_name": ("n = v.op.name", ".op.name: an array has no name"),
+    "reader": ("r = tf.TFRecordReader()", "tf.TFRecordReader: there are no queues and readers"),
     "unknown": ("x = tf.does_not_exist(y)", "tf.does_not_exist: jslim.compat.tf has no such name"),
     "unknown_import": ("from tensorflow.python.client import device_lib", "has no such module"),
     "star": ("from tensorflow.contrib.slim import *", "name what it imports"),

@@ -11,9 +11,9 @@ from jslim.compat.port._names import (
     dotted,
     holder_with,
     holders_of,
+    is_module,
     is_old,
     look_up,
-    module_exists,
     short,
 )
 from jslim.compat.port._notes import Outcome
@@ -89,7 +89,7 @@ class Imports:
         new: list[str] = []
         members: dict[str, list[tuple[str, str | None]]] = {}
         for name, as_ in names:
-            if module_exists(f"{module}.{name}"):
+            if is_module(module, name):
                 text = self._module(f"{module}.{name}", as_ or name, note)
                 new.append(text or f"from {module} import {_listed([(name, as_)])}")
                 continue

@@ -172,7 +172,7 @@ class Aliases(cst.BatchableCSTVisitor):
             return
         for alias in node.names:
             name = dotted(alias.name) or ""
-            if module_exists(f"{module}.{name}"):
+            if is_module(module, name):
                 self._bind(as_name(alias) or name, f"{module}.{name}")
             else:
                 root = Root(f"{_brief(module)}.{name}", _own_or_old(module), name)
@@ -229,6 +229,15 @@ def as_name(alias: cst.ImportAlias) -> str | None:
 def module_exists(module: str) -> bool:
     """Whether a module, an old one or jslim's own, is there."""
     return any(_imported(holder) is not None for holder in _own_or_old(module))
+
+
+def is_module(module: str, name: str) -> bool:
+    """Whether `from module import name` gives a module; a function of this name comes first."""
+    for holder in _own_or_old(module):
+        value = getattr(_imported(holder), name, None)
+        if value is not None and not isinstance(value, types.ModuleType):
+            return False
+    return module_exists(f"{module}.{name}")
 
 
 def _own_or_old(module: str) -> tuple[str, ...]:

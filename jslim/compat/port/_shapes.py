@@ -36,7 +36,15 @@ class ShapeNames(cst.BatchableCSTVisitor):
             if isinstance(target.target, cst.Name):
                 self._set(target.target.value, node.value)
             elif isinstance(target.target, cst.Tuple | cst.List):
-                self._items(target.target, node.value)
+                self._several(target.target, node.value)
+
+    def _several(self, target: cst.Tuple | cst.List, value: cst.BaseExpression) -> None:
+        if not isinstance(value, cst.Tuple) or len(value.elements) != len(target.elements):
+            self._items(target, value)
+            return
+        for element, part in zip(target.elements, value.elements, strict=True):
+            if isinstance(element.value, cst.Name):
+                self._set(element.value.value, part.value)
 
     def visit_CompFor(self, node: cst.CompFor) -> None:
         self._items(node.target, node.iter)

@@ -8,7 +8,7 @@ import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from jslim.compat.port import _arguments, _marks, _python2
+from jslim.compat.port import _arguments, _marks, _moved, _placeholders, _python2
 from jslim.compat.port._imports import Imports, statement
 from jslim.compat.port._names import Aliases, dotted, look_up
 from jslim.compat.port._notes import Finding, Outcome
@@ -53,6 +53,8 @@ class _Walker(cst.CSTTransformer):
         self._bound = bound
         roots = aliases.roots
         self._tf = next((name for name, root in roots.items() if root.name == "tf"), None)
+        self._slim = next((name for name, root in roots.items() if root.name == "slim"), None)
+        self._called: set[cst.CSTNode] = set()
         self._is_old = aliases.has_tensorflow
         self._imports = Imports(aliases.uses, is_local)
         self._shapes = Shapes(shapes, self._tf)
@@ -151,6 +153,12 @@ class _Walker(cst.CSTTransformer):
         new = _python2.printed(updated, self._python_2(original))
         if new is not updated:
             return [new]
+        if isinstance(updated, cst.Expr) and isinstance(updated.value, cst.Call):
+            found = self._aliases.found(dotted(updated.value.func) or "")
+            if found and self._is_old and found[0] in _moved.DROPPED:
+                self._forget(original, found[0])
+                self._note(original, found[0], Outcome.CONVERTED, _moved.DROPPED[found[0]])
+                return []
         if m.matches(updated, m.Assign(targets=[m.AssignTarget(target=m.Name())])):
             assert isinstance(updated, cst.Assign)
             found = self._aliases.found(dotted(updated.value) or "")
@@ -166,26 +174,23 @@ class _Walker(cst.CSTTransformer):
     def _becomes_argument(self, original: cst.BaseSmallStatement, node: cst.Assign) -> bool:
         """Whether `is_training = tf.placeholder(tf.bool)` became an argument of its function."""
         target, call = dotted(node.targets[0].target) or "", node.value
-        if not self._functions or "train" not in target or not isinstance(call, cst.Call):
+        is_inside = len(self._owners) > 1 and isinstance(self._owners[-2], cst.FunctionDef)
+        if not is_inside or not isinstance(call, cst.Call):
             return False
         found = self._aliases.found(dotted(call.func) or "")
-        texts = [dotted(arg.value) or "" for arg in call.args]
-        name = found[0] if found else ""
-        if name == "tf.placeholder" and any(text.endswith(".bool") for text in texts):
-            default = ""
-        elif name == "tf.placeholder_with_default" and texts and texts[0] in ("True", "False"):
-            default = texts[0]
-        else:
-            return False
-        if len(self._owners) < 2 or not isinstance(self._owners[-2], cst.FunctionDef):
+        default = _placeholders.default_of(found[0], target, call) if found else None
+        if found is None or default is None:
             return False
         self._functions[-1][target] = default
-        what = f"the argument {target} of the function"
-        self._marks.pop(self._owners[-1], None)
-        line = self._line(original)
-        self.findings = [f for f in self.findings if not (f.line == line and f.name == name)]
-        self._note(original, name, Outcome.CONVERTED, what)
+        self._forget(original, found[0])
+        self._note(original, found[0], Outcome.CONVERTED, f"the argument {target} of the function")
         return True
+
+    def _forget(self, node: cst.CSTNode, name: str) -> None:
+        """Takes back what was noted about a name in a statement that is not left to a person."""
+        self._marks.pop(self._owners[-1], None)
+        line = self._line(node)
+        self.findings = [f for f in self.findings if (f.line, f.name) != (line, name)]
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._functions.append({})
@@ -193,27 +198,7 @@ class _Walker(cst.CSTTransformer):
     def leave_FunctionDef(
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef:
-        new = self._functions.pop()
-        params = updated_node.params
-        there = {param.name.value for param in (*params.params, *params.kwonly_params)}
-        added = [
-            cst.Param(
-                cst.Name(name),
-                default=cst.Name(default) if default else None,
-                equal=_EQUAL if default else cst.MaybeSentinel.DEFAULT,
-            )
-            for name, default in new.items()
-            if name not in there
-        ]
-        if not added:
-            return updated_node
-        has_defaults = any(param.default is not None for param in params.params)
-        is_last = not params.kwonly_params and isinstance(params.star_arg, cst.MaybeSentinel)
-        if is_last and not has_defaults:
-            params = params.with_changes(params=[*params.params, *added])
-        else:
-            params = params.with_changes(kwonly_params=[*params.kwonly_params, *added])
-        return updated_node.with_changes(params=params)
+        return _placeholders.with_arguments(updated_node, self._functions.pop())
 
     def visit_Module(self, node: cst.Module) -> None:
         self._module = node
@@ -244,6 +229,9 @@ class _Walker(cst.CSTTransformer):
     def visit_Name(self, node: cst.Name) -> None:
         if node not in self._quiet:
             self._look(node)
+
+    def visit_Call(self, node: cst.Call) -> None:
+        self._called.add(node.func)
 
     def visit_Arg(self, node: cst.Arg) -> None:
         if node.keyword is not None:
@@ -299,6 +287,8 @@ class _Walker(cst.CSTTransformer):
         new = _arguments.renamed(name)
         if new and look_up(("jslim.compat.tf",), new.removeprefix("tf.")).outcome is Outcome.SAME:
             return  # it gets today's name
+        if self._is_old and _moved.place(name, self._slim, node in self._called):
+            return  # it gets its place in jslim
         sentence = self._of_slim(name) if self._is_old else None
         if sentence:
             answer_outcome, what = Outcome.PERSON, sentence
@@ -354,6 +344,11 @@ class _Walker(cst.CSTTransformer):
             self._note(original_node, found[0], Outcome.CONVERTED, new)
             root = text.partition(".")[0]
             return cst.parse_expression(f"{root}.{new[3:]}")
+        called = original_node in self._called
+        place = _moved.place(found[0], self._slim, called) if found else None
+        if found and place:
+            self._note(original_node, found[0], Outcome.CONVERTED, place)
+            return cst.parse_expression(place)
         node = self._shapes.attribute(updated_node, self._converted(original_node))
         if isinstance(node, cst.Attribute):
             node = _python2.attribute(node, self._converted(original_node))
@@ -406,6 +401,3 @@ class _Walker(cst.CSTTransformer):
 def _may_be_whole(node: cst.BinaryOperation) -> bool:
     """Whether both sides of a division can be whole numbers, as far as one sees."""
     return not (m.findall(node, m.Float()) or m.findall(node, m.Call(func=m.Name("float"))))
-
-
-_EQUAL = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
