@@ -43,6 +43,10 @@ IMPORTS = {
         "from tensorflow.contrib.framework.python.ops import arg_scope",
         "from jslim.compat.tf.contrib.framework import arg_scope",
     ),
+    "module_before_function": (
+        "from tensorflow.python.ops import variable_scope\nwith variable_scope.variable_scope('a'): pass",
+        "from jslim.compat import tf as variable_scope\nwith variable_scope.variable_scope('a'): pass",
+    ),
     "nets": ("from nets import vgg, lenet", "from jslim.nets import vgg\nfrom jslim.nets import lenet"),
     "slim_nets": (
         "from tensorflow.contrib.slim.nets import resnet_v1",

@@ -232,8 +232,12 @@ def module_exists(module: str) -> bool:
 
 
 def is_module(module: str, name: str) -> bool:
-    """Whether `from module import name` gives a module; a function of this name comes first."""
-    for holder in _own_or_old(module):
+    """Whether `from module import name` gives a module.
+
+    A function of this name comes first, but in TensorFlow's inner folders, which hold modules.
+    """
+    is_folder = module.startswith("tensorflow.python.") and module_exists(f"{module}.{name}")
+    for holder in () if is_folder else _own_or_old(module):
         value = getattr(_imported(holder), name, None)
         if value is not None and not isinstance(value, types.ModuleType):
             return False
