@@ -92,6 +92,7 @@ REST = {
     ),
     "reader": ("d = Dataset(reader=tf.TFRecordReader)", "d = Dataset(reader=None)"),
     "reset": ("tf.reset_default_graph()\nx = 1", "x = 1"),
+    "dtypes": ("f(x.dtype.base_dtype, x.dtype.as_numpy_dtype)", "f(x.dtype, x.dtype.type)"),
     "ndims": ("x.get_shape().ndims", "x.ndim"),
     "ndims_of_name": ("s = x.get_shape()\nlen_ = s.ndims", "s = x.shape\nlen_ = len(s)"),
     "num_elements": (

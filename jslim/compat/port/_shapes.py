@@ -114,7 +114,7 @@ class Shapes:
         return node
 
     def attribute(self, node: cst.Attribute, note: Note) -> cst.BaseExpression:
-        """`shape[1].value`, `shape.ndims`, `shape.dims`."""
+        """`shape[1].value`, `shape.ndims`, `shape.dims`, `dtype.base_dtype`."""
         name, value = node.attr.value, node.value
         if name == "value":
             is_item = isinstance(value, cst.Subscript) and self._is_shape(value.value)
@@ -127,6 +127,12 @@ class Shapes:
                 return value.with_changes(attr=cst.Name("ndim"))
             note(f".{name}", "len(shape)")
             return cst.Call(cst.Name("len"), [cst.Arg(_plain(value))])
+        if name == "base_dtype":
+            note(".base_dtype", "the type itself")
+            return value
+        if name == "as_numpy_dtype":
+            note(".as_numpy_dtype", ".type")
+            return node.with_changes(attr=cst.Name("type"))
         if name == "dims" and self._is_shape(value):
             note(".dims", "the shape itself")
             return value
