@@ -84,7 +84,11 @@ def _published(config: ModelsConfig) -> None:
         near = did_you_mean(config.arguments[0], [*named, *NETWORKS])
         raise UsageError(f"no published weights match {config.arguments[0]!r}{near}")
     rows = [
-        {**row._asdict(), "bytes": row.num_bytes, "labels_offset": row.labels_offset}
+        {
+            **row._asdict(),
+            "bytes": 4 * NETWORKS[row.network].parameters,  # as `num_bytes`, which traces it
+            "labels_offset": row.labels_offset,
+        }
         for row in chosen.values()
     ]
     cells = {
