@@ -68,8 +68,6 @@ class _Walker(cst.CSTTransformer):
         self._has_division = False
         self._functions: list[dict[str, str]] = []  # arguments that take a placeholder's place
 
-    # What was found.
-
     def _line(self, node: cst.CSTNode) -> int:
         return int(self.get_metadata(PositionProvider, node).start.line)
 
@@ -321,8 +319,6 @@ class _Walker(cst.CSTTransformer):
             self._note(node, "tf.Session", Outcome.PERSON, what)
         if text == "reduce" and text not in self._bound:
             self._note(node, "reduce", Outcome.PERSON, _marks.REDUCE)
-
-    # Expressions.
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
         if original_node in self._quiet:
