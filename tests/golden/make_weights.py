@@ -4,9 +4,10 @@
     KERAS_BACKEND=jax PYTHONPATH=tests/weights python tests/golden/make_weights.py [MODEL ...]
 
 The values come from the names of the variables (tests/weights/random_arrays.py), so that names and
-shapes are all that is kept of them. Two things that timm does in another way than TensorFlow are
-set right here, since they are no matter of the weights: an average over a border counts the border
-in `inception_v3`, and where it pads as TensorFlow in `nasnetalarge`.
+shapes are all that is kept of them. Three things that are done in another way than in TensorFlow
+are set right here, since they are no matter of the weights. An average over a border counts the
+border in timm's `inception_v3`, and where it pads as TensorFlow in its `nasnetalarge`. Keras's
+NASNet pads with zeros before pools of stride 2, so that maxima and averages count them.
 """
 
 import functools
@@ -63,8 +64,32 @@ def of_timm(model, batch):
     return shapes, logits
 
 
+class PoolsOfTensorFlow:
+    """Keras's layers, but for the pools of NASNet's reductions and what pads them."""
+
+    def __init__(self, layers):
+        self._layers = layers
+
+    def __getattr__(self, name):
+        made = getattr(self._layers, name)
+
+        def make(*args, **options):
+            layer = str(options.get("name"))
+            if name == "ZeroPadding2D" and layer.startswith("reduction_pad_1"):
+                return self._layers.Activation("linear")
+            if name.endswith("Pooling2D") and layer.startswith("reduction_"):
+                options["padding"] = "same"
+            return made(*args, **options)
+
+        return make
+
+
 def of_keras(model, batch):
     import keras
+    from keras.src.applications import nasnet
+
+    if not isinstance(nasnet.layers, PoolsOfTensorFlow):
+        nasnet.layers = PoolsOfTensorFlow(nasnet.layers)
 
     keras.utils.clear_session()
     options = {} if "NASNet" in model else {"classifier_activation": None}

@@ -63,7 +63,8 @@ def test_translated_variables_give_their_logits(foreign):
     assert np.abs(logits[:, ::10] - np.array(expected["logits"])).max() <= 1e-4 * scale
 
     back = _translation.from_tf_slim(foreign.framework, foreign.model, variables)
-    assert back.keys() == arrays.keys()
-    assert {name: a.shape for name, a in back.items()} == {n: a.shape for n, a in arrays.items()}
+    # Keras writes scopes before the layers of some networks.
+    theirs = {"/".join(name.split("/")[-2:]): array.shape for name, array in arrays.items()}
+    assert {name: array.shape for name, array in back.items()} == theirs
     again = _translation.to_tf_slim(foreign, back, "here")
     assert all(np.array_equal(again[name], variables[name]) for name in variables)
