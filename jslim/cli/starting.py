@@ -74,7 +74,7 @@ class Start:
             started = f" (which started from {self.weights})" if self.weights else ""
             return f"resuming {self.resumed_from}{started}"
         if self.weights is not None:
-            return f"starting from the variables of {self.typed}"
+            return f"starting from the variables of {as_text(self.typed)}"
         return "starting from scratch"
 
 
