@@ -86,7 +86,8 @@ def test_which_flags_a_run_keeps_takes_anew_or_forgets():
         by_rule.setdefault(one.rules.get("on_resume"), set()).add(one.name)
     optimizer = {one.name for one in flags_of(TrainConfig) if one.group == "The optimizer"}
     assert by_rule[None] == optimizer | {
-        "model_name", "model_file", "train_image_size", "preprocessing_name", "labels_offset", "seed",
+        "model_name", "model_file", "train_image_size", "preprocessing_name", "labels_offset",
+        "seed",
         "checkpoint_path", "checkpoint_exclude_scopes", "ignore_missing_vars", "trainable_scopes",
         "freeze_batch_norm", "moving_average_decay", "dataset_split_name", "validation_fraction",
         "validation_seed", "balanced_sampling", "apply_exif_orientation",

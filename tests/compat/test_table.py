@@ -22,7 +22,7 @@ def _tested_in(file, names):
 # Names without a row, and the file that tests them; `x.` is all names of a module.
 ELSEWHERE = {
     **_tested_in(
-        "test_scopes.py",
+        "test_tf_scopes.py",
         "AUTO_REUSE VariableScope get_variable_scope local_variables name_scope op_scope "
         "variable_op_scope variable_scope get_local_variable moving_average_variables",
     ),
@@ -33,7 +33,7 @@ ELSEWHERE = {
         "py_function",
     ),
     **_tested_in(
-        "test_types.py",
+        "test_tf_types.py",
         "DType Dimension Tensor VERSION bfloat16 bool complex64 complex128 double float16 "
         "float64 half int8 int64 string uint16 uint32 uint64",
     ),
