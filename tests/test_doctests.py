@@ -27,8 +27,6 @@ class Finder(doctest.DocTestFinder):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_print_what_they_say(name):
-    if name.startswith("jslim.compat.port"):
-        pytest.importorskip("libcst")  # of the extra [port]
     found = Finder().find(importlib.import_module(name))
     num_written = len(EXAMPLE.findall(MODULES[name].read_text()))
     assert sum(len(test.examples) for test in found) >= num_written, "some examples are not found"

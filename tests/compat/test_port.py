@@ -13,8 +13,6 @@ import pytest
 import jslim as slim
 from jslim.cli import port as command
 from jslim.compat import tf
-
-pytest.importorskip("libcst")  # of the extra [port], which `make test` does not install
 from jslim.compat.port import Outcome, port_source, rows_of
 
 TF = "import tensorflow as tf\n"
