@@ -86,7 +86,7 @@ def _published(config: ModelsConfig) -> None:
     rows = [
         {
             **row._asdict(),
-            "bytes": 4 * NETWORKS[row.network].parameters,  # as `num_bytes`, which traces it
+            "bytes": 4 * NETWORKS[row.network].parameters,  # in float32
             "labels_offset": row.labels_offset,
         }
         for row in chosen.values()

@@ -31,7 +31,7 @@ from jslim.data._shards import check_shards
 from jslim.host import display
 from jslim.host.crc32c import crc32c, crc32c_of_rows, mask
 from jslim.host.files import UnfinishedFile, open_regular
-from jslim.host.paths import Path, local_path, output_file
+from jslim.host.paths import Path, cache_directory, local_path, output_file
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 
@@ -276,10 +276,9 @@ def _saved_index(path: str, status: os.stat_result) -> pathlib.Path | None:
     """The file for the index of a large file; another one once the file has changed."""
     if status.st_size < _LARGE:
         return None
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     identity = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
     name = hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=16).hexdigest()
-    return pathlib.Path(cache, "jslim", "tfrecord_index", f"{name}.npz")
+    return cache_directory("tfrecord_index") / f"{name}.npz"
 
 
 def _load_index(saved: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:

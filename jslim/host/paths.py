@@ -99,6 +99,12 @@ def output_file(path: Path, what: str, formats: Mapping[str, str] | None = None)
     return name
 
 
+def cache_directory(*names: str) -> pathlib.Path:
+    """A folder for what can be made anew: `$XDG_CACHE_HOME/jslim/...`, or below `~/.cache`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(cache, "jslim", *names)
+
+
 def as_typed(path: pathlib.Path) -> str:
     """The path as one would type it: from the working directory, if it is below.
 

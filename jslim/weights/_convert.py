@@ -1,6 +1,7 @@
 """From a name or a file of another framework to a checkpoint that says all about itself."""
 
 import difflib
+import functools
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from jslim.core.selection import get_variables
 from jslim.host import display
 from jslim.host.files import open_regular
 from jslim.host.limits import check_unpacked, numbers_as_names
-from jslim.host.paths import local_path
+from jslim.host.paths import cache_directory, local_path
 from jslim.nets import nets_factory
 from jslim.weights import _download, _table, _translation
 from jslim.weights._hdf5 import KerasFile
@@ -57,8 +58,8 @@ def resolve(checkpoint: str | os.PathLike[str], model_name: str | None = None) -
 
     Raises:
       UnknownWeights: There is neither such a path nor such a name. It is a RestoreError.
-      RestoreError: The file is damaged, or of no
-        network that jslim has, or is a pickle, which is code; it cannot be downloaded.
+      RestoreError: The file is damaged, or of no network that jslim has, or is a pickle, which is
+        code; it cannot be downloaded.
       ImportError: A package of the extra `[hub]` is missing.
       ValueError: The network is unknown.
     """
@@ -128,7 +129,7 @@ def _converted(
     status = path.stat()
     identity = (os.path.realpath(path), status.st_size, status.st_mtime_ns, model_name, _FORMAT)
     mark = hashlib.blake2b(repr(identity).encode(), digest_size=6).hexdigest()
-    file = _download.cache_directory() / "converted" / f"{name}-{mark}.safetensors"
+    file = cache_directory("weights", "converted") / f"{name}-{mark}.safetensors"
     if not file.exists():
         with display.status(f"converting {path.name}"):
             variables, contract = read()
@@ -160,15 +161,15 @@ def _variables_of(
 def _of_framework(
     path: pathlib.Path, network: str | None, row: _table.Published | None
 ) -> tuple[Foreign, dict[str, np.ndarray]]:
+    """The network whose names and shapes a file has, and its variables, which are read then."""
+    read: Callable[[], Mapping[str, np.ndarray]]
     if path.name.lower().endswith(_KERAS):
-        framework = "keras"
-        held = KerasFile(path)
-        shapes, arrays = held.shapes(), dict(held)
+        framework, keras = "keras", KerasFile(path)
+        shapes, read = keras.shapes(), lambda: keras
     else:
-        framework = "timm"
-        reader = checkpoints.open_checkpoint(path)
+        framework, reader = "timm", checkpoints.open_checkpoint(path)
         shapes = reader.get_variable_to_shape_map()
-        arrays = reader.get_tensors(shapes)
+        read = functools.partial(reader.get_tensors, shapes)
     models = [
         foreign
         for foreign in _translation.foreign_networks()
@@ -177,10 +178,10 @@ def _of_framework(
         and (row is None or row.model == foreign.model)
     ]
     fitting = [foreign for foreign in models if _translation.fits(foreign, shapes)]
-    if fitting:
-        return fitting[0], _translation.to_tf_slim(fitting[0], arrays, str(path))
-    if len(models) == 1:  # says what does not fit
-        return models[0], _translation.to_tf_slim(models[0], arrays, str(path))
+    # The only one that it can be of says what does not fit.
+    if fitting or len(models) == 1:
+        foreign = (fitting or models)[0]
+        return foreign, _translation.to_tf_slim(foreign, read(), str(path))
     known = sorted({foreign.model for foreign in models})
     raise RestoreError(
         f"{path} is of no network of {framework} that jslim translates"

@@ -13,18 +13,13 @@ from jslim.core.errors import RestoreError
 from jslim.host import display
 from jslim.host.files import UnfinishedFile
 from jslim.host.packages import needed
+from jslim.host.paths import cache_directory
 from jslim.weights._table import WEIGHTS, Published
 
 _CHUNK = 1 << 16
 _TIMEOUT_SECS = 30
 _SHA256_DIGITS = 64
 _TRIES = 4  # after a connection that breaks off the file goes on where it ended
-
-
-def cache_directory() -> pathlib.Path:
-    """Where downloads are kept: `$XDG_CACHE_HOME/jslim/weights`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(cache, "jslim", "weights")
 
 
 def is_offline() -> bool:
@@ -45,7 +40,7 @@ def fetch(row: Published) -> pathlib.Path:
     """
     if row.address.startswith("hf://"):
         return _from_hub(row)
-    kept = cache_directory() / "files" / row.name / row.address.rsplit("/", 1)[1]
+    kept = cache_directory("weights", "files") / row.name / row.address.rsplit("/", 1)[1]
     if not kept.exists():
         if is_offline():
             raise _not_there(row, "HF_HUB_OFFLINE is set, and it is not in the cache")

@@ -12,7 +12,6 @@ import fnmatch
 from typing import NamedTuple
 
 from jslim.core.errors import did_you_mean
-from jslim.nets import network_sizes
 from jslim.weights import _keras, _timm
 
 _TF_SLIM = "https://storage.googleapis.com/download.tensorflow.org/models/"
@@ -34,7 +33,7 @@ class Published(NamedTuple):
       image_size: Height and width of the images in pixels, of this accuracy.
       preprocessing: The preprocessing of the images.
       model: The name of the network at timm or Keras.
-      sha256, md5: The hash of the file, where the source gives one.
+      md5: The hash of the file, where the source gives one.
     """
 
     name: str
@@ -57,11 +56,6 @@ class Published(NamedTuple):
     def labels_offset(self) -> int:
         """What is subtracted from labels that count the background as class 0."""
         return 1001 - self.num_classes
-
-    @property
-    def num_bytes(self) -> int:
-        """About the size of the variables in float32; archives hold more."""
-        return 4 * network_sizes.sizes_of(self.network).num_parameters
 
 
 def _tf_slim(

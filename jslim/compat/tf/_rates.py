@@ -46,6 +46,12 @@ def _rate(step: Step | None, rate_at: Callable[[jax.Array], jax.Array]) -> Rate:
     return schedule(given)
 
 
+def _power(step: jax.Array, decay_steps: Values, staircase: bool) -> jax.Array:
+    """How many times the rate has decayed; `staircase` rounds down."""
+    power = step / array(decay_steps)
+    return jnp.floor(power) if staircase else power
+
+
 def exponential_decay(
     learning_rate: Values,
     global_step: Step,
@@ -57,10 +63,8 @@ def exponential_decay(
     """`learning_rate * decay_rate ** (step / decay_steps)`; `staircase` rounds the power down."""
 
     def at(step: jax.Array) -> jax.Array:
-        power = step / array(decay_steps)
-        return array(learning_rate) * jnp.power(
-            array(decay_rate), jnp.floor(power) if staircase else power
-        )
+        power = _power(step, decay_steps, staircase)
+        return array(learning_rate) * jnp.power(array(decay_rate), power)
 
     return _rate(global_step, at)
 
@@ -76,8 +80,7 @@ def natural_exp_decay(
     """`learning_rate * exp(-decay_rate * step / decay_steps)`."""
 
     def at(step: jax.Array) -> jax.Array:
-        power = step / array(decay_steps)
-        power = jnp.floor(power) if staircase else power
+        power = _power(step, decay_steps, staircase)
         return array(learning_rate) * jnp.exp(-array(decay_rate) * power)
 
     return _rate(global_step, at)
@@ -94,8 +97,7 @@ def inverse_time_decay(
     """`learning_rate / (1 + decay_rate * step / decay_steps)`."""
 
     def at(step: jax.Array) -> jax.Array:
-        power = step / array(decay_steps)
-        power = jnp.floor(power) if staircase else power
+        power = _power(step, decay_steps, staircase)
         return array(learning_rate) / (1 + array(decay_rate) * power)
 
     return _rate(global_step, at)

@@ -228,7 +228,7 @@ def _start(initializer: Any) -> Any:
     if isinstance(initializer, Undrawn):
         return lambda key, shape, dtype: array(initializer)
     if isinstance(initializer, jax.Array):
-        return initializer + 0  # an array is known by its identity, as that of one variable
+        return initializer + 0  # another array: each variable has its own
     is_list = isinstance(initializer, (list, tuple))
     return array(initializer) if is_list else initializer
 
