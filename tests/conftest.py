@@ -28,6 +28,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+from stores import _stores as _stores
+from stores import store as store
+from stores import stores as stores
 
 # What JAX keeps is looked through at every full collection, of which there were too many.
 gc.set_threshold(100_000, 50, 100)

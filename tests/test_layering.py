@@ -59,6 +59,8 @@ PACKAGES = {
     "flax.traverse_util": {"core", "learning", "checkpoints", "prediction"},
     "optax": {"optimizers", "learning", "training", "cli", "compat"},
     "orbax": {"checkpoints"},
+    "etils": {"host", "checkpoints"},
+    "fsspec": {"host"},
     "array_record": {"data"},
     "grain": {"data"},
     "google_crc32c": {"host"},
@@ -85,6 +87,8 @@ PACKAGES = {
 }
 # What a machine may lack, or what has to be asked for: never on the way to `import jslim`.
 OPTIONAL = (
+    "gcsfs",
+    "s3fs",
     "tensorflow_datasets",
     "array_record",
     "matplotlib",

@@ -1,19 +1,21 @@
-"""Files: only regular ones are read, and a written one gets its name when it is whole."""
+"""Files here and in object stores: only regular ones are read; a written one is whole or absent."""
 
 import errno
 import io
 import os
 import pathlib
 import secrets
+import shutil
 import stat
 import struct
+import tempfile
 import zipfile
 import zlib
 
 import numpy as np
 
 from jslim.host.limits import Limit, check_unpacked
-from jslim.host.paths import local_path
+from jslim.host.paths import AnyPath, as_path, is_remote
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -27,9 +29,15 @@ _KINDS = {
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Opens a regular file for reading: a named pipe would block, a device would never end.
 
+    One in an object store is read by ranges.
+
     Raises:
       OSError: It is not a regular file, or cannot be opened.
     """
+    if is_remote(path):
+        from jslim.host.stores import open_object
+
+        return open_object(os.fspath(path))
     if "\0" in os.fsdecode(path):
         raise OSError(errno.EINVAL, "its name has a null character", os.fspath(path))
     mode = os.stat(path).st_mode
@@ -39,6 +47,14 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     return open(path, "rb")
 
 
+def size_of(file: io.BufferedReader) -> int:
+    """The bytes of a file that is open; the place to read next stays."""
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size
+
+
 def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
     """The content of a regular file of at most as many bytes as the limit.
 
@@ -46,7 +62,7 @@ def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
       OSError: It is not a regular file, has more bytes, or cannot be read.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = size_of(file)
         content = file.read(size + 1) if size <= limit() else b""
     if max(size, len(content)) > limit():
         reason = limit.exceeded(f"it has {max(size, len(content))} bytes")
@@ -83,8 +99,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
       OSError: It unpacks to far more bytes than it has.
       Exception: One of `ZIP_ERRORS`; it is damaged, or packed by another method than deflate.
     """
-    assert archive.fp is not None
-    if member.compress_size > os.fstat(archive.fp.fileno()).st_size:
+    if member.compress_size > archive.start_dir:  # where the list of files begins, behind all
         raise zipfile.BadZipFile(f"{member.filename} has more bytes than the archive")
     check_member(member)
     with archive.open(member) as file:
@@ -101,7 +116,7 @@ def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarra
       OSError: It cannot be read, is no file, or does not have them; or they do not fit into memory.
     """
     with open_regular(path) as file:
-        if not 0 <= offset <= offset + size <= os.fstat(file.fileno()).st_size:
+        if not 0 <= offset <= offset + size <= size_of(file):
             raise OSError(errno.EINVAL, "it is too short", os.fspath(path))
         try:
             content = np.empty(size, np.uint8)
@@ -116,7 +131,7 @@ def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarra
 
 
 class UnfinishedFile:
-    """A file that is written beside its final path, and moved there when it is done.
+    """A file that is written elsewhere, and gets its final path when it is done.
 
         with UnfinishedFile(path) as unfinished:
             unfinished.path.write_bytes(content)
@@ -125,17 +140,23 @@ class UnfinishedFile:
     error in the body leaves only the previous file.
 
     Args:
-      final: The final path; its directory is made.
+      final: The final path; its directory is made. For a URL the file is written into the folder
+        for temporary files (`$TMPDIR`), then uploaded.
 
     Attributes:
-      path: Where to write, in the same directory; there is no file yet.
+      path: Where to write, on this machine: beside a local file. There is no file yet.
     """
 
+    path: pathlib.Path
+
     def __init__(self, final: str | os.PathLike[str]):
-        self._final = pathlib.Path(local_path(final, "the file to write"))
-        self._final.parent.mkdir(parents=True, exist_ok=True)
+        self._final = as_path(final, "the file to write")
         name = f".{self._final.name}.{secrets.token_hex(4)}.jslim-unfinished"
-        self.path = self._final.with_name(name)
+        if is_remote(self._final):
+            self.path = pathlib.Path(tempfile.gettempdir(), name)
+        else:
+            self._final.parent.mkdir(parents=True, exist_ok=True)
+            self.path = self._final.with_name(name)
 
     def sync(self) -> None:
         """Waits until the content is on the disk."""
@@ -143,10 +164,16 @@ class UnfinishedFile:
             os.fsync(file.fileno())
 
     def finish(self) -> None:
-        """Waits for the disk, then moves the file to its final path; a failure removes it."""
+        """Waits for the disk, then gives the file its final path; a failure removes it."""
         try:
-            self.sync()
-            self.path.replace(self._final)
+            if is_remote(self._final):
+                from jslim.host.stores import upload
+
+                upload(self.path, os.fspath(self._final))
+                self.discard()
+            else:
+                self.sync()
+                self.path.replace(self._final)
         except BaseException:
             self.discard()
             raise
@@ -162,7 +189,33 @@ class UnfinishedFile:
         (self.finish if kind is None else self.discard)()
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file; it has its name only when it is whole.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    if is_remote(path):
+        from jslim.host.stores import write
+
+        write(os.fspath(as_path(path, "the file to write")), content)
+        return
+    with UnfinishedFile(path) as unfinished:
+        unfinished.path.write_bytes(content)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text in UTF-8; the file has its name only when it is whole."""
-    with UnfinishedFile(path) as unfinished:
-        unfinished.path.write_text(text, "utf-8")
+    write_bytes(path, text.encode())
+
+
+def remove_tree(path: AnyPath) -> None:
+    """Removes a directory with all that is in it.
+
+    Raises:
+      OSError: There is none, or it cannot be removed.
+    """
+    if isinstance(path, pathlib.Path):
+        shutil.rmtree(path)
+    else:
+        path.rmtree()

@@ -1,51 +1,109 @@
 """The rule for paths, which holds wherever a path is taken.
 
-A path is a name in the file systems of this machine, taken literally except for `~`. Anything else
-is refused before anything is read, written or computed.
+A path is a name in the file systems of this machine, taken literally except for `~`, or a URL of an
+object store: gs://, s3://, az:// and hf://. It is never a pattern. Anything else is refused before
+anything is read, written or computed.
 """
 
+import importlib.util
 import os
 import pathlib
 import re
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from jslim.core import checks
+from jslim.host.packages import needed
 
 Path = str | os.PathLike[str]
+
+# A local path, or an `etils.epath.Path`, which is a `pathlib.PurePath` with the methods of
+# `pathlib.Path` as far as they make sense in a bucket.
+AnyPath: TypeAlias = pathlib.Path
+
+# The module that opens each kind of URL, as what it is installed, and by which extra.
+_STORES = {
+    "gs": ("gcsfs", "gcsfs", "gcs"),
+    "s3": ("s3fs", "s3fs", "s3"),
+    "az": ("adlfs", "adlfs", "az"),
+    "hf": ("huggingface_hub", "huggingface-hub", "hub"),
+}
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Common URLs after pathlib has changed them: `gs:/bucket/run`.
 _URL_WITHOUT_SLASH = re.compile(r"(abfss?|az|file|ftps?|gs|hdfs|hf|https?|s3[an]?|wasbs?):/")
 
 
-def local_path(path: Path, what: str) -> str:
-    """The path with `~` expanded; a second call, with pathlib in between too, changes nothing.
+def as_path(path: Path, what: str) -> AnyPath:
+    """The path as an object: `~` expanded, a URL opened by `etils.epath`.
 
     Args:
-      path: The path.
+      path: A local path, or a URL of an object store: `'gs://bucket/folder'`.
       what: The function and argument that took it, for errors: `'train: logdir'`.
 
     Raises:
       TypeError: It is not a path.
-      ValueError: It is empty, or has a zero byte; it is a URL; there is no such home directory.
+      ValueError: It is empty, or has a zero byte; it is a URL that nobody here can open, or that
+        names no bucket; there is no such home directory.
+      ImportError: The package for this kind of store is missing.
+
+    >>> as_path("runs/one", "train: logdir")
+    PosixPath('runs/one')
+    """
+    name = _name(path, what)
+    url = _url(path, name)
+    if url is None:
+        return pathlib.Path(local_path(path, what))
+    scheme, place = url
+    if scheme not in _STORES:
+        advice = "copy the files, or mount them as a folder"
+        if scheme == "file":
+            advice = "leave out 'file://'"
+        accepted = "a path on this machine or a URL of gs://, s3://, az:// or hf://"
+        raise checks.refusal("", what, accepted, f"the URL {name!r}", advice)
+    parts: list[str] = []
+    for part in place.split("/"):
+        if part == "..":
+            parts[-1:] = []
+        elif part not in ("", "."):
+            parts.append(part)
+    if not parts:
+        raise ValueError(f"{what} is {name!r}, which names no bucket; give {scheme}://BUCKET/NAME")
+    module, package, extra = _STORES[scheme]
+    with needed(package, f"{what} {name!r}", f"'jslim[{extra}]'"):
+        if importlib.util.find_spec(module) is None:
+            raise ImportError(f"No module named {module!r}")
+    from jslim.host.stores import StorePath
+
+    return StorePath(f"{scheme}://{'/'.join(parts)}")
+
+
+def is_remote(path: Path) -> bool:
+    """Whether it is a URL of an object store: a string, or what `as_path` made of one."""
+    name = os.fsdecode(path)
+    return name.partition("://")[0] in _STORES and "://" in name
+
+
+def local_path(path: Path, what: str) -> str:
+    """A path on this machine with `~` expanded, where no URL can be taken.
+
+    A second call, with pathlib in between too, changes nothing.
+
+    Args:
+      path: The path.
+      what: As of `as_path`.
+
+    Raises:
+      TypeError, ValueError: As `as_path`; it is a URL.
 
     >>> local_path("runs/one", "train: logdir")
     'runs/one'
     """
-    try:
-        name = os.fsdecode(path)
-    except TypeError:
-        raise checks.refusal("", what, "a path", repr(path), kind=TypeError) from None
-    if not name:
-        raise ValueError(f"{what} is empty; give a path, such as '.' for the working directory")
-    if "\0" in name:
-        raise checks.refusal("", what, "a path, without a zero byte", repr(name))
-    url = _URL.match(name)
-    if url is None and not isinstance(path, str | bytes):
-        url = _URL_WITHOUT_SLASH.match(name)
+    name = _name(path, what)
+    url = _url(path, name)
     if url is not None:
         advice = "copy the files, or mount them as a folder"
-        if url[1].lower() == "file":
+        if url[0] == "file":
             advice = "leave out 'file://'"
         accepted = "a path on this machine"
         raise checks.refusal("", what, accepted, f"the URL {name!r}", advice)
@@ -61,6 +119,27 @@ def local_path(path: Path, what: str) -> str:
     if plain.startswith("~") or _URL_WITHOUT_SLASH.match(plain):
         return os.path.join(os.getcwd(), name)
     return name
+
+
+def _name(path: Path, what: str) -> str:
+    """The path as a string that is no nonsense."""
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise checks.refusal("", what, "a path", repr(path), kind=TypeError) from None
+    if not name:
+        raise ValueError(f"{what} is empty; give a path, such as '.' for the working directory")
+    if "\0" in name:
+        raise checks.refusal("", what, "a path, without a zero byte", repr(name))
+    return name
+
+
+def _url(path: Path, name: str) -> tuple[str, str] | None:
+    """The scheme and the rest, if it is a URL."""
+    url = _URL.match(name)
+    if url is None and not isinstance(path, str | bytes):
+        url = _URL_WITHOUT_SLASH.match(name)
+    return url and (url[1].lower(), name[url.end() :])
 
 
 def output_directory(path: Path, what: str) -> str:

@@ -6,7 +6,14 @@ import re
 
 import pytest
 
-from jslim.host.paths import format_of, local_path, output_directory, output_file
+from jslim.host.paths import (
+    as_path,
+    format_of,
+    is_remote,
+    local_path,
+    output_directory,
+    output_file,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +68,78 @@ def test_what_is_no_path_is_refused(path, message):
             check(path, "it")
 
 
+@pytest.mark.parametrize("path", ["runs/", "a:b", "exp [v2] *", "a/s3://b", "./~", "~/x", "gs:/x"])
+def test_a_local_path_becomes_one_of_pathlib(path):
+    once = as_path(path, "it")
+    assert type(once) is type(pathlib.Path())
+    assert os.fspath(once) == str(pathlib.Path(local_path(path, "it")))
+    assert as_path(once, "it") == once == as_path(os.fsencode(path), "it")
+    assert not is_remote(path)
+    assert not is_remote(once)
+
+
+URLS = {
+    "gs://b": "gs://b",
+    "gs://b/run/": "gs://b/run",
+    "GS://b/Run": "gs://b/Run",
+    "s3://b//a/./x": "s3://b/a/x",
+    "s3://b/a/../x": "s3://b/x",
+    "gs://b/run [v2] *": "gs://b/run [v2] *",
+    "gs://b/~": "gs://b/~",
+}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_of_a_store_is_kept(url):
+    pytest.importorskip("gcsfs")
+    pytest.importorskip("s3fs")
+    path = as_path(url, "it")
+    assert is_remote(path)
+    assert os.fspath(path) == os.fspath(as_path(path, "it")) == URLS[url]
+    assert as_path(os.fsencode(url), "it") == path
+
+
+def test_a_url_that_pathlib_has_changed_is_one():
+    pytest.importorskip("gcsfs")
+    assert os.fspath(as_path(pathlib.Path("gs://b/run"), "it")) == "gs://b/run"
+
+
+@pytest.mark.parametrize("scheme", ["hdfs", "http", "https", "git+ssh", "x", "memory", "file"])
+def test_a_url_that_nobody_opens_is_refused(scheme):
+    advice = "leave out 'file://'" if scheme == "file" else "copy the files, or mount them as a fol"
+    message = (
+        "it must be a path on this machine or a URL of gs://, s3://, az:// or hf://, got the URL "
+        f"'{scheme}://b/run'; {advice}"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        as_path(f"{scheme}://b/run", "it")
+
+
+@pytest.mark.parametrize("url", ["gs://", "gs:///", "gs://b/.."])
+def test_a_url_without_a_bucket_is_refused(url):
+    message = f"it is '{url}', which names no bucket; give gs://BUCKET/NAME"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        as_path(url, "it")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package", "extra"),
+    [("gs", "gcsfs", "gcs"), ("s3", "s3fs", "s3"), ("az", "adlfs", "az"),
+     ("hf", "huggingface-hub", "hub")],
+)  # fmt: skip
+def test_the_package_that_a_store_needs_is_named(scheme, package, extra, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = (
+        f"it '{scheme}://b/x' needs {package}, which is not installed; run: pip install 'jslim["
+    )
+    with pytest.raises(ImportError, match=f"^{re.escape(message)}{extra}\\]'$"):
+        as_path(f"{scheme}://b/x", "it")
+
+
 def test_what_is_of_another_type_is_refused():
-    with pytest.raises(TypeError, match=r"^it must be a path, got None$"):
-        local_path(None, "it")
+    for check in (local_path, as_path):
+        with pytest.raises(TypeError, match=r"^it must be a path, got None$"):
+            check(None, "it")
 
 
 FORMATS = {".zip": "a graph", ".ckpt": "a checkpoint"}
