@@ -54,7 +54,7 @@ class InitFn:
         dtypes = self._reader.get_variable_to_dtype_map()
         wanted = dict.fromkeys(self._sources.values())
         present = {v: name for v, name in self._sources.items() if name in held}
-        given = {v: Leaf(name, held[name], dtypes[name], 0) for v, name in present.items()}
+        given = {v: Leaf(name, held[name], dtypes[name]) for v, name in present.items()}
         misfits = _misfits(_variables(state), given, "checkpoint", reshape=self._reshape)
         self.report = RestoreReport(
             path=self._reader.path,

@@ -6,10 +6,12 @@
         state/          the arrays, as Orbax writes a tree (Orbax alone can read them)
       training_done.json
 
-`meta.json` is written last, into a directory that still has another name; so a directory named by
-a number is complete. `meta.json` holds a checksum of itself and the size of every other file, so
-that a step can be found whole without reading its arrays. Reading compares the checksums of the
-files first, and then that of each array.
+`meta.json` is written last: on a disk into a directory that still has another name, in an object
+store as the object that makes the others a checkpoint. It holds a checksum of itself, the size of
+every other file, so that a step can be found whole without reading its arrays, the checksums of the
+small files, and the sums of the arrays (`_sums`). Reading compares the former first.
+
+Format 1, which is still read, has checksums of all files, and CRC-32 of whole arrays for sums.
 """
 
 import contextlib
@@ -34,17 +36,20 @@ from jslim.host.files import open_regular, write_text
 from jslim.host.paths import local_path
 from jslim.host.schema import Between, Invalid, conform, parse_json, read_json
 
-FORMAT = 1
+FORMAT = 2
 MAX_ELEMENTS = 1 << 48
 META_FILE = "meta.json"
 STATE_DIRECTORY = "state"
 MODEL_COLLECTIONS = ("params", "batch_stats")
+# Files with the places of the arrays, a few bytes for each, are smaller than this.
+INDEX_BYTES = 1 << 18
 _DONE_FILE = "training_done.json"
 _STOPPED_FILE = "training_stopped.json"
 
 _Count = Annotated[int, Between(0, (1 << 63) - 1)]
 _Size = Annotated[int, Between(0, 1 << 48)]
 _Crc32 = Annotated[int, Between(0, (1 << 32) - 1)]
+_Sum = Annotated[str, Between(16, 16)]
 
 
 def shorten(error: Exception) -> str:
@@ -64,15 +69,17 @@ class Leaf(NamedTuple):
       name: Its path in the tree, joined by `/`.
       shape: Its shape; of a random key, that of its data.
       dtype: Its type as NumPy spells it.
-      crc32: The checksum of its bytes in C order.
       prng_impl: The implementation of a random key, or None.
+      sum: Its `part_sum` in hexadecimal digits; None where it is not known, and in format 1.
+      crc32: In format 1, the CRC-32 of its bytes in C order.
     """
 
     name: str
     shape: tuple[_Size, ...]
     dtype: str
-    crc32: _Crc32
     prng_impl: str | None = None
+    sum: _Sum | None = None
+    crc32: _Crc32 | None = None
 
     def __str__(self) -> str:
         kind = f" of a random key ({self.prng_impl})" if self.prng_impl else ""
@@ -80,10 +87,10 @@ class Leaf(NamedTuple):
 
 
 class File(NamedTuple):
-    """A data file of a checkpoint, as it was written."""
+    """A data file of a checkpoint, as it was written; a large one has no checksum in format 2."""
 
     size: _Size
-    crc32: _Crc32
+    crc32: _Crc32 | None = None
 
 
 class Meta(NamedTuple):
@@ -110,12 +117,27 @@ def _file_checksum(path: pathlib.Path) -> int:
 
 
 def list_files(step_dir: pathlib.Path) -> dict[str, File]:
-    """The data files in `step_dir`."""
-    files = (path for path in (step_dir / STATE_DIRECTORY).rglob("*") if path.is_file())
+    """The data files in `step_dir`; of the small ones, which say where all is, with checksums."""
     return {
-        path.relative_to(step_dir).as_posix(): File(path.stat().st_size, _file_checksum(path))
-        for path in files
+        name: File(size, _file_checksum(step_dir / name) if size <= INDEX_BYTES else None)
+        for name, size in _sizes(step_dir).items()
     }
+
+
+def _sizes(step_dir: pathlib.Path) -> dict[str, int]:
+    """The sizes of the data files of a step, by their paths in it.
+
+    Raises:
+      BrokenCheckpoint: Something is neither a file nor a directory. Orbax would wait for a pipe.
+    """
+    sizes = {}
+    for path in (step_dir / STATE_DIRECTORY).rglob("*"):
+        name = path.relative_to(step_dir).as_posix()
+        if path.is_file():
+            sizes[name] = path.stat().st_size
+        elif not path.is_dir():
+            raise BrokenCheckpoint(f"{name} is no file")
+    return sizes
 
 
 def _jslim_version() -> str:
@@ -132,7 +154,10 @@ def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
         "jslim_version": _jslim_version(),
         **meta._asdict(),
         "data_state": encode(meta.data_state),
-        "leaves": [leaf._asdict() for leaf in meta.leaves.values()],
+        "leaves": [
+            {key: value for key, value in leaf._asdict().items() if key != "crc32"}
+            for leaf in meta.leaves.values()
+        ],
         "files": {name: file._asdict() for name, file in meta.files.items()},
     }
     document = {"crc32": _checksum(body), "body": body}
@@ -165,7 +190,7 @@ class _Body(NamedTuple):
     files: dict[str, File]
 
 
-def _parse_body(body: object) -> Meta:
+def _parse_body(body: object, version: int) -> Meta:
     """The meta of a body, with names that are safe to use.
 
     Raises:
@@ -178,6 +203,8 @@ def _parse_body(body: object) -> Meta:
             raise Invalid(f"cannot be {leaf}", f"leaf {leaf.name!r}")
         if leaf.name in leaves or not all(leaf.name.split("/")):
             raise Invalid("must have a name of its own", f"leaf {leaf.name!r}")
+        if (leaf.crc32 if version == 1 else leaf.sum) is None:
+            raise Invalid("has no checksum", f"leaf {leaf.name!r}")
         leaves[leaf.name] = leaf
     above = {name[:at] for name in leaves for at, sign in enumerate(name) if sign == "/"}
     if both := sorted(above & leaves.keys()):
@@ -227,37 +254,33 @@ def read_meta(step_dir: pathlib.Path) -> Meta:
                 f"{header.jslim_version}; this jslim reads up to format {FORMAT}: install a newer "
                 "one."
             )
-        meta = _parse_body(body)
+        meta = _parse_body(body, header.format)
     except FileNotFoundError:
         raise BrokenCheckpoint(f"{META_FILE} is missing") from None
     except OSError as error:
         raise BrokenCheckpoint(f"{META_FILE} cannot be read: {error.strerror}") from error
     except Invalid as error:
         raise BrokenCheckpoint(f"{META_FILE} cannot be read: {error}") from error
+    sizes = _sizes(step_dir)
     for name, file in meta.files.items():
-        try:
-            size = (step_dir / name).stat().st_size
-        except OSError:
-            raise BrokenCheckpoint(f"{name} is missing") from None
-        if size != file.size:
-            raise BrokenCheckpoint(f"{name} has {size} bytes where {file.size} were written")
+        if name not in sizes:
+            raise BrokenCheckpoint(f"{name} is missing")
+        if sizes[name] != file.size:
+            raise BrokenCheckpoint(f"{name} has {sizes[name]} bytes where {file.size} were written")
     return meta
 
 
 def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf) -> None:
-    """Compares the checksums of the data files of at most `max_bytes`.
+    """Compares the checksums, where there are any, of the data files of at most `max_bytes`.
 
     Orbax finds most damage itself, but only after it has started all its reads, which then print
-    their own failures. It would wait for ever for a pipe; so everything else must be a file too.
+    their own failures.
 
     Raises:
       BrokenCheckpoint: A file is not as written, or cannot be read.
     """
-    for path in (step_dir / STATE_DIRECTORY).rglob("*"):
-        if not (path.is_file() or path.is_dir()):
-            raise BrokenCheckpoint(f"{path.relative_to(step_dir)} is no file")
     for name, file in meta.files.items():
-        if file.size > max_bytes:
+        if file.crc32 is None or file.size > max_bytes:
             continue
         try:
             is_as_written = _file_checksum(step_dir / name) == file.crc32
@@ -280,20 +303,12 @@ def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
     return sorted(steps, key=lambda path: int(path.name))
 
 
-def whole_meta(step_dir: pathlib.Path, *, verifies: bool = False) -> Meta | None:
-    """The meta of a step, or None if it is broken.
-
-    Args:
-      step_dir: The step.
-      verifies: Whether to compare the checksums of its files, and not only their lengths.
-    """
+def whole_meta(step_dir: pathlib.Path) -> Meta | None:
+    """The meta of a step, or None if it is broken: files are missing or have another length."""
     try:
-        meta = read_meta(step_dir)
-        if verifies:
-            verify_files(step_dir, meta)
+        return read_meta(step_dir)
     except BrokenCheckpoint:
         return None
-    return meta
 
 
 def is_whole(step_dir: pathlib.Path) -> bool:

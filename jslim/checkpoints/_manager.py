@@ -1,48 +1,58 @@
 """Writes checkpoints while training goes on, and keeps the newest of them."""
 
 import contextlib
+import itertools
 import logging
 import os
 import pathlib
 import shutil
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import jax
 
-from jslim.checkpoints import _format, _saving
+from jslim.checkpoints import _format, _restore, _trees
 from jslim.checkpoints import contract as _contract
+from jslim.checkpoints._format import BrokenCheckpoint, Meta
 from jslim.checkpoints._json import copy_json
 from jslim.checkpoints._lock import DirectoryInUse, DirectoryLock
+from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.core import checks, reprs
 from jslim.core.text import printable
-from jslim.core.trees import PyTree, Variables
+from jslim.core.trees import PyTree, Variables, check_kept
 from jslim.host.paths import local_path
-from jslim.host.processes import raise_together
+from jslim.host.processes import raise_together, run_together
 from jslim.host.schema import Invalid
+
+if TYPE_CHECKING:
+    from jslim.checkpoints._orbax import Sums, Writer
 
 _logger = logging.getLogger("jslim")
 
-_UNFINISHED = ".jslim-unfinished"
 _REPLACED = ".jslim-replaced"
 _DELETED = ".jslim-deleted"
+# What a killed process leaves: `.jslim-unfinished` is from before Orbax wrote in the background.
+_UNCOMMITTED = ".orbax-checkpoint-tmp"
+_LEFT_OVER = (_UNCOMMITTED, ".jslim-unfinished", _DELETED)
+_REHEARSAL = "rehearsal.jslim-unfinished"
 
 
 class CheckpointManager:
     """Saves training states as numbered checkpoints in one directory of this machine.
 
-    `save` copies the state to the host and returns; a background thread computes checksums, writes
-    files and deletes old checkpoints. A checkpoint appears under its number complete or not at
-    all, even if the process is killed. The first checkpoint is read back before it appears. Use
-    the manager in a `with` statement, or call `close`: otherwise Python may exit before the last
-    save is complete.
+    `save` copies the state to the host and returns; threads compute checksums, write files and
+    delete old checkpoints. A checkpoint appears under its number complete or not at all, even if
+    the process is killed. The first checkpoint is read back before it counts. Use the manager in a
+    `with` statement, or call `close`: otherwise Python may exit before the last save is complete.
 
     A directory has at most one manager at a time, in this process or another; a second one is
     refused. Readers need no manager. A killed process leaves nothing that blocks the next one.
 
     With several processes, each makes a manager of the same directory, on a disk that all can
-    write to, and all save together: each writes its parts of the state, and `save` returns when
-    the checkpoint is complete. Any number of processes can restore it.
+    write to, and all call its methods together: each writes its parts of the state. Any number of
+    processes can restore it.
 
     Args:
       directory: Where the checkpoints go; made if missing.
@@ -76,7 +86,7 @@ class CheckpointManager:
         self._keep_every_secs = keep_every_secs
         self._last_save = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._running: Future[None] | None = None
+        self._running: tuple[pathlib.Path, Future[None]] | None = None
         self._lock: DirectoryLock | None = None
         self._open()
 
@@ -89,6 +99,7 @@ class CheckpointManager:
 
     def _open(self) -> None:
         """Locks the directory, in the first process, and lists its checkpoints."""
+        self._writer: Writer | None = None
         self._last_step: int | None = None
         self._is_tried = False
         # By step, when each complete checkpoint was saved; in the order of saving.
@@ -128,14 +139,19 @@ class CheckpointManager:
         """
         with contextlib.suppress(OSError):  # of a save into the lost directory
             self.wait()
+        self._release()
+        self._open()
+
+    def _release(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
         if self._lock is not None:
             self._lock.release()
-        self._open()
 
     def _clean_up(self) -> None:
         """Removes or completes what a killed process left half done."""
         for path in self.directory.iterdir():
-            if path.suffix in (_UNFINISHED, _DELETED):
+            if path.suffix in _LEFT_OVER:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix == _REPLACED:
                 final = path.with_suffix("")
@@ -158,7 +174,7 @@ class CheckpointManager:
         data_state: object = None,
         contract: _contract.Values | None = None,
     ) -> None:
-        """Copies the state and lets a thread write it; waits first for a save still under way.
+        """Copies the state and lets threads write it; waits first for a save still under way.
 
         Afterwards `directory/step` holds this state. An equal checkpoint under that number stays
         as it is, a different one is replaced, and a broken one is moved to `<step>.broken`.
@@ -173,7 +189,7 @@ class CheckpointManager:
         Raises:
           TypeError: A leaf cannot be saved, or a value does not survive JSON.
           ValueError: `step` is negative; the state holds nothing, or two leaves of one name.
-          OSError: The save before this one failed.
+          OSError: The save before this one failed, or this one cannot begin.
         """
         step = checks.count("CheckpointManager.save", "step", step, least=0)
         position = copy_json("data_state", data_state)
@@ -182,13 +198,15 @@ class CheckpointManager:
         except Invalid as error:
             raise ValueError(f"CheckpointManager.save: {error}.") from None
         self.wait()
-        arrays, leaves = _saving.arrays_of(state)
-        meta = _format.Meta(step, 0.0, contract, position, leaves, {})
-        if jax.process_count() == 1:
-            self._running = self._thread.submit(self._write, arrays, meta)
-        elif step != self._last_step:  # at the end of training it may be saved already
-            self._write(arrays, meta)
-            self._last_step = step
+        arrays, leaves = self._arrays_of(state)
+        meta = Meta(step, 0.0, contract, position, leaves, {})
+        if jax.process_count() > 1:
+            if step == self._last_step:  # at the end of training it may be saved already
+                return
+            if not self._is_tried:
+                self.rehearse(state)
+        self._start(str(step), arrays, meta)
+        self._last_step = step
         self._last_save = time.monotonic()
 
     def rehearse(self, state: PyTree) -> None:
@@ -201,31 +219,62 @@ class CheckpointManager:
           OSError: It cannot be written, or is not read back as it was.
         """
         self.wait()
-        unfinished = self.directory / f"rehearsal{_UNFINISHED}"
-        what = f"the state for {self.directory}"
-        _saving.write(unfinished, *_saving.arrays_of(state), what, reads_back=True)
-        self._is_tried = True
-        if jax.process_index() == 0:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        arrays, leaves = self._arrays_of(state)
+        rehearsal = self.directory / _REHEARSAL
+        try:
+            self._start(_REHEARSAL, arrays, Meta(0, 0.0, {}, None, leaves, {}))
+            self.wait()
+            if jax.process_count() > 1:
+                _restore.verify(rehearsal, like=state)
+        except BrokenCheckpoint as error:
+            raise OSError(
+                f"the state for {self.directory} could not be saved: what was written does not "
+                f"come back: {error}."
+            ) from error
+        finally:
+            if jax.process_index() == 0:
+                shutil.rmtree(rehearsal, ignore_errors=True)
+
+    def _arrays_of(self, state: PyTree) -> tuple[Variables, dict[str, _format.Leaf]]:
+        """The arrays of a state by name, and their descriptions without sums.
+
+        With one process they are copies on the host. With several they are the arrays on the
+        devices, of which each process copies its parts.
+        """
+        check_kept("CheckpointManager.save", state)
+        leaves = _trees.named_leaves(state)
+        if not leaves:
+            raise ValueError("CheckpointManager.save: the state holds no arrays.")
+        described = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
+        if jax.process_count() == 1:
+            return _trees.copy_to_host(leaves, described), described
+        return {name: _trees.storable(leaf) for name, leaf in leaves.items()}, described
 
     def wait(self) -> None:
-        """Waits until the last save is on the disk.
+        """Waits until the last save is on the disk. All processes call it together.
 
         Raises:
           OSError: It failed; the checkpoints before it are untouched.
         """
-        running, self._running = self._running, None
-        if running is not None:
-            running.result()
+        if self._running is not None:
+            (final, running), self._running = self._running, None
+            with self._explained(final):
+                raise_together(running.exception())
 
     def close(self) -> None:
-        """Waits for the last save, ends the thread, and leaves the directory to others."""
+        """Waits for the last save, ends the threads, and leaves the directory to others.
+
+        Raises:
+          OSError: The last save failed, in this process.
+        """
         try:
-            self.wait()
+            if self._running is not None:
+                (final, running), self._running = self._running, None
+                with self._explained(final):  # the other processes may be anywhere
+                    running.result()
         finally:
             self._thread.shutdown()
-            if self._lock is not None:
-                self._lock.release()
+            self._release()
 
     def __enter__(self) -> "CheckpointManager":
         return self
@@ -233,40 +282,101 @@ class CheckpointManager:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, arrays: Variables, meta: _format.Meta) -> None:
-        """The part of a save that training need not wait for."""
-        final = self.directory / str(meta.step)
-        if jax.process_count() == 1 and final.exists():
-            new = meta._replace(leaves=_saving.with_checksums(meta.leaves, arrays))
-            standing = _format.whole_meta(final, verifies=True)
-            if standing is not None and standing._replace(saved_at=0.0, files={}) == new:
-                return
-        _saving.write(
-            final.with_suffix(_UNFINISHED),
-            arrays,
-            meta.leaves,
-            f"checkpoint {final}",
-            reads_back=not self._is_tried,
-            publish=lambda noted: self._publish(final, meta._replace(leaves=noted)),
-        )
-        self._is_tried = True
+    def _start(self, name: str, arrays: Variables, meta: Meta) -> None:
+        """The part of a save that training waits for."""
+        from jslim.checkpoints._orbax import Save, Writer
 
-    def _publish(self, final: pathlib.Path, meta: _format.Meta) -> None:
-        """Makes a checkpoint of the written directory, under its number."""
-        unfinished, replaced = final.with_suffix(_UNFINISHED), final.with_suffix(_REPLACED)
-        meta = meta._replace(saved_at=time.time(), files=_format.list_files(unfinished))
-        _format.write_meta(unfinished, meta)
-        if final.exists() and _format.whole_meta(final, verifies=True) is not None:
-            final.rename(replaced)
-        elif final.exists():
-            aside = _saving.unused_name(final.with_suffix(".broken"))
+        final = self.directory / name
+
+        def publish(written: pathlib.Path, sums: "Sums") -> None:
+            self._publish(written, meta, sums)
+
+        def start() -> None:
+            if self._writer is None:
+                self._writer = Writer(self.directory)
+            if jax.process_index() == 0:
+                self._make_room(final)
+            self._writer.start(name, Save(arrays, publish))
+
+        with self._explained(final):
+            if jax.process_count() == 1 and self._holds(final, arrays, meta):
+                return
+            run_together(start)
+        self._running = final, self._thread.submit(self._finish, final)
+
+    def _holds(self, final: pathlib.Path, arrays: Variables, meta: Meta) -> bool:
+        """Whether an equal and unbroken checkpoint is there."""
+        if not final.exists():
+            return False
+        leaves = {
+            name: leaf._replace(sum=whole_sum([part_sum(arrays[name])]))
+            for name, leaf in meta.leaves.items()
+        }
+        standing = _format.whole_meta(final)
+        is_equal = standing is not None and standing._replace(
+            saved_at=0.0, files={}
+        ) == meta._replace(leaves=leaves)
+        return is_equal and _restore.is_as_saved(final)
+
+    def _make_room(self, final: pathlib.Path) -> None:
+        """Puts aside what has the name of a new checkpoint, until that is there."""
+        if not final.exists():
+            return
+        if _restore.is_as_saved(final):
+            final.rename(final.with_suffix(_REPLACED))
+        else:
+            aside = _unused_name(final.with_suffix(".broken"))
             final.rename(aside)
             _logger.warning("checkpoint %s was broken; moved it to %s", final, aside.name)
-        unfinished.rename(final)
+
+    def _publish(self, written: pathlib.Path, meta: Meta, sums: "Sums") -> None:
+        """Completes what was written, in the first process; then it gets its name."""
+        leaves = {name: leaf._replace(sum=sums[name]) for name, leaf in meta.leaves.items()}
+        files = _format.list_files(written)
+        meta = meta._replace(leaves=leaves, saved_at=time.time(), files=files)
+        if jax.process_count() == 1 and not self._is_tried:
+            try:
+                _restore.read_leaves(written, meta, list(leaves))
+            except BrokenCheckpoint as error:
+                raise OSError(f"what was written does not come back: {error.__cause__}") from error
+        _format.write_meta(written, meta)
+
+    def _finish(self, final: pathlib.Path) -> None:
+        """The part of a save after the writing, in the background."""
+        assert self._writer is not None
+        replaced = final.with_suffix(_REPLACED)
+        try:
+            self._writer.finish()
+        except BaseException:
+            if jax.process_index() == 0:
+                written = self.directory / f"{final.name}{_UNCOMMITTED}"
+                shutil.rmtree(written, ignore_errors=True)
+                if replaced.exists() and not final.exists():
+                    replaced.rename(final)
+            raise
+        self._is_tried = True
+        if jax.process_index() != 0 or final.name == _REHEARSAL:
+            return
         shutil.rmtree(replaced, ignore_errors=True)
-        self._saved_at.pop(meta.step, None)
-        self._saved_at[meta.step] = meta.saved_at
+        self._saved_at.pop(int(final.name), None)
+        self._saved_at[int(final.name)] = time.time()
         self._delete_old()
+
+    @contextlib.contextmanager
+    def _explained(self, final: pathlib.Path) -> Iterator[None]:
+        """Turns what goes wrong in a save into an `OSError` that says what was lost."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError:  # another process is lost, and its part with it
+            raise
+        except Exception as error:
+            what = f"checkpoint {final}"
+            if final.name == _REHEARSAL:
+                what = f"the state for {self.directory}"
+            raise OSError(
+                f"{what} could not be saved: {_format.shorten(error)}; the checkpoints before it "
+                "are untouched."
+            ) from error
 
     def _delete_old(self) -> None:
         kept = set(list(self._saved_at)[-self._keep :])
@@ -284,3 +394,9 @@ class CheckpointManager:
             with contextlib.suppress(FileNotFoundError):
                 old.rename(gone)
                 shutil.rmtree(gone)
+
+
+def _unused_name(path: pathlib.Path) -> pathlib.Path:
+    """`path`, or with a number appended if it exists."""
+    names = (path.with_suffix(f"{path.suffix}-{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], names) if not name.exists())

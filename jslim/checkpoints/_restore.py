@@ -4,26 +4,33 @@ import logging
 import math
 import os
 import pathlib
+import zlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from jslim.checkpoints import _arrays, _format, _trees
+from jslim.checkpoints import _format, _trees
 from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, Meta
 from jslim.checkpoints._locate import find_step, step_to_resume
+from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.checkpoints.contract import Values
 from jslim.core import reprs
 from jslim.core.errors import RestoreError
 from jslim.core.text import printable
 from jslim.core.trees import PyTree
 from jslim.host.paths import local_path
+from jslim.host.processes import first_message, gather
 
 _logger = logging.getLogger("jslim")
 
-# Files with the places of the arrays, a few bytes for each, are smaller than this.
-_INDEX_BYTES = 1 << 18
+_GROUP_BYTES = 1 << 28
+
+# By the names of leaves: where to read them to, None for the whole; and what was read.
+_Parts = dict[str, jax.sharding.Sharding | None]
+_Arrays = dict[str, np.ndarray | jax.Array]
 
 
 class Restored(NamedTuple):
@@ -93,12 +100,17 @@ def _restore_step(step_dir: pathlib.Path, target: PyTree, shardings: PyTree) -> 
             f"checkpoint {step_dir} does not fit the state it is to be restored into, "
             f"in {len(problems)} of its leaves:\n  " + "\n  ".join(lines_of(problems))
         )
-    stored = read_leaves(step_dir, meta, list(wanted))
     places: PyTree = [None] * len(wanted)
     if shardings is not None:
         places = jax.tree.leaves(jax.tree.broadcast(shardings, target))
+    parts = {
+        name: _trees.spread(leaf, place)
+        for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
+    }
+    stored = _read_verified(step_dir, meta, parts)
     values = [
-        _trees.place(stored[name], meta.leaves[name].prng_impl, leaf, place)
+        # What has been placed is freed, so that the state is not twice in memory.
+        _trees.place(stored.pop(name), meta.leaves[name].prng_impl, leaf, place)
         for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
     ]
     state = jax.tree.unflatten(jax.tree.structure(target), values)
@@ -153,7 +165,7 @@ def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference
         if name not in found:
             kind = "in the state, not in the checkpoint"
             differences.append(Difference(name, kind, f"{name}: {leaf} {kind}", alone))
-        elif found[name]._replace(crc32=0) != leaf:
+        elif found[name]._replace(sum=None, crc32=None) != leaf:
             kind = "of another shape or type in the state than in the checkpoint"
             text = f"{name}: {leaf} in the state, {found[name]} in the checkpoint"
             differences.append(Difference(name, kind, text))
@@ -161,9 +173,9 @@ def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference
 
 
 def read_leaves(
-    step_dir: pathlib.Path, meta: Meta, names: list[str], *, is_partial: bool = False
+    step_dir: pathlib.Path, meta: Meta, names: Iterable[str], *, is_partial: bool = False
 ) -> dict[str, np.ndarray]:
-    """The arrays of these leaves, verified.
+    """The whole arrays of these leaves, verified; for a random key, its data.
 
     Args:
       step_dir: The checkpoint.
@@ -174,7 +186,144 @@ def read_leaves(
     Raises:
       BrokenCheckpoint: Something is not as written; the error names the checkpoint.
     """
+    found = _read_verified(step_dir, meta, dict.fromkeys(names), is_partial=is_partial)
+    return {name: np.asarray(array) for name, array in found.items()}
+
+
+def _read_verified(
+    step_dir: pathlib.Path, meta: Meta, parts: _Parts, *, is_partial: bool = False
+) -> _Arrays:
+    """`read_leaves` into shardings over several processes: each reads what its devices hold.
+
+    All processes call it together, and an error is raised in all.
+    """
+    if any(meta.leaves[name].sum is None for name in parts):  # format 1: sums of whole arrays alone
+        parts = dict.fromkeys(parts)
+    is_joint = any(sharding is not None for sharding in parts.values())
     with _format.named_in_errors(step_dir):
-        _format.verify_files(step_dir, meta, _INDEX_BYTES if is_partial else math.inf)
-        leaves = [meta.leaves[name] for name in names]
-        return _arrays.read_arrays(step_dir / _format.STATE_DIRECTORY, leaves)
+        found: _Arrays = {}
+        problem = ""
+        try:
+            _format.verify_files(step_dir, meta, _format.INDEX_BYTES if is_partial else math.inf)
+            found = _read(step_dir / _format.STATE_DIRECTORY, meta, parts)
+        except BrokenCheckpoint as error:
+            problem = str(error)
+        if is_joint:
+            _, problem = first_message(problem)
+        if not problem and is_joint:
+            problem = _compare_parts(meta, found)
+        if problem:
+            raise BrokenCheckpoint(problem)
+    return found
+
+
+def _read(directory: pathlib.Path, meta: Meta, parts: _Parts) -> _Arrays:
+    """Reads leaves, and compares those that are read as a whole with their sums."""
+    from jslim.checkpoints import _orbax
+
+    leaves = [meta.leaves[name] for name in parts]
+    stored = {leaf.name: parts[leaf.name] for leaf in leaves if 0 not in leaf.shape}
+    try:
+        found = _orbax.read(directory, stored) if stored else {}
+    except Exception as error:  # Orbax raises all kinds of errors for damaged files
+        text = _format.shorten(error)
+        raise BrokenCheckpoint(f"{directory.name} cannot be read: {text}") from error
+    for leaf in leaves:
+        if 0 in leaf.shape:
+            found[leaf.name] = np.zeros(leaf.shape, leaf.dtype)
+        array = found[leaf.name]
+        is_right = (array.shape, str(array.dtype)) == (leaf.shape, leaf.dtype)
+        if is_right and isinstance(array, np.ndarray):
+            is_right = (
+                leaf.sum == whole_sum([part_sum(array)])
+                if leaf.crc32 is None
+                else leaf.crc32 == _crc32(array)
+            )
+        if not is_right:
+            raise BrokenCheckpoint(f"{leaf.name} does not match its checksum")
+    return found
+
+
+def _crc32(array: np.ndarray) -> int:
+    """CRC-32 of the array's bytes in C order, the checksum of format 1."""
+    # Through uint8, because the buffer protocol does not know bfloat16.
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _compare_parts(meta: Meta, arrays: _Arrays) -> str:
+    """What is wrong with arrays of which each process has parts, in all processes the same.
+
+    Each process sums the parts that it holds; a part that several hold must be equal in all.
+    """
+    from jslim.checkpoints._orbax import start_of
+
+    spread = {name: array for name, array in arrays.items() if isinstance(array, jax.Array)}
+    starts = {
+        name: sorted(
+            {start_of(index) for index in array.sharding.devices_indices_map(array.shape).values()}
+        )
+        for name, array in spread.items()
+    }
+    places = {
+        (name, start): at
+        for at, (name, start) in enumerate(
+            (name, start) for name in spread for start in starts[name]
+        )
+    }
+    sums, is_held = np.zeros(len(places), np.uint64), np.zeros(len(places), bool)
+    for name, array in spread.items():
+        for shard in array.addressable_shards:
+            at = places[name, start_of(shard.index)]
+            if not is_held[at]:
+                sums[at], is_held[at] = (
+                    part_sum(np.asarray(shard.data), start_of(shard.index)),
+                    True,
+                )
+    all_sums, held = gather(sums), gather(is_held)
+    for name in spread:
+        parts: list[int] = []
+        for start in starts[name]:
+            at = places[name, start]
+            found = set(all_sums[held[:, at], at].tolist())
+            if len(found) != 1:
+                return f"{name} is not the same in all processes"
+            parts += found
+        if whole_sum(parts) != meta.leaves[name].sum:
+            return f"{name} does not match its checksum"
+    return ""
+
+
+def is_as_saved(step_dir: pathlib.Path) -> bool:
+    """Whether a step is bit for bit as it was saved; reads all of it."""
+    try:
+        meta = _format.read_meta(step_dir)
+        _format.verify_files(step_dir, meta)
+        for names in _in_groups(meta.leaves.values()):
+            read_leaves(step_dir, meta, names, is_partial=True)
+    except RestoreError:
+        return False
+    return True
+
+
+def _in_groups(leaves: Iterable[Leaf]) -> list[list[str]]:
+    """The names of leaves, in groups that fit into memory."""
+    groups: list[list[str]] = [[]]
+    held = 0
+    for leaf in leaves:
+        size = math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
+        if held + size > _GROUP_BYTES and groups[-1]:
+            groups.append([])
+            held = 0
+        groups[-1].append(leaf.name)
+        held += size
+    return groups
+
+
+def verify(step_dir: pathlib.Path, like: PyTree) -> None:
+    """Reads a step into the shardings of a state, all processes together, and drops it.
+
+    Raises:
+      BrokenCheckpoint: It is not as it was saved.
+    """
+    parts = {name: _trees.spread(leaf, None) for name, leaf in _trees.named_leaves(like).items()}
+    _read_verified(step_dir, _format.read_meta(step_dir), parts)

@@ -61,7 +61,7 @@ def describe(name: str, leaf: PyTree) -> Leaf:
             return jax.random.key_data(keys)
 
         data = jax.eval_shape(key_data, leaf)
-        return Leaf(name, data.shape, str(data.dtype), 0, str(implementations[0]))
+        return Leaf(name, data.shape, str(data.dtype), str(implementations[0]))
     if isinstance(leaf, bool | int | float | complex):
         leaf = np.asarray(leaf)
     if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype") or leaf.dtype.kind in "OSUM":
@@ -69,7 +69,7 @@ def describe(name: str, leaf: PyTree) -> Leaf:
             f"checkpoint: leaf {name!r} of the state is a {type(leaf).__name__}; "
             f"only arrays, numbers and random keys can be saved."
         )
-    return Leaf(name, tuple(leaf.shape), str(leaf.dtype), 0)
+    return Leaf(name, tuple(leaf.shape), str(leaf.dtype))
 
 
 def copy_to_host(leaves: Variables, described: dict[str, Leaf]) -> dict[str, np.ndarray]:
@@ -105,8 +105,22 @@ def storable(leaf: ArrayLike) -> Array:
     return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
 
 
-def place(stored: np.ndarray, prng_impl: str | None, like: PyTree, sharding: PyTree) -> PyTree:
+def spread(like: PyTree, sharding: PyTree) -> jax.sharding.Sharding | None:
+    """The sharding that a leaf like `like` is to have, if it lies in several processes."""
+    if sharding is None and not isinstance(like, bool | int | float | complex):
+        sharding = getattr(like, "sharding", None)
+    # The data of random keys is small, and has another rank than they.
+    if sharding is None or sharding.is_fully_addressable or _is_random_key(like):
+        return None
+    return sharding
+
+
+def place(
+    stored: np.ndarray | jax.Array, prng_impl: str | None, like: PyTree, sharding: PyTree
+) -> PyTree:
     """`stored` as a leaf like `like`, with the given sharding or else that of `like`."""
+    if isinstance(stored, jax.Array):  # it was read into its place
+        return stored
     if isinstance(like, bool | int | float | complex):
         return stored.item()
     if isinstance(like, np.ndarray | np.generic) and sharding is None:

@@ -55,31 +55,52 @@ def any_of(flags: list[bool]) -> list[bool]:
     """
     if jax.process_count() == 1:
         return flags
-    from jax.experimental import multihost_utils
-
-    everywhere = multihost_utils.process_allgather(np.array(flags, np.int32))
-    return [bool(flag) for flag in np.max(everywhere, axis=0)]
+    return [bool(flag) for flag in np.any(gather(np.array(flags, bool)), axis=0)]
 
 
-def raise_together(error: Exception | None) -> None:
+class FailedElsewhere(OSError):
+    """This process could not go on because another one failed, which says why."""
+
+
+def raise_together(error: BaseException | None) -> None:
     """Waits for all processes, then raises in all of them the error that any of them gave.
 
     Raises:
       Exception: The error of this process.
       OSError: Another process gave an error; the message has its number and its error.
     """
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        text = "" if error is None else str(error) or repr(error)
-        encoded = text.encode()[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
-        gathered = multihost_utils.process_allgather(np.frombuffer(encoded, np.uint8))
-        found = [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
-        if error is None and any(found):
-            index = next(index for index, message in enumerate(found) if message)
-            raise OSError(f"process {index}: {found[index]}")
+    if isinstance(error, jax.errors.JaxRuntimeError):  # another process is lost
+        raise error
+    is_own = error is not None and not isinstance(error, FailedElsewhere)
+    index, message = first_message((str(error) or repr(error)) if is_own else "")
+    if message and not is_own:
+        raise OSError(f"process {index}: {message}") from error
     if error is not None:
         raise error
+
+
+def first_message(text: str) -> tuple[int, str]:
+    """The first text that is not empty, and the process that gave it; ends after 1024 bytes.
+
+    All processes call it together. It waits for them.
+    """
+    encoded = text.encode()[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
+    for index, row in enumerate(gather(np.frombuffer(encoded, np.uint8))):
+        if found := row.tobytes().rstrip(b"\0").decode(errors="ignore"):
+            return index, found
+    return 0, ""
+
+
+def gather(values: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, which call this together with equal shapes, along a new axis."""
+    if jax.process_count() == 1:
+        return values[np.newaxis]
+    from jax.experimental import multihost_utils
+
+    # As bytes, because JAX makes 32 bits of 64.
+    as_bytes = np.ascontiguousarray(values).view(np.uint8)
+    gathered = np.asarray(multihost_utils.process_allgather(as_bytes))
+    return gathered.reshape(-1, *as_bytes.shape).view(values.dtype)
 
 
 def run_together(work: Callable[[], None]) -> None:

@@ -20,11 +20,13 @@ def main():
     state = {"w": make()}
     with CheckpointManager(directory) as checkpoints:
         checkpoints.save(1, state)
+        checkpoints.wait()
         if index == failing:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         started = time.monotonic()
         try:
             checkpoints.save(2, {"w": state["w"] + 1})
+            checkpoints.wait()
         except OSError as error:
             print(f"{time.monotonic() - started:.0f} {error}", flush=True)
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jslim.checkpoints import (
     CheckpointManager,
-    _arrays,
+    _format,
     all_checkpoints,
     latest_checkpoint,
     restore,
@@ -66,13 +66,13 @@ def test_arrays_are_readable_by_orbax_alone(tmp_path):
 
 def test_save_returns_before_the_files_are_written(tmp_path, monkeypatch):
     may_write = threading.Event()
-    write_arrays = _arrays.write_arrays
+    list_files = _format.list_files
 
-    def write_later(*arguments):
+    def list_later(*arguments):
         may_write.wait()
-        write_arrays(*arguments)
+        return list_files(*arguments)
 
-    monkeypatch.setattr(_arrays, "write_arrays", write_later)
+    monkeypatch.setattr(_format, "list_files", list_later)
     with CheckpointManager(tmp_path) as checkpoints:
         checkpoints.save(1, make_state(1))
         assert latest_checkpoint(tmp_path) is None
@@ -228,9 +228,8 @@ def test_failed_save_is_raised_and_leaves_the_older_ones(tmp_path):
     save_steps(tmp_path, 1)
     checkpoints = CheckpointManager(tmp_path)
     tmp_path.rename(tmp_path.with_name("moved"))
-    checkpoints.save(2, make_state(2))
     with pytest.raises(OSError, match=r"checkpoint .*/2 could not be saved: .*No such file.*; the"):
-        checkpoints.wait()
+        checkpoints.save(2, make_state(2))
     checkpoints.close()
     assert steps_in(tmp_path.with_name("moved")) == [1]
 
@@ -311,15 +310,15 @@ def test_bytes_come_back_wherever_they_are(tmp_path):
 
 
 def test_the_first_save_is_read_back_before_it_counts(tmp_path, monkeypatch):
-    write_arrays = _arrays.write_arrays
+    list_files = _format.list_files
 
-    def write_badly(directory, arrays):
-        write_arrays(directory, arrays)
+    def list_when_damaged(directory):
         for path in directory.rglob("*"):
             if path.is_file() and path.stat().st_size > 4000:
                 path.write_bytes(path.read_bytes().replace(b"wanted", b"broken"))
+        return list_files(directory)
 
-    monkeypatch.setattr(_arrays, "write_arrays", write_badly)
+    monkeypatch.setattr(_format, "list_files", list_when_damaged)
     state = {"w": np.frombuffer(b"wanted" * 1000, np.uint8)}
     with CheckpointManager(tmp_path) as checkpoints:
         checkpoints.save(1, state)

@@ -352,11 +352,11 @@ def test_checkpoint_of_a_newer_format_is_refused(tmp_path):
     save_steps(tmp_path, 3)
     path = tmp_path / "3" / "meta.json"
     body = json.loads(path.read_text())["body"]
-    body |= {"format": 2, "jslim_version": "7.0"}
+    body |= {"format": 3, "jslim_version": "7.0"}
     crc32 = zlib.crc32(json.dumps(body, sort_keys=True).encode())
     path.write_text(json.dumps({"crc32": crc32, "body": body}))
     with pytest.raises(
-        RestoreError, match=r"/3 has format 2, written by jslim 7.0; this jslim reads up to for"
+        RestoreError, match=r"/3 has format 3, written by jslim 7.0; this jslim reads up to for"
     ):
         restore_latest(tmp_path, make_state())
 

@@ -1,0 +1,76 @@
+"""A checksum of arrays that adds up: the sum of an array is that of its parts, however it is cut.
+
+So each process sums the parts that it writes or has read, whatever the number of processes and
+devices, and none of them needs the whole array.
+
+The sum is multilinear (Carter and Wegman, "Universal classes of hash functions", 1979): each word
+of 32 bits is multiplied by an odd key for each of its indices, and all are added modulo 2**64. Odd
+keys make any change of one word change the sum.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+# Longer axes are summed in blocks, so that their keys take little memory.
+_BLOCK = 1 << 16
+
+
+def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
+    """The sum of a part of an array, from 0 to 2**64 - 1.
+
+    Args:
+      part: The part: a block of consecutive indices along each axis.
+      start: The index of its first element in the whole array; `()` for the whole.
+
+    >>> whole = np.arange(6, dtype=np.float32).reshape(2, 3)
+    >>> part_sum(whole) == part_sum(whole[:, :2]) + part_sum(whole[:, 2:], (0, 2))
+    True
+    """
+    if part.size == 0:
+        return 0
+    # The views below need at least one axis, and consecutive elements along the last one.
+    part = np.ascontiguousarray(part).reshape(part.shape or (1,))
+    starts = [*start] or [0] * part.ndim
+    size = min(part.dtype.itemsize, 4)
+    words = part.view(f"u{size}").reshape(*part.shape, -1)
+    total = 0
+    with np.errstate(over="ignore"):
+        for place in range(words.shape[-1]):
+            summed = _weighted(words[..., place], starts)
+            total += int(summed) * int(_keys(part.ndim, place, 1)[0])
+    return total % (1 << 64)
+
+
+def whole_sum(parts: Iterable[int]) -> str:
+    """The sum of an array of those of its parts, as 16 hexadecimal digits.
+
+    >>> whole_sum([(1 << 64) - 1, 3])
+    '0000000000000002'
+    """
+    return f"{sum(parts) % (1 << 64):016x}"
+
+
+def _weighted(words: np.ndarray, starts: Sequence[int]) -> np.ndarray:
+    """The words times their keys, added up over all axes from the last to the first."""
+    for axis in range(words.ndim - 1, -1, -1):
+        blocks = [
+            np.einsum(
+                "...i,i->...",
+                words[..., first : first + _BLOCK],
+                _keys(axis, starts[axis] + first, min(_BLOCK, words.shape[axis] - first)),
+            )
+            for first in range(0, words.shape[axis], _BLOCK)
+        ]
+        words = np.asarray(sum(blocks, np.uint64(0)))
+    return words
+
+
+def _keys(axis: int, start: int, number: int) -> np.ndarray:
+    """The keys of consecutive indices of an axis: odd numbers by SplitMix64 (Steele, 2014)."""
+    key = np.arange(start, start + number, dtype=np.uint64) + np.uint64((axis + 1) << 56)
+    with np.errstate(over="ignore"):
+        key *= np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (key ^ (key >> np.uint64(31))) | np.uint64(1)
