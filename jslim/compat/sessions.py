@@ -13,12 +13,14 @@ has less to wait for with `state, outputs = train_op(state, batch)`.
 """
 
 import contextlib
+import contextvars
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jslim import checkpoints
@@ -28,6 +30,7 @@ from jslim.core.errors import RestoreError, did_you_mean
 from jslim.learning.state import TrainState
 from jslim.learning.train_op import TrainOp
 from jslim.summaries import SummaryWriter
+from jslim.variables import get_trainable_variables as get_trainable_variables
 from jslim.variables import get_variables
 
 SUMMARIES = "summaries"  # what `tf.summary.merge_all()` gave: all summaries of a step
@@ -194,7 +197,7 @@ class TrainSession:
 
 
 class Later:
-    """Variables of a state that is yet to be made: `later(slim.get_variables_to_restore, ...)`."""
+    """Variables of a state that is yet to be made: `Later(slim.get_variables_to_restore, ...)`."""
 
     def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self._call = function, args, kwargs
@@ -205,7 +208,42 @@ class Later:
         return function(state, *args, **kwargs)
 
 
-later = Later
+_FED: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar("fed", default=None)
+
+
+@contextlib.contextmanager
+def feeding(batch: Mapping[str, Any]) -> Iterator[None]:
+    """In the body of a loss function: `fed` gives what is in its batch.
+
+    def total_loss(batch):
+        with sessions.feeding(batch):
+            return build()  # code that had placeholders
+    """
+    token = _FED.set(batch)
+    try:
+        yield
+    finally:
+        _FED.reset(token)
+
+
+def fed(name: str, dtype: Any = None) -> jax.Array:
+    """What is fed under a name, in place of a placeholder; `dtype` is what it becomes.
+
+    Raises:
+      ValueError: Nothing is fed here, or nothing of this name.
+    """
+    batch = _FED.get()
+    if batch is None:
+        raise ValueError(
+            f"sessions.fed({name!r}): nothing is fed here; build the model in the loss function: "
+            "def total_loss(batch): with sessions.feeding(batch): ..."
+        )
+    if name not in batch:
+        raise ValueError(
+            f"sessions.fed({name!r}): nothing of this name is fed"
+            f"{did_you_mean(name, list(batch))}; there is {', '.join(batch)}"
+        )
+    return jnp.asarray(batch[name], dtype)
 
 
 def assign_from_checkpoint_fn(
@@ -218,7 +256,7 @@ def assign_from_checkpoint_fn(
 
     Args:
       model_path, ignore_missing_vars, reshape_variables: As there.
-      var_list: As there, or `later(...)`.
+      var_list: As there, or `Later(...)`.
     """
 
     def assign(session: TrainSession) -> None:
@@ -240,7 +278,7 @@ class Saver:
     `var_list` says, in the folder of the path, under the number of steps.
 
     Args:
-      var_list: What `restore` reads; None for all. `later(...)`, or as of
+      var_list: What `restore` reads; None for all. `Later(...)`, or as of
         `slim.assign_from_checkpoint_fn`.
       max_to_keep: How many checkpoints to keep; None or 0 for all.
     """

@@ -311,7 +311,7 @@ def test_a_folder_with_modules_of_its_own(project, tmp_path, capfd):
     out = capfd.readouterr().out
     assert "mine.py\nname" in out
     assert out.endswith(
-        "3 places: 1 the same, 2 converted, 0 left to you, 0 unknown. 2 of 2 files changed.\n"
+        "3 places: 1 the same, 2 converted, 0 left to you, 0 unknown, 0 dropped. 2 of 2 files changed.\n"
     )
     assert port(project, f"--output={new}") == 2
     assert "is there already; remove it, or give another --output" in capfd.readouterr().err

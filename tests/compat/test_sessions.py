@@ -108,7 +108,7 @@ def test_saved_is_restored_whole(train_op, tmp_path):
     saver.restore(again, path)  # before there is a state
     again.run(train_op, feed(2))
     assert_same(again.state.variables, by_hand(train_op, 3)[0].variables)
-    with pytest.raises(RestoreError, match="Saver.restore: there is no checkpoint 'none'"):
+    with pytest.raises(RestoreError, match=r"Saver\.restore: there is no checkpoint 'none'"):
         saver.restore(again, "none")
 
 
@@ -117,7 +117,7 @@ def test_parts_of_a_checkpoint_of_tensorflow(train_op, tmp_path):
     state = by_hand(train_op, 1)[0]
     ones = {name: np.ones_like(leaf) for name, leaf in slim.get_variables(state).items()}
     slim.tf_checkpoint.save_checkpoint(path, ones)
-    chosen = sessions.later(slim.get_variables_to_restore, exclude=["bn"])
+    chosen = sessions.Later(slim.get_variables_to_restore, exclude=["bn"])
     for restore in (sessions.Saver(chosen).restore, None):
         sess = sessions.TrainSession(train_op)
         if restore:
@@ -158,6 +158,26 @@ def test_a_supervisor_saves_by_the_clock_and_without_a_saver_not(train_op, tmp_p
             sess.run(train_op, feed())
             sess.close()  # waits
             assert (logdir / "1").is_dir() == expected
+
+
+def test_what_is_fed_is_read_by_name():
+    class Model:
+        def __init__(self):
+            self.x = sessions.fed("x", tf.float32)
+            self.loss = slim.fully_connected(self.x, 1, scope="fc").mean()
+
+    def total_loss(batch):
+        with sessions.feeding(batch):
+            return Model().loss
+
+    sess = sessions.TrainSession(
+        slim.learning.create_train_op(total_loss, tf.train.AdamOptimizer())
+    )
+    assert sess.run("loss", {"x": np.ones((2, 3), np.uint8)}).shape == ()
+    with pytest.raises(ValueError, match=r"fed\('x'\): nothing is fed here; build the model in"):
+        Model()
+    with pytest.raises(ValueError, match=r"fed\('x'\): nothing of this name.*there is images"):
+        sess.run("loss", {"images": 0})
 
 
 def test_what_is_wrong_is_said(train_op):

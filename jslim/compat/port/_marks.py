@@ -25,7 +25,9 @@ OF_SLIM = {
         "learning",
     ),
     "learning.create_train_op": _see(
-        "total_loss is a function of a batch, into which the lines go from the images to the loss",
+        "total_loss is a function of a batch, into which the lines go from the images to the loss, "
+        "with what sessions.fed gives in: with sessions.feeding(batch): ...; beside the loss it "
+        "returns what is fetched by name, {name: array}",
         "learning",
     ),
     "training.create_train_op": _see("total_loss is a function of a batch", "learning"),
@@ -67,9 +69,10 @@ OF_SLIM = {
         _OUTSIDE,
     ),
 }  # fmt: skip
+_SLIM = ("slim.", "tf.contrib.slim.", "tf.contrib.framework.")
 _STEP = _see(
     "an optimizer goes to slim.learning.create_train_op(total_loss, optimizer), which gives the "
-    "step",
+    "step; total_loss is a function of a batch",
     "learning",
 )
 # Methods of what TensorFlow gives, whatever they are called on.
@@ -105,8 +108,11 @@ SESSIONS = ("sess", "session", "self.sess", "self.session", "self._sess")
 
 
 def of_slim(name: str) -> str | None:
-    """The sentence for a name of slim, without `slim.`; None if it is as it was."""
-    parts = name.split(".")
+    """The sentence for a name of slim, `slim.learning.train`; None if it is as it was."""
+    prefix = next((p for p in _SLIM if name.startswith(p)), None)
+    if prefix is None:
+        return None
+    parts = name.removeprefix(prefix).split(".")
     for length in range(len(parts), 0, -1):
         sentence = OF_SLIM.get(".".join(parts[:length]))
         if sentence:

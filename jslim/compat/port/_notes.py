@@ -12,6 +12,7 @@ class Outcome(enum.Enum):
     CONVERTED = "converted"
     PERSON = "left to you"
     UNKNOWN = "unknown"
+    DROPPED = "dropped"
 
 
 class Finding(NamedTuple):
@@ -39,7 +40,9 @@ class Row(NamedTuple):
     what: str
 
 
-_ORDER = (Outcome.PERSON, Outcome.UNKNOWN, Outcome.CONVERTED, Outcome.SAME)
+_ORDER = (
+    Outcome.PERSON, Outcome.UNKNOWN, Outcome.DROPPED, Outcome.CONVERTED, Outcome.SAME,
+)  # fmt: skip
 
 
 def rows_of(findings: Iterable[Finding]) -> Sequence[Row]:

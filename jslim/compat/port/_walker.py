@@ -1,14 +1,14 @@
 """One walk over the syntax tree of a file, in which all rules are applied."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from jslim.compat.port import _arguments, _marks, _moved, _placeholders, _python2
+from jslim.compat.port import _arguments, _marks, _moved, _placeholders, _python2, _sessions
 from jslim.compat.port._imports import Imports, statement
 from jslim.compat.port._names import Aliases, dotted, look_up
 from jslim.compat.port._notes import Finding, Outcome
@@ -28,25 +28,29 @@ def ported(
       is_python_2: Whether something of Python 2 was converted already.
     """
     wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)  # it was parsed just now
+    places = wrapper.resolve(PositionProvider)
+    lines = {node: place.start.line for node, place in places.items()}
     aliases, shapes, bound = Aliases(is_local), ShapeNames(), _python2.Bound()
-    cst.visit_batched(wrapper.module, [aliases, shapes, bound])
-    walker = _Walker(aliases, shapes, bound.names, is_local)
+    cst.visit_batched(tree, [aliases, shapes, bound])
+    tree, findings, settled = _sessions.converted(tree, aliases, lines)
+    walker = _Walker(aliases, shapes, bound.names, is_local, lines, settled)
     walker.is_python_2 = is_python_2
-    new = wrapper.visit(walker)
-    return new, walker.findings
+    new = tree.visit(walker)
+    return new, [*findings, *walker.findings]
 
 
 class _Walker(cst.CSTTransformer):
-    METADATA_DEPENDENCIES = (PositionProvider,)
-
     def __init__(
         self,
         aliases: Aliases,
         shapes: ShapeNames,
         bound: set[str],
         is_local: Callable[[str], bool],
+        lines: Mapping[cst.CSTNode, int],
+        settled: Set[cst.CSTNode],
     ) -> None:
         super().__init__()
+        self._lines = lines
         self.findings: list[Finding] = []
         self.is_python_2 = False
         self._aliases = aliases
@@ -62,14 +66,15 @@ class _Walker(cst.CSTTransformer):
         # By statement and sentence, the names that it is about.
         self._marks: dict[cst.CSTNode, dict[str, list[str]]] = {}
         self._held: dict[str, str] = {}  # names of sessions and the like, and their sentences
-        self._quiet: set[cst.CSTNode] = set()  # parts of names that were looked up already
+        self._quiet = set(settled)  # and parts of names that were looked up already
         self._module: cst.Module | None = None
         self._divisions: list[tuple[int, cst.CSTNode]] = []
         self._has_division = False
         self._functions: list[dict[str, str]] = []  # arguments that take a placeholder's place
 
     def _line(self, node: cst.CSTNode) -> int:
-        return int(self.get_metadata(PositionProvider, node).start.line)
+        places = (place for place in (node, *reversed(self._owners)) if place in self._lines)
+        return self._lines[place] if (place := next(places, None)) else 1
 
     def _note(self, node: cst.CSTNode, name: str, outcome: Outcome, what: str = "") -> None:
         what = what.removeprefix(f"{name}: ")
@@ -173,7 +178,8 @@ class _Walker(cst.CSTTransformer):
         """Whether `is_training = tf.placeholder(tf.bool)` became an argument of its function."""
         target, call = dotted(node.targets[0].target) or "", node.value
         is_inside = len(self._owners) > 1 and isinstance(self._owners[-2], cst.FunctionDef)
-        if not is_inside or not isinstance(call, cst.Call):
+        is_settled = getattr(original, "value", None) in self._quiet or not self._is_old
+        if not is_inside or is_settled or not isinstance(call, cst.Call):
             return False
         found = self._aliases.found(dotted(call.func) or "")
         default = _placeholders.default_of(found[0], target, call) if found else None
@@ -234,7 +240,8 @@ class _Walker(cst.CSTTransformer):
     def visit_Arg(self, node: cst.Arg) -> None:
         if node.keyword is not None:
             self._quiet.add(node.keyword)
-            if node.keyword.value == "feed_dict" and self._is_old:
+            is_feed = node.keyword.value == "feed_dict" and node not in self._quiet
+            if is_feed and self._is_old:
                 self._note(node, "feed_dict", Outcome.PERSON, _marks.FEED)
 
     def visit_Param(self, node: cst.Param) -> None:
@@ -287,17 +294,11 @@ class _Walker(cst.CSTTransformer):
             return  # it gets today's name
         if self._is_old and _moved.place(name, self._slim, node in self._called):
             return  # it gets its place in jslim
-        sentence = self._of_slim(name) if self._is_old else None
+        sentence = _marks.of_slim(name) if self._is_old else None
         if sentence:
             answer_outcome, what = Outcome.PERSON, sentence
         if self._is_old or answer_outcome is not Outcome.UNKNOWN:
             self._note(node, name, answer_outcome, what)
-
-    def _of_slim(self, name: str) -> str | None:
-        for prefix in ("slim.", "tf.contrib.slim.", "tf.contrib.framework."):
-            if name.startswith(prefix):
-                return _marks.of_slim(name.removeprefix(prefix))
-        return None
 
     def _look_at_method(self, node: cst.Name | cst.Attribute) -> None:
         text = dotted(node) or ""
