@@ -201,7 +201,8 @@ def _parse_body(body: object, version: int) -> Meta:
     for leaf in held.leaves:
         if not is_dtype(leaf.dtype) or math.prod(size or 1 for size in leaf.shape) > MAX_ELEMENTS:
             raise Invalid(f"cannot be {leaf}", f"leaf {leaf.name!r}")
-        if leaf.name in leaves or not all(leaf.name.split("/")):
+        # A scope may be called '', as in TensorFlow: 'params/a//v'.
+        if leaf.name in leaves or not leaf.name or leaf.name.strip("/") != leaf.name:
             raise Invalid("must have a name of its own", f"leaf {leaf.name!r}")
         if (leaf.crc32 if version == 1 else leaf.sum) is None:
             raise Invalid("has no checksum", f"leaf {leaf.name!r}")

@@ -28,13 +28,13 @@ _EVERYWHERE = tuple(
 )  # fmt: skip
 MODULES: dict[str, tuple[str, ...]] = {
     "tensorflow": (_TF,),
-    "tensorflow.compat": ("jslim.compat._tensorflow_compat",),
     "tensorflow.compat.v1": (_TF,),
     **{
         f"{root}.{name}": (f"{_TF}.{name}",)
         for root in ("tensorflow", "tensorflow.compat.v1")
         for name in ("nn", "image", "losses", "layers", "train", "summary", "math", "random", "io",
-                     "app", "flags", "gfile", "logging", "errors", "initializers")
+                     "app", "flags", "gfile", "logging", "errors", "initializers", "python_io",
+                     "compat")
     },
     "tensorflow.contrib": (f"{_TF}.contrib",),
     "tensorflow.contrib.framework": (f"{_TF}.contrib.framework",),
@@ -50,6 +50,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tensorflow.contrib.layers.python.layers.initializers": ("jslim.initializers",),
     "tensorflow.contrib.layers.python.layers.regularizers": ("jslim.regularizers",),
     "tensorflow.contrib.losses": ("jslim.losses",),
+    "tensorflow.contrib.metrics": (f"{_TF}.contrib.metrics",),
+    "tensorflow.contrib.training": (f"{_TF}.contrib.training",),
+    "tensorflow.contrib.training.python.training.hparam": (f"{_TF}.contrib.training",),
     "tensorflow.contrib.slim": ("jslim",),
     "tensorflow.contrib.slim.python": ("jslim",),
     "tensorflow.contrib.slim.python.slim": ("jslim",),

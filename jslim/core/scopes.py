@@ -66,7 +66,7 @@ def variable_scope(
     Args:
       name_or_scope: The scope's name, relative to the current one ('conv1', 'a/b'); or a
         `VariableScope`, which is entered from anywhere; or None to use `default_name`. The empty
-        name is that of the outermost scope.
+        name is that of the outermost scope; within a scope 'a' it makes the names 'a//v'.
       default_name: The name of the scope if no other name is given.
       values: Ignored, as are `caching_device` and `use_resource`; accepted so that TF-Slim's calls
         work unchanged.
@@ -121,7 +121,7 @@ def variable_scope(
     else:
         opened = around
         name, op_name = _chosen_names(numbering, around, name_or_scope, default_name, reuse)
-        full = around.full_name(name) if name else ""
+        full = around.full_name(name)
     if op_name and auxiliary_name_scope:
         name_scope = numbering.unique_op(join(name_scope, op_name))
     scope = dataclasses.replace(opened, name=full, reuse=reuse or opened.reuse)
@@ -134,7 +134,7 @@ def variable_scope(
         # The numbers of the scope go on; those of the place outside are restored at the end.
         kept = numbering.scopes.copy()
     else:
-        scope.original_name_scope = f"{name_scope}/" if name_scope else ""
+        scope.original_name_scope = f"{name_scope}/" if name_scope and name else ""
     token = FRAME.set(Frame(run, scope, name_scope))
     try:
         label = full.removeprefix(f"{around.name}/")
@@ -163,13 +163,8 @@ def _chosen_names(
     reuse: Reuse,
 ) -> tuple[str, str]:
     """The name of a scope within the one around, and the name of its ops before numbering."""
-    if name == "" and not around.name:
-        return "", ""
     if name == "":
-        raise ScopeError(
-            f"variable_scope: the name '' within {around.name!r} would make names with '//'; enter "
-            "slim.get_variable_scope() to stay there"
-        )
+        return "", ""
     if name is not None:
         check_name(name, "variable_scope")
         return name, name

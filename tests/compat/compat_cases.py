@@ -57,6 +57,14 @@ _REDUCE = "sum mean prod max min logsumexp"
 _INIT = "kernel_initializer=tf.constant_initializer(draw({}))"
 _TWO = "[tf.get_variable('a', initializer=draw(2)), tf.Variable(draw(3), name='b')]"
 
+_EXAMPLE = (
+    "tf.train.Example(features=tf.train.Features(feature={"
+    "'n': tf.train.Feature(int64_list=tf.train.Int64List(value=[3, -5])), "
+    "'f': tf.train.Feature(float_list=tf.train.FloatList(value=[0.5, 1.5, 2.5, 4.0])), "
+    "'raw': tf.train.Feature(bytes_list=tf.train.BytesList(value=[b'\\x01\\x02\\xff\\x00']))"
+    "})).SerializeToString()"
+)
+
 CASES = {
     **{f"{f}": f"tf.{f}(m * 3, name='a')" for f in _UNARY.split()},
     "abs/int": "tf.abs(i)",
@@ -377,6 +385,25 @@ CASES = {
     "group": "(tf.group(m, p), m)[1]",
     "no_op": "(tf.no_op(), m)[1]",
     "newaxis": "m[:, tf.newaxis]",
+    # parts and examples
+    "confusion_matrix": "tf.confusion_matrix(k, [1, 0, 1], num_classes=4, weights=[1, 2, 3])",
+    "confusion_matrix/known": "tf.confusion_matrix([2, 0, 1], [1, 0, 1], dtype=tf.float32)",
+    "dynamic_partition": "tf.dynamic_partition(m, [1, 0, 1], 3)",
+    "dynamic_stitch": "tf.dynamic_stitch([[2, 0], [1, 2]], [m[:2], m[1:]])",
+    "scan": "tf.scan(lambda a, r: a * 0.5 + r, m, initializer=p[0], reverse=True)",
+    "scan/first": "tf.scan(lambda a, r: a * 0.5 + r, m)",
+    "scan/last": "tf.scan(lambda a, r: a * 0.5 + r, m, reverse=True)",
+    "scan/two": "tf.scan(lambda a, r: (a[0] + r[0], r[1]), (m, i), initializer=(p[0], i[0]))",
+    "foldl": "tf.foldl(lambda a, r: a * 0.5 + r, m)",
+    "foldr": "tf.foldr(lambda a, r: a * 0.5 + r, m, initializer=p[0])",
+    "sparse_tensor_to_dense": "tf.sparse_tensor_to_dense(tf.SparseTensor([[0, 1], [2, 0]], [3.0, 4.0], [3, 2]), default_value=-1.0)",
+    "FixedLenFeature": f"tf.parse_single_example({_EXAMPLE}, {{'n': tf.FixedLenFeature([2], tf.int64), 'z': tf.FixedLenFeature([2], tf.float32, [0.5, 2.0])}})",
+    "FixedLenSequenceFeature": f"tf.parse_single_example({_EXAMPLE}, features={{'f': tf.FixedLenSequenceFeature([2], tf.float32, allow_missing=True)}})['f']",
+    "VarLenFeature": f"tf.sparse_tensor_to_dense(tf.parse_single_example({_EXAMPLE}, {{'f': tf.VarLenFeature(tf.float32)}})['f'])",
+    "VarLenFeature/missing": f"tf.parse_single_example({_EXAMPLE}, {{'none': tf.VarLenFeature(tf.int64)}})['none'].dense_shape",
+    "decode_raw": f"tf.decode_raw(tf.parse_single_example({_EXAMPLE}, {{'raw': tf.FixedLenFeature([], tf.string)}})['raw'], tf.uint8)",
+    "decode_raw/big": "tf.decode_raw(b'\\x01\\x02\\xff\\x00', tf.int16, little_endian=False)",
+    "io.parse_single_example": f"tf.io.parse_single_example({_EXAMPLE}, {{'n': tf.io.FixedLenFeature([2], tf.int64)}})",
     # shapes
     "TensorShape": "tf.constant(tf.TensorShape([2, 3]).concatenate([4]).as_list())",
     "Dimension": "tf.constant(tf.TensorShape([2, 3])[1].value)",

@@ -6,7 +6,8 @@ import pathlib
 from jslim.compat import tf
 
 _MODULES = (
-    "app errors flags gfile image initializers layers logging losses math nn random summary train"
+    "app compat errors flags gfile image initializers io layers logging losses math nn python_io "
+    "random summary train contrib.metrics contrib.training"
 )
 
 
@@ -27,7 +28,9 @@ def _named_in(file):
 def public_names():
     """All names but modules and the re-exports of `contrib`, in order."""
     root = pathlib.Path(tf.__file__).parent
-    files = {"": root / "__init__.py"} | {f"{m}.": root / f"{m}.py" for m in _MODULES.split()}
+    files = {"": root / "__init__.py"} | {
+        f"{m}.": root / f"{m.replace('.', '/')}.py" for m in _MODULES.split()
+    }
     return [
         prefix + name
         for prefix, file in files.items()

@@ -21,7 +21,17 @@ def test_scopes_of_a_graph_do_nothing():
         (tf.assert_less_equal, (2, 2), (3, 2)),
         (tf.assert_greater, (3, 2), (2, 2)),
         (tf.assert_greater_equal, (2, 2), (1, 2)),
+        (tf.assert_none_equal, (1, [2, 3]), (1, [1, 2])),
+        (tf.assert_positive, ([1, 2],), ([1, 0],)),
+        (tf.assert_negative, (-1.0,), (0.0,)),
+        (tf.assert_non_negative, ([0, 1],), (-1,)),
+        (tf.assert_non_positive, ([0, -1],), (1,)),
+        (tf.assert_near, ([1.0], [1.0 + 1e-6]), ([1.0], [1.00001])),
+        (tf.assert_near, (1.0, 1.4, 0.0, 0.5), (1.0, 1.6, 0.0, 0.5)),
         (tf.assert_rank, ([1], 1), ([1], 2)),
+        (tf.assert_rank_at_least, ([1], 1), ([1], 2)),
+        (tf.assert_rank_in, ([1], [1, 2]), ([1], (2, 3))),
+        (tf.assert_scalar, (1,), ([1],)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -29,6 +39,40 @@ def test_assertions_of_what_is_known(check, holds, fails):
     check(*holds)
     with pytest.raises(ValueError, match=f"tf.{check.__name__}"):
         check(*fails)
+
+
+@pytest.mark.parametrize(
+    ("check", "holds", "fails"),
+    [
+        (tf.assert_integer, ([1],), ([1.0],)),
+        (tf.assert_type, ([1], tf.int32), ([1], tf.float32)),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_assertions_of_types(check, holds, fails):
+    check(*holds)
+    with pytest.raises(TypeError, match=f"tf.{check.__name__}: .*, got"):
+        check(*fails)
+
+
+def test_an_assertion_has_its_own_message_and_checks_nothing_that_is_traced():
+    with pytest.raises(ValueError, match=r"tf\.assert_positive: boxes are empty: 0"):
+        tf.assert_positive(0, message="boxes are empty")
+    jax.jit(lambda x: tf.assert_positive(x))(-1)
+
+
+def test_arguments_in_the_order_before_tensorflow_1_are_taken_and_said_once(caplog):
+    x = jnp.arange(6.0).reshape(2, 3)
+    for _ in range(2):
+        joined = tf.concat(1, [x, x])
+    assert joined.tolist() == tf.concat([x, x], 1).tolist()
+    assert tf.concat(tf.constant(0), [x, x]).shape == (4, 3)
+    assert [part.tolist() for part in tf.split(1, 3, x)] == [[[0], [3]], [[1], [4]], [[2], [5]]]
+    texts = [record.getMessage() for record in caplog.records]
+    order = "is the order before TensorFlow 1.0; it is now tf."
+    assert len(texts) == 3
+    assert f"test_control.py:{texts[0].split(':')[1]}: tf.concat(axis, values) {order}" in texts[0]
+    assert f"tf.split(axis, number, value) {order}split(value, number, axis)" in texts[2]
 
 
 def test_assert_of_a_condition():
@@ -58,10 +102,17 @@ def test_what_must_be_known_while_tracing():
         (lambda x: tf.boolean_mask(x, x > 0), "tf.boolean_mask: .*; multiply by the mask"),
         (lambda x: tf.where(x > 0), "tf.where: .*; give x and y"),
         (lambda x: tf.unique(x), "tf.unique: .*; jnp.unique"),
+        (lambda x: tf.dynamic_partition(x, x, 2), "tf.dynamic_partition: partitions must be known"),
+        (lambda x: tf.confusion_matrix(x, x), "tf.confusion_matrix: labels .or give num_classes."),
+        (lambda x: tf.parse_single_example(x, {}), "tf.parse_single_example: serialized must be"),
+        (lambda x: tf.decode_raw(x, tf.uint8), "tf.decode_raw: serialized must be the bytes"),
         (lambda x: tf.py_func(np.sort, [x], tf.float32), "tf.py_func: .* jax.pure_callback"),
         (lambda x: tf.py_function(np.sort, [x], tf.float32), "tf.py_func: "),
     ],
-    ids=["boolean_mask", "where", "unique", "py_func", "py_function"],
+    ids=[
+        *("boolean_mask", "where", "unique", "dynamic_partition", "confusion_matrix"),
+        *("parse_single_example", "decode_raw", "py_func", "py_function"),
+    ],
 )
 def test_shapes_that_would_depend_on_values(call, remedy):
     with pytest.raises(ValueError, match=remedy):
@@ -82,7 +133,10 @@ def test_constants_stay_constants_within_jit():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tf.concat(1, [[1], [2]]), "tf.concat: values must be a list .*since TensorFlow"),
+        (
+            lambda: tf.dynamic_partition([1, 2], [0, 1, 1], 2),
+            r"partitions must be of the first lengths of data, got shape \(3,",
+        ),
         (lambda: tf.where([True], [1]), "tf.where: give both x and y, or neither"),
         (lambda: tf.expand_dims([1]), "tf.expand_dims: axis is missing"),
         (lambda: tf.squeeze([1], 0, squeeze_dims=0), "tf.squeeze: axis and squeeze_dims mean the"),

@@ -77,6 +77,30 @@ def test_files(tmp_path):
     assert tf.io.gfile is g
 
 
+def test_records(tmp_path):
+    path = str(tmp_path / "records")
+    kinds = tf.python_io.TFRecordCompressionType
+    for options in (None, kinds.GZIP, tf.python_io.TFRecordOptions(kinds.ZLIB), "GZIP"):
+        with tf.python_io.TFRecordWriter(path, options=options) as writer:
+            writer.write(b"one")
+            writer.flush()
+            writer.write(b"two")
+        assert list(tf.python_io.tf_record_iterator(path)) == [b"one", b"two"]
+    assert tf.io.tf_record_iterator is tf.python_io.tf_record_iterator
+    with pytest.raises(ValueError, match="TFRecordOptions: compression_type must be NONE, ZLIB or"):
+        tf.python_io.TFRecordOptions("LZ4")
+
+
+def test_texts_of_both_pythons():
+    compat = tf.compat
+    assert [compat.as_text(b"a"), compat.as_str("a"), compat.as_str_any(3)] == ["a", "a", "3"]
+    assert [compat.as_bytes("\u00e9"), compat.as_bytes(b"a")] == [b"\xc3\xa9", b"a"]
+    assert isinstance("a", compat.bytes_or_text_types)
+    assert isinstance(3, compat.integral_types)
+    assert compat.dimension_value(tf.TensorShape([3])[0]) == 3
+    assert compat.v1 is tf
+
+
 def test_a_file_on_another_machine_is_refused():
     with pytest.raises(ValueError, match=r"tf\.gfile"):
         tf.gfile.Exists("gs://bucket/file")

@@ -1,7 +1,6 @@
 """Names of operations and end points: each entry of a scope has its own."""
 
 import jax.numpy as jnp
-import pytest
 from model_functions import in_model, in_model_values, name_of_new
 
 import jslim as slim
@@ -80,13 +79,30 @@ def test_empty_name_is_the_outermost_scope():
             names = [name_of_new(), scope.name, scope.original_name_scope, scope.reuse]
             with slim.variable_scope("", "Default"):
                 names.append(name_of_new())
-        with slim.variable_scope("a"):
-            message = r"the name '' within 'a' would make names with '//'; enter slim.get_variable_"
-            with pytest.raises(slim.ScopeError, match=message), slim.variable_scope(""):
-                pass
         return names
 
     assert in_model(fn) == ["w", "", "", slim.AUTO_REUSE, "w"]
+
+
+def test_empty_name_within_a_scope_makes_names_with_two_slashes():
+    """All of these are TensorFlow's."""
+
+    def fn():
+        with slim.variable_scope("a"):
+            with slim.variable_scope("") as scope:
+                names = [name_of_new(), scope.name, scope.original_name_scope]
+                with slim.variable_scope("b") as inner:
+                    names += [name_of_new(), inner.name, inner.original_name_scope]
+                slim.conv2d(jnp.ones([1, 2, 2, 1]), 1, 1)
+            with slim.variable_scope("", reuse=True) as scope:
+                slim.variable("w", [2])
+            with slim.variable_scope(None, "d") as scope:
+                names.append(scope.name)
+        return names, sorted(slim.get_variables("a//C"))
+
+    names, found = in_model(fn)
+    assert names == ["a//w", "a/", "", "a//b/w", "a//b", "a/b/", "a/d"]
+    assert found == ["a//Conv/biases", "a//Conv/weights"]
 
 
 # End points of a network that is used twice -------------------------------------------------------

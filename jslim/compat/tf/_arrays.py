@@ -20,8 +20,10 @@ from jslim.compat.tf._op import (
     axes_of,
     dtype_of,
     either,
+    is_number,
     known,
     op,
+    say_old_order,
     shape_of,
 )
 from jslim.core import checks
@@ -221,9 +223,14 @@ def squeeze(
 
 @op
 def concat(values: Sequence[Values], axis: int, name: str = "concat") -> jax.Array:
-    if isinstance(values, int):
-        hint = "the values come first, and the axis second, since TensorFlow 1.0"
-        raise checks.refusal("tf.concat", "values", "a list of arrays", repr(values), hint)
+    """The arrays one after another along an axis.
+
+    `concat(axis, values)`, the order before TensorFlow 1.0, is told by its types. It is taken, and
+    one line of the log for each place says so.
+    """
+    if is_number(values) and isinstance(axis, (list, tuple)):
+        say_old_order("tf.concat(axis, values)", "tf.concat(values, axis)")
+        values, axis = axis, values
     parts = [array(part) for part in values]
     dtype = jnp.result_type(*parts)
     place = int(known("tf.concat", "axis", axis))
@@ -258,7 +265,13 @@ def split(
     num: int | None = None,
     name: str = "split",
 ) -> list[jax.Array]:
-    """A number of equal parts, or parts of the given lengths, of which one may be -1."""
+    """A number of equal parts, or parts of the given lengths, of which one may be -1.
+
+    `split(axis, number, value)`, the order before TensorFlow 1.0, is taken as that of `concat`.
+    """
+    if is_number(value) and not is_number(axis):
+        say_old_order("tf.split(axis, number, value)", "tf.split(value, number, axis)")
+        value, axis = axis, value
     whole, axis = array(value), int(known("tf.split", "axis", axis))
     sizes = known("tf.split", "num_or_size_splits", num_or_size_splits)
     if sizes.ndim == 0:

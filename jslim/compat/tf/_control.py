@@ -1,4 +1,4 @@
-"""What decides, repeats, checks or groups operations."""
+"""What decides, repeats or groups operations."""
 
 import builtins
 import contextlib
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim.compat.tf._op import Values, array, as_static, is_static, op
+from jslim.compat.tf._op import Values, array, is_static, op
 from jslim.core import checks
 from jslim.core.errors import ScopeError
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _GUIDE = "see docs/migration.md"
 
 
-def _truth(where: str, pred: Any) -> bool | None:
+def truth(where: str, pred: Any) -> bool | None:
     """Whether a condition holds; None if it depends on the inputs of a compiled function."""
     if callable(pred):
         hint = "the condition comes first, then what to do"
@@ -42,9 +42,9 @@ def cond(
     where = "tf.cond"
     first = checks.given(where, "true_fn", true_fn or fn1)
     second = checks.given(where, "false_fn", false_fn or fn2)
-    truth = _truth(where, pred)
-    if truth is not None:
-        return first() if truth else second()
+    is_true = truth(where, pred)
+    if is_true is not None:
+        return first() if is_true else second()
     holds = array(pred)
     return jax.tree.map(lambda a, b: jnp.where(holds, array(a), array(b)), first(), second())
 
@@ -141,6 +141,70 @@ def map_fn(
     return jax.lax.map(fn, jax.tree.map(array, elems))
 
 
+def scan(
+    fn: Callable[[Any, Any], Any],
+    elems: Any,
+    initializer: Any = None,
+    parallel_iterations: int = 10,
+    back_prop: bool = True,
+    swap_memory: bool = False,
+    infer_shape: bool = True,
+    reverse: bool = False,
+    name: str | None = None,
+) -> Any:
+    """All results of `fn(result before, part)` along the first axis, by `jax.lax.scan`.
+
+    `fn` cannot make variables. Without an initializer the first part is the first result.
+    """
+    parts = jax.tree.map(array, elems)
+    if initializer is None:
+        first = -1 if reverse else 0
+        start = jax.tree.map(lambda part: part[first], parts)
+        rest = jax.tree.map(lambda part: part[:-1] if reverse else part[1:], parts)
+    else:
+        start, rest = jax.tree.map(array, initializer), parts
+
+    def step(before: Any, part: Any) -> builtins.tuple[Any, Any]:
+        result = jax.tree.map(lambda r, b: array(r).astype(b.dtype), fn(before, part), before)
+        return result, result
+
+    _, results = jax.lax.scan(step, start, rest, reverse=reverse)
+    if initializer is not None:
+        return results
+
+    def with_start(first: Any, others: Any) -> jax.Array:
+        both = [others, first[None]] if reverse else [first[None], others]
+        return jnp.concatenate(both)
+
+    return jax.tree.map(with_start, start, results)
+
+
+def foldl(
+    fn: Callable[[Any, Any], Any],
+    elems: Any,
+    initializer: Any = None,
+    parallel_iterations: int = 10,
+    back_prop: bool = True,
+    swap_memory: bool = False,
+    name: str | None = None,
+) -> Any:
+    """The last result of `scan`."""
+    return jax.tree.map(lambda results: results[-1], scan(fn, elems, initializer))
+
+
+def foldr(
+    fn: Callable[[Any, Any], Any],
+    elems: Any,
+    initializer: Any = None,
+    parallel_iterations: int = 10,
+    back_prop: bool = True,
+    swap_memory: bool = False,
+    name: str | None = None,
+) -> Any:
+    """The last result of `scan` from the end to the start."""
+    return jax.tree.map(lambda results: results[0], scan(fn, elems, initializer, reverse=True))
+
+
 def group(*inputs: object, **kwargs: object) -> None:
     """Nothing: what a graph would run later has happened here."""
 
@@ -186,52 +250,6 @@ def Print(
     escaped = (message or "").replace("{", "{{").replace("}", "}}")
     jax.debug.print(f"{escaped}{text}", *map(array, data))
     return array(input_)
-
-
-def Assert(
-    condition: Any, data: Sequence[Any], summarize: int | None = None, name: str | None = None
-) -> None:
-    """Raises if the condition is known and does not hold; one that is traced is not checked.
-
-    Raises:
-      ValueError: It does not hold.
-    """
-    if _truth("tf.Assert", condition) is False:
-        raise ValueError(f"tf.Assert: the condition does not hold: {as_static(list(data))}")
-
-
-def _comparison(name: str, holds: Callable[[Any, Any], Any]) -> Callable[..., None]:
-    def compare(
-        x: Values,
-        y: Values,
-        data: object = None,
-        summarize: int | None = None,
-        message: str | None = None,
-        name: str | None = None,
-    ) -> None:
-        if not isinstance(x, jax.core.Tracer) and not isinstance(y, jax.core.Tracer):
-            first, second = np.asarray(x), np.asarray(y)
-            if not np.all(holds(first, second)):
-                raise ValueError(f"tf.{title}: {message or 'it does not hold'}: {first}, {second}")
-
-    title = name
-    compare.__name__ = compare.__qualname__ = name
-    compare.__doc__ = "Raises a ValueError if both are known and it does not hold for each element."
-    return compare
-
-
-assert_equal = _comparison("assert_equal", lambda x, y: x == y)
-assert_less = _comparison("assert_less", lambda x, y: x < y)
-assert_less_equal = _comparison("assert_less_equal", lambda x, y: x <= y)
-assert_greater = _comparison("assert_greater", lambda x, y: x > y)
-assert_greater_equal = _comparison("assert_greater_equal", lambda x, y: x >= y)
-
-
-def assert_rank(x: Values, rank: int, *args: object, **kwargs: object) -> None:
-    """Raises a ValueError if the array has another number of axes."""
-    found = array(x).ndim
-    if found != int(rank):
-        raise ValueError(f"tf.assert_rank: x must be of rank {rank}, got {found}")
 
 
 def py_func(

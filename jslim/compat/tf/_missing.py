@@ -122,10 +122,8 @@ _WHY: dict[str, tuple[str, str]] = {
          "train.Coordinator", "train.limit_epochs", "FIFOQueue", "PaddingFIFOQueue",
          "RandomShuffleQueue", "PriorityQueue", "QueueBase", "TFRecordReader", "TextLineReader",
          "WholeFileReader", "FixedLengthRecordReader", "IdentityReader", "read_file",
-         "decode_raw", "decode_csv", "parse_single_example", "parse_example", "data",
-         "FixedLenFeature", "VarLenFeature", "FixedLenSequenceFeature", "SparseTensor",
-         "contrib.data", "train.Example", "train.Features", "train.Feature", "train.Int64List",
-         "train.BytesList", "train.FloatList", "python_io", "contrib.lookup", "string_split"),
+         "decode_csv", "parse_example", "data",
+                  "contrib.data",          "contrib.lookup", "string_split"),
         _DATA,
     ),
     **dict.fromkeys(

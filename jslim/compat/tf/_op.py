@@ -7,6 +7,7 @@ a chain. An operation on JAX's arrays gives JAX's arrays.
 """
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar
 
@@ -18,7 +19,9 @@ from jax.typing import ArrayLike, DTypeLike
 from jslim.compat.tf._shapes import TensorShape
 from jslim.core import checks
 from jslim.core.errors import ScopeError
+from jslim.core.names import user_site
 
+_logger = logging.getLogger("jslim.compat")
 P = ParamSpec("P")
 T = TypeVar("T")
 Values: TypeAlias = ArrayLike | Sequence[Any]  # also (nested) lists of numbers
@@ -176,6 +179,23 @@ def either(where: str, **given: Any) -> Any:
     if value is not None:
         raise ValueError(f"{where}: {first} and {second} mean the same, got both; give {first}")
     return other
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a single number that is known, such as an axis."""
+    return isinstance(value, (int, np.integer)) or (
+        isinstance(value, np.ndarray) and not value.ndim
+    )
+
+
+def say_old_order(old: str, new: str) -> None:
+    """Says once for each place of a program that it gives arguments in an old order."""
+    _say_old_order(user_site(), old, new)
+
+
+@functools.cache
+def _say_old_order(site: str, old: str, new: str) -> None:
+    _logger.warning("%s: %s is the order before TensorFlow 1.0; it is now %s", site, old, new)
 
 
 def check_shape(value: Any, shape: Iterable[int | None]) -> None:

@@ -3,6 +3,7 @@
 from jslim.compat.tf._activations import l2_normalize as l2_normalize
 from jslim.compat.tf._activations import softplus as softplus
 from jslim.compat.tf._activations import top_k as top_k
+from jslim.compat.tf._counting import confusion_matrix as confusion_matrix
 from jslim.compat.tf._math import abs as abs
 from jslim.compat.tf._math import accumulate_n as accumulate_n
 from jslim.compat.tf._math import acos as acos

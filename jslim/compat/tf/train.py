@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jslim import checkpoints, optimizers, tf_checkpoint
-from jslim.compat.tf import _missing
+from jslim.compat.tf import _examples, _missing
 from jslim.compat.tf._op import Values, array
 from jslim.compat.tf._rates import GlobalStep as GlobalStep
 from jslim.compat.tf._rates import cosine_decay as cosine_decay
@@ -24,9 +24,17 @@ from jslim.compat.tf._rates import polynomial_decay as polynomial_decay
 from jslim.compat.tf._variables import untrained
 from jslim.core.access import frame
 from jslim.core.errors import RestoreError
+from jslim.data import tf_example
 from jslim.variables import get_variable_full_name
 
-__getattr__ = _missing.answering("tf.train", __name__)
+_answer = _missing.answering("tf.train", __name__)
+
+
+def __getattr__(name: str) -> Any:
+    """The messages of examples, whose package is imported with the first of them."""
+    return tf_example.message_class(name) if name in _examples.MESSAGES else _answer(name)
+
+
 NewCheckpointReader = load_checkpoint = tf_checkpoint.load_checkpoint
 
 

@@ -1,6 +1,9 @@
-"""`tensorflow.compat`: texts of both Pythons."""
+"""`tf.compat`: texts of both Pythons."""
 
 from collections.abc import Sequence
+from typing import Any
+
+from jslim.compat.tf import _missing
 
 
 def as_bytes(bytes_or_text: str | bytes, encoding: str = "utf-8") -> bytes:
@@ -24,3 +27,14 @@ def dimension_value(dimension: int | None) -> int | None:
 
 
 integral_types: Sequence[type] = (int,)
+
+bytes_or_text_types = (bytes, str)
+_answer = _missing.answering("tf.compat", __name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "v1":
+        import importlib
+
+        return importlib.import_module("jslim.compat.tf")
+    return _answer(name)
