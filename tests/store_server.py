@@ -1,7 +1,8 @@
 """A real object store on loopback: `python store_server.py gs|s3` prints its port.
 
 It serves until its standard input ends, so that it does not outlive the tests. The emulator of
-Google's store ignores preconditions; they are added here, as its documentation states them.
+Google's store ignores preconditions, and does not say of which generation an object is that is
+read; both is added here, as Google's documentation has it.
 """
 
 import sys
@@ -12,6 +13,7 @@ class PreconditionError(Exception):
 
 
 def serve_gs() -> int:
+    import contextlib
     import http.server
     import threading
     import urllib.parse
@@ -51,6 +53,15 @@ def serve_gs() -> int:
                 self.send_error(412, "Precondition Failed")
             except (BrokenPipeError, ConnectionResetError):  # the client was killed
                 pass
+
+        def end_headers(self):
+            url = urllib.parse.urlparse(self.path)
+            if self.command == "GET" and "alt=media" in url.query:
+                bucket, name = url.path.partition("/b/")[2].split("/o/")
+                with contextlib.suppress(NotFound):
+                    found = storage.get_file_obj(bucket, urllib.parse.unquote(name))
+                    self.send_header("x-goog-generation", found["generation"])
+            super().end_headers()
 
         def do_POST(self):
             self.checked(super().do_POST)

@@ -16,15 +16,16 @@ Format 1, which is still read, has checksums of all files, and CRC-32 of whole a
 
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import math
 import os
-import pathlib
 import re
 import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ from jslim.checkpoints import contract as _contract
 from jslim.checkpoints._json import decode, encode
 from jslim.core.errors import RestoreError
 from jslim.host.files import open_regular, write_text
-from jslim.host.paths import local_path
+from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.schema import Between, Invalid, conform, parse_json, read_json
 
 FORMAT = 2
@@ -108,7 +109,7 @@ def _checksum(body: object) -> int:
     return zlib.crc32(json.dumps(body, sort_keys=True).encode())
 
 
-def _file_checksum(path: pathlib.Path) -> int:
+def _file_checksum(path: AnyPath) -> int:
     crc32 = 0
     with open_regular(path) as file:
         while block := file.read(1 << 20):
@@ -116,7 +117,7 @@ def _file_checksum(path: pathlib.Path) -> int:
     return crc32
 
 
-def list_files(step_dir: pathlib.Path) -> dict[str, File]:
+def list_files(step_dir: AnyPath) -> dict[str, File]:
     """The data files in `step_dir`; of the small ones, which say where all is, with checksums."""
     return {
         name: File(size, _file_checksum(step_dir / name) if size <= INDEX_BYTES else None)
@@ -124,12 +125,17 @@ def list_files(step_dir: pathlib.Path) -> dict[str, File]:
     }
 
 
-def _sizes(step_dir: pathlib.Path) -> dict[str, int]:
+def _sizes(step_dir: AnyPath) -> dict[str, int]:
     """The sizes of the data files of a step, by their paths in it.
 
     Raises:
       BrokenCheckpoint: Something is neither a file nor a directory. Orbax would wait for a pipe.
     """
+    if is_remote(step_dir):
+        from jslim.host import stores
+
+        found = stores.sizes(os.fspath(step_dir / STATE_DIRECTORY))
+        return {f"{STATE_DIRECTORY}/{name}": size for name, size in found.items()}
     sizes = {}
     for path in (step_dir / STATE_DIRECTORY).rglob("*"):
         name = path.relative_to(step_dir).as_posix()
@@ -147,7 +153,7 @@ def _jslim_version() -> str:
         return "not installed"
 
 
-def write_meta(step_dir: pathlib.Path, meta: Meta) -> None:
+def write_meta(step_dir: AnyPath, meta: Meta) -> None:
     """Writes `meta.json`, which makes the directory a checkpoint."""
     body = {
         "format": FORMAT,
@@ -235,7 +241,7 @@ def is_dtype(name: str) -> bool:
     return dtype is not None and str(dtype) == name and dtype.kind in "biufcV"
 
 
-def read_meta(step_dir: pathlib.Path) -> Meta:
+def read_meta(step_dir: AnyPath) -> Meta:
     """Reads `meta.json` and checks that the data files have their full length.
 
     Raises:
@@ -271,7 +277,7 @@ def read_meta(step_dir: pathlib.Path) -> Meta:
     return meta
 
 
-def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf) -> None:
+def verify_files(step_dir: AnyPath, meta: Meta, max_bytes: float = math.inf) -> None:
     """Compares the checksums, where there are any, of the data files of at most `max_bytes`.
 
     Orbax finds most damage itself, but only after it has started all its reads, which then print
@@ -291,20 +297,31 @@ def verify_files(step_dir: pathlib.Path, meta: Meta, max_bytes: float = math.inf
             raise BrokenCheckpoint(f"{name} does not match its checksum")
 
 
-def write_json(path: pathlib.Path, value: object) -> None:
+def write_json(path: AnyPath, value: object) -> None:
     """Writes a JSON file, which is complete on the disk when this returns."""
     write_text(path, json.dumps(value, indent=1))
 
 
-def step_directories(directory: pathlib.Path) -> list[pathlib.Path]:
+def step_directories(directory: AnyPath) -> list[AnyPath]:
     """The directories in `directory` named by a number, whole or broken, in rising order."""
     if not directory.is_dir():
         return []
-    steps = [p for p in directory.iterdir() if re.fullmatch(r"0|[1-9]\d*", p.name) and p.is_dir()]
+    named = [path for path in directory.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)]
+    with ThreadPoolExecutor(8) as pool:  # a store is asked once for each
+        steps = itertools.compress(named, pool.map(is_step, named))
     return sorted(steps, key=lambda path: int(path.name))
 
 
-def whole_meta(step_dir: pathlib.Path) -> Meta | None:
+def is_step(path: AnyPath) -> bool:
+    """Whether a path named by a number is a checkpoint, whole or broken.
+
+    On a disk any directory is. In a bucket, where there are no directories, `meta.json` makes it
+    one: a kill may leave other objects.
+    """
+    return (path / META_FILE).is_file() if is_remote(path) else path.is_dir()
+
+
+def whole_meta(step_dir: AnyPath) -> Meta | None:
     """The meta of a step, or None if it is broken: files are missing or have another length."""
     try:
         return read_meta(step_dir)
@@ -312,13 +329,13 @@ def whole_meta(step_dir: pathlib.Path) -> Meta | None:
         return None
 
 
-def is_whole(step_dir: pathlib.Path) -> bool:
+def is_whole(step_dir: AnyPath) -> bool:
     """Whether every file of the step has its full length."""
     return whole_meta(step_dir) is not None
 
 
 @contextlib.contextmanager
-def named_in_errors(step_dir: pathlib.Path) -> Iterator[None]:
+def named_in_errors(step_dir: AnyPath) -> Iterator[None]:
     """Puts the path of a step into a `BrokenCheckpoint`."""
     try:
         yield
@@ -326,7 +343,7 @@ def named_in_errors(step_dir: pathlib.Path) -> Iterator[None]:
         raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
 
 
-def read_step(step_dir: pathlib.Path) -> Meta:
+def read_step(step_dir: AnyPath) -> Meta:
     """`read_meta` with the path of the step in the error."""
     with named_in_errors(step_dir):
         return read_meta(step_dir)
@@ -354,13 +371,13 @@ def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def directory_of(path: str | os.PathLike[str]) -> pathlib.Path:
+def directory_of(path: str | os.PathLike[str]) -> AnyPath:
     """The path of a directory of checkpoints.
 
     Raises:
-      TypeError, ValueError: As `local_path`.
+      TypeError, ValueError: As `as_path`.
     """
-    return pathlib.Path(local_path(path, "the directory of checkpoints"))
+    return as_path(path, "the directory of checkpoints")
 
 
 def mark_done(directory: str | os.PathLike[str], step: int) -> None:

@@ -11,7 +11,6 @@ If a directory has both steps of jslim and checkpoints of TensorFlow, the steps 
 """
 
 import os
-import pathlib
 from typing import Literal, NamedTuple
 
 from jslim import tf_checkpoint
@@ -19,7 +18,7 @@ from jslim.checkpoints import _format
 from jslim.checkpoints._format import BrokenCheckpoint, is_whole, step_directories
 from jslim.checkpoints._safetensors import SUFFIX
 from jslim.core.errors import RestoreError
-from jslim.host.paths import local_path
+from jslim.host.paths import AnyPath, as_path, is_remote
 
 Path = str | os.PathLike[str]
 
@@ -28,7 +27,7 @@ class Location(NamedTuple):
     """A checkpoint: the directory of a step, the prefix of TensorFlow's, or a file."""
 
     kind: Literal["jslim", "tensorflow", "safetensors"]
-    path: pathlib.Path
+    path: AnyPath
 
 
 def locate(path: Path) -> Location | None:
@@ -38,7 +37,7 @@ def locate(path: Path) -> Location | None:
       BrokenCheckpoint: There are steps, but none is whole.
       RestoreError: There are only parts of a TensorFlow checkpoint, or several without a latest.
     """
-    path = pathlib.Path(local_path(path, "the path of a checkpoint"))
+    path = as_path(path, "the path of a checkpoint")
     try:
         if path.suffix.lower() == SUFFIX and path.is_file():
             return Location("safetensors", path)
@@ -50,15 +49,15 @@ def locate(path: Path) -> Location | None:
                 return Location("jslim", step_dir)
     except OSError as error:
         raise RestoreError(f"{path} cannot be read: {error.strerror}") from error
-    prefix = tf_checkpoint.find_checkpoint(path)
+    prefix = None if is_remote(path) else tf_checkpoint.find_checkpoint(path)
     if prefix is not None:
-        return Location("tensorflow", pathlib.Path(prefix))
+        return Location("tensorflow", as_path(prefix, "the path of a checkpoint"))
     if steps:
         raise _none_is_whole(path, steps)
     return None
 
 
-def _none_is_whole(path: pathlib.Path, steps: list[pathlib.Path]) -> BrokenCheckpoint:
+def _none_is_whole(path: AnyPath, steps: list[AnyPath]) -> BrokenCheckpoint:
     try:
         _format.read_meta(steps[-1])
     except BrokenCheckpoint as error:
@@ -77,8 +76,8 @@ def find(path: Path) -> Location:
     """
     if (found := locate(path)) is not None:
         return found
-    path = local_path(path, "the path of a checkpoint")
-    if not os.path.exists(path):
+    path = as_path(path, "the path of a checkpoint")
+    if not path.exists():
         raise RestoreError(f"there is no checkpoint at {path}: no such file or directory.")
     raise RestoreError(
         f"{path} is not a jslim checkpoint, nor one of TensorFlow; give a training directory, one "
@@ -86,7 +85,7 @@ def find(path: Path) -> Location:
     )
 
 
-def find_step(path: Path) -> pathlib.Path:
+def find_step(path: Path) -> AnyPath:
     """The step directory of jslim at `path`.
 
     Raises:
@@ -141,7 +140,9 @@ def all_checkpoints(directory: Path) -> list[str]:
     """
     directory = _format.directory_of(directory)
     whole = [str(path) for path in step_directories(directory) if is_whole(path)]
-    return whole or tf_checkpoint.all_checkpoints(directory)
+    if whole or is_remote(directory):
+        return whole
+    return tf_checkpoint.all_checkpoints(directory)
 
 
 def step_to_resume(directory: Path) -> str | None:
@@ -152,7 +153,8 @@ def step_to_resume(directory: Path) -> str | None:
     """
     directory = _format.directory_of(directory)
     steps = step_directories(directory)
-    theirs = None if steps else tf_checkpoint.latest_checkpoint(directory)
+    is_ours = steps or is_remote(directory)
+    theirs = None if is_ours else tf_checkpoint.latest_checkpoint(directory)
     if theirs is not None:
         raise RestoreError(
             f"{directory} is the directory of a training of TensorFlow, at {theirs}, which jslim "

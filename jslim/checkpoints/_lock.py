@@ -16,6 +16,8 @@ import types
 import weakref
 from collections.abc import Callable
 
+from jslim.host.paths import AnyPath
+
 fcntl: types.ModuleType | None
 try:
     import fcntl
@@ -60,13 +62,7 @@ class DirectoryLock:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._path = directory / LOCK_FILE
-        self._holder: Holder = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "namespace": _pid_namespace(),
-            "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-            "token": secrets.token_hex(8),
-        }
+        self._holder = this_process()
         self.release: Callable[[], object | None]
         descriptor = _lock_file(self._path)
         if descriptor is None:
@@ -94,6 +90,17 @@ class DirectoryLock:
             return False
 
 
+def this_process() -> Holder:
+    """What names this process, and this use of a directory, to others."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "namespace": _pid_namespace(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "token": secrets.token_hex(8),
+    }
+
+
 def _lock_file(path: pathlib.Path) -> int | None:
     """The descriptor of the locked file; None if the disk has no locks."""
     if fcntl is None:
@@ -104,7 +111,7 @@ def _lock_file(path: pathlib.Path) -> int | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise _in_use(path) from None
+            raise in_use(path.parent, _read_holder(path)) from None
         except OSError:
             os.close(descriptor)
             path.unlink(missing_ok=True)
@@ -136,7 +143,7 @@ def _take_lease(path: pathlib.Path, holder: Holder) -> int:
                 os.link(mine, path)
                 return path.stat().st_ino
             _remove_expired(path, mine)
-        raise _in_use(path)
+        raise in_use(path.parent, _read_holder(path))
     finally:
         mine.unlink()
 
@@ -147,8 +154,9 @@ def _remove_expired(path: pathlib.Path, mine: pathlib.Path) -> None:
         held = path.stat()
     except FileNotFoundError:
         return
-    if mine.stat().st_mtime - held.st_mtime < _EXPIRE_SECS and not _is_dead(_read_holder(path)):
-        raise _in_use(path)
+    holder = _read_holder(path)
+    if mine.stat().st_mtime - held.st_mtime < _EXPIRE_SECS and not is_dead(holder):
+        raise in_use(path.parent, holder)
     aside = mine.with_suffix(".expired")
     with contextlib.suppress(FileNotFoundError):
         path.rename(aside)
@@ -172,8 +180,16 @@ def _end_lease(path: pathlib.Path, holder: Holder, end: threading.Event) -> None
 
 def _read_holder(path: pathlib.Path) -> Holder:
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):  # it is being written
+        return parse_holder(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def parse_holder(content: bytes) -> Holder:
+    """The holder that a lock names, as far as it is readable."""
+    try:
+        found = json.loads(content)
+    except ValueError:  # it is being written
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -185,7 +201,7 @@ def _pid_namespace() -> str:
         return ""
 
 
-def _is_dead(holder: Holder) -> bool:
+def is_dead(holder: Holder) -> bool:
     """Whether the holder was a process of this machine that has ended."""
     if (holder.get("host"), holder.get("namespace")) != (socket.gethostname(), _pid_namespace()):
         return False
@@ -198,14 +214,14 @@ def _is_dead(holder: Holder) -> bool:
     return False
 
 
-def _in_use(path: pathlib.Path) -> DirectoryInUse:
-    holder = _read_holder(path)
+def in_use(directory: AnyPath, holder: Holder) -> DirectoryInUse:
+    """The error that a directory belongs to another run."""
     who = "another process"
     if {"host", "pid", "started"} <= holder.keys():
         who = f"process {holder['pid']} on {holder['host']} (since {holder['started']})"
         if holder["pid"] == os.getpid() and holder["host"] == socket.gethostname():
             who = f"another CheckpointManager of this process ({holder['pid']})"
     return DirectoryInUse(
-        f"{path.parent} belongs to a run that has not ended: {who} writes to it; wait for it or "
+        f"{directory} belongs to a run that has not ended: {who} writes to it; wait for it or "
         f"end it, or give another directory."
     )

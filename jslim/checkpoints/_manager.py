@@ -1,11 +1,7 @@
 """Writes checkpoints while training goes on, and keeps the newest of them."""
 
 import contextlib
-import itertools
-import logging
 import os
-import pathlib
-import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,34 +9,26 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from jslim.checkpoints import _format, _restore, _trees
+from jslim.checkpoints import _format, _places, _restore, _trees
 from jslim.checkpoints import contract as _contract
 from jslim.checkpoints._format import BrokenCheckpoint, Meta
 from jslim.checkpoints._json import copy_json
-from jslim.checkpoints._lock import DirectoryInUse, DirectoryLock
+from jslim.checkpoints._lock import DirectoryInUse
+from jslim.checkpoints._places import REHEARSAL
 from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.core import checks, reprs
 from jslim.core.text import printable
 from jslim.core.trees import PyTree, Variables, check_kept
-from jslim.host.paths import local_path
+from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.processes import raise_together, run_together
 from jslim.host.schema import Invalid
 
 if TYPE_CHECKING:
     from jslim.checkpoints._orbax import Sums, Writer
 
-_logger = logging.getLogger("jslim")
-
-_REPLACED = ".jslim-replaced"
-_DELETED = ".jslim-deleted"
-# What a killed process leaves: `.jslim-unfinished` is from before Orbax wrote in the background.
-_UNCOMMITTED = ".orbax-checkpoint-tmp"
-_LEFT_OVER = (_UNCOMMITTED, ".jslim-unfinished", _DELETED)
-_REHEARSAL = "rehearsal.jslim-unfinished"
-
 
 class CheckpointManager:
-    """Saves training states as numbered checkpoints in one directory of this machine.
+    """Saves training states as numbered checkpoints in one directory, on a disk or in a bucket.
 
     `save` copies the state to the host and returns; threads compute checksums, write files and
     delete old checkpoints. A checkpoint appears under its number complete or not at all, even if
@@ -48,14 +36,18 @@ class CheckpointManager:
     `with` statement, or call `close`: otherwise Python may exit before the last save is complete.
 
     A directory has at most one manager at a time, in this process or another; a second one is
-    refused. Readers need no manager. A killed process leaves nothing that blocks the next one.
+    refused. Readers need no manager. A killed process leaves nothing that blocks the next one; in a
+    bucket, one on another machine may have to wait for up to 45 s.
 
-    With several processes, each makes a manager of the same directory, on a disk that all can
-    write to, and all call its methods together: each writes its parts of the state. Any number of
-    processes can restore it.
+    With several processes, each makes a manager of the same directory, which all can write to, and
+    all call its methods together: each writes its parts of the state. Any number of processes can
+    restore it.
+
+    In a bucket nothing can be renamed: there a checkpoint that is replaced is deleted first, and so
+    is a broken one.
 
     Args:
-      directory: Where the checkpoints go; made if missing.
+      directory: Where the checkpoints go, a path or a URL (`gs://`, `s3://`); made if missing.
       keep: How many of the newest checkpoints to keep.
       save_interval_secs: Seconds after a save until `should_save` is true; 0 for always, None for
         never.
@@ -79,15 +71,15 @@ class CheckpointManager:
         accepted = "a number of seconds or None"
         checks.seconds("CheckpointManager", "save_interval_secs", save_interval_secs, accepted)
         checks.seconds("CheckpointManager", "keep_every_secs", keep_every_secs, accepted)
-        directory = local_path(directory, "CheckpointManager: directory")
-        self.directory = pathlib.Path(directory).absolute()
+        path = as_path(directory, "CheckpointManager: directory")
+        self.directory: AnyPath = path if is_remote(path) else path.absolute()
         self._keep = keep
         self._save_interval_secs = save_interval_secs
         self._keep_every_secs = keep_every_secs
         self._last_save = time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._running: tuple[pathlib.Path, Future[None]] | None = None
-        self._lock: DirectoryLock | None = None
+        self._running: tuple[AnyPath, Future[None]] | None = None
+        self._place: _places.Place | None = None
         self._open()
 
     def __repr__(self) -> str:
@@ -107,7 +99,7 @@ class CheckpointManager:
         error: OSError | None = None
         try:
             if jax.process_index() == 0:
-                self._take_directory()
+                self._place = _places.take(self.directory)
         except (DirectoryInUse, NotADirectoryError) as given:
             error = type(given)(f"CheckpointManager: {given}")
         except OSError as given:
@@ -120,16 +112,9 @@ class CheckpointManager:
             if (meta := _format.whole_meta(step_dir)) is not None:
                 self._saved_at[int(step_dir.name)] = meta.saved_at
 
-    def _take_directory(self) -> None:
-        if self.directory.is_file():
-            raise NotADirectoryError(f"{self.directory} is a file; give a directory to save in.")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self.directory)
-        self._clean_up()
-
     def is_lost(self) -> bool:
         """Whether the directory was deleted or renamed, so that saving fails."""
-        return self._lock is not None and self._lock.is_lost()
+        return self._place is not None and self._place.is_lost()
 
     def reopen(self) -> None:
         """Recreates a lost directory. All processes call it together.
@@ -145,20 +130,8 @@ class CheckpointManager:
     def _release(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        if self._lock is not None:
-            self._lock.release()
-
-    def _clean_up(self) -> None:
-        """Removes or completes what a killed process left half done."""
-        for path in self.directory.iterdir():
-            if path.suffix in _LEFT_OVER:
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.suffix == _REPLACED:
-                final = path.with_suffix("")
-                if final.exists():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.rename(final)
+        if self._place is not None:
+            self._place.release()
 
     def should_save(self) -> bool:
         """Whether `save_interval_secs` have passed since the last save, or since the start."""
@@ -220,9 +193,9 @@ class CheckpointManager:
         """
         self.wait()
         arrays, leaves = self._arrays_of(state)
-        rehearsal = self.directory / _REHEARSAL
+        rehearsal = self.directory / REHEARSAL
         try:
-            self._start(_REHEARSAL, arrays, Meta(0, 0.0, {}, None, leaves, {}))
+            self._start(REHEARSAL, arrays, Meta(0, 0.0, {}, None, leaves, {}))
             self.wait()
             if jax.process_count() > 1:
                 _restore.verify(rehearsal, like=state)
@@ -232,8 +205,9 @@ class CheckpointManager:
                 f"come back: {error}."
             ) from error
         finally:
-            if jax.process_index() == 0:
-                shutil.rmtree(rehearsal, ignore_errors=True)
+            if self._place is not None:
+                with contextlib.suppress(OSError):
+                    self._place.remove(rehearsal)
 
     def _arrays_of(self, state: PyTree) -> tuple[Variables, dict[str, _format.Leaf]]:
         """The arrays of a state by name, and their descriptions without sums.
@@ -288,14 +262,14 @@ class CheckpointManager:
 
         final = self.directory / name
 
-        def publish(written: pathlib.Path, sums: "Sums") -> None:
+        def publish(written: AnyPath, sums: "Sums") -> None:
             self._publish(written, meta, sums)
 
         def start() -> None:
             if self._writer is None:
                 self._writer = Writer(self.directory)
-            if jax.process_index() == 0:
-                self._make_room(final)
+            if self._place is not None:
+                self._place.make_room(final)
             self._writer.start(name, Save(arrays, publish))
 
         with self._explained(final):
@@ -304,7 +278,7 @@ class CheckpointManager:
             run_together(start)
         self._running = final, self._thread.submit(self._finish, final)
 
-    def _holds(self, final: pathlib.Path, arrays: Variables, meta: Meta) -> bool:
+    def _holds(self, final: AnyPath, arrays: Variables, meta: Meta) -> bool:
         """Whether an equal and unbroken checkpoint is there."""
         if not final.exists():
             return False
@@ -318,18 +292,7 @@ class CheckpointManager:
         ) == meta._replace(leaves=leaves)
         return is_equal and _restore.is_as_saved(final)
 
-    def _make_room(self, final: pathlib.Path) -> None:
-        """Puts aside what has the name of a new checkpoint, until that is there."""
-        if not final.exists():
-            return
-        if _restore.is_as_saved(final):
-            final.rename(final.with_suffix(_REPLACED))
-        else:
-            aside = _unused_name(final.with_suffix(".broken"))
-            final.rename(aside)
-            _logger.warning("checkpoint %s was broken; moved it to %s", final, aside.name)
-
-    def _publish(self, written: pathlib.Path, meta: Meta, sums: "Sums") -> None:
+    def _publish(self, written: AnyPath, meta: Meta, sums: "Sums") -> None:
         """Completes what was written, in the first process; then it gets its name."""
         leaves = {name: leaf._replace(sum=sums[name]) for name, leaf in meta.leaves.items()}
         files = _format.list_files(written)
@@ -339,31 +302,28 @@ class CheckpointManager:
                 _restore.read_leaves(written, meta, list(leaves))
             except BrokenCheckpoint as error:
                 raise OSError(f"what was written does not come back: {error.__cause__}") from error
+        assert self._place is not None
+        self._place.confirm()
         _format.write_meta(written, meta)
 
-    def _finish(self, final: pathlib.Path) -> None:
+    def _finish(self, final: AnyPath) -> None:
         """The part of a save after the writing, in the background."""
         assert self._writer is not None
-        replaced = final.with_suffix(_REPLACED)
+        is_saved = False
         try:
             self._writer.finish()
-        except BaseException:
-            if jax.process_index() == 0:
-                written = self.directory / f"{final.name}{_UNCOMMITTED}"
-                shutil.rmtree(written, ignore_errors=True)
-                if replaced.exists() and not final.exists():
-                    replaced.rename(final)
-            raise
+            is_saved = True
+        finally:
+            if self._place is not None:
+                self._place.settle(final, is_saved=is_saved)
         self._is_tried = True
-        if jax.process_index() != 0 or final.name == _REHEARSAL:
-            return
-        shutil.rmtree(replaced, ignore_errors=True)
-        self._saved_at.pop(int(final.name), None)
-        self._saved_at[int(final.name)] = time.time()
-        self._delete_old()
+        if self._place is not None and final.name != REHEARSAL:
+            self._saved_at.pop(int(final.name), None)
+            self._saved_at[int(final.name)] = time.time()
+            self._delete_old()
 
     @contextlib.contextmanager
-    def _explained(self, final: pathlib.Path) -> Iterator[None]:
+    def _explained(self, final: AnyPath) -> Iterator[None]:
         """Turns what goes wrong in a save into an `OSError` that says what was lost."""
         try:
             yield
@@ -371,7 +331,7 @@ class CheckpointManager:
             raise
         except Exception as error:
             what = f"checkpoint {final}"
-            if final.name == _REHEARSAL:
+            if final.name == REHEARSAL:
                 what = f"the state for {self.directory}"
             raise OSError(
                 f"{what} could not be saved: {_format.shorten(error)}; the checkpoints before it "
@@ -379,6 +339,7 @@ class CheckpointManager:
             ) from error
 
     def _delete_old(self) -> None:
+        assert self._place is not None
         kept = set(list(self._saved_at)[-self._keep :])
         if self._keep_every_secs is not None:
             last_kept = -float("inf")
@@ -388,15 +349,4 @@ class CheckpointManager:
                     last_kept = saved_at
         for step in self._saved_at.keys() - kept:
             del self._saved_at[step]
-            old = self.directory / str(step)
-            # Renamed first, so that a kill cannot leave half of it under its number.
-            gone = old.with_suffix(_DELETED)
-            with contextlib.suppress(FileNotFoundError):
-                old.rename(gone)
-                shutil.rmtree(gone)
-
-
-def _unused_name(path: pathlib.Path) -> pathlib.Path:
-    """`path`, or with a number appended if it exists."""
-    names = (path.with_suffix(f"{path.suffix}-{number}") for number in itertools.count(2))
-    return next(name for name in itertools.chain([path], names) if not name.exists())
+            self._place.remove(self.directory / str(step))

@@ -28,9 +28,11 @@ import orbax.checkpoint as ocp
 from flax import traverse_util
 from orbax.checkpoint.path import atomicity
 
+from jslim.checkpoints import _s3
 from jslim.checkpoints._format import STATE_DIRECTORY
 from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.core.trees import PyTree, Variables
+from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.processes import FailedElsewhere
 
 # A path that Orbax and TensorStore take literally: no pattern, no backslash, no bucket (`/gs/...`).
@@ -43,8 +45,16 @@ Sums = dict[str, str]
 
 
 @contextlib.contextmanager
-def plainly_named(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """An absolute path of the directory that matches `_PLAIN`: its own, or an alias."""
+def plainly_named(directory: AnyPath) -> Iterator[AnyPath]:
+    """An absolute path of the directory that matches `_PLAIN`: its own, or an alias.
+
+    URLs are taken literally as they are.
+    """
+    if is_remote(directory):
+        if os.fspath(directory).startswith("s3:"):
+            _s3.teach_orbax()
+        yield directory
+        return
     directory = directory.absolute()
     with contextlib.ExitStack() as stack:
         if _PLAIN.fullmatch(str(directory)):
@@ -101,7 +111,7 @@ class Writer:
       directory: Where they go.
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: AnyPath) -> None:
         processes = _processes(is_joint=True)
         self._open = contextlib.ExitStack()
         self._open.enter_context(_quietly())
@@ -114,7 +124,9 @@ class Writer:
             ),
             multiprocessing_options=processes,
             checkpoint_metadata_store=ocp.metadata.metadata_store(enable_write=False),
-            temporary_path_class=_Rename,
+            temporary_path_class=(
+                atomicity.CommitFileTemporaryPath if is_remote(directory) else _Rename
+            ),
         )
 
     def start(self, name: str, save: "Save") -> None:
@@ -123,8 +135,8 @@ class Writer:
         With several processes all call it together. What is written appears, whole, under its name
         at some time before `finish` returns.
         """
-        # Orbax would make a directory anew that was deleted or renamed.
-        self._directory.stat()
+        if not is_remote(self._directory):
+            self._directory.stat()  # Orbax would make a directory that was deleted or renamed
         self._orbax.save(self._directory / name, args=_SaveArgs(save))
 
     def finish(self) -> None:
@@ -166,7 +178,7 @@ class Save(NamedTuple):
     """
 
     arrays: Variables
-    publish: Callable[[pathlib.Path, Sums], None]
+    publish: Callable[[AnyPath, Sums], None]
 
 
 class _Background(ocp.future.Future):
@@ -193,7 +205,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
         self._sums: dict[str, list[int]] = {}
         self._error: Exception | None = None
 
-    async def async_save(self, directory: pathlib.Path, args: "_SaveArgs") -> list[_Background]:
+    async def async_save(self, directory: AnyPath, args: "_SaveArgs") -> list[_Background]:
         self._save, self._error = args.save, None
         state = directory / STATE_DIRECTORY
         # Orbax refuses arrays without elements; meta.json has their shapes, which are all of them.
@@ -222,13 +234,13 @@ class _Handler(ocp.AsyncCheckpointHandler):
 
         return [_Background(self._pool, write)]
 
-    def save(self, directory: pathlib.Path, args: "_SaveArgs") -> None:
+    def save(self, directory: AnyPath, args: "_SaveArgs") -> None:
         raise TypeError("this handler saves asynchronously only")
 
-    def restore(self, directory: pathlib.Path, args: object = None) -> PyTree:
+    def restore(self, directory: AnyPath, args: object = None) -> PyTree:
         raise TypeError("this handler only saves")
 
-    def finalize(self, directory: pathlib.Path) -> None:
+    def finalize(self, directory: AnyPath) -> None:
         """The part of the first process, when all have written theirs."""
         self.raise_error()
         assert self._save is not None
@@ -242,10 +254,13 @@ class _Handler(ocp.AsyncCheckpointHandler):
                 for name, parts in json.loads(note.read_text()).items():
                     sums[name] += parts
                 note.unlink()
-        if (directory / STATE_DIRECTORY).exists():
-            self._trees.finalize(directory / STATE_DIRECTORY)
+        state = directory / STATE_DIRECTORY
+        if state.exists():
+            self._trees.finalize(state)
+            if is_remote(state):  # without its mark, Orbax takes what lies on gs:// for unfinished
+                (state / atomicity.COMMIT_SUCCESS_FILE).write_text("written by jslim")
         self._save.publish(
-            pathlib.Path(directory), {name: whole_sum(parts) for name, parts in sums.items()}
+            as_path(directory, "Orbax"), {name: whole_sum(parts) for name, parts in sums.items()}
         )
 
     def raise_error(self) -> None:
@@ -292,7 +307,7 @@ def start_of(index: tuple[slice, ...]) -> tuple[int, ...]:
 
 
 def read(
-    directory: pathlib.Path, wanted: dict[str, jax.sharding.Sharding | None]
+    directory: AnyPath, wanted: dict[str, jax.sharding.Sharding | None]
 ) -> dict[str, np.ndarray | jax.Array]:
     """Reads these arrays of a state, and no others, without comparing sums.
 

@@ -1,7 +1,6 @@
 """Reading single arrays of a checkpoint by TF-Slim's names."""
 
 import os
-import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +13,7 @@ from jslim.checkpoints._restore import read_leaves
 from jslim.checkpoints._safetensors import SafetensorsReader
 from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError, did_you_mean
+from jslim.host.paths import AnyPath
 from jslim.host.readers import CheckpointReader as CheckpointReader
 from jslim.host.readers import Held
 
@@ -25,7 +25,7 @@ class JslimReader(CheckpointReader):
       leaf_names: `{name: name of the leaf}`, which is its path in the saved tree.
     """
 
-    def __init__(self, step_dir: pathlib.Path) -> None:
+    def __init__(self, step_dir: AnyPath) -> None:
         self._step_dir = step_dir
         self._meta = read_step(step_dir)
         self.leaf_names = variable_names(self._meta.leaves)

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import pathlib
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from jslim.core import reprs
 from jslim.core.errors import RestoreError
 from jslim.core.text import printable
 from jslim.core.trees import PyTree
-from jslim.host.paths import local_path
+from jslim.host.paths import AnyPath, as_path
 from jslim.host.processes import first_message, gather
 
 _logger = logging.getLogger("jslim")
@@ -88,7 +87,7 @@ def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = No
     return _restore_step(find_step(path), target, shardings)
 
 
-def _restore_step(step_dir: pathlib.Path, target: PyTree, shardings: PyTree) -> Restored:
+def _restore_step(step_dir: AnyPath, target: PyTree, shardings: PyTree) -> Restored:
     meta = _format.read_step(step_dir)
     wanted = {
         name: (leaf, _trees.describe(name, leaf))
@@ -136,9 +135,9 @@ def restore_latest(
       RestoreError: All checkpoints are broken; the newest good one holds another state; or
         TensorFlow trains in the directory.
     """
-    directory = local_path(directory, "restore_latest: directory")
+    directory = as_path(directory, "restore_latest: directory")
     broken = []
-    for step_dir in reversed(_format.step_directories(pathlib.Path(directory))):
+    for step_dir in reversed(_format.step_directories(directory)):
         try:
             restored = _restore_step(step_dir, target, shardings)
         except BrokenCheckpoint as error:
@@ -173,7 +172,7 @@ def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference
 
 
 def read_leaves(
-    step_dir: pathlib.Path, meta: Meta, names: Iterable[str], *, is_partial: bool = False
+    step_dir: AnyPath, meta: Meta, names: Iterable[str], *, is_partial: bool = False
 ) -> dict[str, np.ndarray]:
     """The whole arrays of these leaves, verified; for a random key, its data.
 
@@ -191,7 +190,7 @@ def read_leaves(
 
 
 def _read_verified(
-    step_dir: pathlib.Path, meta: Meta, parts: _Parts, *, is_partial: bool = False
+    step_dir: AnyPath, meta: Meta, parts: _Parts, *, is_partial: bool = False
 ) -> _Arrays:
     """`read_leaves` into shardings over several processes: each reads what its devices hold.
 
@@ -217,7 +216,7 @@ def _read_verified(
     return found
 
 
-def _read(directory: pathlib.Path, meta: Meta, parts: _Parts) -> _Arrays:
+def _read(directory: AnyPath, meta: Meta, parts: _Parts) -> _Arrays:
     """Reads leaves, and compares those that are read as a whole with their sums."""
     from jslim.checkpoints import _orbax
 
@@ -293,7 +292,7 @@ def _compare_parts(meta: Meta, arrays: _Arrays) -> str:
     return ""
 
 
-def is_as_saved(step_dir: pathlib.Path) -> bool:
+def is_as_saved(step_dir: AnyPath) -> bool:
     """Whether a step is bit for bit as it was saved; reads all of it."""
     try:
         meta = _format.read_meta(step_dir)
@@ -319,7 +318,7 @@ def _in_groups(leaves: Iterable[Leaf]) -> list[list[str]]:
     return groups
 
 
-def verify(step_dir: pathlib.Path, like: PyTree) -> None:
+def verify(step_dir: AnyPath, like: PyTree) -> None:
     """Reads a step into the shardings of a state, all processes together, and drops it.
 
     Raises:

@@ -1,12 +1,12 @@
 """The steps in a directory, whole or broken, for lists of them."""
 
 import os
-import pathlib
 from typing import NamedTuple
 
 from jslim.checkpoints import _format
 from jslim.checkpoints.contract import Values
 from jslim.core.errors import RestoreError
+from jslim.host.paths import AnyPath
 
 
 class StepInfo(NamedTuple):
@@ -38,7 +38,7 @@ def list_steps(directory: str | os.PathLike[str]) -> list[StepInfo]:
     return [_info(path) for path in _format.step_directories(_format.directory_of(directory))]
 
 
-def _info(path: pathlib.Path) -> StepInfo:
+def _info(path: AnyPath) -> StepInfo:
     try:
         meta = _format.read_meta(path)
     except RestoreError as error:

@@ -126,12 +126,15 @@ class StorePath(_PosixPath):
     _backend = _Objects()
 
     def glob(self, pattern: str) -> Iterator["StorePath"]:  # type: ignore[override]
-        """The entries whose names match; the path itself is no pattern."""
-        if "/" in pattern or "**" in pattern:
-            raise NotImplementedError(f"{pattern!r} goes over several folders of {self}")
+        """What matches, folder by folder; the path itself is no pattern."""
+        first, _, rest = pattern.partition("/")
+        if "**" in first:
+            raise NotImplementedError(f"{pattern!r} goes over all folders of {self}")
+        if not self.is_dir():
+            return
         for path in self.iterdir():
-            if fnmatch.fnmatchcase(path.name, pattern):
-                yield path
+            if fnmatch.fnmatchcase(path.name, first):
+                yield from path.glob(rest) if rest else [path]
 
     def is_file(self) -> bool:
         return _kind(os.fspath(self)) == "file"
@@ -206,6 +209,29 @@ def create(url: str, content: bytes) -> bool:
             return False
         raise
     return True
+
+
+def remove(url: str) -> None:
+    """Deletes an object.
+
+    Raises:
+      FileNotFoundError: There is none.
+      OSError: The store cannot be asked.
+    """
+    with asking(url):
+        file_system(url.partition("://")[0]).rm_file(url)
+
+
+def sizes(url: str) -> dict[str, int]:
+    """The sizes in bytes of all objects below a folder, by their names in it."""
+    with asking(url):
+        found = file_system(url.partition("://")[0]).find(url, detail=True)
+    own = url.partition("://")[2].rstrip("/") + "/"
+    return {
+        name.removeprefix(own): int(held["size"])
+        for name, held in found.items()
+        if held["type"] == "file" and not name.endswith("/")
+    }
 
 
 def upload(local: str | os.PathLike[str], url: str) -> None:
