@@ -36,7 +36,7 @@ from jslim.data.orientation import UnappliedOrientations
 from jslim.host import display
 from jslim.host.files import ZIP_ERRORS, UnfinishedFile, open_regular, read_member
 from jslim.host.limits import TEXT_BYTES
-from jslim.host.paths import format_of, local_path
+from jslim.host.paths import format_of, path_string
 from jslim.host.paths import output_file as output_path
 from jslim.host.schema import Invalid, parse_json
 
@@ -317,7 +317,7 @@ def load_inference_graph(path: str | os.PathLike[str]) -> ExportedClassifier:
       RestoreError: It is no such file, or is damaged; a newer JAX wrote it.
       ImportError: The package flatbuffers is not installed.
     """
-    path = local_path(path, "load_inference_graph: path")
+    path = path_string(path, "load_inference_graph: path")
     jax_export = _jax_export()
     try:
         contract, stored = _read_archive(path)

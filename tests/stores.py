@@ -28,6 +28,7 @@ def _environment(scheme: str, address: str) -> dict[str, str]:
         return common | {
             "STORAGE_EMULATOR_HOST": address,
             "TENSORSTORE_GCS_HTTP_URL": address,
+            "CLOUD_STORAGE_EMULATOR_ENDPOINT": address,  # of ArrayRecord's reader
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it asks for the kind of bucket by gRPC
         }
     return common | {

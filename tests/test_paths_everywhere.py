@@ -82,11 +82,14 @@ TAKE_PATHS = {
 }
 
 
+ENDS = {"save_safetensors": ".safetensors", "ArrayRecordWriter": ".array_record"}
+
+
 @pytest.mark.parametrize("call", TAKE_PATHS.values(), ids=TAKE_PATHS)
 def test_what_is_no_path_is_refused_and_nothing_is_written(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path, message in (
-        ("gs://bucket/x.zip", "must be a path on this machine, got the URL 'gs://bucket/x.zip'; "),
+        ("http://host/x.zip", "must be a (path|directory) on this machine.*, got the URL 'http:/"),
         ("", "is empty; give a path"),
         ("a\0b", "must be a path, without a zero byte"),
         ("~nobody-here/x.zip", "'~nobody-here' is no home directory"),
@@ -94,6 +97,25 @@ def test_what_is_no_path_is_refused_and_nothing_is_written(call, tmp_path, monke
         with pytest.raises(ValueError, match=message):
             call(path)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", TAKE_PATHS)
+def test_a_url_is_a_place_in_a_store_and_never_a_folder_here(name, tmp_path, monkeypatch, store):
+    monkeypatch.chdir(tmp_path)
+    url = store(f"new/x{ENDS.get(name, '.zip')}")
+    try:
+        opened = TAKE_PATHS[name](url)
+        for close in ("discard", "close"):
+            getattr(opened, close, lambda: None)()
+        if name == "ArrayRecordWriter":
+            opened.__exit__(KeyError)
+    except (ValueError, OSError, TypeError, AttributeError, ImportError) as error:  # nothing there
+        assert "on this machine" not in str(error)  # noqa: PT017
+        assert "gs:/b" not in str(error).replace("gs://b", "")  # noqa: PT017
+        assert "s3:/b" not in str(error).replace("s3://b", "")  # noqa: PT017
+    assert os.listdir(tmp_path) == []
+    assert not os.path.exists("/gs")
+    assert not os.path.exists("/s3")
 
 
 def test_a_home_directory_is_one_everywhere(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from jslim.checkpoints import _format
 from jslim.checkpoints._format import BrokenCheckpoint, is_whole, step_directories
 from jslim.checkpoints._safetensors import SUFFIX
 from jslim.core.errors import RestoreError
-from jslim.host.paths import AnyPath, as_path, is_remote
+from jslim.host.paths import AnyPath, as_path
 
 Path = str | os.PathLike[str]
 
@@ -49,7 +49,7 @@ def locate(path: Path) -> Location | None:
                 return Location("jslim", step_dir)
     except OSError as error:
         raise RestoreError(f"{path} cannot be read: {error.strerror}") from error
-    prefix = None if is_remote(path) else tf_checkpoint.find_checkpoint(path)
+    prefix = tf_checkpoint.find_checkpoint(path)
     if prefix is not None:
         return Location("tensorflow", as_path(prefix, "the path of a checkpoint"))
     if steps:
@@ -140,7 +140,7 @@ def all_checkpoints(directory: Path) -> list[str]:
     """
     directory = _format.directory_of(directory)
     whole = [str(path) for path in step_directories(directory) if is_whole(path)]
-    if whole or is_remote(directory):
+    if whole:
         return whole
     return tf_checkpoint.all_checkpoints(directory)
 
@@ -153,8 +153,7 @@ def step_to_resume(directory: Path) -> str | None:
     """
     directory = _format.directory_of(directory)
     steps = step_directories(directory)
-    is_ours = steps or is_remote(directory)
-    theirs = None if is_ours else tf_checkpoint.latest_checkpoint(directory)
+    theirs = None if steps else tf_checkpoint.latest_checkpoint(directory)
     if theirs is not None:
         raise RestoreError(
             f"{directory} is the directory of a training of TensorFlow, at {theirs}, which jslim "

@@ -21,7 +21,7 @@ from jslim.core.text import quoted, some_of
 from jslim.data import Example, ImageDataset
 from jslim.data.dataset_factory import DATASETS
 from jslim.data.subset import View
-from jslim.host.paths import local_path
+from jslim.host.paths import path_string
 from jslim.learning import data_mesh
 from jslim.nets import nets_factory
 from jslim.preprocessing import preprocessing_factory
@@ -74,7 +74,7 @@ class DatasetConfig(Config):
     )
     dataset_split_name: str = "train"
     dataset_dir: str | None = flag(
-        None, path=local_path, on_resume="may_change", differs="not for `digits`"
+        None, path=path_string, on_resume="may_change", differs="not for `digits`"
     )
     apply_exif_orientation: bool = False
     labels_offset: int = 0

@@ -9,7 +9,7 @@ from jslim.cli.flags import ComputingConfig, UsageError, flag
 from jslim.cli.run import run
 from jslim.core.seeds import MAX_SEED
 from jslim.data.convert import FILE_FORMATS, SOURCES, convert_dataset
-from jslim.host.paths import local_path, output_directory
+from jslim.host.paths import output_directory, path_string
 
 logger = logging.getLogger("jslim")
 
@@ -38,7 +38,7 @@ class ConvertConfig(ComputingConfig):
         "{program} --dataset_name=mnist --dataset_dir=downloads --output_dir=records",
     )
 
-    dataset_dir: str | None = flag(None, path=local_path)
+    dataset_dir: str | None = flag(None, path=path_string)
     dataset_name: str = flag("folder", choices=SOURCES)
     file_format: str = flag("tfrecord", choices=FILE_FORMATS)
     output_dir: str | None = flag(None, path=output_directory)

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from jslim import learning
 from jslim.cli.flags import Config, flag
 from jslim.cli.reports import PICTURE
 from jslim.data import DeviceBatchIterator
+from jslim.host.files import UnfinishedFile
 from jslim.host.paths import output_file
 from jslim.learning import LearningRateTest, TrainOp
 from jslim.learning.loop import InitFn
@@ -132,5 +132,5 @@ def save_plot(path: str, found: LearningRateTest) -> None:
     middle = _LEFT + (_WIDTH - _LEFT - _RIGHT) / 2
     draw.text((middle, _HEIGHT - 8), "learning rate", "black", anchor="mb", font_size=14)
     draw.text((_LEFT, 8), "loss", "black", font_size=14)
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    with UnfinishedFile(path) as unfinished:
+        image.save(unfinished.path, "PNG")

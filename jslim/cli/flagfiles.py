@@ -79,11 +79,11 @@ def _lines(path: str) -> list[str]:
     """The flags in a file, without empty lines and comments."""
     from jslim.host.files import read_regular  # their checks import JAX
     from jslim.host.limits import TEXT_BYTES
-    from jslim.host.paths import local_path
+    from jslim.host.paths import path_string
 
     try:
-        path = local_path(path, "--flagfile")
-    except ValueError as error:
+        path = path_string(path, "--flagfile")
+    except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from None
     try:
         text = read_regular(path, TEXT_BYTES).decode("utf-8-sig")

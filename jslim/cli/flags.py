@@ -306,7 +306,7 @@ def _path_check(check: Callable[[str, str], object]) -> Callable[[str | None], b
         try:
             if path is not None:
                 check(path, "it")
-        except ValueError as error:
+        except (ValueError, ImportError, OSError) as error:
             raise flags.ValidationError(str(error)) from error
         return True
 
@@ -325,12 +325,15 @@ class _Alone(flags.ArgumentParser[str]):
 
 
 class _Path(flags.ArgumentParser[str]):
-    """Parses a path by `local_path`."""
+    """Parses a path by `path_string`."""
 
     def parse(self, argument: str) -> str:
-        from jslim.host.paths import local_path  # whose checks import JAX
+        from jslim.host.paths import path_string  # whose checks import JAX
 
-        return local_path(argument, "it")
+        try:
+            return path_string(argument, "it")
+        except ImportError as error:
+            raise ValueError(str(error)) from error
 
 
 class _Number(flags.FloatParser):

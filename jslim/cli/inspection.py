@@ -1,7 +1,6 @@
 """`jslim inspect`: what a checkpoint of any format holds."""
 
 import math
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,6 +24,7 @@ from jslim.cli.listing import (
 )
 from jslim.cli.run import run
 from jslim.core.text import printable, some_of
+from jslim.host.paths import AnyPath, as_path
 
 _MOST_BYTES = 1 << 30  # of arrays that are verified together
 _MOST_NAMES = 5  # of classes
@@ -83,7 +83,7 @@ def inspect(config: InspectConfig) -> None:
 
 def _about(reader: CheckpointReader) -> dict[str, Any]:
     """All that is shown, for JSON."""
-    path = pathlib.Path(reader.path)
+    path = as_path(reader.path, "checkpoint")
     found: dict[str, Any] = {"path": reader.path, "kind": _kind(reader), "step": reader.step}
     steps = checkpoints.list_steps(path.parent) if found["kind"] == "jslim" else []
     found["steps"] = [
@@ -106,7 +106,7 @@ def _kind(reader: CheckpointReader) -> str:
     return "safetensors" if reader.path.lower().endswith(_SAFETENSORS) else "jslim"
 
 
-def _config(path: pathlib.Path) -> dict[str, Any] | None:
+def _config(path: AnyPath) -> dict[str, Any] | None:
     """The flags of the run that has this checkpoint, or the best one in a directory of its own."""
     directory = path.parent.parent if path.parent.name == "best" else path.parent
     try:

@@ -7,7 +7,7 @@ from jslim import weights
 from jslim.cli.flags import ComputingConfig, UsageError, flag
 from jslim.cli.network_files import with_network
 from jslim.data.labels import read_class_names
-from jslim.host.paths import local_path
+from jslim.host.paths import path_string
 from jslim.nets.nets_factory import list_networks
 
 
@@ -26,7 +26,7 @@ class CheckpointConfig(ComputingConfig):
         checkpoint of jslim has them.
     """
 
-    checkpoint_path: str = flag("/tmp/tfmodel/", path=local_path)
+    checkpoint_path: str = flag("/tmp/tfmodel/", path=path_string)
     weights: str | None = None
     model_name: str | None = flag(
         None,
@@ -51,7 +51,7 @@ class LoadConfig(CheckpointConfig):
     """
 
     preprocessing_name: str | None = None
-    labels_file: str | None = flag(None, path=local_path)
+    labels_file: str | None = flag(None, path=path_string)
     image_size: int | None = flag(None, least=1)
     apply_exif_orientation: bool | None = None
 

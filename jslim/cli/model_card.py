@@ -6,7 +6,6 @@ The card depends on the checkpoint and the files of its run alone, not on the ti
 import json
 import logging
 import os
-import pathlib
 import re
 import shlex
 from collections.abc import Mapping
@@ -22,8 +21,9 @@ from jslim.cli.flags import Config
 from jslim.cli.run_config import RunConfig
 from jslim.cli.validation import EVALUATIONS, read_evaluations
 from jslim.core.text import printable, some_of
-from jslim.host.files import read_regular, write_text
+from jslim.host.files import exists, is_directory, read_regular, write_text
 from jslim.host.limits import TEXT_BYTES
+from jslim.host.paths import as_path
 from jslim.summaries import Row
 
 logger = logging.getLogger("jslim")
@@ -73,11 +73,11 @@ class Run:
 
 def find_run(checkpoint: str) -> Run:
     """The run that a checkpoint is of, by the files around it, if it is one of jslim."""
-    directory = pathlib.Path(checkpoint).parent
+    directory = as_path(checkpoint, "checkpoint").parent
     if directory.name == "best":
         directory = directory.parent
     config, evaluations, best_step = None, list[Row](), None
-    if not os.path.isdir(checkpoint):
+    if not is_directory(checkpoint):
         return Run(None, {}, None)
     try:
         config = run_config.read(directory)
@@ -99,10 +99,10 @@ def write_model_card(classifier: prediction.Classifier, output_file: str) -> str
     Returns:
       The path of the card; None if there is another file of that name.
     """
-    path = pathlib.Path(output_file).parent / FILE
+    path = as_path(output_file, "output_file").parent / FILE
     card = model_card(classifier, os.path.basename(output_file), find_run(classifier.path))
     before, after = "", _TO_FILL_IN
-    if path.exists():
+    if exists(path):
         try:
             held = read_regular(path, TEXT_BYTES).decode()
         except UnicodeDecodeError:  # it is none of ours

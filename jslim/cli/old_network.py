@@ -14,7 +14,7 @@ from jslim.cli.run import run
 from jslim.compat.networks import network_of
 from jslim.core.model import Model
 from jslim.core.selection import get_variables
-from jslim.host.paths import local_path
+from jslim.host.paths import path_string
 from jslim.layer_table import summary_table
 
 
@@ -40,7 +40,7 @@ class RunConfig(ComputingConfig):
     shape: str = "1,224,224,3"
     keywords: str = "{}"
     arg_scope: str | None = None
-    checkpoint_path: str | None = flag(None, path=local_path)
+    checkpoint_path: str | None = flag(None, path=path_string)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from jslim.data import FolderDataset, ImageDataset
 from jslim.data.folder import split_names
 from jslim.data.subset import whole_of
 from jslim.host import display
+from jslim.host.files import is_directory
 from jslim.host.paths import as_typed
 from jslim.learning import TrainOp
 
@@ -166,7 +167,7 @@ def next_commands(config: "TrainConfig", dataset: ImageDataset) -> list[list[str
     images = "IMAGE.png"
     if config.dataset_dir is not None:
         of_data.append(f"--dataset_dir={config.dataset_dir}")
-        if isinstance(whole, FolderDataset) and os.path.isdir(config.dataset_dir):
+        if isinstance(whole, FolderDataset) and is_directory(config.dataset_dir):
             images = config.dataset_dir
     if "eval_split_name" in config.given | config.given_before:
         of_data.append(f"--dataset_split_name={config.eval_split_name}")

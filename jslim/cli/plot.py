@@ -4,7 +4,6 @@ import fnmatch
 import logging
 import math
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +14,9 @@ from jslim.cli.reports import PICTURE
 from jslim.cli.run import run
 from jslim.core.errors import did_you_mean
 from jslim.core.text import printable, some_of
+from jslim.host.files import UnfinishedFile
 from jslim.host.packages import needed
-from jslim.host.paths import output_file
+from jslim.host.paths import AnyPath, as_path, format_of, is_remote, output_file
 from jslim.summaries import Scalars, read_rows, read_scalars
 
 logger = logging.getLogger("jslim")
@@ -70,7 +70,7 @@ def plot(config: PlotConfig) -> None:
     curves: Curves = {}
     names = _names(config.arguments)
     for path, name in zip(config.arguments, names, strict=True):
-        add_curves(curves, pathlib.Path(path), name)
+        add_curves(curves, as_path(path, "jslim plot: RUN"), name)
     chosen = _chosen(config, curves)
     draw(config.output, {tag: curves[tag] for tag in chosen})
     logger.info(
@@ -80,12 +80,12 @@ def plot(config: PlotConfig) -> None:
 
 def _names(paths: Sequence[str]) -> list[str]:
     """What tells the directories apart."""
-    whole = [os.path.abspath(path) for path in paths]
+    whole = [os.path.abspath(f"/{path}" if is_remote(path) else path) for path in paths]
     above = os.path.commonpath([os.path.dirname(path) for path in whole])
     return [os.path.relpath(path, above) for path in whole]
 
 
-def add_curves(curves: Curves, path: pathlib.Path, name: str) -> None:
+def add_curves(curves: Curves, path: AnyPath, name: str) -> None:
     """Adds the curves of one run: training, and evaluation in a directory within."""
     if not path.is_dir():
         raise UsageError(f"there is no run at {str(path)!r}")
@@ -101,7 +101,7 @@ def add_curves(curves: Curves, path: pathlib.Path, name: str) -> None:
             curves.setdefault(tag, {})[label] = sorted(values)
 
 
-def _by_tag(path: pathlib.Path) -> Scalars:
+def _by_tag(path: AnyPath) -> Scalars:
     """The numbers in a file of JSON lines by their names; none where there is no file."""
     found: dict[str, dict[int, float]] = {}
     if path.exists():
@@ -176,5 +176,5 @@ def draw(path: str, curves: Mapping[str, Mapping[str, Sequence[tuple[int, float]
             ncols=columns,
             fontsize=8,
         )
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with UnfinishedFile(path) as unfinished:
+        figure.savefig(unfinished.path, dpi=120, format=format_of(path, "path", PICTURE)[1:])

@@ -1,12 +1,12 @@
 """A sheet of the images that the network sees, to look at before training."""
 
 import math
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from jslim.core.text import printable
+from jslim.host.files import UnfinishedFile
 
 _SIDE = 160  # pixels of an image on the sheet
 _TEXT = 16
@@ -56,5 +56,5 @@ def save_contact_sheet(path: str, images: np.ndarray, captions: Sequence[str]) -
         for number, line in enumerate(caption.split("\n")):
             at = (left, top + _SIDE + number * _TEXT)
             draw.text(at, printable(line)[:24], "black", font_size=12)
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, "PNG")
+    with UnfinishedFile(path) as unfinished:
+        sheet.save(unfinished.path, "PNG")

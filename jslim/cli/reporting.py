@@ -10,8 +10,9 @@ import jax
 from jslim.cli.flags import Config, UsageError, flag, flags_of, scopes_of, value_of
 from jslim.core.errors import did_you_mean
 from jslim.core.text import json_line
-from jslim.host.files import write_text
+from jslim.host.files import make_directory, write_text
 from jslim.host.packages import needed
+from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.schema import Invalid, conform, read_json
 from jslim.summaries import MlflowWriter, MultiWriter, NullWriter, WandbWriter
 from jslim.summaries._services import ServiceWriter
@@ -75,7 +76,7 @@ class Reports(MultiWriter):
         Raises:
           UsageError: A service refuses it.
         """
-        path = pathlib.Path(self._directory or ".").expanduser().resolve()
+        path = as_path(self._directory or ".", "the directory of a run").resolve()
         ids = _read_ids(path / _IDS) if goes_on else {}
         for name in self.names:
             service = _SERVICES[name](path, self._config, ids.get(name))
@@ -83,7 +84,7 @@ class Reports(MultiWriter):
             self._services.append(writer)
         self._writers = tuple(self._services)
         if self.names and self._directory is not None:
-            path.mkdir(parents=True, exist_ok=True)
+            make_directory(path)
             write_text(path / _IDS, json_line(ids, "utf-8"))
 
     def prefixed(self, prefix: str) -> list[NullWriter]:
@@ -127,13 +128,17 @@ def _flags(config: Config) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _wandb(
-    path: pathlib.Path, config: Config, run_id: str | None
+    path: AnyPath, config: Config, run_id: str | None
 ) -> Iterator[tuple[str, ServiceWriter]]:
     import wandb
 
-    path.mkdir(parents=True, exist_ok=True)
+    folder = None if is_remote(path) else path  # else it keeps its files where it is used to
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        run = wandb.init(dir=path, name=path.name, id=run_id, resume="allow", config=_flags(config))
+        run = wandb.init(
+            dir=folder, name=path.name, id=run_id, resume="allow", config=_flags(config)
+        )
     except wandb.errors.Error as error:
         raise UsageError(
             f"--report_to=wandb: {error}; log in with wandb login, or set WANDB_MODE=offline"
@@ -148,7 +153,7 @@ def _wandb(
 
 @contextlib.contextmanager
 def _mlflow(
-    path: pathlib.Path, config: Config, run_id: str | None
+    path: AnyPath, config: Config, run_id: str | None
 ) -> Iterator[tuple[str, ServiceWriter]]:
     import mlflow
 

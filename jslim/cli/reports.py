@@ -1,7 +1,7 @@
 """Reports of `eval.py` beside its metrics: classes, the confusion matrix, predictions."""
 
+import contextlib
 import csv
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from jslim import metrics
 from jslim.core.text import json_line, printable, unique_names
-from jslim.host.paths import format_of
+from jslim.host.files import UnfinishedFile
+from jslim.host.paths import as_path, format_of, is_remote
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -127,8 +128,8 @@ def save_matrix_image(path: str, matrix: np.ndarray, class_names: list[str]) -> 
             ImageDraw.Draw(upright).text((4, 0), name, "black", font_size=font_size)
             turned = upright.rotate(90, expand=True)
             image.paste(turned, (middle - turned.width // 2, margin - turned.height))
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _with_titles(image, margin).save(path, "PNG")
+    with UnfinishedFile(path) as unfinished:
+        _with_titles(image, margin).save(unfinished.path, "PNG")
 
 
 def _with_titles(image: "Image.Image", margin: int) -> "Image.Image":
@@ -183,11 +184,21 @@ def write_predictions(
         write_rows(file, rows(), as_json)
 
 
-def open_table(path: str) -> TextIO:
-    """Opens a text file for `write_rows`, in a folder that is made if it is missing."""
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    # Names that are not UTF-8 have escapes in place of their bytes.
-    return open(path, "w", newline="", encoding="utf-8", errors="backslashreplace")
+@contextlib.contextmanager
+def open_table(path: str) -> Iterator[TextIO]:
+    """Opens a text file for `write_rows`, in a folder that is made if it is missing.
+
+    One on this machine grows; one in an object store is there when the body has ended.
+    """
+    with contextlib.ExitStack() as stack:
+        place = as_path(path, "the table")
+        if is_remote(path):
+            place = stack.enter_context(UnfinishedFile(path)).path
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        # Names that are not UTF-8 have escapes in place of their bytes.
+        with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
 
 
 def write_rows(file: TextIO, rows: Iterable[Mapping[str, object]], as_json: bool) -> None:

@@ -15,7 +15,6 @@ import datetime
 import importlib.metadata
 import json
 import os
-import pathlib
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from jslim import checkpoints
 from jslim.cli.flags import Config, Flag, UsageError, flags_of, not_a_flag, value_of
 from jslim.cli.listing import shown
 from jslim.core.errors import did_you_mean
-from jslim.host.files import write_text
+from jslim.host.files import is_directory, write_text
+from jslim.host.paths import absolute, as_path
 from jslim.host.schema import Invalid, conform, read_json
 
 FILE = "config.json"
@@ -68,8 +68,8 @@ def read(path: str | os.PathLike[str]) -> RunConfig | None:
     Raises:
       UsageError: It is another file, or damaged.
     """
-    path = pathlib.Path(path)
-    if path.is_dir():
+    path = as_path(path, "the directory of a run")
+    if is_directory(path):
         path = path / FILE
     try:
         found: RunConfig = conform(read_json(path), RunConfig)
@@ -183,7 +183,7 @@ def _kept(kind: type[Config]) -> Iterator[Flag]:
 def _value(config: Config, one: Flag) -> Any:
     """The value of a flag; a path means the same from another working directory."""
     value = value_of(config, one)
-    return os.path.abspath(value) if "path" in one.rules and value is not None else value
+    return absolute(value) if "path" in one.rules and value is not None else value
 
 
 def _differences(config: RememberedConfig) -> Iterator[tuple[Flag, Any, Any]]:
@@ -252,7 +252,9 @@ def write(config: RememberedConfig, train_dir: str, step: int) -> None:
     content = RunConfig(
         FORMAT, kept, sorted(given), [*starts[:1], *starts[1:][2 - _MOST_STARTS :], start]
     )
-    write_text(pathlib.Path(train_dir) / FILE, json.dumps(content._asdict(), indent=1) + "\n")
+    write_text(
+        as_path(train_dir, "train_dir") / FILE, json.dumps(content._asdict(), indent=1) + "\n"
+    )
 
 
 def _versions() -> Mapping[str, str]:

@@ -15,6 +15,8 @@ from jslim.cli.listing import ListConfig, clock, show
 from jslim.cli.run import run
 from jslim.cli.validation import read_evaluations
 from jslim.core.errors import DataError
+from jslim.host.files import is_directory, names_in
+from jslim.host.paths import AnyPath, as_path
 from jslim.summaries import read_rows
 
 logger = logging.getLogger("jslim")
@@ -66,7 +68,7 @@ def runs(config: RunsConfig) -> None:
     if config.metric is not None:
         scoring.find(config.metric, "--metric")
     roots = config.arguments or (".",)
-    found = [path for root in roots for path in find_runs(pathlib.Path(root))]
+    found = [path for root in roots for path in find_runs(as_path(root, "jslim runs: DIR"))]
     if not found:
         raise UsageError(f"there is no run in {', '.join(roots)}; give the folder that holds some")
     rows = [_row(path, config.metric) for path in found]
@@ -83,21 +85,23 @@ def runs(config: RunsConfig) -> None:
     show(config, rows, cells, right=["step", "loss"])
 
 
-def find_runs(root: pathlib.Path) -> Iterator[pathlib.Path]:
+def find_runs(root: AnyPath, depth: int = 0) -> Iterator[AnyPath]:
     """The directories in a folder, itself included, that hold steps of jslim; sorted."""
-    if not root.is_dir():
+    if depth == 0 and not is_directory(root):
         raise UsageError(f"there is no folder {str(root)!r}")
-    for where, folders, _ in os.walk(root):
-        path = pathlib.Path(where)
-        is_run = bool(checkpoints.list_steps(path))
-        depth = len(path.relative_to(root).parts)
-        # What a run has within is its own: steps, the best one, events.
-        folders[:] = [] if is_run or depth == _DEEPEST else sorted(folders)
-        if is_run:
-            yield path
+    if checkpoints.list_steps(root):
+        yield root  # what it has within is its own: steps, the best one, events
+    elif depth < _DEEPEST:
+        try:
+            names = names_in(root)
+        except OSError:
+            return  # nobody may read it
+        for name in sorted(name for name, is_folder in names.items() if is_folder):
+            if not os.path.islink(root / name):
+                yield from find_runs(root / name, depth + 1)
 
 
-def _row(path: pathlib.Path, metric: str | None) -> RunRow:
+def _row(path: AnyPath, metric: str | None) -> RunRow:
     steps = [step for step in checkpoints.list_steps(path) if not step.problem]
     newest = steps[-1] if steps else None
     contract = newest.contract if newest else {}
@@ -126,7 +130,7 @@ def _row(path: pathlib.Path, metric: str | None) -> RunRow:
     }
 
 
-def _newest_loss(path: pathlib.Path) -> float | None:
+def _newest_loss(path: AnyPath) -> float | None:
     """The loss of the newest log line; None without one, as of runs of earlier versions."""
     loss = None
     try:
@@ -139,7 +143,7 @@ def _newest_loss(path: pathlib.Path) -> float | None:
     return loss
 
 
-def _best(path: pathlib.Path, metric: str) -> tuple[int | None, float | None]:
+def _best(path: AnyPath, metric: str) -> tuple[int | None, float | None]:
     """The step of the best evaluation while training, and its value; None without any."""
     try:
         less_is_better = scoring.find(metric)[0].less_is_better

@@ -1,7 +1,6 @@
 """The start of training: the run's own checkpoint, weights of another one, or initial values."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +11,8 @@ from jslim.cli.classifier import Contract
 from jslim.cli.flags import UsageError, flag, scopes_of
 from jslim.core.selection import get_variables_to_restore, match
 from jslim.core.text import as_text, name_differences, printable
-from jslim.host.paths import local_path, output_directory
+from jslim.host.files import exists
+from jslim.host.paths import absolute, output_directory, path_string
 from jslim.learning import TrainState
 from jslim.nets.nets_factory import Network, get_network
 
@@ -45,12 +45,12 @@ class StartConfig(run_config.RememberedConfig):
     """
 
     train_dir: str = flag("/tmp/tfmodel/", path=output_directory, on_resume="not_kept")
-    config: str | None = flag(None, path=local_path, on_resume="not_kept")
+    config: str | None = flag(None, path=path_string, on_resume="not_kept")
     start_from: str = flag(
         "auto", choices=("auto", "resume", "checkpoint", "scratch"), on_resume="not_kept"
     )
     data_changed: bool = flag(False, on_resume="not_kept")
-    checkpoint_path: str | None = flag(None, path=local_path)
+    checkpoint_path: str | None = flag(None, path=path_string)
     checkpoint_exclude_scopes: str | None = flag(None, goes_with="checkpoint_path")
     trainable_scopes: str | None = None
     freeze_batch_norm: bool = flag(False, goes_with="trainable_scopes")
@@ -94,8 +94,8 @@ def find_start(config: StartConfig, of_optimizer: Mapping[str, str], model_name:
     given = None
     if path := config.checkpoint_path:
         is_name = path == weights.PRETRAINED or weights.find(path) is not None
-        is_path = os.path.exists(path) or not is_name
-        given = as_text(os.path.abspath(path) if is_path else path)
+        is_path = not is_name or exists(path)
+        given = as_text(absolute(path) if is_path else path)
     elif config.start_from == "checkpoint":
         raise UsageError("--start_from=checkpoint goes with --checkpoint_path, which is not given")
     resumed_from = checkpoints.step_to_resume(config.train_dir)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import pathlib
 from dataclasses import dataclass
 
 import jax
@@ -18,6 +17,7 @@ from jslim.core.errors import DataError
 from jslim.core.trees import Variables
 from jslim.data import ImageDataset
 from jslim.host.files import write_text
+from jslim.host.paths import AnyPath, as_path
 from jslim.host.processes import any_of
 from jslim.learning import Every, TrainState
 from jslim.summaries import NullWriter, Row, SummaryWriter, read_rows
@@ -59,7 +59,7 @@ class ValidatedConfig(ValidationConfig, StartConfig, ClassifierConfig):
     """What evaluating while training needs."""
 
 
-def read_evaluations(path: pathlib.Path) -> list[Row]:
+def read_evaluations(path: AnyPath) -> list[Row]:
     """The lines of `evaluations.jsonl`: the step, and metrics by name.
 
     Other lines, such as one that was cut, are left out with a warning.
@@ -120,7 +120,7 @@ class Validation:
         metric_map[best] = scoring.make_metric(best, num_classes, "--best_metric")
         self._sign = -1.0 if scoring.find(best)[0].less_is_better else 1.0
         self._contract = contract
-        directory = pathlib.Path(config.train_dir)
+        directory = as_path(config.train_dir, "train_dir")
         self._log = directory / EVALUATIONS
         self._kept, self._events = directory / "best", directory / "eval"
         self._batches = classifier.host_batches(dataset, contract, config, is_training=False)

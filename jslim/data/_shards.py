@@ -4,7 +4,6 @@ import fnmatch
 import itertools
 import json
 import os
-import pathlib
 import re
 from collections.abc import Sequence
 
@@ -122,7 +121,7 @@ def _refuse_doubled(folder: str, names: Sequence[str]) -> None:
     )
 
 
-def read_plan(path: pathlib.Path) -> dict[str, object] | None:
+def read_plan(path: str | os.PathLike[str]) -> dict[str, object] | None:
     """The note of `jslim-convert` beside the files of a split; None where there is none."""
     try:
         plan = json.loads(read_regular(path, TEXT_BYTES))
@@ -139,7 +138,7 @@ def check_count(paths: Sequence[str], num_records: int) -> None:
     """
     places = {path: _base_and_shard(os.path.basename(path))[0] for path in paths}
     notes = [os.path.join(os.path.dirname(path), f"{base}.json") for path, base in places.items()]
-    plans = {note: read_plan(pathlib.Path(note)) for note in dict.fromkeys(notes)}
+    plans = {note: read_plan(note) for note in dict.fromkeys(notes)}
     said = [plan for plan in plans.values() if plan]
     if not said or len(said) < len(plans):
         return  # some files have no note

@@ -6,7 +6,6 @@ Sources of the formats: http://yann.lecun.com/exdb/mnist and https://www.cs.toro
 import contextlib
 import math
 import os
-import pathlib
 import re
 import zlib
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from jslim.data._compressed import decompressed
 from jslim.data._errors import reading
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import ArrayDataset
-from jslim.host.files import check_member, open_regular
+from jslim.host.files import check_member, exists, open_regular
 from jslim.host.limits import check_unpacked
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import AnyPath, Path, is_remote, path_string
 
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -36,7 +35,7 @@ _CIFAR10_FILES = {
 _CIFAR_RECORD = 1 + 3 * 32 * 32
 
 
-def find_arrays(name: str, split_name: str, directory: pathlib.Path) -> ArrayDataset | None:
+def find_arrays(name: str, split_name: str, directory: AnyPath) -> ArrayDataset | None:
     """MNIST or CIFAR-10 from the files they were published in, or None without these files.
 
     Args:
@@ -53,7 +52,7 @@ def find_arrays(name: str, split_name: str, directory: pathlib.Path) -> ArrayDat
     if name == "cifar10" and split_name in _CIFAR10_FILES:
         for folder in (directory, directory / "cifar-10-batches-bin"):
             paths = [folder / file for file in _CIFAR10_FILES[split_name]]
-            if any(path.exists() for path in paths):
+            if any(map(exists, paths)):
                 pixels, numbers = map(np.concatenate, zip(*map(_read_cifar, paths), strict=True))
                 return ArrayDataset(
                     pixels, numbers, 10, class_names=CIFAR10_CLASSES, name=f"cifar10/{split_name}"
@@ -61,11 +60,11 @@ def find_arrays(name: str, split_name: str, directory: pathlib.Path) -> ArrayDat
     return None
 
 
-def _find_mnist(directory: pathlib.Path, split_name: str) -> ArrayDataset | None:
+def _find_mnist(directory: AnyPath, split_name: str) -> ArrayDataset | None:
     paths = []
     for what in ("images-idx3-ubyte", "labels-idx1-ubyte"):
         name = f"{_MNIST_STEMS[split_name]}-{what}"
-        found = [path for path in (name, f"{name}.gz") if (directory / path).exists()]
+        found = [path for path in (name, f"{name}.gz") if exists(directory / path)]
         paths += [str(directory / path) for path in found[:1]]
         if not paths:
             return None
@@ -82,14 +81,15 @@ def _find_mnist(directory: pathlib.Path, split_name: str) -> ArrayDataset | None
 def _read(path: Path) -> bytes:
     with (
         reading(repr(os.fspath(path)), kinds=(OSError, EOFError, zlib.error)),
-        open_regular(local_path(path, "path")) as file,
+        open_regular(path_string(path, "path")) as file,
     ):
         is_packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if is_packed:
             return b"".join(decompressed(file, "GZIP"))
-        status = os.fstat(file.fileno())
-        check_unpacked(status.st_size, 512 * status.st_blocks)  # a sparse file may be all holes
+        if not is_remote(path):
+            status = os.fstat(file.fileno())
+            check_unpacked(status.st_size, 512 * status.st_blocks)  # a sparse file may be all holes
         return file.read()
 
 
@@ -119,7 +119,7 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def _read_cifar(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_cifar(path: AnyPath) -> tuple[np.ndarray, np.ndarray]:
     """Images `[n, 32, 32, 3]` and labels `[n]`; the file has a label and three planes for each."""
     content = np.frombuffer(_read(path), np.uint8)
     if not content.size or content.size % _CIFAR_RECORD:
@@ -145,7 +145,7 @@ def npz_split_names(path: Path) -> list[str]:
 @contextlib.contextmanager
 def _npz(path: Path) -> Iterator[NpzFile]:
     """The opened file; an error of reading it becomes a DataError that names it."""
-    path = local_path(path, "dataset_dir")
+    path = path_string(path, "dataset_dir")
     try:
         with open_regular(path) as raw:
             if raw.read(6) == b"\x93NUMPY":
@@ -188,7 +188,7 @@ def open_npz(path: Path, split_name: str) -> ArrayDataset:
     Raises:
       DataError: It is not a NumPy .npz file, lacks these arrays, or they hold something else.
     """
-    where = local_path(path, "dataset_dir")
+    where = path_string(path, "dataset_dir")
     styles = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
     with _npz(path) as file:
         for style in styles:

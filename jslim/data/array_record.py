@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from jslim.core import reprs
 from jslim.core.errors import DataError
+from jslim.data._errors import reading
 from jslim.data.tfrecord import DataSources, get_data_files
 from jslim.host.files import UnfinishedFile
 from jslim.host.packages import needed
-from jslim.host.paths import Path, output_file
+from jslim.host.paths import Path, is_remote, output_file
 
 EXTENSIONS = (".array_record", ".arrayrecord")
 
@@ -24,7 +25,8 @@ class ArrayRecordFiles(Sequence[bytes]):
     """The records of several files, one file after the other; picklable.
 
     Args:
-      data_sources: The files; see `get_data_files`.
+      data_sources: The files; see `get_data_files`. Those of gs:// are read in place, those of
+        other object stores are copied to `$TMPDIR` until the process ends.
 
     Raises:
       DataError: A file cannot be read, or there is no record at all. From indexing: a record is
@@ -37,10 +39,10 @@ class ArrayRecordFiles(Sequence[bytes]):
             from array_record.python.array_record_data_source import ArrayRecordDataSource
         self.paths = get_data_files(data_sources)
         for path in self.paths:
-            if not os.access(path, os.R_OK):
+            if not is_remote(path) and not os.access(path, os.R_OK):
                 raise DataError(f"{path!r} cannot be read; check the path and its permissions")
         try:
-            self._records = ArrayRecordDataSource(self.paths)
+            self._records = ArrayRecordDataSource([*map(_as_readable, self.paths)])
             self._num_records = len(self._records)
         except _BROKEN as error:
             raise DataError(
@@ -70,6 +72,16 @@ class ArrayRecordFiles(Sequence[bytes]):
         """`FILE:NUMBER` of a single file; `array_record:NUMBER` of several, counted over all."""
         name = os.path.basename(self.paths[0]) if len(self.paths) == 1 else "array_record"
         return f"{name}:{index}"
+
+
+def _as_readable(path: str) -> str:
+    """The path that the package opens: it knows files and gs://; others are copied, and logged."""
+    if not is_remote(path) or path.startswith("gs://"):
+        return path
+    from jslim.host.stores import local_copy
+
+    with reading(repr(path), "; check the path and its permissions"):
+        return os.fspath(local_copy(path))
 
 
 class ArrayRecordWriter:

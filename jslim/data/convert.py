@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import pathlib
 import threading
 
@@ -28,7 +27,7 @@ from jslim.data.tfrecord import TFRecordWriter
 from jslim.data.tfrecord_datasets import SCHEMAS
 from jslim.host import display
 from jslim.host.files import write_text
-from jslim.host.paths import Path, local_path, output_directory
+from jslim.host.paths import Path, as_path, is_remote, output_directory
 
 logger = logging.getLogger("jslim")
 
@@ -105,14 +104,13 @@ def convert_dataset(
     """
     checks.one_of("", "dataset_name", dataset_name, SOURCES)
     checks.one_of("", "file_format", file_format, FILE_FORMATS)
-    dataset_dir = local_path(dataset_dir, "convert_dataset: dataset_dir")
-    output_dir = output_directory(output_dir, "convert_dataset: output_dir")
+    source = as_path(dataset_dir, "convert_dataset: dataset_dir")
+    output = as_path(output_directory(output_dir, "convert_dataset: output_dir"), "output_dir")
     if name is not None and (name in ("", ".", "..") or "/" in name):
         raise ValueError(f"name must be the name of a file, without '/', got {name!r}")
     seed = check_seed(seed)
-    source = pathlib.Path(dataset_dir)
     if name is None:
-        path = source.resolve()
+        path = source if is_remote(source) else source.resolve()
         own = path.stem if path.is_file() else path.name
         name = own if dataset_name in ("folder", "npz") else dataset_name
     row = DATASETS[dataset_name]
@@ -125,8 +123,7 @@ def convert_dataset(
                 f"the classes of {_name(split)} are not those of {_name(splits[0])}: "
                 f"{sorted(set(split.class_names) ^ set(class_names))} in one of the two only"
             )
-    check_label_names(class_names, str(pathlib.Path(output_dir, LABELS_FILENAME)))
-    output = pathlib.Path(output_dir)
+    check_label_names(class_names, str(output / LABELS_FILENAME))
     output.mkdir(parents=True, exist_ok=True)
     bad = _BadRecords(skip_bad_records)
     paths: list[str] = []
@@ -225,7 +222,8 @@ def _check_plan(
     if isinstance(split, FolderDataset):
         # The sizes, not the contents: reading them would take as long as converting.
         names = [split.path(index) for index in range(len(split))]
-        digest.update(json.dumps([[name, split.tree.size(name)] for name in names]).encode())
+        sizes = split.tree.sizes(names)
+        digest.update(json.dumps([*zip(names, sizes, strict=True)]).encode())
     else:
         assert isinstance(split, ArrayDataset)
         for array in (split.images, split.labels):
@@ -240,7 +238,7 @@ def _check_plan(
         plan["skip_bad_records"] = skip_bad_records
     path = stem.with_name(f"{stem.name}.json")
     held = read_plan(path)
-    if held is None and path.exists() and any(map(os.path.exists, paths)):
+    if held is None and path.exists() and any(path.exists() for path in paths):
         raise DataError(
             f"{str(path)!r} does not say what the files there were made of; delete them and it, "
             "or give another directory"

@@ -1,7 +1,6 @@
 """Data sets by name."""
 
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from jslim.data.random_access import open_tfds
 from jslim.data.sources import ImageDataset, digits
 from jslim.data.tfrecord_datasets import SCHEMAS, open_tfrecord_dataset
 from jslim.data.trees import open_tree
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import AnyPath, Path, as_path, path_string
 
 
 class DatasetRow(NamedTuple):
@@ -32,15 +31,15 @@ class DatasetRow(NamedTuple):
     help: str
     directory: str | None
     open: Callable[..., ImageDataset]
-    convertible_splits: Callable[[pathlib.Path], Sequence[str]] | None = None
+    convertible_splits: Callable[[AnyPath], Sequence[str]] | None = None
     has_photographs: bool = False
 
 
-def _splits_of_folder(path: pathlib.Path) -> list[str]:
+def _splits_of_folder(path: AnyPath) -> list[str]:
     return split_names(open_tree(path)) or ["train"]
 
 
-def _published_splits(name: str, path: pathlib.Path) -> list[str]:
+def _published_splits(name: str, path: AnyPath) -> list[str]:
     found = [split for split in SCHEMAS[name].splits if find_arrays(name, split, path)]
     if not found:
         raise DataError(
@@ -59,7 +58,7 @@ def _open_records(
 ) -> ImageDataset:
     arrays = None
     if file_pattern is None:
-        arrays = find_arrays(name, split_name, pathlib.Path(dataset_dir))
+        arrays = find_arrays(name, split_name, as_path(dataset_dir, "dataset_dir"))
     return arrays or open_tfrecord_dataset(
         name,
         split_name,
@@ -124,7 +123,8 @@ def get_dataset(
         TFRecord or ArrayRecord files with the same features and a labels.txt). `'mnist'` and
         `'cifar10'` are also read from the IDX and binary files that they were published in.
       split_name: The split, such as `'train'` or `'test'`.
-      dataset_dir: The directory of the files, or the archive or NumPy file; `'digits'` has none.
+      dataset_dir: The directory of the files, or the archive or NumPy file, here or in an object
+        store; `'digits'` has none.
       file_pattern: The names of the TFRecord files with `%s` for the split, in place of the names
         of TF-Slim's scripts.
       apply_exif_orientation: Whether to turn photographs upright; see
@@ -177,4 +177,4 @@ def get_dataset(
         raise ValueError(
             f"the data set {name!r} needs dataset_dir, {row.directory.format(split_name)}"
         )
-    return row.open(local_path(dataset_dir, "get_dataset: dataset_dir"), split_name, **options)
+    return row.open(path_string(dataset_dir, "get_dataset: dataset_dir"), split_name, **options)

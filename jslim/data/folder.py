@@ -36,7 +36,9 @@ class FolderDataset(ImageDataset):
     extension that was passed over.
 
     Args:
-      dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking.
+      dataset_dir: `DIR`, or a zip or plain tar archive of it, which is read without unpacking. In
+        an object store each image is one request; a tar archive is read once from its beginning to
+        its end to find them, a zip archive has a list of them.
       split_name: `SPLIT`. Where `DIR` holds the classes directly, there is one split, `'train'`,
         which is also called `'all'`.
       apply_exif_orientation: As of `jslim.data.decode.decode_image`.
@@ -61,8 +63,8 @@ class FolderDataset(ImageDataset):
         passed_over = _beside(self.tree, directory)
         with display.task("listing", len(class_names), "class folders") as task:
             listings = []
-            for class_name in class_names:
-                listings.append(self.tree.listing(below(directory, class_name)))
+            for listing in self.tree.listings([below(directory, name) for name in class_names]):
+                listings.append(listing)
                 task.advance()
         for label, (class_name, listing) in enumerate(zip(class_names, listings, strict=True)):
             folder = below(directory, class_name)
@@ -138,7 +140,9 @@ def _beside(tree: Tree, directory: str) -> list[str]:
 def split_names(tree: Tree) -> list[str]:
     """The splits in a folder of images, sorted; none where it holds the classes directly."""
     # A split is a folder of folders; without one, the folders in DIR are classes themselves.
-    return [name for name in tree.folders() if tree.folders(name)]
+    names = tree.folders()
+    listings = tree.listings(names)
+    return [name for name, listing in zip(names, listings, strict=True) if listing.folders]
 
 
 def _find_split(tree: Tree, split_name: str) -> str:

@@ -1,7 +1,6 @@
 """Images in the forms that `predict` takes: paths, folders, bytes, Pillow images, arrays."""
 
 import os
-import pathlib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeGuard
@@ -16,9 +15,9 @@ from jslim.data._image_arrays import check_images
 from jslim.data.decode import FORMATS, MODES, decode_image, pixels_of
 from jslim.data.orientation import orientation_of, orientation_of_pillow, upright
 from jslim.data.trees import IMAGE_EXTENSIONS, log_passed_over, open_tree
-from jslim.host.files import read_regular
+from jslim.host.files import exists, is_directory, read_regular
 from jslim.host.limits import IMAGE_BYTES
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import Path, as_path, path_string
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -40,8 +39,8 @@ def several_images(images: Image | Iterable[Image]) -> Iterable[Image]:
       DataError: The folder has no image.
     """
     if isinstance(images, str | os.PathLike):
-        images = local_path(images, "predict: images")
-        return list_images([images]) if os.path.isdir(images) else [images]
+        images = path_string(images, "predict: images")
+        return list_images([images]) if is_directory(images) else [images]
     if _is_of_pillow(images):
         return [images]
     if isinstance(images, np.ndarray | jax.Array) and images.ndim in (2, 3):
@@ -142,7 +141,7 @@ def _checked_array(image: object) -> np.ndarray:
 
 def _read(path: Path) -> bytes:
     with reading(f"image {os.fspath(path)!r}", kinds=(OSError, ValueError)):
-        encoded = read_regular(local_path(path, "it"), IMAGE_BYTES)
+        encoded = read_regular(path_string(path, "it"), IMAGE_BYTES)
     if encoded.startswith((b"\x93NUMPY", b"PK\x03\x04")):
         raise DataError(
             f"image {os.fspath(path)!r} is an archive or a NumPy file, not an image; unpack it, or "
@@ -161,10 +160,10 @@ def list_images(paths: Sequence[Path]) -> list[str]:
       DataError: A path does not exist, or a folder has no image below it.
     """
     found: list[str] = []
-    for path in [pathlib.Path(local_path(path, "an image or folder")) for path in paths]:
-        if not os.path.lexists(path):
+    for path in [as_path(path, "an image or folder") for path in paths]:
+        if not (exists(path) or os.path.lexists(path)):
             raise DataError(f"there is no image file or folder {str(path)!r}")
-        if not path.is_dir():
+        if not is_directory(path):
             found.append(str(path))
             continue
         tree = open_tree(path)

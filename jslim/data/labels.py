@@ -1,6 +1,5 @@
 """The names of classes in text files."""
 
-import pathlib
 import re
 from collections.abc import Iterable
 
@@ -9,7 +8,7 @@ from jslim.core.text import is_one_line
 from jslim.data._errors import reading
 from jslim.host.files import read_regular, write_text
 from jslim.host.limits import CLASSES, TEXT_BYTES
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import Path, as_path, path_string
 
 LABELS_FILENAME = "labels.txt"
 
@@ -21,7 +20,7 @@ def read_label_file(path: Path) -> dict[int, str]:
       DataError: A line is something else, or a label comes twice; the file cannot be read, or is
         not in UTF-8.
     """
-    where = local_path(path, "the path of the labels")
+    where = path_string(path, "the path of the labels")
     names: dict[int, str] = {}
     for number, line in enumerate(_lines(where), 1):
         if not line.strip():
@@ -46,7 +45,7 @@ def read_class_names(path: Path) -> list[str]:
     Raises:
       DataError: It has no name; it cannot be read, or is not in UTF-8.
     """
-    where = local_path(path, "the path of the labels")
+    where = path_string(path, "the path of the labels")
     lines = [line.strip() for line in _lines(where) if line.strip()]
     if not lines:
         raise DataError(f"{where!r} names no class; give a file with a name in each line")
@@ -71,7 +70,7 @@ def write_label_file(
     Raises:
       DataError: A name has an end of line in it.
     """
-    path = pathlib.Path(local_path(dataset_dir, "write_label_file: dataset_dir")) / filename
+    path = as_path(dataset_dir, "write_label_file: dataset_dir") / filename
     check_label_names(labels_to_names.values(), str(path))
     write_text(path, "".join(f"{n}:{name}\n" for n, name in labels_to_names.items()))
 

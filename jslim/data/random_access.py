@@ -10,7 +10,7 @@ from jslim.data._errors import check_split
 from jslim.data._image_arrays import check_images
 from jslim.data.sources import Example, ImageDataset
 from jslim.host.packages import needed
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import Path, path_string
 
 
 class _Source(Protocol):
@@ -113,7 +113,7 @@ def open_tfds(directory: Path, split_name: str) -> RandomAccessDataset:
     package = "tensorflow_datasets"
     with needed(f"the package {package}", "the data set 'tfds'", install=package):
         import tensorflow_datasets as tfds
-    where = local_path(directory, "dataset_dir")
+    where = path_string(directory, "dataset_dir")
     try:
         builder = tfds.builder_from_directory(where)
     except Exception as error:  # of many kinds

@@ -6,6 +6,7 @@ A file may be compressed as a whole by gzip or zlib.
 """
 
 import bisect
+import concurrent.futures
 import contextlib
 import glob
 import hashlib
@@ -30,13 +31,14 @@ from jslim.data._errors import reading
 from jslim.data._shards import check_shards
 from jslim.host import display
 from jslim.host.crc32c import crc32c, crc32c_of_rows, mask
-from jslim.host.files import UnfinishedFile, open_regular
-from jslim.host.paths import Path, cache_directory, local_path, output_file
+from jslim.host.files import UnfinishedFile, exists, is_directory, matching, open_regular, size_of
+from jslim.host.paths import Path, as_path, cache_directory, is_remote, output_file, path_string
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 
 _HEADER, _FOOTER = 12, 4
 _LARGE = 1 << 26  # bytes; the index of a file of at least this size is kept
+_REQUESTS = 16  # to an object store at once
 
 DataSources = Path | Iterable[Path]
 
@@ -69,19 +71,26 @@ def get_data_files(data_sources: DataSources) -> list[str]:
     """
     if not isinstance(data_sources, (str, os.PathLike)):
         return [path for source in data_sources for path in get_data_files(source)]
-    pattern = local_path(data_sources, "data_sources")
-    if os.path.exists(pattern) or not any(sign in pattern for sign in "*?[@"):
+    pattern = path_string(data_sources, "data_sources")
+    if not any(sign in pattern for sign in "*?[@") or exists(pattern):
         return [pattern]
     stem, at, count = pattern.rpartition("@")
     if at and count.isdecimal():
         return [f"{stem}-{i:05d}-of-{int(count):05d}" for i in range(int(count))]
     folder = pattern
-    while folder and not os.path.isdir(folder):
+    while folder and not is_directory(folder):
         folder = os.path.dirname(folder)
+        if folder.endswith("://"):
+            folder = f"{folder}{pattern[len(folder) :].partition('/')[0]}"
+            break
     rest = pattern[len(folder) :]
     if not glob.has_magic(rest):
         return [pattern]
-    files = sorted(glob.glob(glob.escape(folder) + rest))
+    if is_remote(folder):
+        there = as_path(folder, "data_sources")
+        files = sorted(f"{folder}/{end}" for end in matching(there, rest.lstrip("/")))
+    else:
+        files = sorted(glob.glob(glob.escape(folder) + rest))
     if not files:
         raise DataError(f"no file matches the pattern {pattern!r}; check the directory and split")
     check_shards(files, pattern)
@@ -91,12 +100,13 @@ def get_data_files(data_sources: DataSources) -> list[str]:
 class TFRecordFile(Sequence[bytes]):
     """The records of one file by number; safe in several threads, and picklable.
 
-    Opening reads and checks the length of every record. The lengths of a large file are kept in the
-    user's cache directory until the file changes. The data of a record is read and checked when it
-    is asked for. A compressed file is first decompressed into a temporary file.
+    Opening reads and checks the length of every record. The lengths of a large file, and of one in
+    an object store, are kept in the user's cache directory until the file changes. The data of a
+    record is read and checked when it is asked for, from an object store by one request. A
+    compressed file is first decompressed into a temporary file.
 
     Args:
-      path: The file, plain or compressed by gzip or zlib.
+      path: The file or URL, plain or compressed by gzip or zlib.
 
     Raises:
       DataError: It cannot be read, is not a TFRecord file, is cut short, or a checksum is wrong.
@@ -104,20 +114,22 @@ class TFRecordFile(Sequence[bytes]):
     """
 
     def __init__(self, path: Path):
-        self.path = local_path(path, "TFRecordFile: path")
+        self.path = path_string(path, "TFRecordFile: path")
         self._unpacked: IO[bytes] | None = None
         with self._opened() as file:
-            head = file.read(_HEADER)
+            self._size = size_of(file)
+            saved = _saved_index(self.path, file)
+            index = _load_index(saved) if saved else None
+            head = b"" if index else file.read(_HEADER)
             if head and (compression := _compression_of(head)):
                 self._unpacked = self._unpack(file, compression)
-        with self._opened() as file:
-            status = os.fstat(file.fileno())
-            self._size = status.st_size
-            saved = None if self._unpacked else _saved_index(self.path, status)
-            index = _load_index(saved) if saved else None
-            self._starts, self._lengths = index or _read_index(file, self.path)
-        if saved and not index:
-            _save_index(saved, self._starts, self._lengths)
+        if index is None:
+            with self._opened() as file:
+                self._size = size_of(file)
+                index = _read_index(file, self.path)
+            if saved and self._unpacked is None:
+                _save_index(saved, *index)
+        self._starts, self._lengths = index
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
@@ -166,9 +178,16 @@ class TFRecordFile(Sequence[bytes]):
 
     def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
         start, length = int(self._starts[index]), int(self._lengths[index])
-        with self._opened() as file:
-            coded = os.pread(file.fileno(), length + _FOOTER, start + _HEADER)
-            has_changed = os.fstat(file.fileno()).st_size != self._size
+        if self._unpacked is None and is_remote(self.path):
+            from jslim.host.stores import read
+
+            with reading(repr(self.path), "; check the path and its permissions"):
+                coded = read(self.path, start + _HEADER, start + _HEADER + length + _FOOTER)
+            has_changed = False
+        else:
+            with self._opened() as file:
+                coded = os.pread(file.fileno(), length + _FOOTER, start + _HEADER)
+                has_changed = os.fstat(file.fileno()).st_size != self._size
         data = coded[:length]
         if len(coded) != length + _FOOTER or has_changed:
             problem = (
@@ -195,9 +214,13 @@ class TFRecordFiles(Sequence[bytes]):
     def __init__(self, data_sources: DataSources):
         self.paths = get_data_files(data_sources)
         self.files = []
-        with display.task("indexing", len(self.paths), "files") as task:
-            for path in self.paths:
-                self.files.append(TFRecordFile(path))
+        are_remote = any(map(is_remote, self.paths))
+        with (
+            display.task("indexing", len(self.paths), "files") as task,
+            concurrent.futures.ThreadPoolExecutor(_REQUESTS if are_remote else 1) as threads,
+        ):
+            for file in threads.map(TFRecordFile, self.paths):
+                self.files.append(file)
                 task.advance()
         self._ends = np.cumsum([len(file) for file in self.files]).tolist()
         if not self._ends or not self._ends[-1]:
@@ -243,12 +266,15 @@ def _compression_of(head: bytes) -> str | None:
 
 def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
     """The byte at which each record starts, and the length of its data."""
-    size = os.fstat(file.fileno()).st_size
+    size = size_of(file)
     starts: list[int] = []
     headers: list[bytes] = []
     at = 0
     with contextlib.ExitStack() as stack:
-        if size:  # an empty file cannot be mapped
+        data: mmap.mmap | _InStore
+        if is_remote(path) and not isinstance(file.name, int):
+            data = _InStore(file)
+        elif size:  # an empty file cannot be mapped
             data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         while at < size:
             starts.append(at)
@@ -272,11 +298,28 @@ def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(starts, np.int64), lengths.astype(np.int64)
 
 
-def _saved_index(path: str, status: os.stat_result) -> pathlib.Path | None:
+class _InStore:
+    """The bytes of a file in an object store, for reading the headers of records from it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def __getitem__(self, part: slice) -> bytes:
+        self._file.seek(part.start)  # within what is buffered it asks for nothing
+        return self._file.read(part.stop - part.start)
+
+
+def _saved_index(path: str, file: IO[bytes]) -> pathlib.Path | None:
     """The file for the index of a large file; another one once the file has changed."""
-    if status.st_size < _LARGE:
-        return None
-    identity = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
+    if is_remote(path):
+        from jslim.host.stores import information, version_of
+
+        identity = f"{path}\0{version_of(information(path))}"
+    else:
+        status = os.fstat(file.fileno())
+        if status.st_size < _LARGE:
+            return None
+        identity = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
     name = hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=16).hexdigest()
     return cache_directory("tfrecord_index") / f"{name}.npz"
 

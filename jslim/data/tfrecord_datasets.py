@@ -5,7 +5,6 @@ Source of patterns, keys and splits: research/slim/datasets of tensorflow/models
 
 import glob
 import os
-import pathlib
 import re
 import reprlib
 from collections.abc import Sequence
@@ -25,8 +24,9 @@ from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.tf_example import Feature, FixedLenFeature, VarLenFeature
 from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor, TFExampleDecoder
 from jslim.data.tfrecord import TFRecordFiles
+from jslim.host.files import exists, is_directory, matching
 from jslim.host.limits import numbers_as_names
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import AnyPath, Path, as_path
 
 _BBOX = "image/object/bbox/"
 
@@ -182,20 +182,19 @@ def open_tfrecord_dataset(
     schema = SCHEMAS[name]
     if schema.splits:
         check_split(split_name, schema.splits, f"{name!r} has the splits")
-    directory = pathlib.Path(local_path(dataset_dir, "dataset_dir"))
-    if not directory.is_dir():
+    directory = as_path(dataset_dir, "dataset_dir")
+    if not is_directory(directory):
         raise DataError(f"the data set directory {str(directory)!r} does not exist")
     names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
     pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
     is_any = name == "tfrecord" and file_pattern is None
-    found = sorted(glob.glob("*" if is_any else pattern, root_dir=directory))
-    found = [path for path in found if (directory / path).is_file() and is_of_records(path)]
+    found = sorted(filter(is_of_records, matching(directory, "*" if is_any else pattern)))
     files = [path for path in found if not is_any or _is_of_split(path, split_name)]
     if not files:
         there = [split for split in _USUAL_SPLITS if any(_is_of_split(x, split) for x in found)]
         hint = f"; the splits there are {', '.join(map(repr, there))}" if there else ""
         raise DataError(f"no file matches the pattern {str(directory / pattern)!r}{hint}")
-    paths = [str(directory / path) for path in files]
+    paths = [os.fspath(directory / path) for path in files]
     check_shards(paths, pattern)
     features: dict[str, Feature] = {
         **schema.features,
@@ -231,9 +230,9 @@ def _is_of_split(filename: str, split_name: str) -> bool:
     return split_name in (words.intersection(_USUAL_SPLITS) or words)
 
 
-def _class_names(path: pathlib.Path, num_classes: int | None) -> list[str]:
+def _class_names(path: AnyPath, num_classes: int | None) -> list[str]:
     """The names in a labels file, or the labels as text without such a file."""
-    if not path.exists():
+    if not exists(path):
         if num_classes is None:
             raise DataError(
                 f"{str(path)!r} is missing: it names the classes, in a line `0:NAME` for each"

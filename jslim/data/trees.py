@@ -1,6 +1,7 @@
 """Folders and files, on disk or in an archive that is read in place."""
 
 import abc
+import concurrent.futures
 import logging
 import os
 import posixpath
@@ -13,9 +14,18 @@ from typing import NamedTuple
 from jslim.core.errors import DataError
 from jslim.core.text import printable
 from jslim.data._errors import reading, unreadable
-from jslim.host.files import open_regular, read_member, read_regular
+from jslim.host.files import (
+    exists,
+    is_directory,
+    names_in,
+    open_regular,
+    read_member,
+    read_part,
+    read_regular,
+    size_of,
+)
 from jslim.host.limits import IMAGE_BYTES
-from jslim.host.paths import Path, local_path
+from jslim.host.paths import Path, is_remote, path_string
 
 logger = logging.getLogger("jslim")
 
@@ -29,6 +39,7 @@ _SYSTEM_NAMES = {
 }  # fmt: skip
 _MAX_DEPTH = 100  # of folders within folders, in an archive
 _DAMAGED = "; the archive is damaged or has changed since it was opened"
+_REQUESTS = 16  # to an object store at once
 _MAX_LINKS = 40  # of links that lead to links: they may go round in a circle
 
 
@@ -89,6 +100,10 @@ class Tree(abc.ABC):
     def size(self, path: str) -> int:
         """The bytes of a file."""
 
+    def sizes(self, paths: Sequence[str]) -> Iterable[int]:
+        """`size` of each file, in this order."""
+        return map(self.size, paths)
+
     @abc.abstractmethod
     def read(self, path: str) -> bytes:
         """The content of a file.
@@ -96,6 +111,10 @@ class Tree(abc.ABC):
         Raises:
           DataError: It cannot be read.
         """
+
+    def listings(self, paths: Sequence[str]) -> Iterable[Listing]:
+        """`listing` of each folder, in this order, as they are there."""
+        return map(self.listing, paths)
 
     def folders(self, path: str = "") -> list[str]:
         """The sorted names of the folders in a folder."""
@@ -177,6 +196,37 @@ class _Directory(Tree):
             return read_regular(name, IMAGE_BYTES)
 
 
+class _Bucket(Tree):
+    """A folder in an object store."""
+
+    def listing(self, path: str = "") -> Listing:
+        name = self.name_of(path)
+        with reading(f"the folder {name!r}"):
+            is_folder = names_in(name)
+        return _listing(
+            (name for name in is_folder if is_folder[name]),
+            (name for name in is_folder if not is_folder[name]),
+        )
+
+    def listings(self, paths: Sequence[str]) -> Iterable[Listing]:
+        with concurrent.futures.ThreadPoolExecutor(_REQUESTS) as threads:
+            yield from threads.map(self.listing, paths)
+
+    def size(self, path: str) -> int:
+        name = self.name_of(path)
+        with reading(f"image {name!r}"), open_regular(name) as file:
+            return size_of(file)
+
+    def sizes(self, paths: Sequence[str]) -> Iterable[int]:
+        with concurrent.futures.ThreadPoolExecutor(_REQUESTS) as threads:
+            yield from threads.map(self.size, paths)
+
+    def read(self, path: str) -> bytes:
+        name = self.name_of(path)
+        with reading(f"image {name!r}", "; replace or delete the file"):
+            return read_regular(name, IMAGE_BYTES)
+
+
 class _Archive(Tree):
     """The common part of zip and tar: the `_normal` names of the files, known from the start."""
 
@@ -249,7 +299,7 @@ def _link_of(name: str, target: str) -> str:
 
 class _ZipArchive(_Archive):
     def __init__(self, path: str):
-        self._zip = zipfile.ZipFile(path)
+        self._zip = zipfile.ZipFile(open_regular(path) if is_remote(path) else path)
         self._members = {
             _normal(info.filename): info for info in self._zip.infolist() if not info.is_dir()
         }
@@ -280,7 +330,8 @@ class _TarArchive(_Archive):
         members: dict[str, tuple[int, int]] = {}
         links: dict[str, str] = {}
         last = -1
-        with tarfile.open(path, "r:") as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            self._file_size = size_of(file)
             for member in archive:
                 if member.offset <= last:
                     raise tarfile.ReadError("a file starts where one was before")
@@ -294,7 +345,6 @@ class _TarArchive(_Archive):
         for name in links:  # a link that leads nowhere is an image that cannot be read
             members[name] = members.get(_followed(name, links), (0, -1))
         self._members = members
-        self._file_size = os.path.getsize(path)
         super().__init__(path, members)
 
     def _size(self, place: str) -> int:
@@ -306,9 +356,12 @@ class _TarArchive(_Archive):
             raise OSError("it is a link that leads nowhere, or a file with holes")
         if start + size > self._file_size:
             raise OSError("it is cut short")
-        with open(self.root, "rb", buffering=0) as file:
-            content = os.pread(file.fileno(), size, start)
-            has_changed = os.fstat(file.fileno()).st_size != self._file_size
+        if is_remote(self.root):
+            content, has_changed = read_part(self.root, start, size).tobytes(), False
+        else:
+            with open(self.root, "rb", buffering=0) as file:
+                content = os.pread(file.fileno(), size, start)
+                has_changed = os.fstat(file.fileno()).st_size != self._file_size
         if len(content) < size or has_changed:
             raise OSError("it is not where it was")
         return content
@@ -319,24 +372,27 @@ def _normal(name: str) -> str:
 
 
 def open_tree(path: Path) -> Tree:
-    """A directory, or a zip or tar archive as if it were one.
+    """A directory, or a zip or tar archive as if it were one; in an object store too.
 
     Where an archive holds a single folder of folders, that folder is the root.
 
     Raises:
       DataError: There is nothing, or a file that is not such an archive.
     """
-    path = local_path(path, "dataset_dir")
-    if os.path.isdir(path):
-        return _Directory(path)
-    if not os.path.exists(path):
+    path = path_string(path, "dataset_dir")
+    if is_directory(path):
+        return _Bucket(path) if is_remote(path) else _Directory(path)
+    if not exists(path):
         raise DataError(f"the data set directory {path!r} does not exist")
     with reading(f"the archive {path!r}", kinds=(Exception,)):  # damage raises many kinds
-        open_regular(path).close()
-        if zipfile.is_zipfile(path):
+        with open_regular(path) as file:
+            is_zip = zipfile.is_zipfile(file)
+        if is_zip:
             return _ZipArchive(path)
         try:
-            if tarfile.is_tarfile(path):
+            with open_regular(path) as file:
+                is_tar = tarfile.is_tarfile(file)
+            if is_tar:
                 return _TarArchive(path)
         except tarfile.ReadError as error:
             raise DataError(

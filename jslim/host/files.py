@@ -1,6 +1,8 @@
 """Files here and in object stores: only regular ones are read; a written one is whole or absent."""
 
 import errno
+import fnmatch
+import glob
 import io
 import os
 import pathlib
@@ -11,6 +13,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from typing import IO, cast
 
 import numpy as np
 
@@ -47,12 +50,25 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     return open(path, "rb")
 
 
-def size_of(file: io.BufferedReader) -> int:
+def size_of(file: IO[bytes]) -> int:
     """The bytes of a file that is open; the place to read next stays."""
     place = file.tell()
     size = file.seek(0, os.SEEK_END)
     file.seek(place)
     return size
+
+
+def file_size(path: AnyPath) -> int:
+    """The bytes of a file.
+
+    Raises:
+      OSError: There is none, or it cannot be asked.
+    """
+    if is_remote(path):
+        from jslim.host.stores import information
+
+        return int(information(os.fspath(path))["size"])
+    return path.stat().st_size
 
 
 def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
@@ -61,6 +77,14 @@ def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
     Raises:
       OSError: It is not a regular file, has more bytes, or cannot be read.
     """
+    if is_remote(path):
+        from jslim.host.stores import read
+
+        content = read(os.fspath(path), 0, limit() + 1)  # one request, whatever its size
+        if len(content) > limit():
+            reason = limit.exceeded(f"it has {len(content)} bytes or more")
+            raise OSError(errno.EFBIG, reason, os.fspath(path))
+        return content
     with open_regular(path) as file:
         size = size_of(file)
         content = file.read(size + 1) if size <= limit() else b""
@@ -102,11 +126,31 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if member.compress_size > archive.start_dir:  # where the list of files begins, behind all
         raise zipfile.BadZipFile(f"{member.filename} has more bytes than the archive")
     check_member(member)
-    with archive.open(member) as file:
+    where = str(getattr(archive.fp, "name", ""))
+    with _open_in_store(where, member) if is_remote(where) else archive.open(member) as file:
         content = file.read(member.file_size)
     if len(content) < member.file_size:
         raise EOFError(f"{member.filename} is cut short")
     return content
+
+
+def _open_in_store(url: str, member: zipfile.ZipInfo) -> zipfile.ZipExtFile:
+    """A file in an archive in a bucket, by one request; zipfile would read one after another."""
+    from jslim.host.stores import read
+
+    if member.flag_bits & 1:
+        raise RuntimeError(f"{member.filename} is encrypted")
+    start = member.header_offset
+    sizes = struct.Struct("<26xHH")  # at the end of a file's header: of its name, of what follows
+    guess = sizes.size + len(member.filename.encode()) + 256
+    content = read(url, start, start + guess + member.compress_size)
+    if not content.startswith(b"PK\x03\x04"):
+        raise zipfile.BadZipFile(f"{member.filename} is not where the archive says")
+    begin = sizes.size + sum(sizes.unpack_from(content))
+    end = begin + member.compress_size
+    if end > len(content):
+        content += read(url, start + len(content), start + end)
+    return zipfile.ZipExtFile(io.BytesIO(content[begin:end]), "r", member)
 
 
 def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarray:
@@ -115,6 +159,13 @@ def read_part(path: str | os.PathLike[str], offset: int, size: int) -> np.ndarra
     Raises:
       OSError: It cannot be read, is no file, or does not have them; or they do not fit into memory.
     """
+    if is_remote(path):
+        from jslim.host.stores import read
+
+        packed = read(os.fspath(path), offset, offset + size) if offset >= 0 <= size else b""
+        if len(packed) != size or offset < 0:
+            raise OSError(errno.EINVAL, "it is too short", os.fspath(path))
+        return np.frombuffer(bytearray(packed), np.uint8)
     with open_regular(path) as file:
         if not 0 <= offset <= offset + size <= size_of(file):
             raise OSError(errno.EINVAL, "it is too short", os.fspath(path))
@@ -207,6 +258,113 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text in UTF-8; the file has its name only when it is whole."""
     write_bytes(path, text.encode())
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file or directory of that name.
+
+    Raises:
+      OSError: The object store cannot be asked.
+    """
+    return as_path(path, "the path").exists() if is_remote(path) else os.path.exists(path)
+
+
+def is_directory(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a directory of that name.
+
+    Raises:
+      OSError: The object store cannot be asked.
+    """
+    return as_path(path, "the path").is_dir() if is_remote(path) else os.path.isdir(path)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file of that name.
+
+    Raises:
+      OSError: The object store cannot be asked.
+    """
+    return as_path(path, "the path").is_file() if is_remote(path) else os.path.isfile(path)
+
+
+def make_directory(path: str | os.PathLike[str]) -> None:
+    """Makes a directory and those around it; one that is there stays. A bucket needs none.
+
+    Raises:
+      OSError: It cannot be made.
+    """
+    if not is_remote(path):
+        os.makedirs(path, exist_ok=True)
+
+
+def names_in(path: str | os.PathLike[str]) -> dict[str, bool]:
+    """The names in a directory, and which are directories themselves; links are followed.
+
+    Raises:
+      OSError: It cannot be read, or is no directory.
+    """
+    if is_remote(path):
+        from jslim.host.stores import entries
+
+        return entries(os.fspath(path))
+    with os.scandir(path) as found:
+        return {entry.name: entry.is_dir() for entry in found}
+
+
+def matching(directory: AnyPath, pattern: str) -> list[str]:
+    """The files below a directory that match a pattern, as strings from there, in no order.
+
+    Args:
+      directory: Taken by its name.
+      pattern: Of `glob`: names with `*`, `?` and `[`, in several folders too.
+    """
+    if not is_remote(directory):
+        found = glob.glob(pattern, root_dir=directory)
+        return [path for path in found if os.path.isfile(directory / path)]
+    first, _, rest = pattern.partition("/")
+    if not glob.has_magic(first) and rest:
+        return [f"{first}/{end}" for end in matching(directory / first, rest)]
+    try:
+        names = names_in(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = {
+        name: is_folder
+        for name, is_folder in names.items()
+        if is_folder == bool(rest) and fnmatch.fnmatchcase(name, first)
+        if name[0] != "." or first[0] == "."
+    }
+    if not rest:
+        return list(names)
+    return [f"{name}/{end}" for name in names for end in matching(directory / name, rest)]
+
+
+def upload_tree(folder: str | os.PathLike[str], url: str) -> None:
+    """Makes the files in a folder, and in those within, objects below a URL.
+
+    Raises:
+      OSError: One cannot be written.
+    """
+    from jslim.host.stores import upload
+
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        if path.is_file():
+            upload(path, f"{url}/{path.relative_to(folder)}")
+
+
+def open_new(path: AnyPath) -> IO[bytes]:
+    """Opens a file that is not there yet, for writing what others read while it grows.
+
+    `flush` shows them what was written so far; in an object store it writes all of it anew.
+
+    Raises:
+      OSError: It is there, or cannot be written.
+    """
+    if is_remote(path):
+        from jslim.host.stores import GrowingObject
+
+        return cast(IO[bytes], GrowingObject(os.fspath(path)))
+    return open(path, "xb")
 
 
 def remove_tree(path: AnyPath) -> None:

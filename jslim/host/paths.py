@@ -28,6 +28,8 @@ _STORES = {
     "az": ("adlfs", "adlfs", "az"),
     "hf": ("huggingface_hub", "huggingface-hub", "hub"),
 }
+# Those that directories can be written to; the others are for reading, and for single files.
+_DIRECTORIES = ("gs", "s3")
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # Common URLs after pathlib has changed them: `gs:/bucket/run`.
@@ -76,6 +78,16 @@ def as_path(path: Path, what: str) -> AnyPath:
     from jslim.host.stores import StorePath
 
     return StorePath(f"{scheme}://{'/'.join(parts)}")
+
+
+def path_string(path: Path, what: str) -> str:
+    """`as_path`, as a string; a local one stays as it was given but for `~`.
+
+    >>> path_string("runs/one/", "train: logdir")
+    'runs/one/'
+    """
+    name = _name(path, what)
+    return local_path(path, what) if _url(path, name) is None else os.fspath(as_path(path, what))
 
 
 def is_remote(path: Path) -> bool:
@@ -143,15 +155,23 @@ def _url(path: Path, name: str) -> tuple[str, str] | None:
 
 
 def output_directory(path: Path, what: str) -> str:
-    """`local_path` of a directory to write to, which may not exist yet.
+    """`path_string` of a directory to write to, which may not exist yet.
 
     Args:
-      path, what: As of `local_path`.
+      path, what: As of `as_path`; a URL is of gs:// or s3://.
 
     Raises:
-      TypeError, ValueError: As `local_path`; it is a file, or it cannot be made or written to.
+      TypeError, ValueError, ImportError: As `as_path`; it is a file, or it cannot be made or
+        written to. Whether a bucket can be written to is not asked.
     """
-    name = local_path(path, what)
+    name = path_string(path, what)
+    if is_remote(name):
+        if name.partition("://")[0] not in _DIRECTORIES:
+            accepted = "a directory on this machine or a URL of gs:// or s3://"
+            raise checks.refusal("", what, accepted, f"the URL {name!r}")
+        if as_path(name, what).is_file():
+            raise ValueError(f"{what} is {name!r}, which is a file; give a directory")
+        return name
     if os.path.exists(name) and not os.path.isdir(name):
         raise ValueError(f"{what} is {name!r}, which is a file; give a directory")
     _check_writable(pathlib.Path(name), name, what)
@@ -159,21 +179,25 @@ def output_directory(path: Path, what: str) -> str:
 
 
 def output_file(path: Path, what: str, formats: Mapping[str, str] | None = None) -> str:
-    """`local_path` of a file to write, which may not exist yet.
+    """`path_string` of a file to write, which may not exist yet.
 
     Args:
-      path, what: As of `local_path`.
+      path, what: As of `as_path`.
       formats: The accepted ends of its name, as of `format_of`; None accepts any.
 
     Raises:
-      TypeError, ValueError: As `local_path` and `format_of`; it is a directory, or it cannot be
-        written.
+      TypeError, ValueError, ImportError: As `as_path` and `format_of`; it is a directory, or it
+        cannot be written. Whether a bucket can be written to is not asked.
     """
-    name = local_path(path, what)
-    if name.endswith("/") or os.path.isdir(name):
-        raise ValueError(f"{what} is {name!r}, which is a directory; give the file to write")
+    name = path_string(path, what)
+    is_url = is_remote(name)
+    given = os.fsdecode(path)
+    if given.endswith("/") or (as_path(name, what).is_dir() if is_url else os.path.isdir(name)):
+        raise ValueError(f"{what} is {given!r}, which is a directory; give the file to write")
     if formats is not None:
         format_of(name, what, formats)
+    if is_url:
+        return name
     _check_writable(pathlib.Path(name).parent, name, what)
     return name
 
@@ -184,12 +208,23 @@ def cache_directory(*names: str) -> pathlib.Path:
     return pathlib.Path(cache, "jslim", *names)
 
 
-def as_typed(path: pathlib.Path) -> str:
+def absolute(path: str) -> str:
+    """A local path from the root; a URL is whole as it is.
+
+    >>> absolute("/runs/../data"), absolute("gs://bucket/run")
+    ('/data', 'gs://bucket/run')
+    """
+    return path if is_remote(path) else os.path.abspath(path)
+
+
+def as_typed(path: AnyPath) -> str:
     """The path as one would type it: from the working directory, if it is below.
 
     >>> as_typed(pathlib.Path.cwd() / "runs" / "one"), as_typed(pathlib.Path("/dev/null"))
     ('runs/one', '/dev/null')
     """
+    if is_remote(path):
+        return str(path)
     try:
         return str(path.absolute().relative_to(pathlib.Path.cwd()))
     except (ValueError, OSError):  # it is elsewhere, or the working directory was deleted

@@ -6,21 +6,30 @@ makes no bucket, TensorFlow's file system is never used, and what goes wrong is 
 one sentence and the path.
 """
 
+import atexit
 import contextlib
 import errno
 import fnmatch
 import functools
+import hashlib
 import io
+import logging
 import os
+import pathlib
+import secrets
+import shutil
+import tempfile
+import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
 from etils.epath import backend
 
+logger = logging.getLogger("jslim")
+
 # Typed as what they are, since etils and fsspec have no types.
 if TYPE_CHECKING:
-    import pathlib
 
     class _PosixPath(pathlib.PosixPath):
         """What etils adds is not used by name."""
@@ -87,13 +96,7 @@ class _Objects(_Backend):
         return _kind(path) == "directory"
 
     def listdir(self, path: str) -> list[str]:
-        with asking(path):
-            found = self.fs(path).ls(path, detail=False)
-        own = path.partition("://")[2].rstrip("/")
-        names = [name.rstrip("/") for name in found]
-        if own in names and len(found) == 1 and not found[0].endswith("/"):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        return sorted({name.rpartition("/")[2] for name in names if name != own})
+        return sorted(entries(path))
 
     def makedirs(self, path: str, *, exist_ok: bool = False, mode: int | None = None) -> None:
         kind = None if exist_ok else _kind(path)  # folders of a bucket need not be made
@@ -117,7 +120,9 @@ class _Objects(_Backend):
 
     def stat(self, path: str) -> Any:
         with asking(path):
-            return super().stat(path)  # type: ignore[misc]
+            found = super().stat(path)  # type: ignore[misc]
+        # The names of pathlib beside those of etils.
+        return types.SimpleNamespace(**vars(found), st_size=found.length, st_mtime=found.mtime)
 
 
 class StorePath(_PosixPath):
@@ -135,6 +140,10 @@ class StorePath(_PosixPath):
         for path in self.iterdir():
             if fnmatch.fnmatchcase(path.name, first):
                 yield from path.glob(rest) if rest else [path]
+
+    def resolve(self, strict: bool = False) -> "StorePath":
+        """The path itself: there are no links, and it is whole."""
+        return self
 
     def is_file(self) -> bool:
         return _kind(os.fspath(self)) == "file"
@@ -163,8 +172,29 @@ def information(url: str) -> dict[str, Any]:
         return file_system(url.partition("://")[0]).info(url)
 
 
+def entries(url: str) -> dict[str, bool]:
+    """The names in a folder, by one request for a thousand of them, and which are folders.
+
+    Raises:
+      FileNotFoundError: There is no object below it.
+      NotADirectoryError: It is an object.
+      OSError: The store cannot be asked.
+    """
+    with asking(url):
+        found = file_system(url.partition("://")[0]).ls(url, detail=True)
+    own = url.partition("://")[2].rstrip("/")
+    kinds = {entry["name"].rstrip("/"): entry["type"] for entry in found}
+    if list(kinds) == [own] and not found[0]["name"].endswith("/"):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), url)
+    return {
+        name.rpartition("/")[2]: kind == "directory" for name, kind in kinds.items() if name != own
+    }
+
+
 def read(url: str, start: int | None = None, end: int | None = None) -> bytes:
-    """The bytes of an object from `start` to before `end`; several threads may read.
+    """The bytes of an object from `start` to before `end`, as many as there are.
+
+    Several threads may read.
 
     Raises:
       OSError: It cannot be read.
@@ -172,7 +202,12 @@ def read(url: str, start: int | None = None, end: int | None = None) -> bytes:
     if start is not None and start == end:
         return b""
     with asking(url):
-        return file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
+        try:
+            return file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
+        except Exception as error:  # of other classes for each store
+            if getattr(error, "code", None) == 416 or "not satisfiable" in str(error):
+                return b""  # nothing is there
+            raise
 
 
 def write(url: str, content: bytes) -> None:
@@ -242,6 +277,70 @@ def upload(local: str | os.PathLike[str], url: str) -> None:
     """
     with asking(url):
         file_system(url.partition("://")[0]).put_file(os.fspath(local), url)
+
+
+class GrowingObject(io.RawIOBase):
+    """A file in an object store that is written at its end, where objects cannot grow.
+
+    It is kept in memory, and written whole at `flush` and `close` if something is new.
+    """
+
+    def __init__(self, url: str):
+        self.name = url
+        self._content = bytearray()
+        self._num_uploaded = -1
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return len(self._content)
+
+    def write(self, more: Any) -> int:
+        self._content += more
+        return len(more)
+
+    def flush(self) -> None:
+        if not self.closed and self._num_uploaded < len(self._content):
+            write(self.name, bytes(self._content))
+            self._num_uploaded = len(self._content)
+
+
+@functools.cache
+def _copies() -> str:
+    """A folder for copies that is removed when the process ends."""
+    folder = tempfile.mkdtemp(prefix="jslim-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def local_copy(url: str) -> pathlib.Path:
+    """A copy of an object on this machine, for readers that know only files; logged.
+
+    It keeps its name and is there until the process ends; the folder is `$TMPDIR`'s.
+
+    Raises:
+      OSError: It cannot be read, or there is no room for it.
+    """
+    found = information(url)
+    if found["type"] != "file":
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
+    identity = hashlib.blake2b(f"{url}\0{version_of(found)}".encode(), digest_size=16).hexdigest()
+    copy = pathlib.Path(_copies(), identity, url.rpartition("/")[2])
+    if not copy.exists():
+        logger.info("%s is copied to this machine: %d bytes", url, found["size"])
+        copy.parent.mkdir(exist_ok=True)
+        unfinished = copy.with_name(f"{copy.name}.{secrets.token_hex(4)}")
+        with asking(url):
+            file_system(url.partition("://")[0]).get_file(url, os.fspath(unfinished))
+        unfinished.replace(copy)
+    return copy
+
+
+def version_of(found: dict[str, Any]) -> str:
+    """What changes when an object is written again, of `information`: no two are equal."""
+    stamps = (found.get(key) for key in ("generation", "ETag", "etag", "size", "LastModified"))
+    return " ".join(str(stamp) for stamp in stamps if stamp is not None)
 
 
 class _Object(io.RawIOBase):

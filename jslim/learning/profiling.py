@@ -3,11 +3,14 @@
 import contextlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 
 import jax
 
 from jslim.core.trees import PyTree
+from jslim.host.files import upload_tree
+from jslim.host.paths import is_remote
 
 logger = logging.getLogger("jslim")
 
@@ -16,7 +19,7 @@ class StepProfiler:
     """Records the work of host and devices in the steps `first` to `last`.
 
     It writes `logdir/plugins/profile/TIME/`, with a `perfetto_trace.json.gz` that
-    https://ui.perfetto.dev opens.
+    https://ui.perfetto.dev opens. For a URL the profile is made in `$TMPDIR`, then uploaded.
 
     Args:
       steps: `(first, last)`, counted over all runs; None records nothing.
@@ -29,6 +32,7 @@ class StepProfiler:
     def __init__(self, steps: tuple[int, int] | None, logdir: str | os.PathLike[str] | None):
         self._first, self._last = steps or (0, 0)
         self._logdir = os.fspath(logdir or "")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._is_running = False
         if steps is not None and not (1 <= self._first <= self._last and self._logdir):
             raise ValueError(
@@ -41,7 +45,10 @@ class StepProfiler:
         """Around a step. Recording starts and ends when the devices have computed the state."""
         if number == self._first:
             jax.block_until_ready(state())
-            jax.profiler.start_trace(self._logdir, create_perfetto_trace=True)
+            if is_remote(self._logdir):
+                self._folder = tempfile.TemporaryDirectory(prefix="jslim-")
+            place = self._folder.name if self._folder else self._logdir
+            jax.profiler.start_trace(place, create_perfetto_trace=True)
             self._is_running = True
         with jax.profiler.StepTraceAnnotation("train", step_num=number):
             yield
@@ -54,4 +61,7 @@ class StepProfiler:
         if self._is_running:
             self._is_running = False
             jax.profiler.stop_trace()
+            if self._folder:
+                upload_tree(self._folder.name, self._logdir)
+                self._folder.cleanup()
             logger.info("wrote a profile of training steps to %s", self._logdir)

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import pathlib
 import struct
 from collections.abc import Iterator
 
 from jslim.host import protobuf
 from jslim.host.crc32c import crc32c, mask
-from jslim.host.files import open_regular
+from jslim.host.files import matching, open_regular, size_of
+from jslim.host.paths import AnyPath, as_path
 
 logger = logging.getLogger("jslim")
 
@@ -47,7 +47,9 @@ def read_scalars(logdir: str | os.PathLike[str]) -> Scalars:
     """
     event_class = protobuf.messages(_MESSAGES)["Event"]
     found: Scalars = {}
-    for path in sorted(pathlib.Path(logdir).glob("events.out.tfevents.*")):
+    directory = as_path(logdir, "read_scalars: logdir")
+    for name in sorted(matching(directory, "events.out.tfevents.*")):
+        path = directory / name
         for record in _records(path):
             try:
                 event = protobuf.parsed(event_class, record)
@@ -63,10 +65,10 @@ def read_scalars(logdir: str | os.PathLike[str]) -> Scalars:
     return found
 
 
-def _records(path: pathlib.Path) -> Iterator[bytes]:
+def _records(path: AnyPath) -> Iterator[bytes]:
     """The whole records of a file."""
     with open_regular(path) as file:
-        left = os.fstat(file.fileno()).st_size
+        left = size_of(file)
         while left >= _HEADER + _FOOTER:
             header = file.read(_HEADER)
             length, checksum = struct.unpack("<QI", header)

@@ -6,15 +6,15 @@ import errno
 import io
 import json
 import logging
+import math
 import os
-import pathlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jslim.host.files import open_regular, write_text
-from jslim.host.paths import output_directory
+from jslim.host.files import exists, make_directory, open_regular, write_text
+from jslim.host.paths import as_path, is_remote, output_directory
 from jslim.host.schema import Invalid, conform, parse_json
 from jslim.summaries._protocol import Entry, RowWriter
 
@@ -23,6 +23,7 @@ logger = logging.getLogger("jslim")
 Row = dict[str, float]  # the step, and numbers by tag
 
 _LONGEST_LINE = 1 << 20
+_STORE_SECS = 30.0  # between two times that both files are written to an object store
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
@@ -59,7 +60,8 @@ class MetricsWriter(RowWriter):
     A line has the step, the time in seconds since 1970, and numbers by their tags. The table has
     the same rows with a column for each tag; the first row that has a new tag adds a column.
     Histograms and images are left out. Each row is written at once, so that a killed process has
-    lost none of the rows before.
+    lost none of the rows before. In an object store the files are written whole at `flush` and
+    `close`, otherwise after 30 s at the earliest.
 
     `step` and `time` are the names of the first two. A tag of such a name gets a `_` at its end,
     and so does one that looks like that already: `step` becomes `step_`, `step_` becomes `step__`.
@@ -74,14 +76,21 @@ class MetricsWriter(RowWriter):
     """
 
     def __init__(self, directory: str | os.PathLike[str], resumed_step: int | None = None) -> None:
-        folder = pathlib.Path(output_directory(directory, "MetricsWriter: directory"))
-        folder.mkdir(parents=True, exist_ok=True)
+        where = output_directory(directory, "MetricsWriter: directory")
+        make_directory(where)
+        folder = as_path(where, "MetricsWriter: directory")
+        self._is_remote = is_remote(where)
         self.lines, self.table = folder / "metrics.jsonl", folder / "metrics.csv"
         kept: list[Row] = []
-        if resumed_step is not None and self.lines.exists():
+        if resumed_step is not None and exists(self.lines):
             kept = [row for row in read_rows(self.lines) if row["step"] <= resumed_step]
-        write_text(self.lines, "".join(json.dumps(row) + "\n" for row in kept))
         self._columns = ["step", "time"]
+        self._rows = [*kept]  # in an object store only
+        self._upload_at, self._num_uploaded = math.inf, -1
+        if self._is_remote:
+            self._upload()
+            return
+        write_text(self.lines, _as_lines(kept))
         self._rewrite_table(kept)
         self._file = self.lines.open("a", encoding="utf-8", buffering=1)
 
@@ -91,7 +100,12 @@ class MetricsWriter(RowWriter):
             return
         named = {_name_of(tag): value for tag, value in row.items()}
         whole = {"step": step, "time": round(time.time(), 3), **named}
-        self._file.write(json.dumps(whole) + "\n")
+        if self._is_remote:
+            self._rows.append(whole)
+            if time.monotonic() >= self._upload_at:
+                self._upload()
+            return
+        self._file.write(_as_lines([whole]))
         # If the directory is deleted or renamed, whoever owns it opens another writer.
         with contextlib.suppress(FileNotFoundError):
             if whole.keys() <= set(self._columns):
@@ -100,9 +114,24 @@ class MetricsWriter(RowWriter):
             else:
                 self._rewrite_table(read_rows(self.lines))
 
+    def flush(self) -> None:
+        super().flush()
+        if self._is_remote:
+            self._upload()
+
+    def _upload(self) -> None:
+        """Writes both files anew, if there are new rows."""
+        if self._num_uploaded < len(self._rows):
+            write_text(self.lines, _as_lines(self._rows))
+            self._rewrite_table(self._rows)
+            self._num_uploaded = len(self._rows)
+        self._upload_at = time.monotonic() + _STORE_SECS
+
     def close(self) -> None:
         """Writes the last row and closes the file; a second call does nothing."""
-        if not self._file.closed:
+        if self._is_remote:
+            self.flush()
+        elif not self._file.closed:
             self.flush()
             self._file.close()
 
@@ -117,6 +146,10 @@ class MetricsWriter(RowWriter):
         text = io.StringIO()
         csv.DictWriter(text, self._columns, lineterminator="\n").writerows(rows)
         return text.getvalue()
+
+
+def _as_lines(rows: Iterable[Row]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _name_of(tag: str) -> str:

@@ -3,7 +3,6 @@
 import io
 import itertools
 import os
-import pathlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,12 +10,15 @@ from typing import Any, SupportsFloat, SupportsInt
 
 import numpy as np
 
+from jslim.host.files import make_directory, open_new
 from jslim.host.packages import needed
-from jslim.host.paths import output_directory
+from jslim.host.paths import as_path, is_remote, output_directory
 from jslim.summaries._protocol import NullWriter, entries_of, to_uint8
 from jslim.summaries._recording import BUCKET_LIMITS, Histogram
 
 _FLUSH_SECS = 10.0
+_STORE_SECS = 30.0  # between two flushes to an object store, which write the whole file anew
+_STORE_BYTES = 1 << 22  # of a file there, after which the next one begins
 _FILE_NUMBERS = itertools.count()
 
 
@@ -24,10 +26,12 @@ class SummaryWriter(NullWriter):
     """Writes summaries into a new event file of a directory, for TensorBoard.
 
     A run that is resumed writes a second file beside the first; TensorBoard shows both as one.
-    After a flush the records are whole on disk, whatever happens to the process.
+    After a flush the records are whole on disk, whatever happens to the process. Files in an object
+    store cannot grow: they are written anew at each `flush`, otherwise after 30 s at the earliest,
+    and every 4 MiB another one begins.
 
     Args:
-      logdir: The directory; it is made if it is not there.
+      logdir: The directory or URL; it is made if it is not there.
       purge_step: For a run that is resumed from a checkpoint: TensorBoard forgets this step and
         later ones in earlier files, since they run again.
 
@@ -39,25 +43,33 @@ class SummaryWriter(NullWriter):
         with needed("tensorboard", "SummaryWriter"):
             from tensorboard.compat.proto import event_pb2, summary_pb2
             from tensorboard.summary.writer.record_writer import RecordWriter
+        self._record_writer = RecordWriter
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
-        directory = pathlib.Path(output_directory(logdir, "SummaryWriter: logdir"))
-        directory.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files of a directory by name; the time orders them.
-        name = (
-            f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
-            f".{next(_FILE_NUMBERS)}"
-        )
-        self.path = directory / name
-        self._records = RecordWriter(open(self.path, "xb"))  # noqa: SIM115 (closed by close)
-        self._flush_at = 0.0
-        self._add(file_version="brain.Event:2")
+        directory = output_directory(logdir, "SummaryWriter: logdir")
+        make_directory(directory)
+        self._directory = as_path(directory, "SummaryWriter: logdir")
+        self._is_remote = is_remote(directory)
+        self._open()
         if purge_step is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._add(step=int(purge_step), session_log=start)
             self.flush()
 
+    def _open(self) -> None:
+        """Opens a new file."""
+        # TensorBoard reads the files of a directory by name; the time orders them.
+        name = (
+            f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+            f".{next(_FILE_NUMBERS)}"
+        )
+        self.path = self._directory / name
+        self._file = open_new(self.path)
+        self._records = self._record_writer(self._file)
+        self._flush_at = 0.0
+        self._add(file_version="brain.Event:2")
+
     def write(self, step: SupportsInt, summaries: Mapping[str, object]) -> None:
-        """Writes and flushes recorded summaries.
+        """Writes and, on this machine, flushes recorded summaries.
 
         Args:
           step: The global step of the summaries.
@@ -78,10 +90,11 @@ class SummaryWriter(NullWriter):
                 encoded.value.add(tag=summary_tag, **fields)
         if entries:
             self._add(step=int(step), summary=encoded)
-            self.flush()
+            if not self._is_remote:
+                self.flush()
 
     def scalar(self, step: SupportsInt, tag: str, value: SupportsFloat) -> None:
-        """Writes one number; it is on disk after `flush`, or after a write 10 s later.
+        """Writes one number; it is kept after `flush`, or after a write 10 s later (in a store 30).
 
         Args:
           step: The global step.
@@ -95,7 +108,10 @@ class SummaryWriter(NullWriter):
     def flush(self) -> None:
         """Brings all written records to the disk."""
         self._records.flush()
-        self._flush_at = time.monotonic() + _FLUSH_SECS
+        self._flush_at = time.monotonic() + (_STORE_SECS if self._is_remote else _FLUSH_SECS)
+        if self._is_remote and self._file.tell() > _STORE_BYTES:
+            self._records.close()
+            self._open()
 
     def close(self) -> None:
         """Flushes and closes the file; a second call does nothing."""

@@ -6,6 +6,8 @@ import re
 from typing import NamedTuple
 
 from jslim.core.errors import RestoreError
+from jslim.host.files import names_in
+from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.tf_checkpoint._table import is_table
 from jslim.tf_checkpoint._wire import Malformed
 
@@ -13,8 +15,8 @@ from jslim.tf_checkpoint._wire import Malformed
 class Located(NamedTuple):
     """A checkpoint: its prefix, and the files of version 1 (empty for version 2)."""
 
-    path: pathlib.Path
-    files_of_v1: tuple[pathlib.Path, ...]
+    path: AnyPath
+    files_of_v1: tuple[AnyPath, ...]
 
 
 _DATA_FILE = re.compile(r"(?<=.)\.data-\d{5}-of-\d{5}$")
@@ -27,7 +29,7 @@ _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4
 _MAX_STATE_BYTES = 1 << 20
 
 
-def find(path: pathlib.Path) -> Located | None:
+def find(path: AnyPath) -> Located | None:
     """The TensorFlow checkpoint at `path`: a prefix, a file of one, or a directory; else None.
 
     Raises:
@@ -55,19 +57,19 @@ def find(path: pathlib.Path) -> Located | None:
     return _sharded_v1(path)
 
 
-def _index_of(prefix: pathlib.Path) -> pathlib.Path:
+def _index_of(prefix: AnyPath) -> AnyPath:
     return prefix.with_name(prefix.name + ".index")
 
 
-def _sharded_v1(prefix: pathlib.Path) -> Located | None:
+def _sharded_v1(prefix: AnyPath) -> Located | None:
     if not prefix.parent.is_dir():
         return None
     shards = sorted(
-        file
-        for file in prefix.parent.iterdir()
-        if file.name.startswith(f"{prefix.name}-")
-        and _SHARD_OF_V1.search(file.name)
-        and len(file.name) == len(prefix.name) + len("-00000-of-00000")
+        prefix.with_name(name)
+        for name in names_in(prefix.parent)
+        if name.startswith(f"{prefix.name}-")
+        and _SHARD_OF_V1.search(name)
+        and len(name) == len(prefix.name) + len("-00000-of-00000")
     )
     if not shards:
         return None
@@ -80,7 +82,7 @@ def _sharded_v1(prefix: pathlib.Path) -> Located | None:
     return Located(prefix, tuple(shards))
 
 
-def _find_in(directory: pathlib.Path) -> Located | None:
+def _find_in(directory: AnyPath) -> Located | None:
     """The latest checkpoint, by the file `checkpoint` or else by number; or the only one."""
     if (directory / _STATE_FILE).is_file():
         return find_latest(directory)
@@ -93,7 +95,7 @@ def _find_in(directory: pathlib.Path) -> Located | None:
     return find(prefixes[-1]) if prefixes else None
 
 
-def find_latest(directory: pathlib.Path) -> Located | None:
+def find_latest(directory: AnyPath) -> Located | None:
     """The checkpoint that the file `checkpoint` names, as training of TensorFlow writes it.
 
     Returns:
@@ -114,7 +116,9 @@ def find_latest(directory: pathlib.Path) -> Located | None:
     named = os.fsdecode(_ESCAPE.sub(_unescaped, latest[2]))
     named = re.sub(r"-\?{5}-of-\d{5}$", "", named)  # of version 1 in several files
     # If the directory was moved or copied, a full path still names the first one.
-    for candidate in (directory / pathlib.PurePath(named).name, directory / named):
+    elsewhere = as_path(named, str(state)) if is_remote(named) else pathlib.Path(named)
+    is_whole = is_remote(named) or elsewhere.is_absolute()
+    for candidate in (directory / elsewhere.name, elsewhere if is_whole else directory / named):
         found = None if candidate.is_dir() else find(candidate)
         if found is not None:
             return found
@@ -130,28 +134,28 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
     return bytes([int(octal, 8) & 255 if octal else int(hexadecimal, 16)])
 
 
-def state_naming(prefix: pathlib.Path) -> str:
+def state_naming(prefix: AnyPath) -> str:
     """The text of a file `checkpoint` that names the checkpoint as the latest and only one."""
     plain = {byte: chr(byte) for byte in range(32, 127) if chr(byte) not in "\\\"'"}
     name = "".join(plain.get(byte, f"\\{byte:03o}") for byte in os.fsencode(prefix.name))
     return f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'
 
 
-def find_all(directory: pathlib.Path) -> list[pathlib.Path]:
+def find_all(directory: AnyPath) -> list[AnyPath]:
     """The prefixes of all checkpoints in a directory: those without a number, then by number."""
-    names = {path.name for path in directory.iterdir() if path.is_file()}
+    names = {name for name, is_folder in names_in(directory).items() if not is_folder}
     prefixes = {
         located.path for name in names if (located := _of_file(directory / name, names)) is not None
     }
 
-    def age(prefix: pathlib.Path) -> tuple[int, str]:
+    def age(prefix: AnyPath) -> tuple[int, str]:
         number = number_of(prefix)
         return -1 if number is None else number, prefix.name
 
     return sorted(prefixes, key=age)
 
 
-def number_of(prefix: pathlib.Path) -> int | None:
+def number_of(prefix: AnyPath) -> int | None:
     """The step in the name of a checkpoint.
 
     >>> number_of(pathlib.Path("train_dir/model.ckpt-1000"))
@@ -161,13 +165,13 @@ def number_of(prefix: pathlib.Path) -> int | None:
     return int(numbered[2]) if numbered else None
 
 
-def _stem_of(prefix: pathlib.Path) -> tuple[str, bool]:
+def _stem_of(prefix: AnyPath) -> tuple[str, bool]:
     """The name that checkpoints of one training share, and whether they are numbered."""
     numbered = _NUMBERED.fullmatch(prefix.name)
     return (numbered[1], True) if numbered else (prefix.name, False)
 
 
-def _of_file(path: pathlib.Path, names: set[str]) -> Located | None:
+def _of_file(path: AnyPath, names: set[str]) -> Located | None:
     """The checkpoint of which a file in a directory is the index, or the whole."""
     if path.name.endswith(".index"):
         prefix = path.with_name(path.name.removesuffix(".index"))

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pathlib
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +10,8 @@ import numpy as np
 
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.host import readers
-from jslim.host.paths import local_path
+from jslim.host.files import exists, is_directory
+from jslim.host.paths import AnyPath, as_path, path_string
 from jslim.tf_checkpoint import _locate
 from jslim.tf_checkpoint._tensors import DTYPES, STRING
 from jslim.tf_checkpoint._v1 import SlicedFiles
@@ -48,7 +48,7 @@ class CheckpointReader(readers.CheckpointReader):
         entries = sorted(self._store.entries.items())
         held = {name: readers.Held(entry.shape, _dtype_name(entry.type)) for name, entry in entries}
         super().__init__(self.path, held)
-        if pathlib.Path(path) != located.path:
+        if as_path(path, "path") != located.path:
             _logger.info("%s: reading the TensorFlow checkpoint %s", path, self.path)
 
     @property
@@ -57,7 +57,7 @@ class CheckpointReader(readers.CheckpointReader):
         held = self._held.get("global_step")
         if held is not None and held.shape == () and held.dtype in _STEP_TYPES:
             return int(self.get_tensor("global_step"))
-        return _locate.number_of(pathlib.Path(self.path))
+        return _locate.number_of(as_path(self.path, "path"))
 
     def get_tensor(self, name: str) -> np.ndarray:
         """Reads one tensor alone (of V1, the blocks that hold it).
@@ -95,25 +95,25 @@ def _dtype_name(kind: int) -> str:
     return DTYPES[kind].name if kind in DTYPES else f"type {kind}"
 
 
-def _readable(path: str | os.PathLike[str], find: Callable[[pathlib.Path], T]) -> T:
+def _readable(path: str | os.PathLike[str], find: Callable[[AnyPath], T]) -> T:
     """The result of `find` at `path`, which must be readable.
 
     Raises:
       RestoreError: It cannot be read.
     """
-    path = local_path(path, "the path of a TensorFlow checkpoint")
+    path = path_string(path, "the path of a TensorFlow checkpoint")
     try:
-        return find(pathlib.Path(path))
+        return find(as_path(path, "path"))
     except (OSError, Malformed) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RestoreError(f"{path} cannot be read: {reason}") from error
 
 
 def _located(path: str | os.PathLike[str]) -> _locate.Located:
-    path = local_path(path, "the path of a TensorFlow checkpoint")
+    path = path_string(path, "the path of a TensorFlow checkpoint")
     if located := _readable(path, _locate.find):
         return located
-    if os.path.exists(path):
+    if exists(path):
         raise RestoreError(
             f"{path} is no TensorFlow checkpoint; give the prefix of one (model.ckpt-1000), one of "
             "its files, or their directory"
@@ -149,7 +149,7 @@ def all_checkpoints(directory: str | os.PathLike[str]) -> list[str]:
     Raises:
       RestoreError: The directory cannot be read.
     """
-    if not os.path.isdir(local_path(directory, "the directory of checkpoints")):
+    if not is_directory(path_string(directory, "the directory of checkpoints")):
         return []
     return [str(prefix) for prefix in _readable(directory, _locate.find_all)]
 

@@ -6,7 +6,6 @@ that it shares with the key before. Each block has a checksum.
 """
 
 import bisect
-import pathlib
 import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TypeVar
@@ -14,8 +13,9 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from jslim.host.crc32c import crc32c, mask, unmask
-from jslim.host.files import read_part
+from jslim.host.files import file_size, read_part
 from jslim.host.limits import TENSORS
+from jslim.host.paths import AnyPath
 from jslim.tf_checkpoint._wire import Malformed, read_varint, varint
 
 Entry = TypeVar("Entry")
@@ -29,19 +29,19 @@ _BLOCK_SIZE = 1 << 18
 MOST_LISTED = 1 << 22  # bytes of the list of tensors, which is held in memory
 
 
-def read_bytes(path: pathlib.Path, offset: int, size: int) -> np.ndarray:
+def read_bytes(path: AnyPath, offset: int, size: int) -> np.ndarray:
     """`size` bytes from a place in a file."""
     try:
-        if offset + size > path.stat().st_size:
+        if offset + size > file_size(path):
             raise Malformed(f"{path.name} is too short")
         return read_part(path, offset, size)
     except OSError as error:
         raise Malformed(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-def is_table(path: pathlib.Path) -> bool:
+def is_table(path: AnyPath) -> bool:
     """Whether a file ends as tables do."""
-    size = path.stat().st_size
+    size = file_size(path)
     end = len(_MAGIC)
     return size >= end and read_part(path, size - end, end).tobytes() == _MAGIC
 
@@ -49,9 +49,9 @@ def is_table(path: pathlib.Path) -> bool:
 class Table:
     """A table, read block by block."""
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self._path = path
-        self._size = path.stat().st_size
+        self._size = file_size(path)
         if self._size < _FOOTER_SIZE:
             raise Malformed(f"{path.name} is too short for a table")
         footer = read_bytes(path, self._size - _FOOTER_SIZE, _FOOTER_SIZE).data

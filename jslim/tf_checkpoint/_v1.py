@@ -4,11 +4,11 @@ TensorFlow's tensorflow/core/util/saved_tensor_slice.proto describes them.
 """
 
 import math
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from jslim.host.paths import AnyPath
 from jslim.tf_checkpoint._table import Table, limited
 from jslim.tf_checkpoint._tensors import (
     STRING,
@@ -28,7 +28,7 @@ _DATA = 2
 class SlicedFiles:
     """The tensors of a checkpoint of version 1."""
 
-    def __init__(self, files: Sequence[pathlib.Path]) -> None:
+    def __init__(self, files: Sequence[AnyPath]) -> None:
         self.entries: dict[str, Entry] = {}
         self._tables: dict[tuple[str, Slice], Table] = {}
         for path in files:

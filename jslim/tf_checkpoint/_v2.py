@@ -4,7 +4,6 @@ TensorFlow's tensorflow/core/protobuf/tensor_bundle.proto describes the index.
 """
 
 import math
-import pathlib
 from collections.abc import Mapping
 from typing import IO, NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from jslim.host.crc32c import crc32c, mask, unmask
 from jslim.host.files import UnfinishedFile
+from jslim.host.paths import AnyPath
 from jslim.tf_checkpoint._table import MOST_LISTED, Table, limited, read_bytes, write_table
 from jslim.tf_checkpoint._tensors import (
     NUMBERS,
@@ -39,7 +39,7 @@ class _Place(NamedTuple):
 class Bundle:
     """The tensors of a checkpoint of version 2."""
 
-    def __init__(self, prefix: pathlib.Path) -> None:
+    def __init__(self, prefix: AnyPath) -> None:
         index = prefix.with_name(prefix.name + ".index")
         if index.stat().st_size > MOST_LISTED:
             raise Malformed(f"{index.name} has more than {MOST_LISTED} bytes")
@@ -147,7 +147,7 @@ def _strings(array: np.ndarray) -> tuple[memoryview, int]:
     return memoryview(b"".join(map(varint, lengths)) + rest), crc32c(checked + rest)
 
 
-def write_bundle(prefix: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_bundle(prefix: AnyPath, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays as a checkpoint of one data file; the index comes last and completes it."""
     items = [(_HEADER_KEY, written("BundleHeaderProto", num_shards=1, version={"producer": 1}))]
     data_path = prefix.with_name(f"{prefix.name}.data-00000-of-00001")

@@ -1,14 +1,13 @@
 """`save_checkpoint`: writes arrays as a checkpoint that TensorFlow and TF-Slim restore."""
 
 import os
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jslim.host.files import write_text
-from jslim.host.paths import local_path
+from jslim.host.paths import as_path
 from jslim.tf_checkpoint._locate import state_naming
 from jslim.tf_checkpoint._tensors import NUMBERS
 from jslim.tf_checkpoint._v2 import write_bundle
@@ -40,7 +39,7 @@ def save_checkpoint(
     ...     tf_checkpoint.list_variables(path)
     [('fc/biases', (3,))]
     """
-    prefix = pathlib.Path(local_path(path, "save_checkpoint: path"))
+    prefix = as_path(path, "save_checkpoint: path")
     if not arrays:
         raise ValueError("save_checkpoint: there are no arrays; give {name: array}")
     held = {}

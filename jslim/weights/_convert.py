@@ -19,9 +19,9 @@ from jslim import checkpoints
 from jslim.core.errors import RestoreError
 from jslim.core.selection import get_variables
 from jslim.host import display
-from jslim.host.files import open_regular
+from jslim.host.files import exists, is_file, names_in, open_regular
 from jslim.host.limits import check_unpacked, numbers_as_names
-from jslim.host.paths import cache_directory, local_path
+from jslim.host.paths import AnyPath, as_path, cache_directory, is_remote, path_string
 from jslim.nets import nets_factory
 from jslim.weights import _download, _table, _translation
 from jslim.weights._hdf5 import KerasFile
@@ -63,10 +63,10 @@ def resolve(checkpoint: str | os.PathLike[str], model_name: str | None = None) -
       ImportError: A package of the extra `[hub]` is missing.
       ValueError: The network is unknown.
     """
-    path = local_path(checkpoint, "the path of a checkpoint")
-    if os.path.isfile(path):
-        return _of_file(pathlib.Path(path), model_name)
-    if os.path.exists(path) or checkpoints.exists(path):
+    path = path_string(checkpoint, "the path of a checkpoint")
+    if is_file(path):
+        return _of_file(as_path(path, "the path of a checkpoint"), model_name)
+    if exists(path) or checkpoints.exists(path):
         return path
     name = os.fspath(checkpoint)
     if name == PRETRAINED:
@@ -86,7 +86,7 @@ def resolve(checkpoint: str | os.PathLike[str], model_name: str | None = None) -
 def _neither(name: str, path: str) -> UnknownWeights:
     folder, last = os.path.split(path)
     try:
-        near = difflib.get_close_matches(last, os.listdir(folder or "."), n=1)
+        near = difflib.get_close_matches(last, names_in(folder or "."), n=1)
     except OSError:
         near = []
     proposals = f"; did you mean the path {os.path.join(folder, near[0])!r}?" if near else ""
@@ -98,7 +98,7 @@ def _neither(name: str, path: str) -> UnknownWeights:
     )
 
 
-def _of_file(path: pathlib.Path, model_name: str | None) -> str:
+def _of_file(path: AnyPath, model_name: str | None) -> str:
     """The checkpoint of a file that may be another framework's."""
     low = path.name.lower()
     if low.endswith(_PICKLES):
@@ -116,18 +116,35 @@ def _of_file(path: pathlib.Path, model_name: str | None) -> str:
     row = next((row for row in _table.WEIGHTS if row.address.endswith(f"/{path.name}")), None)
     if path.name == "model.safetensors" or (row and model_name not in (None, row.network)):
         row = None
-    return _converted(path, lambda: _variables_of(path, model_name, row), path.name, model_name)
+    return _converted(
+        path, lambda: _variables_of(_at_hand(path), model_name, row), path.name, model_name
+    )
+
+
+def _at_hand(path: AnyPath) -> pathlib.Path:
+    """The file, or a copy of it on this machine: it is read here and there."""
+    if not is_remote(path):
+        return path
+    from jslim.host.stores import local_copy
+
+    return local_copy(os.fspath(path))
 
 
 def _converted(
-    path: pathlib.Path,
+    path: AnyPath,
     read: Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]],
     name: str,
     model_name: str | None = None,
 ) -> str:
     """The safetensors file in the cache with the variables of a file."""
-    status = path.stat()
-    identity = (os.path.realpath(path), status.st_size, status.st_mtime_ns, model_name, _FORMAT)
+    if is_remote(path):
+        from jslim.host.stores import information, version_of
+
+        place = os.fspath(path)
+        identity: tuple[object, ...] = (place, version_of(information(place)), model_name, _FORMAT)
+    else:
+        status = path.stat()
+        identity = (os.path.realpath(path), status.st_size, status.st_mtime_ns, model_name, _FORMAT)
     mark = hashlib.blake2b(repr(identity).encode(), digest_size=6).hexdigest()
     file = cache_directory("weights", "converted") / f"{name}-{mark}.safetensors"
     if not file.exists():

@@ -44,8 +44,12 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("program", "flag"), [(p, f) for p, fs in PATHS.items() for f in fs])
 def test_every_path_is_one_or_is_refused(program, flag, capfd):
     for path, message in (
-        ("gs://bucket/x", "it must be a path on this machine, got the URL 'gs://bucket/x'; copy"),
-        ("file:///tmp/x", "it must be a path on this machine, got the URL 'file:///tmp/x'; leave"),
+        (
+            "http://host/x",
+            "it must be a path on this machine or a URL of gs://, s3://, az:// or hf",
+        ),
+        ("file:///tmp/x", "gs://, s3://, az:// or hf://, got the URL 'file:///tmp/x'; leave out"),
+        ("gs://", "it is 'gs://', which names no bucket"),
         ("", "it is empty; give a path"),
         ("~nobody-here/x", "'~nobody-here' is no home directory"),
     ):
@@ -57,10 +61,10 @@ def test_every_path_is_one_or_is_refused(program, flag, capfd):
 
 
 def test_inputs_and_caches_are_paths_too(capfd):
-    refused("predict", "s3://bucket/cat.jpg")
-    assert "an image or folder must be a path on this machine" in capfd.readouterr().err
-    refused("eval", "--compilation_cache_dir=gs://bucket/x")
-    assert "--compilation_cache_dir must be a path on this machine" in capfd.readouterr().err
+    refused("predict", "ftp://bucket/cat.jpg")
+    assert "an image or folder must be a path on this machine or a" in capfd.readouterr().err
+    refused("eval", "--compilation_cache_dir=ftp://bucket/x")
+    assert "--compilation_cache_dir must be a path on this machine or" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

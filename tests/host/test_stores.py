@@ -103,7 +103,7 @@ def test_a_file_is_read_by_ranges(store):
             assert file.read(100) == content[start : start + 100]
         assert file.seek(0, os.SEEK_END) == len(content)
         assert file.read() == b""
-    for offset, size in ((4_999_999, 2), (-1, 1), (5_000_001, 0)):
+    for offset, size in ((4_999_999, 2), (-1, 1), (5_000_001, 1)):
         with pytest.raises(OSError, match="it is too short"):
             files.read_part(path, offset, size)
     assert stores_module().read(os.fspath(path), 5, 5) == b""
@@ -180,6 +180,18 @@ def test_a_store_that_does_not_answer_is_one_sentence(stores, monkeypatch):
         message = "the store answers with RuntimeError: 503 try later"
         with pytest.raises(OSError, match=rf"{message}: '{url}'$"):
             act()
+
+
+def test_what_is_written_is_a_file_or_a_directory(store):
+    files.write_bytes(store("folder/file"), b"")
+    with pytest.raises(
+        ValueError, match=f"it is '{store('folder/file')}', which is a file; give a"
+    ):
+        paths.output_directory(store("folder/file"), "it")
+    with pytest.raises(ValueError, match=f"it is '{store('folder')}', which is a directory; give"):
+        paths.output_file(store("folder"), "it")
+    assert paths.output_directory(store("new/"), "it") == store("new")
+    assert paths.output_file(store("folder/file"), "it") == store("folder/file")
 
 
 def test_rights_that_are_missing_are_said(stores, monkeypatch):

@@ -262,5 +262,5 @@ def test_the_name_of_the_file_says_what_is_written(tmp_path):
         checkpoints.save_safetensors(tmp_path / "lenet.npz", {"a": np.ones(1)})
     for call in (export.export_inference_graph, export.export_variables):
         with pytest.raises(ValueError, match="export: output_file must be a path on this machine"):
-            call("not read", "gs://bucket/lenet.zip")
+            call("not read", "http://bucket/lenet.zip")
     assert list(tmp_path.iterdir()) == []

@@ -1,81 +1,142 @@
-"""`tf.gfile`: files on this machine."""
+"""`tf.gfile`: files on this machine and in object stores."""
 
 import builtins
+import fnmatch
 import glob as _glob
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import IO, Any
 
 from jslim.compat.tf import _missing
-from jslim.host.paths import local_path
+from jslim.host import files
+from jslim.host.paths import AnyPath, as_path, is_remote, path_string
 
 
-def _local(path: str) -> str:
-    return local_path(path, "tf.gfile")
+def _string(path: str) -> str:
+    return path_string(path, "tf.gfile")
+
+
+def _path(path: str) -> AnyPath:
+    return as_path(path, "tf.gfile")
 
 
 def GFile(name: str, mode: str = "r") -> IO[Any]:
-    """An open file of this machine; `read`, `write` and `with` are those of Python."""
-    return builtins.open(_local(name), mode)
+    """An open file; `read`, `write` and `with` are Python's. Objects of a store do not grow."""
+    name = _string(name)
+    if not is_remote(name):
+        return builtins.open(name, mode)
+    if mode.strip("bt") not in ("r", "w"):
+        raise ValueError(
+            f"tf.gfile.GFile: mode must be 'r' or 'w' in an object store, got {mode!r}: what is "
+            "there cannot be changed; write a new file"
+        )
+    return _path(name).open(mode.replace("t", ""))
 
 
 FastGFile = Open = GFile
 
 
 def Exists(filename: str) -> bool:
-    return os.path.exists(_local(filename))
+    return files.exists(_string(filename))
 
 
 def IsDirectory(dirname: str) -> bool:
-    return os.path.isdir(_local(dirname))
+    return files.is_directory(_string(dirname))
 
 
 def MakeDirs(dirname: str) -> None:
     """Makes a folder, and those around it; one that is there stays."""
-    os.makedirs(_local(dirname), exist_ok=True)
+    files.make_directory(_string(dirname))
 
 
 def MkDir(dirname: str) -> None:
-    os.mkdir(_local(dirname))
+    _path(dirname).mkdir()
 
 
 def ListDirectory(dirname: str) -> list[str]:
-    return os.listdir(_local(dirname))
+    return list(files.names_in(_string(dirname)))
 
 
 def Glob(filename: str | list[str]) -> list[str]:
-    """The files that match a pattern, or several."""
+    """The files and folders that match a pattern, or several."""
     patterns = [filename] if isinstance(filename, str) else filename
-    return [path for pattern in patterns for path in _glob.glob(pattern)]
+    return [path for pattern in patterns for path in _matching(pattern)]
+
+
+def _matching(pattern: str) -> list[str]:
+    if not is_remote(pattern):
+        return _glob.glob(pattern)
+    scheme, bucket, *names = re.split("://|/", _string(pattern))
+    found = [f"{scheme}://{bucket}"]
+    for name in names:
+        if not _glob.has_magic(name):
+            found = [f"{folder}/{name}" for folder in found]
+            continue
+        folders, found = filter(IsDirectory, found), []
+        for folder in folders:
+            matches = fnmatch.filter(sorted(ListDirectory(folder)), name)
+            found += [f"{folder}/{match}" for match in matches]
+    return [path for path in found if Exists(path)]
 
 
 def Remove(filename: str) -> None:
-    os.remove(_local(filename))
+    _path(filename).unlink()
 
 
 def DeleteRecursively(dirname: str) -> None:
-    shutil.rmtree(_local(dirname))
+    files.remove_tree(_path(dirname))
 
 
 def Rename(oldname: str, newname: str, overwrite: bool = False) -> None:
+    """Renames a file or folder; a file of an object store is copied and deleted."""
     _check_free("tf.gfile.Rename", newname, overwrite)
-    os.replace(_local(oldname), _local(newname))
+    old, new = _string(oldname), _string(newname)
+    if not (is_remote(old) or is_remote(new)):
+        os.replace(old, new)
+        return
+    _copy(old, new)
+    Remove(old)
 
 
 def Copy(oldpath: str, newpath: str, overwrite: bool = False) -> None:
     _check_free("tf.gfile.Copy", newpath, overwrite)
-    shutil.copyfile(_local(oldpath), _local(newpath))
+    _copy(_string(oldpath), _string(newpath))
+
+
+def _copy(old: str, new: str) -> None:
+    if not (is_remote(old) or is_remote(new)):
+        shutil.copyfile(old, new)
+        return
+    with (
+        files.open_regular(old) as source,
+        files.UnfinishedFile(new) as unfinished,
+        unfinished.path.open("wb") as target,
+    ):
+        shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _check_free(where: str, path: str, overwrite: bool) -> None:
-    if not overwrite and os.path.exists(_local(path)):
+    if not overwrite and Exists(path):
         raise FileExistsError(f"{where}: {path} exists already; pass overwrite=True")
 
 
 def Walk(top: str, in_order: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
     """The folders below `top`, each with its folders and files."""
-    return os.walk(_local(top), topdown=in_order)
+    top = _string(top)
+    if not is_remote(top):
+        yield from os.walk(top, topdown=in_order)
+        return
+    names = files.names_in(top)
+    folders = sorted(name for name, is_folder in names.items() if is_folder)
+    here = top, folders, sorted(names.keys() - set(folders))
+    if in_order:
+        yield here
+    for folder in folders:
+        yield from Walk(f"{top}/{folder}", in_order)
+    if not in_order:
+        yield here
 
 
 exists, isdir, makedirs, mkdir = Exists, IsDirectory, MakeDirs, MkDir
