@@ -6,17 +6,15 @@ Tables, for the import hook of `install` and for a converter alike.
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from jslim.compat import _graph
 from jslim.compat.tf import _variables
 from jslim.compat.tf._op import Constant
 from jslim.compat.tf._shapes import TensorShape
-from jslim.core.access import FRAME, frame
-from jslim.core.names import join
-from jslim.variables import get_variable_full_name
 
 # Modules by their old names, and the modules of jslim that have their names, the first one first.
 # A name in a folder `x.*` is that of a module below it.
@@ -116,23 +114,6 @@ BUILTINS: dict[str, object] = {
 }
 
 
-class Operation(NamedTuple):
-    """What `tensor.op` gives."""
-
-    name: str
-    type: str = "Array"
-
-
-def _array_name(value: Any) -> str:
-    """The name of a variable; of another array that of the scope it is asked in."""
-    if FRAME.get() is None:
-        return "array"
-    try:
-        return get_variable_full_name(value)
-    except ValueError:
-        return join(frame("name").name_scope, "array")
-
-
 def _keys(value: Mapping[str, Any]) -> Callable[[], Any]:
     return lambda: iter(value)
 
@@ -150,6 +131,7 @@ ATTRIBUTES: tuple[tuple[type | tuple[type, ...], dict[str, Reader]], ...] = (
             "rank": len,
             "num_elements": lambda shape: lambda: math.prod(shape),
             "is_fully_defined": lambda shape: lambda: True,
+            "assert_is_fully_defined": lambda s: TensorShape(s).assert_is_fully_defined,
             "assert_has_rank": lambda shape: TensorShape(shape).assert_has_rank,
             "assert_is_compatible_with": lambda s: TensorShape(s).assert_is_compatible_with,
             "is_compatible_with": lambda shape: TensorShape(shape).is_compatible_with,
@@ -170,8 +152,9 @@ ATTRIBUTES: tuple[tuple[type | tuple[type, ...], dict[str, Reader]], ...] = (
     (
         (jax.Array, np.ndarray),
         {
-            "name": lambda value: f"{_array_name(value)}:0",
-            "op": lambda value: Operation(_array_name(value)),
+            "name": _graph.tensor_name,
+            "op": _graph.operation_of,
+            "graph": lambda value: _graph.Graph(),
             "assign": lambda value: functools.partial(_variables.assign, value),
             "assign_add": lambda value: functools.partial(_variables.assign_add, value),
             "assign_sub": lambda value: functools.partial(_variables.assign_sub, value),

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.extend import core as jex_core
 from jax.typing import DTypeLike
 
+from jslim.core.array_names import ArrayNames
 from jslim.core.context import context
 from jslim.core.devices import Placement, Space
 from jslim.core.errors import ScopeError, did_you_mean
@@ -71,6 +72,7 @@ class Run:
         default_factory=lambda: collections.defaultdict(dict)
     )
     views: dict[str, tuple[Held, jax.Array]] = field(default_factory=dict)
+    array_names: ArrayNames = field(default_factory=ArrayNames)
     linen_sites: dict[str, str] = field(default_factory=dict)
     blocks: dict[object, VariableScope] = field(default_factory=dict)  # the scope of each block
     parts: list["Run"] = field(default_factory=list)  # of Models called within; see `settle`

@@ -22,7 +22,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
-from jslim.core.access import frame
+from jslim.core.access import FRAME, frame
 from jslim.core.arg_scope import add_arg_scope, arg_scope_func_key
 from jslim.core.arguments import explained
 from jslim.core.context import context
@@ -67,9 +67,11 @@ class Shared(TypedDict, total=False):
 class Call:
     """One call of a layer, within its scope."""
 
-    def __init__(self, declared: "layer", where: str, scope: str, given: Shared):
+    def __init__(self, declared: "layer", name: str, where: str, scope: str, given: Shared):
         self.where = where
         self.scope = scope  # the full name
+        self.name = name
+        self.has_scope = declared.names is None
         self.rank = declared.rank
         self.member = declared.member
         self.channels_first = False
@@ -223,6 +225,21 @@ class Call:
         """The result in its own dtype, if the computation has another one."""
         return outputs if self.result_dtype is None else _common.cast(outputs, self.result_dtype)
 
+    def _note_name(self, outputs: jax.Array) -> None:
+        """Notes the name of the result: the scope of names, and the last of its steps."""
+        running, given = FRAME.get(), self._given
+        if running is None:
+            return
+        made_by = self.name
+        if given.get("activation_fn") is not None:
+            made_by = getattr(given["activation_fn"], "__name__", "activation")
+        elif given.get("normalizer_fn") is not None:
+            made_by = getattr(given["normalizer_fn"], "__name__", "normalizer")
+        elif given.get("biases_initializer") is not None:
+            made_by = "bias_add"
+        scope = running.name_scope if self.has_scope else self.scope
+        running.run.array_names.note_result(outputs, scope, made_by)
+
     def finished(self, outputs: jax.Array) -> jax.Array:
         """The steps after a body: normalizer or biases, activation, collections."""
         given = self._given
@@ -236,6 +253,7 @@ class Call:
         outputs = self.rounded(outputs)
         if (activation_fn := given.get("activation_fn")) is not None:
             outputs = activation_fn(outputs)
+        self._note_name(outputs)
         collections = given.get("outputs_collections", given.get("output_collections"))
         return utils.collect_named_outputs(collections, self.scope, outputs)
 
@@ -284,7 +302,7 @@ class layer:
             if self.names is None:
                 frame(shown)  # for its error, which names the layer
             with self._opened(shared, default) as scope:
-                call = Call(self, f"{shown} at {scope!r}", scope, shared)
+                call = Call(self, shown, f"{shown} at {scope!r}", scope, shared)
                 call.check(functions, annotated, context().arg_scope.get(key))
 
                 def result() -> jax.Array:

@@ -7,6 +7,7 @@ a chain. An operation on JAX's arrays gives JAX's arrays.
 """
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar
@@ -16,10 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from jslim.compat.tf._labels import label_of
 from jslim.compat.tf._shapes import TensorShape
 from jslim.core import checks
+from jslim.core.access import FRAME, Frame
+from jslim.core.array_names import ArrayName
 from jslim.core.errors import ScopeError
-from jslim.core.names import user_site
+from jslim.core.names import join, user_site
 
 _logger = logging.getLogger("jslim.compat")
 P = ParamSpec("P")
@@ -81,16 +85,43 @@ for _operator in ("neg", "abs", "getitem", "len", "iter", "bool"):
 
 
 def op(function: Callable[P, T]) -> Callable[P, T]:
-    """Makes a function of arrays give NumPy arrays where no argument is an array of JAX."""
+    """Makes a function of arrays give NumPy arrays where no argument is an array of JAX.
+
+    In a model function its other results have names, as in TensorFlow: that of `name`, or of the
+    function, below the scope and numbered.
+    """
+    parameters = list(inspect.signature(function).parameters)
+    place = parameters.index("name") if "name" in parameters else len(parameters)
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         if is_static((args, kwargs)):
             with jax.ensure_compile_time_eval():
                 return as_static(function(*args, **kwargs))
-        return function(*args, **kwargs)
+        running = FRAME.get()
+        if running is None or running.run.array_names.is_busy:
+            return function(*args, **kwargs)
+        names = running.run.array_names
+        names.is_busy = True
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            names.is_busy = False
+        given = kwargs.get("name") or (args[place] if len(args) > place else None)
+        is_text = isinstance(given, str) and given != ""
+        _note_names(running, result, str(given) if is_text else "", called.__name__)
+        return result
 
     return called
+
+
+def _note_names(running: Frame, result: object, given: str, function: str) -> None:
+    full = join(running.name_scope, given or label_of(function))
+    scope, _, name = running.run.numbering.unique_op(full).rpartition("/")
+    several = result if isinstance(result, (list, tuple)) else [result]
+    for index, leaf in enumerate(several):
+        made = ArrayName(scope, name, function, index)
+        running.run.array_names.note(leaf, made, keeps=bool(given))
 
 
 def is_static(values: object) -> bool:

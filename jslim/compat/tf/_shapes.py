@@ -104,6 +104,11 @@ class TensorShape(tuple[Any, ...]):
             raise checks.refusal("", "the shape", f"of rank {rank}", f"{self.as_list()}")
         return self
 
+    def assert_is_fully_defined(self) -> None:
+        """Raises a ValueError if a length is unknown."""
+        if not self.is_fully_defined():
+            raise checks.refusal("", "the shape", "fully known", f"{self.as_list()}")
+
     def assert_has_rank(self, rank: int) -> None:
         """Raises a ValueError unless the shape has so many axes."""
         self.with_rank(rank)
