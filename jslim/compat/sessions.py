@@ -64,6 +64,7 @@ class TrainSession:
     ) -> None:
         self._train_op, self._rng = train_op, rng
         self._batches: Iterator[Batch] | None = None if batches is None else iter(batches)
+        self._first: list[Batch] = []  # a batch that was looked at for its shapes
         self._state: TrainState | None = None
         self._waiting: list[Then] = []
         self._after: list[Then] = []  # what a supervisor does after each step
@@ -114,6 +115,8 @@ class TrainSession:
         values: dict[str, Any] = {}
         if ops or names:
             values = self._computed(bool(ops), SUMMARIES in names, self._batch(feed_dict))
+        elif self._state is None and self._waiting and any(leaf is not None for leaf in leaves):
+            self._start_from_batches()
         values[GLOBAL_STEP] = 0 if self._state is None else self._state.step
         found = jax.device_get(_mapped(fetches, lambda leaf: _value(leaf, values)))
         if ops:
@@ -129,12 +132,31 @@ class TrainSession:
                 )
                 for name, value in feed_dict.items()
             }
+        if self._first:
+            return self._first.pop()
         if self._batches is None:
             raise ValueError(
                 "TrainSession.run: there is no batch; give feed_dict={name: array}, or the session "
                 "an iterable of them: TrainSession(train_op, batches)"
             )
         return next(self._batches)
+
+    def _start_from_batches(self) -> None:
+        """Makes the state that something waits for, before the first step."""
+        if self._batches is None or self._train_op is None:
+            raise ValueError(
+                "TrainSession.run: what was restored is read at the first run that has a batch, "
+                "and its number of steps is not known before; give the session both: "
+                "TrainSession(train_op, batches)"
+            )
+        self._first.append(next(self._batches))
+        self._start(self._train_op, self._first[0])
+
+    def _start(self, op: TrainOp, batch: Batch) -> None:
+        self._state = op.init(self._rng, batch)
+        waiting, self._waiting = self._waiting, []
+        for action in waiting:
+            action(self)
 
     def _computed(self, is_step: bool, is_summarized: bool, batch: Batch) -> dict[str, Any]:
         op = self._train_op
@@ -144,11 +166,8 @@ class TrainSession:
                 "TrainSession(train_op)"
             )
         if self._state is None:
-            self._state = op.init(self._rng, batch)
-            waiting, self._waiting = self._waiting, []
-            for action in waiting:
-                action(self)
-        state = self._state if is_step else jax.tree.map(lambda leaf: leaf.copy(), self._state)
+            self._start(op, batch)
+        state = self.state if is_step else jax.tree.map(lambda leaf: leaf.copy(), self.state)
         if is_step and not is_summarized:
             self._state, outputs = op(state, batch)
             return dict(outputs)

@@ -363,6 +363,41 @@ def test_a_loss_that_cannot_be_taken_out_stays(name):
     assert "# PORT: .minimize" in ported.source
 
 
+def test_a_loop_of_slim():
+    source = HEAD + textwrap.dedent("""
+        def main(loss, logdir):
+            with tf.Graph().as_default():
+                # with Adam
+                op = slim.learning.create_train_op(loss, tf.train.AdamOptimizer())
+                merged = tf.summary.merge_all()
+                slim.learning.train(op, logdir, master='', is_chief=True, summary_op=merged,
+                                    number_of_steps=3, global_step=slim.get_global_step())
+    """)
+    ported = port_source(source)
+    assert "    slim.learning.train(op, logdir, number_of_steps=3)\n" in ported.source
+    assert "\n    # with Adam\n" in ported.source
+    assert "    # PORT: slim.learning.train: batches come second" in ported.source
+    rows = {f.name for f in ported.findings if f.outcome is Outcome.DROPPED}
+    assert rows == {".as_default", "master=", "is_chief=", "summary_op=", "global_step="}
+    kept = port_source(source.replace("summary_op=merged", "summary_op=None")).source
+    assert "slim.learning.train(op, logdir, summary_op=None,\n" in kept
+
+
+def test_placeholders_of_a_class():
+    source = "import tensorflow as tf\n" + textwrap.dedent("""
+        class Net:
+            def __init__(self):
+                self.images = tf.placeholder(tf.float32, [None, 4])
+                self.is_training = tf.placeholder(tf.bool)
+                other = tf.placeholder(tf.float32)
+    """)
+    new = port_source(source).source
+    assert new.startswith("from jslim.compat import tf\nfrom jslim.compat import sessions\n")
+    assert "        self.images = sessions.fed('images', tf.float32)\n" in new
+    assert new.count("# PORT: tf.placeholder") == 2
+    assert port_source(new).source == new
+
+
 def test_a_script_without_functions():
     body = SCRIPT.partition("    with tf.Graph().as_default():\n")[2].rpartition("    return")[0]
     start = HEAD + "import numpy as np\nfactor = 2\nresults = []\nsteps = 2\n"

@@ -36,7 +36,7 @@ if __name__ == "__main__":
 def test_a_program_with_flags(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    words = ["--name=b", "--count", "5", "--fast", "--noslow", "--kind=y"]
+    words = ["--name=b", "--count", "5", "--fast", "--noslow", "--kind=y", "--of_argparse=1"]
     done = subprocess.run(
         [sys.executable, program, *words], capture_output=True, text=True, timeout=120, check=False
     )

@@ -108,6 +108,15 @@ def test_saved_is_restored_whole(train_op, tmp_path):
     saver.restore(again, path)  # before there is a state
     again.run(train_op, feed(2))
     assert_same(again.state.variables, by_hand(train_op, 3)[0].variables)
+    batches = sessions.TrainSession(train_op, iter([arrays(feed(2))]))
+    saver.restore(batches, path)
+    assert batches.run(sessions.GLOBAL_STEP) == 2  # before a step
+    batches.run(train_op)
+    assert_same(batches.state.variables, again.state.variables)
+    waiting = sessions.TrainSession(train_op)
+    saver.restore(waiting, path)
+    with pytest.raises(ValueError, match="what was restored is read at the first run that has a"):
+        waiting.run("global_step")
     with pytest.raises(RestoreError, match=r"Saver\.restore: there is no checkpoint 'none'"):
         saver.restore(again, "none")
 

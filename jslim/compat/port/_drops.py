@@ -3,16 +3,31 @@
 import libcst as cst
 import libcst.matchers as m
 
-from jslim.compat.port._facts import Facts, Kind, Scope
+from jslim.compat.port._facts import LOOPS, Facts, Kind, Scope
 from jslim.compat.port._names import dotted
 
 NO_SESSION = "the state is made by the first step"
 REASONS = {
+    Kind.ALL: "a saver takes all variables by itself",
     Kind.CONFIG: "there are no options of a session",
     Kind.GRAPH: "there is no graph",
     Kind.INITIALIZER: NO_SESSION,
     Kind.QUEUES: "there are no queues",
 }
+# Arguments of `slim.learning.train` about sessions, graphs and parameter servers.
+NO_LOOP_ARGUMENT = "there are no sessions, graphs and parameter servers"
+_OF_SESSIONS = (
+    "master", "is_chief", "graph", "global_step", "session_config", "session_wrapper",
+    "startup_delay_steps", "init_op", "init_feed_dict", "local_init_op", "ready_op",
+)  # fmt: skip
+
+
+def is_of_session(arg: cst.Arg, facts: Facts) -> bool:
+    """Whether an argument of `slim.learning.train` has no counterpart, and does nothing here."""
+    word = arg.keyword.value if arg.keyword else ""
+    if word == "summary_op":  # None would write none
+        return facts.kind_of(arg.value) is Kind.SUMMARY
+    return word in _OF_SESSIONS
 
 
 class Drops(cst.CSTVisitor):
@@ -129,6 +144,10 @@ class Drops(cst.CSTVisitor):
         if not self._facts.is_active():
             return
         name = self._facts.call(node)
+        if name in LOOPS:
+            for arg in node.args:
+                if is_of_session(arg, self._facts):
+                    self._add(arg)
         if name in ("tf.Session", "tf.InteractiveSession", "tf.train.Supervisor"):
             for arg in node.args:
                 if arg.keyword and arg.keyword.value in ("config", "graph", "target"):
@@ -138,6 +157,9 @@ class Drops(cst.CSTVisitor):
                 self._add(arg)
         elif name in ("tf.train.Saver", "slim.assign_from_checkpoint_fn"):
             self.chosen.update(arg.value for arg in node.args)
+            for arg in node.args:
+                if self._facts.kind(arg.value) is Kind.ALL:
+                    self._add(arg)
         elif isinstance(node.func, cst.Attribute) and node.func.attr.value == "managed_session":
             for arg in node.args:
                 self._add(arg)

@@ -13,6 +13,7 @@ from jslim.compat.port._nodes import keywords, plain
 class Kind(enum.Enum):
     """What a name holds, wherever a file assigns it."""
 
+    ALL = "all variables"
     CONFIG = "options of a session"
     GRAPH = "a graph"
     INITIALIZER = "an operation that initializes"
@@ -29,6 +30,7 @@ class Kind(enum.Enum):
 
 
 _OF_CALLS = {
+    **dict.fromkeys(("tf.global_variables", "tf.all_variables"), Kind.ALL),
     **dict.fromkeys(("tf.ConfigProto", "tf.GPUOptions", "tf.OptimizerOptions"), Kind.CONFIG),
     "tf.Graph": Kind.GRAPH,
     **dict.fromkeys(
@@ -64,6 +66,7 @@ _OF_CALLS = {
                      "polynomial_decay", "piecewise_constant", "cosine_decay")
     },
 }  # fmt: skip
+LOOPS = ("slim.learning.train", "tf.contrib.slim.learning.train")
 _STEP_METHODS = ("minimize", "apply_gradients")
 
 
@@ -98,6 +101,7 @@ class Facts(cst.BatchableCSTVisitor):
         self._given: set[cst.FunctionDef | None] = set()
         self._own: set[cst.FunctionDef | None] = set()
         self._called_with_session: set[str] = set()
+        self._loops: list[cst.Call] = []
         self._gives_session: dict[cst.FunctionDef | None, set[str]] = {}  # what each calls so
         self._targets: set[cst.CSTNode] = set()
         self._inside: list[cst.With] = []
@@ -138,6 +142,10 @@ class Facts(cst.BatchableCSTVisitor):
         """The displays that a name holds, if it holds nothing else."""
         key = (self.scope, dotted(node) or "")
         return [] if key in self.others else self.literals.get(key, [])
+
+    def trains_by_loop(self) -> bool:
+        """Whether the file calls `slim.learning.train`, which has a loop and a session inside."""
+        return bool(self._loops)
 
     def call(self, node: cst.BaseExpression) -> str:
         """The full name of what an expression calls; empty for anything else."""
@@ -260,6 +268,8 @@ class Facts(cst.BatchableCSTVisitor):
                 word = arg.keyword.value if arg.keyword else ("fetches", "feed_dict")[place > 0]
                 if (text := dotted(arg.value)) and word in ("fetches", "feed_dict"):
                     self.is_feed[self.scope, text] = word == "feed_dict"
+        if self.call(node) in LOOPS:
+            self._loops.append(node)
         if self.kind_of(node) is Kind.OP:
             self._with_ops.add(self.function)
         if any(self.kind(arg.value) is Kind.SESSION for arg in node.args):

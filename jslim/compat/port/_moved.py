@@ -7,6 +7,7 @@ _NAMES = {
         for part in ("", "io.", "parsing.")
         for name in _FEATURES
     },
+    "tf.python_io.tf_record_iterator": "data.tfrecord.read_records",
     "tf.python_io.TFRecordWriter": "data.TFRecordWriter",
     "tf.io.TFRecordWriter": "data.TFRecordWriter",
 }

@@ -8,7 +8,6 @@ from jslim.compat.port._names import dotted
 from jslim.compat.port._nodes import arg_of, call_of, keywords, plain
 from jslim.compat.port._tracking import Tracking
 
-_ALL_VARIABLES = ("tf.global_variables", "tf.all_variables", "slim.get_variables")
 _CHOICES = (
     "slim.get_variables_to_restore", "slim.get_model_variables", "slim.get_trainable_variables",
 )  # fmt: skip
@@ -58,7 +57,7 @@ class Objects:
             return None
         args = []
         chosen = words.get("var_list") or (given[0] if given else None)
-        if chosen is not None and self._facts.call(chosen) not in _ALL_VARIABLES:
+        if chosen is not None and self._facts.kind_of(chosen) is not Kind.ALL:
             later = self.later(chosen)
             if later is None:
                 return None

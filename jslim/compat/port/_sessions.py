@@ -9,12 +9,12 @@ from typing import Any
 import libcst as cst
 import libcst.matchers as m
 
-from jslim.compat.port import _functions
-from jslim.compat.port._drops import NO_SESSION, REASONS, Drops
-from jslim.compat.port._facts import Facts, Kind
+from jslim.compat.port import _fed, _functions
+from jslim.compat.port._drops import NO_LOOP_ARGUMENT, NO_SESSION, REASONS, Drops, is_of_session
+from jslim.compat.port._facts import LOOPS, Facts, Kind
 from jslim.compat.port._fetches import Fetches
 from jslim.compat.port._names import Aliases, dotted
-from jslim.compat.port._nodes import arg_of, call_of, keywords, plain
+from jslim.compat.port._nodes import arg_of, call_of, keywords
 from jslim.compat.port._notes import Finding, Outcome
 from jslim.compat.port._objects import Objects
 from jslim.compat.port._tracking import Tracking
@@ -111,12 +111,8 @@ class Sessions(Tracking):
             body = self._blocks.get(updated_node, body)
         if not self._is_used:
             return updated_node.with_changes(body=body)
-        place = next(i for i, line in enumerate(body) if _imports_tensorflow(line))
-        new = cst.parse_statement("from jslim.compat import sessions")
-        self._note(
-            original_node, "sessions", Outcome.CONVERTED, "from jslim.compat import sessions"
-        )
-        return updated_node.with_changes(body=[*body[: place + 1], new, *body[place + 1 :]])
+        self._note(original_node, "sessions", Outcome.CONVERTED, _fed.IMPORT)
+        return updated_node.with_changes(body=_fed.with_import(body))
 
     # Statements.
 
@@ -225,16 +221,12 @@ class Sessions(Tracking):
         return updated_node
 
     def _fed(self, text: str, original: cst.Assign, updated: cst.Assign) -> cst.Assign:
-        call = original.value
-        assert isinstance(call, cst.Call)
-        dtype = keywords(call).get("dtype") or next((arg.value for arg in plain(call)), None)
-        name = text.rpartition(".")[2]
-        if dtype is None or (dotted(dtype) or "").endswith((".bool", ".string")):
+        new = _fed.of(text, original.value)
+        if new is None:
             self.settled.add(updated.value)  # it does not become an argument
             return updated
-        self._note(original, "tf.placeholder", Outcome.CONVERTED, f"sessions.fed({name!r}, ...)")
+        self._note(original, "tf.placeholder", Outcome.CONVERTED, "sessions.fed(...)")
         self._is_used = True
-        new = call_of("sessions.fed", [arg_of(cst.SimpleString(repr(name))), arg_of(dtype)])
         return updated.with_changes(value=new)
 
     # Expressions.
@@ -258,6 +250,8 @@ class Sessions(Tracking):
         new = convert(original_node, updated_node) if convert else None
         if original_node in self._choices:
             new = self._objects.later(updated_node)
+        if name in LOOPS:
+            return self._loop(original_node, updated_node)
         if new is not None:
             made = new.func if isinstance(new, cst.Call) else new
             self._note(original_node, name, Outcome.CONVERTED, dotted(made) or "")
@@ -267,6 +261,22 @@ class Sessions(Tracking):
             return updated_node
         self._is_used = True
         return new
+
+    def _loop(self, original: cst.Call, updated: cst.Call) -> cst.Call:
+        """`slim.learning.train` without what only a session needs; a person gives the batches."""
+        args = []
+        for old, new in zip(original.args, updated.args, strict=True):
+            if is_of_session(old, self._facts):
+                word = f"{old.keyword.value}=" if old.keyword else ""
+                self._note(old, word, Outcome.DROPPED, NO_LOOP_ARGUMENT)
+            else:
+                args.append(new)
+        if args and len(args) < len(updated.args):
+            args[-1] = args[-1].with_changes(
+                comma=cst.MaybeSentinel.DEFAULT,
+                whitespace_after_arg=updated.args[-1].whitespace_after_arg,
+            )
+        return updated.with_changes(args=args)
 
     def _method(
         self, func: cst.Attribute, original: cst.Call, updated: cst.Call
@@ -351,8 +361,14 @@ def converted(
     if aliases.has_tensorflow:
         cst.visit_batched(tree, [facts])
     kinds = set(facts.kinds.values())
-    if Kind.OP not in kinds or Kind.SESSION not in kinds or "sessions" in facts.bound:
+    if not aliases.has_tensorflow or "sessions" in facts.bound:
         return tree, [], set()
+    is_run = Kind.SESSION in kinds or facts.trains_by_loop()
+    if not is_run or Kind.OP not in kinds:
+        if Kind.SESSION in kinds:
+            return tree, [], set()  # it uses what was trained
+        model = _fed.Attributes(facts, lines)
+        return tree.visit(model), model.findings, model.settled
     names = {root.name: name for name, root in aliases.roots.items()}
     rule = Sessions(facts, lines, names.get("tf"), names.get("slim"))
     rule.prepare(tree)
@@ -372,12 +388,3 @@ class _Replaced(Tracking):
     ) -> cst.IndentedBlock:
         body = self._blocks.get(original_node)
         return updated_node if body is None else updated_node.with_changes(body=body)
-
-
-def _imports_tensorflow(line: cst.CSTNode) -> bool:
-    words = m.findall(line, m.ImportFrom() | m.Import())
-    return any(
-        (dotted(getattr(found, "module", None) or found.names[0].name) or "").partition(".")[0]  # type: ignore[attr-defined]
-        in ("tensorflow", "tf_slim")
-        for found in words
-    )

@@ -70,5 +70,8 @@ def mark_flag_as_required(flag_name: str) -> None:
 
 
 def parsed(argv: list[str]) -> list[str]:
-    """Reads the flags of a command line; gives the words that are none."""
-    return list(_held(argv))
+    """Reads the flags of a command line; gives the words that are none, and unknown flags.
+
+    As in TensorFlow 1: a program may read some flags by argparse.
+    """
+    return list(_held(argv, known_only=True))
