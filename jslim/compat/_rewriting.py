@@ -27,6 +27,7 @@ _HELPERS = {
     "__jslim_read__": rules.read,
     "__jslim_are_same__": rules.are_same,
     "__jslim_are_others__": rules.are_others,
+    "__jslim_listed__": rules.listed,
 }
 _OWN = pathlib.Path(__file__).parents[1]
 
@@ -47,8 +48,16 @@ class _Changes(ast.NodeTransformer):
             return node
         return _call(name, [node.left, node.comparators[0]], node)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        of = node.func
+        if not isinstance(of, ast.Attribute) or of.attr not in ("items", "keys", "values"):
+            return node
+        has_arguments = node.args or node.keywords
+        return node if has_arguments else _call("__jslim_listed__", [node], node)
 
-def _call(name: str, arguments: list[ast.expr], place: ast.expr) -> ast.AST:
+
+def _call(name: str, arguments: list[ast.expr], place: ast.expr) -> ast.expr:
     call = ast.Call(ast.Name(name, ast.Load()), arguments, [])
     return ast.fix_missing_locations(ast.copy_location(call, place))
 

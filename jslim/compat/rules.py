@@ -5,7 +5,7 @@ Tables, for the import hook of `install` and for a converter alike.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, KeysView, Mapping, ValuesView
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ _EVERYWHERE = tuple(
     for part in ("", ".nn", ".math", ".image", ".losses", ".train", ".initializers", ".layers",
                  "._internals")
 )  # fmt: skip
+_SLIM = ("jslim", f"{_TF}._slim_members")
 MODULES: dict[str, tuple[str, ...]] = {
     "tensorflow": (_TF,),
     "tensorflow.compat.v1": (_TF,),
@@ -32,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         for root in ("tensorflow", "tensorflow.compat.v1")
         for name in ("nn", "image", "losses", "layers", "train", "summary", "math", "random", "io",
                      "app", "flags", "gfile", "logging", "errors", "initializers", "python_io",
-                     "compat")
+                     "compat", "test")
     },
     "tensorflow.contrib": (f"{_TF}.contrib",),
     "tensorflow.contrib.framework": (f"{_TF}.contrib.framework",),
@@ -51,10 +52,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "tensorflow.contrib.metrics": (f"{_TF}.contrib.metrics",),
     "tensorflow.contrib.training": (f"{_TF}.contrib.training",),
     "tensorflow.contrib.training.python.training.hparam": (f"{_TF}.contrib.training",),
-    "tensorflow.contrib.slim": ("jslim",),
-    "tensorflow.contrib.slim.python": ("jslim",),
-    "tensorflow.contrib.slim.python.slim": ("jslim",),
-    "tf_slim": ("jslim",),
+    "tensorflow.contrib.slim": _SLIM,
+    "tensorflow.contrib.slim.python": _SLIM,
+    "tensorflow.contrib.slim.python.slim": _SLIM,
+    "tf_slim": _SLIM,
     "tf_slim.ops": ("jslim",),
     "tf_slim.ops.arg_scope": ("jslim",),
     "tf_slim.ops.variables": ("jslim.variables",),
@@ -209,6 +210,41 @@ def read(value: Any, name: str) -> Any:
             if isinstance(value, kinds) and name in readers:
                 return readers[name](value)
         raise
+
+
+class Listed(list[Any]):
+    """What `dict.items()` gives, and `keys` and `values`: Python 2's list, and Python 3's view."""
+
+    def __init__(self, view: KeysView[Any] | ValuesView[Any] | ItemsView[Any, Any]) -> None:
+        super().__init__(view)
+        self._view: Any = view
+
+    def __eq__(self, other: object) -> Any:
+        return self._view == other._view if isinstance(other, Listed) else super().__eq__(other)
+
+    __hash__ = None
+
+    def __and__(self, other: Any) -> Any:
+        return self._view & other
+
+    def __or__(self, other: Any) -> Any:
+        return self._view | other
+
+    def __sub__(self, other: Any) -> Any:
+        return self._view - other
+
+    def __xor__(self, other: Any) -> Any:
+        return self._view ^ other
+
+
+def listed(held: Any) -> Any:
+    """A view of a dict as `Listed`; anything else as it is.
+
+    >>> listed({"a": 1}.items())[0]
+    ('a', 1)
+    """
+    is_view = isinstance(held, (KeysView, ValuesView, ItemsView))
+    return Listed(held) if is_view else held
 
 
 def are_same(first: Any, second: Any) -> Any:

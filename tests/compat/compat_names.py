@@ -7,7 +7,7 @@ from jslim.compat import tf
 
 _MODULES = (
     "app compat errors flags gfile image initializers io layers logging losses math nn python_io "
-    "random summary train contrib.metrics contrib.training"
+    "random summary test train contrib.metrics contrib.training"
 )
 
 

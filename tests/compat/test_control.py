@@ -103,6 +103,7 @@ def test_what_must_be_known_while_tracing():
         (lambda x: tf.where(x > 0), "tf.where: .*; give x and y"),
         (lambda x: tf.unique(x), "tf.unique: .*; jnp.unique"),
         (lambda x: tf.dynamic_partition(x, x, 2), "tf.dynamic_partition: partitions must be known"),
+        (lambda x: tf.nn.top_k(x, tf.to_int32(x[0])), "tf.nn.top_k: k must be known"),
         (lambda x: tf.confusion_matrix(x, x), "tf.confusion_matrix: labels .or give num_classes."),
         (lambda x: tf.parse_single_example(x, {}), "tf.parse_single_example: serialized must be"),
         (lambda x: tf.decode_raw(x, tf.uint8), "tf.decode_raw: serialized must be the bytes"),
@@ -110,7 +111,7 @@ def test_what_must_be_known_while_tracing():
         (lambda x: tf.py_function(np.sort, [x], tf.float32), "tf.py_func: "),
     ],
     ids=[
-        *("boolean_mask", "where", "unique", "dynamic_partition", "confusion_matrix"),
+        *("boolean_mask", "where", "unique", "dynamic_partition", "top_k", "confusion_matrix"),
         *("parse_single_example", "decode_raw", "py_func", "py_function"),
     ],
 )

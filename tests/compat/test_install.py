@@ -105,6 +105,7 @@ from tf_slim.ops.arg_scope import arg_scope
 
 assert vgg.vgg_16 is slim.nets.vgg.vgg_16
 assert tf_slim.conv2d is tensorflow.contrib.slim.conv2d is slim.conv2d
+assert tf_slim.init_ops.zeros_initializer is tensorflow.zeros_initializer
 assert arg_scope is arg_scope_lib.arg_scope is slim.arg_scope
 assert tensorflow.compat.v1.nn.relu is tensorflow.nn.relu
 assert tensorflow.compat.as_bytes("a") == b"a"
@@ -232,6 +233,25 @@ def test_only_attributes_that_are_read_are_changed():
     names = dict(_rewriting._HELPERS)
     exec(_rewriting.compiled(source, "old.py"), names)
     assert (names["a"].op, hasattr(names["a"], "value"), names["b"]) == (3, False, 2)
+
+
+def test_views_of_a_dict_can_be_indexed_as_python_2s_lists():
+    held = type("Held", (), {"items": lambda self, at: [at]})()
+    source = "items = d.items()\nfound = items[0], d.keys()[1], d.values()[:1], held.items(3)[0]"
+    names = {**_rewriting._HELPERS, "held": held, "d": {"a": 1, "b": 2}}
+    exec(_rewriting.compiled(source, "old.py"), names)
+    assert names["found"] == (("a", 1), "b", [1], 3)
+
+
+def test_views_of_a_dict_are_still_python_3s_sets():
+    source = (
+        "k, e = d.keys(), o.keys()\nfound = [k & e, k | e, k - e, k ^ e, k == e, k == d.keys()]"
+    )
+    names = {**_rewriting._HELPERS, "d": {"a": 1, "b": 2}, "o": {"b": 1, "c": 2}}
+    exec(_rewriting.compiled(source, "old.py"), names)
+    assert names["found"] == [{"b"}, {"a", "b", "c"}, {"a"}, {"a", "c"}, False, True]
+    assert rules.listed({"a": 1, "b": 2}.keys()) == rules.listed({"b": 1, "a": 2}.keys())
+    assert rules.listed({"a": 1}.keys()) == ["a"]
 
 
 def test_arrays_are_equal_to_themselves_only():

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from jslim.compat import tf
@@ -89,6 +90,15 @@ def test_records(tmp_path):
     assert tf.io.tf_record_iterator is tf.python_io.tf_record_iterator
     with pytest.raises(ValueError, match="TFRecordOptions: compression_type must be NONE, ZLIB or"):
         tf.python_io.TFRecordOptions("LZ4")
+
+
+def test_what_a_program_asks_of_the_machine():
+    has_gpu = jax.default_backend() == "gpu"
+    assert tf.test.is_gpu_available() is tf.test.is_built_with_cuda() is has_gpu
+    assert tf.test.is_built_with_gpu_support() is has_gpu
+    assert tf.test.gpu_device_name() == ("/device:GPU:0" if has_gpu else "")
+    with pytest.raises(AttributeError, match=r"tf\.test\.main is not among the names"):
+        _ = tf.test.main
 
 
 def test_texts_of_both_pythons():

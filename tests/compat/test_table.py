@@ -61,7 +61,7 @@ ELSEWHERE = {
     ),
     **_tested_in(
         "test_programs.py",
-        "app. compat. errors. flags. gfile. logging. python_io.",
+        "app. compat. errors. flags. gfile. logging. python_io. test.",
     ),
     "summary.": "test_train.py",
     **_tested_in("test_programs.py", "io.tf_record_iterator io.TFRecordWriter io.TFRecordOptions"),

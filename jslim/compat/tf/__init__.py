@@ -33,6 +33,7 @@ from jslim.compat.tf import nn as nn
 from jslim.compat.tf import python_io as python_io
 from jslim.compat.tf import random as random
 from jslim.compat.tf import summary as summary
+from jslim.compat.tf import test as test
 from jslim.compat.tf import train as train
 from jslim.compat.tf._arrays import broadcast_to as broadcast_to
 from jslim.compat.tf._arrays import cast as cast

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim.compat.tf._op import Axis, Undrawn, Values, array, axes_of, either, op, shape_of
+from jslim.compat.tf._op import Axis, Undrawn, Values, array, axes_of, either, known, op, shape_of
 from jslim.compat.tf._random import key_for
 from jslim.core import checks
 
@@ -222,7 +222,8 @@ def top_k(
     input: Values, k: int = 1, sorted: bool = True, name: str | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """The `k` largest elements of the last axis and their places; of equals the first one."""
-    return tuple(jax.lax.top_k(array(input), int(k)))  # type: ignore[return-value]
+    count = int(known("tf.nn.top_k", "k", k))
+    return tuple(jax.lax.top_k(array(input), count))  # type: ignore[return-value]
 
 
 @op
