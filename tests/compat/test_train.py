@@ -67,6 +67,15 @@ def test_an_optimizer_does_not_minimize():
         tf.train.RMSPropOptimizer(0.1, centered=True)
 
 
+def test_the_global_step_is_0_in_a_model_function_that_runs_without_a_train_step():
+    def fn(x):
+        return x + tf.cast(tf.train.get_or_create_global_step(), tf.float32) / 10
+
+    assert slim.Model(fn).apply({}, jnp.ones(())) == 1.0
+    with pytest.raises(slim.ScopeError, match="the global step is counted by the train op, and"):
+        tf.cast(tf.train.get_global_step(), tf.float32)
+
+
 def test_a_rate_of_the_global_step_is_a_schedule():
     for step in (tf.train.get_or_create_global_step(), tf.train.create_global_step()):
         rate = tf.train.exponential_decay(1.0, step, 2, 0.5, staircase=True)

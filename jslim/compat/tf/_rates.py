@@ -13,11 +13,25 @@ import jax.numpy as jnp
 
 from jslim.compat.tf._op import Values, array
 from jslim.core import checks
+from jslim.core.access import is_running
+from jslim.core.errors import ScopeError
 from jslim.core.global_step import get_global_step as _running_step
 
 
 class GlobalStep:
-    """Stands for the step of a training that is yet to run."""
+    """Stands for the step of a training that is yet to run.
+
+    In a model function that runs outside of a training step its value is 0, as that of
+    `slim.get_or_create_global_step`.
+    """
+
+    def __jax_array__(self) -> jax.Array:
+        if is_running():
+            return jnp.zeros((), jnp.int32)
+        raise ScopeError(
+            "the global step is counted by the train op, and has no value here; give it to a decay "
+            "of tf.train, or read it in the model function"
+        )
 
     def __repr__(self) -> str:
         return "the global step, which the train op counts"
