@@ -140,38 +140,38 @@ def compare_managers(millions: int, directory: str, pairs: int) -> None:
         remove_tree(place / "orbax")
 
 
-def adam_state(mesh: Mesh) -> PyTree:
+def adam_state() -> PyTree:
     """ResNet-50 with both moments of Adam, split along each array's largest axis that divides."""
+    mesh = Mesh(np.array(jax.devices()), ("data",))
 
-    def make(name: str, shape: tuple[int, ...]) -> jax.Array:
+    def describe(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
         axes = [axis for axis, size in enumerate(shape) if size % PROCESSES == 0]
         spec: list[str | None] = [None] * len(shape)
         if axes:
             spec[max(axes, key=lambda axis: shape[axis])] = "data"
-        whole = np.random.default_rng(len(name)).standard_normal(shape, np.float32)
         split = NamedSharding(mesh, PartitionSpec(*spec))
-        return jax.make_array_from_callback(shape, split, lambda index: whole[index])
+        return jax.ShapeDtypeStruct(shape, np.float32, sharding=split)
 
-    return {
-        part: {name: make(name, shape) for name, shape in shapes().items()}
-        for part in ("params", "mu", "nu")
-    }
+    described = {name: describe(shape) for name, shape in shapes().items()}
+    return dict.fromkeys(("params", "mu", "nu"), described)
+
+
+def filled(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    """An array of a shape and sharding."""
+    whole = np.random.default_rng(leaf.size).standard_normal(leaf.shape, np.float32)
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: whole[index])
 
 
 def one_process(index: int, address: str, directory: str, is_saving: bool) -> None:
     """Saves or restores together with the others; prints what the restore took of memory."""
     jax.distributed.initialize(address, PROCESSES, index)
-    state = adam_state(Mesh(np.array(jax.devices()), ("data",)))
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    target = adam_state()
+    size = 4 * sum(leaf.size for leaf in jax.tree.leaves(target))
     if is_saving:
         with checkpoints.CheckpointManager(directory) as manager:
-            manager.save(1, state)
+            manager.save(1, jax.tree.map(filled, target))
             manager.wait()
         return
-    target = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state
-    )
-    del state
     before = _resident()
     _forget_peak()
     started, read = time.perf_counter(), _bytes_read()

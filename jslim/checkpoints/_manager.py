@@ -15,7 +15,7 @@ from jslim.checkpoints._format import BrokenCheckpoint, Meta
 from jslim.checkpoints._json import copy_json
 from jslim.checkpoints._lock import DirectoryInUse
 from jslim.checkpoints._places import REHEARSAL
-from jslim.checkpoints._sums import part_sum, whole_sum
+from jslim.checkpoints._sums import whole_sums
 from jslim.core import checks, reprs
 from jslim.core.text import printable
 from jslim.core.trees import PyTree, Variables, check_kept
@@ -282,10 +282,8 @@ class CheckpointManager:
         """Whether an equal and unbroken checkpoint is there."""
         if not final.exists():
             return False
-        leaves = {
-            name: leaf._replace(sum=whole_sum([part_sum(arrays[name])]))
-            for name, leaf in meta.leaves.items()
-        }
+        sums = whole_sums(arrays)
+        leaves = {name: leaf._replace(sum=sums[name]) for name, leaf in meta.leaves.items()}
         standing = _format.whole_meta(final)
         is_equal = standing is not None and standing._replace(
             saved_at=0.0, files={}

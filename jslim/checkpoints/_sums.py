@@ -8,7 +8,9 @@ of 32 bits is multiplied by an odd key for each of its indices, and all are adde
 keys make any change of one word change the sum.
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -35,11 +37,19 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
     size = min(part.dtype.itemsize, 4)
     words = part.view(f"u{size}").reshape(*part.shape, -1)
     total = 0
-    with np.errstate(over="ignore"):
-        for place in range(words.shape[-1]):
-            summed = _weighted(words[..., place], starts)
-            total += int(summed) * int(_keys(part.ndim, place, 1)[0])
+    for place in range(words.shape[-1]):
+        summed = _weighted(words[..., place], starts)
+        total += int(summed) * int(_keys(part.ndim, place, 1)[0])
     return total % (1 << 64)
+
+
+def whole_sums(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The sums of whole arrays, in the texts of `whole_sum`, by several threads."""
+    with ThreadPoolExecutor(4) as pool:
+        return {
+            name: whole_sum([part])
+            for name, part in zip(arrays, pool.map(part_sum, arrays.values()), strict=True)
+        }
 
 
 def whole_sum(parts: Iterable[int]) -> str:
@@ -62,15 +72,15 @@ def _weighted(words: np.ndarray, starts: Sequence[int]) -> np.ndarray:
             )
             for first in range(0, words.shape[axis], _BLOCK)
         ]
-        words = np.asarray(sum(blocks, np.uint64(0)))
+        words = np.add.reduce(np.stack(blocks), axis=0)
     return words
 
 
+@functools.lru_cache(64)  # many arrays have an axis of the same length
 def _keys(axis: int, start: int, number: int) -> np.ndarray:
     """The keys of consecutive indices of an axis: odd numbers by SplitMix64 (Steele, 2014)."""
     key = np.arange(start, start + number, dtype=np.uint64) + np.uint64((axis + 1) << 56)
-    with np.errstate(over="ignore"):
-        key *= np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    key *= np.uint64(0x9E3779B97F4A7C15)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (key ^ (key >> np.uint64(31))) | np.uint64(1)
