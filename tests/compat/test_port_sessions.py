@@ -363,6 +363,83 @@ def test_a_loss_that_cannot_be_taken_out_stays(name):
     assert "# PORT: .minimize" in ported.source
 
 
+TOWERS = HEAD + textwrap.dedent("""
+    import numpy as np
+
+    def average_gradients(tower_grads):
+        return [np.mean(pairs) for pairs in zip(*tower_grads)]
+
+    def main(count, steps):
+        x = tf.placeholder(tf.float32, [None, 3])
+        step = tf.get_variable('global_step', [], trainable=False)
+        opt = tf.train.GradientDescentOptimizer(0.5)
+        parts = tf.split(x, count)
+        towers = []
+        reuse = None
+        for i in range(count):
+            with tf.device('/gpu:%d' % i):
+                out = slim.fully_connected(parts[i], 1, scope='fc', reuse=reuse)
+                loss = tf.reduce_mean(tf.square(out - i))
+                reuse = True
+                grads = opt.compute_gradients(loss)
+                towers.append(grads)
+        grads = average_gradients(towers)
+        apply_op = opt.apply_gradients(grads, global_step=step)
+        averages = tf.train.ExponentialMovingAverage(0.9, step)
+        averages_op = averages.apply(tf.trainable_variables())
+        with tf.control_dependencies([apply_op, averages_op]):
+            train_op = tf.no_op(name='train_op')
+        with tf.Session() as sess:
+            sess.run(tf.global_variables_initializer())
+            for i in range(steps):
+                sess.run([train_op, loss], {x: np.arange(12).reshape(4, 3) / 10})
+        return sess.state
+""")
+
+
+def test_towers_take_the_mean_of_their_losses():
+    ported = port_source(TOWERS)
+    assert "# PORT" not in ported.source
+    assert "create_train_op(compute_loss, opt, moving_average_decay=0.9)" in ported.source
+    assert "    train_op = apply_op\n" in ported.source
+    assert port_source(ported.source).source == ported.source
+    namespace: dict = {}
+    exec(ported.source, namespace)
+    state = namespace["main"](2, 3)
+
+    def total_loss(batch):
+        out = slim.fully_connected(batch["x"], 1, scope="fc")
+        return ((out[:2] ** 2).mean() + ((out[2:] - 1) ** 2).mean()) / 2
+
+    train_op = slim.learning.create_train_op(
+        total_loss, slim.optimizers.sgd(0.5), moving_average_decay=0.9
+    )
+    batch = {"x": (np.arange(12).reshape(4, 3) / 10).astype(np.float32)}
+    expected = train_op.init(0, batch)
+    for _ in range(3):
+        expected, _ = train_op(expected, batch)
+    for ours, theirs in ((state.params, expected.params), (state.ema_params, expected.ema_params)):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("grads = average_gradients", "grads = sum_gradients"),
+        ("towers.append(grads)", "towers.append(grads); print(grads)"),
+        ("opt.apply_gradients", "other.apply_gradients"),
+        ("Average(0.9, step)", "Average(0.9)"),
+        ("averages.apply(tf.trainable_variables())", "averages.apply([loss])"),
+        ("    reuse = None", "    reuse = mean_loss = None"),
+    ],
+)
+def test_towers_that_are_left(old, new):
+    assert old in TOWERS
+    ported = port_source(TOWERS.replace(old, new))
+    assert "# PORT: .compute_gradients" in ported.source
+    assert "compute_loss" not in ported.source
+
+
 def test_a_loop_of_slim():
     source = HEAD + textwrap.dedent("""
         def main(loss, logdir):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import libcst as cst
 import libcst.matchers as m
 
+from jslim.compat.port._averages import AVERAGE, averages_of
 from jslim.compat.port._facts import Facts, Kind
 from jslim.compat.port._flow import flow_of
 from jslim.compat.port._names import dotted
@@ -33,7 +34,6 @@ _HOST = (
     "slim.assign_from_checkpoint_fn", "slim.assign_from_checkpoint",
     "slim.get_variables_to_restore", "slim.queues",
 )  # fmt: skip
-_ALL_THE_SAME = "tf.train.ExponentialMovingAverage"  # of these what builds all the same
 _NAME = "compute_loss"
 _CREATORS = tuple(
     f"{root}.{room}.create_train_op"
@@ -105,9 +105,12 @@ def with_function(
     places = block.building()
     if places is None or block.written(places) & used_around:
         return None
+    averages = averages_of(body, places, facts)
+    if averages is None:
+        return None
     inside: list[cst.BaseStatement] = [
         body[place].visit(_Inside(facts, tf, tracking))  # type: ignore[misc]
-        for place in sorted(places)
+        for place in sorted(places - averages.places)
     ]
     outputs = [name for name in block.fetched() if name in block.written(places)]
     inside.append(_line(cst.Return(_returned(step.loss, outputs))))
@@ -123,6 +126,7 @@ def with_function(
         if place == step.place:
             above = statement.leading_lines  # type: ignore[attr-defined]
             blank = () if above and not above[0].comment else [cst.EmptyLine(indent=False)]
+            step = step._replace(rest=[*step.rest, *averages.args])
             assign = _made(step, slim or f"{tf}.contrib.slim")
             tracking.settled.add(assign.value.func)  # type: ignore[attr-defined]
             new += [function, _line(assign).with_changes(leading_lines=[*blank, *above])]
@@ -309,7 +313,7 @@ class _Inside(Tracking):
 
 
 def _is_of_graph(name: str) -> bool:
-    if name.startswith(_ALL_THE_SAME):
+    if name.startswith(AVERAGE):
         return True
     is_known = name.startswith(("tf.", "slim.", "nets."))
     return is_known and not any(name == host or name.startswith(f"{host}.") for host in _HOST)

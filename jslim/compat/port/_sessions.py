@@ -9,7 +9,7 @@ from typing import Any
 import libcst as cst
 import libcst.matchers as m
 
-from jslim.compat.port import _fed, _functions
+from jslim.compat.port import _fed, _functions, _towers
 from jslim.compat.port._drops import NO_LOOP_ARGUMENT, NO_SESSION, REASONS, Drops, is_of_session
 from jslim.compat.port._facts import LOOPS, Facts, Kind
 from jslim.compat.port._fetches import Fetches
@@ -81,9 +81,11 @@ class Sessions(Tracking):
         """Makes loss functions in the blocks of a function or of the module."""
         for block in (whole, *m.findall(whole, m.IndentedBlock())):
             body = block.body  # type: ignore[attr-defined]
+            towers = _towers.with_mean_loss(body, self._facts, self._tf, self)
+            body = towers or body
             if not _functions.steps_of(body, self._facts):
                 continue
-            inside = {name for line in body for name in m.findall(line, m.Name())}
+            inside = {name for line in block.body for name in m.findall(line, m.Name())}  # type: ignore[attr-defined]
             outside = [name for name in m.findall(whole, m.Name()) if name not in inside]
             around = {name.value for name in outside}  # type: ignore[attr-defined]
             built = _functions.with_function(body, self._facts, self._slim, self._tf, around, self)
