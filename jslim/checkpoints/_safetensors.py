@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.host import readers
-from jslim.host.files import UnfinishedFile, open_regular, read_part
+from jslim.host.files import UnfinishedFile, open_regular, read_part, size_of
 from jslim.host.limits import TEXT_BYTES
 from jslim.host.paths import output_file
 from jslim.host.schema import Between, Invalid, conform, parse_json
@@ -104,7 +104,7 @@ def _read_header(path: str | os.PathLike[str]) -> _Header:
         if length > TEXT_BYTES():
             raise Invalid(TEXT_BYTES.exceeded(f"its header has {length} bytes"))
         header = conform(parse_json(file.read(length)), dict[str, Any])
-        size = os.fstat(file.fileno()).st_size - 8 - length
+        size = size_of(file) - 8 - length
     metadata = conform(header.pop("__metadata__", {}), dict[str, str])
     contract = _contract.checked(parse_json(metadata.get("contract", "{}").encode()))
     tensors = conform(header, dict[str, _Tensor])

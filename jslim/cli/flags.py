@@ -307,7 +307,8 @@ def _path_check(check: Callable[[str, str], object]) -> Callable[[str | None], b
             if path is not None:
                 check(path, "it")
         except (ValueError, ImportError, OSError) as error:
-            raise flags.ValidationError(str(error)) from error
+            text = getattr(error, "strerror", None) or str(error)
+            raise flags.ValidationError(text) from error
         return True
 
     return is_right

@@ -130,6 +130,7 @@ class TFRecordFile(Sequence[bytes]):
             if saved and self._unpacked is None:
                 _save_index(saved, *index)
         self._starts, self._lengths = index
+        self._is_in_store = self._unpacked is None and is_remote(self.path)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
@@ -178,7 +179,7 @@ class TFRecordFile(Sequence[bytes]):
 
     def __getitem__(self, index: int) -> bytes:  # type: ignore[override]  # numbers, no slices
         start, length = int(self._starts[index]), int(self._lengths[index])
-        if self._unpacked is None and is_remote(self.path):
+        if self._is_in_store:
             from jslim.host.stores import read
 
             with reading(repr(self.path), "; check the path and its permissions"):

@@ -73,7 +73,12 @@ def file_system(scheme: str) -> Any:
     """
     import fsspec
 
-    options = {"finalize_on_close": True} if scheme == "gs" else {}
+    options = {}
+    if scheme == "gs":
+        options["finalize_on_close"] = True  # of buckets in one zone
+        # It prints the traceback of each error that it raises too.
+        theirs = logging.getLogger("gcsfs")
+        theirs.setLevel(theirs.level or logging.CRITICAL)
     return fsspec.filesystem(scheme, use_listings_cache=False, **options)
 
 
