@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import time
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -21,11 +22,12 @@ from jslim.core.errors import RestoreError
 from jslim.core.text import printable
 from jslim.core.trees import PyTree
 from jslim.host.paths import AnyPath, as_path
-from jslim.host.processes import first_message, gather
+from jslim.host.processes import any_of, first_message, gather
 
 _logger = logging.getLogger("jslim")
 
 _GROUP_BYTES = 1 << 28
+_LAG_SECS = 30.0
 
 # By the names of leaves: where to read them to, None for the whole; and what was read.
 _Parts = dict[str, jax.sharding.Sharding | None]
@@ -99,9 +101,7 @@ def _restore_step(step_dir: AnyPath, target: PyTree, shardings: PyTree) -> Resto
             f"checkpoint {step_dir} does not fit the state it is to be restored into, "
             f"in {len(problems)} of its leaves:\n  " + "\n  ".join(lines_of(problems))
         )
-    places: PyTree = [None] * len(wanted)
-    if shardings is not None:
-        places = jax.tree.leaves(jax.tree.broadcast(shardings, target))
+    _, places = _leaves_and_places(target, shardings)
     parts = {
         name: _trees.spread(leaf, place)
         for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
@@ -136,8 +136,9 @@ def restore_latest(
         TensorFlow trains in the directory.
     """
     directory = as_path(directory, "restore_latest: directory")
+    is_joint = any(map(_trees.spread, *_leaves_and_places(target, shardings)))
     broken = []
-    for step_dir in reversed(_format.step_directories(directory)):
+    for step_dir in reversed(_steps_seen(directory, is_joint=is_joint)):
         try:
             restored = _restore_step(step_dir, target, shardings)
         except BrokenCheckpoint as error:
@@ -153,6 +154,36 @@ def restore_latest(
         )
     step_to_resume(directory)  # raises if TensorFlow trains here
     return None
+
+
+def _leaves_and_places(target: PyTree, shardings: PyTree) -> tuple[list[PyTree], list[PyTree]]:
+    """The leaves of a target, and where each is to lie by `shardings`, or None."""
+    leaves = jax.tree.leaves(target)
+    if shardings is None:
+        return leaves, [None] * len(leaves)
+    return leaves, jax.tree.leaves(jax.tree.broadcast(shardings, target))
+
+
+def _steps_seen(directory: AnyPath, *, is_joint: bool) -> list[AnyPath]:
+    """The steps in a directory; if processes restore together, they all see the same.
+
+    Raises:
+      RestoreError: They do not, for as long as listings of shared disks and stores may lag.
+    """
+    give_up = time.monotonic() + _LAG_SECS
+    while True:
+        steps = _format.step_directories(directory)
+        seen = zlib.crc32("/".join(path.name for path in steps).encode())
+        if not is_joint or len(set(gather(np.array([seen]))[:, 0].tolist())) == 1:
+            return steps
+        if any_of([time.monotonic() > give_up])[0]:
+            raise RestoreError(
+                f"the {jax.process_count()} processes do not see the same checkpoints in "
+                f"{directory}, for {_LAG_SECS:g} s; process {jax.process_index()} sees "
+                f"{', '.join(path.name for path in steps) or 'none'}; give a directory that all "
+                "share, and start again."
+            )
+        time.sleep(1)
 
 
 def _compare(found: dict[str, Leaf], wanted: dict[str, Leaf]) -> list[Difference]:
