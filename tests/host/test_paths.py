@@ -111,6 +111,7 @@ def test_a_url_that_pathlib_has_changed_is_one():
 
 def test_what_is_written_to_a_store():
     pytest.importorskip("huggingface_hub")
+    pytest.importorskip("gcsfs")
     message = "it must be a directory on this machine or a URL of gs:// or s3://, got the URL 'hf:"
     with pytest.raises(ValueError, match=f"^{message}"):
         output_directory("hf://datasets/me/x", "it")

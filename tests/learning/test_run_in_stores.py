@@ -1,6 +1,7 @@
 """`train` with a bucket as its directory: what it leaves there, and that it goes on."""
 
 import numpy as np
+import pytest
 import small_training
 
 from jslim import checkpoints
@@ -8,6 +9,7 @@ from jslim.host import files
 from jslim.summaries import read_rows
 
 
+@pytest.mark.long
 def test_a_run_goes_on_and_has_all_rows(store, tmp_path):
     options = {"save_interval_secs": 1e9, "log_every_n_steps": 1}
     small_training.run(store("run"), 3, **options)
