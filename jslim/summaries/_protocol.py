@@ -1,5 +1,7 @@
 """The methods of a writer of summaries, and what writers have in common."""
 
+import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self, SupportsFloat, SupportsInt
 
@@ -8,7 +10,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jslim.core import checks
+from jslim.host.paths import AnyPath
 from jslim.summaries._recording import SUMMARIES, Histogram
+
+logger = logging.getLogger("jslim")
 
 KINDS = ("scalar", "histogram", "image")
 
@@ -74,6 +79,15 @@ class MultiWriter(NullWriter):
     def close(self) -> None:
         for writer in self._writers:
             writer.close()
+
+
+@contextlib.contextmanager
+def later_if_it_fails(path: AnyPath) -> Iterator[None]:
+    """Around writing to an object store that may wait: a failure is a warning."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("%s is not written now, and will be later: %s", path, error.strerror)
 
 
 class Entry(NamedTuple):

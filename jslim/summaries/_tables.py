@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import logging
-import math
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from typing import Any
 from jslim.host.files import exists, make_directory, open_regular, write_text
 from jslim.host.paths import as_path, is_remote, output_directory
 from jslim.host.schema import Invalid, conform, parse_json
-from jslim.summaries._protocol import Entry, RowWriter
+from jslim.summaries._protocol import Entry, RowWriter, later_if_it_fails
 
 logger = logging.getLogger("jslim")
 
@@ -86,7 +85,7 @@ class MetricsWriter(RowWriter):
             kept = [row for row in read_rows(self.lines) if row["step"] <= resumed_step]
         self._columns = ["step", "time"]
         self._rows = [*kept]  # in an object store only
-        self._upload_at, self._num_uploaded = math.inf, -1
+        self._upload_at, self._num_uploaded = 0.0, -1
         if self._is_remote:
             self._upload()
             return
@@ -103,7 +102,9 @@ class MetricsWriter(RowWriter):
         if self._is_remote:
             self._rows.append(whole)
             if time.monotonic() >= self._upload_at:
-                self._upload()
+                with later_if_it_fails(self.lines):
+                    self._upload_at = time.monotonic() + _STORE_SECS
+                    self._upload()
             return
         self._file.write(_as_lines([whole]))
         # If the directory is deleted or renamed, whoever owns it opens another writer.

@@ -13,7 +13,7 @@ import numpy as np
 from jslim.host.files import make_directory, open_new
 from jslim.host.packages import needed
 from jslim.host.paths import as_path, is_remote, output_directory
-from jslim.summaries._protocol import NullWriter, entries_of, to_uint8
+from jslim.summaries._protocol import NullWriter, entries_of, later_if_it_fails, to_uint8
 from jslim.summaries._recording import BUCKET_LIMITS, Histogram
 
 _FLUSH_SECS = 10.0
@@ -120,7 +120,12 @@ class SummaryWriter(NullWriter):
     def _add(self, **fields: object) -> None:
         self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
         if time.monotonic() >= self._flush_at:
-            self.flush()
+            if not self._is_remote:
+                self.flush()
+                return
+            with later_if_it_fails(self.path):
+                self._flush_at = time.monotonic() + _STORE_SECS
+                self.flush()
 
 
 Encoded = Iterator[tuple[str, dict[str, object]]]

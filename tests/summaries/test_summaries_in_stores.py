@@ -95,6 +95,30 @@ def test_rows_are_there_after_a_flush_and_after_a_while(store, monkeypatch):
     assert [row["loss"] for row in read_rows(store("run/metrics.jsonl"))][-1] == 4.0
 
 
+def test_a_store_that_fails_for_a_while_does_not_end_the_training(store, monkeypatch, caplog):
+    rows, events = MetricsWriter(store("run")), SummaryWriter(store("run"))
+    with monkeypatch.context() as patch:
+
+        def refuse(url, content):
+            raise OSError(5, "the store answers with HttpError: 503", url)
+
+        patch.setattr("jslim.host.stores.write", refuse)
+        for step in range(3):
+            rows._upload_at = events._flush_at = 0
+            rows.write(step, {"loss": step})
+            events.scalar(step, "loss", step)
+        with pytest.raises(OSError, match="503"):
+            rows.flush()
+        with pytest.raises(OSError, match="503"):
+            events.flush()
+    said = f"{store('run/metrics.jsonl')} is not written now, and will be later: the store answers"
+    assert said in caplog.text
+    rows.close()
+    events.close()
+    assert [row["step"] for row in read_rows(store("run/metrics.jsonl"))] == [0, 1, 2]
+    assert read_scalars(store("run")) == {"loss": [(step, step) for step in range(3)]}
+
+
 def test_a_file_is_no_directory(store):
     files.write_bytes(store("file"), b"")
     for writer in (SummaryWriter, MetricsWriter):
