@@ -65,6 +65,18 @@ def asking(url: str) -> Iterator[None]:
         raise OSError(errno.EIO, reason, url) from error
 
 
+@contextlib.contextmanager
+def _writing(url: str) -> Iterator[None]:
+    """`asking`, around writing an object, which needs nothing but its bucket."""
+    try:
+        with asking(url):
+            yield
+    except FileNotFoundError as error:
+        bucket = "/".join(url.split("/")[:3])
+        reason = f"there is no bucket {bucket}, and none is made"
+        raise FileNotFoundError(errno.ENOENT, reason, url) from error
+
+
 @functools.cache
 def file_system(scheme: str) -> Any:
     """The file system of fsspec for a scheme, one for the whole process.
@@ -221,7 +233,7 @@ def write(url: str, content: bytes) -> None:
     Raises:
       OSError: It cannot be written.
     """
-    with asking(url):
+    with _writing(url):
         file_system(url.partition("://")[0]).pipe_file(url, content)
 
 
@@ -240,7 +252,7 @@ def create(url: str, content: bytes) -> bool:
     if scheme not in ("gs", "s3"):
         raise OSError(errno.ENOTSUP, f"{scheme}:// cannot create only what is absent", url)
     try:
-        with asking(url):
+        with _writing(url):
             file_system(scheme).pipe_file(url, content, mode="create")
     except FileExistsError:
         return False
@@ -280,7 +292,7 @@ def upload(local: str | os.PathLike[str], url: str) -> None:
     Raises:
       OSError: It cannot be written.
     """
-    with asking(url):
+    with _writing(url):
         file_system(url.partition("://")[0]).put_file(os.fspath(local), url)
 
 

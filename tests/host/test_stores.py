@@ -165,6 +165,18 @@ def test_errors_are_of_the_system_and_name_the_url(store):
     assert caught.value.filename == store("folder")
 
 
+def test_a_bucket_that_is_missing_is_said_and_not_made(store, tmp_path):
+    url = store()[:5] + "no-bucket/x"
+    (tmp_path / "x").touch()
+    for act in (
+        lambda: files.write_bytes(url, b""),
+        lambda: stores_module().create(url, b""),
+        lambda: stores_module().upload(tmp_path / "x", url),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"there is no bucket {url[:-2]}, and none is"):
+            act()
+
+
 def test_a_store_that_does_not_answer_is_one_sentence(stores, monkeypatch):
     module = stores_module()
     url = stores.gs("x")
