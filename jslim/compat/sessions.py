@@ -193,17 +193,21 @@ class TrainSession:
             action(self)
 
     def save(self, path: str, max_to_keep: int | None = 5) -> str:
-        """Writes a checkpoint into the folder of `path`, under the number of steps taken."""
+        """Writes a checkpoint into the folder of `path`, under the number of steps taken.
+
+        Returns when it is complete, as in TensorFlow: a script may end without closing a session.
+        """
         folder = os.path.dirname(path) or "."
         if folder not in self._managers:
             keep = 2**31 if max_to_keep in (None, 0) else max_to_keep
             self._managers[folder] = checkpoints.CheckpointManager(folder, keep=keep)
         step = int(self.state.step)
         self._managers[folder].save(step, self.state)
+        self._managers[folder].wait()
         return os.path.join(folder, str(step))
 
     def close(self) -> None:
-        """Waits for the last checkpoints."""
+        """Leaves the folders of checkpoints to others."""
         for manager in self._managers.values():
             manager.close()
         self._managers.clear()

@@ -363,6 +363,69 @@ def test_a_loss_that_cannot_be_taken_out_stays(name):
     assert "# PORT: .minimize" in ported.source
 
 
+def marked(source):
+    """The statements below `# PORT:` lines about an output, and the rest of the text."""
+    lines = port_source(source).source.splitlines()
+    places = [i for i, line in enumerate(lines) if "no output of the loss function" in line]
+    return [lines[i + 1].strip() for i in places]
+
+
+def test_a_fetch_that_is_no_output_of_the_function_made_is_marked():
+    old = "results.append((loss_value"
+    more = SCRIPT.replace("factor = 2", "factor = 2\n    other = steps.bit_length()").replace(
+        old, f"print(sess.run([other, loss]))\n                {old}"
+    )
+    assert marked(SCRIPT) == []
+    assert marked(more) == ["print(sess.run(['other', 'loss']))"]
+    ported = port_source(more)
+    assert [f.name for f in ported.findings if f.outcome is Outcome.PERSON] == ["sess.run('other')"]
+    assert port_source(ported.source).source == ported.source
+
+
+def test_a_fetch_of_what_variables_give_is_marked_where_the_loss_is_made_elsewhere():
+    script = HEAD + textwrap.dedent("""
+        class Net:
+            def train(self):
+                self.build()
+                chosen = tf.trainable_variables()
+                with tf.name_scope('parameter_count'):
+                    parameter_count = tf.reduce_sum([tf.size(v) for v in chosen])
+                total = 0
+                for v in chosen:
+                    total += tf.size(v)
+                mean = tf.reduce_mean(self.scores)
+                train_op = tf.train.AdamOptimizer().minimize(self.loss)
+                with tf.Session() as sess:
+                    print(sess.run(parameter_count))
+                    sess.run([train_op, self.loss, mean, tf.train.get_global_step()])
+                    if sess.run(total) > 3:
+                        fetches = {'op': train_op}
+                        fetches['count'] = parameter_count
+                        sess.run(fetches)
+    """)
+    assert marked(script) == [
+        "print(sess.run('parameter_count'))", "if sess.run('total') > 3:",
+        "fetches['count'] = 'parameter_count'",
+    ]  # fmt: skip
+
+
+def test_fetches_in_a_named_display_become_outputs():
+    old = "_, loss_value, good = sess.run([train_op, loss, right], feed_dict=feed)"
+    new = (
+        "fetches = {'op': train_op, 'good': right}\n                fetches['all'] = loss\n"
+        "                found = sess.run(fetches, feed_dict=feed)\n"
+        "                loss_value, good = found['all'], found['good']"
+    )
+    assert old in SCRIPT
+    ported = port_source(SCRIPT.replace(old, new))
+    assert "return loss, {'right': right, 'loss': loss}" in ported.source
+    namespace: dict = {}
+    exec(ported.source, namespace)
+    plain: dict = {}
+    exec(port_source(SCRIPT).source, plain)
+    assert namespace["main"](2) == plain["main"](2)
+
+
 TOWERS = HEAD + textwrap.dedent("""
     import numpy as np
 

@@ -101,6 +101,8 @@ def test_saved_is_restored_whole(train_op, tmp_path):
         for seed in range(2):
             sess.run(train_op, feed(seed))
             path = saver.save(sess, str(tmp_path / "model.ckpt"), global_step=seed)
+            # A script may end without closing its session.
+            assert tf.train.latest_checkpoint(str(tmp_path)) == path
     assert path == str(tmp_path / "2")
     assert tf.train.latest_checkpoint(str(tmp_path)) == path
     assert not (tmp_path / "1").exists()

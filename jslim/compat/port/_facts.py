@@ -93,6 +93,7 @@ class Facts(cst.BatchableCSTVisitor):
         self.made_in: dict[tuple[Scope, str], cst.FunctionDef | None] = {}
         self.made_by: dict[tuple[Scope, str], list[cst.BaseExpression]] = {}
         self.others: set[tuple[Scope, str]] = set()
+        self.values: dict[tuple[Scope, str], list[cst.BaseExpression]] = {}  # what names are set to
         self.uses: dict[tuple[Scope, str], list[cst.BaseExpression]] = {}  # where names are read
         self.bound: set[str] = set()
         self.defined: set[str] = set()  # functions and classes of the file
@@ -252,11 +253,11 @@ class Facts(cst.BatchableCSTVisitor):
             self._given.add(self.function)
 
     def visit_AugAssign(self, node: cst.AugAssign) -> None:
-        self.others.add((self.scope, dotted(node.target) or ""))
+        self._other(dotted(node.target) or "", node.value)
 
     def visit_For(self, node: cst.For) -> None:
         for found in m.findall(node.target, m.Name()):
-            self.others.add((self.scope, found.value))  # type: ignore[attr-defined]
+            self._other(found.value, node.iter)  # type: ignore[attr-defined]
 
     def visit_Assign(self, node: cst.Assign) -> None:
         for target in node.targets:
@@ -284,8 +285,9 @@ class Facts(cst.BatchableCSTVisitor):
         if text is None:
             if isinstance(target, cst.Tuple | cst.List):
                 for element in target.elements:
-                    self.others.add((self.scope, dotted(element.value) or ""))
+                    self._other(dotted(element.value) or "", value)
             return
+        self.values.setdefault((self.scope, text), []).append(value)
         self._targets.add(target)
         self.bound.add(text)
         kind = self.kind_of(value)
@@ -304,6 +306,10 @@ class Facts(cst.BatchableCSTVisitor):
             self.literals.setdefault((self.scope, text), []).append(value)
         else:
             self.others.add((self.scope, text))
+
+    def _other(self, text: str, value: cst.BaseExpression) -> None:
+        self.others.add((self.scope, text))
+        self.values.setdefault((self.scope, text), []).append(value)
 
     def _hold(self, name: str, kind: Kind | None) -> None:
         key = (self.scope, name)

@@ -19,6 +19,7 @@ from jslim.compat.port._facts import Facts, Kind
 from jslim.compat.port._flow import flow_of
 from jslim.compat.port._names import dotted
 from jslim.compat.port._nodes import keywords, plain
+from jslim.compat.port._outputs import fetched
 from jslim.compat.port._tracking import Tracking
 
 # What stays outside: options, files, optimizers, data.
@@ -70,11 +71,13 @@ class Built(NamedTuple):
       body: Its statements.
       op: The name of the train op.
       loss: The name of the loss.
+      outputs: The names of what else the function gives.
     """
 
     body: list[cst.BaseStatement]
     op: str
     loss: str
+    outputs: Sequence[str]
 
 
 def with_function(
@@ -132,7 +135,7 @@ def with_function(
             new += [function, _line(assign).with_changes(leading_lines=[*blank, *above])]
         elif place not in places:
             new.append(statement)
-    return Built(new, dotted(step.assign.targets[0].target) or "", step.loss)
+    return Built(new, dotted(step.assign.targets[0].target) or "", step.loss, outputs)
 
 
 def steps_of(body: Sequence[cst.BaseStatement], facts: Facts) -> list[Step]:
@@ -213,16 +216,7 @@ class _Block:
 
     def fetched(self) -> list[str]:
         """The names of outputs that a session is asked for."""
-        runs = [
-            call for line in self._body
-            for call in m.findall(line, m.Call(func=m.Attribute(attr=m.Name("run"))))
-        ]  # fmt: skip
-        names = [
-            found.evaluated_value  # type: ignore[attr-defined]
-            for call in runs
-            for arg in call.args[:1]  # type: ignore[attr-defined]
-            for found in m.findall(arg, m.SimpleString())
-        ]
+        names = [name for line in self._body for name in fetched(line, self._facts)]
         return list(dict.fromkeys(names))
 
     def _local(self) -> set[str]:

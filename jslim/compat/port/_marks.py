@@ -90,6 +90,11 @@ OF_VALUES = {
         "checkpoints-and-fine-tuning",
     ),
 }
+NO_OUTPUT = _see(
+    "no output of the loss function: return it from there by name, (total_loss, {name: array}), or "
+    "compute it from sess.state",
+    "what-takes-the-place-of-a-session",
+)
 FEED = _see(
     "what is fed is an argument: model.apply(variables, images), or the batch of "
     "train_op(state, batch)",

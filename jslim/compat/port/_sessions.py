@@ -4,12 +4,12 @@ Runs before the other rules, on files that train: a train op is made or fetched 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import libcst as cst
 import libcst.matchers as m
 
-from jslim.compat.port import _fed, _functions, _towers
+from jslim.compat.port import _fed, _functions, _outputs, _towers
 from jslim.compat.port._drops import NO_LOOP_ARGUMENT, NO_SESSION, REASONS, Drops, is_of_session
 from jslim.compat.port._facts import LOOPS, Facts, Kind
 from jslim.compat.port._fetches import Fetches
@@ -17,7 +17,9 @@ from jslim.compat.port._names import Aliases, dotted
 from jslim.compat.port._nodes import arg_of, call_of, keywords
 from jslim.compat.port._notes import Finding, Outcome
 from jslim.compat.port._objects import Objects
-from jslim.compat.port._tracking import Tracking
+from jslim.compat.port._tracking import Replaced, Tracking
+
+_Whole = TypeVar("_Whole", cst.FunctionDef, cst.Module)
 
 
 class Sessions(Tracking):
@@ -41,6 +43,7 @@ class Sessions(Tracking):
         self._dropped: set[cst.CSTNode] = set()
         self._choices: set[cst.CSTNode] = set()
         self._blocks: dict[cst.CSTNode, list[Any]] = {}  # with loss functions
+        self._given: set[str] | None = None  # outputs of the loss functions that were made
         self._gone: set[cst.CSTNode] = set()  # of what only the comments above are left
 
     # What is dropped is known before anything is converted.
@@ -70,9 +73,9 @@ class Sessions(Tracking):
     ) -> cst.FunctionDef:
         if self._facts.function is original_node and self._facts.is_active():
             self._build(updated_node.body)
-            new = updated_node.visit(_Replaced(self._blocks, self))
+            new = updated_node.visit(Replaced(self._blocks, self))
             assert isinstance(new, cst.FunctionDef)
-            updated_node = new
+            updated_node = self._marked(new)
         self._facts.exit(original_node)
         self._fetches.params.pop()
         return updated_node
@@ -91,10 +94,20 @@ class Sessions(Tracking):
             built = _functions.with_function(body, self._facts, self._slim, self._tf, around, self)
             if built is not None:
                 self._blocks[block] = built.body
+                self._given = {*(self._given or ()), *built.outputs}
                 line = next((self.lines[part] for part in body if part in self.lines), 1)
                 self.findings.append(Finding(
                     "the loss", Outcome.CONVERTED, line, f"a function of a batch, of {built.loss}"
                 ))  # fmt: skip
+
+    def _marked(self, whole: _Whole) -> _Whole:
+        """A function or the module, with marks where what is fetched is no output."""
+        rule = _outputs.Marked(self._facts, self, self._fetches.names, self._given)
+        new = whole.visit(rule)
+        self.findings += rule.findings
+        self._given = None
+        assert isinstance(new, type(whole))
+        return new
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
         self._facts.enter(node)
@@ -111,6 +124,7 @@ class Sessions(Tracking):
         if self._facts.is_active():
             self._build(updated_node)
             body = self._blocks.get(updated_node, body)
+            body = list(self._marked(updated_node.with_changes(body=body)).body)
         if not self._is_used:
             return updated_node.with_changes(body=body)
         self._note(original_node, "sessions", Outcome.CONVERTED, _fed.IMPORT)
@@ -376,17 +390,3 @@ def converted(
     rule.prepare(tree)
     new = tree.visit(rule)
     return new, rule.findings, rule.settled
-
-
-class _Replaced(Tracking):
-    """Gives blocks their new statements."""
-
-    def __init__(self, blocks: dict[cst.CSTNode, list[Any]], tracking: Tracking) -> None:
-        super().__init__(tracking.lines, tracking.settled)
-        self._blocks = blocks
-
-    def leave_IndentedBlock(
-        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
-    ) -> cst.IndentedBlock:
-        body = self._blocks.get(original_node)
-        return updated_node if body is None else updated_node.with_changes(body=body)

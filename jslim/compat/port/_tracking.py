@@ -25,3 +25,17 @@ class Tracking(cst.CSTTransformer):
             if original_node in self.settled:
                 self.settled.add(new)
         return new
+
+
+class Replaced(Tracking):
+    """Gives blocks their new statements."""
+
+    def __init__(self, blocks: dict[cst.CSTNode, list[Any]], tracking: Tracking) -> None:
+        super().__init__(tracking.lines, tracking.settled)
+        self._blocks = blocks
+
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        body = self._blocks.get(original_node)
+        return updated_node if body is None else updated_node.with_changes(body=body)
