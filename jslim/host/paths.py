@@ -75,7 +75,7 @@ def as_path(path: Path, what: str) -> AnyPath:
     with needed(package, f"{what} {name!r}", f"'jslim[{extra}]'"):
         if importlib.util.find_spec(module) is None:
             raise ImportError(f"No module named {module!r}")
-    from jslim.host.stores import StorePath
+    from jslim.host.store_paths import StorePath
 
     return StorePath(f"{scheme}://{'/'.join(parts)}")
 
