@@ -209,7 +209,7 @@ def test_nothing_private_of_other_packages_is_imported():
         if not name.startswith(("jslim.", "__future__")) and "._" in f".{name}"
     }
     # Until Orbax writes to s3:// itself; its docstring names the change that brings that.
-    assert private == {("_s3.py", "orbax.checkpoint._src.serialization.tensorstore_utils")}
+    assert private == {("_buckets.py", "orbax.checkpoint._src.serialization.tensorstore_utils")}
 
 
 @pytest.mark.long

@@ -77,6 +77,8 @@ def _take(folder: AnyPath, url: str, holder: Holder) -> None:
         except FileNotFoundError:
             continue
         last = _lock.parse_holder(found)
+        if last.get("token") == holder["token"]:  # only the answer was lost
+            return
         if found != seen:
             if seen and last.get("token") == _lock.parse_holder(seen).get("token"):
                 raise _lock.in_use(folder, last)

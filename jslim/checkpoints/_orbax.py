@@ -28,7 +28,6 @@ import orbax.checkpoint as ocp
 from flax import traverse_util
 from orbax.checkpoint.path import atomicity
 
-from jslim.checkpoints import _s3
 from jslim.checkpoints._format import STATE_DIRECTORY
 from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.core.trees import PyTree, Variables
@@ -51,8 +50,9 @@ def plainly_named(directory: AnyPath) -> Iterator[AnyPath]:
     URLs are taken literally as they are.
     """
     if is_remote(directory):
-        if os.fspath(directory).startswith("s3:"):
-            _s3.teach_orbax()
+        from jslim.checkpoints import _buckets
+
+        _buckets.teach_orbax()
         yield directory
         return
     directory = directory.absolute()

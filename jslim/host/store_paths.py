@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from etils import epath
 from etils.epath import backend
 
-from jslim.host.stores import asking, entries, file_system, information, open_object
+from jslim.host import stores
+from jslim.host.stores import ask, asking, entries, file_system, information, open_object
 
 # Typed as what they are, since etils and fsspec have no types.
 if TYPE_CHECKING:
@@ -62,17 +63,16 @@ class _Objects(_Backend):
     mkdir = makedirs
 
     def remove(self, path: str) -> None:
-        with asking(path):
-            self.fs(path).rm_file(path)
+        stores.remove(path)
 
     def rmtree(self, path: str) -> None:
-        with asking(path):
-            objects = self.fs(path).find(path)
-            if not objects:
-                raise FileNotFoundError(path)
-            for name in sorted(objects, reverse=True):
-                with contextlib.suppress(FileNotFoundError):
-                    self.fs(path).rm_file(name)
+        objects = ask(path, lambda store: store.find(path))
+        if not objects:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        scheme = path.partition("://")[0]
+        for name in sorted(objects, reverse=True):
+            with contextlib.suppress(FileNotFoundError):
+                stores.remove(f"{scheme}://{name}")
 
     def stat(self, path: str) -> Any:
         with asking(path):

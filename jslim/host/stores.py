@@ -15,10 +15,13 @@ import pathlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 logger = logging.getLogger("jslim")
+
+PATIENCE_SECS = 120.0  # how long a store is asked again that does not answer
 
 _READ_AT_ONCE = 1 << 20  # bytes of one request where a file is read from its beginning to its end
 
@@ -45,12 +48,49 @@ def asking(url: str) -> Iterator[None]:
         raise OSError(errno.EIO, reason, url) from error
 
 
+def ask(url: str, call: Callable[[Any], Any]) -> Any:
+    """What `call` gives for the file system of a URL, asked again while the store does not answer.
+
+    A store that is overloaded, restarts or is out of reach is asked for `PATIENCE_SECS`. The
+    packages below ask several times too; one line in the log says that it takes longer.
+
+    Raises:
+      OSError: As of `asking`.
+    """
+    give_up = time.monotonic() + PATIENCE_SECS
+    pause = 0.5
+    while True:
+        try:
+            with asking(url):
+                return call(file_system(url.partition("://")[0]))
+        except OSError as error:
+            if not _may_pass(error) or time.monotonic() + pause > give_up:
+                raise
+            if pause == 0.5:
+                logger.warning(
+                    "%s: %s; asking again for up to %g s", url, error.strerror, PATIENCE_SECS
+                )
+        time.sleep(pause)
+        pause = min(2 * pause, 8.0)
+
+
+def _may_pass(error: OSError) -> bool:
+    """Whether an error is of a moment, and not of what was asked."""
+    if error.errno != errno.EIO:  # `asking` gives all others a number of their own
+        return False
+    cause = error.__cause__
+    code = getattr(cause, "code", None) or getattr(cause, "status", None)
+    if isinstance(code, int):
+        return code in (408, 429) or code >= 500
+    module = type(cause).__module__.partition(".")[0]
+    return isinstance(cause, OSError | TimeoutError) or module in ("aiohttp", "botocore")
+
+
 @contextlib.contextmanager
 def _writing(url: str) -> Iterator[None]:
-    """`asking`, around writing an object, which needs nothing but its bucket."""
+    """Around writing an object, which needs nothing but its bucket."""
     try:
-        with asking(url):
-            yield
+        yield
     except FileNotFoundError as error:
         bucket = "/".join(url.split("/")[:3])
         reason = f"there is no bucket {bucket}, and none is made"
@@ -81,8 +121,7 @@ def information(url: str) -> dict[str, Any]:
       FileNotFoundError: There is no such object.
       OSError: The store cannot be asked.
     """
-    with asking(url):
-        return file_system(url.partition("://")[0]).info(url)
+    return ask(url, lambda store: store.info(url))
 
 
 def entries(url: str) -> dict[str, bool]:
@@ -93,8 +132,7 @@ def entries(url: str) -> dict[str, bool]:
       NotADirectoryError: It is an object.
       OSError: The store cannot be asked.
     """
-    with asking(url):
-        found = file_system(url.partition("://")[0]).ls(url, detail=True)
+    found = ask(url, lambda store: store.ls(url, detail=True))
     own = url.partition("://")[2].rstrip("/")
     kinds = {entry["name"].rstrip("/"): entry["type"] for entry in found}
     if list(kinds) == [own] and not found[0]["name"].endswith("/"):
@@ -114,13 +152,16 @@ def read(url: str, start: int | None = None, end: int | None = None) -> bytes:
     """
     if start is not None and start == end:
         return b""
-    with asking(url):
+
+    def content(store: Any) -> bytes:
         try:
-            return file_system(url.partition("://")[0]).cat_file(url, start=start, end=end)
+            return store.cat_file(url, start=start, end=end)
         except Exception as error:  # of other classes for each store
             if getattr(error, "code", None) == 416 or "not satisfiable" in str(error):
                 return b""  # nothing is there
             raise
+
+    return ask(url, content)
 
 
 def write(url: str, content: bytes) -> None:
@@ -130,7 +171,7 @@ def write(url: str, content: bytes) -> None:
       OSError: It cannot be written.
     """
     with _writing(url):
-        file_system(url.partition("://")[0]).pipe_file(url, content)
+        ask(url, lambda store: store.pipe_file(url, content))
 
 
 def create(url: str, content: bytes) -> bool:
@@ -149,7 +190,7 @@ def create(url: str, content: bytes) -> bool:
         raise OSError(errno.ENOTSUP, f"{scheme}:// cannot create only what is absent", url)
     try:
         with _writing(url):
-            file_system(scheme).pipe_file(url, content, mode="create")
+            ask(url, lambda store: store.pipe_file(url, content, mode="create"))
     except FileExistsError:
         return False
     except OSError as error:
@@ -166,14 +207,12 @@ def remove(url: str) -> None:
       FileNotFoundError: There is none.
       OSError: The store cannot be asked.
     """
-    with asking(url):
-        file_system(url.partition("://")[0]).rm_file(url)
+    ask(url, lambda store: store.rm_file(url))
 
 
 def sizes(url: str) -> dict[str, int]:
     """The sizes in bytes of all objects below a folder, by their names in it."""
-    with asking(url):
-        found = file_system(url.partition("://")[0]).find(url, detail=True)
+    found = ask(url, lambda store: store.find(url, detail=True))
     own = url.partition("://")[2].rstrip("/") + "/"
     return {
         name.removeprefix(own): int(held["size"])
@@ -189,7 +228,7 @@ def upload(local: str | os.PathLike[str], url: str) -> None:
       OSError: It cannot be written.
     """
     with _writing(url):
-        file_system(url.partition("://")[0]).put_file(os.fspath(local), url)
+        ask(url, lambda store: store.put_file(os.fspath(local), url))
 
 
 class GrowingObject(io.RawIOBase):
@@ -244,8 +283,8 @@ def local_copy(url: str) -> pathlib.Path:
         logger.info("%s is copied to this machine: %d bytes", url, found["size"])
         copy.parent.mkdir(exist_ok=True)
         unfinished = copy.with_name(f"{copy.name}.{secrets.token_hex(4)}")
-        with asking(url):
-            file_system(url.partition("://")[0]).get_file(url, os.fspath(unfinished))
+        to = os.fspath(unfinished)
+        ask(url, lambda store: store.get_file(url, to))
         unfinished.replace(copy)
     return copy
 

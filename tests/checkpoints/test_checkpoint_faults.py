@@ -1,0 +1,126 @@
+"""Stores that fail for a while: nothing whole is lost, nothing half is taken, one sentence each."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+PATIENCE = 60
+
+pytestmark = pytest.mark.long
+
+
+class Session:
+    """A process that saves in a bucket, and the proxy between them."""
+
+    def __init__(self, kind, stores):
+        url = stores.url(kind, "run")
+        names = {"gs": ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL")}
+        names = names.get(kind, ("AWS_ENDPOINT_URL",))
+        proxy = [sys.executable, HERE.parent / "faulty_store.py", os.environ[names[0]]]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.proxy = subprocess.Popen(proxy, **pipes)
+        address = f"http://127.0.0.1:{self.proxy.stdout.readline().strip()}"
+        self.saver = subprocess.Popen(
+            [sys.executable, HERE / "store_saver.py", url, str(PATIENCE)],
+            env=os.environ | dict.fromkeys(names, address),
+            stderr=subprocess.PIPE,
+            **pipes,
+        )
+        self.log = []
+
+    def fault(self, what, secs):
+        self.proxy.stdin.write(f"{what} {secs}\n")
+        self.proxy.stdin.flush()
+        assert self.proxy.stdout.readline() == "now\n"
+
+    def says(self):
+        for line in self.saver.stdout:
+            if not line.startswith("log: "):
+                return line.strip()
+            self.log.append(line.strip())
+        raise AssertionError(self.saver.stderr.read())
+
+    def does(self, task, step=0):
+        self.saver.stdin.write(f"{task} {step}\n")
+        self.saver.stdin.flush()
+        return self.says()
+
+    def end(self):
+        for process in (self.saver, self.proxy):
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+
+@pytest.fixture(params=["gs", "s3"])
+def session(request, stores):
+    session = Session(request.param, stores)
+    yield session
+    session.end()
+
+
+def test_twenty_seconds_of_errors_delay_a_save(session):
+    assert session.says() == "open"
+    assert session.does("save", 1) == "saved 1"
+    session.fault("errors", 20)
+    assert session.does("save", 2) == "saved 2"
+    assert session.does("restore") == "restored 2"
+
+
+def test_a_slow_store_is_waited_for(session):
+    assert session.says() == "open"
+    session.fault("slow", 20)
+    assert session.does("save", 1) == "saved 1"
+    assert session.does("restore") == "restored 1"
+
+
+def test_uploads_that_break_off_are_repeated(session):
+    assert session.says() == "open"
+    assert session.does("save", 1) == "saved 1"
+    session.fault("cut", 5)
+    assert session.does("save", 2) == "saved 2"
+    assert session.does("restore") == "restored 2"
+
+
+def test_without_an_end_a_save_fails_in_a_bounded_time_and_loses_nothing(session):
+    assert session.says() == "open"
+    assert session.does("save", 1) == "saved 1"
+    session.fault("errors", 600)
+    said = session.does("save", 2)
+    assert said.startswith("failed after "), said
+    assert "/2 could not be saved: " in said
+    assert "\n" not in said
+    assert int(said.split()[2]) < 4 * PATIENCE
+    session.fault("errors", 0)
+    assert session.does("restore") == "restored 1"
+    assert session.does("save", 3) == "saved 3"
+    assert session.does("restore") == "restored 3"
+
+
+def test_rights_to_read_alone_are_enough_to_restore(session):
+    assert session.says() == "open"
+    assert session.does("save", 1) == "saved 1"
+    session.fault("readonly", 600)
+    said = session.does("save", 2)
+    assert "/2 could not be saved: " in said
+    assert session.does("restore") == "restored 1"
+
+
+def test_with_listings_that_lag_nothing_half_is_taken(session):
+    """Neither of the real stores lags; a cache between may. Orbax merges what it sees listed."""
+    assert session.says() == "open"
+    assert session.does("save", 1) == "saved 1"
+    assert session.does("restore") == "restored 1"
+    session.fault("lag", 600)
+    said = session.does("save", 2)
+    assert said == "saved 2" or "/2 could not be saved: " in said
+    assert session.does("restore") in ("restored 1", said.replace("saved", "restored"))
+    session.fault("lag", 0)
+    assert session.does("save", 3) == "saved 3"
+    assert session.does("restore") == "restored 3"
