@@ -1,6 +1,7 @@
 """Writes checkpoints while training goes on, and keeps the newest of them."""
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from jslim.core.trees import PyTree, Variables, check_kept
 from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.processes import raise_together, run_together
 from jslim.host.schema import Invalid
+
+_logger = logging.getLogger("jslim")
 
 if TYPE_CHECKING:
     from jslim.checkpoints._orbax import Sums, Writer
@@ -275,7 +278,11 @@ class CheckpointManager:
         with self._explained(final):
             if jax.process_count() == 1 and self._holds(final, arrays, meta):
                 return
-            run_together(start)
+            try:
+                run_together(start)
+            except BaseException:
+                self._settle(final, is_saved=False)
+                raise
         self._running = final, self._thread.submit(self._finish, final)
 
     def _holds(self, final: AnyPath, arrays: Variables, meta: Meta) -> bool:
@@ -307,18 +314,22 @@ class CheckpointManager:
     def _finish(self, final: AnyPath) -> None:
         """The part of a save after the writing, in the background."""
         assert self._writer is not None
-        is_saved = False
         try:
             self._writer.finish()
-            is_saved = True
-        finally:
-            if self._place is not None:
-                self._place.settle(final, is_saved=is_saved)
+        except BaseException:
+            self._settle(final, is_saved=False)
+            raise
+        self._settle(final, is_saved=True)
         self._is_tried = True
         if self._place is not None and final.name != REHEARSAL:
             self._saved_at.pop(int(final.name), None)
             self._saved_at[int(final.name)] = time.time()
             self._delete_old()
+
+    def _settle(self, final: AnyPath, *, is_saved: bool) -> None:
+        if self._place is not None:
+            with contextlib.suppress(OSError):  # the next start cleans up
+                self._place.settle(final, is_saved=is_saved)
 
     @contextlib.contextmanager
     def _explained(self, final: AnyPath) -> Iterator[None]:
@@ -347,4 +358,8 @@ class CheckpointManager:
                     last_kept = saved_at
         for step in self._saved_at.keys() - kept:
             del self._saved_at[step]
-            self._place.remove(self.directory / str(step))
+            old = self.directory / str(step)
+            try:
+                self._place.remove(old)
+            except OSError as error:  # the new one is saved all the same
+                _logger.warning("checkpoint %s could not be deleted: %s", old, error)

@@ -217,7 +217,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
         self._error: Exception | None = None
 
     async def async_save(self, directory: AnyPath, args: "_SaveArgs") -> list[_Background]:
-        self._save, self._error = args.save, None
+        self._save, self._error = (args.save if jax.process_index() == 0 else None), None
         state = directory / STATE_DIRECTORY
         # Orbax refuses arrays without elements; meta.json has their shapes, which are all of them.
         stored = {name: array for name, array in args.save.arrays.items() if array.size}
@@ -270,7 +270,8 @@ class _Handler(ocp.AsyncCheckpointHandler):
             self._trees.finalize(state)
             if is_remote(state):  # without its mark, Orbax takes what lies on gs:// for unfinished
                 (state / atomicity.COMMIT_SUCCESS_FILE).write_text("written by jslim")
-        self._save.publish(
+        save, self._save = self._save, None  # its arrays take memory
+        save.publish(
             as_path(directory, "Orbax"), {name: whole_sum(parts) for name, parts in sums.items()}
         )
 

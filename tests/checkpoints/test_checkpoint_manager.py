@@ -1,7 +1,9 @@
+import gc
 import pathlib
 import resource
 import threading
 import time
+import weakref
 
 import jax
 import numpy as np
@@ -13,6 +15,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jslim.checkpoints import (
     CheckpointManager,
     _format,
+    _orbax,
+    _trees,
     all_checkpoints,
     latest_checkpoint,
     restore,
@@ -327,3 +331,50 @@ def test_the_first_save_is_read_back_before_it_counts(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="could not be saved: what was written does not come"):
             checkpoints.rehearse(state)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_copy_of_a_state_is_freed_when_it_is_written(tmp_path, monkeypatch):
+    copy_to_host, copies = _trees.copy_to_host, []
+
+    def noted(*arguments):
+        copied = copy_to_host(*arguments)
+        copies.extend(map(weakref.ref, copied.values()))
+        return copied
+
+    monkeypatch.setattr(_trees, "copy_to_host", noted)
+    with CheckpointManager(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, {"w": np.ones((100, 100))})
+            checkpoints.wait()
+            gc.collect()
+            assert [copy() for copy in copies] == [None] * step
+
+
+def test_an_old_checkpoint_that_cannot_be_deleted_is_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(*_, **__):
+        raise PermissionError("not yours")
+
+    with CheckpointManager(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(1, {"w": np.ones(1)})
+        checkpoints.wait()
+        monkeypatch.setattr("shutil.rmtree", refuse)
+        checkpoints.save(2, {"w": np.ones(1)})
+        checkpoints.wait()
+        monkeypatch.undo()
+    assert f"checkpoint {tmp_path / '1'} could not be deleted: not yours" in caplog.text
+    assert steps_in(tmp_path) == [2]
+
+
+def test_a_save_that_cannot_begin_brings_back_what_it_would_replace(tmp_path, monkeypatch):
+    with CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(1, {"w": np.ones(1)})
+        checkpoints.wait()
+
+        def fail(*_):
+            raise OSError("no space")
+
+        monkeypatch.setattr(_orbax.Writer, "start", fail)
+        with pytest.raises(OSError, match="/1 could not be saved: no space; the checkpoints"):
+            checkpoints.save(1, {"w": np.zeros(1)})
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert restore(tmp_path, {"w": np.zeros(1)}).state["w"].tolist() == [1.0]
