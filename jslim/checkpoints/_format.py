@@ -21,7 +21,6 @@ import json
 import math
 import os
 import re
-import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -44,8 +43,6 @@ STATE_DIRECTORY = "state"
 MODEL_COLLECTIONS = ("params", "batch_stats")
 # Files with the places of the arrays, a few bytes for each, are smaller than this.
 INDEX_BYTES = 1 << 18
-_DONE_FILE = "training_done.json"
-_STOPPED_FILE = "training_stopped.json"
 
 _Count = Annotated[int, Between(0, (1 << 63) - 1)]
 _Size = Annotated[int, Between(0, 1 << 48)]
@@ -378,30 +375,3 @@ def directory_of(path: str | os.PathLike[str]) -> AnyPath:
       TypeError, ValueError: As `as_path`.
     """
     return as_path(path, "the directory of checkpoints")
-
-
-def mark_done(directory: str | os.PathLike[str], step: int) -> None:
-    """Notes in `directory` that training is done at `step`; this ends evaluation loops."""
-    directory_of(directory).mkdir(parents=True, exist_ok=True)
-    write_json(directory_of(directory) / _DONE_FILE, {"step": step, "finished_at": time.time()})
-
-
-def mark_stopped(directory: str | os.PathLike[str], step: int) -> None:
-    """Notes in `directory` that training stopped at `step` because its data ended."""
-    write_json(directory_of(directory) / _STOPPED_FILE, {"step": step, "stopped_at": time.time()})
-
-
-def is_done(directory: str | os.PathLike[str]) -> bool:
-    """Whether training in `directory` is done."""
-    return (directory_of(directory) / _DONE_FILE).is_file()
-
-
-def has_ended(directory: str | os.PathLike[str]) -> bool:
-    """Whether training in `directory` is done or has run out of data."""
-    return is_done(directory) or (directory_of(directory) / _STOPPED_FILE).is_file()
-
-
-def clear_done(directory: str | os.PathLike[str]) -> None:
-    """Removes the marks of `mark_done` and `mark_stopped`, because training goes on."""
-    for name in (_DONE_FILE, _STOPPED_FILE):
-        (directory_of(directory) / name).unlink(missing_ok=True)

@@ -5,8 +5,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from jslim.checkpoints._format import has_ended
 from jslim.checkpoints._locate import latest_checkpoint
+from jslim.checkpoints._marks import has_ended
 from jslim.checkpoints._weights import Weights
 from jslim.core import checks
 from jslim.core.errors import RestoreError
