@@ -271,18 +271,24 @@ class CheckpointManager:
         def start() -> None:
             if self._writer is None:
                 self._writer = Writer(self.directory)
-            if self._place is not None:
-                self._place.make_room(final)
-            self._writer.start(name, Save(arrays, publish))
-
-        with self._explained(final):
-            if jax.process_count() == 1 and self._holds(final, arrays, meta):
-                return
             try:
-                run_together(start)
+                if self._place is not None:
+                    self._place.make_room(final)
+                self._writer.start(name, Save(arrays, publish))
             except BaseException:
                 self._settle(final, is_saved=False)
                 raise
+
+        def write() -> None:
+            if not self._holds(final, arrays, meta):
+                start()
+                self._finish(final)
+
+        if jax.process_count() == 1:  # the arrays are copies already
+            self._running = final, self._thread.submit(write)
+            return
+        with self._explained(final):
+            run_together(start)
         self._running = final, self._thread.submit(self._finish, final)
 
     def _holds(self, final: AnyPath, arrays: Variables, meta: Meta) -> bool:

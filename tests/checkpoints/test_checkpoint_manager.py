@@ -232,8 +232,9 @@ def test_failed_save_is_raised_and_leaves_the_older_ones(tmp_path):
     save_steps(tmp_path, 1)
     checkpoints = CheckpointManager(tmp_path)
     tmp_path.rename(tmp_path.with_name("moved"))
+    checkpoints.save(2, make_state(2))
     with pytest.raises(OSError, match=r"checkpoint .*/2 could not be saved: .*No such file.*; the"):
-        checkpoints.save(2, make_state(2))
+        checkpoints.wait()
     checkpoints.close()
     assert steps_in(tmp_path.with_name("moved")) == [1]
 
@@ -374,7 +375,8 @@ def test_a_save_that_cannot_begin_brings_back_what_it_would_replace(tmp_path, mo
             raise OSError("no space")
 
         monkeypatch.setattr(_orbax.Writer, "start", fail)
+        checkpoints.save(1, {"w": np.zeros(1)})
         with pytest.raises(OSError, match="/1 could not be saved: no space; the checkpoints"):
-            checkpoints.save(1, {"w": np.zeros(1)})
+            checkpoints.wait()
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
     assert restore(tmp_path, {"w": np.zeros(1)}).state["w"].tolist() == [1.0]
