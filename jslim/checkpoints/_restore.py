@@ -5,8 +5,8 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -32,6 +32,7 @@ _LAG_SECS = 30.0
 # By the names of leaves: where to read them to, None for the whole; and what was read.
 _Parts = dict[str, jax.sharding.Sharding | None]
 _Arrays = dict[str, np.ndarray | jax.Array]
+_Read = TypeVar("_Read")
 
 
 class Restored(NamedTuple):
@@ -90,7 +91,9 @@ def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = No
 
 
 def _restore_step(step_dir: AnyPath, target: PyTree, shardings: PyTree) -> Restored:
-    meta = _format.read_step(step_dir)
+    leaves, places = _leaves_and_places(target, shardings)
+    is_joint = any(map(_trees.spread, leaves, places))
+    meta = _agreed(lambda: _format.read_step(step_dir), is_joint=is_joint)
     wanted = {
         name: (leaf, _trees.describe(name, leaf))
         for name, leaf in _trees.named_leaves(target).items()
@@ -101,7 +104,6 @@ def _restore_step(step_dir: AnyPath, target: PyTree, shardings: PyTree) -> Resto
             f"checkpoint {step_dir} does not fit the state it is to be restored into, "
             f"in {len(problems)} of its leaves:\n  " + "\n  ".join(lines_of(problems))
         )
-    _, places = _leaves_and_places(target, shardings)
     parts = {
         name: _trees.spread(leaf, place)
         for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
@@ -230,21 +232,31 @@ def _read_verified(
     if any(meta.leaves[name].sum is None for name in parts):  # format 1: sums of whole arrays alone
         parts = dict.fromkeys(parts)
     is_joint = any(sharding is not None for sharding in parts.values())
+
+    def read() -> _Arrays:
+        _format.verify_files(step_dir, meta, _format.INDEX_BYTES if is_partial else math.inf)
+        return _read(step_dir / _format.STATE_DIRECTORY, meta, parts)
+
     with _format.named_in_errors(step_dir):
-        found: _Arrays = {}
-        problem = ""
-        try:
-            _format.verify_files(step_dir, meta, _format.INDEX_BYTES if is_partial else math.inf)
-            found = _read(step_dir / _format.STATE_DIRECTORY, meta, parts)
-        except BrokenCheckpoint as error:
-            problem = str(error)
-        if is_joint:
-            _, problem = first_message(problem)
-        if not problem and is_joint:
-            problem = _compare_parts(meta, found)
-        if problem:
+        found = _agreed(read, is_joint=is_joint)
+        if is_joint and (problem := _compare_parts(meta, found)):
             raise BrokenCheckpoint(problem)
     return found
+
+
+def _agreed(read: Callable[[], _Read], *, is_joint: bool) -> _Read:
+    """What `read` gives. If processes read together, what is broken for one is so for all."""
+    found: list[_Read] = []
+    problem = ""
+    try:
+        found.append(read())
+    except BrokenCheckpoint as error:
+        if not is_joint:
+            raise
+        problem = str(error)
+    if is_joint and (problem := first_message(problem)[1]):
+        raise BrokenCheckpoint(problem)
+    return found[0]
 
 
 def _read(directory: AnyPath, meta: Meta, parts: _Parts) -> _Arrays:
@@ -355,4 +367,6 @@ def verify(step_dir: AnyPath, like: PyTree) -> None:
       BrokenCheckpoint: It is not as it was saved.
     """
     parts = {name: _trees.spread(leaf, None) for name, leaf in _trees.named_leaves(like).items()}
-    _read_verified(step_dir, _format.read_meta(step_dir), parts)
+    is_joint = any(sharding is not None for sharding in parts.values())
+    meta = _agreed(lambda: _format.read_meta(step_dir), is_joint=is_joint)
+    _read_verified(step_dir, meta, parts)
