@@ -8,10 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+import tensorstore
 from checkpoint_states import save_steps
 from joint_restore import SHAPES, value
 
-from jslim.checkpoints import load_variables, restore_latest
+from jslim.checkpoints import CheckpointManager, load_variables, restore_latest
 from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.host.paths import as_path
 
@@ -87,6 +88,31 @@ def test_processes_that_see_different_steps_say_so(tmp_path):
     for index, (out, seen) in enumerate(zip(outs, ("none", "3"), strict=True)):
         assert f"the 2 processes do not see the same checkpoints in {tmp_path}/run{index}" in out
         assert f"process {index} sees {seen}; give a directory that all share" in out
+
+
+def bytes_read(kind):
+    """What TensorStore has read from a kind of place, by its own count."""
+    name = f"/tensorstore/kvstore/{kind}/bytes_read"
+    metrics = tensorstore.experimental_collect_matching_metrics(name, True)
+    return sum(value["value"] for metric in metrics for value in metric["values"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "driver"), [("disk", "file"), ("gs", "gcs"), ("s3", "s3")])
+def test_a_partial_restore_reads_what_it_needs(kind, driver, tmp_path, request):
+    directory = str(tmp_path / "run")
+    if kind != "disk":
+        directory = request.getfixturevalue("stores").url(kind, "run")
+    state = {f"w{index}": np.full((500, 500), index, np.float32) for index in range(20)}
+    with CheckpointManager(directory) as checkpoints:
+        checkpoints.save(1, {"params": state})
+    before = bytes_read(driver)
+    found = load_variables(directory, ["w7$"])
+    np.testing.assert_array_equal(found["w7"], state["w7"])
+    read = bytes_read(driver) - before
+    assert state["w7"].nbytes <= read < 1.2 * state["w7"].nbytes
+    restore_latest(directory, {"params": state})
+    assert bytes_read(driver) - before - read >= 20 * state["w7"].nbytes
 
 
 def test_sums_add_up_over_any_parts():
