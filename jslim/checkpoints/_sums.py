@@ -45,7 +45,7 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
 
 def whole_sums(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """The sums of whole arrays, in the texts of `whole_sum`, by several threads."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor() as pool:
         return {
             name: whole_sum([part])
             for name, part in zip(arrays, pool.map(part_sum, arrays.values()), strict=True)
