@@ -26,7 +26,8 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
       start: The index of its first element in the whole array; `()` for the whole.
 
     >>> whole = np.arange(6, dtype=np.float32).reshape(2, 3)
-    >>> part_sum(whole) == part_sum(whole[:, :2]) + part_sum(whole[:, 2:], (0, 2))
+    >>> parts = [part_sum(whole[:, :2]), part_sum(whole[:, 2:], (0, 2))]
+    >>> whole_sum([part_sum(whole)]) == whole_sum(parts)
     True
     """
     if part.size == 0:

@@ -26,7 +26,7 @@ def test_a_run_killed_twenty_times_ends_bit_identical_to_one_never_stopped(tmp_p
     kills = [json.loads(line) for line in killed.stdout.splitlines()]
     assert len(kills) == 20
     # The kills hit what they are meant to hit: saves under way, and runs before their first step.
-    assert any(name.endswith("unfinished") for kill in kills for name in kill["left"])
+    assert any(name.endswith(".orbax-checkpoint-tmp") for kill in kills for name in kill["left"])
     assert any(kill["steps"] == 0 for kill in kills)
     reached = checkpoints.checkpoint_step(tmp_path / "killed")
     assert reached > 20
