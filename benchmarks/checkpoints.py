@@ -234,7 +234,7 @@ def measure_parts(directory: str) -> int:
             return 1
     names = list(shapes())[:3]
     before = _bytes_read()
-    checkpoints.load_variables(directory, [f"params/{name}$" for name in names])
+    checkpoints.load_variables(directory, [f"{name}$" for name in names])
     whole = sum(
         path.stat().st_size for path in pathlib.Path(directory).rglob("*") if path.is_file()
     )
