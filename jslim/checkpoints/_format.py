@@ -304,9 +304,12 @@ def step_directories(directory: AnyPath) -> list[AnyPath]:
     if not directory.is_dir():
         return []
     named = [path for path in directory.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)]
-    with ThreadPoolExecutor(8) as pool:  # a store is asked once for each
-        steps = itertools.compress(named, pool.map(is_step, named))
-    return sorted(steps, key=lambda path: int(path.name))
+    if is_remote(directory):
+        with ThreadPoolExecutor(8) as pool:  # a store is asked once for each
+            are_steps = list(pool.map(is_step, named))
+    else:
+        are_steps = [*map(is_step, named)]
+    return sorted(itertools.compress(named, are_steps), key=lambda path: int(path.name))
 
 
 def is_step(path: AnyPath) -> bool:

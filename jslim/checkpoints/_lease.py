@@ -106,8 +106,9 @@ def _expire(url: str, last: Holder, holder: Holder, tried: set[str]) -> None:
 
     settled = f"{url}.{last.get('token')}-{last.get('renewals')}"
     if stores.create(settled, json.dumps(holder).encode()):
-        if _lock.parse_holder(stores.read(url)) == last:
-            _remove(url)
+        with contextlib.suppress(FileNotFoundError):  # its holder gave it back
+            if _lock.parse_holder(stores.read(url)) == last:
+                _remove(url)
         _remove(settled)
         return
     with contextlib.suppress(FileNotFoundError):

@@ -1,10 +1,10 @@
-"""Trees in and out of a directory by Orbax: the one file that uses it.
+"""Trees in and out of a directory by Orbax, which only this file and `_buckets` use.
 
 Orbax copies a state to the host, writes it in a thread, in all processes together, and gives the
 directory its name when it is whole. It does not notice a flipped byte, returns the request itself
 for a name that it does not have, and casts where types differ. So this file adds to what Orbax
-writes the sums of all arrays, taken from the very copies that are written, and compares what comes
-back with them.
+writes the sums of all arrays, taken from the very copies that are written; `_restore` compares what
+comes back with them.
 
 Orbax's `CheckpointManager` is not used for the choice and the deletion of steps: it counts broken
 ones as kept, chooses what to delete before the new step is there, and deletes in place, so that a

@@ -91,28 +91,21 @@ def restore(path: str | os.PathLike[str], target: PyTree, shardings: PyTree = No
 
 
 def _restore_step(step_dir: AnyPath, target: PyTree, shardings: PyTree) -> Restored:
-    leaves, places = _leaves_and_places(target, shardings)
-    is_joint = any(map(_trees.spread, leaves, places))
-    meta = _agreed(lambda: _format.read_step(step_dir), is_joint=is_joint)
-    wanted = {
-        name: (leaf, _trees.describe(name, leaf))
-        for name, leaf in _trees.named_leaves(target).items()
-    }
-    problems = _compare(meta.leaves, {name: described for name, (_, described) in wanted.items()})
+    parts = _parts_of(target, shardings)
+    meta = _agreed(lambda: _format.read_step(step_dir), is_joint=_is_joint(parts))
+    leaves = _trees.named_leaves(target)
+    wanted = {name: _trees.describe(name, leaf) for name, leaf in leaves.items()}
+    problems = _compare(meta.leaves, wanted)
     if problems:
         raise RestoreError(
             f"checkpoint {step_dir} does not fit the state it is to be restored into, "
             f"in {len(problems)} of its leaves:\n  " + "\n  ".join(lines_of(problems))
         )
-    parts = {
-        name: _trees.spread(leaf, place)
-        for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
-    }
     stored = _read_verified(step_dir, meta, parts)
     values = [
         # What has been placed is freed, so that the state is not twice in memory.
         _trees.place(stored.pop(name), meta.leaves[name].prng_impl, leaf, place)
-        for (name, (leaf, _)), place in zip(wanted.items(), places, strict=True)
+        for (name, leaf), place in zip(leaves.items(), _places(target, shardings), strict=True)
     ]
     state = jax.tree.unflatten(jax.tree.structure(target), values)
     return Restored(state, meta.data_state, meta.contract, meta.step, str(step_dir))
@@ -138,7 +131,7 @@ def restore_latest(
         TensorFlow trains in the directory.
     """
     directory = as_path(directory, "restore_latest: directory")
-    is_joint = any(map(_trees.spread, *_leaves_and_places(target, shardings)))
+    is_joint = _is_joint(_parts_of(target, shardings))
     broken = []
     for step_dir in reversed(_steps_seen(directory, is_joint=is_joint)):
         try:
@@ -158,12 +151,25 @@ def restore_latest(
     return None
 
 
-def _leaves_and_places(target: PyTree, shardings: PyTree) -> tuple[list[PyTree], list[PyTree]]:
-    """The leaves of a target, and where each is to lie by `shardings`, or None."""
-    leaves = jax.tree.leaves(target)
+def _places(target: PyTree, shardings: PyTree) -> list[PyTree]:
+    """Where each leaf of a target is to lie by `shardings`, or None."""
     if shardings is None:
-        return leaves, [None] * len(leaves)
-    return leaves, jax.tree.leaves(jax.tree.broadcast(shardings, target))
+        return [None] * len(jax.tree.leaves(target))
+    return jax.tree.leaves(jax.tree.broadcast(shardings, target))
+
+
+def _parts_of(target: PyTree, shardings: PyTree) -> _Parts:
+    """Where to read each leaf of a target to."""
+    leaves = _trees.named_leaves(target).items()
+    places = _places(target, shardings)
+    return {
+        name: _trees.spread(leaf, place) for (name, leaf), place in zip(leaves, places, strict=True)
+    }
+
+
+def _is_joint(parts: _Parts) -> bool:
+    """Whether all processes restore together, each the parts that it holds."""
+    return any(sharding is not None for sharding in parts.values())
 
 
 def _steps_seen(directory: AnyPath, *, is_joint: bool) -> list[AnyPath]:
@@ -229,9 +235,9 @@ def _read_verified(
 
     All processes call it together, and an error is raised in all.
     """
+    is_joint = _is_joint(parts)
     if any(meta.leaves[name].sum is None for name in parts):  # format 1: sums of whole arrays alone
         parts = dict.fromkeys(parts)
-    is_joint = any(sharding is not None for sharding in parts.values())
 
     def read() -> _Arrays:
         _format.verify_files(step_dir, meta, _format.INDEX_BYTES if is_partial else math.inf)
@@ -239,7 +245,7 @@ def _read_verified(
 
     with _format.named_in_errors(step_dir):
         found = _agreed(read, is_joint=is_joint)
-        if is_joint and (problem := _compare_parts(meta, found)):
+        if _is_joint(parts) and (problem := _compare_parts(meta, found)):
             raise BrokenCheckpoint(problem)
     return found
 
@@ -366,7 +372,6 @@ def verify(step_dir: AnyPath, like: PyTree) -> None:
     Raises:
       BrokenCheckpoint: It is not as it was saved.
     """
-    parts = {name: _trees.spread(leaf, None) for name, leaf in _trees.named_leaves(like).items()}
-    is_joint = any(sharding is not None for sharding in parts.values())
-    meta = _agreed(lambda: _format.read_meta(step_dir), is_joint=is_joint)
+    parts = _parts_of(like, None)
+    meta = _agreed(lambda: _format.read_meta(step_dir), is_joint=_is_joint(parts))
     _read_verified(step_dir, meta, parts)

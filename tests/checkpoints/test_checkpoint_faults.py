@@ -65,25 +65,11 @@ def session(request, stores):
     session.end()
 
 
-def test_twenty_seconds_of_errors_delay_a_save(session):
+@pytest.mark.parametrize(("what", "secs"), [("errors", 20), ("slow", 20), ("cut", 5)])
+def test_a_store_that_fails_for_a_while_delays_a_save(session, what, secs):
     assert session.says() == "open"
     assert session.does("save", 1) == "saved 1"
-    session.fault("errors", 20)
-    assert session.does("save", 2) == "saved 2"
-    assert session.does("restore") == "restored 2"
-
-
-def test_a_slow_store_is_waited_for(session):
-    assert session.says() == "open"
-    session.fault("slow", 20)
-    assert session.does("save", 1) == "saved 1"
-    assert session.does("restore") == "restored 1"
-
-
-def test_uploads_that_break_off_are_repeated(session):
-    assert session.says() == "open"
-    assert session.does("save", 1) == "saved 1"
-    session.fault("cut", 5)
+    session.fault(what, secs)
     assert session.does("save", 2) == "saved 2"
     assert session.does("restore") == "restored 2"
 
