@@ -5,11 +5,11 @@ from typing import Any
 import jax
 
 from jslim import metrics
-from jslim.compat.tf._arrays import cast
 from jslim.compat.tf._counting import confusion_matrix as _confusion_matrix
 from jslim.compat.tf._math import equal, multiply
 from jslim.compat.tf._op import Values
 from jslim.compat.tf._reductions import reduce_mean, reduce_sum
+from jslim.compat.tf._values import cast
 
 
 def accuracy(
