@@ -68,11 +68,17 @@ def test_arguments_in_the_order_before_tensorflow_1_are_taken_and_said_once(capl
     assert joined.tolist() == tf.concat([x, x], 1).tolist()
     assert tf.concat(tf.constant(0), [x, x]).shape == (4, 3)
     assert [part.tolist() for part in tf.split(1, 3, x)] == [[[0], [3]], [[1], [4]], [[2], [5]]]
+    assert tf.reverse(x, [False, True])[0].tolist() == [2, 1, 0]
+    assert tf.image.resize_images(x[None, :, :, None], 4, 6).shape == (1, 4, 6, 1)
+    tf.nn.softmax_cross_entropy_with_logits(x, x)
     texts = [record.getMessage() for record in caplog.records]
     order = "is the order before TensorFlow 1.0; it is now tf."
-    assert len(texts) == 3
+    assert len(texts) == 6
     assert f"test_control.py:{texts[0].split(':')[1]}: tf.concat(axis, values) {order}" in texts[0]
     assert f"tf.split(axis, number, value) {order}split(value, number, axis)" in texts[2]
+    assert f"tf.reverse(tensor, [False, True]) {order}reverse(tensor, [1])" in texts[3]
+    assert f"(images, height, width) {order}image.resize_images(images, [height" in texts[4]
+    assert f"(logits, labels) {order}nn.softmax_cross_entropy_with_logits(labels" in texts[5]
 
 
 def test_assert_of_a_condition():
@@ -102,6 +108,7 @@ def test_what_must_be_known_while_tracing():
         (lambda x: tf.boolean_mask(x, x > 0), "tf.boolean_mask: .*; multiply by the mask"),
         (lambda x: tf.where(x > 0), "tf.where: .*; give x and y"),
         (lambda x: tf.unique(x), "tf.unique: .*; jnp.unique"),
+        (lambda x: tf.setdiff1d(x, [1]), "tf.setdiff1d: x must be known while tracing"),
         (lambda x: tf.dynamic_partition(x, x, 2), "tf.dynamic_partition: partitions must be known"),
         (lambda x: tf.nn.top_k(x, tf.to_int32(x[0])), "tf.nn.top_k: k must be known"),
         (lambda x: tf.confusion_matrix(x, x), "tf.confusion_matrix: labels .or give num_classes."),
@@ -111,7 +118,8 @@ def test_what_must_be_known_while_tracing():
         (lambda x: tf.py_function(np.sort, [x], tf.float32), "tf.py_func: "),
     ],
     ids=[
-        *("boolean_mask", "where", "unique", "dynamic_partition", "top_k", "confusion_matrix"),
+        *("boolean_mask", "where", "unique", "setdiff1d", "dynamic_partition", "top_k"),
+        "confusion_matrix",
         *("parse_single_example", "decode_raw", "py_func", "py_function"),
     ],
 )
@@ -141,12 +149,14 @@ def test_constants_stay_constants_within_jit():
         (lambda: tf.where([True], [1]), "tf.where: give both x and y, or neither"),
         (lambda: tf.expand_dims([1]), "tf.expand_dims: axis is missing"),
         (lambda: tf.squeeze([1], 0, squeeze_dims=0), "tf.squeeze: axis and squeeze_dims mean the"),
+        (lambda: tf.concat([[1], [2]]), "tf.concat: axis is missing"),
+        (lambda: tf.split([1, 2]), "tf.split: num_or_size_splits is missing"),
         (lambda: tf.split([1, 2, 3], [1, 1]), "num_or_size_splits must be as long as the axis"),
         (lambda: tf.unstack([1, 2], 3), "tf.unstack: num must be the length of the axis"),
         (lambda: tf.constant([1, 2, 3], shape=[2]), "tf.constant: value must be of at most shape"),
         (lambda: tf.nn.dropout([1.0]), "tf.nn.dropout: give keep_prob, or rate"),
         (
-            lambda: tf.nn.sigmoid_cross_entropy_with_logits([1.0], [1.0]),
+            lambda: tf.nn.sigmoid_cross_entropy_with_logits([1.0], logits=[1.0]),
             "tf.nn.sigmoid_cross_entropy_with_logits: give labels=... and logits=..., both by name",
         ),
         (

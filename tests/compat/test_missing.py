@@ -47,7 +47,6 @@ SENTENCES = {
     "keras": "Keras and estimators are other libraries than slim",
     "metrics": "slim.metrics has it, as functions of a state",
     "train.ClusterSpec": "devices and machines are a mesh",
-    "mul": "that is its name before TensorFlow 1.0; write tf.multiply",
 }
 
 

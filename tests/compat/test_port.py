@@ -121,6 +121,12 @@ REST = {
         "tf.nn.sigmoid_cross_entropy_with_logits(a, b)",
         "tf.nn.sigmoid_cross_entropy_with_logits(logits=a, labels=b)",
     ),
+    "batch_matmul": ("tf.batch_matmul(a, b, adj_y=True)", "tf.matmul(a, b, adjoint_b=True)"),
+    "select": ("tf.select(c, t=a, e=b)", "tf.where(c, x=a, y=b)"),
+    "image_summary": (
+        "tf.image_summary('a', b, max_images=2)",
+        "tf.summary.image('a', b, max_outputs=2)",
+    ),
     "mul": ("tf.mul(a, tf.pack([b]))", "tf.multiply(a, tf.stack([b]))"),
     "compat_v1": ("tf.compat.v1.nn.relu(tf.compat.v1.zeros([2]))", "tf.nn.relu(tf.zeros([2]))"),
     "assign": ("op = v.assign(x + 1)", "op = tf.assign(v, x + 1)"),

@@ -11,7 +11,7 @@ import pytest
 
 import jslim as slim
 from jslim.compat import tf
-from tests.compat.compat_cases import CASES, INPUTS, draw
+from tests.compat.compat_cases import BEFORE_1, CASES, INPUTS, draw
 from tests.compat.compat_names import looked_up, public_names
 
 
@@ -64,6 +64,8 @@ ELSEWHERE = {
         "app. compat. errors. flags. gfile. logging. python_io. test.",
     ),
     "summary.": "test_train.py",
+    **_tested_in("test_train.py", "scalar_summary histogram_summary image_summary"),
+    **_tested_in("test_train.py", "merge_summary merge_all_summaries"),
     **_tested_in("test_programs.py", "io.tf_record_iterator io.TFRecordWriter io.TFRecordOptions"),
     **_tested_in("test_programs.py", "io.TFRecordCompressionType"),
     **_tested_in("test_contrib.py", "contrib.metrics. contrib.training."),
@@ -96,6 +98,10 @@ OTHERWISE = {
     ),
     **dict.fromkeys(("random_uniform_initializer", "initializers.random_uniform"), "1 for None"),
     "py_function": "that of py_func",
+    **dict.fromkeys(
+        ("test.is_built_with_cuda", "test.is_built_with_gpu_support"), "those of is_gpu_available"
+    ),
+    **dict.fromkeys(("concat", "split"), "arguments have a name before 1.0 too"),
     "nn.zero_fraction": "of float32 alone",
     "train.FtrlOptimizer": "2.15 has more arguments before the name",
 }
@@ -123,7 +129,16 @@ def evaluated(expression, *, is_compiled):
 
 @pytest.mark.parametrize("case", CASES)
 def test_numbers(case):
-    found = evaluated(CASES[case], is_compiled=True)
+    _check(CASES[case], case)
+
+
+@pytest.mark.parametrize("expression", BEFORE_1)
+def test_names_and_arguments_before_tensorflow_1(expression):
+    _check(expression, f"before 1.0: {expression}")
+
+
+def _check(expression, case):
+    found = evaluated(expression, is_compiled=True)
     expected = [EXPECTED[case][index] for index in range(len(EXPECTED[case]))]
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
@@ -145,7 +160,7 @@ def names_in(expression):
     return found
 
 
-IN_TABLE = {name for expression in CASES.values() for name in names_in(expression)}
+IN_TABLE = {name for row in (*CASES.values(), *BEFORE_1) for name in names_in(row)}
 OBJECTS = {id(looked_up(name)) for name in IN_TABLE if callable(looked_up(name))}
 
 

@@ -190,5 +190,21 @@ def test_summaries():
     ]  # fmt: skip
 
 
+def test_summaries_under_their_names_before_tensorflow_1():
+    def fn(images):
+        tf.scalar_summary("loss", 1.0)
+        tf.scalar_summary(["a", "b"], [1.0, jnp.ones([])], name="several")
+        tf.histogram_summary("pixels", images)
+        tf.image_summary("images", images, max_images=2)
+        assert tf.merge_all_summaries() is None
+        assert tf.merge_summary([]) is None
+
+    _, found = slim.Model(fn).apply({}, jnp.ones([3, 4, 4, 3]), mutable=["summaries"])
+    assert sorted(found["summaries"]) == [
+        "histogram/pixels", "image/images/image/0", "image/images/image/1",
+        "scalar/a", "scalar/b", "scalar/loss",
+    ]  # fmt: skip
+
+
 def test_the_stand_in_for_the_step_is_of_its_class():
     assert isinstance(tf.train.get_global_step(), tf.train.GlobalStep)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import libcst as cst
 import libcst.matchers as m
 
-from jslim.compat.tf import _missing
+from jslim.compat.tf import _old_names
 
 Note = Callable[[str], None]  # of what the call became
 
@@ -23,6 +23,9 @@ _KEYWORDS = {
     "tf.argmin": {"dimension": "axis"},
     "tf.expand_dims": {"dim": "axis"},
     "tf.squeeze": {"squeeze_dims": "axis"},
+    "tf.matmul": {"adj_x": "adjoint_a", "adj_y": "adjoint_b"},
+    "tf.where": {"t": "x", "e": "y"},
+    "tf.summary.image": {"max_images": "max_outputs"},
     **{name: {"targets": "labels"} for name in _NAMES},
 }
 METHODS = ("assign", "assign_add", "assign_sub")
@@ -58,7 +61,7 @@ def call(name: str, node: cst.Call, note: Note) -> cst.Call:
 
 def renamed(name: str) -> str | None:
     """Today's name of what had another one before TensorFlow 1.0: `tf.multiply` of `tf.mul`."""
-    new = _missing.OLD_NAMES.get(name.removeprefix("tf.")) if name.startswith("tf.") else None
+    new = _old_names.TODAY.get(name.removeprefix("tf.")) if name.startswith("tf.") else None
     return new and f"tf.{new}"
 
 

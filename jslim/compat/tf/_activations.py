@@ -162,6 +162,30 @@ def batch_normalization(
 
 
 @op
+def batch_norm_with_global_normalization(
+    t: Values | None = None,
+    m: Values | None = None,
+    v: Values | None = None,
+    beta: Values | None = None,
+    gamma: Values | None = None,
+    variance_epsilon: float | None = None,
+    scale_after_normalization: bool | None = None,
+    name: str | None = None,
+    input: Values | None = None,
+    mean: Values | None = None,
+    variance: Values | None = None,
+) -> jax.Array:
+    """`batch_normalization` that heeds `gamma` only with `scale_after_normalization`."""
+    where = "tf.nn.batch_norm_with_global_normalization"
+    values = checks.given(where, "t", either(where, t=t, input=input))
+    middle = checks.given(where, "m", either(where, m=m, mean=mean))
+    spread = checks.given(where, "v", either(where, v=v, variance=variance))
+    epsilon = checks.given(where, "variance_epsilon", variance_epsilon)
+    scale = gamma if scale_after_normalization else None
+    return batch_normalization(values, middle, spread, beta, scale, epsilon)
+
+
+@op
 def local_response_normalization(
     input: Values,
     depth_radius: int = 5,

@@ -68,18 +68,25 @@ def squeeze(
 
 
 @op
-def concat(values: Sequence[Values], axis: int, name: str = "concat") -> jax.Array:
+def concat(
+    values: Sequence[Values],
+    axis: int | None = None,
+    name: str = "concat",
+    *,
+    concat_dim: int | None = None,
+) -> jax.Array:
     """The arrays one after another along an axis.
 
     `concat(axis, values)`, the order before TensorFlow 1.0, is told by its types. It is taken, and
-    one line of the log for each place says so.
+    one line of the log for each place says so. `concat_dim` is `axis`.
     """
-    if is_number(values) and isinstance(axis, (list, tuple)):
+    given = checks.given("tf.concat", "axis", either("tf.concat", axis=axis, concat_dim=concat_dim))
+    if is_number(values) and isinstance(given, (list, tuple)):
         say_old_order("tf.concat(axis, values)", "tf.concat(values, axis)")
-        values, axis = axis, values
+        values, given = given, values
     parts = [array(part) for part in values]
     dtype = jnp.result_type(*parts)
-    place = int(known("tf.concat", "axis", axis))
+    place = int(known("tf.concat", "axis", given))
     return jnp.concatenate([part.astype(dtype) for part in parts], place)
 
 
@@ -106,20 +113,28 @@ def unstack(
 @op
 def split(
     value: Values,
-    num_or_size_splits: Values,
+    num_or_size_splits: Values | None = None,
     axis: int = 0,
     num: int | None = None,
     name: str = "split",
+    *,
+    split_dim: int | None = None,
+    num_split: int | None = None,
 ) -> list[jax.Array]:
     """A number of equal parts, or parts of the given lengths, of which one may be -1.
 
     `split(axis, number, value)`, the order before TensorFlow 1.0, is taken as that of `concat`.
+    `split_dim` is `axis`, and `num_split` is `num_or_size_splits`.
     """
+    where = "tf.split"
+    parts = either(where, num_or_size_splits=num_or_size_splits, num_split=num_split)
+    parts = checks.given(where, "num_or_size_splits", parts)
+    axis = axis if split_dim is None else split_dim
     if is_number(value) and not is_number(axis):
         say_old_order("tf.split(axis, number, value)", "tf.split(value, number, axis)")
         value, axis = axis, value
     whole, axis = array(value), int(known("tf.split", "axis", axis))
-    sizes = known("tf.split", "num_or_size_splits", num_or_size_splits)
+    sizes = known("tf.split", "num_or_size_splits", parts)
     if sizes.ndim == 0:
         return jnp.split(whole, int(sizes), axis)
     lengths = [int(length) for length in sizes]
@@ -213,7 +228,12 @@ def transpose(
 
 @op
 def reverse(tensor: Values, axis: Axis, name: str | None = None) -> jax.Array:
-    return jnp.flip(array(tensor), axes_of("tf.reverse", axis))
+    """The array with axes turned round; before TensorFlow 1.0 `axis` was a bool for each axis."""
+    chosen = known("tf.reverse", "axis", axis)
+    if chosen.dtype == bool:
+        say_old_order("tf.reverse(tensor, [False, True])", "tf.reverse(tensor, [1])")
+        chosen = np.flatnonzero(chosen)
+    return jnp.flip(array(tensor), axes_of("tf.reverse", chosen))
 
 
 @op

@@ -3,7 +3,9 @@
 # Where it is not the name of the function in camel case.
 _OTHERS = {
     "add_n": "AddN", "argmax": "ArgMax", "argmin": "ArgMin", "avg_pool2d": "AvgPool",
-    "batch_norm": "FusedBatchNormV3", "batch_normalization": "batchnorm/add_1",
+    "batch_matmul": "MatMul", "batch_norm": "FusedBatchNormV3",
+    "batch_norm_with_global_normalization": "batchnorm/add_1",
+    "batch_normalization": "batchnorm/add_1",
     "conv1d": "Conv1D", "conv2d": "Conv2D", "conv2d_transpose": "conv2d_transpose",
     "conv3d": "Conv3D", "convolution": "convolution", "depthwise_conv2d": "depthwise",
     "dropout": "Identity", "flatten": "flatten/Reshape", "fully_connected": "MatMul",

@@ -78,16 +78,6 @@ _DISTRIBUTED = (
     "devices and machines are a mesh: slim.learning.create_train_op(..., mesh=data_mesh())",
     "learning",
 )
-_OLD = "that is its name before TensorFlow 1.0; write {}"
-# Names before TensorFlow 1.0, and those of today.
-OLD_NAMES = {
-    "mul": "multiply", "sub": "subtract", "neg": "negative", "pack": "stack",
-    "unpack": "unstack", "select": "where", "complex_abs": "abs",
-    "batch_matmul": "matmul", "inv": "reciprocal", "image_summary": "summary.image",
-    "scalar_summary": "summary.scalar", "histogram_summary": "summary.histogram",
-    "merge_all_summaries": "summary.merge_all", "merge_summary": "summary.merge",
-    "listdiff": "setdiff1d", "initialize_all_tables": "tables_initializer",
-}  # fmt: skip
 _IMAGE_FILES = (
     "images are decoded on the host: slim.data has readers, and PIL.Image opens a file",
     "queues-and-data",
@@ -110,8 +100,8 @@ _WHY: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("global_variables_initializer", "local_variables_initializer",
          "initialize_all_variables", "initialize_local_variables", "initialize_variables",
-         "variables_initializer", "tables_initializer", "report_uninitialized_variables",
-         "is_variable_initialized"),
+         "initialize_all_tables", "variables_initializer", "tables_initializer",
+         "report_uninitialized_variables", "is_variable_initialized"),
         _START,
     ),
     **dict.fromkeys(
@@ -139,7 +129,7 @@ _WHY: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(
         ("summary.FileWriter", "summary.text", "summary.audio", "summary.tensor_summary",
-         "Summary", "train.SummaryWriter", "summary.create_file_writer"),
+         "Summary", "train.SummaryWriter", "audio_summary", "summary.create_file_writer"),
         _WRITE,
     ),
     **dict.fromkeys(("gradients", "hessians", "GradientTape", "AggregationMethod"), _GRADIENT),
@@ -173,10 +163,6 @@ _WHY: dict[str, tuple[str, str]] = {
          "contrib.distribute", "contrib.tpu", "contrib.nccl", "contrib.staging"),
         _DISTRIBUTED,
     ),
-    **{
-        old: (_OLD.format(f"tf.{new}"), "what-is-not-there")
-        for old, new in OLD_NAMES.items()
-    },
 }  # fmt: skip
 
 

@@ -1,15 +1,28 @@
-"""Losses of `tf.nn`: one for each example or element; `labels` and `logits` go by name."""
+"""Losses of `tf.nn`: one for each example or element; `labels` and `logits` go by name.
+
+`(logits, labels)`, the order before TensorFlow 1.0, is taken too.
+"""
 
 import jax
 import jax.numpy as jnp
 
-from jslim.compat.tf._op import Values, array, either, op
+from jslim.compat.tf._op import Values, array, either, op, say_old_order
 from jslim.core import checks
 
 
-def _both(where: str, first: object, labels: Values | None, logits: Values | None) -> None:
-    if first is not None or labels is None or logits is None:
+def _both(
+    where: str, first: Values | None, labels: Values | None, logits: Values | None
+) -> tuple[jax.Array, jax.Array]:
+    """Labels and logits as arrays; without names they are taken in the order before TensorFlow 1.0.
+
+    TensorFlow 1 refuses that, so that nobody who means another order gives them so.
+    """
+    if first is not None and labels is not None and logits is None:
+        say_old_order(f"{where}(logits, labels)", f"{where}(labels=labels, logits=logits)")
+        labels, logits = labels, first
+    elif first is not None or labels is None or logits is None:
         raise ValueError(f"{where}: give labels=... and logits=..., both by name")
+    return array(labels), array(logits)
 
 
 def _cross_entropy(labels: jax.Array, logits: jax.Array, axis: int) -> jax.Array:
@@ -19,7 +32,7 @@ def _cross_entropy(labels: jax.Array, logits: jax.Array, axis: int) -> jax.Array
 
 @op
 def softmax_cross_entropy_with_logits(
-    _sentinel: None = None,
+    _sentinel: Values | None = None,
     labels: Values | None = None,
     logits: Values | None = None,
     dim: int = -1,
@@ -27,9 +40,9 @@ def softmax_cross_entropy_with_logits(
     axis: int | None = None,
 ) -> jax.Array:
     """The cross entropies of examples; no gradient reaches the labels."""
-    _both("tf.nn.softmax_cross_entropy_with_logits", _sentinel, labels, logits)
-    fixed = jax.lax.stop_gradient(array(labels))
-    return _cross_entropy(fixed, array(logits), dim if axis is None else axis)
+    classes, scores = _both("tf.nn.softmax_cross_entropy_with_logits", _sentinel, labels, logits)
+    fixed = jax.lax.stop_gradient(classes)
+    return _cross_entropy(fixed, scores, dim if axis is None else axis)
 
 
 @op
@@ -47,14 +60,14 @@ def softmax_cross_entropy_with_logits_v2(
 
 @op
 def sparse_softmax_cross_entropy_with_logits(
-    _sentinel: None = None,
+    _sentinel: Values | None = None,
     labels: Values | None = None,
     logits: Values | None = None,
     name: str | None = None,
 ) -> jax.Array:
     """The cross entropies of examples whose class numbers are given; NaN for no class."""
-    _both("tf.nn.sparse_softmax_cross_entropy_with_logits", _sentinel, labels, logits)
-    scores, classes = array(logits), array(labels)
+    where = "tf.nn.sparse_softmax_cross_entropy_with_logits"
+    classes, scores = _both(where, _sentinel, labels, logits)
     own = jnp.take_along_axis(
         jax.nn.log_softmax(scores), classes[..., None], axis=-1, mode="fill", fill_value=jnp.nan
     )[..., 0]
@@ -63,14 +76,16 @@ def sparse_softmax_cross_entropy_with_logits(
 
 @op
 def sigmoid_cross_entropy_with_logits(
-    _sentinel: None = None,
+    _sentinel: Values | None = None,
     labels: Values | None = None,
     logits: Values | None = None,
     name: str | None = None,
+    *,
+    targets: Values | None = None,
 ) -> jax.Array:
-    """The cross entropies of yes-or-no decisions, element by element."""
-    _both("tf.nn.sigmoid_cross_entropy_with_logits", _sentinel, labels, logits)
-    x, z = array(logits), array(labels)
+    """The cross entropies of yes-or-no decisions, element by element; `targets` are `labels`."""
+    where = "tf.nn.sigmoid_cross_entropy_with_logits"
+    z, x = _both(where, _sentinel, either(where, labels=labels, targets=targets), logits)
     return jnp.maximum(x, 0) - x * z.astype(x.dtype) + jnp.log1p(jnp.exp(jnp.minimum(x, -x)))
 
 

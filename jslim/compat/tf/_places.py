@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -155,6 +155,23 @@ def unique(
     give = op(lambda held: tuple(map(array, held)))
     values, at = give(found)
     return values, at
+
+
+class Difference(NamedTuple):
+    """What `tf.setdiff1d` gives."""
+
+    out: jax.Array
+    idx: jax.Array
+
+
+@op
+def setdiff1d(
+    x: Values, y: Values, index_dtype: DTypeLike = jnp.int32, name: str | None = None
+) -> Difference:
+    """The elements of `x` that are not in `y`, in their order, and their places in `x`."""
+    left = known("tf.setdiff1d", "x", x)
+    places = np.flatnonzero(~np.isin(left, known("tf.setdiff1d", "y", y)))
+    return Difference(array(left[places]), array(places, index_dtype))
 
 
 @op

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jslim.compat.tf._op import Values, array, known, op, shape_of
+from jslim.compat.tf._op import Values, array, is_number, known, op, say_old_order, shape_of
 from jslim.core import checks
 
 BILINEAR, NEAREST_NEIGHBOR, BICUBIC, AREA = range(4)
@@ -190,12 +190,22 @@ def resize_images(
 ) -> jax.Array:
     """Resizes images, or one image without a batch axis, by one of the methods of TensorFlow 1.
 
-    An image that has that size already is given back as it is, in its own type.
+    An image that has that size already is given back as it is, in its own type. The order before
+    TensorFlow 0.12, `(images, height, width, method, align_corners)`, is taken, and one line of the
+    log for each place says so.
 
     Raises:
       ValueError: There is no such method; the input is no image.
     """
     where = "tf.image.resize_images"
+    if is_number(size):
+        say_old_order(f"{where}(images, height, width)", f"{where}(images, [height, width])")
+        size = [size, method]
+        if isinstance(align_corners, bool):
+            method = BILINEAR
+        else:
+            method, align_corners = align_corners, bool(preserve_aspect_ratio)
+        preserve_aspect_ratio = False
     values = array(images)
     checks.one_of(where, "method", method, list(_METHODS), "one of tf.image.ResizeMethod")
     batch = values[None] if values.ndim == 3 else values

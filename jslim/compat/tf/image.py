@@ -39,4 +39,6 @@ from jslim.compat.tf._resizing import resize_bilinear as resize_bilinear
 from jslim.compat.tf._resizing import resize_images as resize_images
 from jslim.compat.tf._resizing import resize_nearest_neighbor as resize_nearest_neighbor
 
+per_image_whitening = per_image_standardization  # its name before TensorFlow 1.0
+
 __getattr__ = _missing.answering("tf.image", __name__)

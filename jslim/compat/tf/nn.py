@@ -1,6 +1,9 @@
 """`tf.nn`: functions of features."""
 
 from jslim.compat.tf import _missing
+from jslim.compat.tf._activations import (
+    batch_norm_with_global_normalization as batch_norm_with_global_normalization,
+)
 from jslim.compat.tf._activations import batch_normalization as batch_normalization
 from jslim.compat.tf._activations import bias_add as bias_add
 from jslim.compat.tf._activations import crelu as crelu
