@@ -12,8 +12,10 @@ without one. Half precision values are drawn in float32 and then cast.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -158,10 +160,60 @@ class _Random(NamedInitializer):
                 f"for a variable of shape {shape}; give it a zeros, ones or constant initializer"
             )
         wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
-        return self._draw(key, shape, wide).astype(dtype)
+        return _draw(key, shape, wide, self._distribution(shape)).astype(dtype)
 
-    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    def _distribution(self, shape: tuple[int, ...]) -> "_Distribution":
         raise NotImplementedError
+
+
+class _Distribution(NamedTuple):
+    """What to draw from: `unit` numbers times `scale` plus `shift`, or between two limits."""
+
+    kind: Literal["normal", "truncated_normal", "uniform"]
+    first: float  # the scale, or the lower limit
+    second: float  # the shift, or the upper limit
+
+
+# Below, numbers are drawn in sizes that are powers of two.
+_LEAST_DRAWN, _MOST_PADDED = 1 << 10, 1 << 22
+
+
+def _draw(
+    key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike, given: _Distribution
+) -> jax.Array:
+    """Numbers of a distribution; they do not depend on how the shape is padded.
+
+    To compile a draw takes half a second, for each shape anew. Threefry's numbers depend on their
+    place alone, so outside a trace a power of two of them is drawn, and the first ones are taken.
+    """
+    kind, *bounds = given
+    size = math.prod(shape)
+    padded = max(_LEAST_DRAWN, 1 << max(size - 1, 0).bit_length())
+    if isinstance(key, jax.core.Tracer) or padded > _MOST_PADDED or not _depends_on_place(key):
+        return _drawn(key, kind, shape, dtype, *bounds)
+    return _first(_drawn(key, kind, (padded,), dtype, *bounds), shape)
+
+
+def _depends_on_place(key: jax.Array) -> bool:
+    """Whether the first numbers of a longer draw are those of a shorter one."""
+    is_threefry = str(jax.random.key_impl(key)) in ("fry", "threefry2x32")
+    return is_threefry and getattr(jax.config, "jax_threefry_partitionable", True)
+
+
+@functools.partial(jax.jit, static_argnames=("kind", "shape", "dtype"))
+def _drawn(
+    key: jax.Array, kind: str, shape: tuple[int, ...], dtype: DTypeLike, first: float, second: float
+) -> jax.Array:
+    if kind == "uniform":
+        return jax.random.uniform(key, shape, dtype, first, second)
+    if kind == "normal":
+        return jax.random.normal(key, shape, dtype) * first + second
+    return jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype) * first + second
+
+
+@functools.partial(jax.jit, static_argnames="shape")
+def _first(numbers: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return numbers[: math.prod(shape)].reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -183,9 +235,8 @@ class truncated_normal_initializer(_Random):
     seed: int | None = None
     dtype: DTypeLike | None = None
 
-    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        unit = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
-        return unit * float(self.stddev) + float(self.mean)
+    def _distribution(self, shape: tuple[int, ...]) -> _Distribution:
+        return _Distribution("truncated_normal", float(self.stddev), float(self.mean))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -207,9 +258,8 @@ class random_normal_initializer(_Random):
     seed: int | None = None
     dtype: DTypeLike | None = None
 
-    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        unit = jax.random.normal(key, shape, dtype)
-        return unit * float(self.stddev) + float(self.mean)
+    def _distribution(self, shape: tuple[int, ...]) -> _Distribution:
+        return _Distribution("normal", float(self.stddev), float(self.mean))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -245,8 +295,8 @@ class random_uniform_initializer(_Random):
     def _maxval(self) -> float:
         return 1.0 if self.maxval is None else self.maxval
 
-    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, float(self.minval), float(self._maxval))
+    def _distribution(self, shape: tuple[int, ...]) -> _Distribution:
+        return _Distribution("uniform", float(self.minval), float(self._maxval))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -287,15 +337,14 @@ class variance_scaling_initializer(_Random):
             raise checks.refusal(where, "mode", accepted, repr(self.mode), kind=TypeError)
         checks.not_negative(where, "factor", self.factor)
 
-    def _draw(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    def _distribution(self, shape: tuple[int, ...]) -> _Distribution:
         fan_in, fan_out = fans(shape)
         n = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "FAN_AVG": (fan_in + fan_out) / 2}[self.mode]
         variance = float(self.factor) / max(n, 1)  # n is 0 only where there is nothing to draw
         if self.uniform:
             limit = math.sqrt(3.0 * variance)
-            return jax.random.uniform(key, shape, dtype, -limit, limit)
-        unit = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
-        return unit * math.sqrt(1.3 * variance)
+            return _Distribution("uniform", -limit, limit)
+        return _Distribution("truncated_normal", math.sqrt(1.3 * variance), 0.0)
 
 
 def xavier_initializer(

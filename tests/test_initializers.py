@@ -303,3 +303,56 @@ def test_constant_verifies_its_shape_where_it_is_asked_to():
     message = r"the variable has shape \(2, 1\) and the value has shape \(2,\); give both the same"
     with pytest.raises(ValueError, match=message):
         constant_initializer([1.0, 2.0], verify_shape=True)(None, (2, 1))
+
+
+DRAWS = {
+    "normal": (
+        random_normal_initializer(1.0, 0.5),
+        lambda key, shape, dtype: jax.random.normal(key, shape, dtype) * 0.5 + 1.0,
+    ),
+    "truncated_normal": (
+        truncated_normal_initializer(0.0, 0.5),
+        lambda key, shape, dtype: jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype) * 0.5,
+    ),
+    "uniform": (
+        random_uniform_initializer(-0.1, 0.3),
+        lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -0.1, 0.3),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (3, 5), (3, 3, 4, 40), (129, 257)])
+def test_the_numbers_are_those_of_a_draw_of_that_shape(kind, shape):
+    """Numbers are drawn in sizes of powers of two; the first ones are the same."""
+    initializer, draw = DRAWS[kind]
+    expected = jax.jit(draw, static_argnums=(1, 2))(KEY, shape, jnp.float32)
+    np.testing.assert_array_equal(initializer(KEY, shape), expected)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_every_kind_of_key_gives_its_own_numbers(impl):
+    key = jax.random.key(3, impl=impl)
+    expected = jax.random.uniform(key, (3, 50), jnp.float32, -0.1, 0.3)
+    np.testing.assert_array_equal(random_uniform_initializer(-0.1, 0.3)(key, (3, 50)), expected)
+    raw = jax.random.key_data(key)
+    if impl == "threefry2x32":
+        np.testing.assert_array_equal(random_uniform_initializer(-0.1, 0.3)(raw, (3, 50)), expected)
+
+
+def test_numbers_of_64_bits_are_drawn_alike():
+    with jax.enable_x64(True):
+        expected = jax.random.uniform(KEY, (3, 50), jnp.float64, -0.1, 0.3)
+        found = random_uniform_initializer(-0.1, 0.3)(KEY, (3, 50), jnp.float64)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_many_shapes_compile_few_draws(caplog):
+    """A draw takes half a second to compile."""
+    key = jax.random.key(5)
+    with jax.log_compiles(True):
+        for size in range(130, 140):  # no other test draws as many
+            truncated_normal_initializer(stddev=size / 100)(key, (size, 1000))
+    draws = [line for line in caplog.messages if "Compiling jit(_drawn)" in line]
+    assert len(draws) == 1

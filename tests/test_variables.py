@@ -297,9 +297,7 @@ def test_two_variables_without_a_name():
 
 
 def in_model_values(fn):
-    returned = []
-    slim.Model(lambda: returned.append(fn())).init(jax.random.key(0))
-    return returned[0]
+    return slim.Model(fn).init_with_output(jax.random.key(0))[0]
 
 
 # add_model_variable and full names ------------------------------------------------------------

@@ -11,6 +11,7 @@ end:
 - `access.FRAME`: the running model and the variable scope. A trace that begins within the call
   cannot read it (`Run.check_trace`), so no cache of JAX depends on it.
 - `initial_values._KEY`: the random key of the variable that is being made.
+- `run.ONLY_INITIALIZERS_COMPUTE`: whether `init` traces the model and computes first values alone.
 - `model._RECORDS`: the list that collects runs for a caller that asks for their static facts.
 - `variables._GLOBAL_STEP`: the step that a train op is tracing; it is an array, which has no key.
 """

@@ -11,12 +11,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jslim.core import checks, reprs
 from jslim.core.access import FRAME, Frame, frame
 from jslim.core.errors import ScopeError, did_you_mean
 from jslim.core.names import VariableScope, user_site
-from jslim.core.run import Run
+from jslim.core.run import ONLY_INITIALIZERS_COMPUTE, Run
 from jslim.core.scopes import variable_scope
 from jslim.core.store import Store
 from jslim.core.trees import check_kept
@@ -96,19 +97,22 @@ class Model(nn.Module):
     def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
         """Makes the variables: `{'params': ..., 'batch_stats': ...}`, plain nested dicts.
 
-        The function runs operation by operation, and may look at its arguments, as it could not
-        under `jit`. `jax.jit(model.init)(rng, images)` compiles it as one, and is quicker for a
-        large network, with the same variables to rounding.
+        The initializers compute; of the function only shapes are worked out, by a trace as under
+        `jit`. A function that looks at its arguments, or makes variables of them, fails there:
+        then it runs again, operation by operation. The variables are the same.
 
         Args:
           rngs: A random key, or keys by stream, `{'params': key, 'dropout': key}`.
-          *args, **kwargs: The arguments of the function.
+          *args, **kwargs: The arguments of the function; `jax.ShapeDtypeStruct`s will do where it
+            needs no values.
 
         Raises:
           TypeError: `rngs` is no key.
         """
         _check_key("Model.init", rngs)
-        return super().init(rngs, *args, **kwargs)
+        init = functools.partial(super().init, rngs)
+        made = _made_by_shapes(init, rngs, args, kwargs)
+        return init(*args, **kwargs) if made is None else made
 
     @nn.nowrap
     def init_with_output(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -144,6 +148,36 @@ class Model(nn.Module):
             run.variables = {info.name: info for info in infos}
             records.append(run)
         return output
+
+
+def _made_by_shapes(init: Callable[..., Any], rngs: Any, args: Any, kwargs: Any) -> Any:
+    """The variables of `init(*args, **kwargs)`, or None if shapes are not enough to make them."""
+    leaves, tree = jax.tree.flatten((args, kwargs))
+    # Other values, such as numbers, may decide what the function does.
+    arrays = {
+        at: leaf
+        for at, leaf in enumerate(leaves)
+        if isinstance(leaf, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
+    }
+    if any(isinstance(x, jax.core.Tracer) for x in (*jax.tree.leaves(rngs), *leaves, jnp.empty(0))):
+        return None  # under a transformation, which has a trace of its own
+    records, made = _RECORDS.get(), []
+    known = len(records or ())
+
+    def trace(arrays: dict[int, jax.Array]) -> None:
+        args, kwargs = jax.tree.unflatten(tree, [arrays.get(at, x) for at, x in enumerate(leaves)])
+        made.append(init(*args, **kwargs))
+
+    token = ONLY_INITIALIZERS_COMPUTE.set(True)
+    # Whatever goes wrong, the function runs again and says it itself.
+    with contextlib.suppress(Exception):
+        jax.eval_shape(trace, arrays)
+    ONLY_INITIALIZERS_COMPUTE.reset(token)
+    if made and not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(made)):
+        return made[0]
+    if records is not None:
+        del records[known:]
+    return None
 
 
 def _refusing_unbound(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,6 +6,8 @@ call alone sees it.
 """
 
 import collections
+import contextlib
+import contextvars
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +40,11 @@ from jslim.core.names import (
     user_site,
 )
 from jslim.core.store import Held, Store, unboxed
+
+# Whether initializers compute at once while the model function is traced.
+ONLY_INITIALIZERS_COMPUTE: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "only_initializers_compute", default=False
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,9 @@ class Run:
             is_local = collection == LOCAL_VARIABLES
             if not is_local and not (is_mutable and self.store.is_initializing):
                 raise self._missing(wanted)
-            held = self._initial_value(wanted, initializer)
+            is_alone = ONLY_INITIALIZERS_COMPUTE.get() and self.is_in_own_trace
+            with jax.ensure_compile_time_eval() if is_alone else contextlib.nullcontext():
+                held = self._initial_value(wanted, initializer)
             if is_mutable:
                 self.store.put(collection, name, held)
             else:

@@ -109,9 +109,7 @@ def name_of_new(name="w"):
 
 
 def in_model_values(fn):
-    returned = []
-    slim.Model(lambda: returned.append(fn())).init(jax.random.key(0))
-    return returned[0]
+    return slim.Model(fn).init_with_output(jax.random.key(0))[0]
 
 
 def line_of_next():

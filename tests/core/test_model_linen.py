@@ -224,7 +224,7 @@ def test_variables_and_regularizers_of_models_within_belong_to_the_model_around(
 
     order = []
     model = slim.Model(fn)
-    variables = model.init(KEY, X)
+    variables = model.init_with_output(KEY, X)[1]  # all in it are values
     model.apply(jax.tree.map(jnp.asarray, variables), X)  # a map sorts the tree
     made = [name.removesuffix("weights") for name in NESTED_WEIGHTS]
     assert order[0] == [path + leaf for path in made for leaf in ("weights", "biases", "mean")]
