@@ -15,7 +15,7 @@ from jslim.checkpoints import _format, _trees
 from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, Meta
 from jslim.checkpoints._locate import find_step, step_to_resume
-from jslim.checkpoints._sums import part_sum, whole_sum, whole_sums
+from jslim.checkpoints._sums import part_sum, whole_sum
 from jslim.checkpoints.contract import Values
 from jslim.core import reprs
 from jslim.core.errors import RestoreError
@@ -272,20 +272,19 @@ def _read(directory: AnyPath, meta: Meta, parts: _Parts) -> _Arrays:
     leaves = [meta.leaves[name] for name in parts]
     stored = {leaf.name: parts[leaf.name] for leaf in leaves if 0 not in leaf.shape}
     try:
-        found = _orbax.read(directory, stored) if stored else {}
+        found, sums = _orbax.read(directory, stored) if stored else ({}, {})
     except Exception as error:  # Orbax raises all kinds of errors for damaged files
         text = _format.shorten(error)
         raise BrokenCheckpoint(f"{directory.name} cannot be read: {text}") from error
-    found |= {leaf.name: np.zeros(leaf.shape, leaf.dtype) for leaf in leaves if 0 in leaf.shape}
-    whole = {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
-    sums = whole_sums({name: array for name, array in whole.items() if meta.leaves[name].sum})
     for leaf in leaves:
+        if 0 in leaf.shape:
+            found[leaf.name], sums[leaf.name] = np.zeros(leaf.shape, leaf.dtype), 0
         array = found[leaf.name]
         is_right = (array.shape, str(array.dtype)) == (leaf.shape, leaf.dtype)
-        if leaf.name in sums:
-            is_right &= leaf.sum == sums[leaf.name]
-        elif leaf.name in whole:
-            is_right &= leaf.crc32 == _crc32(whole[leaf.name])
+        if leaf.sum is None:
+            is_right &= leaf.crc32 == _crc32(np.asarray(array))
+        elif leaf.name in sums:
+            is_right &= leaf.sum == whole_sum([sums[leaf.name]])
         if not is_right:
             raise BrokenCheckpoint(f"{leaf.name} does not match its checksum")
     return found

@@ -9,13 +9,15 @@ keys make any change of one word change the sum.
 """
 
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-# Longer axes are summed in blocks, so that their keys take little memory.
+# Longer axes are summed in blocks, and shorter ones together: keys take little memory.
 _BLOCK = 1 << 16
+_TOGETHER = 1 << 13
 
 
 def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
@@ -32,16 +34,25 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
     """
     if part.size == 0:
         return 0
-    # The views below need at least one axis, and consecutive elements along the last one.
-    part = np.ascontiguousarray(part).reshape(part.shape or (1,))
-    starts = [*start] or [0] * part.ndim
+    part = np.ascontiguousarray(part)  # with at least one axis
+    starts = tuple(start) or (0,) * part.ndim
+    if part.shape[-1] > _BLOCK:
+        total = 0
+        for at in range(0, part.shape[-1], _BLOCK):
+            total += part_sum(part[..., at : at + _BLOCK], (*starts[:-1], starts[-1] + at))
+        return total % (1 << 64)
     size = min(part.dtype.itemsize, 4)
     words = part.view(f"u{size}").reshape(*part.shape, -1)
-    total = 0
-    for place in range(words.shape[-1]):
-        summed = _weighted(words[..., place], starts)
-        total += int(summed) * int(_keys(part.ndim, place, 1)[0])
-    return total % (1 << 64)
+    lengths, starts = words.shape, (*starts, 0)
+    # The axes from `joint` on are summed at once: one long row costs less than many short ones.
+    joint = part.ndim - 1
+    while joint > 0 and math.prod(lengths[joint - 1 :]) <= _TOGETHER:
+        joint -= 1
+    keys = _joint_keys(joint, starts[joint:], lengths[joint:])
+    sums = np.einsum("ri,i->r", words.reshape(-1, keys.size), keys).reshape(lengths[:joint])
+    for axis in reversed(range(joint)):
+        sums = sums @ _keys(axis, starts[axis], lengths[axis])
+    return int(sums)
 
 
 def whole_sums(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -62,22 +73,16 @@ def whole_sum(parts: Iterable[int]) -> str:
     return f"{sum(parts) % (1 << 64):016x}"
 
 
-def _weighted(words: np.ndarray, starts: Sequence[int]) -> np.ndarray:
-    """The words times their keys, added up over all axes from the last to the first."""
-    for axis in range(words.ndim - 1, -1, -1):
-        blocks = [
-            np.einsum(
-                "...i,i->...",
-                words[..., first : first + _BLOCK],
-                _keys(axis, starts[axis] + first, min(_BLOCK, words.shape[axis] - first)),
-            )
-            for first in range(0, words.shape[axis], _BLOCK)
-        ]
-        words = np.add.reduce(np.stack(blocks), axis=0)
-    return words
+@functools.lru_cache(256)  # many arrays have axes of the same lengths
+def _joint_keys(first: int, starts: tuple[int, ...], lengths: tuple[int, ...]) -> np.ndarray:
+    """The products of the keys of consecutive axes, from the axis `first` on, in C order."""
+    keys = np.ones(1, np.uint64)
+    for axis, (start, number) in enumerate(zip(starts, lengths, strict=True), first):
+        keys = np.multiply.outer(keys, _keys(axis, start, number)).reshape(-1)
+    return keys
 
 
-@functools.lru_cache(64)  # many arrays have an axis of the same length
+@functools.lru_cache(256)
 def _keys(axis: int, start: int, number: int) -> np.ndarray:
     """The keys of consecutive indices of an axis: odd numbers by SplitMix64 (Steele, 2014)."""
     key = np.arange(start, start + number, dtype=np.uint64) + np.uint64((axis + 1) << 56)

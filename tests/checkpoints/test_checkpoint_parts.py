@@ -1,5 +1,7 @@
 """States that are spread over processes: saved and restored in parts, on any number of them."""
 
+import functools
+import math
 import os
 import pathlib
 import socket
@@ -149,22 +151,35 @@ def test_a_sum_of_a_long_axis_is_that_of_its_blocks():
     assert whole_sum(parts) == whole_sum([part_sum(array)])
 
 
-def test_the_sum_is_the_formula_written_down():
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((3, 4), "float64"),
+        ((7, 3, 2), "float32"),
+        ((3, 3, 31, 32), "float16"),
+        ((5, 70_000), "bool"),
+    ],
+)
+def test_the_sum_is_the_formula_written_down(shape, dtype):
     """Independent of NumPy: SplitMix64 of each index, one product for each word."""
     mask = (1 << 64) - 1
 
+    @functools.cache
     def key(axis, index):
         x = (((axis + 1) << 56) + index) * 0x9E3779B97F4A7C15 & mask
         x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & mask
         x = (x ^ (x >> 27)) * 0x94D049BB133111EB & mask
         return (x ^ (x >> 31)) | 1
 
-    array = np.random.default_rng(3).normal(size=(3, 4))
+    array = (10 * np.random.default_rng(3).normal(size=shape)).astype(dtype)
+    of_word = min(array.dtype.itemsize, 4)
     total = 0
-    for i in range(3):
-        for j in range(4):
-            for place, word in enumerate(array[i, j].tobytes()[at : at + 4] for at in (0, 4)):
-                total += int.from_bytes(word, "little") * key(0, i) * key(1, j) * key(2, place)
+    for index in np.ndindex(shape):
+        element = array[index].tobytes()
+        product = math.prod(key(axis, at) for axis, at in enumerate(index)) & mask
+        for place in range(len(element) // of_word):
+            word = element[place * of_word : (place + 1) * of_word]
+            total += int.from_bytes(word, "little") * product * key(len(shape), place)
     assert part_sum(array) == total & mask
 
 
