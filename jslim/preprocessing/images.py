@@ -1,7 +1,10 @@
 """Operations on one image `[height, width, channels]`, with the numbers of TensorFlow 1."""
 
+import contextlib
+import contextvars
 import logging
 import math
+from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 import jax
@@ -23,12 +26,33 @@ def check_image(image: "Image") -> None:
         raise checks.refusal("", "an image to preprocess", layout, f"shape {image.shape}", hint)
 
 
+_DRAWN_FROM: contextvars.ContextVar[np.random.Generator | None] = contextvars.ContextVar(
+    "drawn_from", default=None
+)
+
+
+@contextlib.contextmanager
+def drawing_from(rng: np.random.Generator) -> Iterator[None]:
+    """In the body, preprocessing that is given no generator draws from this one."""
+    token = _DRAWN_FROM.set(rng)
+    try:
+        yield
+    finally:
+        _DRAWN_FROM.reset(token)
+
+
+def generator_or(rng: np.random.Generator | None) -> np.random.Generator | None:
+    """The generator, or that of the `drawing_from` around, or None."""
+    return _DRAWN_FROM.get() if rng is None else rng
+
+
 def require_generator(rng: np.random.Generator | None, where: str) -> np.random.Generator:
-    """The generator, which must not be None.
+    """The generator, or that of the `drawing_from` around.
 
     Raises:
-      ValueError: It is None.
+      ValueError: There is none.
     """
+    rng = generator_or(rng)
     if rng is None:
         raise ValueError(
             f"{where} with is_training=True draws random numbers; pass rng, a "

@@ -65,6 +65,7 @@ def preprocess_image(
     Raises:
       ValueError: In training: `rng` is None, or the image does not have three channels.
     """
+    rng = images.generator_or(rng)
     image = crop_and_resize(
         image,
         output_height,

@@ -41,6 +41,7 @@ def preprocess_image(
       ValueError: The image does not have three channels; the resized image is smaller than the
         crop; in training, `rng` is None.
     """
+    rng = images.generator_or(rng)
     image = crop_and_resize(
         image,
         output_height,

@@ -48,27 +48,47 @@ class PrefetchQueue(QueueRunner[Any]):
 
     def _stack(self, items: list[Any]) -> Any:
         if isinstance(items[0], Mapping):
-            return {
-                name: self._stack_one([item[name] for item in items], name)
-                for name in sorted(items[0])
-            }
+            return stacked(items, "prefetch_queue", self._pad)
         columns = zip(*items, strict=True)
-        return [self._stack_one(column, number) for number, column in enumerate(columns)]
+        return [
+            _stack_one(column, "prefetch_queue", number, self._pad)
+            for number, column in enumerate(columns)
+        ]
 
-    def _stack_one(self, values: Sequence[ArrayLike], name: object) -> np.ndarray:
-        arrays = [np.asarray(value) for value in values]
-        shapes = [array.shape for array in arrays]
-        if len(set(shapes)) == 1:
-            return np.stack(arrays)
-        if not self._pad or len({len(shape) for shape in shapes}) > 1:
-            raise ValueError(
-                f"prefetch_queue: {name!r} of a batch has the shapes {sorted(set(shapes))}; give "
-                "all of them one shape, or one rank and dynamic_pad=True"
-            )
-        padded = np.zeros((len(arrays), *np.max(shapes, axis=0)), arrays[0].dtype)
-        for row, array in zip(padded, arrays, strict=True):
-            row[tuple(map(slice, array.shape))] = array
-        return padded
+
+def stacked(
+    items: Sequence[Mapping[str, ArrayLike]], where: str, pad: bool
+) -> dict[str, np.ndarray]:
+    """The arrays of several items along a new first axis.
+
+    Args:
+      items: At least one, all with the same names.
+      where: What errors call it.
+      pad: Whether arrays of several shapes are filled up with zeros.
+
+    Raises:
+      ValueError: The arrays of one name differ in shape, or their ranks do.
+    """
+    return {
+        name: _stack_one([item[name] for item in items], where, name, pad)
+        for name in sorted(items[0])
+    }
+
+
+def _stack_one(values: Sequence[ArrayLike], where: str, name: object, pad: bool) -> np.ndarray:
+    arrays = [np.asarray(value) for value in values]
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) == 1:
+        return np.stack(arrays)
+    if not pad or len({len(shape) for shape in shapes}) > 1:
+        raise ValueError(
+            f"{where}: {name!r} of a batch has the shapes {sorted(set(shapes))}; give "
+            "all of them one shape, or one rank and dynamic_pad=True"
+        )
+    padded = np.zeros((len(arrays), *np.max(shapes, axis=0)), arrays[0].dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        row[tuple(map(slice, array.shape))] = array
+    return padded
 
 
 def prefetch_queue(

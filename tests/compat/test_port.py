@@ -172,7 +172,7 @@ MARKS = {
     "saver": ("saver = tf.train.Saver()", "tf.train.Saver: train writes checkpoints"),
     "feed": ("r = run(x, feed_dict={a: b})", "feed_dict: what is fed is an argument"),
     "minimize": ("op = tf.train.AdamOptimizer(1e-3).minimize(loss)", ".minimize: an optimizer goes"),
-    "queue": ("b = tf.train.batch([x], 8)", "tf.train.batch: there are no queues"),
+    "queue": ("b = tf.train.batch([x], 8)", "tf.train.batch: write what is done with one record"),
     "held": ("self.sess.run(x)", "tf.Session: there is no session"),
     "train": ("tf.contrib.slim.learning.train(op, d)", "tf.contrib.slim.learning.train: batches come"),
     "variables": ("v = tf.contrib.framework.get_variables()", "within a model function as it stands"),

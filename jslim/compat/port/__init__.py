@@ -30,7 +30,10 @@ class Ported(NamedTuple):
 
 
 def port_source(
-    source: str, path: str = "the program", is_local: Callable[[str], bool] = lambda name: False
+    source: str,
+    path: str = "the program",
+    is_local: Callable[[str], bool] = lambda name: False,
+    read_module: Callable[[str], str | None] = lambda name: None,
 ) -> Ported:
     """Rewrites a program for TensorFlow 1 and TF-Slim for jslim.
 
@@ -41,6 +44,7 @@ def port_source(
       source: The text of a Python file.
       path: What errors call it.
       is_local: Whether the program has a module of its own of this name, such as `nets`.
+      read_module: Gives the text of such a module, by its dotted name; None where there is none.
 
     Returns:
       The new text, which is Python 3 in any case, and what was found. A program that was ported
@@ -58,7 +62,7 @@ def port_source(
     if not _SIGNS.search(source) and _python2.is_python_3(source):
         return Ported(source, [])
     tree, findings = _python2.parsed(source, path)
-    new, found = _walker.ported(tree, is_local, bool(findings))
+    new, found = _walker.ported(tree, is_local, bool(findings), read_module)
     text = new.code
     _python2.check(text)
     return Ported(text, [*findings, *found])

@@ -14,6 +14,7 @@ REASONS = {
     Kind.INITIALIZER: NO_SESSION,
     Kind.QUEUES: "there are no queues",
 }
+QUEUE_RUNNERS = ("slim.queues.QueueRunners", "tf.contrib.slim.queues.QueueRunners")
 # Arguments of `slim.learning.train` about sessions, graphs and parameter servers.
 NO_LOOP_ARGUMENT = "there are no sessions, graphs and parameter servers"
 _OF_SESSIONS = (
@@ -126,6 +127,9 @@ class Drops(cst.CSTVisitor):
         for item in node.items:
             call = item.item
             held = self._facts.kind_of(call)
+            if self._facts.call(call) in QUEUE_RUNNERS:
+                self._owners[item] = (self._facts.scope, None)
+                continue
             is_entered = m.matches(call, m.Call(func=m.Attribute(attr=m.Name("as_default"))))
             if not is_entered or held not in (Kind.GRAPH, Kind.SESSION):
                 continue

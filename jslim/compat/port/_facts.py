@@ -1,6 +1,7 @@
 """What the names of a training script hold: sessions, train ops, savers and the like."""
 
 import enum
+from collections.abc import Collection
 
 import libcst as cst
 import libcst.matchers as m
@@ -14,6 +15,7 @@ class Kind(enum.Enum):
     """What a name holds, wherever a file assigns it."""
 
     ALL = "all variables"
+    BATCHES = "an iterable of batches"
     CONFIG = "options of a session"
     GRAPH = "a graph"
     INITIALIZER = "an operation that initializes"
@@ -77,10 +79,15 @@ class Facts(cst.BatchableCSTVisitor):
     """Collects what each name of a file holds, by scope and text: `sess`, `self.train_op`.
 
     A name that holds things of several kinds has none.
+
+    Args:
+      aliases: What the names of the file stand for.
+      loaders: The names of functions that give batches.
     """
 
-    def __init__(self, aliases: Aliases) -> None:
+    def __init__(self, aliases: Aliases, loaders: Collection[str] = ()) -> None:
         self._aliases = aliases
+        self._loaders = {*loaders, "loaders.batches"}
         self.scope: Scope = None  # of the statement that is visited or converted
         self.function: cst.FunctionDef | None = None  # the outermost one around it
         self.kinds: dict[tuple[Scope, str], Kind | None] = {}
@@ -103,6 +110,8 @@ class Facts(cst.BatchableCSTVisitor):
         self._own: set[cst.FunctionDef | None] = set()
         self._called_with_session: set[str] = set()
         self._loops: list[cst.Call] = []
+        # Functions of the file whose result is an `init_fn`, and the calls of them.
+        self._init_fns: list[tuple[Scope, cst.BaseExpression]] = []
         self._gives_session: dict[cst.FunctionDef | None, set[str]] = {}  # what each calls so
         self._targets: set[cst.CSTNode] = set()
         self._inside: list[cst.With] = []
@@ -144,6 +153,19 @@ class Facts(cst.BatchableCSTVisitor):
         key = (self.scope, dotted(node) or "")
         return [] if key in self.others else self.literals.get(key, [])
 
+    def init_calls(self) -> dict[cst.BaseExpression, str]:
+        """The calls of functions of the file that give an `init_fn`, and their names."""
+        found: dict[cst.BaseExpression, str] = {}
+        for scope, given in self._init_fns:
+            values = (
+                self.values.get((scope, given.value), []) if isinstance(given, cst.Name) else []
+            )
+            for value in [given, *values]:
+                name = dotted(value.func) if isinstance(value, cst.Call) else None
+                if name in self.defined:
+                    found[value] = name or ""
+        return found
+
     def trains_by_loop(self) -> bool:
         """Whether the file calls `slim.learning.train`, which has a loop and a session inside."""
         return bool(self._loops)
@@ -173,6 +195,8 @@ class Facts(cst.BatchableCSTVisitor):
         if not isinstance(node, cst.Call):
             return self.kind(node)
         name = self.call(node)
+        if not name and dotted(node.func) in self._loaders:
+            return Kind.BATCHES
         if name == "tf.group":
             kinds = {self.kind_of(arg.value) for arg in node.args if not arg.keyword}
             if Kind.OP in kinds:
@@ -271,6 +295,9 @@ class Facts(cst.BatchableCSTVisitor):
                     self.is_feed[self.scope, text] = word == "feed_dict"
         if self.call(node) in LOOPS:
             self._loops.append(node)
+            given = keywords(node).get("init_fn")
+            if given is not None:
+                self._init_fns.append((self.scope, given))
         if self.kind_of(node) is Kind.OP:
             self._with_ops.add(self.function)
         if any(self.kind(arg.value) is Kind.SESSION for arg in node.args):
@@ -284,8 +311,11 @@ class Facts(cst.BatchableCSTVisitor):
             self.items.setdefault((self.scope, name), []).append((target, value))
         if text is None:
             if isinstance(target, cst.Tuple | cst.List):
-                for element in target.elements:
-                    self._other(dotted(element.value) or "", value)
+                for place, element in enumerate(target.elements):
+                    name = dotted(element.value) or ""
+                    self._other(name, value)
+                    if not place and self.kind_of(value) is Kind.BATCHES:
+                        self._made(name, Kind.BATCHES, value)
             return
         self.values.setdefault((self.scope, text), []).append(value)
         self._targets.add(target)
@@ -298,14 +328,17 @@ class Facts(cst.BatchableCSTVisitor):
             kind = Kind.OP
         elif called in ("tf.assign", "tf.assign_add") and self.counts(value):
             kind = Kind.STEP
-        self._hold(text, kind)
-        if kind is not None:
-            self.made_in[self.scope, text] = self.function
-            self.made_by.setdefault((self.scope, text), []).append(value)
+        self._made(text, kind, value)
         if isinstance(value, cst.List | cst.Tuple | cst.Dict):
             self.literals.setdefault((self.scope, text), []).append(value)
         else:
             self.others.add((self.scope, text))
+
+    def _made(self, text: str, kind: Kind | None, value: cst.BaseExpression) -> None:
+        self._hold(text, kind)
+        if kind is not None:
+            self.made_in[self.scope, text] = self.function
+            self.made_by.setdefault((self.scope, text), []).append(value)
 
     def _other(self, text: str, value: cst.BaseExpression) -> None:
         self.others.add((self.scope, text))

@@ -31,10 +31,13 @@ def of(text: str, call: cst.BaseExpression) -> cst.Call | None:
     return call_of("sessions.fed", [arg_of(name_of(text)), arg_of(dtype)])
 
 
-def with_import(body: Sequence[Any]) -> list[Any]:
-    """The statements of a module with the import of sessions, below that of TensorFlow."""
+def with_import(body: Sequence[Any], text: str = IMPORT) -> list[Any]:
+    """The statements of a module with an import, below that of TensorFlow."""
+    new = cst.parse_statement(text)
+    if any(isinstance(line, cst.BaseStatement) and line.deep_equals(new) for line in body):
+        return list(body)
     place = next(i for i, line in enumerate(body) if _imports_tensorflow(line))
-    return [*body[: place + 1], cst.parse_statement(IMPORT), *body[place + 1 :]]
+    return [*body[: place + 1], new, *body[place + 1 :]]
 
 
 class Attributes(Tracking):
@@ -43,10 +46,13 @@ class Attributes(Tracking):
     Args:
       facts: What the names hold.
       lines: The lines of nodes; those of new nodes are added.
+      settled: Nodes that need no mark.
     """
 
-    def __init__(self, facts: Facts, lines: dict[cst.CSTNode, int]) -> None:
-        super().__init__(lines, set())
+    def __init__(
+        self, facts: Facts, lines: dict[cst.CSTNode, int], settled: set[cst.CSTNode]
+    ) -> None:
+        super().__init__(lines, settled)
         self.findings: list[Finding] = []
         self._facts = facts
 

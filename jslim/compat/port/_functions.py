@@ -289,14 +289,16 @@ class _Inside(Tracking):
     def visit_Attribute(self, node: cst.Attribute) -> None:
         self._bound.update((node.attr, node.value))
 
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         if dotted(original_node.func) != "sessions.fed":
             return updated_node
-        name, dtype = (arg.value for arg in original_node.args)
+        name, *dtypes = (arg.value for arg in original_node.args)
         item = cst.Subscript(cst.Name("batch"), [cst.SubscriptElement(cst.Index(name))])
+        if not dtypes:  # it comes out of a loader, as what it is
+            return item
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
         cast = cst.Attribute(cst.Name(self._tf), cst.Name("cast"))
-        return cst.Call(cast, [cst.Arg(item, comma=comma), cst.Arg(dtype)])
+        return cst.Call(cast, [cst.Arg(item, comma=comma), cst.Arg(dtypes[0])])
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
         is_rate = self._facts.kind(original_node) is Kind.RATE

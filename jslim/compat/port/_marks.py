@@ -21,7 +21,8 @@ _OUTSIDE = _see(
 OF_SLIM = {
     "learning.train": _see(
         "batches come second, slim.learning.train(train_op, batches, logdir, ...), and init_fn "
-        "takes and gives a state",
+        "takes and gives a state; or sessions.train, whose init_fn takes a session, and which "
+        "gives the last loss",
         "learning",
     ),
     "learning.create_train_op": _see(
@@ -55,7 +56,10 @@ OF_SLIM = {
         "assign, values = ..., then state = assign(state, values)", "checkpoints-and-fine-tuning"
     ),
     "dataset_data_provider.DatasetDataProvider": _see(
-        "for training slim.data.batches(dataset, batch_size, is_training=True)", "queues-and-data"
+        "for training loaders.batches(loaders.items(provider, ['image', 'label']), load_record, "
+        "batch_size=32) of jslim.compat, or slim.data.batches(dataset, batch_size, "
+        "is_training=True); each get reads a record at once",
+        "queues-and-data",
     ),
     "dataset.Dataset": _see("the reader is None", "queues-and-data"),
     "prefetch_queue.prefetch_queue": _see(
@@ -112,9 +116,22 @@ HELD = (
 SESSIONS = ("sess", "session", "self.sess", "self.session", "self._sess")
 
 
+def batches_of(keys: Sequence[str]) -> str:
+    """The sentence about tensors of a batch where nothing is trained."""
+    names = ", ".join(map(repr, keys))
+    return (
+        f"batches is an iterable of dicts of {names}; write what uses one as a function of a "
+        "batch, with what sessions.fed gives in: with sessions.feeding(batch): ..., and call it "
+        "for each; "
+        f"see {_GUIDE}#queues-and-data"
+    )
+
+
 def of_slim(name: str) -> str | None:
     """The sentence for a name of slim, `slim.learning.train`; None if it is as it was."""
     prefix = next((p for p in _SLIM if name.startswith(p)), None)
+    if name.startswith("tf.contrib.metrics."):
+        return OF_SLIM["metrics"]
     if prefix is None:
         return None
     parts = name.removeprefix(prefix).split(".")

@@ -11,7 +11,12 @@ _CELL, _MAGIC = "__jslim_cell__", "__jslim_magic__"
 _IS_MAGIC = re.compile(r"(?P<space>[ \t]*)(?:[%!]|[\w.]+\?|\?|\w+\s*=\s*[%!])")
 
 
-def port_notebook(text: str, path: str, is_local: Callable[[str], bool]) -> Ported:
+def port_notebook(
+    text: str,
+    path: str,
+    is_local: Callable[[str], bool],
+    read_module: Callable[[str], str | None] = lambda name: None,
+) -> Ported:
     """Rewrites the cells of code of a notebook; its other cells and its results stay.
 
     Lines are counted through the cells of code, from 1. Lines for Jupyter (`%matplotlib inline`,
@@ -41,7 +46,7 @@ def port_notebook(text: str, path: str, is_local: Callable[[str], bool]) -> Port
                 line = f"{found['space']}{_MAGIC}({len(magic) - 1})"
             program.append(f"{line}\n")
             lines.append(count)
-    ported = port_source("".join(program), path, is_local)
+    ported = port_source("".join(program), path, is_local, read_module)
     parts = re.split(rf"^{_CELL}\((\d+)\)\n", ported.source, flags=re.MULTILINE)
     head = parts[0]
     for index, part in zip(parts[1::2], parts[2::2], strict=True):

@@ -9,14 +9,22 @@ from typing import Any, TypeVar
 import libcst as cst
 import libcst.matchers as m
 
-from jslim.compat.port import _fed, _functions, _outputs, _towers
-from jslim.compat.port._drops import NO_LOOP_ARGUMENT, NO_SESSION, REASONS, Drops, is_of_session
+from jslim.compat.port import _fed, _outputs
+from jslim.compat.port._drops import (
+    NO_LOOP_ARGUMENT,
+    NO_SESSION,
+    QUEUE_RUNNERS,
+    REASONS,
+    Drops,
+    is_of_session,
+)
 from jslim.compat.port._facts import LOOPS, Facts, Kind
 from jslim.compat.port._fetches import Fetches
-from jslim.compat.port._names import Aliases, dotted
+from jslim.compat.port._losses import Losses
+from jslim.compat.port._names import dotted
 from jslim.compat.port._nodes import arg_of, call_of, keywords
 from jslim.compat.port._notes import Finding, Outcome
-from jslim.compat.port._objects import Objects
+from jslim.compat.port._objects import IN_INIT, Objects
 from jslim.compat.port._tracking import Replaced, Tracking
 
 _Whole = TypeVar("_Whole", cst.FunctionDef, cst.Module)
@@ -29,22 +37,29 @@ class Sessions(Tracking):
       facts: What the names hold.
       lines: The lines of nodes; those of new nodes are added.
       tf, slim: What the file calls TensorFlow and slim.
+      settled: Nodes that need no mark.
     """
 
     def __init__(
-        self, facts: Facts, lines: dict[cst.CSTNode, int], tf: str | None, slim: str | None
+        self,
+        facts: Facts,
+        lines: dict[cst.CSTNode, int],
+        tf: str | None,
+        slim: str | None,
+        settled: set[cst.CSTNode],
     ) -> None:
-        super().__init__(lines, set())
-        self._slim = slim
+        super().__init__(lines, settled)
         self.findings: list[Finding] = []
         self._facts, self._tf = facts, tf
         self._fetches, self._objects = Fetches(facts), Objects(facts, self)
         self._is_used = False
         self._dropped: set[cst.CSTNode] = set()
         self._choices: set[cst.CSTNode] = set()
-        self._blocks: dict[cst.CSTNode, list[Any]] = {}  # with loss functions
-        self._given: set[str] | None = None  # outputs of the loss functions that were made
+        self._losses = Losses(facts, tf, slim, self, self.findings)
         self._gone: set[cst.CSTNode] = set()  # of what only the comments above are left
+        self._inits: dict[cst.BaseExpression, str] = {}  # calls of what gives an `init_fn`
+        self._graphs: dict[cst.CSTNode, list[Any]] = {}  # of the module, and what is around each
+        self._in_init = 0  # functions around that give one
 
     # What is dropped is known before anything is converted.
 
@@ -54,6 +69,11 @@ class Sessions(Tracking):
         module.visit(drops)
         self._dropped = drops.decided()
         facts = self._facts
+        self._inits = facts.init_calls()
+        self._graphs = {
+            line: [*module.body[:place], *module.body[place + 1 :]]
+            for place, line in enumerate(module.body) if isinstance(line, cst.With)
+        }  # fmt: skip
         for (scope, text), kind in facts.kinds.items():
             uses = facts.uses.get((scope, text), [])
             if kind is Kind.VARIABLES and uses and all(node in drops.chosen for node in uses):
@@ -65,6 +85,7 @@ class Sessions(Tracking):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self._facts.enter(node)
+        self._in_init += node.name.value in self._inits.values()
         found = m.findall(node.params, m.Param())
         self._fetches.params.append({param.name.value for param in found})  # type: ignore[attr-defined]
 
@@ -72,40 +93,21 @@ class Sessions(Tracking):
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef:
         if self._facts.function is original_node and self._facts.is_active():
-            self._build(updated_node.body)
-            new = updated_node.visit(Replaced(self._blocks, self))
+            self._losses.build(updated_node.body)
+            new = updated_node.visit(Replaced(self._losses.blocks, self))
             assert isinstance(new, cst.FunctionDef)
             updated_node = self._marked(new)
+        self._in_init -= original_node.name.value in self._inits.values()
         self._facts.exit(original_node)
         self._fetches.params.pop()
         return updated_node
 
-    def _build(self, whole: cst.CSTNode) -> None:
-        """Makes loss functions in the blocks of a function or of the module."""
-        for block in (whole, *m.findall(whole, m.IndentedBlock())):
-            body = block.body  # type: ignore[attr-defined]
-            towers = _towers.with_mean_loss(body, self._facts, self._tf, self)
-            body = towers or body
-            if not _functions.steps_of(body, self._facts):
-                continue
-            inside = {name for line in block.body for name in m.findall(line, m.Name())}  # type: ignore[attr-defined]
-            outside = [name for name in m.findall(whole, m.Name()) if name not in inside]
-            around = {name.value for name in outside}  # type: ignore[attr-defined]
-            built = _functions.with_function(body, self._facts, self._slim, self._tf, around, self)
-            if built is not None:
-                self._blocks[block] = built.body
-                self._given = {*(self._given or ()), *built.outputs}
-                line = next((self.lines[part] for part in body if part in self.lines), 1)
-                self.findings.append(Finding(
-                    "the loss", Outcome.CONVERTED, line, f"a function of a batch, of {built.loss}"
-                ))  # fmt: skip
-
     def _marked(self, whole: _Whole) -> _Whole:
         """A function or the module, with marks where what is fetched is no output."""
-        rule = _outputs.Marked(self._facts, self, self._fetches.names, self._given)
+        rule = _outputs.Marked(self._facts, self, self._fetches.names, self._losses.outputs)
         new = whole.visit(rule)
         self.findings += rule.findings
-        self._given = None
+        self._losses.outputs = None
         assert isinstance(new, type(whole))
         return new
 
@@ -122,8 +124,8 @@ class Sessions(Tracking):
         body = self._without_gone(updated_node.body)
         updated_node = updated_node.with_changes(body=body)
         if self._facts.is_active():
-            self._build(updated_node)
-            body = self._blocks.get(updated_node, body)
+            self._losses.build(updated_node)
+            body = self._losses.blocks.get(updated_node, body)
             body = list(self._marked(updated_node.with_changes(body=body)).body)
         if not self._is_used:
             return updated_node.with_changes(body=body)
@@ -150,25 +152,11 @@ class Sessions(Tracking):
     def _with_summaries(
         self, original: cst.SimpleStatementLine, updated: cst.SimpleStatementLine
     ) -> cst.BaseStatement | cst.FlattenSentinel[cst.BaseStatement]:
-        """`merged = tf.summary.merge([tf.summary.scalar(...)])`: the calls stand alone."""
-        assign = original.body[0]
-        made = m.Call(args=[m.Arg(value=m.List())])
-        if not m.matches(assign, m.Assign(targets=[m.AssignTarget()], value=made)):
-            return updated
-        assert isinstance(assign, cst.Assign)
-        if self._facts.call(assign.value) != "tf.summary.merge" or not self._facts.is_active():
-            return updated
-        values = [part.value for part in assign.value.args[0].value.elements]  # type: ignore[attr-defined]
-        calls = [value for value in values if isinstance(value, cst.Call)]
-        if not calls or any(m.findall(value, m.Call()) for value in values if value not in calls):
+        lines = self._objects.summaries(original, updated) if self._facts.is_active() else None
+        if lines is None:
             return updated
         self._note(original, "tf.summary.merge", Outcome.CONVERTED, "sessions.SUMMARIES")
         self._is_used = True
-        merged = assign.with_changes(value=cst.parse_expression("sessions.SUMMARIES"))
-        lines = [cst.SimpleStatementLine([part]) for part in (*map(cst.Expr, calls), merged)]
-        lines[0] = lines[0].with_changes(leading_lines=updated.leading_lines)
-        for line in lines:
-            self.lines[line] = self.lines.get(original, 1)
         return cst.FlattenSentinel(lines)
 
     def leave_IndentedBlock(
@@ -205,13 +193,19 @@ class Sessions(Tracking):
             return updated_node
         for old in original_node.items:
             if old in self._dropped:
-                self._note(original_node, ".as_default", Outcome.DROPPED, REASONS[Kind.GRAPH])
+                name = self._facts.call(old.item)
+                if name in QUEUE_RUNNERS:
+                    self._note(original_node, name, Outcome.DROPPED, REASONS[Kind.QUEUES])
+                else:
+                    self._note(original_node, ".as_default", Outcome.DROPPED, REASONS[Kind.GRAPH])
         if items:
             items[-1] = items[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
             return updated_node.with_changes(items=items)
         if not isinstance(updated_node.body, cst.IndentedBlock):
             return updated_node
         body = list(updated_node.body.body)
+        if original_node in self._graphs:  # of the module, which may have several
+            body = self._losses.built(body, self._graphs[original_node]) or body
         before = (*updated_node.leading_lines, *body[0].leading_lines)  # type: ignore[attr-defined]
         body[0] = body[0].with_changes(leading_lines=before)
         return cst.FlattenSentinel(body)
@@ -248,6 +242,14 @@ class Sessions(Tracking):
     # Expressions.
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        if original_node in self._inits:
+            maker = self._inits[original_node]
+            self._note(original_node, f"{maker}()", Outcome.CONVERTED, "sessions.init_later(...)")
+            self._is_used = True
+            args = [arg_of(updated_node.func), *updated_node.args]
+            return call_of("sessions.init_later", args)
+        if self._in_init and self._facts.call(original_node) in IN_INIT:
+            return self._objects.in_init(original_node, updated_node)
         if not self._facts.is_active():
             return updated_node
         name = self._facts.call(original_node)
@@ -279,8 +281,11 @@ class Sessions(Tracking):
         return new
 
     def _loop(self, original: cst.Call, updated: cst.Call) -> cst.Call:
-        """`slim.learning.train` without what only a session needs; a person gives the batches."""
-        args = []
+        """`slim.learning.train` without what only a session needs.
+
+        Where the batches are not known a person gives them.
+        """
+        args: list[cst.Arg] = []
         for old, new in zip(original.args, updated.args, strict=True):
             if is_of_session(old, self._facts):
                 word = f"{old.keyword.value}=" if old.keyword else ""
@@ -292,7 +297,12 @@ class Sessions(Tracking):
                 comma=cst.MaybeSentinel.DEFAULT,
                 whitespace_after_arg=updated.args[-1].whitespace_after_arg,
             )
-        return updated.with_changes(args=args)
+        made = self._objects.train(original, args)
+        if made is None:
+            return updated.with_changes(args=args)
+        self._is_used = True
+        self._note(original, "slim.learning.train", Outcome.CONVERTED, "sessions.train")
+        return made.with_changes(whitespace_before_args=updated.whitespace_before_args)
 
     def _method(
         self, func: cst.Attribute, original: cst.Call, updated: cst.Call
@@ -361,32 +371,3 @@ class Sessions(Tracking):
             new = cst.AssignTarget(self._fetches.key(target) or target)
             return updated.with_changes(targets=[new])
         return updated.with_changes(value=self._fetches.fetch(updated.value) or updated.value)
-
-
-def converted(
-    tree: cst.Module, aliases: Aliases, lines: dict[cst.CSTNode, int]
-) -> tuple[cst.Module, list[Finding], set[cst.CSTNode]]:
-    """A training script without sessions; what was found, and what needs no mark any more.
-
-    Args:
-      tree: The tree of a file.
-      aliases: What its names stand for.
-      lines: The lines of nodes; those of new nodes are added.
-    """
-    facts = Facts(aliases)
-    if aliases.has_tensorflow:
-        cst.visit_batched(tree, [facts])
-    kinds = set(facts.kinds.values())
-    if not aliases.has_tensorflow or "sessions" in facts.bound:
-        return tree, [], set()
-    is_run = Kind.SESSION in kinds or facts.trains_by_loop()
-    if not is_run or Kind.OP not in kinds:
-        if Kind.SESSION in kinds:
-            return tree, [], set()  # it uses what was trained
-        model = _fed.Attributes(facts, lines)
-        return tree.visit(model), model.findings, model.settled
-    names = {root.name: name for name, root in aliases.roots.items()}
-    rule = Sessions(facts, lines, names.get("tf"), names.get("slim"))
-    rule.prepare(tree)
-    new = tree.visit(rule)
-    return new, rule.findings, rule.settled

@@ -8,7 +8,7 @@ import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from jslim.compat.port import _arguments, _marks, _moved, _placeholders, _python2, _sessions
+from jslim.compat.port import _arguments, _marks, _moved, _placeholders, _python2, _training
 from jslim.compat.port._imports import Imports, statement
 from jslim.compat.port._names import Aliases, dotted, look_up
 from jslim.compat.port._notes import Finding, Outcome
@@ -18,25 +18,27 @@ _Lines = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 
 def ported(
-    tree: cst.Module, is_local: Callable[[str], bool], is_python_2: bool
+    tree: cst.Module,
+    is_local: Callable[[str], bool],
+    is_python_2: bool,
+    read_module: Callable[[str], str | None],
 ) -> tuple[cst.Module, list[Finding]]:
     """The tree for jslim, and what was found.
 
     Args:
       tree: The tree of a file, in Python 3's syntax.
-      is_local: Whether a program has a module of its own of this name.
       is_python_2: Whether something of Python 2 was converted already.
+      is_local, read_module: As of `port_source`.
     """
     wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)  # it was parsed just now
     places = wrapper.resolve(PositionProvider)
     lines = {node: place.start.line for node, place in places.items()}
     aliases, shapes, bound = Aliases(is_local), ShapeNames(), _python2.Bound()
     cst.visit_batched(tree, [aliases, shapes, bound])
-    tree, findings, settled = _sessions.converted(tree, aliases, lines)
+    tree, findings, settled = _training.converted(tree, aliases, lines, is_local, read_module)
     walker = _Walker(aliases, shapes, bound.names, is_local, lines, settled)
     walker.is_python_2 = is_python_2
-    new = tree.visit(walker)
-    return new, [*findings, *walker.findings]
+    return tree.visit(walker), [*findings, *walker.findings]
 
 
 class _Walker(cst.CSTTransformer):
@@ -114,8 +116,7 @@ class _Walker(cst.CSTTransformer):
             return updated
         sentences = [f"{', '.join(names)}: {what}" for what, names in marks.items()]
         module = self._module
-        is_first = module is not None and bool(module.body) and module.body[0] is original
-        header = module.header if module is not None and is_first else ()
+        header = module.header if module and module.body and module.body[0] is original else ()
         lines = _marks.with_marks(updated.leading_lines, sentences, header)  # type: ignore[attr-defined]
         return updated.with_changes(leading_lines=lines)
 
@@ -153,8 +154,7 @@ class _Walker(cst.CSTTransformer):
             return self._imports.converted(updated, functools.partial(self._note, original))
         if self._is_old and self._shapes.is_dropped(updated, self._converted(original)):
             return []
-        new = _python2.printed(updated, self._python_2(original))
-        if new is not updated:
+        if (new := _python2.printed(updated, self._python_2(original))) is not updated:
             return [new]
         if isinstance(updated, cst.Expr) and isinstance(updated.value, cst.Call):
             found = self._aliases.found(dotted(updated.value.func) or "")

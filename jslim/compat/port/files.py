@@ -93,7 +93,12 @@ def port_file(path: pathlib.Path, folder: pathlib.Path, output: pathlib.Path) ->
         with path.open(encoding=encoding, newline="") as opened:
             text = opened.read()
         port = port_source if path.suffix == ".py" else port_notebook
-        ported = port(text, str(path), lambda name: _is_local(name, path, folder))
+        ported = port(
+            text,
+            str(path),
+            lambda name: _is_local(name, path, folder),
+            lambda name: _text_of(name, path, folder),
+        )
     except UnicodeDecodeError:
         refusal = f"{path} is not in {encoding}; write it in UTF-8 first"
         return PortedFile(path, output, encoding, None, False, refusal)
@@ -102,16 +107,33 @@ def port_file(path: pathlib.Path, folder: pathlib.Path, output: pathlib.Path) ->
     return PortedFile(path, output, encoding, ported, ported.source != text)
 
 
+def _places(path: pathlib.Path, folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Where the modules of a program lie: beside a file, and above it up to the first folder."""
+    root = folder.resolve()
+    for place in (path.parent, *path.parent.parents):
+        yield place
+        if place.resolve() == root:
+            return
+
+
 def _is_local(name: str, path: pathlib.Path, folder: pathlib.Path) -> bool:
     """Whether a module of this name is beside a file, or in the folders above up to the first."""
-    places = [path.parent, *path.parent.parents]
-    root = folder.resolve()
-    for place in places:
-        if (place / name).is_dir() or (place / f"{name}.py").is_file():
-            return True
-        if place.resolve() == root:
-            break
-    return False
+    return any(
+        (place / name).is_dir() or (place / f"{name}.py").is_file()
+        for place in _places(path, folder)
+    )
+
+
+def _text_of(name: str, path: pathlib.Path, folder: pathlib.Path) -> str | None:
+    """The text of a module of the program; None where there is none that can be read."""
+    for place in _places(path, folder):
+        file = place.joinpath(*name.split(".")).with_suffix(".py")
+        try:
+            if file.is_file():
+                return file.read_text("utf-8")
+        except (OSError, ValueError):
+            return None
+    return None
 
 
 def write(file: PortedFile) -> None:

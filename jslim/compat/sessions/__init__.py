@@ -19,9 +19,13 @@ from jslim.compat.sessions._fetches import SUMMARIES as SUMMARIES
 from jslim.compat.sessions._saver import Later as Later
 from jslim.compat.sessions._saver import Saver as Saver
 from jslim.compat.sessions._saver import assign_from_checkpoint_fn as assign_from_checkpoint_fn
+from jslim.compat.sessions._saver import get_model_variables as get_model_variables
+from jslim.compat.sessions._saver import get_trainable_variables as get_trainable_variables
+from jslim.compat.sessions._saver import get_variables_to_restore as get_variables_to_restore
+from jslim.compat.sessions._saver import init_later as init_later
 from jslim.compat.sessions._session import Batch as Batch
 from jslim.compat.sessions._session import Then as Then
 from jslim.compat.sessions._session import TrainSession as TrainSession
 from jslim.compat.sessions._supervisor import FileWriter as FileWriter
 from jslim.compat.sessions._supervisor import Supervisor as Supervisor
-from jslim.variables import get_trainable_variables as get_trainable_variables
+from jslim.compat.sessions._training import train as train

@@ -120,6 +120,7 @@ from jslim.compat.tf._examples import VarLenFeature as VarLenFeature
 from jslim.compat.tf._examples import decode_raw as decode_raw
 from jslim.compat.tf._examples import parse_single_example as parse_single_example
 from jslim.compat.tf._examples import sparse_tensor_to_dense as sparse_tensor_to_dense
+from jslim.compat.tf._image_files import read_file as read_file
 from jslim.compat.tf._math import abs as abs
 from jslim.compat.tf._math import accumulate_n as accumulate_n
 from jslim.compat.tf._math import acos as acos

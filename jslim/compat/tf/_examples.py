@@ -87,12 +87,14 @@ def parse_single_example(
     """
     where = "tf.parse_single_example"
     asked = {key: _of_jslim(feature) for key, feature in features.items()}
-    found = tf_example.parse_example(_bytes_of(where, serialized), asked)
+    found = tf_example.parse_example(bytes_of(where, serialized), asked)
     return {key: _as_asked(features[key], values) for key, values in found.items()}
 
 
-def _bytes_of(where: str, serialized: Any) -> bytes:
-    held = serialized.item() if isinstance(serialized, np.ndarray) else serialized
+def bytes_of(where: str, serialized: Any) -> bytes:
+    """The bytes that are to be parsed or decoded, which a function that is compiled has not."""
+    is_one = isinstance(serialized, np.ndarray) and serialized.size == 1
+    held = serialized.item() if is_one else serialized
     if not isinstance(held, bytes):
         raise ScopeError(
             f"{where}: serialized must be the bytes of an example, got {type(held).__name__}; it "
@@ -140,7 +142,7 @@ def decode_raw(
     checks.given(where, "out_type", out_type)
     kind: np.dtype = np.dtype(out_type)
     stored = kind.newbyteorder("<" if little_endian else ">")
-    return np.frombuffer(_bytes_of(where, held), stored).astype(kind).view(Constant)
+    return np.frombuffer(bytes_of(where, held), stored).astype(kind).view(Constant)
 
 
 class TFRecordCompressionType:

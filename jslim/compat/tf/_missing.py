@@ -35,6 +35,15 @@ _DATA = (
     "any iterable of batches",
     "queues-and-data",
 )
+_BATCH = (
+    "write what is done with one record as a function that returns {'image': image, 'label': "
+    "label}, and give it to jslim.compat.loaders: batches = loaders.batches("
+    "loaders.items(provider, ['image', 'label']), load_record, batch_size=32); in place of items "
+    "of a provider stands "
+    "loaders.slices([paths, labels]) for slice_input_producer, loaders.records(files) or "
+    "loaders.files(paths) for string_input_producer",
+    "queues-and-data",
+)
 _SAVE = (
     "train writes checkpoints, and slim.assign_from_checkpoint_fn reads them, TensorFlow's too",
     "checkpoints-and-fine-tuning",
@@ -106,19 +115,21 @@ _WHY: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(
         ("train.batch", "train.batch_join", "train.shuffle_batch", "train.shuffle_batch_join",
-         "train.maybe_batch", "train.string_input_producer", "train.slice_input_producer",
-         "train.input_producer", "train.range_input_producer", "train.match_filenames_once",
+         "train.maybe_batch", "train.string_input_producer", "train.slice_input_producer"),
+        _BATCH,
+    ),
+    **dict.fromkeys(
+        ("train.input_producer", "train.range_input_producer", "train.match_filenames_once",
          "train.QueueRunner", "train.add_queue_runner", "train.start_queue_runners",
          "train.Coordinator", "train.limit_epochs", "FIFOQueue", "PaddingFIFOQueue",
          "RandomShuffleQueue", "PriorityQueue", "QueueBase", "TFRecordReader", "TextLineReader",
-         "WholeFileReader", "FixedLengthRecordReader", "IdentityReader", "read_file",
+         "WholeFileReader", "FixedLengthRecordReader", "IdentityReader",
          "decode_csv", "parse_example", "data",
                   "contrib.data",          "contrib.lookup", "string_split"),
         _DATA,
     ),
     **dict.fromkeys(
-        ("image.decode_jpeg", "image.decode_png", "image.decode_image", "image.decode_gif",
-         "image.encode_jpeg", "image.encode_png", "image.draw_bounding_boxes",
+        ("image.decode_gif", "image.encode_jpeg", "image.encode_png", "image.draw_bounding_boxes",
          "image.sample_distorted_bounding_box"),
         _IMAGE_FILES,
     ),

@@ -3,6 +3,9 @@
 from jslim.compat.tf import _missing
 from jslim.compat.tf._boxes import crop_and_resize as crop_and_resize
 from jslim.compat.tf._boxes import non_max_suppression as non_max_suppression
+from jslim.compat.tf._image_files import decode_image as decode_image
+from jslim.compat.tf._image_files import decode_jpeg as decode_jpeg
+from jslim.compat.tf._image_files import decode_png as decode_png
 from jslim.compat.tf._pixels import adjust_brightness as adjust_brightness
 from jslim.compat.tf._pixels import adjust_contrast as adjust_contrast
 from jslim.compat.tf._pixels import adjust_gamma as adjust_gamma
