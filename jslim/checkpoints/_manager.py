@@ -27,7 +27,7 @@ from jslim.host.schema import Invalid
 _logger = logging.getLogger("jslim")
 
 if TYPE_CHECKING:
-    from jslim.checkpoints._orbax import Sums, Writer
+    from jslim.checkpoints._orbax.writing import Sums, Writer
 
 
 class CheckpointManager:
@@ -261,7 +261,7 @@ class CheckpointManager:
 
     def _start(self, name: str, arrays: Variables, meta: Meta) -> None:
         """The part of a save that training waits for."""
-        from jslim.checkpoints._orbax import Save, Writer
+        from jslim.checkpoints._orbax.writing import Save, Writer
 
         final = self.directory / name
 

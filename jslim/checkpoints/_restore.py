@@ -15,7 +15,7 @@ from jslim.checkpoints import _format, _trees
 from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, Meta
 from jslim.checkpoints._locate import find_step, step_to_resume
-from jslim.checkpoints._sums import part_sum, whole_sum
+from jslim.checkpoints._sums import part_sum, start_of, whole_sum
 from jslim.checkpoints.contract import Values
 from jslim.core import reprs
 from jslim.core.errors import RestoreError
@@ -267,12 +267,12 @@ def _agreed(read: Callable[[], _Read], *, is_joint: bool) -> _Read:
 
 def _read(directory: AnyPath, meta: Meta, parts: _Parts) -> _Arrays:
     """Reads leaves, and compares those that are read as a whole with their sums."""
-    from jslim.checkpoints import _orbax
+    from jslim.checkpoints._orbax import reading
 
     leaves = [meta.leaves[name] for name in parts]
     stored = {leaf.name: parts[leaf.name] for leaf in leaves if 0 not in leaf.shape}
     try:
-        found, sums = _orbax.read(directory, stored) if stored else ({}, {})
+        found, sums = reading.read(directory, stored) if stored else ({}, {})
     except Exception as error:  # Orbax raises all kinds of errors for damaged files
         text = _format.shorten(error)
         raise BrokenCheckpoint(f"{directory.name} cannot be read: {text}") from error
@@ -301,8 +301,6 @@ def _compare_parts(meta: Meta, arrays: _Arrays) -> str:
 
     Each process sums the parts that it holds; a part that several hold must be equal in all.
     """
-    from jslim.checkpoints._orbax import start_of
-
     spread = {name: array for name, array in arrays.items() if isinstance(array, jax.Array)}
     starts = {
         name: sorted(

@@ -55,6 +55,11 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
     return int(sums)
 
 
+def start_of(index: tuple[slice, ...]) -> tuple[int, ...]:
+    """The first indices of a shard."""
+    return tuple(part.start or 0 for part in index)
+
+
 def whole_sums(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """The sums of whole arrays, in the texts of `whole_sum`, by several threads."""
     with ThreadPoolExecutor() as pool:

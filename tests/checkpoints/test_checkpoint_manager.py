@@ -15,13 +15,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jslim.checkpoints import (
     CheckpointManager,
     _format,
-    _orbax,
     _trees,
     all_checkpoints,
     latest_checkpoint,
     restore,
     restore_latest,
 )
+from jslim.checkpoints._orbax import writing
 
 
 def steps_in(directory: pathlib.Path) -> list[int]:
@@ -374,7 +374,7 @@ def test_a_save_that_cannot_begin_brings_back_what_it_would_replace(tmp_path, mo
         def fail(*_):
             raise OSError("no space")
 
-        monkeypatch.setattr(_orbax.Writer, "start", fail)
+        monkeypatch.setattr(writing.Writer, "start", fail)
         checkpoints.save(1, {"w": np.zeros(1)})
         with pytest.raises(OSError, match="/1 could not be saved: no space; the checkpoints"):
             checkpoints.wait()

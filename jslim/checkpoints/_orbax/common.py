@@ -1,0 +1,83 @@
+"""What writing and reading by Orbax share: paths, processes, handlers, silence."""
+
+import contextlib
+import logging
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jslim.host.paths import AnyPath, is_remote
+
+# A path that Orbax and TensorStore take literally: no pattern, no backslash, no bucket (`/gs/...`).
+# `\w` matches none of the characters that stand for bytes outside UTF-8.
+_PLAIN = re.compile(r"/(?!(?:az|gs|hf|s3)/)\w[\w .,=@%+~/-]*")
+_OPEN_FILES = pathlib.Path("/proc/self/fd")
+
+
+@contextlib.contextmanager
+def plainly_named(directory: AnyPath) -> Iterator[AnyPath]:
+    """An absolute path of the directory that matches `_PLAIN`: its own, or an alias.
+
+    URLs are taken literally as they are.
+    """
+    if is_remote(directory):
+        from jslim.checkpoints import _buckets
+
+        _buckets.teach_orbax()
+        yield directory
+        return
+    directory = directory.absolute()
+    with contextlib.ExitStack() as stack:
+        if _PLAIN.fullmatch(str(directory)):
+            yield directory
+        elif _OPEN_FILES.exists():
+            opened = os.open(directory, os.O_RDONLY)
+            stack.callback(os.close, opened)
+            yield _OPEN_FILES / str(opened)
+        else:  # another system than Linux
+            link = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "link")
+            link.symlink_to(directory, target_is_directory=True)
+            yield link
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Drops what Orbax logs; its failures reach the user as exceptions."""
+    package = os.path.join("", "orbax", "checkpoint", "")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return package not in record.pathname
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def processes_that_wait(*, is_joint: bool) -> ocp.options.MultiprocessingOptions:
+    """The processes that wait for each other: this one alone, or all."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=0 if is_joint else own,
+        active_processes=set(range(jax.process_count())) if is_joint else {own},
+        barrier_sync_key_prefix=None if is_joint else f"process_{own}",
+    )
+
+
+def registry(of_numpy: ocp.type_handlers.NumpyHandler) -> Any:
+    """Orbax's handlers of arrays, with this one for those of NumPy."""
+    handlers = ocp.type_handlers
+    return handlers.create_type_handler_registry(
+        (np.ndarray, of_numpy), (jax.Array, handlers.get_type_handler(jax.Array))
+    )
