@@ -67,6 +67,19 @@ def tensor_name(array: Any) -> str:
     return f"{_UNKNOWN}:0" if name is None else f"{_full(name)}:{name.number}"
 
 
+def name_of_key(key: str) -> str:
+    """`variable.name` in `for variable in slim.get_variables()`, which gives the keys of a dict."""
+    running = FRAME.get()
+    if running is None or key not in running.run.variables:
+        raise AttributeError(f"'str' object has no attribute 'name': {key!r} is no variable's name")
+    return f"{key}:0"
+
+
+def operation_of_key(key: str) -> Operation:
+    """`variable.op`, as `name_of_key`."""
+    return Operation(name_of_key(key).rpartition(":")[0], "VariableV2")
+
+
 def operation_of(array: Any) -> Operation:
     """`tensor.op`, whose name is that of the tensor without its number."""
     full = tensor_name(array).rpartition(":")[0]

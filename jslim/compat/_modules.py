@@ -17,7 +17,7 @@ class OldModule(types.ModuleType):
     """A module that looks its names up in those of jslim when it is asked for them."""
 
     def __init__(self, name: str, holders: Sequence[str]) -> None:
-        super().__init__(name, f"{name}, as jslim has it: {', '.join(holders)}.")
+        super().__init__(name, f"{name}, here made of {', '.join(holders)}.")
         self.__path__: list[str] = []  # so that it can have modules below it
         self._holders = tuple(holders)
 
@@ -72,7 +72,7 @@ class Absent(types.ModuleType):
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules by `rules.MODULES` and `rules.FOLDERS`; some only if nothing else does.
+    """Finds modules by the tables of `rules`; some only if nothing else does.
 
     Every other module of TensorFlow is `Absent`.
     """
@@ -87,7 +87,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
         root = fullname.partition(".")[0]
-        roots = {name.partition(".")[0] for name in rules.MODULES}
+        roots = {name.partition(".")[0] for name in (*rules.MODULES, *rules.LAST)}
         if root not in roots or (root in rules.LAST) != self._is_last:
             return None
         if self._is_last and holders_of(fullname) is None:
@@ -103,9 +103,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def holders_of(name: str) -> tuple[str, ...] | None:
-    """The modules of jslim that have the names of an old one; None if there is none."""
+    """The modules that have the names of an old one; None if there is none."""
     if name in rules.MODULES:
         return rules.MODULES[name]
+    if name in rules.PYTHON_2_MODULES:
+        return (rules.PYTHON_2_MODULES[name],)
     for folder, places in rules.FOLDERS.items():
         if name.startswith(f"{folder}."):
             for place in places:

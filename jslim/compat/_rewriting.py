@@ -57,13 +57,57 @@ class _Changes(ast.NodeTransformer):
         return node if has_arguments else _call("__jslim_listed__", [node], node)
 
 
+class _BesideFirst(ast.NodeTransformer):
+    """In a file of a package `import net` of a file beside it becomes `from . import net`.
+
+    So Python 2 reads it. What Python 3 finds elsewhere stays as it is.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = pathlib.Path(folder)
+
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        found: list[ast.stmt] = []
+        for alias in node.names:
+            root, _, part = alias.name.partition(".")
+            if not self._is_beside(root):
+                found.append(ast.Import([alias]))
+            elif part and alias.asname:
+                module, _, name = alias.name.rpartition(".")
+                found.append(ast.ImportFrom(module, [ast.alias(name, alias.asname)], 1))
+            else:
+                found.append(ast.ImportFrom(None, [ast.alias(root, alias.asname)], 1))
+                if part:
+                    module, _, name = alias.name.rpartition(".")
+                    found.append(ast.ImportFrom(module, [ast.alias(name, f"_{name}")], 1))
+        return [ast.fix_missing_locations(ast.copy_location(new, node)) for new in found]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        if node.level == 0 and node.module and self._is_beside(node.module.partition(".")[0]):
+            node.level = 1
+        return node
+
+    def _is_beside(self, root: str) -> bool:
+        place = self._folder / root
+        if not (place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()):
+            return False
+        return root in rules.LAST or (
+            root not in sys.modules and importlib.util.find_spec(root) is None
+        )
+
+
 def _call(name: str, arguments: list[ast.expr], place: ast.expr) -> ast.expr:
     call = ast.Call(ast.Name(name, ast.Load()), arguments, [])
     return ast.fix_missing_locations(ast.copy_location(call, place))
 
 
-def compiled(source: str | bytes, path: str) -> types.CodeType:
+def compiled(source: str | bytes, path: str, *, is_in_package: bool = False) -> types.CodeType:
     """The code of an old program.
+
+    Args:
+      source: The text of the file.
+      path: Its path.
+      is_in_package: Whether it belongs to a package, whose files it may import.
 
     Raises:
       SyntaxError: It is in Python 2's syntax, or in none.
@@ -79,7 +123,18 @@ def compiled(source: str | bytes, path: str) -> types.CodeType:
             "for Python 3 first, for example by 2to3, which comes with Python up to 3.12"
         )
         raise SyntaxError(message) from None
+    if is_in_package and not _has_absolute_import(tree):
+        tree = _BesideFirst(os.path.dirname(path)).visit(tree)
     return compile(_Changes().visit(tree), path, "exec", dont_inherit=True)
+
+
+def _has_absolute_import(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(alias.name == "absolute_import" for alias in node.names)
+        for node in tree.body
+    )
 
 
 def prepare(module: types.ModuleType) -> None:
@@ -92,7 +147,8 @@ class Loader(importlib.machinery.SourceFileLoader):
 
     def get_code(self, fullname: str) -> types.CodeType:
         path = self.get_filename(fullname)
-        return compiled(self.get_data(path), path)
+        is_in_package = "." in fullname or self.is_package(fullname)
+        return compiled(self.get_data(path), path, is_in_package=is_in_package)
 
     def exec_module(self, module: types.ModuleType) -> None:
         prepare(module)

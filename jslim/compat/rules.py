@@ -100,8 +100,14 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 # In these `from folder import name` gives the module where a function has the same name.
 PARTS_FIRST = ("tensorflow.python.", "tf_slim.ops.")
 
+# Python 2's modules, and their names in Python 3.
+PYTHON_2_MODULES = {
+    "ConfigParser": "configparser", "Queue": "queue", "StringIO": "io", "Tkinter": "tkinter",
+    "cPickle": "pickle", "cStringIO": "io",
+}  # fmt: skip
+
 # These are found only where a program has none of its own.
-LAST = ("nets", "preprocessing")
+LAST = ("nets", "preprocessing", *PYTHON_2_MODULES)
 
 # Python 2's names.
 BUILTINS: dict[str, object] = {
@@ -165,6 +171,7 @@ ATTRIBUTES: tuple[tuple[type | tuple[type, ...], dict[str, Reader]], ...] = (
             "get_shape": lambda value: lambda: TensorShape(value.shape),
         },
     ),
+    (str, {"name": _graph.name_of_key, "op": _graph.operation_of_key}),
     (
         np.dtype,
         {

@@ -7,6 +7,7 @@ from jslim.preprocessing.images import Array
 
 # The means of red, green and blue over ImageNet's training images.
 CHANNEL_MEANS = (123.68, 116.78, 103.94)
+_R_MEAN, _G_MEAN, _B_MEAN = CHANNEL_MEANS  # names of TF-Slim's module, which programs import
 
 
 def preprocess_image(

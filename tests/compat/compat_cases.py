@@ -381,6 +381,7 @@ CASES = {
     "add_to_collection": "(tf.add_to_collection('mine', m), tf.add_to_collection('mine', p), tf.get_collection('mine'))[2]",
     "add_to_collection/losses": "(tf.add_to_collection('losses', m[0, 0]), tf.add_to_collection(tf.GraphKeys.LOSSES, m[0, 1]), tf.add_n(tf.get_collection('losses')))[2]",
     "add_to_collections": "(tf.add_to_collections(['q1', 'q2'], m), tf.get_collection('q1'), tf.get_collection('q2'))[1:]",
+    "make_template": "(lambda f: [f(m), f(p, c=1.0)])(tf.make_template('t', lambda x, c: x * tf.get_variable('v', initializer=draw(3, 4)) + c, c=2.0))",
     # initializers
     "constant_initializer": "tf.get_variable('v', [2, 2], initializer=tf.constant_initializer([1.0, 2.0, 3.0, 4.0]))",
     "zeros_initializer": "tf.get_variable('v', [2, 2], initializer=tf.zeros_initializer)",
@@ -412,38 +413,3 @@ CASES = {
     "Dimension": "tf.constant(tf.TensorShape([2, 3])[1].value)",
     "dtypes": "tf.cast(m, tf.as_dtype('int32'))",
 }
-
-# Names and arguments before TensorFlow 1.0, which the oracle does not have, and today's.
-BEFORE_1 = {
-    **{
-        f"tf.{old}(m)": f"tf.{new}(m)"
-        for old, new in {"neg": "negative", "inv": "reciprocal", "complex_abs": "abs"}.items()
-    },
-    "tf.mul(m, p, name='a')": "tf.multiply(m, p)",
-    "tf.sub(m, p[0])": "tf.subtract(m, p[0])",
-    "tf.pack([m, p], axis=1)": "tf.stack([m, p], axis=1)",
-    "tf.unpack(m, 3)": "tf.unstack(m, 3)",
-    "tf.select(b, m, p)": "tf.where(b, m, p)",
-    "tf.select([True, False, True], t=m, e=p)": "tf.where([True, False, True], m, p)",
-    "tf.listdiff([4, 2, 4, 1], [2])": "tf.setdiff1d([4, 2, 4, 1], [2])",
-    "tf.batch_matmul(x, x, adj_y=True)": "tf.matmul(x, x, adjoint_b=True)",
-    "tf.batch_matmul(x, x, True)": "tf.matmul(x, x, adjoint_a=True)",
-    "tf.batch_matrix_inverse([sq])": "tf.matrix_inverse([sq])",
-    "tf.batch_matrix_transpose(x)": "tf.matrix_transpose(x)",
-    "tf.batch_matrix_band_part(n, 1, 0)": "tf.matrix_band_part(n, 1, 0)",
-    "tf.concat(1, [m, p])": "tf.concat([m, p], 1)",
-    "tf.concat(concat_dim=1, values=[m, p])": "tf.concat([m, p], 1)",
-    "tf.split(1, 2, m)": "tf.split(m, 2, 1)",
-    "tf.split(split_dim=1, num_split=2, value=m)": "tf.split(m, 2, 1)",
-    "tf.reverse(x, [False, True, False, True])": "tf.reverse(x, [1, 3])",
-    "tf.argmin(m, dimension=1)": "tf.argmin(m, 1)",
-    "tf.nn.softmax_cross_entropy_with_logits(m, z)": "tf.nn.softmax_cross_entropy_with_logits(labels=z, logits=m)",
-    "tf.nn.sparse_softmax_cross_entropy_with_logits(m, k, name='a')": "tf.nn.sparse_softmax_cross_entropy_with_logits(labels=k, logits=m)",
-    "tf.nn.sigmoid_cross_entropy_with_logits(m, targets=p)": "tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=m)",
-    "tf.nn.sigmoid_cross_entropy_with_logits(m, p)": "tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=m)",
-    "tf.image.resize_images(x, 7, 4)": "tf.image.resize_images(x, [7, 4])",
-    "tf.image.resize_images(x, 7, 4, 1, True)": "tf.image.resize_images(x, [7, 4], 1, True)",
-    "tf.image.resize_images(x, 7, 4, align_corners=True)": "tf.image.resize_images(x, [7, 4], align_corners=True)",
-    "tf.image.per_image_whitening(x[0])": "tf.image.per_image_standardization(x[0])",
-}
-CASES |= {f"before 1.0: {old}": today for old, today in BEFORE_1.items()}

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+import jslim as slim
 from jslim.compat import _rewriting, networks, rules, tf
 
 OLD_NETWORK = '''
@@ -254,6 +255,41 @@ def test_views_of_a_dict_are_still_python_3s_sets():
     assert rules.listed({"a": 1}.keys()) == ["a"]
 
 
+def test_python_2s_imports_of_files_beside(tmp_path):
+    """What is found elsewhere, and what a file with absolute_import imports, is Python 3's."""
+    program = f"""{START}
+import yolo
+print(yolo.net.WIDTH, yolo.n.WIDTH, yolo.LENGTH, yolo.parts.deep.DEPTH, yolo.d.DEPTH)
+print(yolo.json.dumps(1), yolo.Queue.__name__, yolo.cPickle.loads(yolo.cPickle.dumps(2)))
+from preprocessing.vgg_preprocessing import _R_MEAN
+print(_R_MEAN)
+try:
+    import yolo.absolute
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    (tmp_path / "yolo" / "parts").mkdir(parents=True)
+    (tmp_path / "yolo" / "parts" / "__init__.py").touch()
+    (tmp_path / "yolo" / "__init__.py").write_text("""
+import os, net
+import net as n, json, parts.deep
+import parts.deep as d
+import cPickle
+from Queue import Queue
+from net import LENGTH
+""")
+    done = ran(
+        tmp_path,
+        program,
+        yolo__net="WIDTH, LENGTH = 3, 4",
+        yolo__json="dumps = None",
+        yolo__absolute="from __future__ import absolute_import\nimport net",
+        yolo__parts__deep="DEPTH = 5",
+    )
+    lines = "3 3 4 5 5", "1 Queue 2", "123.68", "No module named 'net'"
+    assert done.stdout.splitlines() == list(lines), done.stderr
+
+
 def test_arrays_are_equal_to_themselves_only():
     """As in TensorFlow 1, where a test of a computed length is always False."""
     source = "same = [x == 3, x != 3, x == x, n == 3, n != 4, x is x, 2 < n == 3, x == None]"
@@ -310,6 +346,21 @@ def test_methods_of_dicts_and_arrays():
     rules.read((2, 3), "assert_has_rank")(2)
     rules.read((2, 3), "assert_is_compatible_with")([2, 3])
     assert rules.read(np.ones([2]), "get_shape")().as_list() == [2]
+
+
+def test_names_of_the_variables_that_a_loop_over_a_dict_gives():
+    source = "found = [(v.name, v.op.name) for v in slim.get_variables()]"
+
+    def fn():
+        slim.variable("weights", shape=[2])
+        names = {**_rewriting._HELPERS, "slim": slim}
+        exec(_rewriting.compiled(source, "old.py"), names)
+        return names["found"]
+
+    found, _ = slim.Model(fn).init_with_output(jax.random.key(0))
+    assert found == [("weights:0", "weights")]
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'name': 'text' is no"):
+        rules.read("text", "name")
 
 
 def test_an_attribute_that_nothing_has_is_pythons_error():

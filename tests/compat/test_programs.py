@@ -45,6 +45,29 @@ def test_a_program_with_flags(tmp_path):
     assert done.returncode == 3
 
 
+OLD_PROGRAM = """
+from jslim.compat import tf
+tf.app.flags.DEFINE_integer("count", 3, "A count.")
+FLAGS = tf.app.flags.FLAGS
+print(FLAGS.__dict__["__flags"], FLAGS.__flags)
+FLAGS._parse_flags()
+FLAGS._parse_flags(args=["--count=7"])
+print(FLAGS.__flags)
+print(FLAGS(["program", "--count=8", "word"]), FLAGS.count)
+"""
+
+
+def test_flags_as_tensorflow_held_them_before_1_5(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(OLD_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, program, "--count=5"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    lines = "{'count': 5} {'count': 5}", "{'count': 7}", "['program', 'word'] 8"
+    assert done.stdout.splitlines() == list(lines), done.stderr
+
+
 def test_files(tmp_path):
     g, root = tf.gfile, str(tmp_path / "a" / "b")
     g.MakeDirs(root)

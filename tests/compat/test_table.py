@@ -11,7 +11,8 @@ import pytest
 
 import jslim as slim
 from jslim.compat import tf
-from tests.compat.compat_cases import BEFORE_1, CASES, INPUTS, draw
+from tests.compat.compat_before_1 import BEFORE_1, TODAY
+from tests.compat.compat_cases import CASES, INPUTS, draw
 from tests.compat.compat_names import looked_up, public_names
 
 
@@ -108,7 +109,7 @@ OTHERWISE = {
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
 TABLE = np.load(GOLDEN / "compat_table.npz")
-EXPECTED = {case: {} for case in CASES}  # one of an empty collection has no array
+EXPECTED = {case: {} for case in (*CASES, *TODAY)}  # one of an empty collection has no array
 for key in TABLE.files:
     case, _, index = key.rpartition("/")
     EXPECTED[case.replace("|", "/")][int(index)] = TABLE[key]

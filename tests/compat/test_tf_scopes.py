@@ -6,6 +6,7 @@ import pytest
 
 import jslim as slim
 from jslim.compat import tf
+from jslim.compat.tf import _internals
 
 
 def names_of(fn, *args):
@@ -45,6 +46,59 @@ def test_names_of_get_variable_and_variable():
         "outside": "params",
         "default/o/step": "batch_stats",
     }
+
+
+def test_a_moving_average_that_began_with_zeros():
+    """The numbers are those that TensorFlow 2.15 gives."""
+
+    def fn(value):
+        with tf.variable_scope("a"):
+            mean = tf.get_variable("m", [2], initializer=tf.ones_initializer(), trainable=False)
+            return _internals.assign_moving_average(mean, value, 0.9)
+
+    model = slim.Model(fn)
+    variables = model.init(jax.random.key(0), jnp.zeros(2))
+    variables = jax.tree.map(jnp.zeros_like, variables)
+    for value in ([3.0, 5.0], [1.0, 2.0]):
+        result, changed = model.apply(variables, jnp.array(value), mutable=["batch_stats"])
+        variables |= changed
+    held = variables["batch_stats"]["a"]
+    assert held["m"] is result or result.tolist() == held["m"].tolist()
+    assert held["m"].tolist() == pytest.approx([1.947368, 3.421052], abs=1e-5)
+    assert held["a"]["m"]["biased"].tolist() == pytest.approx([0.37, 0.65], abs=1e-5)
+    assert held["a"]["m"]["local_step"] == 2
+
+
+def test_names_of_templates():
+    """The names are those that TensorFlow 2.15's compat.v1 gives for the same lines."""
+
+    def function(x):
+        with tf.name_scope("n"):
+            pass
+        return x * tf.get_variable("v", [1]) + tf.layers.dense(x, 1)
+
+    first = tf.make_template("t", function)  # may be made outside
+
+    def fn(x):
+        second = tf.make_template("t", function)
+        third = tf.make_template("w", function, unique_name_="w2")
+        with tf.variable_scope("a"):
+            first(x)
+        first(x)
+        second(x)
+        third(x)
+        third(x)
+        fourth = tf.make_template("z", function, create_scope_now_=True)
+        with tf.variable_scope("b"):
+            fourth(x)
+
+    x = jnp.zeros([2, 1])
+    scopes = "a/t", "t", "w2", "z"
+    names = {f"{s}/{n}" for s in scopes for n in ("v", "dense/kernel", "dense/bias")}
+    assert set(names_of(fn, x)) == names
+    assert set(names_of(fn, x)) == names  # each model begins anew
+    with pytest.raises(slim.ScopeError, match=r"tf\.make_template"):
+        first(x)
 
 
 def test_a_scope_gives_defaults_and_a_custom_getter():
@@ -149,3 +203,27 @@ def test_a_constraint_of_a_layer_is_refused():
     message = "tf.layers: constraint must be None, got one for kernel; project the parameters"
     with pytest.raises(ValueError, match=message):
         names_of(lambda: tf.layers.dense(jnp.ones([1, 2]), 3, kernel_constraint=abs))
+
+
+def test_what_is_not_trained_can_be_assigned():
+    """As the moving statistics of a normalization by hand."""
+
+    def fn(x):
+        ones = tf.ones_initializer()
+        first = tf.get_variable("a", [], initializer=ones, trainable=False)
+        second = tf.Variable(1.0, trainable=False, name="b")
+        tf.get_variable("c", [], regularizer=lambda v: v * 3, initializer=ones, trainable=False)
+        tf.assign(first, first + x)
+        tf.assign_add(second, x)
+        return tf.losses.get_regularization_loss()
+
+    model = slim.Model(fn)
+    variables = model.init(jax.random.key(0), 2.0)
+    assert list(variables) == ["batch_stats"]
+    loss, updated = model.apply(variables, 2.0, mutable=["batch_stats"])
+    assert {name: float(v) for name, v in updated["batch_stats"].items()} == {
+        "a": 3,
+        "b": 3,
+        "c": 1,
+    }
+    assert loss == 3

@@ -3,8 +3,9 @@
     python tests/golden/make_compat.py table            # TensorFlow's Python, in the root
     python -m tests.compat.compat_names | python tests/golden/make_compat.py signatures
 
-The table is tests/compat/compat_cases.py. The signatures are those of the functions that
-`jslim.compat.tf` has too: the first Python of the pipe has jslim, the second one TensorFlow.
+The table is tests/compat/compat_cases.py and compat_before_1.py. The signatures are those of the
+functions that `jslim.compat.tf` has too: the first Python of the pipe has jslim, the second one
+TensorFlow.
 """
 
 import inspect
@@ -18,6 +19,7 @@ from tensorflow.python.util import tf_decorator
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "compat"))
+from compat_before_1 import TODAY  # noqa: E402
 from compat_cases import CASES, INPUTS, draw  # noqa: E402
 
 tf.disable_v2_behavior()
@@ -61,7 +63,7 @@ def signature(name):
 
 def make_table():
     arrays, failed = {}, []
-    for case, expression in CASES.items():
+    for case, expression in (CASES | TODAY).items():
         try:
             results = evaluated(expression)
         except Exception as error:  # all of them are shown together
@@ -72,7 +74,7 @@ def make_table():
     if failed:
         sys.exit("\n".join(failed))
     np.savez_compressed(HERE / "compat_table.npz", **arrays)
-    print(len(CASES), "cases,", len(arrays), "arrays")
+    print(len(CASES | TODAY), "cases,", len(arrays), "arrays")
 
 
 def make_signatures(names):

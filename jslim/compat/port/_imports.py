@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import libcst as cst
 
-from jslim.compat.port import _python2
+from jslim.compat import rules
 from jslim.compat.port._names import (
     LOCAL,
     as_name,
@@ -48,9 +48,9 @@ class Imports:
         new = []
         for alias in node.names:
             module, name = dotted(alias.name) or "", as_name(alias)
-            if module in _python2.MODULES:
-                note(module, Outcome.CONVERTED, f"{_python2.MODULES[module]}, its name in Python 3")
-                new.append(f"import {_python2.MODULES[module]} as {name or module}")
+            if (today := rules.PYTHON_2_MODULES.get(module)) is not None:
+                note(module, Outcome.CONVERTED, f"{today}, its name in Python 3")
+                new.append(f"import {today} as {name or module}")
                 continue
             if not self._is_converted(module):
                 new.append(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 import libcst as cst
 import libcst.matchers as m
 
+from jslim.compat import rules
 from jslim.compat.port._notes import Finding, Outcome
 
 Note = Callable[[str, str], None]  # of what was there, and what it became
@@ -181,9 +182,6 @@ def _refusal(error: SyntaxError | cst.ParserSyntaxError, path: str) -> Exception
 _SIGNS = ("Missing parentheses", "multiple exception types", "leading zeros", "tabs and spaces",
           "unindent does not match", "invalid decimal literal")  # fmt: skip
 
-# Modules of Python 2, and their names in Python 3.
-MODULES = {"cPickle": "pickle", "Queue": "queue", "ConfigParser": "configparser",
-           "StringIO": "io", "cStringIO": "io", "Tkinter": "tkinter"}  # fmt: skip
 # Names of Python 2, and what they are in Python 3.
 _NAMES = {"xrange": "range", "unicode": "str", "basestring": "str", "long": "int",
           "raw_input": "input", "unichr": "chr"}  # fmt: skip
@@ -200,7 +198,7 @@ _ITERATORS = ("map", "filter", "zip")
 SIGNS = "|".join(
     rf"\b{word}\b"
     for word in (*_NAMES, *_METHODS, *_VIEWS, *_ITERATORS, "has_key", "range", "reduce", "print",
-                 "six", "np", "numpy", *MODULES)
+                 "six", "np", "numpy", *rules.PYTHON_2_MODULES)
 )  # fmt: skip
 
 

@@ -245,6 +245,7 @@ from jslim.compat.tf._reductions import reduce_prod as reduce_prod
 from jslim.compat.tf._reductions import reduce_sum as reduce_sum
 from jslim.compat.tf._shapes import Dimension as Dimension
 from jslim.compat.tf._shapes import TensorShape as TensorShape
+from jslim.compat.tf._templates import make_template as make_template
 from jslim.compat.tf._values import cast as cast
 from jslim.compat.tf._values import constant as constant
 from jslim.compat.tf._values import convert_to_tensor as convert_to_tensor

@@ -5,12 +5,14 @@ from typing import Any, TypeVar
 
 import jax
 
+from jslim.compat.tf import initializers
 from jslim.compat.tf._control import cond
 from jslim.compat.tf._op import Values, array
 from jslim.compat.tf._shapes import TensorShape
 from jslim.compat.tf._shapes import dimension_value as dimension_value
-from jslim.compat.tf._variables import assign
-from jslim.core import checks
+from jslim.compat.tf._variables import assign, get_variable
+from jslim.core.scopes import variable_scope
+from jslim.variables import get_variable_full_name
 
 F = TypeVar("F")
 
@@ -31,10 +33,21 @@ def assign_moving_average(
     zero_debias: bool = True,
     name: str | None = None,
 ) -> jax.Array:
-    """Moves a variable towards a value at once: `decay * variable + (1 - decay) * value`."""
-    checks.one_of("assign_moving_average", "zero_debias", zero_debias, (False,))
-    share = array(decay).astype(variable.dtype)
-    return assign(variable, variable * share + array(value) * (1 - share))
+    """Moves a variable towards a value at once: `decay * variable + (1 - decay) * value`.
+
+    With `zero_debias` it is the mean of the values so far, of which later ones count more. Two more
+    variables keep that, `NAME/biased` and `NAME/local_step`, below the scope it is called in.
+    """
+    share, new = array(decay).astype(variable.dtype), array(value)
+    if not zero_debias:
+        return assign(variable, variable * share + new * (1 - share))
+    with variable_scope(get_variable_full_name(variable)):
+        zeros, kind = initializers.zeros(), variable.dtype
+        biased = get_variable("biased", variable.shape, kind, zeros, trainable=False)
+        steps = get_variable("local_step", [], kind, zeros, trainable=False)
+    biased = assign(biased, biased * share + new * (1 - share))
+    steps = assign(steps, steps + 1)
+    return assign(variable, biased / (1 - share**steps))
 
 
 def unknown_shape(rank: int | None = None, ndims: int | None = None) -> TensorShape:

@@ -156,7 +156,7 @@ def get_variable(
     lengths = None if shape is None else shape_of("tf.get_variable", shape)
     return make_variable(
         name,
-        {GLOBAL} if collections is None else set(collections),
+        _tags(collections, trainable),
         initializer=_start(initializer),
         shape=lengths,
         dtype=dtype,
@@ -214,13 +214,19 @@ def Variable(
     is_local = collections is not None and LOCAL_VARIABLES in collections
     return make_variable(
         name or "Variable",
-        {GLOBAL} if collections is None else set(collections),
+        _tags(collections, trainable),
         is_new=True,
         initializer=_start(value),
         shape=tuple(value.shape),
         dtype=kind,
         trainable=trainable is not False and not is_local and _can_be_trained(kind, None),
     )
+
+
+def _tags(collections: Sequence[str] | None, trainable: bool | None) -> set[str]:
+    """The collections of a variable; what is not trained may be assigned, as moving statistics."""
+    tags = {GLOBAL} if collections is None else set(collections)
+    return tags | {BATCH_STATS} if trainable is False and LOCAL_VARIABLES not in tags else tags
 
 
 def _start(initializer: Any) -> Any:

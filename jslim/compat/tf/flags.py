@@ -16,17 +16,31 @@ _held = _absl.FlagValues()
 class _Flags:
     """The values of the flags that a program defined: `FLAGS.learning_rate`."""
 
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """As TensorFlow held the values before 1.5: `FLAGS.__dict__['__flags']`."""
+        return {"__flags": self.__getattr__("__flags")}
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") and name != "__flags":
             raise AttributeError(name)
-        if not _held.is_parsed():
-            _held(sys.argv or ["program"], known_only=True)
-        return getattr(_held, name)
+        self._parse_flags()
+        return _held.flag_values_dict() if name == "__flags" else getattr(_held, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not _held.is_parsed():
-            _held(sys.argv or ["program"], known_only=True)
+        self._parse_flags()
         setattr(_held, name, value)
+
+    def __call__(self, argv: list[str], known_only: bool = False) -> list[str]:
+        """Reads the flags of a command line."""
+        return list(_held(argv, known_only=known_only))
+
+    def _parse_flags(self, args: list[str] | None = None) -> None:
+        """Reads the flags where they were not read, under its name before TensorFlow 1.5."""
+        if args is not None:
+            _held(["program", *args], known_only=True)
+        elif not _held.is_parsed():
+            _held(sys.argv or ["program"], known_only=True)
 
     def __contains__(self, name: str) -> bool:
         return name in _held
