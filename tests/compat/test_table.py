@@ -65,6 +65,11 @@ ELSEWHERE = {
         "app. compat. errors. flags. gfile. logging. python_io. test.",
     ),
     "summary.": "test_train.py",
+    **_tested_in(
+        "test_loaders.py",
+        "read_file io.read_file image.decode_image image.decode_jpeg image.decode_png "
+        "io.decode_image io.decode_jpeg io.decode_png",
+    ),
     **_tested_in("test_train.py", "scalar_summary histogram_summary image_summary"),
     **_tested_in("test_train.py", "merge_summary merge_all_summaries"),
     **_tested_in("test_programs.py", "io.tf_record_iterator io.TFRecordWriter io.TFRecordOptions"),
