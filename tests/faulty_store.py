@@ -4,7 +4,7 @@ It hands requests on to the server at ADDRESS until its standard input ends. Eac
 there is a fault and for how long, in seconds:
 
 - `errors 20`: every answer is "503 Service Unavailable";
-- `slow 20`: every answer comes half a second later;
+- `slow 20`: every answer comes half a second later; `late-30 20`: 30 ms later;
 - `cut 20`: the connection ends in the middle of what is sent to the store;
 - `readonly 20`: what would change the store is forbidden;
 - `lag 20`: listings are answered as they were when they were first asked for before.
@@ -50,7 +50,8 @@ def handler(address: str) -> type:
             elif now == "lag" and is_listing(self.path) and self.path in listings:
                 self.send(*listings[self.path])
             else:
-                time.sleep(0.5 * (now == "slow"))
+                if now == "slow" or now.startswith("late-"):
+                    time.sleep(float(now[5:] or 500) / 1e3)
                 given = self.ask(body)
                 if is_listing(self.path):
                     listings[self.path] = given

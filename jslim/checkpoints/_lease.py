@@ -147,17 +147,17 @@ class _Renewal(threading.Thread):
         while not self._end.wait(_RENEW_SECS):
             renewals += 1
             with contextlib.suppress(OSError):  # the store may answer the next time
-                self.look()
+                self.look(patience_secs=0.0)
                 if self.successor is None and not self.is_gone:
                     content = json.dumps(self._holder | {"renewals": renewals})
-                    stores.write(self._url, content.encode())
+                    stores.write(self._url, content.encode(), patience_secs=0.0)
 
-    def look(self) -> None:
+    def look(self, patience_secs: float | None = None) -> None:
         """Notes whose the lease is now."""
         from jslim.host import stores
 
         try:
-            found = _lock.parse_holder(stores.read(self._url))
+            found = _lock.parse_holder(stores.read(self._url, patience_secs=patience_secs))
         except FileNotFoundError:
             self.is_gone = True
             return

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,7 @@ class CheckpointManager:
                 f"CheckpointManager: {self.directory} cannot be written to: {given}; give another "
                 "directory."
             )
+            error.__cause__ = given
         raise_together(error)
         for step_dir in _format.step_directories(self.directory):
             if (meta := _format.whole_meta(step_dir)) is not None:
@@ -136,6 +137,10 @@ class CheckpointManager:
         if self._place is not None:
             self._place.release()
 
+    def is_saving(self) -> bool:
+        """Whether this process still writes what `save` was given last."""
+        return self._running is not None and not self._running[1].done()
+
     def should_save(self) -> bool:
         """Whether `save_interval_secs` have passed since the last save, or since the start."""
         if self._save_interval_secs is None:
@@ -149,6 +154,7 @@ class CheckpointManager:
         *,
         data_state: object = None,
         contract: _contract.Values | None = None,
+        wait_for: Callable[[], object] | None = None,
     ) -> None:
         """Copies the state and lets threads write it; waits first for a save still under way.
 
@@ -161,6 +167,8 @@ class CheckpointManager:
             its NumPy arrays changed as soon as this returns.
           data_state: The position of the data iterator: bytes, or values that JSON keeps unchanged.
           contract: What users of the weights need to know; values that JSON keeps unchanged.
+          wait_for: Called by a thread of the first process when the state is written, before it
+            counts as a checkpoint; an error of it fails the save.
 
         Raises:
           TypeError: A leaf cannot be saved, or a value does not survive JSON.
@@ -181,9 +189,9 @@ class CheckpointManager:
                 return
             if not self._is_tried:
                 self.rehearse(state)
-        self._start(str(step), arrays, meta)
-        self._last_step = step
         self._last_save = time.monotonic()
+        self._start(str(step), arrays, meta, wait_for)
+        self._last_step = step
 
     def rehearse(self, state: PyTree) -> None:
         """Writes the state, reads it back and removes it: fails now where `save` would later.
@@ -236,7 +244,11 @@ class CheckpointManager:
         if self._running is not None:
             (final, running), self._running = self._running, None
             with self._explained(final):
-                raise_together(running.exception())
+                try:
+                    raise_together(running.exception())
+                except BaseException:
+                    self._last_step = None  # which is not saved
+                    raise
 
     def close(self) -> None:
         """Waits for the last save, ends the threads, and leaves the directory to others.
@@ -259,13 +271,21 @@ class CheckpointManager:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, name: str, arrays: Variables, meta: Meta) -> None:
+    def _start(
+        self,
+        name: str,
+        arrays: Variables,
+        meta: Meta,
+        wait_for: Callable[[], object] | None = None,
+    ) -> None:
         """The part of a save that training waits for."""
         from jslim.checkpoints._orbax.writing import Save, Writer
 
         final = self.directory / name
 
         def publish(written: AnyPath, sums: "Sums") -> None:
+            if wait_for is not None:
+                wait_for()
             self._publish(written, meta, sums)
 
         def start() -> None:

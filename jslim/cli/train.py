@@ -248,7 +248,10 @@ def train(config: TrainConfig) -> None:
                 save_interval_secs=config.save_interval_secs,
                 contract=contract,
                 summarize_fn=pictures.of_step,
-                report_to=[reported] if reported.names else [],
+                report_to=[
+                    *([reported] if reported.names else []),
+                    *([validation.log] if validation else []),
+                ],
                 on_start=partial(_begin, config, validation, last_step, reported, goes_on),
                 after_step=validation,
                 profile_steps=_profile_steps(config),

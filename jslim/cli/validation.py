@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -17,9 +18,11 @@ from jslim.core.errors import DataError
 from jslim.core.trees import Variables
 from jslim.data import ImageDataset
 from jslim.host.files import write_text
-from jslim.host.paths import AnyPath, as_path
+from jslim.host.outbox import outbox_for
+from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.processes import any_of
 from jslim.learning import Every, TrainState
+from jslim.learning.directory import was_outage
 from jslim.summaries import NullWriter, Row, SummaryWriter, read_rows
 
 logger = logging.getLogger("jslim")
@@ -75,6 +78,32 @@ def read_evaluations(path: AnyPath) -> list[Row]:
         raise DataError(f"{str(path)!r} cannot be read: {error.strerror}") from error
 
 
+class _Log(NullWriter):
+    """`evaluations.jsonl`, written whole: in a bucket by a thread, which checkpoints wait for."""
+
+    def __init__(self, path: AnyPath) -> None:
+        self.path = path
+        self._outbox = outbox_for(path)
+
+    def put(self, lines: list[Row]) -> None:
+        """Writes these lines in place of those before."""
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        if self._outbox is None:
+            write_text(self.path, text)
+        else:
+            self._outbox.put(str(self.path), text.encode())
+
+    def flush(self) -> None:
+        if self._outbox is not None:
+            self._outbox.wait()
+
+    def start_flush(self) -> Callable[[], None]:
+        return self.flush
+
+    def close(self) -> None:
+        self.flush()
+
+
 class Validation:
     """Evaluates while training: `start` is called before it, and the object at due steps.
 
@@ -121,7 +150,7 @@ class Validation:
         self._sign = -1.0 if scoring.find(best)[0].less_is_better else 1.0
         self._contract = contract
         directory = as_path(config.train_dir, "train_dir")
-        self._log = directory / EVALUATIONS
+        self.log = _Log(directory / EVALUATIONS)  # a writer, which checkpoints wait for
         self._kept, self._events = directory / "best", directory / "eval"
         self._batches = classifier.host_batches(dataset, contract, config, is_training=False)
         self._evaluate = classifier.make_evaluator(contract, config, metric_map)
@@ -130,6 +159,7 @@ class Validation:
         self._found: dict[int, Row] = {}  # by step
         self._best, self._since_best = -np.inf, 0
         self._best_step: int | None = None
+        self._is_kept = True
         self._manager: checkpoints.CheckpointManager | None = None
         self._writer = NullWriter()
         self.report_to: list[NullWriter] = []  # writers that get the same
@@ -144,13 +174,13 @@ class Validation:
         Returns:
           Whether training is to end.
         """
-        held = read_evaluations(self._log)
+        held = read_evaluations(self.log.path)
         self._found = {int(line["step"]): line for line in held if line["step"] <= step}
         for line in self._found.values():
             self._note(line)
         (is_missing,) = any_of([step > 0 and self.every.is_due(step) and step not in self._found])
         if jax.process_index() == 0 and held:
-            self._write_log()
+            self.log.put([*self._found.values()])
         # TensorBoard forgets the evaluations that are made again.
         again = step if is_missing else step + 1
         self._open_events(again if held else None)
@@ -168,12 +198,13 @@ class Validation:
         print(f"step {step}  {scoring.line_of_values(found)}", flush=True)
         self._found[step] = {"step": step, **found}
         if jax.process_index() == 0:
-            if not self._events.exists():  # it was deleted with the directory of the run
+            # It may be deleted with the directory of the run; of a bucket all is written anew.
+            if not is_remote(self._events) and not self._events.exists():
                 self._open_events(None)
             for writer in (self._writer, *self.report_to):
                 writer.write(step, found)
-                writer.flush()
-            self._write_log()
+                writer.start_flush()
+            self.log.put([*self._found.values()])
         if self._note(self._found[step]):
             self._keep_best(step, state)
         return self._is_to_end(step)
@@ -189,7 +220,8 @@ class Validation:
         newest = max(self._found)
         found = f"{self._metric} {self._found[self._best_step][self._metric]:.4f}"
         last = f"{self._found[newest][self._metric]:.4f} at step {newest}"
-        return f"best {found} at step {self._best_step}, kept in {self._kept}; {last}"
+        where = f"kept in {self._kept}" if self._is_kept else "not kept, for the store was away"
+        return f"best {found} at step {self._best_step}, {where}; {last}"
 
     def _note(self, line: Row) -> bool:
         """Counts an evaluation; whether it is the best, by more than the delta."""
@@ -214,6 +246,19 @@ class Validation:
         return True
 
     def _keep_best(self, step: int, state: TrainState) -> None:
+        """Saves the best state so far, unless the store does not answer."""
+        try:
+            self._save_best(step, state)
+        except OSError as error:
+            if not was_outage(self._kept, error):
+                raise
+            self._is_kept = False
+            why = str(error).rstrip(".")
+            logger.warning("%s; training goes on, and the next better state is kept there", why)
+        else:
+            self._is_kept = True
+
+    def _save_best(self, step: int, state: TrainState) -> None:
         if self._manager is None:
             self._manager = checkpoints.CheckpointManager(
                 self._kept, keep=1, save_interval_secs=None
@@ -234,9 +279,6 @@ class Validation:
         except ImportError as error:
             logger.warning("no event files are written: %s", error)
             self._writer = NullWriter()
-
-    def _write_log(self) -> None:
-        write_text(self._log, "".join(json.dumps(line) + "\n" for line in self._found.values()))
 
     def close(self) -> None:
         """Ends the threads that read images, and leaves the best checkpoint to others."""

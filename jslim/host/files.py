@@ -13,7 +13,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 
@@ -350,21 +350,6 @@ def upload_tree(folder: str | os.PathLike[str], url: str) -> None:
     for path in sorted(pathlib.Path(folder).rglob("*")):
         if path.is_file():
             upload(path, f"{url}/{path.relative_to(folder)}")
-
-
-def open_new(path: AnyPath) -> IO[bytes]:
-    """Opens a file that is not there yet, for writing what others read while it grows.
-
-    `flush` shows them what was written so far; in an object store it writes all of it anew.
-
-    Raises:
-      OSError: It is there, or cannot be written.
-    """
-    if is_remote(path):
-        from jslim.host.stores import GrowingObject
-
-        return cast(IO[bytes], GrowingObject(os.fspath(path)))
-    return open(path, "xb")
 
 
 def remove_tree(path: AnyPath) -> None:

@@ -74,7 +74,7 @@ def raise_together(error: BaseException | None) -> None:
     is_own = error is not None and not isinstance(error, FailedElsewhere)
     index, message = first_message((str(error) or repr(error)) if is_own else "")
     if message and not is_own:
-        raise OSError(f"process {index}: {message}") from error
+        raise FailedElsewhere(f"process {index}: {message}") from error
     if error is not None:
         raise error
 

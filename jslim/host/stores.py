@@ -15,6 +15,7 @@ import pathlib
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,8 @@ from typing import Any
 logger = logging.getLogger("jslim")
 
 PATIENCE_SECS = 120.0  # how long a store is asked again that does not answer
+_OUTAGES = (errno.EBUSY, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
+_is_said = threading.Event()  # that it does not answer, since the last answer
 
 _READ_AT_ONCE = 1 << 20  # bytes of one request where a file is read from its beginning to its end
 
@@ -48,34 +51,54 @@ def asking(url: str) -> Iterator[None]:
         raise OSError(errno.EIO, reason, url) from error
 
 
-def ask(url: str, call: Callable[[Any], Any]) -> Any:
+def ask(url: str, call: Callable[[Any], Any], patience_secs: float | None = None) -> Any:
     """What `call` gives for the file system of a URL, asked again while the store does not answer.
 
-    A store that is overloaded, restarts or is out of reach is asked for `PATIENCE_SECS`. The
-    packages below ask several times too; one line in the log says that it takes longer.
+    A store that is overloaded, restarts or is out of reach is asked for `patience_secs`, by default
+    `PATIENCE_SECS`. The packages below ask several times too; one line in the log says that it
+    takes longer, until the store has answered someone.
 
     Raises:
       OSError: As of `asking`.
     """
-    give_up = time.monotonic() + PATIENCE_SECS
+    patience = PATIENCE_SECS if patience_secs is None else patience_secs
+    give_up = time.monotonic() + patience
     pause = 0.5
     while True:
         try:
             with asking(url):
-                return call(file_system(url.partition("://")[0]))
+                found = call(file_system(url.partition("://")[0]))
+            _is_said.clear()
+            return found
         except OSError as error:
-            if not _may_pass(error) or time.monotonic() + pause > give_up:
+            if not may_pass(error) or time.monotonic() + pause > give_up:
                 raise
-            if pause == 0.5:
-                logger.warning(
-                    "%s: %s; asking again for up to %g s", url, error.strerror, PATIENCE_SECS
-                )
+            if not _is_said.is_set():
+                _is_said.set()
+                logger.warning("%s: %s; asking again for up to %g s", url, error.strerror, patience)
         time.sleep(pause)
         pause = min(2 * pause, 8.0)
 
 
-def _may_pass(error: OSError) -> bool:
-    """Whether an error is of a moment, and not of what was asked."""
+def is_outage(error: BaseException | None) -> bool:
+    """Whether an error came of a store that did not answer: it itself, or what it was raised from.
+
+    It need not be of `asking`: Orbax writes by the packages themselves, and TensorStore, which
+    writes arrays, says so in words of its own.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and (error.errno in _OUTAGES or may_pass(error)):
+            return True
+        if str(error).startswith(("UNAVAILABLE:", "DEADLINE_EXCEEDED:")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether an error of `asking` is of a moment, and not of what was asked."""
+    if error.errno == errno.ETIMEDOUT:
+        return True
     if error.errno != errno.EIO:  # `asking` gives all others a number of their own
         return False
     cause = error.__cause__
@@ -142,10 +165,16 @@ def entries(url: str) -> dict[str, bool]:
     }
 
 
-def read(url: str, start: int | None = None, end: int | None = None) -> bytes:
+def read(
+    url: str,
+    start: int | None = None,
+    end: int | None = None,
+    *,
+    patience_secs: float | None = None,
+) -> bytes:
     """The bytes of an object from `start` to before `end`, as many as there are.
 
-    Several threads may read.
+    Several threads may read. `patience_secs` is that of `ask`.
 
     Raises:
       OSError: It cannot be read.
@@ -161,17 +190,22 @@ def read(url: str, start: int | None = None, end: int | None = None) -> bytes:
                 return b""  # nothing is there
             raise
 
-    return ask(url, content)
+    return ask(url, content, patience_secs)
 
 
-def write(url: str, content: bytes) -> None:
+def write(url: str, content: bytes, *, patience_secs: float | None = None) -> None:
     """Writes an object; others see the whole new one or the previous one.
+
+    Args:
+      url: The object.
+      content: All of it.
+      patience_secs: As of `ask`.
 
     Raises:
       OSError: It cannot be written.
     """
     with _writing(url):
-        ask(url, lambda store: store.pipe_file(url, content))
+        ask(url, lambda store: store.pipe_file(url, content), patience_secs)
 
 
 def create(url: str, content: bytes) -> bool:
@@ -229,33 +263,6 @@ def upload(local: str | os.PathLike[str], url: str) -> None:
     """
     with _writing(url):
         ask(url, lambda store: store.put_file(os.fspath(local), url))
-
-
-class GrowingObject(io.RawIOBase):
-    """A file in an object store that is written at its end, where objects cannot grow.
-
-    It is kept in memory, and written whole at `flush` and `close` if something is new.
-    """
-
-    def __init__(self, url: str):
-        self.name = url
-        self._content = bytearray()
-        self._num_uploaded = -1
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return len(self._content)
-
-    def write(self, more: Any) -> int:
-        self._content += more
-        return len(more)
-
-    def flush(self) -> None:
-        if not self.closed and self._num_uploaded < len(self._content):
-            write(self.name, bytes(self._content))
-            self._num_uploaded = len(self._content)
 
 
 @functools.cache

@@ -195,7 +195,7 @@ def train(
             on_start=on_start,
             after_step=after_step,
         )
-        opened.callback(run.close)
+        opened.push(run.writer)
         return run.run()
 
 

@@ -113,10 +113,6 @@ class Run:
         self.ended_by = ""  # the function that stopped it
         self.every_call: Every = getattr(self.after_step, "every", Every(steps=1))
 
-    def close(self) -> None:
-        """Closes the writer."""
-        self.writer.close()
-
     @property
     def _is_complete(self) -> bool:
         return self.step >= (MAX_STEPS if self.number_of_steps is None else self.number_of_steps)
@@ -157,7 +153,7 @@ class Run:
                 self._do_later("line", self.outputs["loss"], show)
             if self.must_save:
                 self.must_save = False
-                self._save()
+                self._save(may_fail=True)
             if self.after_step is not None and self.every_call.is_due(self.step):
                 with self._saving_first("after_step"):
                     if self.every_call.steps != 1:
@@ -180,7 +176,7 @@ class Run:
                 self.checkpoints.rehearse(self.state)
             else:
                 with display.status("writing the first checkpoint"):
-                    self._save()
+                    self._save(may_fail=False)
                     self.checkpoints.wait()
         self.writer.open_files(self.step if self.is_resumed else None)
         should_stop = self.on_start is not None and self._call(self.on_start)
@@ -197,13 +193,16 @@ class Run:
         """
         if jax.process_count() > 1 and not self.every_log.is_due(self.step):
             return False
-        is_ended, self.must_save, self.must_summarize = any_of(
+        is_ended, self.must_save, self.must_summarize, is_saving = any_of(
             [
                 signals.received is not None,
                 self.checkpoints is not None and self.checkpoints.should_save(),
                 self.every_summaries.is_due(self.step),
+                self.checkpoints is not None and self.checkpoints.is_saving(),
             ]
         )
+        if self.checkpoints is not None and not is_saving:
+            self.checkpoints.settle()
         if is_ended and signals.received is None:
             signals.received = signal.SIGTERM
         return is_ended
@@ -230,7 +229,7 @@ class Run:
             if self.checkpoints is not None and jax.process_count() == 1:
                 saved = "is saved"
                 try:
-                    self._save()
+                    self._save(may_fail=False)
                     self.checkpoints.wait()
                 except OSError as error:
                     saved = f"is lost: {error}"
@@ -367,17 +366,17 @@ class Run:
         values = progress.scalars(self.outputs)
         display.message(self.meter.last_line(how, self.step, values, directory))
 
-    def _save(self) -> None:
+    def _save(self, *, may_fail: bool) -> None:
         assert self.checkpoints is not None
         self._settle()
-        self.writer.flush()  # a kill after this leaves the rows of all steps that are saved
-        if self.checkpoints.save_state(self.step, self.state, self.source.position()):
+        now = self.step, self.state, self.source.position()
+        written = self.writer.start_flush()  # a kill leaves the rows of all steps that are saved
+        if self.checkpoints.save_state(*now, may_fail=may_fail, wait_for=written):
             self.writer.open_files(self.step)
 
     def _finish(self, interrupted: bool) -> None:
         self._settle()
         jax.block_until_ready(self.state.params)
-        self.writer.flush()
         if not interrupted and not self.has_data and self.number_of_steps is not None:
             logger.warning(
                 "the data ended at step %d of %d: the run is not done; give batches that go on, or "
@@ -387,11 +386,13 @@ class Run:
                 self.step,
             )
         if self.checkpoints is None:
+            self.writer.flush()
             return
         if self.step > self.first_step or not self.is_resumed:
             with display.status("writing the last checkpoint"):
-                self._save()
+                self._save(may_fail=False)
                 self.checkpoints.wait()
+        self.writer.flush()
         if interrupted:
             logger.warning("interrupted: step %d is saved; start again to continue", self.step)
         else:

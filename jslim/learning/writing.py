@@ -55,3 +55,12 @@ class RunWriter(MultiWriter):
             except ImportError as error:
                 logger.warning("no event files are written: %s", error)
         self._writers = (*self._given, *files)
+
+    def __exit__(self, *error: object) -> None:
+        """Closes all; what goes wrong there is no more than a warning after another error."""
+        try:
+            self.close()
+        except OSError as closing:
+            if error[0] is None:
+                raise
+            logger.warning("not all numbers of the run are written: %s", closing)

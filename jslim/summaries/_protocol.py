@@ -1,8 +1,6 @@
 """The methods of a writer of summaries, and what writers have in common."""
 
-import contextlib
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, SupportsFloat, SupportsInt
 
 import jax
@@ -10,10 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jslim.core import checks
-from jslim.host.paths import AnyPath
 from jslim.summaries._recording import SUMMARIES, Histogram
-
-logger = logging.getLogger("jslim")
 
 KINDS = ("scalar", "histogram", "image")
 
@@ -42,6 +37,15 @@ class NullWriter:
     def flush(self) -> None:
         """Brings all that was written to where it is kept."""
 
+    def start_flush(self) -> Callable[[], None]:
+        """Starts to flush, and returns what waits until that is done, which a thread may call.
+
+        `flush` does both. A slow writer may override this too: training waits for the start
+        alone, and the next checkpoint does not count before the rest is done.
+        """
+        self.flush()
+        return wait_for_nothing
+
     def close(self) -> None:
         """Flushes, and ends the work of the writer."""
 
@@ -50,6 +54,10 @@ class NullWriter:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def wait_for_nothing() -> None:
+    """What is left to do where `flush` has done all."""
 
 
 class MultiWriter(NullWriter):
@@ -76,18 +84,18 @@ class MultiWriter(NullWriter):
         for writer in self._writers:
             writer.flush()
 
+    def start_flush(self) -> Callable[[], None]:
+        waits = [writer.start_flush() for writer in self._writers]
+
+        def wait() -> None:
+            for each in waits:
+                each()
+
+        return wait
+
     def close(self) -> None:
         for writer in self._writers:
             writer.close()
-
-
-@contextlib.contextmanager
-def later_if_it_fails(path: AnyPath) -> Iterator[None]:
-    """Around writing to an object store that may wait: a failure is a warning."""
-    try:
-        yield
-    except OSError as error:
-        logger.warning("%s is not written now, and will be later: %s", path, error.strerror)
 
 
 class Entry(NamedTuple):

@@ -9,13 +9,14 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from jslim.host.files import exists, make_directory, open_regular, write_text
-from jslim.host.paths import as_path, is_remote, output_directory
+from jslim.host.outbox import Outbox, outbox_for
+from jslim.host.paths import as_path, output_directory
 from jslim.host.schema import Invalid, conform, parse_json
-from jslim.summaries._protocol import Entry, RowWriter, later_if_it_fails
+from jslim.summaries._protocol import Entry, RowWriter, wait_for_nothing
 
 logger = logging.getLogger("jslim")
 
@@ -59,8 +60,8 @@ class MetricsWriter(RowWriter):
     A line has the step, the time in seconds since 1970, and numbers by their tags. The table has
     the same rows with a column for each tag; the first row that has a new tag adds a column.
     Histograms and images are left out. Each row is written at once, so that a killed process has
-    lost none of the rows before. In an object store the files are written whole at `flush` and
-    `close`, otherwise after 30 s at the earliest.
+    lost none of the rows before. In an object store the files are written whole, by a thread: at
+    `flush` and `close`, which wait for it, otherwise after 30 s at the earliest.
 
     `step` and `time` are the names of the first two. A tag of such a name gets a `_` at its end,
     and so does one that looks like that already: `step` becomes `step_`, `step_` becomes `step__`.
@@ -78,19 +79,20 @@ class MetricsWriter(RowWriter):
         where = output_directory(directory, "MetricsWriter: directory")
         make_directory(where)
         folder = as_path(where, "MetricsWriter: directory")
-        self._is_remote = is_remote(where)
+        self._outbox = outbox_for(where)
         self.lines, self.table = folder / "metrics.jsonl", folder / "metrics.csv"
         kept: list[Row] = []
         if resumed_step is not None and exists(self.lines):
             kept = [row for row in read_rows(self.lines) if row["step"] <= resumed_step]
         self._columns = ["step", "time"]
         self._rows = [*kept]  # in an object store only
-        self._upload_at, self._num_uploaded = 0.0, -1
-        if self._is_remote:
-            self._upload()
+        self._upload_at, self._num_given = 0.0, -1
+        if self._outbox is not None:
+            self._upload(self._outbox)
+            self._outbox.wait()
             return
         write_text(self.lines, _as_lines(kept))
-        self._rewrite_table(kept)
+        write_text(self.table, self._table_of(kept))
         self._file = self.lines.open("a", encoding="utf-8", buffering=1)
 
     def put(self, step: int, row: Mapping[str, float], others: list[Entry]) -> None:
@@ -99,12 +101,10 @@ class MetricsWriter(RowWriter):
             return
         named = {_name_of(tag): value for tag, value in row.items()}
         whole = {"step": step, "time": round(time.time(), 3), **named}
-        if self._is_remote:
+        if self._outbox is not None:
             self._rows.append(whole)
             if time.monotonic() >= self._upload_at:
-                with later_if_it_fails(self.lines):
-                    self._upload_at = time.monotonic() + _STORE_SECS
-                    self._upload()
+                self._upload(self._outbox)
             return
         self._file.write(_as_lines([whole]))
         # If the directory is deleted or renamed, whoever owns it opens another writer.
@@ -113,35 +113,42 @@ class MetricsWriter(RowWriter):
                 with self.table.open("a", encoding="utf-8", newline="") as file:
                     file.write(self._as_csv([whole]))
             else:
-                self._rewrite_table(read_rows(self.lines))
+                write_text(self.table, self._table_of(read_rows(self.lines)))
+
+    def start_flush(self) -> Callable[[], None]:
+        self._end_row()
+        if self._outbox is None:
+            return wait_for_nothing
+        self._upload(self._outbox)
+        return self._outbox.wait
 
     def flush(self) -> None:
-        super().flush()
-        if self._is_remote:
-            self._upload()
+        self._end_row()
+        if self._outbox is not None:
+            self.start_flush()()
 
-    def _upload(self) -> None:
-        """Writes both files anew, if there are new rows."""
-        if self._num_uploaded < len(self._rows):
-            write_text(self.lines, _as_lines(self._rows))
-            self._rewrite_table(self._rows)
-            self._num_uploaded = len(self._rows)
+    def _upload(self, outbox: Outbox) -> None:
+        """Lets both files be written anew, if there are new rows."""
+        if self._num_given < len(self._rows):
+            outbox.put(os.fspath(self.lines), _as_lines(self._rows).encode())
+            outbox.put(os.fspath(self.table), self._table_of(self._rows).encode())
+            self._num_given = len(self._rows)
         self._upload_at = time.monotonic() + _STORE_SECS
 
     def close(self) -> None:
         """Writes the last row and closes the file; a second call does nothing."""
-        if self._is_remote:
+        if self._outbox is not None:
             self.flush()
         elif not self._file.closed:
             self.flush()
             self._file.close()
 
-    def _rewrite_table(self, rows: Iterable[Row]) -> None:
+    def _table_of(self, rows: Iterable[Row]) -> str:
         rows = list(rows)
         for row in rows:
             self._columns += [name for name in row if name not in self._columns]
         header = dict(zip(self._columns, self._columns, strict=True))
-        write_text(self.table, self._as_csv([header, *rows]))
+        return self._as_csv([header, *rows])
 
     def _as_csv(self, rows: Iterable[Mapping[str, object]]) -> str:
         text = io.StringIO()

@@ -2,19 +2,23 @@
 
 import io
 import itertools
+import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, SupportsFloat, SupportsInt
+from typing import IO, Any, SupportsFloat, SupportsInt, cast
 
 import numpy as np
 
-from jslim.host.files import make_directory, open_new
+from jslim.host.files import make_directory
+from jslim.host.outbox import GrowingObject, outbox_for
 from jslim.host.packages import needed
-from jslim.host.paths import as_path, is_remote, output_directory
-from jslim.summaries._protocol import NullWriter, entries_of, later_if_it_fails, to_uint8
+from jslim.host.paths import as_path, output_directory
+from jslim.summaries._protocol import NullWriter, entries_of, to_uint8, wait_for_nothing
 from jslim.summaries._recording import BUCKET_LIMITS, Histogram
+
+logger = logging.getLogger("jslim")
 
 _FLUSH_SECS = 10.0
 _STORE_SECS = 30.0  # between two flushes to an object store, which write the whole file anew
@@ -27,8 +31,9 @@ class SummaryWriter(NullWriter):
 
     A run that is resumed writes a second file beside the first; TensorBoard shows both as one.
     After a flush the records are whole on disk, whatever happens to the process. Files in an object
-    store cannot grow: they are written anew at each `flush`, otherwise after 30 s at the earliest,
-    and every 4 MiB another one begins.
+    store cannot grow: a thread writes them anew, at each `flush`, which waits for it, otherwise
+    after 30 s at the earliest; every 4 MiB another one begins. While the store does not answer, up
+    to 64 MiB wait in memory; what comes then is left out, with a warning.
 
     Args:
       logdir: The directory or URL; it is made if it is not there.
@@ -48,7 +53,8 @@ class SummaryWriter(NullWriter):
         directory = output_directory(logdir, "SummaryWriter: logdir")
         make_directory(directory)
         self._directory = as_path(directory, "SummaryWriter: logdir")
-        self._is_remote = is_remote(directory)
+        self._outbox = outbox_for(directory)
+        self._is_full = False
         self._open()
         if purge_step is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -63,7 +69,10 @@ class SummaryWriter(NullWriter):
             f".{next(_FILE_NUMBERS)}"
         )
         self.path = self._directory / name
-        self._file = open_new(self.path)
+        if self._outbox is None:
+            self._file: IO[bytes] = self.path.open("xb")
+        else:
+            self._file = cast(IO[bytes], GrowingObject(os.fspath(self.path), self._outbox))
         self._records = self._record_writer(self._file)
         self._flush_at = 0.0
         self._add(file_version="brain.Event:2")
@@ -90,7 +99,7 @@ class SummaryWriter(NullWriter):
                 encoded.value.add(tag=summary_tag, **fields)
         if entries:
             self._add(step=int(step), summary=encoded)
-            if not self._is_remote:
+            if self._outbox is None:
                 self.flush()
 
     def scalar(self, step: SupportsInt, tag: str, value: SupportsFloat) -> None:
@@ -107,25 +116,38 @@ class SummaryWriter(NullWriter):
 
     def flush(self) -> None:
         """Brings all written records to the disk."""
+        self.start_flush()()
+
+    def start_flush(self) -> Callable[[], None]:
         self._records.flush()
-        self._flush_at = time.monotonic() + (_STORE_SECS if self._is_remote else _FLUSH_SECS)
-        if self._is_remote and self._file.tell() > _STORE_BYTES:
+        if self._outbox is None:
+            self._flush_at = time.monotonic() + _FLUSH_SECS
+            return wait_for_nothing
+        self._flush_at = time.monotonic() + _STORE_SECS
+        if self._file.tell() > _STORE_BYTES and not self._is_full:
             self._records.close()
             self._open()
+        return self._outbox.wait
 
     def close(self) -> None:
         """Flushes and closes the file; a second call does nothing."""
         self._records.close()
+        if self._outbox is not None:
+            self._outbox.wait()
 
     def _add(self, **fields: object) -> None:
+        if self._outbox is not None and self._file.tell():
+            was_full, self._is_full = self._is_full, self._outbox.is_full
+            if self._is_full:
+                if not was_full:
+                    logger.warning(
+                        "%s: too much waits for the store; summaries are left out until it answers",
+                        self._directory,
+                    )
+                return
         self._records.write(self._event(wall_time=time.time(), **fields).SerializeToString())
         if time.monotonic() >= self._flush_at:
-            if not self._is_remote:
-                self.flush()
-                return
-            with later_if_it_fails(self.path):
-                self._flush_at = time.monotonic() + _STORE_SECS
-                self.flush()
+            self.start_flush()
 
 
 Encoded = Iterator[tuple[str, dict[str, object]]]

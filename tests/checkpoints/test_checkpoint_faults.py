@@ -1,11 +1,11 @@
 """Stores that fail for a while: nothing whole is lost, nothing half is taken, one sentence each."""
 
-import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from faulty import Faulty, end
 
 HERE = pathlib.Path(__file__).parent
 PATIENCE = 60
@@ -17,25 +17,17 @@ class Session:
     """A process that saves in a bucket, and the proxy between them."""
 
     def __init__(self, kind, stores):
-        url = stores.url(kind, "run")
-        names = {"gs": ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL")}
-        names = names.get(kind, ("AWS_ENDPOINT_URL",))
-        proxy = [sys.executable, HERE.parent / "faulty_store.py", os.environ[names[0]]]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.proxy = subprocess.Popen(proxy, **pipes)
-        address = f"http://127.0.0.1:{self.proxy.stdout.readline().strip()}"
+        self.proxy = Faulty(kind, stores)
+        self.fault = self.proxy.fault
         self.saver = subprocess.Popen(
-            [sys.executable, HERE / "store_saver.py", url, str(PATIENCE)],
-            env=os.environ | dict.fromkeys(names, address),
+            [sys.executable, HERE / "store_saver.py", self.proxy.url, str(PATIENCE)],
+            env=self.proxy.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **pipes,
+            text=True,
         )
         self.log = []
-
-    def fault(self, what, secs):
-        self.proxy.stdin.write(f"{what} {secs}\n")
-        self.proxy.stdin.flush()
-        assert self.proxy.stdout.readline() == "now\n"
 
     def says(self):
         for line in self.saver.stdout:
@@ -50,12 +42,8 @@ class Session:
         return self.says()
 
     def end(self):
-        for process in (self.saver, self.proxy):
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
+        end(self.saver)
+        self.proxy.end()
 
 
 @pytest.fixture(params=["gs", "s3"])

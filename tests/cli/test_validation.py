@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import jslim as slim
 from jslim import checkpoints
-from jslim.cli import evaluate, train
+from jslim.cli import evaluate, train, validation
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = [
@@ -208,3 +209,26 @@ def test_what_is_wrong_is_said(flags, message, tmp_path, capfd):
     assert run(tmp_path / "run", "--max_number_of_steps=1", *flags) == 2
     assert message in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+def test_a_best_state_that_a_store_does_not_take_is_a_warning(tmp_path, monkeypatch, capfd):
+    save = validation.Validation._save_best
+
+    def fail_once(self, step, state):
+        if step == 5:
+            raise OSError("checkpoint best/5 could not be saved: it is away.")
+        save(self, step, state)
+
+    flags = ["--eval_every=5", "--max_number_of_steps=10"]
+    monkeypatch.setattr(validation.Validation, "_save_best", fail_once)
+    assert run(tmp_path / "disk", *flags) != 0
+    monkeypatch.setattr(validation, "was_outage", lambda directory, error: True)
+    assert run(tmp_path / "store", *flags) == 0
+    said = "best/5 could not be saved: it is away; training goes on, and the next better state is"
+    assert said in capfd.readouterr().err
+    found = types.SimpleNamespace(
+        _best_step=5, _found={5: {"Accuracy": 0.5}}, _metric="Accuracy", _is_kept=False
+    )
+    in_words = validation.Validation.best_in_words(found)
+    assert "Accuracy 0.5000 at step 5, not kept, for the store was away; " in in_words

@@ -88,6 +88,7 @@ def test_rows_are_there_after_a_flush_and_after_a_while(store, monkeypatch):
     writer.write(3, {"loss": 3.0})
     writer._upload_at = 0
     writer.write(4, {"loss": 4.0})  # ends the row before
+    writer._outbox.wait()
     assert [row["loss"] for row in read_rows(store("run/metrics.jsonl"))] == [1.0, 2.0, 3.0]
     assert writer._upload_at > _tables._STORE_SECS
     writer.close()
@@ -99,7 +100,7 @@ def test_a_store_that_fails_for_a_while_does_not_end_the_training(store, monkeyp
     rows, events = MetricsWriter(store("run")), SummaryWriter(store("run"))
     with monkeypatch.context() as patch:
 
-        def refuse(url, content):
+        def refuse(url, content, patience_secs):
             raise OSError(5, "the store answers with HttpError: 503", url)
 
         patch.setattr("jslim.host.stores.write", refuse)
@@ -124,3 +125,27 @@ def test_a_file_is_no_directory(store):
     for writer in (SummaryWriter, MetricsWriter):
         with pytest.raises(ValueError, match="which is a file; give a directory"):
             writer(store("file"))
+
+
+def test_what_does_not_fit_into_memory_is_left_out_and_said(stores, monkeypatch, caplog):
+    writer = SummaryWriter(stores.gs("run"))
+    with monkeypatch.context() as patch:
+
+        def refuse(url, content, patience_secs):
+            raise OSError(5, "the store answers with HttpError: 503", url)
+
+        patch.setattr("jslim.host.stores.write", refuse)
+        patch.setattr("jslim.host.outbox._MOST_BYTES", 1000)
+        for step in range(100):
+            writer._flush_at = 0
+            writer.scalar(step, "loss", step)
+    said = "too much waits for the store; summaries are left out until it answers"
+    assert [line for line in caplog.messages if "too much" in line] == [
+        f"{stores.gs('run')}: {said}"
+    ]
+    writer._outbox.wait()
+    writer.scalar(100, "loss", 100)
+    writer.close()
+    steps = [step for step, _ in read_scalars(stores.gs("run"))["loss"]]
+    assert 10 < len(steps) < 50
+    assert steps == [*range(len(steps) - 1), 100]
