@@ -132,21 +132,40 @@ def test_moving_average_of_a_variable(num_updates, decay):
     assert list(stats["v"]) == ["ExponentialMovingAverage"]
 
 
-def test_moving_average_of_another_array_is_corrected_for_its_start():
-    ema_name = "average/ExponentialMovingAverage"
+@pytest.mark.parametrize("zero_debias", [False, True])
+def test_moving_averages_of_other_arrays(zero_debias):
+    """Numbers and names are those that TensorFlow 2.15 gives for the same lines."""
 
     def fn(value):
-        ema = tf.train.ExponentialMovingAverage(0.5)
-        doubled = value * 2
-        ema.apply([doubled])
-        return ema.average(doubled)
+        with tf.variable_scope("a"):
+            ema = tf.train.ExponentialMovingAverage(0.5, zero_debias=zero_debias)
+            doubled = tf.multiply(value, 2.0, name="doubled")
+            moments = tf.nn.moments(value, [0])
+            ema.apply([doubled, *moments])
+            return ema.average(doubled)
 
     model = slim.Model(fn)
     variables = model.init(jax.random.key(0), jnp.ones(2))
-    for value, expected in ((1.0, 2.0), (3.0, 14 / 3)):  # (2 / 4 + 6 / 2) / (1 - 1 / 4)
+    for value, expected in (
+        (1.0, 2.0 if zero_debias else 1.0),
+        (3.0, 14 / 3 if zero_debias else 3.5),
+    ):
         moved, variables = model.apply(variables, value * jnp.ones(2), mutable=["batch_stats"])
         np.testing.assert_allclose(moved, [expected] * 2, rtol=1e-6)
-    assert ema_name.split("/")[0] in variables["batch_stats"]
+    names = {"/".join(p.key for p in path[1:]) for path, _ in jax.tree.leaves_with_path(variables)}
+    arrays = "a/doubled", "a/moments/Squeeze", "a/moments/Squeeze_1"
+    of = "ExponentialMovingAverage"
+    more = {f"a/a/{array}/{of}/{name}" for array in arrays for name in ("biased", "local_step")}
+    assert names == {f"a/{array}/{of}" for array in arrays} | (more if zero_debias else set())
+
+
+def test_the_moving_average_of_what_an_operator_made():
+    def fn(value):
+        ema = tf.train.ExponentialMovingAverage(0.5)
+        ema.apply([value * 2])
+
+    variables = slim.Model(fn).init(jax.random.key(0), jnp.ones(2))
+    assert list(variables["batch_stats"]) == ["average"]
 
 
 def test_names_of_averages_to_restore():

@@ -9,6 +9,8 @@ import optax
 
 from jslim import checkpoints, optimizers, tf_checkpoint
 from jslim.compat.tf import _examples, _missing
+from jslim.compat.tf._internals import assign_moving_average
+from jslim.compat.tf._labels import label_of
 from jslim.compat.tf._op import Values, array
 from jslim.compat.tf._rates import GlobalStep as GlobalStep
 from jslim.compat.tf._rates import cosine_decay as cosine_decay
@@ -23,7 +25,9 @@ from jslim.compat.tf._rates import piecewise_constant_decay as piecewise_constan
 from jslim.compat.tf._rates import polynomial_decay as polynomial_decay
 from jslim.compat.tf._variables import untrained
 from jslim.core.access import frame
+from jslim.core.array_names import full_name
 from jslim.core.errors import RestoreError
+from jslim.core.run import Run
 from jslim.data import tf_example
 from jslim.variables import get_variable_full_name
 
@@ -134,12 +138,26 @@ def FtrlOptimizer(
     )
 
 
+def _name_of(run: Run, value: jax.Array) -> str:
+    """The name of what made an array; what operators of Python make is called 'average'."""
+    known = run.array_names.of(value)
+    if known is None:
+        return "average"
+    full = full_name(known, label_of(known.made_by))
+    if known.made_by == "moments":  # in TensorFlow two operations, in the scope of their name
+        full = (
+            f"{full.removesuffix('/Squeeze')}/Squeeze{f'_{known.number}' if known.number else ''}"
+        )
+    return full
+
+
 class ExponentialMovingAverage:
     """Averages of arrays of a model function, which it keeps as variables.
 
     Each `apply` moves an average: `average = d * average + (1 - d) * value`. Without `num_updates`
     d is `decay`; with it `min(decay, (1 + num_updates) / (10 + num_updates))`. The average of a
-    variable starts from its first value, that of another array from 0, corrected for that start.
+    variable starts from its first value, that of another array from 0; `zero_debias` corrects it
+    for that start. Its name is that of the variable or of what made the array, and the name of this.
 
     Differs from TensorFlow: `apply` works at once. In a training step it sees variables as they
     are before the step; to average parameters give `create_train_op(moving_average_decay=...)`,
@@ -172,17 +190,11 @@ class ExponentialMovingAverage:
             decay = jnp.minimum(decay, (1 + count) / (10 + count))
         for value in var_list:
             is_variable = any(run.read(name) is value for name in run.known_variables())
-            name = get_variable_full_name(value) if is_variable else "average"
+            name = get_variable_full_name(value) if is_variable else _name_of(run, value)
             start = value if is_variable else jnp.zeros_like(value)
             kept = untrained(f"{name}/{self.name}", start)
-            moved = decay.astype(value.dtype) * kept + (1 - decay).astype(value.dtype) * value
-            run.assign(get_variable_full_name(kept), moved)
-            if self._zero_debias or not is_variable:
-                # The share that the zeros of the start still have.
-                share = untrained(f"{name}/{self.name}_zeros", jnp.ones((), jnp.float32))
-                left = share * decay
-                run.assign(get_variable_full_name(share), left)
-                moved = moved / (1 - left).astype(value.dtype)
+            is_corrected = self._zero_debias and not is_variable
+            moved = assign_moving_average(kept, value, decay, is_corrected)
             self._averages.append((value, moved))
 
     def average(self, var: jax.Array) -> jax.Array | None:
