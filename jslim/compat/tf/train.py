@@ -157,7 +157,7 @@ class ExponentialMovingAverage:
     Each `apply` moves an average: `average = d * average + (1 - d) * value`. Without `num_updates`
     d is `decay`; with it `min(decay, (1 + num_updates) / (10 + num_updates))`. The average of a
     variable starts from its first value, that of another array from 0; `zero_debias` corrects it
-    for that start. Its name is that of the variable or of what made the array, and the name of this.
+    for that start. The average is called as the variable or what made the array, and as this.
 
     Differs from TensorFlow: `apply` works at once. In a training step it sees variables as they
     are before the step; to average parameters give `create_train_op(moving_average_decay=...)`,
