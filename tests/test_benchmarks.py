@@ -3,7 +3,10 @@
 import dataclasses
 import functools
 import importlib
+import pathlib
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,7 @@ import pytest
 
 import jslim as slim
 from benchmarks import __main__ as runner
-from benchmarks import data, layers, loop, nets, step
+from benchmarks import bucket, data, layers, loop, nets, step
 from benchmarks._layer_cases import CASES
 
 PAIRS = step.pairs(units=(1,), repeats=(2,), width=16, dense=16, batch_size=2)
@@ -100,3 +103,13 @@ def test_every_benchmark_has_a_main_for_the_runner():
     assert {"layers", "loop", "step"} <= set(names)
     for name in names:
         assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+@pytest.mark.long
+def test_a_bucket_has_a_line_for_every_row():
+    """In a process of its own, since a process keeps the first store that it opens."""
+    pytest.importorskip("gcsfs")
+    program = [sys.executable, "-m", "benchmarks.bucket", "--latency=1", "--images=96"]
+    root = pathlib.Path(__file__).parents[1]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, cwd=root)
+    assert len(done.stdout.splitlines()) == 1 + 2 * len(bucket.NAMES), done.stderr

@@ -1,8 +1,10 @@
 """One batch of a data set: its records loaded, preprocessed, checked and stacked."""
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +12,12 @@ import numpy as np
 from jslim.core.errors import DataError
 from jslim.data.decode import EncodedImage
 from jslim.data.order import Order, example_generator
-from jslim.data.sources import ImageDataset, check_label
+from jslim.data.sources import Example, ImageDataset, check_label
+from jslim.host.stores import REQUESTS
 
 Batch = dict[str, np.ndarray]
 Preprocessing = Callable[..., np.ndarray]
+Read = Callable[[int], Example]  # the record at a position
 
 
 class Loaded(NamedTuple):
@@ -87,8 +91,9 @@ class BatchLoader:
         unapplied: list[str] = []
         labels, weights = np.zeros(num_rows, np.int32), np.zeros(num_rows, np.float32)
         images: np.ndarray | None = None
+        read = self._reader(positions)
         for row, position in enumerate(positions):
-            if (example := self.load_or_skip(position, bad, unapplied)) is None:
+            if (example := self.load_or_skip(position, bad, unapplied, read)) is None:
                 continue
             image, label = example
             if images is None:
@@ -119,15 +124,26 @@ class BatchLoader:
         batch = {"image": images, "label": labels, "weights": weights}
         return Loaded(batch, bad, unapplied)
 
+    def _reader(self, positions: Iterable[int]) -> Read:
+        """What gives the record at each position; those in an object store are asked for now."""
+        if not self.dataset.is_in_store:
+            return self._read
+        pool = _request_threads()
+        found = {position: pool.submit(self._read, position) for position in positions}
+        return lambda position: found.pop(position).result()
+
+    def _read(self, position: int) -> Example:
+        return self.dataset.undecoded(self.order(position))
+
     def load_or_skip(
-        self, position: int, bad: dict[int, str], unapplied: list[str]
+        self, position: int, bad: dict[int, str], unapplied: list[str], read: Read | None = None
     ) -> tuple[np.ndarray, int] | None:
         """The preprocessed image and the label; None for a bad record, whose error `bad` gets.
 
         If it has an EXIF orientation that is not applied, its key is added to `unapplied`.
         """
         try:
-            return self._load_example(position, unapplied)
+            return self._load_example((read or self._read)(position), position, unapplied)
         except DataError as error:
             if not self.skips_bad_records:
                 raise BadRecordError.of(error) from error
@@ -141,9 +157,10 @@ class BatchLoader:
             raise DataError(f"no record of {self.dataset.name!r} can be read")
         return row
 
-    def _load_example(self, position: int, unapplied: list[str]) -> tuple[np.ndarray, int]:
-        """The preprocessed image and the checked label at a position of the stream."""
-        example = self.dataset.undecoded(self.order(position))
+    def _load_example(
+        self, example: Example, position: int, unapplied: list[str]
+    ) -> tuple[np.ndarray, int]:
+        """The preprocessed image and the checked label of a record."""
         image, key = example["image"], example["record_key"]
         if isinstance(image, EncodedImage):
             if image.has_unapplied_orientation:
@@ -165,6 +182,12 @@ class BatchLoader:
 
     def _key(self, position: int) -> str:
         return self.dataset[self.order(position)]["record_key"]
+
+
+@functools.cache
+def _request_threads() -> ThreadPoolExecutor:
+    """The threads that ask object stores for records, for all loaders of this process."""
+    return ThreadPoolExecutor(REQUESTS, thread_name_prefix="records")
 
 
 def _takes_rng(function: Preprocessing) -> bool:

@@ -13,6 +13,7 @@ from jslim.core.errors import DataError
 from jslim.data._batch_loader import BadRecordError
 from jslim.data.order import CLASS_STREAM, ORDER_OF_CLASSES_STREAM, Order, permutation
 from jslim.data.sources import ImageDataset, check_label
+from jslim.host.stores import REQUESTS
 
 logger = logging.getLogger("jslim")
 
@@ -43,14 +44,18 @@ def labels_of(dataset: ImageDataset, skip_bad_records: int = 0) -> np.ndarray:
                 raise BadRecordError(str(error)) from error
             return -1
 
+    at_once = -(-count // REQUESTS) if dataset.is_in_store else _AT_ONCE
+
     def some(start: int) -> list[int]:
-        return [label(index) for index in range(start, min(start + _AT_ONCE, count))]
+        return [label(index) for index in range(start, min(start + at_once, count))]
 
     if not dataset.has_labels:
         logger.info("reading the labels of the %d records of %s", count, dataset.name)
     num_threads = 1 if dataset.has_labels else min(_MAX_THREADS, os.cpu_count() or 1)
+    if dataset.is_in_store:
+        num_threads = REQUESTS
     with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        parts = list(pool.map(some, range(0, count, _AT_ONCE)))
+        parts = list(pool.map(some, range(0, count, at_once)))
     return np.concatenate([np.array(part, np.int64) for part in parts])
 
 

@@ -13,7 +13,7 @@ from jslim.data.decode import EncodedImage
 from jslim.data.sources import Example, ImageDataset, fingerprint_of
 from jslim.data.trees import IMAGE_EXTENSIONS, Tree, below, is_image, log_passed_over, open_tree
 from jslim.host import display
-from jslim.host.paths import Path
+from jslim.host.paths import Path, is_remote
 
 # Files that lie beside images and are never images.
 _NOTES = (
@@ -53,6 +53,7 @@ class FolderDataset(ImageDataset):
     def __init__(self, dataset_dir: Path, split_name: str, *, apply_exif_orientation: bool = False):
         self.apply_exif_orientation = apply_exif_orientation
         self.tree = open_tree(dataset_dir)
+        self.is_in_store = is_remote(self.tree.root)
         directory = _find_split(self.tree, split_name)
         class_names = self.tree.folders(directory)
         super().__init__(f"folder/{split_name}", class_names)

@@ -47,10 +47,13 @@ class ImageDataset(abc.ABC):
       class_names: The name of each class, by label.
       is_in_memory: Whether reading a record costs almost nothing, so that threads that read ahead
         gain nothing.
+      is_in_store: Whether reading a record waits for an object store, so that many are read at
+        once.
       has_labels: Whether `label` reads no record.
     """
 
     is_in_memory = False
+    is_in_store = False
     has_labels = False
 
     def __init__(self, name: str, class_names: Sequence[str]):

@@ -25,7 +25,8 @@ class View(ImageDataset):
 
     def __init__(self, base: ImageDataset, name: str):
         super().__init__(name, base.class_names)
-        self.is_in_memory, self.has_labels = base.is_in_memory, base.has_labels
+        self.is_in_memory, self.is_in_store = base.is_in_memory, base.is_in_store
+        self.has_labels = base.has_labels
         self.base = base
 
     def __len__(self) -> int:

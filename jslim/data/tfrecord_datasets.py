@@ -26,7 +26,7 @@ from jslim.data.tfexample_decoder import BoundingBox, Image, ItemHandler, Tensor
 from jslim.data.tfrecord import TFRecordFiles
 from jslim.host.files import exists, is_directory, matching
 from jslim.host.limits import numbers_as_names
-from jslim.host.paths import AnyPath, Path, as_path
+from jslim.host.paths import AnyPath, Path, as_path, is_remote
 
 _BBOX = "image/object/bbox/"
 
@@ -117,6 +117,7 @@ class TFRecordDataset(ImageDataset):
     ):
         super().__init__(name, class_names)
         paths = [os.fspath(path) for path in files]
+        self.is_in_store = any(map(is_remote, paths))
         is_of_arrays = all(str(path).endswith(array_record.EXTENSIONS) for path in paths)
         self.records: TFRecordFiles | array_record.ArrayRecordFiles = (
             array_record.ArrayRecordFiles(paths) if is_of_arrays else TFRecordFiles(paths)

@@ -1,7 +1,6 @@
 """Files here and in object stores: only regular ones are read; a written one is whole or absent."""
 
 import errno
-import fnmatch
 import glob
 import io
 import os
@@ -321,22 +320,14 @@ def matching(directory: AnyPath, pattern: str) -> list[str]:
     if not is_remote(directory):
         found = glob.glob(pattern, root_dir=directory)
         return [path for path in found if os.path.isfile(directory / path)]
-    first, _, rest = pattern.partition("/")
-    if not glob.has_magic(first) and rest:
-        return [f"{first}/{end}" for end in matching(directory / first, rest)]
-    try:
-        names = names_in(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    names = {
-        name: is_folder
-        for name, is_folder in names.items()
-        if is_folder == bool(rest) and fnmatch.fnmatchcase(name, first)
-        if name[0] != "." or first[0] == "."
-    }
-    if not rest:
-        return list(names)
-    return [f"{name}/{end}" for name in names for end in matching(directory / name, rest)]
+    from jslim.host.stores import matching as matching_in_store
+
+    def is_shown(end: str) -> bool:
+        parts = zip(end.split("/"), pattern.split("/"), strict=True)
+        return all(name[0] != "." or wanted[0] == "." for name, wanted in parts)
+
+    found_there = matching_in_store(os.fspath(directory), pattern)
+    return [end for end, is_folder in found_there if not is_folder and is_shown(end)]
 
 
 def upload_tree(folder: str | os.PathLike[str], url: str) -> None:

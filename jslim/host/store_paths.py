@@ -8,7 +8,6 @@ one sentence and the path.
 
 import contextlib
 import errno
-import fnmatch
 import os
 import pathlib
 import types
@@ -88,14 +87,10 @@ class StorePath(_PosixPath):
 
     def glob(self, pattern: str) -> Iterator["StorePath"]:  # type: ignore[override]
         """What matches, folder by folder; the path itself is no pattern."""
-        first, _, rest = pattern.partition("/")
-        if "**" in first:
+        if "**" in pattern:
             raise NotImplementedError(f"{pattern!r} goes over all folders of {self}")
-        if not self.is_dir():
-            return
-        for path in self.iterdir():
-            if fnmatch.fnmatchcase(path.name, first):
-                yield from path.glob(rest) if rest else [path]
+        for name, _ in sorted(stores.matching(os.fspath(self), pattern)):
+            yield self / name
 
     def resolve(self, strict: bool = False) -> "StorePath":
         """The path itself: there are no links, and it is whole."""

@@ -1,4 +1,4 @@
-"""What is done with objects in object stores, by fsspec; imported at the first URL only.
+"""What is done with objects in object stores, by fsspec, which is imported at the first URL.
 
 What goes wrong is an `OSError` with one sentence and the URL. A name is never a pattern.
 """
@@ -6,7 +6,9 @@ What goes wrong is an `OSError` with one sentence and the URL. A name is never a
 import atexit
 import contextlib
 import errno
+import fnmatch
 import functools
+import glob
 import hashlib
 import io
 import logging
@@ -23,6 +25,7 @@ from typing import Any
 logger = logging.getLogger("jslim")
 
 PATIENCE_SECS = 120.0  # how long a store is asked again that does not answer
+REQUESTS = 64  # for records at once, in a process
 _OUTAGES = (errno.EBUSY, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
 _is_said = threading.Event()  # that it does not answer, since the last answer
 
@@ -128,12 +131,14 @@ def file_system(scheme: str) -> Any:
     """
     import fsspec
 
-    options = {}
+    options: dict[str, Any] = {}
     if scheme == "gs":
         options["finalize_on_close"] = True  # of buckets in one zone
         # It prints the traceback of each error that it raises too.
         theirs = logging.getLogger("gcsfs")
         theirs.setLevel(theirs.level or logging.CRITICAL)
+    elif scheme == "s3":
+        options["config_kwargs"] = {"max_pool_connections": REQUESTS}  # its default is 10
     return fsspec.filesystem(scheme, use_listings_cache=False, **options)
 
 
@@ -163,6 +168,31 @@ def entries(url: str) -> dict[str, bool]:
     return {
         name.rpartition("/")[2]: kind == "directory" for name, kind in kinds.items() if name != own
     }
+
+
+def matching(url: str, pattern: str) -> Iterator[tuple[str, bool]]:
+    """The names below a folder that match a pattern, from there, and whether each is a folder.
+
+    Args:
+      url: The folder, taken by its name.
+      pattern: Names with `*`, `?` and `[`, in several folders too; `**` is no more than `*`.
+
+    Raises:
+      OSError: The store cannot be asked.
+    """
+    first, _, rest = pattern.partition("/")
+    found = {first: True}
+    if glob.has_magic(first) or not rest:
+        try:
+            found = entries(url)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+    for name, is_folder in found.items():
+        if not rest and fnmatch.fnmatchcase(name, first):
+            yield name, is_folder
+        elif rest and is_folder and (name == first or fnmatch.fnmatchcase(name, first)):
+            for end, is_one in matching(f"{url}/{name}", rest):
+                yield f"{name}/{end}", is_one
 
 
 def read(

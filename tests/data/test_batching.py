@@ -427,3 +427,34 @@ def test_images_of_several_types_are_of_the_type_that_holds_all_of_them():
     assert first.dtype == second.dtype == np.float32
     assert first.ravel().tolist() == [0, 1, 2.5, 3.5]
     assert second.ravel().tolist() == [4.5] * 4
+
+
+class InStore(ArrayDataset):
+    """Records that are given only when a whole batch is asked for, as of a store that is far."""
+
+    is_in_memory = False
+    is_in_store = True
+
+    def __init__(self, *arguments, at_once, bad=(), **options):
+        super().__init__(*arguments, **options)
+        self.barrier, self.bad = threading.Barrier(at_once, timeout=30), set(bad)
+
+    def __getitem__(self, index):
+        self.barrier.wait()
+        if index in self.bad:
+            raise DataError(f"record {index} is broken")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("num_threads", [0, 1])
+def test_the_records_of_a_batch_in_a_store_are_asked_for_at_once(num_threads):
+    arrays = np.arange(24 * 12, dtype=np.uint8).reshape(24, 2, 2, 3), np.arange(24) % 3
+    far, near = InStore(*arrays, 3, at_once=8, bad=[5]), ArrayDataset(*arrays, 3)
+    options = {"is_training": True, "num_epochs": 2, "skip_bad_records": 1}
+    with batches(far, 8, num_threads=num_threads, **options) as found:
+        for ours, theirs in zip(found, batches(near, 8, **options), strict=True):
+            is_good = ours["weights"] == 1
+            assert is_good.sum() >= 7
+            for name in ("image", "label"):
+                np.testing.assert_array_equal(ours[name][is_good], theirs[name][is_good])
+        assert list(found.bad_records) == [5]
