@@ -63,3 +63,10 @@ def test_constants_answer_get_shape_and_are_arrays_for_jax():
     constant = tf.constant([[1.0, 2.0]])
     assert constant.get_shape().as_list() == [1, 2]
     assert (jax.jit(lambda x: constant + x)(1.0) == jnp.array([[2.0, 3.0]])).all()
+
+
+@pytest.mark.parametrize("number", [8, 50, 256])
+def test_numbers_at_one_distance_are_whole_where_they_are_in_tensorflow(number):
+    found = np.asarray(tf.linspace(0.0, number - 1.0, number))
+    np.testing.assert_array_equal(found, np.arange(number, dtype=np.float32))
+    assert tf.linspace(2.0, 5.0, 1).tolist() == [2.0]

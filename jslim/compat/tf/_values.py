@@ -128,8 +128,15 @@ def range(
 
 @op
 def linspace(start: Values, stop: Values, num: int, name: str | None = None) -> jax.Array:
+    """Numbers at one distance from each other, the first and the last one exact.
+
+    Whole numbers are whole, as in TensorFlow; `jnp.linspace` rounds in between.
+    """
     count = int(known("tf.linspace", "num", num))
-    return jnp.linspace(array(start), array(stop), count)
+    first, last = array(start), array(stop)
+    step = (last - first) / max(count - 1, 1)
+    inner = first + jnp.arange(count - 1, dtype=step.dtype) * step
+    return jnp.append(inner, last if count > 1 else first)
 
 
 lin_space = linspace
