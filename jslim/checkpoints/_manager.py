@@ -289,6 +289,8 @@ class CheckpointManager:
             self._publish(written, meta, sums)
 
         def start() -> None:
+            if self._place is not None and jax.process_count() > 1:  # all wait for what follows
+                self._place.check_answers()
             if self._writer is None:
                 self._writer = Writer(self.directory)
             try:
