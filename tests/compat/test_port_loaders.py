@@ -434,3 +434,10 @@ def test_a_reader_that_a_data_set_is_given():
 def test_metrics_of_contrib_are_marked():
     new = port_source("import tensorflow as tf\nm = tf.contrib.metrics.streaming_accuracy(a, b)\n")
     assert "# PORT: tf.contrib.metrics.streaming_accuracy: a metric takes its" in new.source
+
+
+def test_porting_twice_where_an_import_of_tensorflow_is_left():
+    source = HEAD + "from tensorflow.contrib import quantize\n" + SCRIPT.removeprefix(HEAD)
+    new = port_source(source).source
+    assert "from tensorflow.contrib import quantize\n" in new
+    assert port_source(new).source == new

@@ -49,7 +49,7 @@ def converted(
     if not aliases.has_tensorflow:
         return Loading(tree, [], set(), {})
     rule = _loaders.Loaders(aliases, lines, tree)
-    rule.settled |= _data_sets(tree, rule.call)
+    rule.settled |= _data_sets(tree, rule.call) | _ported_calls(tree, rule.call)
     if not rule.is_possible():
         return Loading(tree, [], rule.settled, {})
     tree = tree.visit(rule)
@@ -154,6 +154,27 @@ def _data_sets(tree: cst.Module, call: Callable[[cst.BaseExpression], str]) -> s
             if is_known(reader):
                 settled.add(made.func)
     return settled
+
+
+def _ported_calls(tree: cst.Module, call: Callable[[cst.BaseExpression], str]) -> set[cst.CSTNode]:
+    """The names in calls that are jslim's already.
+
+    Of providers that `loaders` reads, and of train ops that are made of a function.
+    """
+    functions = {found.name.value for found in m.findall(tree, m.FunctionDef())}  # type: ignore[attr-defined]
+    with_name = m.Call(args=[m.Arg(value=m.Name()), m.ZeroOrMore()])
+    of_function = {
+        found.func for found in m.findall(tree, with_name)  # type: ignore[attr-defined]
+        if call(found).endswith("learning.create_train_op")  # type: ignore[arg-type]
+        and found.args[0].value.value in functions  # type: ignore[attr-defined]
+    }  # fmt: skip
+    items = m.Call(func=m.Attribute(m.Name("loaders"), m.Name("items")))
+    read = {dotted(found.args[0].value) for found in m.findall(tree, items)}  # type: ignore[attr-defined]
+    return of_function | {
+        found.value.func for found in m.findall(tree, m.Assign(targets=[m.AssignTarget()]))  # type: ignore[attr-defined]
+        if call(found.value).endswith(PROVIDER)  # type: ignore[attr-defined]
+        and dotted(found.targets[0].target) in read  # type: ignore[attr-defined]
+    }  # fmt: skip
 
 
 def _is_plain(node: cst.BaseExpression) -> bool:
