@@ -15,6 +15,7 @@ Format 1, which is still read, has checksums of all files, and CRC-32 of whole a
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import itertools
 import json
@@ -225,6 +226,7 @@ def _parse_body(body: object, version: int) -> Meta:
     return Meta(**{**held._asdict(), **read})
 
 
+@functools.lru_cache(64)
 def is_dtype(name: str) -> bool:
     """Whether `name` is NumPy's name for a type of numbers.
 

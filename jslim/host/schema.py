@@ -18,6 +18,7 @@ import re
 import reprlib
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +134,7 @@ def conform(value: Any, kind: Any) -> Any:
     >>> conform({"a": [1, 2]}, dict[str, tuple[int, ...]])
     {'a': (1, 2)}
     """
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin, arguments = _taken_apart(kind)
     if kind is Any:
         return value
     if origin is typing.Annotated:
@@ -145,12 +146,10 @@ def conform(value: Any, kind: Any) -> Any:
         return None if value is None else conform(value, arguments[0])
     if origin in (list, tuple):
         _check(value, list, "a list")
-        return origin(_part(f"[{i}]", part, arguments[0]) for i, part in enumerate(value))
+        return origin(_part(_item, i, part, arguments[0]) for i, part in enumerate(value))
     if origin is dict:
         _check(value, dict, "an object")
-        return {
-            key: _part(f"[{reprlib.repr(key)}]", part, arguments[1]) for key, part in value.items()
-        }
+        return {key: _part(_item, key, part, arguments[1]) for key, part in value.items()}
     if kind not in _NAMES:
         return _object(value, kind)
     if kind is float and type(value) is int:
@@ -168,11 +167,21 @@ def _check(value: Any, kind: type, name: str) -> None:
         raise Invalid(f"must be {name}, got {reprlib.repr(value)}")
 
 
-def _part(place: str, value: Any, kind: Any) -> Any:
+@functools.cache
+def _taken_apart(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(kind), typing.get_args(kind)
+
+
+def _item(key: int | str) -> str:
+    return f"[{reprlib.repr(key)}]"
+
+
+def _part(named: Callable[[Any], str], key: int | str, value: Any, kind: Any) -> Any:
+    """A part of a value; `named(key)` is its place in errors."""
     try:
         return conform(value, kind)
     except Invalid as error:
-        raise error.within(place) from None
+        raise error.within(named(key)) from None
 
 
 def _object(value: Any, kind: Any) -> Any:
@@ -182,7 +191,9 @@ def _object(value: Any, kind: Any) -> Any:
         if name not in value:
             raise Invalid("is missing", f".{name}")
     found = {
-        name: _part(f".{name}", value[name], hint) for name, hint in hints.items() if name in value
+        name: _part(".{}".format, name, value[name], hint)
+        for name, hint in hints.items()
+        if name in value
     }
     return {**value, **found} if typing.is_typeddict(kind) else kind(**found)
 
