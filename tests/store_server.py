@@ -69,7 +69,10 @@ def serve_gs() -> int:
         def do_PUT(self):
             self.checked(super().do_PUT)
 
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.HTTPServer):
+        request_queue_size = 128  # a connection beyond them waits for a second
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_port
 

@@ -24,9 +24,9 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -49,6 +49,8 @@ _Count = Annotated[int, Between(0, (1 << 63) - 1)]
 _Size = Annotated[int, Between(0, 1 << 48)]
 _Crc32 = Annotated[int, Between(0, (1 << 32) - 1)]
 _Sum = Annotated[str, Between(16, 16)]
+_Name = TypeVar("_Name")
+_Answer = TypeVar("_Answer")
 
 
 def shorten(error: Exception) -> str:
@@ -117,10 +119,21 @@ def _file_checksum(path: AnyPath) -> int:
 
 def list_files(step_dir: AnyPath) -> dict[str, File]:
     """The data files in `step_dir`; of the small ones, which say where all is, with checksums."""
-    return {
-        name: File(size, _file_checksum(step_dir / name) if size <= INDEX_BYTES else None)
-        for name, size in _sizes(step_dir).items()
-    }
+    sizes = _sizes(step_dir)
+    small = [name for name, size in sizes.items() if size <= INDEX_BYTES]
+    found = _of_each(step_dir, small, lambda name: _file_checksum(step_dir / name))
+    sums = dict(zip(small, found, strict=True))
+    return {name: File(size, sums.get(name)) for name, size in sizes.items()}
+
+
+def _of_each(
+    directory: AnyPath, names: Sequence[_Name], ask: Callable[[_Name], _Answer]
+) -> list[_Answer]:
+    """What `ask` gives for each name; a store is asked for several at a time."""
+    if not is_remote(directory):
+        return [*map(ask, names)]
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(ask, names))
 
 
 def _sizes(step_dir: AnyPath) -> dict[str, int]:
@@ -285,15 +298,18 @@ def verify_files(step_dir: AnyPath, meta: Meta, max_bytes: float = math.inf) -> 
     Raises:
       BrokenCheckpoint: A file is not as written, or cannot be read.
     """
-    for name, file in meta.files.items():
-        if file.crc32 is None or file.size > max_bytes:
-            continue
+
+    def verify(name: str) -> None:
         try:
-            is_as_written = _file_checksum(step_dir / name) == file.crc32
+            is_as_written = _file_checksum(step_dir / name) == meta.files[name].crc32
         except OSError as error:
             raise BrokenCheckpoint(f"{name} cannot be read: {error.strerror}") from error
         if not is_as_written:
             raise BrokenCheckpoint(f"{name} does not match its checksum")
+
+    with_sums = {name: file for name, file in meta.files.items() if file.crc32 is not None}
+    small = [name for name, file in with_sums.items() if file.size <= max_bytes]
+    _of_each(step_dir, small, verify)
 
 
 def write_json(path: AnyPath, value: object) -> None:
@@ -306,11 +322,7 @@ def step_directories(directory: AnyPath) -> list[AnyPath]:
     if not directory.is_dir():
         return []
     named = [path for path in directory.iterdir() if re.fullmatch(r"0|[1-9]\d*", path.name)]
-    if is_remote(directory):
-        with ThreadPoolExecutor(8) as pool:  # a store is asked once for each
-            are_steps = list(pool.map(is_step, named))
-    else:
-        are_steps = [*map(is_step, named)]
+    are_steps = _of_each(directory, named, is_step)
     return sorted(itertools.compress(named, are_steps), key=lambda path: int(path.name))
 
 
