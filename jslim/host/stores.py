@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ logger = logging.getLogger("jslim")
 PATIENCE_SECS = 120.0  # how long a store is asked again that does not answer
 REQUESTS = 64  # for records at once, in a process
 _OUTAGES = (errno.EBUSY, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
+_TENSORSTORE_OUTAGE = re.compile(r"(UNAVAILABLE|DEADLINE_EXCEEDED):|ABORTED:.* attempts failed")
 _is_said = threading.Event()  # that it does not answer, since the last answer
 
 _READ_AT_ONCE = 1 << 20  # bytes of one request where a file is read from its beginning to its end
@@ -92,7 +94,7 @@ def is_outage(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and (error.errno in _OUTAGES or may_pass(error)):
             return True
-        if str(error).startswith(("UNAVAILABLE:", "DEADLINE_EXCEEDED:")):
+        if _TENSORSTORE_OUTAGE.match(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -143,6 +143,9 @@ def test_an_outage_is_known_by_what_it_came_from():
         found = error
     assert stores.is_outage(found)
     assert stores.is_outage(ValueError("UNAVAILABLE: CURL error[7] Couldn't connect to server"))
+    text = 'ABORTED: Error reading "run/7": All 2 retry attempts failed: Unknown [http 503]'
+    assert stores.is_outage(ValueError(text))
+    assert not stores.is_outage(ValueError("ABORTED: Generation mismatch"))
     assert stores.is_outage(OSError(16, "Service Unavailable"))
     assert not stores.is_outage(REFUSED)
     assert not stores.is_outage(OSError(28, "No space left on device"))
