@@ -147,7 +147,8 @@ def test_other_errors_end_it_at_once(faulty, trainings):
     training.goes_on_to(10)
     faulty.fault("readonly", 600)
     (last,) = training.ends()
-    assert re.search("could not be saved: .*(the store refuses it|PERMISSION_DENIED|Forbidden)", last)
+    refusals = "the store refuses it|PERMISSION_DENIED|Forbidden"
+    assert re.search(f"could not be saved: .*({refusals})", last)
     assert not training.logged("training goes on")
 
 
