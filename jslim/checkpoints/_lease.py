@@ -56,7 +56,7 @@ class Lease:
         return self._renewal.is_gone
 
     def check_answers(self) -> None:
-        """Raises an `OSError` if the lease could not be renewed for a while; asks for nothing."""
+        """Raises an `OSError` if renewals have failed for a while. Sends no request."""
         if (failed := self._renewal.failed) and time.monotonic() - failed[0] > _AWAY_SECS:
             raise failed[1]
 

@@ -35,7 +35,7 @@ class Place(Protocol):
         """Whether the directory was deleted or renamed, so that saving fails."""
 
     def check_answers(self) -> None:
-        """Raises an `OSError` if the place has not answered for a while; asks for nothing."""
+        """Raises an `OSError` if the store has been away for a while. Sends no request."""
 
     def confirm(self) -> None:
         """Raises an `OSError` if another run has taken the directory."""

@@ -52,7 +52,7 @@ class Outbox:
         """Waits until all that was put before is written.
 
         Raises:
-          OSError: The store has refused it, or has not answered for `stores.PATIENCE_SECS`.
+          OSError: The store refuses, or is away for longer than `stores.PATIENCE_SECS`.
         """
         with self._changed:
             give_up = (self._failing_since or time.monotonic()) + stores.PATIENCE_SECS

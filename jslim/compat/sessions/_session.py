@@ -23,6 +23,11 @@ Batch = Any
 Then = Callable[["TrainSession"], object]
 
 
+def number_kept(max_to_keep: int | None) -> int:
+    """The number of checkpoints to keep; None and 0 are TensorFlow's words for all."""
+    return max_to_keep or 2**31
+
+
 class TrainSession:
     """Runs steps of a train op, and keeps the state between them.
 
@@ -183,7 +188,7 @@ class TrainSession:
         """
         folder = os.path.dirname(path) or "."
         if folder not in self._managers:
-            keep = 2**31 if max_to_keep in (None, 0) else max_to_keep
+            keep = number_kept(max_to_keep)
             self._managers[folder] = checkpoints.CheckpointManager(folder, keep=keep)
         step = int(self.state.step)
         self._managers[folder].save(step, self.state)

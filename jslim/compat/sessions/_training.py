@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jslim.compat.sessions._saver import Saver
-from jslim.compat.sessions._session import Batch, Then, TrainSession
+from jslim.compat.sessions._session import Batch, Then, TrainSession, number_kept
 from jslim.learning import loop
 from jslim.learning.state import TrainState
 from jslim.learning.train_op import TrainOp
@@ -55,7 +55,7 @@ def train(
         init_fn=None if init_fn is None else begin,
         save_summaries_secs=save_summaries_secs,
         save_interval_secs=save_interval_secs,
-        max_to_keep=5 if saver is None else saver.max_to_keep or 2**31,
+        max_to_keep=5 if saver is None else number_kept(saver.max_to_keep),
     )
     return None if noted.loss is None else float(jax.device_get(noted.loss))
 

@@ -92,7 +92,7 @@ def parse_single_example(
 
 
 def bytes_of(where: str, serialized: Any) -> bytes:
-    """The bytes that are to be parsed or decoded, which a function that is compiled has not."""
+    """The bytes to parse or decode. A compiled function has no bytes, and is refused."""
     is_one = isinstance(serialized, np.ndarray) and serialized.size == 1
     held = serialized.item() if is_one else serialized
     if not isinstance(held, bytes):
