@@ -106,10 +106,14 @@ def handler(address: str) -> type:
     return Proxy
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with 5, as it is by default, connections are refused
+
+
 def main() -> None:
     global fault, until
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(sys.argv[1]))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), handler(sys.argv[1]))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
     for line in sys.stdin:

@@ -23,7 +23,6 @@ _logger = logging.getLogger("jslim")
 _RENEW_SECS = 10.0
 _EXPIRE_SECS = 45.0
 _LOOK_SECS = 1.0
-_AWAY_SECS = 30.0  # without an answer, after which a store is not asked for more
 
 
 class Lease:
@@ -54,11 +53,6 @@ class Lease:
     def is_lost(self) -> bool:
         """Whether the folder was deleted."""
         return self._renewal.is_gone
-
-    def check_answers(self) -> None:
-        """Raises an `OSError` if renewals have failed for a while. Sends no request."""
-        if (failed := self._renewal.failed) and time.monotonic() - failed[0] > _AWAY_SECS:
-            raise failed[1]
 
     def confirm(self) -> None:
         """Makes sure that the lease was not taken over while this process stood still.
@@ -136,14 +130,12 @@ class _Renewal(threading.Thread):
     Attributes:
       is_gone: Whether the lease is not there any more.
       successor: Who took the lease over, or None.
-      failed: Since when it cannot be renewed, and the last error; or None.
     """
 
     def __init__(self, url: str, holder: Holder) -> None:
         super().__init__(name="lease", daemon=True)
         self.is_gone = False
         self.successor: Holder | None = None
-        self.failed: tuple[float, OSError] | None = None
         self._url = url
         self._holder = holder
         self._end = threading.Event()
@@ -154,14 +146,11 @@ class _Renewal(threading.Thread):
         renewals = 0
         while not self._end.wait(_RENEW_SECS):
             renewals += 1
-            try:
+            with contextlib.suppress(OSError):  # the store may answer the next time
                 self.look(patience_secs=0.0)
                 if self.successor is None and not self.is_gone:
                     content = json.dumps(self._holder | {"renewals": renewals})
                     stores.write(self._url, content.encode(), patience_secs=0.0)
-                self.failed = None
-            except OSError as error:  # the store may answer the next time
-                self.failed = self.failed[0] if self.failed else time.monotonic(), error
 
     def look(self, patience_secs: float | None = None) -> None:
         """Notes whose the lease is now."""

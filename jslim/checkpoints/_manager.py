@@ -288,15 +288,15 @@ class CheckpointManager:
                 wait_for()
             self._publish(written, meta, sums)
 
+        def make_room() -> None:
+            assert self._place is not None
+            self._place.make_room(final)
+
         def start() -> None:
-            if self._place is not None and jax.process_count() > 1:  # all wait for what follows
-                self._place.check_answers()
             if self._writer is None:
                 self._writer = Writer(self.directory)
             try:
-                if self._place is not None:
-                    self._place.make_room(final)
-                self._writer.start(name, Save(arrays, publish))
+                self._writer.start(name, Save(arrays, make_room, publish))
             except BaseException:
                 self._settle(final, is_saved=False)
                 raise

@@ -34,9 +34,6 @@ class Place(Protocol):
     def is_lost(self) -> bool:
         """Whether the directory was deleted or renamed, so that saving fails."""
 
-    def check_answers(self) -> None:
-        """Raises an `OSError` if the store has been away for a while. Sends no request."""
-
     def confirm(self) -> None:
         """Raises an `OSError` if another run has taken the directory."""
 
@@ -80,9 +77,6 @@ class _Directory:
 
     def is_lost(self) -> bool:
         return self._lock.is_lost()
-
-    def check_answers(self) -> None:
-        """A disk answers, or the process stands still with it."""
 
     def confirm(self) -> None:
         """The kernel's lock cannot be taken away."""
@@ -137,9 +131,6 @@ class _Folder:
 
     def is_lost(self) -> bool:
         return self._lease.is_lost()
-
-    def check_answers(self) -> None:
-        self._lease.check_answers()
 
     def confirm(self) -> None:
         self._lease.confirm()

@@ -8,6 +8,7 @@ one sentence and the path.
 
 import contextlib
 import errno
+import io
 import os
 import pathlib
 import types
@@ -33,6 +34,20 @@ else:
     _Backend = type(backend.fsspec_backend)
 
 
+class _Upload(io.BytesIO):
+    """A new object, which is written when this is closed."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def close(self) -> None:
+        if not self.closed:
+            content = self.getvalue()
+            super().close()
+            stores.write(self._url, content)
+
+
 class _Objects(_Backend):
     """What a `StorePath` calls: etils's way to fsspec, with the differences of this module."""
 
@@ -40,10 +55,12 @@ class _Objects(_Backend):
         return file_system(os.fspath(path).partition("://")[0])  # type: ignore[call-overload]
 
     def open(self, path: str, mode: str) -> Any:
-        if mode == "rb":
-            return open_object(path)
-        with asking(path):
-            return self.fs(path).open(path, mode=mode)
+        kind = mode.replace("b", "")
+        if kind not in ("r", "w"):
+            reason = f"{mode!r}: an object is read, or written as a whole"
+            raise OSError(errno.ENOTSUP, reason, path)
+        file = open_object(path) if kind == "r" else _Upload(path)
+        return file if "b" in mode else io.TextIOWrapper(file, encoding="utf-8")
 
     def exists(self, path: str) -> bool:
         return _kind(path) is not None

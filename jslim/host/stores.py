@@ -370,6 +370,12 @@ class _Object(io.RawIOBase):
         self._place += len(content)
         return len(content)
 
+    def readall(self) -> bytes:
+        """The rest in one request, where `RawIOBase` asks for 8 KiB at a time."""
+        content = read(self.name, self._place, self._size) if self._place < self._size else b""
+        self._place += len(content)
+        return content
+
 
 def open_object(url: str) -> io.BufferedReader:
     """Opens an object for reading; each request asks for a range.

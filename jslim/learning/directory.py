@@ -43,6 +43,10 @@ class RunDirectory(checkpoints.CheckpointManager):
     In a bucket, a save may fail since the store does not answer: that is a warning, and training
     goes on. The third such save in a row is an error.
 
+    Attributes:
+      is_remote: Whether it is in a bucket. Then training does not wait for the store: it begins no
+        save while one is under way.
+
     Args:
       path: The directory.
       contract: What users of the weights need to know.
@@ -59,6 +63,7 @@ class RunDirectory(checkpoints.CheckpointManager):
         save_interval_secs: float,
     ):
         super().__init__(path, keep=max_to_keep, save_interval_secs=save_interval_secs)
+        self.is_remote = is_remote(self.directory)
         self._contract = dict(contract or {})
         self._every_look = Every(secs=_LOOK_SECS)
         self._interval_secs = save_interval_secs
@@ -82,12 +87,7 @@ class RunDirectory(checkpoints.CheckpointManager):
         return restored
 
     def should_save(self) -> bool:
-        """Whether it is time for a checkpoint, or the directory is lost.
-
-        Training does not wait for a store: while it saves in a bucket, it is not time.
-        """
-        if self.is_saving() and is_remote(self.directory):
-            return False
+        """Whether it is time for a checkpoint, or the directory is lost."""
         if super().should_save():
             return True
         if not self._every_look.is_due(0):

@@ -193,7 +193,7 @@ class Run:
         """
         if jax.process_count() > 1 and not self.every_log.is_due(self.step):
             return False
-        is_ended, self.must_save, self.must_summarize, is_saving = any_of(
+        is_ended, must_save, self.must_summarize, is_saving = any_of(
             [
                 signals.received is not None,
                 self.checkpoints is not None and self.checkpoints.should_save(),
@@ -201,8 +201,10 @@ class Run:
                 self.checkpoints is not None and self.checkpoints.is_saving(),
             ]
         )
-        if self.checkpoints is not None and not is_saving:
-            self.checkpoints.settle()
+        if self.checkpoints is not None:
+            self.must_save = must_save and not (is_saving and self.checkpoints.is_remote)
+            if not is_saving:
+                self.checkpoints.settle()
         if is_ended and signals.received is None:
             signals.received = signal.SIGTERM
         return is_ended

@@ -1,5 +1,10 @@
-"""One of two processes that save together; the disk is full for the process that is told so."""
+"""One of two processes that save together: `joint_failure.py ADDRESS INDEX WHAT FAILING DIRECTORY`.
 
+The second save fails in the process FAILING, for which the disk is full; or, where WHAT is
+`beginning`, in the first process before anything is written. The third one succeeds.
+"""
+
+import pathlib
 import resource
 import sys
 import time
@@ -13,7 +18,7 @@ from jslim.checkpoints import CheckpointManager
 
 
 def main():
-    address, index, failing, directory = sys.argv[1:]
+    address, index, what, failing, directory = sys.argv[1:]
     jax.distributed.initialize(address, 2, int(index))
     sharding = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
     make = jax.jit(lambda: jnp.arange(200_000.0), out_shardings=sharding)
@@ -21,7 +26,11 @@ def main():
     with CheckpointManager(directory) as checkpoints:
         checkpoints.save(1, state)
         checkpoints.wait()
-        if index == failing:
+        in_the_way = pathlib.Path(directory, "2.orbax-checkpoint-tmp")
+        if what == "beginning":
+            if index == failing:  # Orbax does not see what leads nowhere
+                in_the_way.symlink_to("nowhere")
+        elif index == failing:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         started = time.monotonic()
         try:
@@ -29,6 +38,9 @@ def main():
             checkpoints.wait()
         except OSError as error:
             print(f"{time.monotonic() - started:.0f} {error}", flush=True)
+        in_the_way.unlink(missing_ok=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        checkpoints.save(3, state)
 
 
 if __name__ == "__main__":

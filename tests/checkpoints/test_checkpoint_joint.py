@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -14,8 +15,15 @@ SCRIPT = pathlib.Path(__file__).parent / "joint_failure.py"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("failing", [0, 1])
-def test_an_error_in_one_process_reaches_the_other_at_once(failing, tmp_path):
+@pytest.mark.parametrize(
+    ("what", "failing", "message"),
+    [
+        ("full", 0, "File too large"),
+        ("full", 1, "File too large"),
+        ("beginning", 0, "File exists"),
+    ],
+)
+def test_an_error_in_one_process_reaches_the_other_at_once(what, failing, message, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -26,7 +34,7 @@ def test_an_error_in_one_process_reaches_the_other_at_once(failing, tmp_path):
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, SCRIPT, address, str(index), str(failing), tmp_path],
+            [sys.executable, SCRIPT, address, str(index), what, str(failing), tmp_path],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,9 +49,12 @@ def test_an_error_in_one_process_reaches_the_other_at_once(failing, tmp_path):
             process.kill()
     lines = [next(line for line in out.splitlines() if "saved" in line) for out, _ in found]
     for index, line in enumerate(lines):
-        secs, _, message = line.partition(" ")
+        secs, _, given = line.partition(" ")
         assert int(secs) < 30
-        assert message.startswith(f"checkpoint {tmp_path / '2'} could not be saved: ")
-        assert (f"process {failing}: " in message) == (index != failing)
-        assert "File too large" in message
-    assert all_checkpoints(tmp_path) == [str(tmp_path / "1")]
+        assert given.startswith(f"checkpoint {tmp_path / '2'} could not be saved: ")
+        if what == "beginning" and index != failing:  # its own part has no directory
+            assert re.search("process 0: .*File exists|No such file or directory", given)
+            continue
+        assert (f"process {failing}: " in given) == (index != failing)
+        assert message in given
+    assert all_checkpoints(tmp_path) == [str(tmp_path / "1"), str(tmp_path / "3")]

@@ -106,26 +106,6 @@ def test_a_run_whose_folder_was_taken_over_saves_no_more(store):
     assert lease_of(run).read_bytes() == elsewhere()
 
 
-def test_a_store_that_does_not_answer_is_known_without_asking_it(stores, monkeypatch):
-    monkeypatch.setattr(_lease, "_RENEW_SECS", 0.1)
-    monkeypatch.setattr(_lease, "_AWAY_SECS", 0.5)
-    run = stores.s3("run")
-    away = OSError(5, "the store answers with TimeoutError: too late", run)
-
-    def refuse(*_, **__):
-        raise away
-
-    with CheckpointManager(run) as checkpoints:
-        checkpoints._place.check_answers()
-        with monkeypatch.context() as patch:
-            patch.setattr("jslim.host.stores.read", refuse)
-            time.sleep(2)
-            with pytest.raises(OSError, match="too late"):
-                checkpoints._place.check_answers()
-        time.sleep(2)
-        checkpoints._place.check_answers()
-
-
 def test_a_folder_that_was_deleted_is_lost(store, monkeypatch):
     monkeypatch.setattr(_lease, "_RENEW_SECS", 0.2)
     run = store("run")

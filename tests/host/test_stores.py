@@ -91,7 +91,7 @@ def test_what_fails_leaves_the_previous_file(store, monkeypatch, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_is_read_by_ranges(store):
+def test_a_file_is_read_by_ranges(store, monkeypatch):
     content = np.random.default_rng(0).bytes(5_000_000)
     path = at(store("file"))
     files.write_bytes(path, content)
@@ -103,6 +103,14 @@ def test_a_file_is_read_by_ranges(store):
             assert file.read(100) == content[start : start + 100]
         assert file.seek(0, os.SEEK_END) == len(content)
         assert file.read() == b""
+        assert file.seek(2_000_000) == 2_000_000
+        asked = []
+        read = stores_module().read
+        with monkeypatch.context() as patch:
+            patch.setattr(stores_module(), "read", lambda *part: asked.append(part) or read(*part))
+            assert file.read() == content[2_000_000:]
+        assert len(asked) == 1
+        assert file.tell() == len(content)
     for offset, size in ((4_999_999, 2), (-1, 1), (5_000_001, 1)):
         with pytest.raises(OSError, match="it is too short"):
             files.read_part(path, offset, size)
@@ -219,6 +227,30 @@ def test_rights_that_are_missing_are_said(stores, monkeypatch):
         module.read("gs://b/x")
     with pytest.raises(OSError, match="az:// cannot create only what is absent"):
         module.create("az://b/x", b"")
+
+
+def test_what_fails_while_a_file_is_written_is_one_sentence(stores, monkeypatch):
+    path = at(stores.gs("x"))
+    module = stores_module()
+    with path.open("w") as file:
+        file.write("a\nä")
+    assert path.read_text() == "a\nä"
+    assert path.read_bytes() == "a\nä".encode()
+    with pytest.raises(OSError, match="'a': an object is read, or written as a whole"):
+        path.open("a")
+
+    class AwayError(Exception):
+        code = 503
+
+    class Away:
+        def pipe_file(self, *args, **kwargs):
+            raise AwayError(", 503")
+
+    monkeypatch.setattr(module, "file_system", lambda scheme: Away())
+    monkeypatch.setattr(module, "PATIENCE_SECS", 0.0)
+    with pytest.raises(OSError, match="the store answers with AwayError: , 503") as raised:
+        path.write_text("b")
+    assert module.is_outage(raised.value)
 
 
 def test_a_path_in_a_bucket_is_no_path_of_this_machine(stores):

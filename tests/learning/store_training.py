@@ -1,12 +1,13 @@
 """Trains in a bucket: `store_training.py URL STEPS SAVE_INTERVAL_SECS PATIENCE [ADDRESS INDEX]`.
 
 Says `step N SECONDS` after each step, with the seconds since the one before, what is logged as
-`log: ...`, and in the end `done` or the error. With an address and an index it is one of two
-processes.
+`log: ...`, and in the end `done` or the error. It ends early when the standard input of the first
+process does. With an address and an index it is one of two processes.
 """
 
 import logging
 import sys
+import threading
 import time
 
 import jax
@@ -14,6 +15,7 @@ import small_training
 
 from jslim import data, learning, optimizers
 from jslim.host import stores
+from jslim.host.processes import any_of
 
 PACE_SECS = 0.2
 
@@ -25,12 +27,15 @@ def main() -> None:
     if joint:
         jax.distributed.initialize(joint[0], 2, int(joint[1]))
     last = time.monotonic()
+    input_ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), input_ended.set()), daemon=True).start()
 
     def after_step(step, state):
         nonlocal last
         print(f"step {step} {time.monotonic() - last:.1f}", flush=True)
         time.sleep(PACE_SECS)
         last = time.monotonic()
+        return any_of([input_ended.is_set()])[0]
 
     mesh = learning.data_mesh(len(jax.devices()))
     optimizer = optimizers.momentum(0.1, 0.9)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -32,6 +32,26 @@ class _Rename(atomicity.AtomicRenameTemporaryPath):
         os.rename(self.get(), self.get_final())
 
 
+def _made_for(handler: "_Handler", kind: type) -> type:
+    """A kind of Orbax's temporary directories that is made in the steps of the handler."""
+
+    class Made(kind):
+        async def create(self) -> AnyPath:
+            with handler.noting():
+                handler.make_room(self.get())
+                await super().create()
+                (self.get() / STATE_DIRECTORY).mkdir()
+            return self.get()
+
+    return Made
+
+
+def _check_parent(directory: AnyPath) -> None:
+    """Raises an `OSError` where Orbax would make a directory that was deleted or renamed."""
+    if not is_remote(directory):
+        directory.parent.stat()
+
+
 class Writer:
     """Saves trees of arrays as directories, one at a time, in all processes together.
 
@@ -47,13 +67,16 @@ class Writer:
         self._handler = _Handler(processes)
         self._orbax = ocp.AsyncCheckpointer(
             self._handler,
+            # Whoever starts a save waits for no disk and no store.
             async_options=ocp.AsyncOptions(
-                create_directories_asynchronously=False, barrier_sync_fn=_barrier(processes)
+                create_directories_asynchronously=True, barrier_sync_fn=_barrier(processes)
             ),
+            file_options=ocp.options.FileOptions(skip_sync_file_validations=True),
             multiprocessing_options=processes,
             checkpoint_metadata_store=ocp.metadata.metadata_store(enable_write=False),
-            temporary_path_class=(
-                atomicity.CommitFileTemporaryPath if is_remote(directory) else _Rename
+            temporary_path_class=_made_for(
+                self._handler,
+                atomicity.CommitFileTemporaryPath if is_remote(directory) else _Rename,
             ),
         )
 
@@ -61,10 +84,9 @@ class Writer:
         """Copies the arrays to the host and lets threads write them below `name`.
 
         With several processes all call it together. What is written appears, whole, under its name
-        at some time before `finish` returns.
+        at some time before `finish` returns, which raises what goes wrong.
         """
-        if not is_remote(self._directory):
-            self._directory.stat()  # Orbax would make a directory that was deleted or renamed
+        self._handler.begin(save)
         self._orbax.save(self._directory / name, args=_SaveArgs(save))
 
     def finish(self) -> None:
@@ -101,11 +123,13 @@ class Save(NamedTuple):
 
     Attributes:
       arrays: `{leaf name: array}`; JAX's arrays may be spread over all processes.
+      make_room: Called in the first process before the directory is made.
       publish: Called in the first process before the directory gets its name, with the path of the
         directory and the sums of all arrays. After an error there, nothing appears.
     """
 
     arrays: Variables
+    make_room: Callable[[], None]
     publish: Callable[[AnyPath, Sums], None]
 
 
@@ -138,32 +162,55 @@ class _Handler(ocp.AsyncCheckpointHandler):
         self._sums: dict[str, list[int]] = {}
         self._error: Exception | None = None
 
+    def begin(self, save: Save) -> None:
+        """Takes what is saved next."""
+        self._save = save if jax.process_index() == 0 else None
+        self._error = None
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Keeps an error for `raise_error`.
+
+        Orbax's processes wait for each other at each stage of a save. One that left for an error
+        would keep the others waiting, and miss them at the next save.
+        """
+        try:
+            yield
+        except Exception as error:
+            self._error = self._error or error
+
+    def make_room(self, directory: AnyPath) -> None:
+        """The part of the first process before the directory is made."""
+        assert self._save is not None
+        _check_parent(directory)
+        self._save.make_room()
+
     async def async_save(self, directory: AnyPath, args: "_SaveArgs") -> list[_Background]:
-        self._save, self._error = (args.save if jax.process_index() == 0 else None), None
-        state = directory / STATE_DIRECTORY
-        # Orbax refuses arrays without elements; meta.json has their shapes, which are all of them.
-        stored = {name: array for name, array in args.save.arrays.items() if array.size}
+        parts: dict[str, list[Part]] = {}
         writes: list[ocp.future.Future] = []
-        if stored:
-            if jax.process_index() == 0:
-                state.mkdir()
-            tree = traverse_util.unflatten_dict(stored, sep="/")
-            given = await self._trees.async_save(state, args=ocp.args.PyTreeSave(tree))
-            writes = [write for write in given or [] if write is not None]
-        parts = {name: own_parts(array) for name, array in args.save.arrays.items()}
+        with self.noting():
+            _check_parent(directory)
+            # Orbax refuses arrays without elements; meta.json has their shapes, which are all.
+            stored = {name: array for name, array in args.save.arrays.items() if array.size}
+            if stored:
+                given = await self._trees.async_save(
+                    directory / STATE_DIRECTORY,
+                    args=ocp.args.PyTreeSave(traverse_util.unflatten_dict(stored, sep="/")),
+                )
+                writes = [write for write in given or [] if write is not None]
+            parts = {name: own_parts(array) for name, array in args.save.arrays.items()}
 
         def write() -> None:
-            try:
+            with self.noting():  # the first process misses the note, and does not publish
                 self._sums = {
                     name: [part_sum(*part) for part in held] for name, held in parts.items()
                 }
                 for each in writes:
                     each.result()
+                self.raise_error()
                 if jax.process_count() > 1:
                     note = directory / _SUMS_FILE.format(jax.process_index())
                     note.write_text(json.dumps(self._sums))
-            except Exception as error:  # the first process misses the note, and does not publish
-                self._error = error
 
         return [_Background(self._pool, write)]
 
