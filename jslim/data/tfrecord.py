@@ -9,14 +9,10 @@ import bisect
 import concurrent.futures
 import contextlib
 import glob
-import hashlib
-import mmap
 import os
-import pathlib
 import struct
 import tempfile
 import weakref
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Protocol
@@ -29,15 +25,21 @@ from jslim.core.text import printable
 from jslim.data._compressed import WINDOW_BITS, decompressed
 from jslim.data._errors import reading
 from jslim.data._shards import check_shards
+from jslim.data._tfrecord_index import (
+    FOOTER,
+    HEADER,
+    load_index,
+    read_index,
+    save_index,
+    saved_index,
+)
 from jslim.host import display
-from jslim.host.crc32c import crc32c, crc32c_of_rows, mask
+from jslim.host.crc32c import crc32c, mask
 from jslim.host.files import UnfinishedFile, exists, is_directory, matching, open_regular, size_of
-from jslim.host.paths import Path, as_path, cache_directory, is_remote, output_file, path_string
+from jslim.host.paths import Path, as_path, is_remote, output_file, path_string
 
 COMPRESSIONS = ("GZIP", "ZLIB")
 
-_HEADER, _FOOTER = 12, 4
-_LARGE = 1 << 26  # bytes; the index of a file of at least this size is kept
 _REQUESTS = 16  # to an object store at once
 
 DataSources = Path | Iterable[Path]
@@ -118,17 +120,17 @@ class TFRecordFile(Sequence[bytes]):
         self._unpacked: IO[bytes] | None = None
         with self._opened() as file:
             self._size = size_of(file)
-            saved = _saved_index(self.path, file)
-            index = _load_index(saved) if saved else None
-            head = b"" if index else file.read(_HEADER)
+            saved = saved_index(self.path, file)
+            index = load_index(saved) if saved else None
+            head = b"" if index else file.read(HEADER)
             if head and (compression := _compression_of(head)):
                 self._unpacked = self._unpack(file, compression)
         if index is None:
             with self._opened() as file:
                 self._size = size_of(file)
-                index = _read_index(file, self.path)
+                index = read_index(file, self.path)
             if saved and self._unpacked is None:
-                _save_index(saved, *index)
+                save_index(saved, *index)
         self._starts, self._lengths = index
         self._is_in_store = self._unpacked is None and is_remote(self.path)
 
@@ -183,14 +185,14 @@ class TFRecordFile(Sequence[bytes]):
             from jslim.host.stores import read
 
             with reading(repr(self.path), "; check the path and its permissions"):
-                coded = read(self.path, start + _HEADER, start + _HEADER + length + _FOOTER)
+                coded = read(self.path, start + HEADER, start + HEADER + length + FOOTER)
             has_changed = False
         else:
             with self._opened() as file:
-                coded = os.pread(file.fileno(), length + _FOOTER, start + _HEADER)
+                coded = os.pread(file.fileno(), length + FOOTER, start + HEADER)
                 has_changed = os.fstat(file.fileno()).st_size != self._size
         data = coded[:length]
-        if len(coded) != length + _FOOTER or has_changed:
+        if len(coded) != length + FOOTER or has_changed:
             problem = (
                 "is not where it was: the file has changed since it was opened; data must stay as "
                 "it is while it is read"
@@ -250,7 +252,7 @@ class TFRecordFiles(Sequence[bytes]):
 
 def _compression_of(head: bytes) -> str | None:
     """The compression of a file that starts so; None if that is a length with its checksum."""
-    if len(head) == _HEADER and mask(crc32c(head[:8])) == int.from_bytes(head[8:], "little"):
+    if len(head) == HEADER and mask(crc32c(head[:8])) == int.from_bytes(head[8:], "little"):
         return None
     if head[:2] == b"\x1f\x8b":
         return "GZIP"
@@ -263,84 +265,6 @@ def _compression_of(head: bytes) -> str | None:
     ):
         return "ZLIB"
     return None
-
-
-def _read_index(file: IO[bytes], path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The byte at which each record starts, and the length of its data."""
-    size = size_of(file)
-    starts: list[int] = []
-    headers: list[bytes] = []
-    at = 0
-    with contextlib.ExitStack() as stack:
-        data: mmap.mmap | _InStore
-        if is_remote(path) and not isinstance(file.name, int):
-            data = _InStore(file)
-        elif size:  # an empty file cannot be mapped
-            data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        while at < size:
-            starts.append(at)
-            headers.append(data[at : at + _HEADER])
-            at += _HEADER + int.from_bytes(headers[-1][:8], "little") + _FOOTER
-    whole = b"".join(headers)
-    parts = np.frombuffer(whole, [("length", "<u8"), ("crc", "<u4")], len(whole) // _HEADER)
-    lengths = parts["length"].copy()
-    checksums = mask(crc32c_of_rows(lengths.view(np.uint8).reshape(-1, 8)))
-    for index in np.flatnonzero(checksums != parts["crc"]):
-        what = "is damaged" if index else "is no TFRecord file"
-        raise DataError(
-            f"{path!r} {what}: at byte {starts[index]}, where record {index} should start, there "
-            "is no length with a right checksum; copy or convert the file again"
-        )
-    if at > size:
-        raise DataError(
-            f"{path!r} is cut short: it ends at byte {size} within record {len(starts) - 1}, which "
-            f"starts at byte {starts[-1]}; copy or convert the file again"
-        )
-    return np.array(starts, np.int64), lengths.astype(np.int64)
-
-
-class _InStore:
-    """The bytes of a file in an object store, for reading the headers of records from it."""
-
-    def __init__(self, file: IO[bytes]):
-        self._file = file
-
-    def __getitem__(self, part: slice) -> bytes:
-        self._file.seek(part.start)  # within what is buffered it asks for nothing
-        return self._file.read(part.stop - part.start)
-
-
-def _saved_index(path: str, file: IO[bytes]) -> pathlib.Path | None:
-    """The file for the index of a large file; another one once the file has changed."""
-    if is_remote(path):
-        from jslim.host.stores import information, version_of
-
-        identity = f"{path}\0{version_of(information(path))}"
-    else:
-        status = os.fstat(file.fileno())
-        if status.st_size < _LARGE:
-            return None
-        identity = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
-    name = hashlib.blake2b(identity.encode(errors="surrogateescape"), digest_size=16).hexdigest()
-    return cache_directory("tfrecord_index") / f"{name}.npz"
-
-
-def _load_index(saved: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
-    try:
-        with saved.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["starts"], arrays["lengths"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None  # not there, or cut short
-
-
-def _save_index(saved: pathlib.Path, starts: np.ndarray, lengths: np.ndarray) -> None:
-    # A cache that cannot be written costs only time.
-    with (
-        contextlib.suppress(OSError),
-        UnfinishedFile(saved) as unfinished,
-        unfinished.path.open("wb") as file,
-    ):
-        np.savez(file, starts=starts, lengths=lengths)
 
 
 def read_records(path: Path) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jslim.core.errors import DataError
-from jslim.data import tfrecord
+from jslim.data import _tfrecord_index, tfrecord
 from jslim.data.tfrecord import TFRecordFile, TFRecordWriter, get_data_files, read_records
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "tfrecords"
@@ -178,16 +178,16 @@ def test_what_is_there_under_a_name_is_no_pattern(tmp_path):
 
 
 def test_the_index_of_a_large_file_is_kept_until_the_file_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfrecord, "_LARGE", 100)
+    monkeypatch.setattr(_tfrecord_index, "_LARGE", 100)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     read = []
-    read_index = tfrecord._read_index
+    read_index = tfrecord.read_index
 
     def noted(file, path):
         read.append(path)
         return read_index(file, path)
 
-    monkeypatch.setattr(tfrecord, "_read_index", noted)
+    monkeypatch.setattr(tfrecord, "read_index", noted)
     path = tmp_path / "large.tfrecord"
 
     def write(records):
