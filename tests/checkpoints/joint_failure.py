@@ -23,6 +23,7 @@ def main():
     sharding = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
     make = jax.jit(lambda: jnp.arange(200_000.0), out_shardings=sharding)
     state = {"w": make()}
+    nothing = {"empty": make()[:0]}
     with CheckpointManager(directory) as checkpoints:
         checkpoints.save(1, state)
         checkpoints.wait()
@@ -41,6 +42,7 @@ def main():
         in_the_way.unlink(missing_ok=True)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         checkpoints.save(3, state)
+        checkpoints.save(4, nothing)
 
 
 if __name__ == "__main__":

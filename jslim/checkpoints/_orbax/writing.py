@@ -40,7 +40,7 @@ def _made_for(handler: "_Handler", kind: type) -> type:
             with handler.noting():
                 handler.make_room(self.get())
                 await super().create()
-                (self.get() / STATE_DIRECTORY).mkdir()
+                handler.make_state(self.get())
             return self.get()
 
     return Made
@@ -159,12 +159,14 @@ class _Handler(ocp.AsyncCheckpointHandler):
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint_sums")
         self._save: Save | None = None
+        self._has_elements = False
         self._sums: dict[str, list[int]] = {}
         self._error: Exception | None = None
 
     def begin(self, save: Save) -> None:
         """Takes what is saved next."""
         self._save = save if jax.process_index() == 0 else None
+        self._has_elements = any(array.size for array in save.arrays.values())
         self._error = None
 
     @contextlib.contextmanager
@@ -185,17 +187,22 @@ class _Handler(ocp.AsyncCheckpointHandler):
         _check_parent(directory)
         self._save.make_room()
 
+    def make_state(self, directory: AnyPath) -> None:
+        """The part of the first process when the directory is made."""
+        if self._has_elements:
+            (directory / STATE_DIRECTORY).mkdir()
+
     async def async_save(self, directory: AnyPath, args: "_SaveArgs") -> list[_Background]:
         parts: dict[str, list[Part]] = {}
         writes: list[ocp.future.Future] = []
         with self.noting():
             _check_parent(directory)
-            # Orbax refuses arrays without elements; meta.json has their shapes, which are all.
-            stored = {name: array for name, array in args.save.arrays.items() if array.size}
-            if stored:
+            if self._has_elements:
+                # Orbax refuses arrays without elements; meta.json has their shapes, which are all.
+                stored = {name: array for name, array in args.save.arrays.items() if array.size}
+                tree = traverse_util.unflatten_dict(stored, sep="/")
                 given = await self._trees.async_save(
-                    directory / STATE_DIRECTORY,
-                    args=ocp.args.PyTreeSave(traverse_util.unflatten_dict(stored, sep="/")),
+                    directory / STATE_DIRECTORY, args=ocp.args.PyTreeSave(tree)
                 )
                 writes = [write for write in given or [] if write is not None]
             parts = {name: own_parts(array) for name, array in args.save.arrays.items()}
@@ -208,7 +215,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
                 for each in writes:
                     each.result()
                 self.raise_error()
-                if jax.process_count() > 1:
+                if jax.process_count() > 1 and self._has_elements:
                     note = directory / _SUMS_FILE.format(jax.process_index())
                     note.write_text(json.dumps(self._sums))
 
@@ -225,7 +232,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
         self.raise_error()
         assert self._save is not None
         sums = dict(self._sums)
-        if jax.process_count() > 1:
+        if jax.process_count() > 1 and self._has_elements:
             sums = {name: [] for name in sums}
             for index in range(jax.process_count()):
                 note = directory / _SUMS_FILE.format(index)
@@ -235,7 +242,7 @@ class _Handler(ocp.AsyncCheckpointHandler):
                     sums[name] += parts
                 note.unlink()
         state = directory / STATE_DIRECTORY
-        if state.exists():
+        if self._has_elements:
             self._trees.finalize(state)
             if is_remote(state):  # without its mark, Orbax takes what lies on gs:// for unfinished
                 (state / atomicity.COMMIT_SUCCESS_FILE).write_text("written by jslim")
