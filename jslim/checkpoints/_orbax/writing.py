@@ -21,6 +21,9 @@ from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.processes import FailedElsewhere
 
 _SUMS_FILE = "sums.{}.json"
+# A large state may take hours to a store that is far; one that does not answer is noticed by its
+# requests, and a lost process by JAX.
+_LONGEST_SECS = 24 * 3600
 
 Sums = dict[str, str]
 
@@ -69,7 +72,9 @@ class Writer:
             self._handler,
             # Whoever starts a save waits for no disk and no store.
             async_options=ocp.AsyncOptions(
-                create_directories_asynchronously=True, barrier_sync_fn=_barrier(processes)
+                timeout_secs=_LONGEST_SECS,
+                create_directories_asynchronously=True,
+                barrier_sync_fn=_barrier(processes),
             ),
             file_options=ocp.options.FileOptions(skip_sync_file_validations=True),
             multiprocessing_options=processes,
