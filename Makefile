@@ -47,8 +47,9 @@ announce-train:
 test: install
 	$(BIN)/python -m pytest -m "not long"
 
+# The long tests wait for stores and other processes much of their time: one more than the cores.
 test-all: $(VENV)/.installed-full
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
 
 # The quick tests with the newest versions that pyproject.toml allows, on each Python found.
 test-newest:
