@@ -47,9 +47,8 @@ announce-train:
 test: install
 	$(BIN)/python -m pytest -m "not long"
 
-# The long tests wait for stores and other processes much of their time: one more than the cores.
 test-all: $(VENV)/.installed-full
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest
 
 # The quick tests with the newest versions that pyproject.toml allows, on each Python found.
 test-newest:
