@@ -108,7 +108,7 @@ def handler(address: str) -> type:
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # with 5, as it is by default, connections are refused
+    request_queue_size = 128  # a connection beyond them waits for a second
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """One of two processes that save together: `joint_failure.py ADDRESS INDEX WHAT FAILING DIRECTORY`.
 
 The second save fails in the process FAILING, for which the disk is full; or, where WHAT is
-`beginning`, in the first process before anything is written. The third one succeeds.
+`beginning`, in the first process before anything is written. The third one succeeds, and
+so does a fourth of arrays without elements.
 """
 
 import pathlib
