@@ -52,6 +52,7 @@ class zeros_initializer(NamedInitializer):
     [0, 0]
     """
 
+    takes_key = False
     dtype: DTypeLike | None = None
 
     def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
@@ -66,6 +67,7 @@ class ones_initializer(NamedInitializer):
     [1.0, 1.0]
     """
 
+    takes_key = False
     dtype: DTypeLike | None = None
 
     def _values(self, key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
@@ -93,6 +95,7 @@ class constant_initializer(NamedInitializer):
     [[1.0], [2.0]]
     """
 
+    takes_key = False
     # Bytes compare and hash by value, and Python caches their hash.
     _data: bytes
     _dtype: np.dtype

@@ -31,6 +31,8 @@ def initial_value(
     >>> initial_value(lambda shape: 2.0 * jnp.ones(shape), None, (2,), jnp.float32).tolist()
     [2.0, 2.0]
     """
+    if isinstance(initializer, NamedInitializer):
+        return initializer(key, shape, dtype)
     parameters: Mapping[str, inspect.Parameter] = {}
     with contextlib.suppress(TypeError, ValueError):  # a function written in C
         parameters = inspect.signature(initializer).parameters
@@ -41,9 +43,7 @@ def initial_value(
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     is_alone = len(positional) == 1 and inspect.Parameter.VAR_POSITIONAL not in kinds
-    if isinstance(initializer, NamedInitializer) or not (
-        positional[:1] == ["shape"] or "partition_info" in parameters or is_alone
-    ):
+    if not (positional[:1] == ["shape"] or "partition_info" in parameters or is_alone):
         return initializer(key, shape, dtype)
     given: dict[str, DTypeLike | None] = {}
     if "dtype" in parameters or inspect.Parameter.VAR_KEYWORD in kinds:
@@ -63,6 +63,7 @@ class NamedInitializer:
 
     seed: int | None = None
     dtype: DTypeLike | None = None
+    takes_key: bool = True  # whether its values depend on a key
 
     def __call__(
         self, key: Any = None, shape: Any = None, dtype: Any = None, partition_info: Any = None

@@ -22,7 +22,7 @@ from jslim.core.array_names import ArrayNames
 from jslim.core.context import context
 from jslim.core.devices import Placement, Space
 from jslim.core.errors import ScopeError, did_you_mean
-from jslim.core.initial_values import Initializer, initial_value
+from jslim.core.initial_values import Initializer, NamedInitializer, initial_value
 from jslim.core.names import (
     BATCH_STATS,
     GLOBAL,
@@ -150,8 +150,7 @@ class Run:
 
     def _initial_value(self, wanted: VariableInfo, initializer: Initializer | jax.Array) -> Held:
         if callable(initializer):
-            path = wanted.name.rpartition("/")[0]
-            key = self.store.make_rng(path, PARAMS) if self.store.has_rng(PARAMS) else None
+            key = self._initial_key(wanted.name.rpartition("/")[0], initializer)
             held = initial_value(initializer, key, wanted.shape, wanted.dtype)
             if callable(held):
                 name = getattr(initializer, "__name__", "it")
@@ -170,6 +169,15 @@ class Run:
                 f"{wanted.shape} was asked for"
             )
         return held if wanted.placement is None else jax.device_put(held, wanted.placement)
+
+    def _initial_key(self, path: str, initializer: Initializer) -> jax.Array | None:
+        """A new key, but for zeros and the like none, which would be half the work."""
+        if not self.store.has_rng(PARAMS):
+            return None
+        if not isinstance(initializer, NamedInitializer) or initializer.takes_key:
+            return self.store.make_rng(path, PARAMS)
+        self.store.skip_rng(path, PARAMS)
+        return None
 
     def _check_path(self, wanted: VariableInfo) -> None:
         """A tree cannot hold an array and a subtree under one name; TF's flat names can."""

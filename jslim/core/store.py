@@ -74,6 +74,10 @@ class Store:
         """A new key of a stream; it depends on the scope at `path`."""
         return self.scope(path).make_rng(stream)
 
+    def skip_rng(self, path: str, stream: str) -> None:
+        """Counts a key that nobody needs, so that the next ones are what they were."""
+        self.scope(path).rng_counters[stream] += 1
+
     def scope(self, path: str) -> flax.core.Scope:
         """Flax's scope at a path; it is pushed once and kept."""
         if not path:

@@ -129,3 +129,19 @@ def test_each_key_and_shape_is_drawn_anew():
     others = slim.Model(network).init(jax.random.key(1), IMAGES)
     weights = variables["params"]["conv1"]["weights"]
     assert (weights != others["params"]["conv1"]["weights"]).all()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [slim.zeros_initializer(), slim.ones_initializer(), slim.constant_initializer(3.0)],
+    ids=repr,
+)
+def test_a_key_does_not_depend_on_how_the_variables_before_it_start(first):
+    def second(initializer):
+        def fn():
+            slim.variable("first", [2], initializer=initializer)
+            slim.variable("second", [3], initializer=slim.random_normal_initializer())
+
+        return slim.Model(fn).init(KEY)["params"]["second"]
+
+    np.testing.assert_array_equal(second(first), second(jax.nn.initializers.normal()))

@@ -7,12 +7,14 @@ import math
 import os
 import pathlib
 import re
+from typing import NamedTuple
 
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawing import shapes_of_init
 
 import jslim as slim
 
@@ -72,7 +74,7 @@ def seeded_input(golden):
 
 def seeded_variables(model, images, seed=0):
     """The variables of a model with seeded values, and no work spent on initial ones."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    shapes = shapes_of_init(model.init, jax.random.key(0), images)
     return {collection: filled(tree, seed) for collection, tree in shapes.items()}
 
 
@@ -135,7 +137,7 @@ def shapes(fn, *image_shape):
     """`fn(images)` of images of that shape, as shapes and types alone."""
     model = slim.Model(fn)
     images = jax.ShapeDtypeStruct(image_shape, jnp.float32)
-    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+    tree = shapes_of_init(model.init, jax.random.key(0), images)
     names = []
 
     def apply(variables, images):
@@ -163,12 +165,17 @@ def initial_values(fn, *image_shape, pattern=""):
     return {name: (float(first), float(stddev)) for name, (first, stddev) in found.items()}
 
 
-def structure(network_fn, image_shape):
-    """`(variables, regularization losses)` of a network, found without computing anything.
+class Structure(NamedTuple):
+    """What a network makes, found without computing anything."""
 
-    The variables are `[name, shape, dtype, trainable]` in creation order.
-    """
-    variables = []
+    variables: list[list[object]]  # `[name, shape, dtype, trainable]` in creation order
+    num_losses: int  # the regularization losses within the network
+    shapes: dict[str, object]  # the tree of the variables
+
+
+def structure(network_fn, image_shape):
+    """The `Structure` of a network, by its initialization alone."""
+    variables, num_losses = [], []
 
     def recording(images):
         network_fn(images)
@@ -177,17 +184,24 @@ def structure(network_fn, image_shape):
             [name, list(v.shape), v.dtype.name, name in trainable]
             for name, v in slim.get_model_variables().items()
         ]
+        num_losses[:] = [len(slim.losses.get_regularization_losses())]
 
-    model = slim.Model(recording)
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+    shapes = shapes_of_init(slim.Model(recording).init, jax.random.key(0), images)
+    return Structure(variables, num_losses[0], shapes)
+
+
+def num_collected_losses(network_fn, shapes, image_shape):
+    """How many regularization losses a network collects that is applied to variables."""
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    model = slim.Model(network_fn)
 
     def losses(tree, images):
         rngs = {"dropout": jax.random.key(0)}  # where there is dropout at inference too
         return model.apply(tree, images, mutable=["regularization_losses"], rngs=rngs)[1]
 
-    collected = jax.eval_shape(losses, tree, images).get("regularization_losses", {})
-    return variables, len(jax.tree.leaves(collected))
+    collected = jax.eval_shape(losses, shapes, images).get("regularization_losses", {})
+    return len(jax.tree.leaves(collected))
 
 
 def check_training_in_float64(network_fn, golden, level=0):

@@ -138,9 +138,10 @@ def test_every_generative_network_has_a_golden_tree():
 @pytest.mark.parametrize("name", TREES)
 def test_generative_network_variables_are_those_of_tf_slim(name):
     tree = net_checks.load_tree(f"generative/{name}")
-    variables, num_losses = net_checks.structure(DEFAULTS[name], tree["image_shape"])
-    assert variables == tree["variables"]
-    assert num_losses == tree["num_regularization_losses"]
+    found = net_checks.structure(DEFAULTS[name], tree["image_shape"])
+    assert found.variables == tree["variables"]
+    losses = net_checks.num_collected_losses(DEFAULTS[name], found.shapes, tree["image_shape"])
+    assert losses == found.num_losses == tree["num_regularization_losses"]
 
 
 @pytest.mark.long
@@ -238,7 +239,7 @@ def test_leaky_relu_slopes_are_those_of_tensorflow():
 def test_generative_network_in_bfloat16_by_arg_scope(net, shape):
     with slim.arg_scope([conv2d, conv2d_transpose], dtype=jnp.bfloat16):
         outputs, end_points = shapes(net, *shape)
-        variables, _ = net_checks.structure(net, shape[1:])
+        variables = net_checks.structure(net, shape[1:]).variables
     assert {value.dtype for value in [outputs, *end_points.values()]} == {jnp.dtype(jnp.bfloat16)}
     assert {row[2] for row in variables} == {"float32"}
 

@@ -41,7 +41,7 @@ def test_inception_base_stops_at_its_final_endpoint(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_inception_base_makes_nothing_behind_its_final_endpoint(name):
     last = list(END_POINTS[name])[1]
-    variables, _ = structure(base(name, final_endpoint=last), own_size(name)[1:])
+    variables = structure(base(name, final_endpoint=last), own_size(name)[1:]).variables
     assert {row[0].split("/")[1] for row in variables} <= set(list(END_POINTS[name])[:2])
     assert variables
 
@@ -113,7 +113,7 @@ def test_inception_inside_another_scope_has_its_full_names(name):
         with slim.variable_scope("tower"):
             return network(name, scope=None)(images)
 
-    variables, _ = structure(nested, own_size(name)[1:])
+    variables = structure(nested, own_size(name)[1:]).variables
     plain = net_checks.load_tree(name)["variables"]
     assert [row[0] for row in variables] == [f"tower/{row[0]}" for row in plain]
 

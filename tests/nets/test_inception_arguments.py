@@ -61,7 +61,7 @@ def test_inception_v3_without_auxiliary_logits_squeezes_larger_maps():
 @pytest.mark.long
 @pytest.mark.parametrize("size", [107, 298, 299])
 def test_inception_v3_auxiliary_variables_depend_on_small_sizes(size):
-    variables, _ = structure(network("inception_v3"), (299, size, 3))
+    variables = structure(network("inception_v3"), (299, size, 3)).variables
     found = {row[0]: row[1] for row in variables if "/AuxLogits/Conv2d_2a" in row[0]}
     width = 5 if size == 299 else 1 if size == 107 else 4
     name = f"InceptionV3/AuxLogits/Conv2d_2a_5x{width}/weights"
@@ -74,7 +74,7 @@ def test_inception_v3_auxiliary_variables_depend_on_small_sizes(size):
     [("inception_v4", "Conv2d_2a"), ("inception_resnet_v2", "Conv2d_2a_5x5")],
 )
 def test_inception_auxiliary_variables_are_as_large_as_the_image(name, layer):
-    variables, _ = structure(network(name), (107, 400, 3))
+    variables = structure(network(name), (107, 400, 3)).variables
     found = {row[0]: row[1] for row in variables}
     scope = next(iter(found)).split("/")[0]
     assert found[f"{scope}/AuxLogits/{layer}/weights"] == [1, 7, 128, 768]
@@ -83,7 +83,7 @@ def test_inception_auxiliary_variables_are_as_large_as_the_image(name, layer):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["inception_v4", "inception_resnet_v2"])
 def test_inception_without_auxiliary_logits_has_no_such_variables(name):
-    variables, _ = structure(network(name, create_aux_logits=False), (75, 300, 3))
+    variables = structure(network(name, create_aux_logits=False), (75, 300, 3)).variables
     names = [row[0] for row in net_checks.load_tree(name)["variables"]]
     assert [row[0] for row in variables] == [n for n in names if "/AuxLogits/" not in n]
 
@@ -145,7 +145,10 @@ def test_inception_v2_refuses_an_unknown_data_format():
 def test_inception_v2_first_layer_has_biases_only_if_separable():
     def first(**kwargs):
         net = base("inception_v2", final_endpoint="Conv2d_1a_7x7", **kwargs)
-        return {row[0].removeprefix("InceptionV2/"): row[1] for row in structure(net, (9, 9, 3))[0]}
+        return {
+            row[0].removeprefix("InceptionV2/"): row[1]
+            for row in structure(net, (9, 9, 3)).variables
+        }
 
     scope = "Conv2d_1a_7x7"
     # At most 8 filters a channel, or a third of the number of filters.
@@ -175,7 +178,7 @@ def test_inception_resnet_v2_with_stride_8_keeps_the_map_of_mixed_6a():
 
 def test_inception_resnet_v2_makes_no_blocks_behind_mixed_5b():
     net = base("inception_resnet_v2", final_endpoint="Mixed_5b")
-    variables, _ = structure(net, (75, 75, 3))
+    variables = structure(net, (75, 75, 3)).variables
     assert {row[0].split("/")[1] for row in variables} == {
         name for name in list(END_POINTS["inception_resnet_v2"])[:8] if "MaxPool" not in name
     }

@@ -27,7 +27,7 @@ def test_block_has_the_variables_of_its_part_of_the_network(name, part, channels
             block(images, scope="net", reuse=True)
             return block(images)
 
-    rows, _ = net_checks.structure(twice, (8, 8, channels))
+    rows = net_checks.structure(twice, (8, 8, channels)).variables
     named = [[row[0].removeprefix("net/"), *row[1:]] for row in rows if row[0][:4] == "net/"]
     default = "".join(word.capitalize() for word in name.split("_"))
     others = [row[0] for row in rows if row[0][:4] != "net/"]

@@ -178,7 +178,7 @@ def test_inception_without_batch_norm_has_biases():
         with slim.arg_scope(inception_utils.inception_arg_scope(use_batch_norm=False)):
             return inception.inception_v1(images, 11, is_training=False, global_pool=True)
 
-    variables, _ = net_checks.structure(net, (32, 32, 3))
+    variables = net_checks.structure(net, (32, 32, 3)).variables
     assert len(variables) == 2 * 58
     assert {row[0].split("/")[-1] for row in variables} == {"weights", "biases"}
 

@@ -104,7 +104,7 @@ def test_mobilenet_v1_output_stride(stride, size):
 
 def test_mobilenet_v1_makes_nothing_behind_its_final_endpoint():
     net = base(final_endpoint="Conv2d_1_depthwise")
-    variables, _ = net_checks.structure(net, (32, 32, 3))
+    variables = net_checks.structure(net, (32, 32, 3)).variables
     scopes = {row[0].split("/")[1] for row in variables}
     assert scopes == {"Conv2d_0", "Conv2d_1_depthwise"}
 
@@ -149,7 +149,7 @@ def test_mobilenet_v1_shares_its_variables_by_reuse():
 def test_mobilenet_v1_in_bfloat16_by_arg_scope():
     with slim.arg_scope([conv2d, separable_conv2d], dtype=jnp.bfloat16):
         logits, end_points = shapes(network(), 1, 33, 33, 3)
-        variables, _ = net_checks.structure(network(), (33, 33, 3))
+        variables = net_checks.structure(network(), (33, 33, 3)).variables
     assert {value.dtype for value in [logits, *end_points.values()]} == {jnp.dtype(jnp.bfloat16)}
     assert {row[2] for row in variables} == {"float32"}
 

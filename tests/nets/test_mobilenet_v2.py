@@ -155,7 +155,7 @@ def test_mobilenet_v2_shares_its_variables_by_reuse():
 def test_mobilenet_v2_in_bfloat16_by_arg_scope():
     with slim.arg_scope([conv2d, separable_conv2d], dtype=jnp.bfloat16):
         logits, end_points = shapes(network(), 1, 33, 33, 3)
-        variables, _ = net_checks.structure(network(), (33, 33, 3))
+        variables = net_checks.structure(network(), (33, 33, 3)).variables
     assert {value.dtype for value in [logits, *end_points.values()]} == {jnp.dtype(jnp.bfloat16)}
     assert {row[2] for row in variables} == {"float32"}
 

@@ -138,7 +138,9 @@ def test_nasnet_has_an_auxiliary_head_in_training_alone(name, aux, count):
     tree = jax.eval_shape(model.init, rngs, jax.ShapeDtypeStruct(shape, jnp.float32))
     assert sum(leaf.size for leaf in jax.tree.leaves(tree)) == count
     assert aux in tree["params"]
-    variables, _ = net_checks.structure(functools.partial(network_fn, is_training=False), shape[1:])
+    variables = net_checks.structure(
+        functools.partial(network_fn, is_training=False), shape[1:]
+    ).variables
     assert not any(row[0].startswith(aux) for row in variables)
 
 
@@ -279,6 +281,6 @@ def test_nasnet_in_bfloat16_by_arg_scope():
     net = network("nasnet_mobile")
     with slim.arg_scope([conv2d, separable_conv2d, fully_connected], dtype=jnp.bfloat16):
         logits, end_points = shapes(net, 1, 33, 33, 3)
-        variables, _ = net_checks.structure(net, (33, 33, 3))
+        variables = net_checks.structure(net, (33, 33, 3)).variables
     assert {value.dtype for value in [logits, *end_points.values()]} == {jnp.dtype(jnp.bfloat16)}
     assert {row[2] for row in variables} == {"float32"}

@@ -245,7 +245,7 @@ def test_resnet_without_batch_norm_has_biases():
         with slim.arg_scope(resnet_utils.resnet_arg_scope(use_batch_norm=False)):
             return resnet_v1.resnet_v1_50(images, 5)
 
-    variables, _ = net_checks.structure(net, (33, 33, 3))
+    variables = net_checks.structure(net, (33, 33, 3)).variables
     leaves = {row[0].rpartition("/")[2] for row in variables}
     assert leaves == {"weights", "biases"}
 
@@ -256,6 +256,6 @@ def test_resnet_in_bfloat16_by_arg_scope(version):
     network = nets_factory.get_network_fn(f"resnet_v{version}_50", 11)
     with slim.arg_scope([conv2d], dtype=jnp.bfloat16):
         logits, end_points = shapes(network, 1, 33, 33, 3)
-        variables, _ = net_checks.structure(network, (33, 33, 3))
+        variables = net_checks.structure(network, (33, 33, 3)).variables
     assert {value.dtype for value in [logits, *end_points.values()]} == {jnp.dtype(jnp.bfloat16)}
     assert {row[2] for row in variables} == {"float32"}

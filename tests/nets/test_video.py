@@ -168,7 +168,7 @@ def test_video_network_inside_another_scope_has_its_full_names(name):
         with slim.variable_scope("tower"):
             return network(name, scope=None)(videos)
 
-    variables, _ = structure(nested, (4, 32, 32, 3))
+    variables = structure(nested, (4, 32, 32, 3)).variables
     plain = net_checks.load_tree(name)["variables"]
     assert [row[0] for row in variables] == [f"tower/{row[0]}" for row in plain]
 
@@ -248,7 +248,7 @@ def test_s3dg_in_ncdhw_refuses_images():
 def gates_and_time(kwargs):
     """Which layers have gates, and which look at more than one frame."""
     net = base("s3dg", min_depth=1, depth_multiplier=0.02, **kwargs)
-    variables, _ = structure(net, (2, 8, 8, 3))
+    variables = structure(net, (2, 8, 8, 3)).variables
     scopes = [row[0].removeprefix("InceptionV1/") for row in variables]
     return [
         sorted({scope.split("/")[0] for scope in scopes if marker in scope})
@@ -271,7 +271,7 @@ def test_s3dg_starts_gates_and_time_where_it_is_told(gates, times):
 @pytest.mark.parametrize("size", [1, 3, 5, 7])
 def test_s3dg_first_kernel_has_its_size_in_time(size):
     net = base("s3dg", first_temporal_kernel_size=size, final_endpoint="Conv2d_1a_7x7")
-    variables, _ = structure(net, (4, 8, 8, 3))
+    variables = structure(net, (4, 8, 8, 3)).variables
     assert variables[0][:2] == ["InceptionV1/Conv2d_1a_7x7/weights", [size, 7, 7, 3, 64]]
     assert not any("temporal" in row[0] for row in variables)
 
@@ -329,7 +329,7 @@ def test_s3dg_in_ncdhw_is_the_same_as_in_ndhwc():
 
 def test_i3d_arg_scope_normalizes_by_renorm_where_told():
     net = network("i3d", {"use_renorm": True})
-    variables, _ = structure(net, (1, 8, 8, 3))
+    variables = structure(net, (1, 8, 8, 3)).variables
     assert any(row[0].endswith("BatchNorm/renorm_mean") for row in variables)
     assert not any("renorm" in row[0] for row in net_checks.load_tree("i3d")["variables"])
 

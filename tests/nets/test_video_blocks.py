@@ -53,7 +53,7 @@ def test_convolution_of_one_frame_is_not_separated():
     def net(videos):
         return i3d_utils.conv3d_spatiotemporal(videos, 4, [1, 3, 3], separable=True), {}
 
-    variables, _ = structure(net, (2, 4, 4, 3))
+    variables = structure(net, (2, 4, 4, 3)).variables
     assert [row[0] for row in variables] == ["Conv/weights", "Conv/biases"]
 
 
@@ -85,7 +85,7 @@ def test_inception_block_needs_no_arg_scope():
 
     outputs, end_points = shapes(net, 2, 3, 4, 5, 6)
     assert outputs.shape == end_points["again"].shape == (2, 1 + 3 + 5 + 6, 4, 5, 6)
-    variables, _ = structure(net, (3, 4, 5, 6))
+    variables = structure(net, (3, 4, 5, 6)).variables
     assert variables[0][:2] == ["InceptionBlockV1/Branch_0/Conv2d_0a_1x1/weights", [1, 1, 1, 3, 1]]
     kernels = [row[1][0] for row in variables if "0b_3x3/weights" in row[0]]
     assert kernels == [3, 3, 1, 1]
