@@ -90,7 +90,8 @@ def export_inference_graph(
       The path of the file.
 
     Raises:
-      ValueError: A platform is unknown; the file cannot be written.
+      ValueError: A platform is unknown; the file cannot be written; the network computes with its
+        batch size, and `batch_size` is None.
       RestoreError, ValueError: What `slim.load` raises.
       ImportError: The package flatbuffers is not installed.
     """
@@ -110,7 +111,15 @@ def export_inference_graph(
     (batch,) = jax_export.symbolic_shape("batch") if batch_size is None else (batch_size,)
     images = jax.ShapeDtypeStruct((batch, size, size, channels), jnp.uint8)
     with display.status(f"lowering the network for {', '.join(platforms)}"):
-        exported = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)(images)
+        try:
+            exported = jax_export.export(jax.jit(inference_fn(classifier)), platforms=platforms)(
+                images
+            )
+        except jax.errors.InconclusiveDimensionOperation as error:
+            raise ValueError(
+                "export: the network computes with its batch size, and so can be exported for one "
+                "size alone: give batch_size=N (jslim export: --batch_size=N)"
+            ) from error
     described = {
         **classifier.contract,
         "step": classifier.step,

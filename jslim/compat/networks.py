@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from jslim import layers
-from jslim.compat import _rewriting
+from jslim.compat import _rewriting, rules
 from jslim.compat._install import install
 from jslim.core import checks
 from jslim.core.arg_scope import ArgScope, arg_scope
@@ -41,9 +41,9 @@ def _member(module: Any, path: str, name: str) -> Network:
     for part in name.split("."):
         members = dict(inspect.getmembers(held, callable))
         if part not in members:
-            known = [n for n in members if not n.startswith("_")]
-            file = os.path.basename(path)
-            raise ValueError(f"{file} has no function {name!r}{did_you_mean(part, known)}")
+            own = [n for n in members if not n.startswith("_") and n not in rules.BUILTINS]
+            hint = did_you_mean(part, own) or f"; it has {', '.join(own[:10]) or 'none'}"
+            raise ValueError(f"{os.path.basename(path)} has no function {name!r}{hint}")
         held = members[part]
     network: Network = held
     return network

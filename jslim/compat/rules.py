@@ -14,7 +14,7 @@ import numpy as np
 from jslim.compat import _graph
 from jslim.compat.tf import _variables
 from jslim.compat.tf._op import Constant
-from jslim.compat.tf._shapes import TensorShape
+from jslim.compat.tf._shapes import SYMBOL, TensorShape
 
 # Modules by their old names, and the modules of jslim that have their names, the first one first.
 # A name in a folder `x.*` is that of a module below it.
@@ -85,7 +85,16 @@ MODULES: dict[str, tuple[str, ...]] = {
         for name in names.split()
     },
     "nets": ("jslim.nets",),
+    **{
+        f"nets.{folder}.{name}": (f"jslim.nets.{name}",)
+        for folder, names in {
+            "mobilenet": "conv_blocks mobilenet mobilenet_v2 mobilenet_v3",
+            "nasnet": "nasnet nasnet_utils pnasnet",
+        }.items()
+        for name in names.split()
+    },
     "preprocessing": ("jslim.preprocessing",),
+    "datasets": ("jslim.data",),
 }  # fmt: skip
 
 # Folders of modules: `tf_slim.layers` is `jslim.layers`.
@@ -95,10 +104,11 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "tensorflow.contrib.slim.python.slim": ("jslim",),
     "nets": ("jslim.nets",),
     "preprocessing": ("jslim.preprocessing",),
+    "datasets": ("jslim.data",),
 }
 
 # In these `from folder import name` gives the module where a function has the same name.
-PARTS_FIRST = ("tensorflow.python.", "tf_slim.ops.")
+PARTS_FIRST = ("tensorflow.python.", "tf_slim.ops.", "nets.mobilenet.", "nets.nasnet.")
 
 # Python 2's modules, and their names in Python 3.
 PYTHON_2_MODULES = {
@@ -106,8 +116,11 @@ PYTHON_2_MODULES = {
     "cPickle": "pickle", "cStringIO": "io",
 }  # fmt: skip
 
+# The folders of research/slim.
+SCRIPTS = ("nets", "preprocessing", "datasets")
+
 # These are found only where a program has none of its own.
-LAST = ("nets", "preprocessing", *PYTHON_2_MODULES)
+LAST = (*SCRIPTS, *PYTHON_2_MODULES)
 
 # Python 2's names.
 BUILTINS: dict[str, object] = {
@@ -146,7 +159,7 @@ ATTRIBUTES: tuple[tuple[type | tuple[type, ...], dict[str, Reader]], ...] = (
             "with_rank": lambda shape: TensorShape(shape).with_rank,
         },
     ),
-    ((int, np.integer, type(None)), {"value": lambda length: length}),
+    ((int, np.integer, type(None), SYMBOL), {"value": lambda length: length}),
     (
         dict,
         {

@@ -113,7 +113,7 @@ def crop_and_resize(
     if image.shape[2] != 3:
         raise ValueError(
             f"inception preprocessing distorts the colours of images of 3 channels, got "
-            f"{image.shape[2]}; convert them to RGB, or choose another preprocessing"
+            f"{image.shape[2]}; convert them to RGB, or choose another preprocessing, such as lenet"
         )
     rows, columns = random_distorted_window(generator, image.shape[0], image.shape[1], bbox)
     if fast_mode:

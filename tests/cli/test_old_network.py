@@ -80,6 +80,7 @@ def test_a_network_its_outputs_and_a_checkpoint(folder):
         (("old.py",), "a network must be given as FILE.py:FUNCTION, got 'old.py'"),
         (("none.py:network",), "there is no file none.py"),
         (("old.py:netwrok",), "old.py has no function 'netwrok'; did you mean 'network'"),
+        (("old.py:lon",), "old.py has no function 'lon'; it has Net, "),
         (("two.py:network",), "the file is in Python 2's syntax (the statement print)"),
         (("old.py:network", "--shape=a"), "--shape must be whole numbers such as 1,224,224,3"),
         (("old.py:network", "--keywords=[]"), "--keywords must be JSON such as"),
@@ -88,7 +89,17 @@ def test_a_network_its_outputs_and_a_checkpoint(folder):
             "net/fc/weights",
         ),
     ],
-    ids=["nothing", "place", "file", "function", "python2", "shape", "keywords", "checkpoint"],
+    ids=[
+        "nothing",
+        "place",
+        "file",
+        "function",
+        "functions",
+        "python2",
+        "shape",
+        "keywords",
+        "checkpoint",
+    ],
 )
 @pytest.mark.long
 def test_mistakes(folder, words, message):

@@ -100,11 +100,22 @@ import jax, jax.numpy as jnp
 import jslim as slim
 from old import network
 from nets import vgg, nets_factory
+from nets.mobilenet import conv_blocks as ops, mobilenet, mobilenet_v2, mobilenet_v3
+from nets.nasnet import nasnet, nasnet_utils, pnasnet
+import nets.mobilenet.mobilenet as lib
+import nets.nasnet.nasnet
+from preprocessing import preprocessing_factory
+from datasets import dataset_factory
 import tf_slim, tensorflow
 from tf_slim.ops import arg_scope as arg_scope_lib
 from tf_slim.ops.arg_scope import arg_scope
 
 assert vgg.vgg_16 is slim.nets.vgg.vgg_16
+assert mobilenet.op is lib.op is slim.nets.mobilenet.op
+assert ops.expanded_conv is slim.nets.conv_blocks.expanded_conv
+assert mobilenet_v3.large is slim.nets.mobilenet_v3.large
+assert nets.nasnet.nasnet.build_nasnet_cifar is slim.nets.nasnet.build_nasnet_cifar
+assert dataset_factory.get_dataset is slim.data.get_dataset
 assert tf_slim.conv2d is tensorflow.contrib.slim.conv2d is slim.conv2d
 assert tf_slim.init_ops.zeros_initializer is tensorflow.zeros_initializer
 assert arg_scope is arg_scope_lib.arg_scope is slim.arg_scope

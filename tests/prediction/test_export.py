@@ -122,6 +122,15 @@ def test_batch_size_can_be_fixed(trained, images, tmp_path):
         loaded.logits(images)
 
 
+def test_a_network_that_asks_for_its_batch_size_is_exported_for_one(trained, tmp_path):
+    classifier = slim.load(trained)
+    classifier.model = slim.Model(lambda images: (jnp.zeros([int(images.shape[0]), 10]), {}))
+    with pytest.raises(ValueError, match=r"give batch_size=N \(jslim export: --batch_size=N\)"):
+        export.export_inference_graph(classifier, tmp_path / "x.zip")
+    assert not (tmp_path / "x.zip").exists()
+    export.export_inference_graph(classifier, tmp_path / "x.zip", batch_size=4)
+
+
 @pytest.mark.parametrize("name", ["lenet", "cifarnet", "vgg"])
 def test_the_half_on_the_device_is_the_end_of_preprocessing(name):
     rng = np.random.default_rng(0)

@@ -12,10 +12,8 @@ from jslim.compat import rules
 from jslim.compat.port._notes import Outcome
 from jslim.compat.tf import _missing
 
-# The modules of research/slim beside TF-Slim's own, and jslim's for them.
-_SCRIPTS = {"nets": "jslim.nets", "preprocessing": "jslim.preprocessing", "datasets": "jslim.data"}
 _TENSORFLOW = ("tensorflow", "tf_slim")
-LOCAL = (*_SCRIPTS, "deployment")  # found in a program's own folders first
+LOCAL = (*rules.SCRIPTS, "deployment")  # found in a program's own folders first
 _SHORT = (
     ("tensorflow.compat.v1", "tf"),
     ("tensorflow.contrib.slim", "slim"),
@@ -63,8 +61,7 @@ def holders_of(module: str) -> tuple[str, ...]:
     if module in rules.MODULES:
         # Programs of people do not import what is private.
         return tuple(place for place in rules.MODULES[module] if "._" not in place)
-    folders = {**rules.FOLDERS, **{name: (place,) for name, place in _SCRIPTS.items()}}
-    for folder, places in folders.items():
+    for folder, places in rules.FOLDERS.items():
         if module == folder or module.startswith(f"{folder}."):
             for place in places:
                 full = place + module.removeprefix(folder)
@@ -234,14 +231,15 @@ def module_exists(module: str) -> bool:
 def is_module(module: str, name: str) -> bool:
     """Whether `from module import name` gives a module.
 
-    A function of this name comes first, but in TensorFlow's inner folders, which hold modules.
+    A function of this name comes first, but in folders, which hold modules.
     """
-    is_folder = module.startswith("tensorflow.python.") and module_exists(f"{module}.{name}")
+    full = f"{module}.{name}"
+    is_folder = full.startswith(rules.PARTS_FIRST) and module_exists(full)
     for holder in () if is_folder else _own_or_old(module):
         value = getattr(_imported(holder), name, None)
         if value is not None and not isinstance(value, types.ModuleType):
             return False
-    return module_exists(f"{module}.{name}")
+    return module_exists(full)
 
 
 def _own_or_old(module: str) -> tuple[str, ...]:

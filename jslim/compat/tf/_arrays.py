@@ -20,12 +20,14 @@ from jslim.compat.tf._op import (
     axes_of,
     dtype_of,
     either,
+    has_open,
     is_number,
     known,
     op,
     say_old_order,
     shape_of,
 )
+from jslim.compat.tf._shapes import is_open
 from jslim.core import checks
 
 newaxis = None
@@ -33,7 +35,9 @@ newaxis = None
 
 def shape(input: Values, name: str | None = None, out_type: DTypeLike = jnp.int32) -> Constant:
     """The shape as a NumPy array: it is known, and what is computed from it stays known."""
-    return np.asarray(jnp.shape(array(input)), dtype_of(out_type)).view(Constant)
+    lengths = jnp.shape(array(input))
+    dtype = object if any(map(is_open, lengths)) else dtype_of(out_type)
+    return np.asarray(lengths, dtype).view(Constant)
 
 
 def size(input: Values, name: str | None = None, out_type: DTypeLike = jnp.int32) -> Constant:
@@ -74,7 +78,7 @@ def concat(
     name: str = "concat",
     *,
     concat_dim: int | None = None,
-) -> jax.Array:
+) -> jax.Array | Constant:
     """The arrays one after another along an axis.
 
     `concat(axis, values)`, the order before TensorFlow 1.0, is told by its types. It is taken, and
@@ -84,16 +88,20 @@ def concat(
     if is_number(values) and isinstance(given, (list, tuple)):
         say_old_order("tf.concat(axis, values)", "tf.concat(values, axis)")
         values, given = given, values
+    place = int(known("tf.concat", "axis", given))
+    if has_open(values):
+        return np.concatenate([np.asarray(part, object) for part in values], place).view(Constant)
     parts = [array(part) for part in values]
     dtype = jnp.result_type(*parts)
-    place = int(known("tf.concat", "axis", given))
     return jnp.concatenate([part.astype(dtype) for part in parts], place)
 
 
 @op
-def stack(values: Values, axis: int = 0, name: str = "stack") -> jax.Array:
+def stack(values: Values, axis: int = 0, name: str = "stack") -> jax.Array | Constant:
     if not isinstance(values, (list, tuple)):
         values = list(array(values))
+    if has_open(values):
+        return np.stack([np.asarray(part, object) for part in values], axis).view(Constant)
     parts = [array(part) for part in values]
     dtype = jnp.result_type(*parts)
     return jnp.stack([part.astype(dtype) for part in parts], axis)

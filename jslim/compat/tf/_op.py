@@ -18,7 +18,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from jslim.compat.tf._labels import label_of
-from jslim.compat.tf._shapes import TensorShape
+from jslim.compat.tf._shapes import SYMBOL, TensorShape, dimension_value, is_open
 from jslim.core import checks
 from jslim.core.access import FRAME, Frame
 from jslim.core.array_names import ArrayName
@@ -36,7 +36,8 @@ class Constant(np.ndarray):
     """A NumPy array that answers `get_shape()`: what `tf.constant` and `tf.shape` give."""
 
     def __getitem__(self, places: Any) -> Any:
-        return np.asarray(super().__getitem__(places)).view(Constant)
+        found = super().__getitem__(places)
+        return found if isinstance(found, SYMBOL) else np.asarray(found).view(Constant)
 
     def get_shape(self) -> TensorShape:
         return TensorShape(self.shape)
@@ -125,12 +126,21 @@ def _note_names(running: Frame, result: object, given: str, function: str) -> No
 
 
 def is_static(values: object) -> bool:
-    """Whether there is no array of JAX in it."""
+    """Whether there is no array of JAX in it, and no length that an export leaves open."""
     if isinstance(values, Mapping):
         return all(map(is_static, values.values()))
     if isinstance(values, (list, tuple)):
         return all(map(is_static, values))
-    return not isinstance(values, (jax.Array, Undrawn))
+    return not (isinstance(values, (jax.Array, Undrawn)) or has_open(values))
+
+
+def has_open(values: Any) -> bool:
+    """Whether it is a length that an export leaves open, or a list or `tf.shape` with one."""
+    if isinstance(values, (list, tuple)):
+        return any(map(has_open, values))
+    if isinstance(values, np.ndarray):
+        return values.dtype == object and any(map(is_open, values.reshape(-1).tolist()))
+    return isinstance(values, SYMBOL)
 
 
 def as_static(values: Any) -> Any:
@@ -149,6 +159,8 @@ def array(value: Any, dtype: DTypeLike | None = None) -> jax.Array:
     """
     if isinstance(value, Undrawn):
         raise value.refusal()
+    if isinstance(value, np.ndarray) and has_open(value):
+        value = value.tolist()
     if isinstance(value, (list, tuple)) and not is_static(value):
         value = jnp.stack([array(part) for part in value])
     return jnp.asarray(value, dtype_of(dtype))
@@ -187,7 +199,7 @@ def _are_known(value: Any) -> bool:
 def shape_of(where: str, shape: Any, name: str = "shape") -> tuple[int, ...]:
     """A shape as a tuple of ints; it may be a list with constants in it."""
     lengths = known(where, name, shape).reshape(-1)
-    return tuple(int(length) for length in lengths)
+    return tuple(map(dimension_value, lengths))
 
 
 def axes_of(where: str, axis: Axis, name: str = "axis") -> int | tuple[int, ...] | None:

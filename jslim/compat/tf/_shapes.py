@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, SupportsIndex, overload
 
+import jax.export
+
 from jslim.core import checks
+
+# The class of a length that an export leaves open; JAX has no public name for it.
+SYMBOL = type(jax.export.symbolic_shape("length")[0])
 
 
 class Dimension(int):
@@ -23,16 +28,17 @@ class TensorShape(tuple[Any, ...]):
     """The shape of an array, as TensorFlow 1's programs ask for it.
 
     It is a tuple of lengths, so that everything that takes a shape takes it. It is made of ints,
-    `Dimension`s, or None for an unknown length, which no array has.
+    `Dimension`s, or None for an unknown length, which no array has. In an export for all batch
+    sizes that of the batch is a symbol of JAX, and stays one.
 
     >>> TensorShape([2, 3]).as_list(), TensorShape([2, 3])[1].value, TensorShape([2, 3]) == (2, 3)
     ([2, 3], 3, True)
     """
 
     def __new__(cls, dims: Iterable[SupportsIndex | None] | SupportsIndex = ()) -> "TensorShape":
-        lengths = dims if isinstance(dims, Iterable) else [dims]
+        lengths: Iterable[Any] = dims if isinstance(dims, Iterable) else [dims]
         return super().__new__(
-            cls, (None if length is None else Dimension(length) for length in lengths)
+            cls, (length if is_open(length) else Dimension(length) for length in lengths)
         )
 
     @overload
@@ -55,7 +61,7 @@ class TensorShape(tuple[Any, ...]):
 
     def as_list(self) -> list[int | None]:
         """The lengths as a list of plain ints."""
-        return [None if length is None else int(length) for length in self]
+        return list(map(dimension_value, self))
 
     def num_elements(self) -> int | None:
         """The product of the lengths; None if one is unknown."""
@@ -67,7 +73,7 @@ class TensorShape(tuple[Any, ...]):
         return product
 
     def is_fully_defined(self) -> bool:
-        return None not in self.as_list()
+        return not any(map(is_open, self))
 
     def concatenate(self, other: Iterable[SupportsIndex | None]) -> "TensorShape":
         return TensorShape([*self, *TensorShape(other)])
@@ -76,7 +82,7 @@ class TensorShape(tuple[Any, ...]):
         """Whether the ranks are equal, and the lengths where both are known."""
         others = TensorShape(other)
         return len(self) == len(others) and all(
-            a is None or b is None or a == b for a, b in zip(self, others, strict=True)
+            is_open(a) or is_open(b) or a == b for a, b in zip(self, others, strict=True)
         )
 
     def assert_is_compatible_with(self, other: Iterable[SupportsIndex | None]) -> None:
@@ -120,6 +126,11 @@ class TensorShape(tuple[Any, ...]):
         return f"TensorShape({self.as_list()})"
 
 
-def dimension_value(dimension: SupportsIndex | None) -> int | None:
-    """A length as a plain int; None stays None."""
-    return None if dimension is None else int(dimension)
+def is_open(length: object) -> bool:
+    """Whether a length is not known: None, or a symbol in an export for all batch sizes."""
+    return length is None or isinstance(length, SYMBOL)
+
+
+def dimension_value(dimension: Any) -> Any:
+    """A length as a plain int; None and a symbol stay what they are."""
+    return dimension if is_open(dimension) else int(dimension)
