@@ -65,7 +65,7 @@ class Attributes(Tracking):
             return updated_node
         line = self.lines.get(original_node, 1)
         self.findings.append(
-            Finding("tf.placeholder", Outcome.CONVERTED, line, "sessions.fed(...)")
+            Finding("tf.placeholder", Outcome.CONVERTED, line, "what is fed under its name")
         )
         return updated_node.with_changes(value=new)
 

@@ -235,7 +235,7 @@ class Sessions(Tracking):
         if new is None:
             self.settled.add(updated.value)  # it does not become an argument
             return updated
-        self._note(original, "tf.placeholder", Outcome.CONVERTED, "sessions.fed(...)")
+        self._note(original, "tf.placeholder", Outcome.CONVERTED, "what is fed under its name")
         self._is_used = True
         return updated.with_changes(value=new)
 
