@@ -1,7 +1,7 @@
 """Shared by training and evaluation of an image classifier: data, network, and their contract."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from jslim.core.model import Model
 from jslim.core.text import quoted, some_of
 from jslim.data import Example, ImageDataset
 from jslim.data.dataset_factory import DATASETS
+from jslim.data.imagenet import are_of_imagenet, are_same_classes, imagenet_class_names
 from jslim.data.subset import View
 from jslim.host.paths import path_string
 from jslim.learning import data_mesh
@@ -121,11 +122,11 @@ class ClassifierConfig(DataConfig, HeldBackConfig, DevicesConfig):
 
 
 class _OffsetDataset(View):
-    """A data set without its first classes: label 0 is the first class that is left."""
+    """A data set whose labels are lowered: without its first classes, or with others before it."""
 
-    def __init__(self, dataset: ImageDataset, labels_offset: int):
+    def __init__(self, dataset: ImageDataset, labels_offset: int, class_names: Sequence[str]):
         super().__init__(dataset, dataset.name)
-        self.class_names = dataset.class_names[labels_offset:]
+        self.class_names = list(class_names)
         self._labels_offset = labels_offset
 
     def label(self, index: int) -> int:
@@ -157,7 +158,25 @@ def open_dataset(
             f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
             f"{dataset.name}"
         )
-    return _OffsetDataset(dataset, labels_offset) if labels_offset else dataset
+    names = dataset.class_names[labels_offset:]
+    return _OffsetDataset(dataset, labels_offset, names) if labels_offset else dataset
+
+
+def open_dataset_of(
+    config: DatasetConfig, contract: Contract, split_name: str | None = None
+) -> ImageDataset:
+    """The split of the data set that the flags name, with the labels of a checkpoint.
+
+    They are lowered as in its training. ImageNet's are brought to the classes of the checkpoint,
+    which has a background or not, unless `labels_offset` is given.
+    """
+    theirs = contract["class_names"]
+    if "labels_offset" not in config.given and len(theirs) in (1000, 1001):
+        whole = open_dataset(config, 0, split_name)
+        if are_of_imagenet(whole.class_names, theirs):
+            names = imagenet_class_names(len(theirs))
+            return _OffsetDataset(whole, whole.num_classes - len(theirs), names)
+    return open_dataset(config, contract["labels_offset"], split_name)
 
 
 def device_mesh(config: DevicesConfig) -> Mesh:
@@ -200,13 +219,17 @@ def check_contract(held: Contract, ours: Contract, where: str) -> None:
     differences = [
         f"{key} is {_shown(held[key], value)} there and {_shown(value, held[key])} here"
         for key, value in ours.items()
-        if key in held and held[key] != value
+        if key in held and held[key] != value and not _are_same_classes(key, held[key], value)
     ]
     if differences:
         raise UsageError(
             f"the checkpoint in {where} does not fit: {'; '.join(differences)}; give the flags "
             "and data that it was made with, or another directory"
         )
+
+
+def _are_same_classes(key: str, held: Any, ours: Any) -> bool:
+    return key == "class_names" and are_same_classes(held, ours)
 
 
 def _shown(value: object, other: object) -> str:

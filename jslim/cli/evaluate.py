@@ -132,9 +132,7 @@ def evaluate(config: EvaluateConfig) -> None:
     orientation = contract.get("apply_exif_orientation", config.apply_exif_orientation)
     config = dataclasses.replace(config, apply_exif_orientation=orientation)
     images = held_back.evaluated(config, config.dataset_split_name, contract)
-    dataset = images.of(
-        image_classifier.open_dataset(config, contract["labels_offset"], images.split_name)
-    )
+    dataset = images.of(image_classifier.open_dataset_of(config, contract, images.split_name))
     if not describes_itself:
         _check_number_of_classes(contract, dataset, first.path)
     data_of = without_none(

@@ -11,6 +11,7 @@ from jslim.cli.classifier import Contract
 from jslim.cli.flags import UsageError, flag, scopes_of
 from jslim.core.selection import get_variables_to_restore, match
 from jslim.core.text import as_text, name_differences, printable
+from jslim.data.imagenet import are_same_classes
 from jslim.host.files import exists
 from jslim.host.paths import absolute, output_directory, path_string
 from jslim.learning import TrainState
@@ -216,7 +217,7 @@ def _heads_of_other_classes(
     their_names = reader.contract.get("class_names")
     if theirs:
         classes = f"{' or '.join(map(str, sorted(theirs)))} classes and the data {num_classes}"
-    elif of_heads and their_names is not None and list(their_names) != list(class_names):
+    elif of_heads and their_names is not None and not are_same_classes(their_names, class_names):
         classes = f"other classes than the data, {name_differences(their_names, class_names)}"
     else:
         return []

@@ -17,6 +17,7 @@ from jslim.data import array_record
 from jslim.data._errors import check_split
 from jslim.data._shards import check_count, check_shards, is_of_records
 from jslim.data.decode import EncodedImage
+from jslim.data.imagenet import imagenet_class_names
 from jslim.data.labels import LABELS_FILENAME as LABELS_FILENAME
 from jslim.data.labels import read_label_file as read_label_file
 from jslim.data.labels import write_label_file as write_label_file
@@ -170,7 +171,8 @@ def open_tfrecord_dataset(
 
     Args:
       name: A key of `SCHEMAS`. `'tfrecord'` is for any files with images and labels in
-        research/slim's features, and takes the classes from `labels.txt`.
+        research/slim's features, and takes the classes from `labels.txt`. The others have one or
+        not; without it ImageNet's classes have their names, and other classes their numbers.
       split_name: The split; `'tfrecord'` takes the files with this word in their name.
       dataset_dir: The directory of the files.
       file_pattern: Replaces the pattern of the schema, with `%s` for the split.
@@ -186,7 +188,11 @@ def open_tfrecord_dataset(
     directory = as_path(dataset_dir, "dataset_dir")
     if not is_directory(directory):
         raise DataError(f"the data set directory {str(directory)!r} does not exist")
-    names = _class_names(directory / LABELS_FILENAME, schema.num_classes)
+    labels = directory / LABELS_FILENAME
+    if name == "imagenet" and not exists(labels):
+        names = imagenet_class_names(1001)
+    else:
+        names = _class_names(labels, schema.num_classes)
     pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
     is_any = name == "tfrecord" and file_pattern is None
     found = sorted(filter(is_of_records, matching(directory, "*" if is_any else pattern)))

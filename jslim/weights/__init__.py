@@ -9,11 +9,11 @@ size, preprocessing. `slim.load`, `train.py`, `eval.py` and the commands call it
 they are given.
 """
 
+from jslim.data.imagenet import imagenet_class_names as imagenet_class_names
 from jslim.weights._convert import PRETRAINED as PRETRAINED
 from jslim.weights._convert import UnknownWeights as UnknownWeights
 from jslim.weights._convert import from_tf_slim as from_tf_slim
 from jslim.weights._convert import resolve as resolve
-from jslim.weights._imagenet import imagenet_class_names as imagenet_class_names
 from jslim.weights._table import WEIGHTS as WEIGHTS
 from jslim.weights._table import Published as Published
 from jslim.weights._table import find as find

@@ -18,6 +18,7 @@ import numpy as np
 from jslim import checkpoints
 from jslim.core.errors import RestoreError
 from jslim.core.selection import get_variables
+from jslim.data.imagenet import imagenet_class_names
 from jslim.host import display
 from jslim.host.files import exists, is_file, names_in, open_regular
 from jslim.host.limits import check_unpacked, numbers_as_names
@@ -25,7 +26,6 @@ from jslim.host.paths import AnyPath, as_path, cache_directory, is_remote, path_
 from jslim.nets import nets_factory
 from jslim.weights import _download, _table, _translation
 from jslim.weights._hdf5 import KerasFile
-from jslim.weights._imagenet import imagenet_class_names
 from jslim.weights._translation import Foreign
 from jslim.weights._translation import from_tf_slim as from_tf_slim
 
