@@ -24,6 +24,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jslim.core import checks
 from jslim.core import tf_slim_names as _tf_slim_names
+from jslim.core.context import context
 from jslim.core.initial_values import NamedInitializer, fans
 
 __all__ = [
@@ -189,6 +190,8 @@ def _draw(
     To compile a draw takes half a second, for each shape anew. Threefry's numbers depend on their
     place alone, so outside a trace a power of two of them is drawn, and the first ones are taken.
     """
+    if not context().draws:
+        return jnp.zeros(shape, dtype)
     kind, *bounds = given
     size = math.prod(shape)
     padded = max(_LEAST_DRAWN, 1 << max(size - 1, 0).bit_length())

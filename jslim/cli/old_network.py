@@ -12,7 +12,7 @@ from jslim import checkpoints
 from jslim.cli.flags import ComputingConfig, UsageError, flag
 from jslim.cli.run import run
 from jslim.compat.networks import network_of
-from jslim.core.model import Model
+from jslim.core.model import Model, shapes_of
 from jslim.core.selection import get_variables
 from jslim.host.paths import path_string
 from jslim.layer_table import summary_table
@@ -67,7 +67,7 @@ def build(config: RunConfig) -> None:
     model = Model(network)
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    outputs, variables = jax.eval_shape(model.init_with_output, keys, images)
+    outputs, variables = shapes_of(model.init_with_output, keys, images)
     print(summary_table(model, images))
     print("\noutputs")
     for path, leaf in jax.tree_util.tree_leaves_with_path(outputs):

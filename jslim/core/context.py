@@ -72,6 +72,7 @@ class Context(NamedTuple):
     platform: str | None = None  # layers compute as on it; None is the one that is lowered for
     gather: Gather | None = None  # None if every device has the variables whole
     observer: Observes | None = None
+    draws: bool = True  # whether initializers draw random numbers; else they give zeros
 
 
 CONTEXT = jax.make_user_context(default_value=Context())

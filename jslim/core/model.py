@@ -15,6 +15,7 @@ import numpy as np
 
 from jslim.core import checks, reprs
 from jslim.core.access import FRAME, Frame, frame
+from jslim.core.context import changed_context
 from jslim.core.errors import ScopeError, did_you_mean
 from jslim.core.names import VariableScope, user_site
 from jslim.core.run import ONLY_INITIALIZERS_COMPUTE, Run
@@ -148,6 +149,16 @@ class Model(nn.Module):
             run.variables = {info.name: info for info in infos}
             records.append(run)
         return output
+
+
+def shapes_of(init: Callable[..., Any], *args: Any) -> Any:
+    """`jax.eval_shape(init, *args)`, in which no random numbers are drawn: half of such a trace.
+
+    >>> shapes_of(Model(jnp.sin).init, jax.random.key(0), jnp.ones([1, 3]))
+    {}
+    """
+    with changed_context(draws=False):
+        return jax.eval_shape(init, *args)
 
 
 def _made_by_shapes(init: Callable[..., Any], rngs: Any, args: Any, kwargs: Any) -> Any:

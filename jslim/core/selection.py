@@ -14,7 +14,7 @@ import jax
 from jslim.core import checks
 from jslim.core.access import frame, is_running
 from jslim.core.errors import ScopeError, given_more_than_once, nearest
-from jslim.core.model import Model, recorded
+from jslim.core.model import Model, recorded, shapes_of
 from jslim.core.names import GLOBAL, LOCAL_VARIABLES, MODEL, PARAMS, TRAINABLE, VariableScope
 from jslim.core.run import VariableInfo
 from jslim.core.trees import PyTree, Variables, as_mapping, has_collections, is_tree, named
@@ -73,7 +73,7 @@ def _infos_of(what: str, model: object, inputs: Sequence[object]) -> Mapping[str
     if infos is None:
         made = checks.instance(what, "model", model, Model, "a slim.Model or a train op")
         with recorded() as runs:
-            jax.eval_shape(made.init, jax.random.key(0), *inputs)
+            shapes_of(made.init, jax.random.key(0), *inputs)
         infos = {name: info for run in runs for name, info in run.variables.items()}
     return infos
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jslim import model_analyzer
-from jslim.core.model import Model
+from jslim.core.model import Model, shapes_of
 from jslim.nets import nets_factory
 
 _FRAMES = 64  # of a video
@@ -44,7 +44,7 @@ def sizes_of(name: str) -> Sizes:
     images = jax.ShapeDtypeStruct((1, *frames, side, side, channels), jnp.float32)
     num_classes = _SMALL_CLASSES if side <= _MOST_SMALL else _CLASSES
     model = Model(nets_factory.get_network_fn(name, num_classes))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    shapes = shapes_of(model.init, jax.random.key(0), images)
     num_parameters, _ = model_analyzer.analyze_vars({"params": shapes["params"]})
     flops = model_analyzer.count_flops(model.apply, shapes, images)
     return Sizes(num_parameters, sum(flops.values()))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jslim.checkpoints import CheckpointReader
 from jslim.checkpoints import contract as _contract
 from jslim.core.errors import RestoreError, did_you_mean
-from jslim.core.model import Model
+from jslim.core.model import Model, shapes_of
 from jslim.core.selection import get_variables
 from jslim.core.trees import Variables
 from jslim.host.limits import numbers_as_names
@@ -80,7 +80,7 @@ def _shapes(contract: _contract.Values, channels: int) -> Variables:
     model = Model(nets_factory.get_network_fn(contract["model_name"], contract["num_classes"]))
     size = contract["image_size"]
     images = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
-    return jax.eval_shape(model.init, jax.random.key(0), images)
+    return shapes_of(model.init, jax.random.key(0), images)
 
 
 def _channels(shapes: Variables, reader: CheckpointReader, assumed: int) -> int:

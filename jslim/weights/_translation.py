@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jslim.core.errors import RestoreError, did_you_mean
-from jslim.core.model import Model
+from jslim.core.model import Model, shapes_of
 from jslim.core.selection import get_variables
 from jslim.core.text import some_of
 from jslim.nets import nets_factory
@@ -72,7 +72,7 @@ def _shapes(network: str, num_classes: int) -> dict[str, tuple[int, ...]]:
     row = nets_factory.get_network(network)
     model = Model(nets_factory.get_network_fn(network, num_classes))
     images = jax.ShapeDtypeStruct((1, row.image_size, row.image_size, 3), jnp.float32)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    shapes = shapes_of(model.init, jax.random.key(0), images)
     return {name: leaf.shape for name, leaf in get_variables(shapes).items()}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jslim as slim
-from jslim.core.model import recorded
+from jslim.core.model import recorded, shapes_of
 
 KEY = jax.random.key(0)
 IMAGES = np.ones((2, 4, 4, 2), np.float32)
@@ -145,3 +145,20 @@ def test_a_key_does_not_depend_on_how_the_variables_before_it_start(first):
         return slim.Model(fn).init(KEY)["params"]["second"]
 
     np.testing.assert_array_equal(second(first), second(jax.nn.initializers.normal()))
+
+
+def test_shapes_are_those_without_draws_and_later_draws_are_drawn():
+    @jax.jit
+    def drawn(key):  # JAX keeps its trace
+        return slim.xavier_initializer()(key, (3,), jnp.float32)
+
+    def fn(images):
+        half = slim.random_normal_initializer()
+        slim.variable("half", [2], dtype=jnp.bfloat16, initializer=half)
+        slim.variable("own", [3], initializer=lambda key, shape, dtype: drawn(key))
+        return network(images)
+
+    model = slim.Model(fn)
+    assert shapes_of(model.init, KEY, IMAGES) == jax.eval_shape(model.init, KEY, IMAGES)
+    assert drawn(KEY).all()
+    assert jax.jit(model.init)(KEY, IMAGES)["params"]["own"].all()

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawing import shapes_of_init
 
 import jslim as slim
+from jslim.core.model import shapes_of
 
 # Most of the time of a test goes into compiling a network that runs once.
 FAST_COMPILATION = {"xla_backend_optimization_level": 0}
@@ -74,7 +74,7 @@ def seeded_input(golden):
 
 def seeded_variables(model, images, seed=0):
     """The variables of a model with seeded values, and no work spent on initial ones."""
-    shapes = shapes_of_init(model.init, jax.random.key(0), images)
+    shapes = shapes_of(model.init, jax.random.key(0), images)
     return {collection: filled(tree, seed) for collection, tree in shapes.items()}
 
 
@@ -137,7 +137,7 @@ def shapes(fn, *image_shape):
     """`fn(images)` of images of that shape, as shapes and types alone."""
     model = slim.Model(fn)
     images = jax.ShapeDtypeStruct(image_shape, jnp.float32)
-    tree = shapes_of_init(model.init, jax.random.key(0), images)
+    tree = shapes_of(model.init, jax.random.key(0), images)
     names = []
 
     def apply(variables, images):
@@ -187,7 +187,7 @@ def structure(network_fn, image_shape):
         num_losses[:] = [len(slim.losses.get_regularization_losses())]
 
     images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    shapes = shapes_of_init(slim.Model(recording).init, jax.random.key(0), images)
+    shapes = shapes_of(slim.Model(recording).init, jax.random.key(0), images)
     return Structure(variables, num_losses[0], shapes)
 
 

@@ -10,6 +10,7 @@ import pytest
 from net_checks import shapes
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import batch_norm, conv2d, conv2d_transpose
 from jslim.nets import _generative, cyclegan, dcgan, pix2pix
 
@@ -208,7 +209,7 @@ def test_pix2pix_generator_has_seven_blocks_by_default():
 
     model = slim.Model(net)
     images = jax.ShapeDtypeStruct((1, 128, 256, 3), jnp.float32)
-    (logits, end_points), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    (logits, end_points), _ = shapes_of(model.init_with_output, jax.random.key(0), images)
     assert logits.shape == end_points["predictions"].shape == (1, 128, 256, 3)
     found = {name: value.shape[1:] for name, value in end_points.items()}
     assert found["encoder6"] == (1, 2, 512)

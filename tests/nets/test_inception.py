@@ -10,6 +10,7 @@ from inception_checks import CLASSIFIERS, END_POINTS, FEATURES, base, map_sizes,
 from net_checks import shapes, structure
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import conv2d, fully_connected, separable_conv2d, softmax
 from jslim.nets import nets_factory
 
@@ -63,7 +64,7 @@ def test_inception_base_refuses_an_unknown_final_endpoint(name):
 def test_inception_without_classes_gives_features(name):
     model = slim.Model(network(name, num_classes=None))
     images = jax.ShapeDtypeStruct(own_size(name), jnp.float32)
-    (features, end_points), tree = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+    (features, end_points), tree = shapes_of(model.init_with_output, jax.random.key(0), images)
     assert features.shape == (2, 1, 1, CLASSIFIERS[name][FEATURES[name]][1])
     assert set(end_points) == {*END_POINTS[name], FEATURES[name]}
     again = jax.eval_shape(functools.partial(model.apply, num_classes=0), tree, images)
@@ -90,7 +91,7 @@ def test_inception_shares_its_variables_by_reuse(name):
 def initialized(net, image_shape):
     model = slim.Model(net)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    return jax.eval_shape(model.init, rngs, jax.ShapeDtypeStruct(image_shape, jnp.float32))
+    return shapes_of(model.init, rngs, jax.ShapeDtypeStruct(image_shape, jnp.float32))
 
 
 @pytest.mark.long
@@ -123,7 +124,7 @@ def test_inception_inside_another_scope_has_its_full_names(name):
 def test_inception_in_training_drops_features_and_updates_every_moving_statistic(name):
     images = jax.ShapeDtypeStruct(own_size(name), jnp.float32)
     model = slim.Model(network(name, is_training=True))
-    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+    tree = shapes_of(model.init, jax.random.key(0), images)
     with pytest.raises(slim.ScopeError, match="batch_stats"):
         jax.eval_shape(model.apply, tree, images)
     apply = functools.partial(model.apply, mutable=["batch_stats"])
@@ -140,7 +141,7 @@ def test_inception_in_bfloat16_by_arg_scope(name):
     model = slim.Model(network(name))
     images = jax.ShapeDtypeStruct(own_size(name), jnp.float32)
     with slim.arg_scope([conv2d, separable_conv2d, fully_connected], dtype=jnp.bfloat16):
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        variables = shapes_of(model.init, jax.random.key(0), images)
         outputs = jax.eval_shape(model.apply, variables, images)
     assert {value.dtype for value in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.bfloat16)}
     assert {value.dtype for value in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}

@@ -9,6 +9,7 @@ import pytest
 from net_checks import shapes
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import batch_norm, conv2d, separable_conv2d, softmax
 from jslim.nets import mobilenet_v1, nets_factory
 
@@ -157,7 +158,7 @@ def test_mobilenet_v1_in_bfloat16_by_arg_scope():
 def test_mobilenet_v1_drops_features_in_training():
     model = slim.Model(functools.partial(mobilenet_v1.mobilenet_v1, **SMALL))
     images = jax.ShapeDtypeStruct((2, 33, 33, 3), jnp.float32)
-    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+    tree = shapes_of(model.init, jax.random.key(0), images)
     apply = functools.partial(model.apply, mutable=["batch_stats"])
     with pytest.raises(slim.ScopeError, match="/Logits' needs randomness"):
         jax.eval_shape(apply, tree, images)

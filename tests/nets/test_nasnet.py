@@ -12,6 +12,7 @@ import pytest
 from net_checks import shapes
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import batch_norm, conv2d, fully_connected, separable_conv2d
 from jslim.nets import nasnet, nasnet_utils, nets_factory, pnasnet
 
@@ -135,7 +136,7 @@ def test_nasnet_has_an_auxiliary_head_in_training_alone(name, aux, count):
     shape = (1, row.image_size, row.image_size, 3)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     model = slim.Model(network_fn)
-    tree = jax.eval_shape(model.init, rngs, jax.ShapeDtypeStruct(shape, jnp.float32))
+    tree = shapes_of(model.init, rngs, jax.ShapeDtypeStruct(shape, jnp.float32))
     assert sum(leaf.size for leaf in jax.tree.leaves(tree)) == count
     assert aux in tree["params"]
     variables = net_checks.structure(
@@ -149,7 +150,7 @@ def test_nasnet_without_aux_head_or_classes_has_none():
         net = network("nasnet_cifar", {**TRAINED, **fields}, num_classes=classes, is_training=True)
         model = slim.Model(net)
         images = jax.ShapeDtypeStruct((2, 24, 24, 3), jnp.float32)
-        tree = jax.eval_shape(model.init, jax.random.key(0), images)
+        tree = shapes_of(model.init, jax.random.key(0), images)
         assert not any(name.startswith("aux") for name in tree["params"])
 
 

@@ -11,6 +11,7 @@ import pytest
 from net_checks import shapes
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import batch_norm, conv2d
 from jslim.nets import nets_factory, resnet_utils, resnet_v1, resnet_v2
 
@@ -232,7 +233,7 @@ def test_resnet_leaves_training_to_a_scope_on_request(version):
         net = small(version, is_training=None, scopes=[([batch_norm], is_training)])
         model = slim.Model(net)
         images = jax.ShapeDtypeStruct((2, 33, 33, 3), jnp.float32)
-        tree = jax.eval_shape(model.init, jax.random.key(0), images)
+        tree = shapes_of(model.init, jax.random.key(0), images)
         return jax.eval_shape(model.apply, tree, images)
 
     assert evaluate(is_training=False)[0].shape == (2, 5)

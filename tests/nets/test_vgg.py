@@ -8,6 +8,7 @@ import pytest
 from net_checks import shapes
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import conv2d
 from jslim.nets import vgg
 
@@ -45,7 +46,7 @@ def test_vgg_blocks_equal_tf_slim(name):
     network = getattr(vgg, name)
     model = slim.Model(evaluated(network, num_classes=None, fc_conv_padding="SAME"))
     images = net_checks.seeded_input(golden)
-    tree = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+    tree = shapes_of(model.init, jax.random.key(0), images)["params"]
     flat = flax.traverse_util.flatten_dict(tree, sep="/")
     weights = {
         key: jnp.asarray(net_checks.seeded_value(golden["seed"], key, value.shape))
@@ -182,7 +183,7 @@ def test_vgg_inside_another_scope_has_its_full_names():
 def test_vgg_drops_features_in_training():
     images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     model = slim.Model(vgg.vgg_a)
-    tree = jax.eval_shape(model.init, jax.random.key(0), images)
+    tree = shapes_of(model.init, jax.random.key(0), images)
     with pytest.raises(slim.ScopeError, match=r"'vgg_a.*' needs randomness"):
         jax.eval_shape(model.apply, tree, images)
 

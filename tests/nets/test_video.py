@@ -10,6 +10,7 @@ import pytest
 from net_checks import shapes, structure
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.layers import batch_norm, conv3d, softmax
 from jslim.nets import i3d, nets_factory, s3dg
 
@@ -138,7 +139,7 @@ def test_video_base_stops_at_its_final_endpoint(name):
 def test_video_network_without_classes_gives_features(name):
     model = slim.Model(network(name, num_classes=None))
     videos = jax.ShapeDtypeStruct(VIDEOS, jnp.float32)
-    tree = jax.eval_shape(model.init, jax.random.key(0), videos)
+    tree = shapes_of(model.init, jax.random.key(0), videos)
     for num_classes in (None, 0):
         model = slim.Model(network(name, num_classes=num_classes))
         features, end_points = jax.eval_shape(model.apply, tree, videos)
@@ -178,7 +179,7 @@ def test_video_network_inside_another_scope_has_its_full_names(name):
 def test_video_network_in_training_drops_features_and_updates_every_moving_statistic(name):
     videos = jax.ShapeDtypeStruct((1, 4, 32, 32, 3), jnp.float32)
     model = slim.Model(network(name, is_training=True))
-    tree = jax.eval_shape(model.init, jax.random.key(0), videos)
+    tree = shapes_of(model.init, jax.random.key(0), videos)
     apply = functools.partial(model.apply, mutable=["batch_stats"])
     with pytest.raises(slim.ScopeError, match=r"/Logits' needs randomness"):
         jax.eval_shape(apply, tree, videos)
@@ -194,7 +195,7 @@ def test_video_network_in_bfloat16_by_arg_scope(name):
     model = slim.Model(nets_factory.get_network_fn(name, 11))
     videos = jax.ShapeDtypeStruct(VIDEOS, jnp.float32)
     with slim.arg_scope([conv3d], dtype=jnp.bfloat16):
-        variables = jax.eval_shape(model.init, jax.random.key(0), videos)
+        variables = shapes_of(model.init, jax.random.key(0), videos)
         outputs = jax.eval_shape(model.apply, variables, videos)
     assert {value.dtype for value in jax.tree.leaves(outputs)} == {jnp.dtype(jnp.bfloat16)}
     assert {value.dtype for value in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}

@@ -22,6 +22,7 @@ import jslim as slim
 from jslim import tf_checkpoint, weights
 from jslim.checkpoints import save_safetensors
 from jslim.core.errors import RestoreError
+from jslim.core.model import shapes_of
 from jslim.nets import nets_factory
 from jslim.weights import _translation
 from jslim.weights._translation import Foreign
@@ -49,7 +50,7 @@ def variables_of(network, num_classes):
     """Random variables by name."""
     model = slim.Model(nets_factory.get_network_fn(network, num_classes))
     side = nets_factory.get_network(network).image_size
-    shapes = jax.eval_shape(
+    shapes = shapes_of(
         model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
     )
     rng = np.random.default_rng(5)

@@ -11,6 +11,7 @@ import pytest
 from flax import traverse_util
 
 import jslim as slim
+from jslim.core.model import shapes_of
 from jslim.nets import nets_factory
 from jslim.weights import _translation
 from tests.weights.random_arrays import images, random_arrays
@@ -55,7 +56,7 @@ def test_translated_variables_give_their_logits(foreign):
     if foreign.model.startswith("VGG"):
         batch = batch[..., ::-1]  # Keras's takes BGR
     # With the auxiliary heads for images of this size, on which the logits do not depend.
-    shapes = slim.get_variables(jax.eval_shape(model.init, jax.random.key(0), batch))
+    shapes = slim.get_variables(shapes_of(model.init, jax.random.key(0), batch))
     aux = {name: np.zeros(leaf.shape, np.float32) for name, leaf in shapes.items()}
     tree = tree_of({name: variables[name] if name in variables else aux[name] for name in shapes})
     logits = jax.jit(lambda tree, batch: model.apply(tree, batch)[0])(tree, batch)
