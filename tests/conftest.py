@@ -26,6 +26,9 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+# Tests start hundreds of programs; without a cache each compiles the modules of jslim anew.
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+
 import jax
 import pytest
 from stores import _stores as _stores
@@ -38,11 +41,14 @@ gc.set_threshold(100_000, 50, 100)
 # Of the GNU C library: gives memory that was freed in small pieces back to the system.
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
-_CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache" / "tests"
+_CACHE = pathlib.Path(__file__).parent.parent / ".jax_cache"
+
+# Of programs that tests start; some are killed, and may leave half of a file.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_CACHE / "programs")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_compilation_cache_dir", str(_CACHE / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from cpu_devices import cpu_devices
 from PIL import Image
 
 import jslim as slim
@@ -87,7 +88,7 @@ def test_both_of_several_losses_fall(tmp_path):
 
 @pytest.mark.long
 def test_jit_over_a_mesh_and_pmap_give_what_one_device_gives(tmp_path):
-    variables = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    variables = cpu_devices(4)
     printed = run(tmp_path, "several_devices.py", "--number_of_steps=5", **variables)
     assert "jit over 4 devices" in printed
     assert "pmap over 4 devices" in printed

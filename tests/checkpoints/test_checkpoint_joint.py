@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from cpu_devices import cpu_devices
 
 from jslim.checkpoints import all_checkpoints
 
@@ -27,15 +28,10 @@ def test_an_error_in_one_process_reaches_the_other_at_once(what, failing, messag
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
-    }
     processes = [
         subprocess.Popen(
             [sys.executable, SCRIPT, address, str(index), what, str(failing), tmp_path],
-            env=environment,
+            env=os.environ | cpu_devices(1),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorstore
 from checkpoint_states import save_steps
+from cpu_devices import cpu_devices
 from joint_restore import SHAPES, value
 
 from jslim.checkpoints import CheckpointManager, load_variables, restore_latest
@@ -26,14 +27,10 @@ def run(task, count, directory):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
-    }
     processes = [
         subprocess.Popen(
             [sys.executable, SCRIPT, task, address, str(count), str(index), str(directory)],
-            env=environment,
+            env=os.environ | cpu_devices(1),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

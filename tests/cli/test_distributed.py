@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from cpu_devices import cpu_devices
 
 from jslim import checkpoints
 from jslim.cli import distributed, train
@@ -34,18 +35,13 @@ def start(script, count, *flags):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     share = ALL_DEVICES // count
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={share}",
-        "JAX_PLATFORMS": "cpu",
-    }
     common = [sys.executable, ROOT / script, *flags, f"--num_clones={share}"]
     if count > 1:
         common += [f"--coordinator_address=localhost:{port}", f"--num_processes={count}"]
     return [
         subprocess.Popen(
             [*common, f"--process_id={index}"] if count > 1 else common,
-            env=environment,
+            env=os.environ | cpu_devices(share),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -200,10 +196,9 @@ def test_flags_of_several_processes_that_make_no_sense(flags, message, capsys):
 
 def run_on_cpu(script, *flags, **environment):
     """A process whose CPU is one device, unless a flag makes it more."""
-    kept = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    kept |= {"JAX_PLATFORMS": "cpu", **environment}
     command = [sys.executable, ROOT / script, *flags]
-    return subprocess.run(command, env=kept, capture_output=True, text=True)
+    environment = os.environ | cpu_devices() | environment
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from cpu_devices import cpu_devices
 from faulty import Faulty, end
 
 from jslim import checkpoints
@@ -29,12 +30,11 @@ class Training:
                 free.bind(("localhost", 0))
                 joint = [f"localhost:{free.getsockname()[1]}"]
         words = [faulty.url, steps, interval, PATIENCE]
-        flags = "--xla_force_host_platform_device_count=1"
         self.processes = [
             subprocess.Popen(
                 [sys.executable, HERE / "store_training.py", *map(str, [*words, *joint])]
                 + [str(index)] * bool(joint),
-                env=faulty.environment | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+                env=faulty.environment | cpu_devices(1),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
