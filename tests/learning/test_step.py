@@ -8,6 +8,7 @@ from linear_training import BATCH, hand_gradients, linear, linear_loss, noisy_lo
 
 import jslim as slim
 from jslim import learning, optimizers
+from jslim.learning import compiling
 
 
 def test_step_returns_the_loss_before_the_update_and_applies_sgd():
@@ -217,3 +218,18 @@ def test_two_train_ops_in_one_process_do_not_meet():
     for _ in range(3):
         alone, _ = one(alone, BATCH)
     np.testing.assert_array_equal(linear(state)[0], linear(alone)[0])
+
+
+@pytest.mark.parametrize(
+    ("platform", "flags", "options"),
+    [
+        ("cpu", "", {"xla_backend_optimization_level": 1}),
+        ("cpu", "--xla_backend_optimization_level=0", None),
+        ("gpu", "", None),
+    ],
+)
+def test_first_values_are_compiled_at_the_level_that_is_given(
+    monkeypatch, platform, flags, options
+):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert compiling.options_of_one_run(platform) == options
