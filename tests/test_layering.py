@@ -59,6 +59,7 @@ PACKAGES = {
     "flax.traverse_util": {"core", "learning", "checkpoints", "prediction"},
     "optax": {"optimizers", "learning", "training", "cli", "compat"},
     "orbax": {"checkpoints"},
+    "tensorstore": {"checkpoints"},
     "etils": {"host", "checkpoints"},
     "fsspec": {"host"},
     "array_record": {"data"},

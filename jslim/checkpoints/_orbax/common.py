@@ -7,10 +7,8 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from jslim.host.paths import AnyPath, is_remote
@@ -72,12 +70,4 @@ def processes_that_wait(*, is_joint: bool) -> ocp.options.MultiprocessingOptions
         primary_host=0 if is_joint else own,
         active_processes=set(range(jax.process_count())) if is_joint else {own},
         barrier_sync_key_prefix=None if is_joint else f"process_{own}",
-    )
-
-
-def registry(of_numpy: ocp.type_handlers.NumpyHandler) -> Any:
-    """Orbax's handlers of arrays, with this one for those of NumPy."""
-    handlers = ocp.type_handlers
-    return handlers.create_type_handler_registry(
-        (np.ndarray, of_numpy), (jax.Array, handlers.get_type_handler(jax.Array))
     )

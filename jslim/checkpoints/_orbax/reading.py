@@ -1,54 +1,20 @@
 """Reads trees of arrays, with the sums of what is read."""
 
-import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore
 from flax import traverse_util
 
-from jslim.checkpoints._orbax.common import plainly_named, processes_that_wait, quietly, registry
+from jslim.checkpoints._orbax.common import plainly_named, processes_that_wait, quietly
 from jslim.checkpoints._sums import part_sum
 from jslim.core.trees import PyTree
 from jslim.host.paths import AnyPath
-
-_READ_TOGETHER = 32  # arrays; one at a time takes Orbax half as long again
-
-
-class _SummingReader(ocp.type_handlers.NumpyHandler):
-    """Orbax's reader of NumPy arrays. Threads sum some while the others are read."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        super().__init__()
-        self._pool = pool
-        self._sums: list[Future[dict[str, int]]] = []
-
-    async def deserialize(
-        self, infos: Sequence[Any], args: Sequence[ocp.RestoreArgs] | None = None
-    ) -> list[np.ndarray]:
-        args = args or [ocp.RestoreArgs()] * len(infos)
-
-        async def read_some(at: int) -> Sequence[np.ndarray]:
-            some = slice(at, at + _READ_TOGETHER)
-            arrays = await super(_SummingReader, self).deserialize(infos[some], args[some])
-            names = [info.name for info in infos[some]]
-            self._sums.append(self._pool.submit(_named_sums, names, arrays))
-            return arrays
-
-        found = await asyncio.gather(*map(read_some, range(0, len(infos), _READ_TOGETHER)))
-        return [array for arrays in found for array in arrays]
-
-    def sums(self) -> dict[str, int]:
-        """The `part_sum` of each array, by Orbax's names."""
-        return {name: value for held in self._sums for name, value in held.result().items()}
-
-
-def _named_sums(names: Sequence[str], arrays: Sequence[np.ndarray]) -> dict[str, int]:
-    return dict(zip(names, map(part_sum, arrays), strict=True))
 
 
 class Found(NamedTuple):
@@ -72,42 +38,67 @@ def read(directory: AnyPath, wanted: dict[str, jax.sharding.Sharding | None]) ->
         reads what its devices hold. None for a NumPy array, which is the whole.
 
     Raises:
-      Exception: Something is damaged; Orbax raises all kinds of errors.
+      Exception: Something is damaged; Orbax and TensorStore raise all kinds of errors.
     """
+    spread = {name: sharding for name, sharding in wanted.items() if sharding is not None}
+    with plainly_named(directory.parent) as step:
+        found = _read_whole(step / directory.name, wanted.keys() - spread.keys())
+        if spread:
+            found.arrays.update(_read_spread(step / directory.name, spread))
+    return found
 
-    def tree_of(values: dict[str, object]) -> PyTree:
+
+def _read_whole(directory: AnyPath, names: Iterable[str]) -> Found:
+    """Reads whole arrays. Threads sum some while others are read.
+
+    TensorStore is asked directly: Orbax adds 0.65 ms for each array to what that takes.
+    """
+    context = ocp.type_handlers.get_ts_context()
+    opening = {name: _open(directory, name, context) for name in names}
+    reading = {name: future.result().read() for name, future in opening.items()}
+    arrays: dict[str, np.ndarray | jax.Array] = {}
+    sums: dict[str, Future[int]] = {}
+    with ThreadPoolExecutor(thread_name_prefix="checkpoint_sums") as pool:
+        for name, future in reading.items():
+            arrays[name] = array = np.asarray(future.result())
+            sums[name] = pool.submit(part_sum, array)
+    return Found(arrays, {name: future.result() for name, future in sums.items()})
+
+
+def _open(directory: AnyPath, name: str, context: tensorstore.Context) -> Any:
+    """A future of an array that is opened as Orbax does it."""
+    array = ocp.type_handlers.ParamInfo(
+        name=name.replace("/", "."), parent_dir=directory, use_zarr3=False, ts_context=context
+    )
+    described = ocp.type_handlers.get_json_tspec_read(array, use_ocdbt=True)
+    return tensorstore.open(described, open=True, context=context)
+
+
+def _read_spread(
+    directory: AnyPath, wanted: dict[str, jax.sharding.Sharding]
+) -> dict[str, np.ndarray | jax.Array]:
+    """Reads arrays of which each process has parts."""
+
+    def tree_of(values: dict[str, Any]) -> PyTree:
         return traverse_util.unflatten_dict(values, sep="/")
 
     request = ocp.args.PyTreeRestore(
         item=tree_of(dict.fromkeys(wanted, 0)),
         restore_args=tree_of(
-            {
-                name: ocp.RestoreArgs(restore_type=np.ndarray)
-                if sharding is None
-                else ocp.ArrayRestoreArgs(sharding=sharding)
-                for name, sharding in wanted.items()
-            }
+            {name: ocp.ArrayRestoreArgs(sharding=place) for name, place in wanted.items()}
         ),
         partial_restore=True,
     )
     processes = processes_that_wait(is_joint=False)
     with contextlib.ExitStack() as stack:
         stack.enter_context(quietly())
-        pool = stack.enter_context(ThreadPoolExecutor(thread_name_prefix="checkpoint_sums"))
-        reader = _SummingReader(pool)
-        handler = ocp.PyTreeCheckpointHandler(
-            multiprocessing_options=processes, type_handler_registry=registry(reader)
-        )
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=processes)
         checkpointer = stack.enter_context(
             ocp.Checkpointer(handler, multiprocessing_options=processes)
         )
-        step = stack.enter_context(plainly_named(directory.parent))
-        tree = checkpointer.restore(step / directory.name, args=request)
-        sums = reader.sums()
+        tree = checkpointer.restore(directory, args=request)
     # For a name that it does not find, Orbax returns the request, here 0.
-    arrays = {
+    return {
         name: value if isinstance(value, jax.Array) else np.asarray(value)
         for name, value in traverse_util.flatten_dict(tree, sep="/").items()
     }
-    found = {name: sums.get(name.replace("/", ".")) for name in arrays}
-    return Found(arrays, {name: value for name, value in found.items() if value is not None})

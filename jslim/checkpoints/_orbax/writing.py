@@ -14,7 +14,7 @@ from flax import traverse_util
 from orbax.checkpoint.path import atomicity
 
 from jslim.checkpoints._format import STATE_DIRECTORY
-from jslim.checkpoints._orbax.common import plainly_named, processes_that_wait, quietly, registry
+from jslim.checkpoints._orbax.common import plainly_named, processes_that_wait, quietly
 from jslim.checkpoints._sums import part_sum, start_of, whole_sum
 from jslim.core.trees import PyTree, Variables
 from jslim.host.paths import AnyPath, as_path, is_remote
@@ -152,14 +152,18 @@ class _Handler(ocp.AsyncCheckpointHandler):
     """Orbax's handler for trees, with the sums of what it writes."""
 
     def __init__(self, processes: ocp.options.MultiprocessingOptions) -> None:
+        handlers = ocp.type_handlers
         # Compression saves 8 % of trained weights and doubles the processor time. Without it a
         # flipped byte is one wrong number, which our sums find, and not a failure to decompress.
         self._trees = ocp.PyTreeCheckpointHandler(
             use_compression=False,
+            use_ocdbt=True,
+            use_zarr3=False,
             multiprocessing_options=processes,
             # Arrays of NumPy are copies already.
-            type_handler_registry=registry(
-                ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
+            type_handler_registry=handlers.create_type_handler_registry(
+                (np.ndarray, handlers.NumpyHandler(deepcopy_host_arrays=False)),
+                (jax.Array, handlers.get_type_handler(jax.Array)),
             ),
         )
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint_sums")
