@@ -1,6 +1,7 @@
 """Shared by training and evaluation of an image classifier: data, network, and their contract."""
 
 import itertools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,8 @@ _MADE_FOR = (
 )
 
 
+# How two values of a key are compared, where that is not by `==`.
+_EQUAL = {"class_names": are_same_classes}
 _NAMES_SHOWN = 10
 
 
@@ -140,6 +143,10 @@ def open_dataset(
     config: DatasetConfig, labels_offset: int, split_name: str | None = None
 ) -> ImageDataset:
     """The split of the data set that the flags name, with labels lowered by `labels_offset`."""
+    return _lowered(_opened(config, split_name), labels_offset)
+
+
+def _opened(config: DatasetConfig, split_name: str | None) -> ImageDataset:
     if config.dataset_name is None:
         raise UsageError(f"--dataset_name is missing; give one of {', '.join(data.DATASET_NAMES)}")
     flag = "apply_exif_orientation"
@@ -147,12 +154,15 @@ def open_dataset(
     applies = getattr(config, flag) and (
         flag in config.given or DATASETS[config.dataset_name].has_photographs
     )
-    dataset = data.get_dataset(
+    return data.get_dataset(
         config.dataset_name,
         split_name or config.dataset_split_name,
         config.dataset_dir,
         apply_exif_orientation=applies,
     )
+
+
+def _lowered(dataset: ImageDataset, labels_offset: int) -> ImageDataset:
     if not 0 <= labels_offset < dataset.num_classes:
         raise UsageError(
             f"--labels_offset={labels_offset} leaves no class of the {dataset.num_classes} of "
@@ -170,13 +180,11 @@ def open_dataset_of(
     They are lowered as in its training. ImageNet's are brought to the classes of the checkpoint,
     which has a background or not, unless `labels_offset` is given.
     """
-    theirs = contract["class_names"]
-    if "labels_offset" not in config.given and len(theirs) in (1000, 1001):
-        whole = open_dataset(config, 0, split_name)
-        if are_of_imagenet(whole.class_names, theirs):
-            names = imagenet_class_names(len(theirs))
-            return _OffsetDataset(whole, whole.num_classes - len(theirs), names)
-    return open_dataset(config, contract["labels_offset"], split_name)
+    dataset, theirs = _opened(config, split_name), contract["class_names"]
+    if "labels_offset" not in config.given and are_of_imagenet(dataset.class_names, theirs):
+        names = imagenet_class_names(len(theirs))
+        return _OffsetDataset(dataset, dataset.num_classes - len(theirs), names)
+    return _lowered(dataset, contract["labels_offset"])
 
 
 def device_mesh(config: DevicesConfig) -> Mesh:
@@ -219,17 +227,13 @@ def check_contract(held: Contract, ours: Contract, where: str) -> None:
     differences = [
         f"{key} is {_shown(held[key], value)} there and {_shown(value, held[key])} here"
         for key, value in ours.items()
-        if key in held and held[key] != value and not _are_same_classes(key, held[key], value)
+        if key in held and not _EQUAL.get(key, operator.eq)(held[key], value)
     ]
     if differences:
         raise UsageError(
             f"the checkpoint in {where} does not fit: {'; '.join(differences)}; give the flags "
             "and data that it was made with, or another directory"
         )
-
-
-def _are_same_classes(key: str, held: Any, ours: Any) -> bool:
-    return key == "class_names" and are_same_classes(held, ours)
 
 
 def _shown(value: object, other: object) -> str:

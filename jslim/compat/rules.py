@@ -25,6 +25,8 @@ _EVERYWHERE = tuple(
                  "._internals")
 )  # fmt: skip
 _SLIM = ("jslim", f"{_TF}._slim_members")
+# The folders of research/slim, and jslim's.
+SCRIPTS = {"nets": "jslim.nets", "preprocessing": "jslim.preprocessing", "datasets": "jslim.data"}
 MODULES: dict[str, tuple[str, ...]] = {
     "tensorflow": (_TF,),
     "tensorflow.compat.v1": (_TF,),
@@ -84,7 +86,6 @@ MODULES: dict[str, tuple[str, ...]] = {
         }.items()
         for name in names.split()
     },
-    "nets": ("jslim.nets",),
     **{
         f"nets.{folder}.{name}": (f"jslim.nets.{name}",)
         for folder, names in {
@@ -93,8 +94,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         }.items()
         for name in names.split()
     },
-    "preprocessing": ("jslim.preprocessing",),
-    "datasets": ("jslim.data",),
+    **{name: (place,) for name, place in SCRIPTS.items()},
 }  # fmt: skip
 
 # Folders of modules: `tf_slim.layers` is `jslim.layers`.
@@ -102,9 +102,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "tf_slim": ("jslim",),
     "tensorflow.contrib.slim": ("jslim",),
     "tensorflow.contrib.slim.python.slim": ("jslim",),
-    "nets": ("jslim.nets",),
-    "preprocessing": ("jslim.preprocessing",),
-    "datasets": ("jslim.data",),
+    **{name: (place,) for name, place in SCRIPTS.items()},
 }
 
 # In these `from folder import name` gives the module where a function has the same name.
@@ -115,9 +113,6 @@ PYTHON_2_MODULES = {
     "ConfigParser": "configparser", "Queue": "queue", "StringIO": "io", "Tkinter": "tkinter",
     "cPickle": "pickle", "cStringIO": "io",
 }  # fmt: skip
-
-# The folders of research/slim.
-SCRIPTS = ("nets", "preprocessing", "datasets")
 
 # These are found only where a program has none of its own.
 LAST = (*SCRIPTS, *PYTHON_2_MODULES)

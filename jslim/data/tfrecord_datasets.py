@@ -3,11 +3,12 @@
 Source of patterns, keys and splits: research/slim/datasets of tensorflow/models.
 """
 
+import functools
 import glob
 import os
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ class _Schema(NamedTuple):
       image_format: The format where an example has none.
       features: Further features, by name.
       items: The handlers of further items, by name.
+      class_names: The names of the classes where there is no labels file; None for numbers.
     """
 
     file_pattern: str
@@ -52,6 +54,7 @@ class _Schema(NamedTuple):
     image_format: str = "jpeg"
     features: dict[str, Feature] = {}  # noqa: RUF012  # nothing changes them
     items: dict[str, ItemHandler] = {}  # noqa: RUF012
+    class_names: Callable[[], list[str]] | None = None
 
 
 _BOX_FEATURES: dict[str, Feature] = {
@@ -72,6 +75,7 @@ _IMAGENET = _Schema(
         "label_text": Tensor("image/class/text"),
         "object/label": Tensor("image/object/class/label"),
     },
+    class_names=functools.partial(imagenet_class_names, 1001),
 )
 _VISUAL_WAKE_WORDS = _Schema(
     "%s.record-*", ("train", "val"), 2, features=_BOX_FEATURES, items=_BOX_ITEMS
@@ -188,11 +192,7 @@ def open_tfrecord_dataset(
     directory = as_path(dataset_dir, "dataset_dir")
     if not is_directory(directory):
         raise DataError(f"the data set directory {str(directory)!r} does not exist")
-    labels = directory / LABELS_FILENAME
-    if name == "imagenet" and not exists(labels):
-        names = imagenet_class_names(1001)
-    else:
-        names = _class_names(labels, schema.num_classes)
+    names = _class_names(directory / LABELS_FILENAME, schema)
     pattern = (file_pattern or schema.file_pattern).replace("%s", glob.escape(split_name))
     is_any = name == "tfrecord" and file_pattern is None
     found = sorted(filter(is_of_records, matching(directory, "*" if is_any else pattern)))
@@ -237,9 +237,12 @@ def _is_of_split(filename: str, split_name: str) -> bool:
     return split_name in (words.intersection(_USUAL_SPLITS) or words)
 
 
-def _class_names(path: AnyPath, num_classes: int | None) -> list[str]:
-    """The names in a labels file, or the labels as text without such a file."""
+def _class_names(path: AnyPath, schema: _Schema) -> list[str]:
+    """The names in a labels file; without one those of the schema, or the labels as text."""
+    num_classes = schema.num_classes
     if not exists(path):
+        if schema.class_names is not None:
+            return schema.class_names()
         if num_classes is None:
             raise DataError(
                 f"{str(path)!r} is missing: it names the classes, in a line `0:NAME` for each"

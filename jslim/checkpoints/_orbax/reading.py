@@ -1,7 +1,7 @@
 """Reads trees of arrays, with the sums of what is read."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -42,7 +42,8 @@ def read(directory: AnyPath, wanted: dict[str, jax.sharding.Sharding | None]) ->
     """
     spread = {name: sharding for name, sharding in wanted.items() if sharding is not None}
     with plainly_named(directory.parent) as step:
-        found = _read_whole(step / directory.name, wanted.keys() - spread.keys())
+        whole = [name for name in wanted if name not in spread]
+        found = _read_whole(step / directory.name, whole)
         if spread:
             found.arrays.update(_read_spread(step / directory.name, spread))
     return found
@@ -79,7 +80,7 @@ def _read_spread(
 ) -> dict[str, np.ndarray | jax.Array]:
     """Reads arrays of which each process has parts."""
 
-    def tree_of(values: dict[str, Any]) -> PyTree:
+    def tree_of(values: Mapping[str, object]) -> PyTree:
         return traverse_util.unflatten_dict(values, sep="/")
 
     request = ocp.args.PyTreeRestore(
