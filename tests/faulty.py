@@ -40,12 +40,3 @@ class Faulty:
 
     def end(self):
         end(self._process)
-
-
-def end(process):
-    """Kills a program, and closes its pipes."""
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import ending
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import jslim as slim
@@ -303,17 +304,18 @@ def test_the_loop_follows_a_training_process_to_its_last_checkpoint(saving, tmp_
             print("go on", file=training.stdin, flush=True)
         seen.append(step)
 
-    values = evaluation.evaluation_loop(
-        tmp_path / "run",
-        eval_fn,
-        lambda: batches(8),
-        METRICS,
-        eval_interval_secs=0.0,
-        timeout=120,
-        on_values=note,
-    )
-    training.stdin.close()
-    assert training.wait(timeout=60) == 0
+    with ending(training):
+        values = evaluation.evaluation_loop(
+            tmp_path / "run",
+            eval_fn,
+            lambda: batches(8),
+            METRICS,
+            eval_interval_secs=0.0,
+            timeout=120,
+            on_values=note,
+        )
+        training.stdin.close()
+        assert training.wait(timeout=60) == 0
     assert seen == sorted(set(seen))
     assert len(seen) > 1
     assert seen[-1] == 40

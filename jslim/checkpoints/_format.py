@@ -148,12 +148,15 @@ def _sizes(step_dir: AnyPath) -> dict[str, int]:
         found = stores.sizes(os.fspath(step_dir / STATE_DIRECTORY))
         return {f"{STATE_DIRECTORY}/{name}": size for name, size in found.items()}
     sizes = {}
-    for path in (step_dir / STATE_DIRECTORY).rglob("*"):
-        name = path.relative_to(step_dir).as_posix()
-        if path.is_file():
-            sizes[name] = path.stat().st_size
-        elif not path.is_dir():
-            raise BrokenCheckpoint(f"{name} is no file")
+    try:
+        for path in (step_dir / STATE_DIRECTORY).rglob("*"):
+            name = path.relative_to(step_dir).as_posix()
+            if path.is_file():
+                sizes[name] = path.stat().st_size
+            elif path.exists() and not path.is_dir():
+                raise BrokenCheckpoint(f"{name} is no file")
+    except FileNotFoundError:  # deleted since its directory was listed
+        raise BrokenCheckpoint("its files were deleted while they were listed") from None
     return sizes
 
 
@@ -350,10 +353,15 @@ def is_whole(step_dir: AnyPath) -> bool:
 
 @contextlib.contextmanager
 def named_in_errors(step_dir: AnyPath) -> Iterator[None]:
-    """Puts the path of a step into a `BrokenCheckpoint`."""
+    """Puts the path of a step into a `BrokenCheckpoint`, and says it where there is no step left."""
     try:
         yield
     except BrokenCheckpoint as error:
+        if not is_step(step_dir):
+            raise BrokenCheckpoint(
+                f"checkpoint {step_dir} was deleted while it was read: a run keeps its newest ones "
+                "alone. Read the newest, or let the run keep more (max_to_keep)."
+            ) from error
         raise BrokenCheckpoint(f"checkpoint {step_dir} is broken: {error}.") from error
 
 

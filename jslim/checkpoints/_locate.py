@@ -61,10 +61,11 @@ def _none_is_whole(path: AnyPath, steps: list[AnyPath]) -> BrokenCheckpoint:
     try:
         _format.read_meta(steps[-1])
     except BrokenCheckpoint as error:
-        return BrokenCheckpoint(
-            f"none of the {len(steps)} checkpoints in {path} is whole; of the newest, "
-            f"{steps[-1].name}, {error}."
-        )
+        if _format.is_step(steps[-1]):
+            return BrokenCheckpoint(
+                f"none of the {len(steps)} checkpoints in {path} is whole; of the newest, "
+                f"{steps[-1].name}, {error}."
+            )
     return BrokenCheckpoint(f"the checkpoints in {path} changed while they were read; try again.")
 
 

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from faulty import Faulty, end
+from faulty import Faulty
+from programs import end
 
 HERE = pathlib.Path(__file__).parent
 PATIENCE = 60  # longer than the faults that end

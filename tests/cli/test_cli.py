@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from programs import ending
 
 from jslim import checkpoints
 from jslim.cli import evaluate, train
@@ -279,10 +280,11 @@ def test_ctrl_c_saves_the_step_and_ends_without_a_traceback(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    lines = iter(training.stderr.readline, "")
-    next(line for line in lines if line.startswith("step "))
-    training.send_signal(signal.SIGINT)
-    rest = training.communicate(timeout=120)[1]
+    with ending(training):
+        lines = iter(training.stderr.readline, "")
+        next(line for line in lines if line.startswith("step "))
+        training.send_signal(signal.SIGINT)
+        rest = training.communicate(timeout=120)[1]
     assert training.returncode == 130
     saved = int(re.search(r"interrupted: step (\d+) is saved", rest)[1])
     assert checkpoints.checkpoint_step(tmp_path) == saved

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 import numpy as np
 import pytest
 from PIL import Image
+from programs import ending
+from standing import SAVED
 from test_distributed import TRAIN, end, start
 
 from jslim import checkpoints, data, export
@@ -28,14 +29,15 @@ from jslim.summaries import read_rows
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 ROOT = pathlib.Path(__file__).parents[2]
+STANDING = "tests/cli/standing.py"
 STEPS = 24
 
 
-def command(*words, cwd):
+def command(*words, cwd, program=("-m", "jslim")):
     """A command of jslim that is under way."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-m", "jslim", *map(str, words)],
+        [sys.executable, *program, *map(str, words)],
         env=environment,
         cwd=cwd,
         stdout=subprocess.PIPE,
@@ -113,16 +115,16 @@ def test_a_run_in_a_bucket(store, tmp_path, tmp_path_factory):
     assert process.returncode == 0
 
     # It is killed, goes on, and an evaluation follows it meanwhile.
-    killed = command(*training, f"--train_dir={store('run')}", cwd=here)
-    wait_for_step(killed, store("run"), 4)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed = command(*training, f"--train_dir={store('run')}", cwd=here, program=[ROOT / STANDING])
+    with ending(killed):
+        wait_for_step(killed, store("run"), SAVED)
     follower = command(
         "eval", *of_data, f"--checkpoint_path={store('run')}", f"--eval_dir={store('eval')}",
         "--eval_interval_secs=1", f"--predictions_file={store('predictions.csv')}", cwd=here,
     )  # fmt: skip
-    done("train", f"--train_dir={store('run')}", cwd=here)
-    output, errors = follower.communicate(timeout=200)
+    with ending(follower):
+        done("train", f"--train_dir={store('run')}", cwd=here)
+        output, errors = follower.communicate(timeout=200)
     assert follower.returncode == 0, errors
     assert f"step {STEPS}  eval/Accuracy[" in output
     assert_same_run(local, store("run"))
@@ -178,11 +180,9 @@ def test_two_processes_train_into_a_bucket(store, tmp_path):
     found = end(start("train.py", 2, *words))
     assert [code for _, _, code in found] == [0, 0], found
     words[-1] = f"--train_dir={store('run')}"
-    killed = start("train.py", 2, *words)
-    wait_for_step(killed[0], store("run"), 4)
-    for process in killed:
-        process.send_signal(signal.SIGKILL)
-    end(killed)
+    first, second = start(STANDING, 2, "train", *words)
+    with ending(first), ending(second):
+        wait_for_step(first, store("run"), SAVED)
     found = end(start("train.py", 2, *words), timeout=400)
     assert [code for _, _, code in found] == [0, 0], found
     assert_same_run(tmp_path / "whole", store("run"))

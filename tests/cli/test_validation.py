@@ -10,6 +10,7 @@ import time
 import types
 
 import pytest
+from programs import ending
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import jslim as slim
@@ -77,12 +78,10 @@ def test_training_does_not_depend_on_evaluations_and_resume_remembers(tmp_path):
 def test_a_kill_between_checkpoint_and_evaluation_loses_neither(tmp_path):
     flags = ["--eval_every=15", "--save_interval_secs=0", "--max_number_of_steps=45"]
     command = [sys.executable, ROOT / "train.py", *FLAGS[1:], *flags]
-    process = subprocess.Popen([*command, f"--train_dir={tmp_path / 'killed'}"])
-    while not (tmp_path / "killed" / "30").exists():
-        assert process.poll() is None
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
+    with ending(subprocess.Popen([*command, f"--train_dir={tmp_path / 'killed'}"])) as process:
+        while not (tmp_path / "killed" / "30").exists():
+            assert process.poll() is None
+            time.sleep(0.001)
     assert run(tmp_path / "killed", *flags) == 0
     assert run(tmp_path / "unbroken", *flags) == 0
     assert log_of(tmp_path / "killed") == log_of(tmp_path / "unbroken")

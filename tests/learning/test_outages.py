@@ -8,7 +8,8 @@ import sys
 
 import pytest
 from cpu_devices import cpu_devices
-from faulty import Faulty, end
+from faulty import Faulty
+from programs import end
 
 from jslim import checkpoints
 from jslim.summaries import read_rows
