@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+from programs import end
+
 _ADDRESSES = {
     "gs": ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL"),
     "s3": ("AWS_ENDPOINT_URL",),

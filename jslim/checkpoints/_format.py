@@ -353,7 +353,7 @@ def is_whole(step_dir: AnyPath) -> bool:
 
 @contextlib.contextmanager
 def named_in_errors(step_dir: AnyPath) -> Iterator[None]:
-    """Puts the path of a step into a `BrokenCheckpoint`, and says it where there is no step left."""
+    """Puts the path of a step into a `BrokenCheckpoint`, and says so where no step is left."""
     try:
         yield
     except BrokenCheckpoint as error:
