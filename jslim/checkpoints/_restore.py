@@ -15,7 +15,7 @@ from jslim.checkpoints import _format, _trees
 from jslim.checkpoints._differences import Difference, lines_of
 from jslim.checkpoints._format import BrokenCheckpoint, Leaf, Meta
 from jslim.checkpoints._locate import find_step, step_to_resume
-from jslim.checkpoints._sums import part_sum, start_of, whole_sum
+from jslim.checkpoints._sums import Start, start_of, whole_sum
 from jslim.checkpoints.contract import Values
 from jslim.core import reprs
 from jslim.core.errors import RestoreError
@@ -32,6 +32,7 @@ _LAG_SECS = 30.0
 # By the names of leaves: where to read them to, None for the whole; and what was read.
 _Parts = dict[str, jax.sharding.Sharding | None]
 _Arrays = dict[str, np.ndarray | jax.Array]
+_PartSums = dict[str, dict[Start, int]]
 _Read = TypeVar("_Read")
 
 
@@ -239,13 +240,13 @@ def _read_verified(
     if any(meta.leaves[name].sum is None for name in parts):  # format 1: sums of whole arrays alone
         parts = dict.fromkeys(parts)
 
-    def read() -> _Arrays:
+    def read() -> tuple[_Arrays, _PartSums]:
         _format.verify_files(step_dir, meta, _format.INDEX_BYTES if is_partial else math.inf)
         return _read(step_dir / _format.STATE_DIRECTORY, meta, parts)
 
     with _format.named_in_errors(step_dir):
-        found = _agreed(read, is_joint=is_joint)
-        if _is_joint(parts) and (problem := _compare_parts(meta, found)):
+        found, sums = _agreed(read, is_joint=is_joint)
+        if _is_joint(parts) and (problem := _compare_parts(meta, parts, sums)):
             raise BrokenCheckpoint(problem)
     return found
 
@@ -265,29 +266,35 @@ def _agreed(read: Callable[[], _Read], *, is_joint: bool) -> _Read:
     return found[0]
 
 
-def _read(directory: AnyPath, meta: Meta, parts: _Parts) -> _Arrays:
-    """Reads leaves, and compares those that are read as a whole with their sums."""
+def _read(directory: AnyPath, meta: Meta, parts: _Parts) -> tuple[_Arrays, _PartSums]:
+    """Reads leaves, compares the sums of those that are whole, and gives the sums of the others."""
     from jslim.checkpoints._orbax import reading
 
     leaves = [meta.leaves[name] for name in parts]
     stored = {leaf.name: parts[leaf.name] for leaf in leaves if 0 not in leaf.shape}
     try:
-        found, sums = reading.read(directory, stored) if stored else ({}, {})
-    except Exception as error:  # Orbax raises all kinds of errors for damaged files
+        found = reading.read(directory, stored) if stored else {}
+    except Exception as error:  # of many kinds, for damaged files
         text = _format.shorten(error)
         raise BrokenCheckpoint(f"{directory.name} cannot be read: {text}") from error
+    arrays: _Arrays = {}
+    sums: _PartSums = {}
     for leaf in leaves:
-        if 0 in leaf.shape:
-            found[leaf.name], sums[leaf.name] = np.zeros(leaf.shape, leaf.dtype), 0
-        array = found[leaf.name]
+        if leaf.name not in stored:
+            arrays[leaf.name] = np.zeros(leaf.shape, leaf.dtype)
+            continue
+        array, of_parts = found.pop(leaf.name)
         is_right = (array.shape, str(array.dtype)) == (leaf.shape, leaf.dtype)
-        if leaf.sum is None:
-            is_right &= leaf.crc32 == _crc32(np.asarray(array))
-        elif leaf.name in sums:
-            is_right &= leaf.sum == whole_sum([sums[leaf.name]])
+        if isinstance(array, jax.Array):
+            sums[leaf.name] = of_parts
+        elif leaf.sum is None:
+            is_right &= leaf.crc32 == _crc32(array)
+        else:
+            is_right &= leaf.sum == whole_sum(of_parts.values())
         if not is_right:
             raise BrokenCheckpoint(f"{leaf.name} does not match its checksum")
-    return found
+        arrays[leaf.name] = array
+    return arrays, sums
 
 
 def _crc32(array: np.ndarray) -> int:
@@ -296,43 +303,34 @@ def _crc32(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-def _compare_parts(meta: Meta, arrays: _Arrays) -> str:
+def _compare_parts(meta: Meta, parts: _Parts, sums: _PartSums) -> str:
     """What is wrong with arrays of which each process has parts, in all processes the same.
 
-    Each process sums the parts that it holds; a part that several hold must be equal in all.
+    A part that several processes have must be equal in all.
+
+    Args:
+      meta: The meta of the step.
+      parts: The shardings.
+      sums: The sums of the parts that this process has read.
     """
-    spread = {name: array for name, array in arrays.items() if isinstance(array, jax.Array)}
-    starts = {
-        name: sorted(
-            {start_of(index) for index in array.sharding.devices_indices_map(array.shape).values()}
-        )
-        for name, array in spread.items()
-    }
-    places = {
-        (name, start): at
-        for at, (name, start) in enumerate(
-            (name, start) for name in spread for start in starts[name]
-        )
-    }
-    sums, is_held = np.zeros(len(places), np.uint64), np.zeros(len(places), bool)
-    for name, array in spread.items():
-        for shard in array.addressable_shards:
-            at = places[name, start_of(shard.index)]
-            if not is_held[at]:
-                sums[at], is_held[at] = (
-                    part_sum(np.asarray(shard.data), start_of(shard.index)),
-                    True,
-                )
-    all_sums, held = gather(sums), gather(is_held)
-    for name in spread:
-        parts: list[int] = []
-        for start in starts[name]:
-            at = places[name, start]
-            found = set(all_sums[held[:, at], at].tolist())
-            if len(found) != 1:
-                return f"{name} is not the same in all processes"
-            parts += found
-        if whole_sum(parts) != meta.leaves[name].sum:
+    starts: dict[str, list[Start]] = {}
+    for name in sums:
+        sharding = parts[name]
+        assert sharding is not None
+        indices = sharding.devices_indices_map(meta.leaves[name].shape).values()
+        starts[name] = sorted({start_of(index) for index in indices})
+    places = [(name, start) for name, of_array in starts.items() for start in of_array]
+    own = [sums[name].get(start) for name, start in places]
+    held = gather(np.array([part is not None for part in own], bool))
+    values = gather(np.array([part or 0 for part in own], np.uint64))
+    totals = dict.fromkeys(sums, 0)
+    for at, (name, _) in enumerate(places):
+        found = set(values[held[:, at], at].tolist())
+        if len(found) != 1:
+            return f"{name} is not the same in all processes"
+        totals[name] += found.pop()
+    for name, total in totals.items():
+        if whole_sum([total]) != meta.leaves[name].sum:
             return f"{name} does not match its checksum"
     return ""
 

@@ -10,7 +10,7 @@ keys make any change of one word change the sum.
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,7 +20,11 @@ _BLOCK = 1 << 16
 _TOGETHER = 1 << 13
 
 
-def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
+# The index of the first element of a part in the whole array; `()` for the whole.
+Start = tuple[int, ...]
+
+
+def part_sum(part: np.ndarray, start: Start = ()) -> int:
     """The sum of a part of an array, from 0 to 2**64 - 1.
 
     Args:
@@ -35,7 +39,7 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
     if part.size == 0:
         return 0
     part = np.ascontiguousarray(part)  # with at least one axis
-    starts = tuple(start) or (0,) * part.ndim
+    starts = start or (0,) * part.ndim
     if part.shape[-1] > _BLOCK:
         total = 0
         for at in range(0, part.shape[-1], _BLOCK):
@@ -55,7 +59,7 @@ def part_sum(part: np.ndarray, start: Sequence[int] = ()) -> int:
     return int(sums)
 
 
-def start_of(index: tuple[slice, ...]) -> tuple[int, ...]:
+def start_of(index: tuple[slice, ...]) -> Start:
     """The first indices of a shard."""
     return tuple(part.start or 0 for part in index)
 

@@ -7,7 +7,7 @@ import pytest
 from checkpoint_states import assert_same, make_state, save_steps
 
 from jslim.checkpoints import load_variables, restore
-from jslim.checkpoints._orbax import common
+from jslim.checkpoints._orbax import paths
 
 NAMES = (
     "exp [v2]/run", "[!x]", "a*b", "a?b", "**", r"back\slash", "gs:/bucket", "a\nb", "é", " ~",
@@ -37,7 +37,7 @@ def test_working_directory_and_target_of_a_link_may_be_called_anything(tmp_path,
 
 
 def test_without_the_file_system_proc_a_link_is_the_plain_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "_OPEN_FILES", tmp_path / "none")
+    monkeypatch.setattr(paths, "_OPEN_FILES", tmp_path / "none")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     save_steps(tmp_path / "exp [v2]", 1)
     assert_same(restore(tmp_path / "exp [v2]", make_state(0)).state, make_state(1))
@@ -53,10 +53,10 @@ def test_no_file_stays_open(tmp_path):
 
 @pytest.mark.parametrize("path", ["/gs/x", "/s3/x", "//tmp/x", "/a:b", "/tmp/a\\b", "/tmp/\udcea"])
 def test_what_others_would_take_for_something_else_is_not_plain(path):
-    assert not common._PLAIN.fullmatch(path)
+    assert not paths._PLAIN.fullmatch(path)
 
 
 @pytest.mark.parametrize("path", ["/tmp/run-1", "/home/me/a b/über.d~/x=1,2@3%", "/gsx/s3"])
 def test_usual_names_are_handed_on_as_they_are(path):
-    with common.plainly_named(pathlib.Path(path)) as given:
+    with paths.plainly_named(pathlib.Path(path)) as given:
         assert str(given) == path

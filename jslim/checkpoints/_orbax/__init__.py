@@ -4,7 +4,7 @@ Orbax copies a state to the host, writes it in a thread, in all processes togeth
 directory its name when it is whole. It does not notice a flipped byte, returns the request itself
 for a name that it does not have, and casts where types differ. So `writing` adds to what Orbax
 writes the sums of all arrays, taken from the very copies that are written, and `reading` gives the
-sums of what comes back; `_restore` compares them. Whole arrays are read by TensorStore alone, under
+sums of what comes back; `_restore` compares them. Arrays are read by TensorStore alone, under
 Orbax's description of them: what Orbax does around it takes longer than the sums.
 
 Orbax's `CheckpointManager` is not used for the choice and the deletion of steps: it counts broken

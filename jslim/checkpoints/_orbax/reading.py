@@ -1,69 +1,75 @@
-"""Reads trees of arrays, with the sums of what is read."""
+"""Reads arrays of a state, with the sums of what is read.
 
-import contextlib
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+TensorStore is asked directly, under Orbax's description of the arrays. Orbax adds 0.65 ms for each
+array to what that takes, and gives no sums of what it has read.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
-from flax import traverse_util
 
-from jslim.checkpoints._orbax.common import plainly_named, processes_that_wait, quietly
-from jslim.checkpoints._sums import part_sum
-from jslim.core.trees import PyTree
-from jslim.host.paths import AnyPath
+from jslim.checkpoints._orbax.paths import plainly_named
+from jslim.checkpoints._sums import Start, part_sum, start_of
+from jslim.host.paths import AnyPath, is_remote
+
+_Index = tuple[slice, ...]
+
+# What goes to devices is in memory twice until it is there. So it is read ahead by no more than a
+# share of what a process has of the state, or by what keeps a disk, or a store, which takes tens of
+# milliseconds to answer, at work.
+_SHARES_AHEAD = 64
+_LEAST_AHEAD = 1 << 20
+_LEAST_AHEAD_OF_STORE = 64 << 20
 
 
 class Found(NamedTuple):
-    """What was read.
+    """An array that was read.
 
     Attributes:
-      arrays: `{leaf name: array}`.
-      sums: The `part_sum` of each whole array.
+      array: In its sharding, or a NumPy array, which is the whole.
+      sums: The `part_sum` of each part that was read, by its start; of the whole, by `()`.
     """
 
-    arrays: dict[str, np.ndarray | jax.Array]
-    sums: dict[str, int]
+    array: np.ndarray | jax.Array
+    sums: dict[Start, int]
 
 
-def read(directory: AnyPath, wanted: dict[str, jax.sharding.Sharding | None]) -> Found:
+def read(
+    directory: AnyPath, wanted: Mapping[str, jax.sharding.Sharding | None]
+) -> dict[str, Found]:
     """Reads these arrays of a state, and no others, without comparing sums.
 
     Args:
       directory: The directory `state` of a step.
       wanted: For each leaf, which must have elements, the sharding to read it into: this process
-        reads what its devices hold. None for a NumPy array, which is the whole.
+        reads what its devices hold, each part once. None for a NumPy array.
 
     Raises:
-      Exception: Something is damaged; Orbax and TensorStore raise all kinds of errors.
-    """
-    spread = {name: sharding for name, sharding in wanted.items() if sharding is not None}
-    with plainly_named(directory.parent) as step:
-        whole = [name for name in wanted if name not in spread]
-        found = _read_whole(step / directory.name, whole)
-        if spread:
-            found.arrays.update(_read_spread(step / directory.name, spread))
-    return found
-
-
-def _read_whole(directory: AnyPath, names: Iterable[str]) -> Found:
-    """Reads whole arrays. Threads sum some while others are read.
-
-    TensorStore is asked directly: Orbax adds 0.65 ms for each array to what that takes.
+      Exception: Something is damaged; TensorStore raises several kinds of errors.
     """
     context = ocp.type_handlers.get_ts_context()
-    opening = {name: _open(directory, name, context) for name in names}
-    reading = {name: future.result().read() for name, future in opening.items()}
-    arrays: dict[str, np.ndarray | jax.Array] = {}
-    sums: dict[str, Future[int]] = {}
-    with ThreadPoolExecutor(thread_name_prefix="checkpoint_sums") as pool:
-        for name, future in reading.items():
-            arrays[name] = array = np.asarray(future.result())
-            sums[name] = pool.submit(part_sum, array)
-    return Found(arrays, {name: future.result() for name, future in sums.items()})
+    with (
+        plainly_named(directory.parent) as step,
+        ThreadPoolExecutor(thread_name_prefix="checkpoint_sums") as pool,
+    ):
+        opening = {name: _open(step / directory.name, name, context) for name in wanted}
+        stores = {name: future.result() for name, future in opening.items()}
+        own_share = sum(map(_size, stores.values())) // jax.process_count()
+        least = _LEAST_AHEAD_OF_STORE if is_remote(directory) else _LEAST_AHEAD
+        most = max(least, own_share // _SHARES_AHEAD)
+        reading: dict[str, _Reading] = {}
+        found: dict[str, Found] = {}
+        for name, store in stores.items():
+            reading[name] = _Reading(store, wanted[name], pool)
+            while sum(each.twice for each in reading.values()) > most:
+                first = next(iter(reading))
+                found[first] = reading.pop(first).result()
+        return found | {name: each.result() for name, each in reading.items()}
 
 
 def _open(directory: AnyPath, name: str, context: tensorstore.Context) -> Any:
@@ -75,31 +81,64 @@ def _open(directory: AnyPath, name: str, context: tensorstore.Context) -> Any:
     return tensorstore.open(described, open=True, context=context)
 
 
-def _read_spread(
-    directory: AnyPath, wanted: dict[str, jax.sharding.Sharding]
-) -> dict[str, np.ndarray | jax.Array]:
-    """Reads arrays of which each process has parts."""
+def _size(store: Any) -> int:
+    """The bytes of an array."""
+    return store.size * store.dtype.numpy_dtype.itemsize
 
-    def tree_of(values: Mapping[str, object]) -> PyTree:
-        return traverse_util.unflatten_dict(values, sep="/")
 
-    request = ocp.args.PyTreeRestore(
-        item=tree_of(dict.fromkeys(wanted, 0)),
-        restore_args=tree_of(
-            {name: ocp.ArrayRestoreArgs(sharding=place) for name, place in wanted.items()}
-        ),
-        partial_restore=True,
-    )
-    processes = processes_that_wait(is_joint=False)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(quietly())
-        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=processes)
-        checkpointer = stack.enter_context(
-            ocp.Checkpointer(handler, multiprocessing_options=processes)
+class _Reading:
+    """An array that is being read.
+
+    Args:
+      store: TensorStore's.
+      sharding: Where it goes, or None.
+      pool: Sums its parts.
+
+    Attributes:
+      twice: The bytes that are in memory twice while it is brought to its devices.
+    """
+
+    def __init__(
+        self, store: Any, sharding: jax.sharding.Sharding | None, pool: ThreadPoolExecutor
+    ) -> None:
+        self._store, self._sharding = store, sharding
+        indices: dict[Start, _Index] = {(): ()}
+        if sharding is not None:
+            of_devices = sharding.addressable_devices_indices_map(store.shape)
+            indices = {start_of(index): index for index in of_devices.values() if index is not None}
+        parts = {start: store[index] for start, index in indices.items()}
+        self.twice = 0 if sharding is None else sum(map(_size, parts.values()))
+        self._parts = {
+            start: pool.submit(_with_sum, *_start(part), start) for start, part in parts.items()
+        }
+
+    def result(self) -> Found:
+        """Waits for the array, and gives it its place."""
+        parts, sums = {}, {}
+        for start, future in self._parts.items():
+            parts[start], sums[start] = future.result()
+        if self._sharding is None:
+            return Found(parts[()], sums)
+
+        def part_at(index: _Index | None) -> np.ndarray:
+            return parts[start_of(index or ())]
+
+        dtype = self._store.dtype.numpy_dtype
+        array = jax.make_array_from_callback(
+            self._store.shape, self._sharding, part_at, dtype=dtype
         )
-        tree = checkpointer.restore(directory, args=request)
-    # For a name that it does not find, Orbax returns the request, here 0.
-    return {
-        name: value if isinstance(value, jax.Array) else np.asarray(value)
-        for name, value in traverse_util.flatten_dict(tree, sep="/").items()
-    }
+        return Found(array, sums)
+
+
+def _start(part: Any) -> tuple[Any, np.ndarray]:
+    """Starts to read a part; returns what to wait for, and the array that it fills.
+
+    What TensorStore allocates itself lies among the buffers of its threads, and leaves holes there.
+    """
+    array = np.empty(part.shape, part.dtype.numpy_dtype)
+    return tensorstore.array(array, copy=False, write=True).write(part), array
+
+
+def _with_sum(written: Any, array: np.ndarray, start: Start) -> tuple[np.ndarray, int]:
+    written.result()
+    return array, part_sum(array, start)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,8 @@ from flax import traverse_util
 from orbax.checkpoint.path import atomicity
 
 from jslim.checkpoints._format import STATE_DIRECTORY
-from jslim.checkpoints._orbax.common import plainly_named, processes_that_wait, quietly
-from jslim.checkpoints._sums import part_sum, start_of, whole_sum
+from jslim.checkpoints._orbax.paths import plainly_named
+from jslim.checkpoints._sums import Start, part_sum, start_of, whole_sum
 from jslim.core.trees import PyTree, Variables
 from jslim.host.paths import AnyPath, as_path, is_remote
 from jslim.host.processes import FailedElsewhere
@@ -63,9 +64,9 @@ class Writer:
     """
 
     def __init__(self, directory: AnyPath) -> None:
-        processes = processes_that_wait(is_joint=True)
+        processes = _all_processes()
         self._open = contextlib.ExitStack()
-        self._open.enter_context(quietly())
+        self._open.enter_context(_quietly())
         self._directory = self._open.enter_context(plainly_named(directory))
         self._handler = _Handler(processes)
         self._orbax = ocp.AsyncCheckpointer(
@@ -109,6 +110,31 @@ class Writer:
         with contextlib.suppress(Exception):
             self._orbax.close()
         self._open.close()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Drops what Orbax logs; its failures reach the user as exceptions."""
+    package = os.path.join("", "orbax", "checkpoint", "")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return package not in record.pathname
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def _all_processes() -> ocp.options.MultiprocessingOptions:
+    """The processes that wait for each other."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes=set(range(jax.process_count()))
+    )
 
 
 def _barrier(processes: ocp.options.MultiprocessingOptions) -> Callable[..., None]:
@@ -280,7 +306,7 @@ class Part(NamedTuple):
     """A block of an array, and the index of its first element in the whole."""
 
     block: np.ndarray
-    start: tuple[int, ...]
+    start: Start
 
 
 def own_parts(array: jax.Array | np.ndarray) -> list[Part]:

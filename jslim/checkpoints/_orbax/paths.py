@@ -1,15 +1,11 @@
-"""What writing and reading by Orbax share: paths, processes, handlers, silence."""
+"""Paths as Orbax and TensorStore take them."""
 
 import contextlib
-import logging
 import os
 import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
-
-import jax
-import orbax.checkpoint as ocp
 
 from jslim.host.paths import AnyPath, is_remote
 
@@ -43,31 +39,3 @@ def plainly_named(directory: AnyPath) -> Iterator[AnyPath]:
             link = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "link")
             link.symlink_to(directory, target_is_directory=True)
             yield link
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Drops what Orbax logs; its failures reach the user as exceptions."""
-    package = os.path.join("", "orbax", "checkpoint", "")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return package not in record.pathname
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
-
-
-def processes_that_wait(*, is_joint: bool) -> ocp.options.MultiprocessingOptions:
-    """The processes that wait for each other: this one alone, or all."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    own = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=0 if is_joint else own,
-        active_processes=set(range(jax.process_count())) if is_joint else {own},
-        barrier_sync_key_prefix=None if is_joint else f"process_{own}",
-    )
