@@ -336,6 +336,7 @@ CASES = {
     "losses.get_total_loss": "(tf.losses.huber_loss(m, p, scope='a'), tf.losses.log_loss(z, p, scope='b'), tf.losses.get_total_loss(False))[2]",
     "losses.get_regularization_loss": "(tf.get_variable('v', [3], initializer=tf.ones_initializer(), regularizer=lambda v: tf.nn.l2_loss(v) * 3.0), tf.losses.get_regularization_loss())[1]",
     "losses.get_regularization_losses": "(tf.get_variable('v', [3], initializer=tf.ones_initializer(), regularizer=lambda v: tf.nn.l2_loss(v) * 3.0), tf.losses.get_regularization_losses())[1]",
+    "no_regularizer": "(tf.get_variable('v', [3], initializer=tf.ones_initializer(), regularizer=lambda v: tf.nn.l2_loss(v)), tf.get_variable('w', [3], initializer=tf.ones_initializer(), regularizer=tf.no_regularizer), tf.losses.get_regularization_loss())[2]",
     # rates
     "train.exponential_decay": "tf.train.exponential_decay(0.1, 7, 3, 0.9)",
     "train.exponential_decay/staircase": "tf.train.exponential_decay(0.1, 7, 3, 0.9, staircase=True)",
@@ -345,6 +346,11 @@ CASES = {
     "train.polynomial_decay/after": "tf.train.polynomial_decay(0.1, 27, 20)",
     "train.polynomial_decay/cycle": "tf.train.polynomial_decay(0.1, 27, 20, 0.01, cycle=True)",
     "train.cosine_decay": "tf.train.cosine_decay(0.1, 7, 20, alpha=0.2)",
+    "train.cosine_decay_restarts": "[tf.train.cosine_decay_restarts(0.1, s, 4, m_mul=0.5, alpha=0.1) for s in range(0, 30, 3)]",
+    "train.cosine_decay_restarts/equal": "[tf.train.cosine_decay_restarts(0.1, s, 4, t_mul=1.0, m_mul=0.9) for s in range(13)]",
+    "train.cosine_decay_restarts/longer": "[tf.train.cosine_decay_restarts(0.1, s, 3, t_mul=1.7) for s in (0, 2, 4, 7, 9, 20)]",
+    "train.linear_cosine_decay": "[tf.train.linear_cosine_decay(0.1, s, 20, num_periods=1.5, alpha=0.1, beta=0.01) for s in (0, 7, 13, 27)]",
+    "train.linear_cosine_decay/defaults": "tf.train.linear_cosine_decay(0.1, 7, 20)",
     "train.piecewise_constant": "[tf.train.piecewise_constant(tf.constant(s), [3, 6], [1.0, 0.5, 0.1]) for s in range(8)]",
     "train.piecewise_constant_decay": "tf.train.piecewise_constant_decay(7, [3, 9], [1.0, 0.5, 0.1])",
     # layers

@@ -65,7 +65,8 @@ _OF_CALLS = {
     **{
         f"tf.train.{name}": Kind.RATE
         for name in ("exponential_decay", "natural_exp_decay", "inverse_time_decay",
-                     "polynomial_decay", "piecewise_constant", "cosine_decay")
+                     "polynomial_decay", "piecewise_constant", "cosine_decay",
+                     "cosine_decay_restarts", "linear_cosine_decay")
     },
 }  # fmt: skip
 LOOPS = ("slim.learning.train", "tf.contrib.slim.learning.train")

@@ -285,6 +285,7 @@ from jslim.compat.tf._variables import local_variables as local_variables
 from jslim.compat.tf._variables import model_variables as model_variables
 from jslim.compat.tf._variables import moving_average_variables as moving_average_variables
 from jslim.compat.tf._variables import name_scope as name_scope
+from jslim.compat.tf._variables import no_regularizer as no_regularizer
 from jslim.compat.tf._variables import op_scope as op_scope
 from jslim.compat.tf._variables import trainable_variables as trainable_variables
 from jslim.compat.tf._variables import variable_op_scope as variable_op_scope

@@ -159,6 +159,61 @@ def cosine_decay(
     return _rate(global_step, at)
 
 
+def cosine_decay_restarts(
+    learning_rate: Values,
+    global_step: Step,
+    first_decay_steps: Values,
+    t_mul: float = 2.0,
+    m_mul: Values = 1.0,
+    alpha: Values = 0.0,
+    name: str | None = None,
+) -> Rate:
+    """Half cosine waves one after another (Loshchilov and Hutter, "SGDR", 2017).
+
+    Each wave is `t_mul` times as long as the one before, and `m_mul` times as high. A `t_mul` of 1
+    repeats the first; it must be a Python number.
+    """
+
+    def at(step: jax.Array) -> jax.Array:
+        waves = step / array(first_decay_steps)
+        if t_mul == 1.0:
+            restarts = jnp.floor(waves)
+            share = waves - restarts
+        else:
+            restarts = jnp.floor(jnp.log(1 - waves * (1 - t_mul)) / jnp.log(t_mul))
+            length = jnp.power(t_mul, restarts)
+            share = (waves - (1 - length) / (1 - t_mul)) / length
+        height = jnp.power(array(m_mul), restarts)
+        wave = 0.5 * height * (1 + jnp.cos(jnp.pi * share))
+        least = array(alpha)
+        return array(learning_rate) * ((1 - least) * wave + least)
+
+    return _rate(global_step, at)
+
+
+def linear_cosine_decay(
+    learning_rate: Values,
+    global_step: Step,
+    decay_steps: Values,
+    num_periods: Values = 0.5,
+    alpha: Values = 0.0,
+    beta: Values = 0.001,
+    name: str | None = None,
+) -> Rate:
+    """`learning_rate * ((alpha + 1 - share) * wave + beta)` (Bello et al., 2017).
+
+    `share` is the share of `decay_steps` that is over, at most 1, and `wave` goes from 1 to 0 and
+    back once in each of `num_periods` periods.
+    """
+
+    def at(step: jax.Array) -> jax.Array:
+        share = jnp.minimum(step / array(decay_steps), 1)
+        wave = 0.5 * (1 + jnp.cos(2 * jnp.pi * array(num_periods) * share))
+        return array(learning_rate) * ((array(alpha) + 1 - share) * wave + array(beta))
+
+    return _rate(global_step, at)
+
+
 def piecewise_constant(
     x: Step, boundaries: Sequence[float], values: Sequence[float], name: str | None = None
 ) -> Rate:

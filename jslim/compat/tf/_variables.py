@@ -166,6 +166,10 @@ def get_variable(
     )
 
 
+def no_regularizer(_: object) -> None:
+    """A regularizer that gives no loss, for a variable in a scope that has a regularizer."""
+
+
 def get_local_variable(
     name: str,
     shape: Values | None = None,

@@ -14,11 +14,13 @@ from jslim.compat.tf._labels import label_of
 from jslim.compat.tf._op import Values, array
 from jslim.compat.tf._rates import GlobalStep as GlobalStep
 from jslim.compat.tf._rates import cosine_decay as cosine_decay
+from jslim.compat.tf._rates import cosine_decay_restarts as cosine_decay_restarts
 from jslim.compat.tf._rates import create_global_step as create_global_step
 from jslim.compat.tf._rates import exponential_decay as exponential_decay
 from jslim.compat.tf._rates import get_global_step as get_global_step
 from jslim.compat.tf._rates import get_or_create_global_step as get_or_create_global_step
 from jslim.compat.tf._rates import inverse_time_decay as inverse_time_decay
+from jslim.compat.tf._rates import linear_cosine_decay as linear_cosine_decay
 from jslim.compat.tf._rates import natural_exp_decay as natural_exp_decay
 from jslim.compat.tf._rates import piecewise_constant as piecewise_constant
 from jslim.compat.tf._rates import piecewise_constant_decay as piecewise_constant_decay
