@@ -1,3 +1,4 @@
+import asyncio
 import gc
 import pathlib
 import resource
@@ -399,6 +400,17 @@ def test_a_step_that_is_deleted_while_its_arrays_are_read(tmp_path, monkeypatch)
     message = r"checkpoint .*/1 was deleted while it was read: a run keeps .*\(max_to_keep\)\."
     with pytest.raises(RestoreError, match=message):
         restore(tmp_path, {"w": np.zeros(9)})
+
+
+def test_tasks_that_orbax_leaves_are_not_reported(tmp_path, caplog):
+    with CheckpointManager(tmp_path) as checkpoints:
+        checkpoints.save(1, {"w": np.ones(1)})
+    loop = asyncio.new_event_loop()
+    for running in ("orbax/checkpoint/_src/store.py:158", "own.py:3"):
+        message = f"Task was destroyed but it is pending!\ntask: <Task running at /x/{running}>"
+        loop.call_exception_handler({"message": message})
+    loop.close()
+    assert [record.getMessage().split("/x/")[1] for record in caplog.records] == ["own.py:3>"]
 
 
 def test_a_save_that_cannot_begin_brings_back_what_it_would_replace(tmp_path, monkeypatch):

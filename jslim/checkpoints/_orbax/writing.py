@@ -65,6 +65,7 @@ class Writer:
 
     def __init__(self, directory: AnyPath) -> None:
         processes = _all_processes()
+        logging.getLogger("asyncio").addFilter(_is_not_of_orbax)
         self._open = contextlib.ExitStack()
         self._open.enter_context(_quietly())
         self._directory = self._open.enter_context(plainly_named(directory))
@@ -126,6 +127,14 @@ def _quietly() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(keep)
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    """Drops what asyncio says of tasks that Orbax leaves when a save fails.
+
+    It says so when they are collected, which may be long after the save and after `close`.
+    """
+    return os.path.join("", "orbax", "checkpoint", "") not in record.getMessage()
 
 
 def _all_processes() -> ocp.options.MultiprocessingOptions:
