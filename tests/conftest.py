@@ -49,7 +49,8 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_CACHE / "programs")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE / "tests"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+# Small programs too: what one module compiles, the next ones need again.
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
 
 
 @pytest.fixture(scope="module", autouse=True)
