@@ -351,13 +351,20 @@ def is_whole(step_dir: AnyPath) -> bool:
     return whole_meta(step_dir) is not None
 
 
+def _is_gone(step_dir: AnyPath) -> bool:
+    try:
+        return not is_step(step_dir)
+    except OSError:  # a store that does not answer
+        return False
+
+
 @contextlib.contextmanager
 def named_in_errors(step_dir: AnyPath) -> Iterator[None]:
     """Puts the path of a step into a `BrokenCheckpoint`, and says so where no step is left."""
     try:
         yield
     except BrokenCheckpoint as error:
-        if not is_step(step_dir):
+        if _is_gone(step_dir):
             raise BrokenCheckpoint(
                 f"checkpoint {step_dir} was deleted while it was read: a run keeps its newest ones "
                 "alone. Read the newest, or let the run keep more (max_to_keep)."
