@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from jslim.checkpoints import _trees
 from jslim.checkpoints._differences import MAX_LINES, Difference, RestoreReport, lines_of
-from jslim.checkpoints._format import Leaf, variable_names
+from jslim.checkpoints._format import Leaf
+from jslim.checkpoints._names import variable_names
 from jslim.checkpoints._readers import CheckpointReader, open_checkpoint
 from jslim.core.errors import RestoreError, did_you_mean
 from jslim.core.text import some_of

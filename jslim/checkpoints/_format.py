@@ -23,8 +23,7 @@ import math
 import os
 import re
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -41,7 +40,6 @@ FORMAT = 2
 MAX_ELEMENTS = 1 << 48
 META_FILE = "meta.json"
 STATE_DIRECTORY = "state"
-MODEL_COLLECTIONS = ("params", "batch_stats")
 # Files with the places of the arrays, a few bytes for each, are smaller than this.
 INDEX_BYTES = 1 << 18
 
@@ -376,28 +374,6 @@ def read_step(step_dir: AnyPath) -> Meta:
     """`read_meta` with the path of the step in the error."""
     with named_in_errors(step_dir):
         return read_meta(step_dir)
-
-
-def variable_names(leaf_names: Iterable[str]) -> dict[str, str]:
-    """`{name: leaf name}`, where model variables have TF-Slim's names.
-
-    `params/vgg_16/conv1/weights` and `batch_stats/...` lose their collection; all other leaves
-    (`step`, `opt_state/...`, `ema_params/...`) keep it, and so do names that would be equal.
-
-    >>> variable_names(["params/w", "step"])
-    {'w': 'params/w', 'step': 'step'}
-    """
-    leaf_names = list(leaf_names)
-
-    def model_name(leaf_name: str) -> str:
-        collection, _, rest = leaf_name.partition("/")
-        return rest if collection in MODEL_COLLECTIONS and rest else leaf_name
-
-    uses = Counter(map(model_name, leaf_names))
-    return {
-        model_name(leaf_name) if uses[model_name(leaf_name)] == 1 else leaf_name: leaf_name
-        for leaf_name in leaf_names
-    }
 
 
 def directory_of(path: str | os.PathLike[str]) -> AnyPath:

@@ -8,7 +8,8 @@ import numpy as np
 
 from jslim import tf_checkpoint
 from jslim.checkpoints import _locate
-from jslim.checkpoints._format import read_step, variable_names
+from jslim.checkpoints._format import read_step
+from jslim.checkpoints._names import variable_names
 from jslim.checkpoints._restore import read_leaves
 from jslim.checkpoints._safetensors import SafetensorsReader
 from jslim.checkpoints.contract import Values

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flax import traverse_util
 
 from jslim.checkpoints import _locate
-from jslim.checkpoints._format import MODEL_COLLECTIONS, variable_names
+from jslim.checkpoints._names import MODEL_COLLECTIONS, variable_names
 from jslim.checkpoints._readers import CheckpointReader, JslimReader, open_checkpoint
 from jslim.checkpoints.contract import Values
 from jslim.core import reprs
