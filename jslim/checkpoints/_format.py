@@ -151,7 +151,7 @@ def _sizes(step_dir: AnyPath) -> dict[str, int]:
             name = path.relative_to(step_dir).as_posix()
             if path.is_file():
                 sizes[name] = path.stat().st_size
-            elif path.exists() and not path.is_dir():
+            elif not path.is_dir() and path.exists():
                 raise BrokenCheckpoint(f"{name} is no file")
     except FileNotFoundError:  # deleted since its directory was listed
         raise BrokenCheckpoint("its files were deleted while they were listed") from None

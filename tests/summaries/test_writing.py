@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import ending
 from summary_checks import FEATURES, pixels, read, scalars
 
 import jslim as slim
@@ -161,13 +162,10 @@ def test_flushed_file_is_whole_after_sigterm(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
-    try:
+    with ending(process):
         assert process.stdout.readline() == "flushed\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == -signal.SIGTERM
-    finally:
-        process.kill()
-        process.stdout.close()
     assert scalars(tmp_path, "loss") == [(step, 1.0) for step in range(50)]
     assert read(tmp_path).Histograms("weights")[0].histogram_value.num == 2
 

@@ -64,10 +64,13 @@ def read(
         most = max(least, own_share // _SHARES_AHEAD)
         reading: dict[str, _Reading] = {}
         found: dict[str, Found] = {}
+        ahead = 0
         for name, store in stores.items():
             reading[name] = _Reading(store, wanted[name], pool)
-            while sum(each.twice for each in reading.values()) > most:
+            ahead += reading[name].twice
+            while ahead > most:
                 first = next(iter(reading))
+                ahead -= reading[first].twice
                 found[first] = reading.pop(first).result()
         return found | {name: each.result() for name, each in reading.items()}
 

@@ -25,6 +25,7 @@ _SUMS_FILE = "sums.{}.json"
 # A large state may take hours to a store that is far; one that does not answer is noticed by its
 # requests, and a lost process by JAX.
 _LONGEST_SECS = 24 * 3600
+_FILES_OF_ORBAX = os.path.join("", "orbax", "checkpoint", "")
 
 Sums = dict[str, str]
 
@@ -116,10 +117,9 @@ class Writer:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Drops what Orbax logs; its failures reach the user as exceptions."""
-    package = os.path.join("", "orbax", "checkpoint", "")
 
     def keep(record: logging.LogRecord) -> bool:
-        return package not in record.pathname
+        return _FILES_OF_ORBAX not in record.pathname
 
     logger = logging.getLogger("absl")
     logger.addFilter(keep)
@@ -134,7 +134,7 @@ def _is_not_of_orbax(record: logging.LogRecord) -> bool:
 
     It says so when they are collected, which may be long after the save and after `close`.
     """
-    return os.path.join("", "orbax", "checkpoint", "") not in record.getMessage()
+    return _FILES_OF_ORBAX not in record.getMessage()
 
 
 def _all_processes() -> ocp.options.MultiprocessingOptions:

@@ -66,6 +66,17 @@ def _power(step: jax.Array, decay_steps: Values, staircase: bool) -> jax.Array:
     return jnp.floor(power) if staircase else power
 
 
+def _half_wave(share: jax.Array) -> jax.Array:
+    """From 1, at 0, to 0, at 1, along a cosine."""
+    return 0.5 * (1 + jnp.cos(jnp.pi * share))
+
+
+def _down_to(alpha: Values, learning_rate: Values, height: jax.Array) -> jax.Array:
+    """From `alpha` times the rate, where `height` is 0, to the rate, where it is 1."""
+    least = array(alpha)
+    return array(learning_rate) * ((1 - least) * height + least)
+
+
 def exponential_decay(
     learning_rate: Values,
     global_step: Step,
@@ -152,9 +163,7 @@ def cosine_decay(
 
     def at(step: jax.Array) -> jax.Array:
         share = jnp.minimum(step / array(decay_steps), 1)
-        wave = 0.5 * (1 + jnp.cos(jnp.pi * share))
-        least = array(alpha)
-        return array(learning_rate) * ((1 - least) * wave + least)
+        return _down_to(alpha, learning_rate, _half_wave(share))
 
     return _rate(global_step, at)
 
@@ -184,9 +193,7 @@ def cosine_decay_restarts(
             length = jnp.power(t_mul, restarts)
             share = (waves - (1 - length) / (1 - t_mul)) / length
         height = jnp.power(array(m_mul), restarts)
-        wave = 0.5 * height * (1 + jnp.cos(jnp.pi * share))
-        least = array(alpha)
-        return array(learning_rate) * ((1 - least) * wave + least)
+        return _down_to(alpha, learning_rate, height * _half_wave(share))
 
     return _rate(global_step, at)
 
@@ -208,7 +215,7 @@ def linear_cosine_decay(
 
     def at(step: jax.Array) -> jax.Array:
         share = jnp.minimum(step / array(decay_steps), 1)
-        wave = 0.5 * (1 + jnp.cos(2 * jnp.pi * array(num_periods) * share))
+        wave = _half_wave(2 * array(num_periods) * share)
         return array(learning_rate) * ((array(alpha) + 1 - share) * wave + array(beta))
 
     return _rate(global_step, at)
