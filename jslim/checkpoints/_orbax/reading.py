@@ -6,7 +6,7 @@ array to what that takes, and gives no sums of what it has read.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -75,7 +75,9 @@ def read(
         return found | {name: each.result() for name, each in reading.items()}
 
 
-def _open(directory: AnyPath, name: str, context: tensorstore.Context) -> Any:
+def _open(
+    directory: AnyPath, name: str, context: tensorstore.Context
+) -> tensorstore.Future[tensorstore.TensorStore]:
     """A future of an array that is opened as Orbax does it."""
     array = ocp.type_handlers.ParamInfo(
         name=name.replace("/", "."), parent_dir=directory, use_zarr3=False, ts_context=context
@@ -84,7 +86,7 @@ def _open(directory: AnyPath, name: str, context: tensorstore.Context) -> Any:
     return tensorstore.open(described, open=True, context=context)
 
 
-def _size(store: Any) -> int:
+def _size(store: tensorstore.TensorStore) -> int:
     """The bytes of an array."""
     return store.size * store.dtype.numpy_dtype.itemsize
 
@@ -102,7 +104,10 @@ class _Reading:
     """
 
     def __init__(
-        self, store: Any, sharding: jax.sharding.Sharding | None, pool: ThreadPoolExecutor
+        self,
+        store: tensorstore.TensorStore,
+        sharding: jax.sharding.Sharding | None,
+        pool: ThreadPoolExecutor,
     ) -> None:
         self._store, self._sharding = store, sharding
         indices: dict[Start, _Index] = {(): ()}
@@ -133,7 +138,7 @@ class _Reading:
         return Found(array, sums)
 
 
-def _start(part: Any) -> tuple[Any, np.ndarray]:
+def _start(part: tensorstore.TensorStore) -> tuple[tensorstore.WriteFutures, np.ndarray]:
     """Starts to read a part; returns what to wait for, and the array that it fills.
 
     What TensorStore allocates itself lies among the buffers of its threads, and leaves holes there.
@@ -142,6 +147,8 @@ def _start(part: Any) -> tuple[Any, np.ndarray]:
     return tensorstore.array(array, copy=False, write=True).write(part), array
 
 
-def _with_sum(written: Any, array: np.ndarray, start: Start) -> tuple[np.ndarray, int]:
+def _with_sum(
+    written: tensorstore.WriteFutures, array: np.ndarray, start: Start
+) -> tuple[np.ndarray, int]:
     written.result()
     return array, part_sum(array, start)
